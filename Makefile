@@ -1,0 +1,72 @@
+# One-word commands. `make run` needs only Python 3.11+, make and pip; the rest is fetched from package registries.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --annotation-style=line
+
+export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-deep lint format types bench proto lock up down clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@echo
+	@echo "make run takes PORT=8080 INGEST_PORT=8081 (0 = any free port) DATA=.throughline DEMO=0 KAFKA=host:port DATABASE_URL=postgresql://..."
+
+run: $(VENV)/.local ## Kafka, Postgres, the three services, a demo shop and a live page (Ctrl-C stops all, data stays)
+	@$(BIN)/throughline run
+
+test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on real Kafka and Postgres
+	@VENV=$(VENV) tests/run
+
+test-deep: $(VENV)/.dev ## the long property runs
+	@$(BIN)/pytest -m deep
+
+lint: $(VENV)/.dev ## ruff, lint and format check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## rewrite the code in the house format
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy
+
+bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes bench.json (under ten minutes)
+	@$(BIN)/python -m tests.bench
+
+proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
+	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=throughline/wire --pyi_out=throughline/wire proto/v1/touchpoint.proto
+
+lock: $(VENV)/.venv ## compile the pinned, hashed requirements again
+	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(COMPILE) pyproject.toml -o requirements/services.txt
+	@$(COMPILE) pyproject.toml --group local -c requirements/services.txt -o requirements/local.txt
+	@$(COMPILE) pyproject.toml --group dev -c requirements/local.txt -o requirements/dev.txt
+
+up: ## docker compose up
+	docker compose up --build --detach --wait
+
+down: ## docker compose down (volumes stay)
+	docker compose down
+
+clean: ## remove the virtual environment, caches and built files (never DATA)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench bench.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.venv: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Throughline needs Python 3.11 or newer; set PYTHON=")'
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/.local: $(VENV)/.venv requirements/local.txt pyproject.toml
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/local.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.venv requirements/dev.txt pyproject.toml
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+	@touch $@ $(VENV)/.local
