@@ -36,7 +36,7 @@ bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes b
 	@$(BIN)/python -m tests.bench
 
 proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
-	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=throughline/wire --pyi_out=throughline/wire proto/v1/touchpoint.proto
+	@$(BIN)/python -m grpc_tools.protoc -I proto/throughline --python_out=throughline/wire --pyi_out=throughline/wire proto/throughline/v1/touchpoint.proto
 
 lock: $(VENV)/.venv ## compile the pinned, hashed requirements again
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt

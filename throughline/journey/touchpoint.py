@@ -1,0 +1,45 @@
+"""The touchpoint: one event of one actor, the fact everything else is derived from."""
+
+from typing import NamedTuple
+
+OrderKey = tuple[int, str, str]
+"""(occurred_us, message_id, actor): the order of a customer's touchpoints."""
+
+
+class Touchpoint(NamedTuple):
+    """One event of one actor. Instants are microseconds since the epoch; "" means not given.
+
+    The first three fields are the order within a customer, so touchpoints sort as they are.
+    """
+
+    occurred_us: int
+    message_id: str
+    actor: str
+    call: str
+    """track, page, screen, identify, group or alias."""
+    name: str
+    """The event's name as sent; mapped to a kind only when folding."""
+    workspace: int = 0
+    source: int = 0
+    channel: str = ""
+    received_us: int = 0
+    client_us: int = 0
+    user_id: str = ""
+    anonymous_id: str = ""
+    previous_id: str = ""
+    order_id: str = ""
+    value: float | None = None
+    currency: str = ""
+    rating: float | None = None
+    score: float | None = None
+    """An answer on the 0-10 scale of the net promoter score."""
+    product_id: str = ""
+    quantity: float | None = None
+    warnings: tuple[str, ...] = ()
+    rest: str = "{}"
+    """Everything else of the event as sent: one JSON object."""
+
+    @property
+    def order_key(self) -> OrderKey:
+        """Where it stands among its customer's touchpoints."""
+        return (self.occurred_us, self.message_id, self.actor)

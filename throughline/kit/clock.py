@@ -1,0 +1,40 @@
+"""The one place that reads the wall clock; everything pure is handed the time."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+MIN_US = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+"""0001-01-01T00:00:00Z in microseconds since the epoch."""
+MAX_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+"""9999-12-31T23:59:59.999999Z in microseconds since the epoch."""
+
+
+def now_us() -> int:
+    """The wall clock, in microseconds since the Unix epoch, UTC."""
+    return time.time_ns() // 1000
+
+
+def to_datetime(us: int) -> datetime:
+    """The UTC instant of `us` microseconds since the epoch; exact over years 1-9999.
+
+    Raises:
+        OverflowError: outside those years.
+    """
+    return EPOCH + timedelta(microseconds=us)
+
+
+def to_us(instant: datetime) -> int:
+    """Microseconds since the epoch, exact; an instant without a zone is read as UTC."""
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    delta = instant - EPOCH
+    return delta.days * 86_400_000_000 + delta.seconds * 1_000_000 + delta.microseconds
+
+
+def rfc3339(us: int) -> str:
+    """`2026-11-23T20:28:33.000001Z`: RFC 3339 in UTC, fractions only as far as needed."""
+    text = to_datetime(us).replace(tzinfo=None).isoformat()
+    return text + "Z"

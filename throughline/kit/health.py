@@ -1,0 +1,33 @@
+"""/healthz, /readyz and /metrics, the same on every service."""
+
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Check = Callable[[], Awaitable[str]]
+"""Answers '' when well, else a sentence that says what is missing."""
+
+
+def routes(checks: dict[str, Check], registry: Callable[[], CollectorRegistry]) -> list[Route]:
+    """Starlette routes: `/healthz` 200 while the process lives; `/readyz` 200 when every check is well, else 503
+    with each check's sentence; `/metrics` in Prometheus text format."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        found = {name: await check() for name, check in checks.items()}
+        ready = not any(found.values())
+        body = {
+            "status": "ready" if ready else "not ready",
+            "checks": {name: sentence or "ok" for name, sentence in found.items()},
+        }
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry()), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -1,0 +1,73 @@
+"""Every metric of every service, declared here once, with what it tells an operator.
+
+No label ever holds a customer, a key or anything else a client can invent. Times are seconds.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+"""What /metrics of a single-process service shows (ingest sums its workers through a multi-process collector)."""
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LAG_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
+
+# --- stager -----------------------------------------------------------------------------------------------------------
+
+STAGER_RECORDS = Counter(
+    "throughline_stager_records_total",
+    "Records taken from Kafka and committed, by what became of them: staged, duplicate, conflict (a duplicate that "
+    "differs from the first), rejected.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+STAGER_BATCH_SECONDS = Histogram(
+    "throughline_stager_batch_seconds",
+    "One staged batch: decode, transaction and commit.",
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+STAGER_BATCH_RECORDS = Histogram(
+    "throughline_stager_batch_records",
+    "Records in one staged batch: near the limit means the stager is behind.",
+    buckets=(1, 10, 50, 100, 500, 1000, 2500, 5000, 10000, 50000),
+    registry=REGISTRY,
+)
+STAGER_REFOLDED = Counter(
+    "throughline_stager_refolded_journeys_total",
+    "Journeys folded again from all their facts because a touchpoint arrived late.",
+    registry=REGISTRY,
+)
+STAGER_RETRIES = Counter(
+    "throughline_stager_batch_retries_total",
+    "Batches tried again, by reason: contention, database, kafka, stale (another member moved the offset).",
+    ["reason"],
+    registry=REGISTRY,
+)
+STAGER_LAG_SECONDS = Gauge(
+    "throughline_stager_lag_seconds",
+    "Time lag: age of the oldest received event that is not in the counts yet, per partition; near 0 when caught up.",
+    ["partition"],
+    registry=REGISTRY,
+)
+STAGER_LAG_RECORDS = Gauge(
+    "throughline_stager_lag_records",
+    "Offset lag: records in the log that are not staged yet, per partition.",
+    ["partition"],
+    registry=REGISTRY,
+)
+STAGER_VISIBLE_SECONDS = Histogram(
+    "throughline_stager_visible_seconds",
+    "From ingest receiving an event to its transaction committed (visible in the counts), per batch's oldest event.",
+    buckets=LAG_BUCKETS,
+    registry=REGISTRY,
+)
+STAGER_LOST_RECORDS = Counter(
+    "throughline_stager_lost_records_total",
+    "Records that left the log before they were staged (retention shorter than the outage). Alert on any.",
+    registry=REGISTRY,
+)
+STAGER_RECREATED_TOPICS = Counter(
+    "throughline_stager_recreated_partitions_total",
+    "Partitions found to be other than the ones staged before (topic deleted and made again). Alert on any.",
+    registry=REGISTRY,
+)

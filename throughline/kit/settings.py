@@ -1,0 +1,116 @@
+"""Every setting of every process, read from the environment here and nowhere else, validated at start.
+
+Raises `SettingsError` whose message names each wrong variable and what it accepts.
+"""
+
+import os
+import sys
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(ValueError):
+    """A variable of the environment is missing or wrong; the message names it and the fix."""
+
+
+class Shared(BaseSettings):
+    """What all three services need: where Kafka and PostgreSQL are, the topics, where to listen."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, host:port[,host:port]")
+    database_url: str = Field(
+        "postgresql://throughline:throughline@localhost:5432/throughline",
+        pattern=r"^postgres(ql)?://",
+        description="postgresql://user:password@host:port/database",
+    )
+    host: str = Field("0.0.0.0", description="address to listen on")
+    port: int = Field(0, ge=0, le=65535, description="port to listen on")
+    touchpoints_topic: str = Field("touchpoints", min_length=1)
+    rejected_topic: str = Field("touchpoints.rejected", min_length=1)
+    partitions: int = Field(4, ge=1, le=10_000, description="partitions of a topic this process has to create")
+    replication_factor: int = Field(1, ge=1, le=100)
+    min_insync_replicas: int = Field(1, ge=1, le=100)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class IngestSettings(Shared):
+    """The HTTP edge."""
+
+    port: int = Field(8081, ge=0, le=65535, description="port to listen on")
+    workers: int = Field(1, ge=1, le=256, description="worker processes")
+    queue_events: int = Field(50_000, ge=1, description="events a worker holds at most before it answers 503")
+    ack_seconds: float = Field(8.0, gt=0, description="how long a request waits for Kafka before it is answered 503")
+    drain_seconds: float = Field(20.0, gt=0, description="how long a stopping worker waits for what it accepted")
+    keys_refresh_seconds: float = Field(1.0, gt=0, description="how often write keys are read again")
+    metrics_dir: str | None = Field(None, description="folder of the workers' shared metrics; default a temporary one")
+
+
+class StagerSettings(Shared):
+    """The consumer."""
+
+    port: int = Field(8082, ge=0, le=65535, description="port to listen on")
+    consumer_group: str = Field("throughline-stager", min_length=1)
+    batch_records: int = Field(5_000, ge=1, le=50_000, description="records of one partition staged in one transaction")
+
+
+class ApiSettings(Shared):
+    """The read side."""
+
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on")
+    page_token: str | None = Field(None, description="a read token the page may use when opened on this machine")
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(kind: type[S], **values: Any) -> S:
+    """The settings of one process.
+
+    Raises:
+        SettingsError: names every wrong variable and what it accepts.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = str(problem["loc"][0]) if problem["loc"] else "?"
+            field = kind.model_fields.get(name)
+            accepts = f" ({field.description})" if field is not None and field.description else ""
+            lines.append(f"{name.upper()}: {problem['msg']}, got {problem['input']!r}{accepts}")
+        raise SettingsError("wrong settings:\n  " + "\n  ".join(lines)) from None
+
+
+def load_or_exit(kind: type[S]) -> S:
+    """`load`, ending the process with status 2 and the plain message when a setting is wrong."""
+    try:
+        return load(kind)
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+def base_environment() -> dict[str, str]:
+    """A copy of this process's environment, for child processes."""
+    return dict(os.environ)
+
+
+def set_environment(name: str, value: str) -> None:
+    """Set a variable that a library reads only from the environment."""
+    os.environ[name] = value
+
+
+__all__ = [
+    "ApiSettings",
+    "IngestSettings",
+    "SettingsError",
+    "Shared",
+    "StagerSettings",
+    "base_environment",
+    "load",
+    "load_or_exit",
+    "set_environment",
+]
