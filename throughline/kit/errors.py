@@ -20,7 +20,7 @@ TITLES = {
 
 
 class ServiceError(Exception):
-    """Something the caller is told: an HTTP status, a stable code, a sentence, and the field at fault if there is one."""
+    """Something the caller is told: an HTTP status, a stable code, a sentence, perhaps the field at fault."""
 
     def __init__(
         self, status: int, code: str, message: str, *, field: str = "", headers: dict[str, str] | None = None

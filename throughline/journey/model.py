@@ -1,0 +1,86 @@
+"""A phase model as values: ranked phases, and for each touchpoint kind the guarded rules that place it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from throughline.journey.guards import Guard
+
+UNPLACED = 0
+"""The phase number of a customer whom no touchpoint has placed."""
+
+OrderEffect = Literal["", "place", "cancel", "refund"]
+
+_SEPARATORS = re.compile(r"[\s_\-]+")
+_NAMES_REMEMBERED = 8192
+
+
+class Phase(NamedTuple):
+    """One phase. `number` is its rank, from 1; `window_us` how long a customer may be silent in it."""
+
+    number: int
+    name: str
+    label: str
+    window_us: int
+
+
+class Rule(NamedTuple):
+    """Places a touchpoint in phase `phase` when every guard holds. `name` explains it to people."""
+
+    name: str
+    guards: tuple[Guard, ...]
+    phase: int
+
+
+class Kind(NamedTuple):
+    """What a touchpoint means: its rules in order of precedence, and what it does to the order it names."""
+
+    name: str
+    order: OrderEffect
+    is_page: bool
+    rules: tuple[Rule, ...]
+
+
+def normalise(name: str) -> str:
+    """An event name without what SDKs differ in: case, spaces, `_` and `-`."""
+    return _SEPARATORS.sub("", name.casefold())
+
+
+@dataclass(frozen=True)
+class Model:
+    """A phase model joined with its vocabulary. Build it with `throughline.models`."""
+
+    name: str
+    phases: tuple[Phase, ...]
+    calls: Mapping[str, Kind]
+    """API call -> kind, for calls that mean the same whatever their name."""
+    names: Mapping[str, Kind]
+    """Normalised event name -> kind."""
+    _kinds: Callable[[str, str], Kind | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # SDKs send few distinct names; a client inventing names must not grow memory.
+        object.__setattr__(self, "_kinds", lru_cache(_NAMES_REMEMBERED)(self._look_up))
+
+    def kind(self, call: str, name: str) -> Kind | None:
+        """What a touchpoint of this call and name means; None when the vocabulary does not know it."""
+        return self._kinds(call, name)
+
+    def _look_up(self, call: str, name: str) -> Kind | None:
+        by_call = self.calls.get(call)
+        if by_call is not None:
+            return by_call
+        return self.names.get(normalise(name)) if call == "track" else None
+
+    def phase_named(self, name: str) -> Phase:
+        """The phase of that name.
+
+        Raises:
+            KeyError: the model has none.
+        """
+        for phase in self.phases:
+            if phase.name == name:
+                return phase
+        raise KeyError(name)
