@@ -1,0 +1,23 @@
+"""The only place a transaction begins, commits and rolls back."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One READ COMMITTED transaction: committed when the block ends, rolled back when it raises."""
+    async with engine.begin() as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection to read with: each statement is a snapshot of its own, and costs one round trip.
+
+    What must agree with each other is read in one statement. Nothing is written here.
+    """
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
