@@ -1,0 +1,261 @@
+"""The house rules: each a function from a tree to the lines that break it. `test_architecture.py` runs them."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+CODE = ("throughline", "services")
+MAX_LINES = 400
+MAX_DOCSTRING_LINES = 6
+GENERATED = "throughline/wire/v1"
+SERVICES = ("services.ingest", "services.stager", "services.api")
+
+SHARED_BY_SERVICES = ("throughline.journey", "throughline.models", "throughline.store", "throughline.kit")
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "throughline.journey": (),
+    "throughline.kit": (),
+    "throughline.wire": ("throughline.journey.touchpoint",),
+    "throughline.models": ("throughline.journey",),
+    "throughline.store": ("throughline.journey", "throughline.models", "throughline.kit"),
+    "throughline.local": ("throughline.store", "throughline.kit"),
+    "throughline.demo": ("throughline.kit",),
+    "throughline.cli": ("throughline",),
+    # ingest reads keys and nothing else: engine and unit_of_work are how any reader connects, migrate how it waits for
+    # the tables; the touchpoint is the value that wire encodes.
+    "services.ingest": (
+        "throughline.wire",
+        "throughline.kit",
+        "throughline.journey.touchpoint",
+        "throughline.store.keys",
+        "throughline.store.engine",
+        "throughline.store.unit_of_work",
+        "throughline.store.migrate",
+    ),
+    "services.stager": ("throughline.wire", *SHARED_BY_SERVICES),
+    "services.api": SHARED_BY_SERVICES,
+}
+"""Layer -> what of ours it may import, beside itself."""
+
+SQL_HOMES = ("throughline/store/", "services/api/queries")
+SQL_TEXT = re.compile(
+    r"^\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|WITH\s+(RECURSIVE\s+)?\w+\s.*AS\s*\(|"
+    r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|INDEX|UNIQUE|SCHEMA|SEQUENCE|VIEW))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+METRIC_CLASSES = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
+WALL_CLOCK = {
+    "time": {"time", "time_ns"},
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+}
+
+
+class Module(NamedTuple):
+    """One parsed file: its path and its dotted name, and what it imports as (line, dotted name)."""
+
+    path: str
+    name: str
+    tree: ast.Module
+    lines: int
+    imports: tuple[tuple[int, str], ...]
+
+    def at(self, line: int, fault: str) -> str:
+        return f"{self.path}:{line} {fault}"
+
+
+def modules(root: Path, *folders: str) -> Iterator[Module]:
+    """Every module under the folders that people wrote."""
+    for folder in folders or CODE:
+        for file in sorted((root / folder).rglob("*.py")):
+            path = file.relative_to(root).as_posix()
+            if path.startswith(GENERATED) or "node_modules" in path:
+                continue
+            source = file.read_text()
+            tree = ast.parse(source, path)
+            name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            yield Module(path, name, tree, source.count("\n"), tuple(_imports(tree, package, root)))
+
+
+def _imports(tree: ast.Module, package: str, root: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base] if base else parents)
+            for alias in node.names:
+                inner = root.joinpath(*base.split("."), alias.name)
+                yield (
+                    node.lineno,
+                    f"{base}.{alias.name}" if inner.with_suffix(".py").exists() or inner.is_dir() else base,
+                )
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def ours(name: str) -> bool:
+    return within(name, "throughline") or within(name, "services")
+
+
+def journey_imports_only_the_standard_library(root: Path) -> Iterator[str]:
+    for module in modules(root, "throughline/journey"):
+        for line, name in module.imports:
+            if name.split(".")[0] not in sys.stdlib_module_names and not within(name, "throughline.journey"):
+                yield module.at(line, f"imports {name}: the journey rules stay pure, hand it the value instead")
+
+
+def services_never_import_each_other(root: Path) -> Iterator[str]:
+    for module in modules(root, "services"):
+        for line, name in module.imports:
+            for service in SERVICES:
+                if within(name, service) and not within(module.name, service):
+                    yield module.at(line, f"imports {name}: services meet in Kafka and in throughline.store only")
+
+
+def layers_import_only_what_lies_below(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        layer = next((layer for layer in MAY_IMPORT if within(module.name, layer)), None)
+        if layer is None:
+            continue
+        for line, name in module.imports:
+            if ours(name) and not any(within(name, allowed) for allowed in (layer, *MAY_IMPORT[layer])):
+                allowed = ", ".join(MAY_IMPORT[layer]) or "nothing of ours"
+                yield module.at(line, f"imports {name}: {layer} may import {allowed}")
+
+
+def every_package_is_a_layer(root: Path) -> Iterator[str]:
+    for folder in CODE:
+        for package in sorted(p.parent for p in (root / folder).glob("*/*.py")):
+            name = f"{folder}.{package.name}"
+            if name not in MAY_IMPORT:
+                yield f"{folder}/{package.name} is no layer: say in MAY_IMPORT what it may import"
+
+
+def local_and_demo_are_imported_by_the_cli_only(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        for line, name in module.imports:
+            for package in ("throughline.local", "throughline.demo"):
+                if within(name, package) and not any(within(module.name, p) for p in (package, "throughline.cli")):
+                    yield module.at(line, f"imports {name}: only the command line starts a local stack or a demo")
+
+
+def sql_lives_in_the_store_and_the_apis_queries(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        if module.path.startswith(SQL_HOMES):
+            continue
+        for line, name in module.imports:
+            if name.split(".")[0] in ("sqlalchemy", "asyncpg", "alembic"):
+                yield module.at(line, f"imports {name}: the database is reached through throughline.store")
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL_TEXT.search(node.value):
+                yield module.at(node.lineno, "holds SQL: statements live in throughline/store and services/api/queries")
+
+
+def the_environment_is_read_in_settings_only(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        if module.path == "throughline/kit/settings.py":
+            continue
+        for node in ast.walk(module.tree):
+            used = isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv")
+            taken = (
+                isinstance(node, ast.ImportFrom) and node.module == "os" and any("env" in a.name for a in node.names)
+            )
+            if used or taken:
+                line = node.lineno if isinstance(node, ast.Attribute | ast.ImportFrom) else 0
+                yield module.at(line, "touches the environment: that is throughline/kit/settings.py")
+
+
+def generated_messages_are_touched_by_the_codec_only(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        if module.path != "throughline/wire/codec.py":
+            for line, name in module.imports:
+                if within(name, "throughline.wire.v1") or name.startswith("google.protobuf"):
+                    yield module.at(line, f"imports {name}: messages are made and read in throughline/wire/codec.py")
+
+
+def a_transaction_begins_in_the_unit_of_work_only(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        if module.path == "throughline/store/unit_of_work.py":
+            continue
+        for node in ast.walk(module.tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("begin", "begin_nested", "commit")
+                and not _is_consumer_commit(node)
+            ):
+                yield module.at(
+                    node.lineno, f".{node.func.attr}( : transactions begin in throughline/store/unit_of_work.py"
+                )
+
+
+def _is_consumer_commit(node: ast.Call) -> bool:
+    """Kafka's `consumer.commit(offsets)` takes what it commits, a database's `commit()` nothing."""
+    return isinstance(node.func, ast.Attribute) and node.func.attr == "commit" and bool(node.args or node.keywords)
+
+
+def the_wall_clock_is_read_in_one_place(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        if module.path == "throughline/kit/clock.py":
+            continue
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "time":
+                for alias in node.names:
+                    if alias.name in WALL_CLOCK["time"]:
+                        yield module.at(node.lineno, f"time.{alias.name}: use throughline.kit.clock")
+            if isinstance(node, ast.Attribute):
+                holder = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+                if node.attr in WALL_CLOCK.get(holder, ()):
+                    yield module.at(node.lineno, f"{holder}.{node.attr}: use throughline.kit.clock")
+
+
+def metrics_are_declared_in_one_registry(root: Path) -> Iterator[str]:
+    for module in modules(root):
+        if module.path == "throughline/kit/metrics.py":
+            continue
+        for node in ast.walk(module.tree):
+            made: list[tuple[int, str]] = []
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client"):
+                made = [(node.lineno, alias.name) for alias in node.names]
+            elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "prometheus_client":
+                made = [(node.lineno, node.attr)]
+            for line, name in made:
+                if name in METRIC_CLASSES:
+                    yield module.at(line, f"makes a {name}: declare it in throughline/kit/metrics.py")
+
+
+def modules_stay_short(root: Path) -> Iterator[str]:
+    for module in modules(root, *CODE, "tests"):
+        if module.lines > MAX_LINES:
+            yield module.at(module.lines, f"has {module.lines} lines, at most {MAX_LINES}: it is asking to be two")
+
+
+def packages_say_what_they_are(root: Path) -> Iterator[str]:
+    for folder in CODE:
+        for package in sorted({file.parent for file in (root / folder).rglob("*.py")}):
+            path = package.relative_to(root).as_posix()
+            if path.startswith((GENERATED, "throughline/store/migrations")):
+                continue
+            start = package / "__init__.py"
+            doc = ast.get_docstring(ast.parse(start.read_text())) if start.exists() else None
+            if not doc:
+                yield f"{path}/__init__.py has no docstring: what it receives, guarantees, gives; what to read next"
+            elif len(doc.splitlines()) > MAX_DOCSTRING_LINES:
+                yield f"{path}/__init__.py: a docstring of {len(doc.splitlines())} lines, at most {MAX_DOCSTRING_LINES}"
+
+
+def decisions_are_in_their_index(root: Path) -> Iterator[str]:
+    folder = root / "docs" / "decisions"
+    index = (folder / "README.md").read_text() if (folder / "README.md").exists() else ""
+    for file in sorted(folder.glob("*.md")):
+        if file.name != "README.md" and f"({file.name})" not in index:
+            yield f"docs/decisions/{file.name} is not linked from docs/decisions/README.md"

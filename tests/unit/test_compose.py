@@ -1,0 +1,156 @@
+"""docker-compose.yml, without an engine: its schema, and that all it names exists and fits together."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from throughline.kit import settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OURS: dict[str, type[settings.Shared]] = {
+    "ingest": settings.IngestSettings,
+    "stager": settings.StagerSettings,
+    "api": settings.ApiSettings,
+}
+VARIABLE = re.compile(r"\$\{(\w+)(:[-?][^}]*)?\}")
+EXAMPLE = dict(
+    line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
+)
+
+
+def interpolated(value: str) -> str:
+    """As compose does it, with the values of .env.example."""
+    return VARIABLE.sub(lambda match: EXAMPLE[match[1]], value)
+
+
+def check_schema(file: Path) -> subprocess.CompletedProcess[str]:
+    """Against the compose specification's schema that comes with check-jsonschema; nothing is fetched."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_it_is_a_valid_compose_file(tmp_path: Path) -> None:
+    checked = check_schema(ROOT / "docker-compose.yml")
+    assert checked.returncode == 0, checked.stdout
+    misspelt = tmp_path / "docker-compose.yml"
+    misspelt.write_text("services: {api: {image: x, comand: []}}")
+    assert check_schema(misspelt).returncode == 1
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_pinned_watched_and_confined(name: str) -> None:
+    service = SERVICES[name]
+    image, _, tag = service["image"].rpartition(":")
+    assert image, f"{name}: the image has no tag"
+    assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z]+)?", tag), f"{name}: {tag} is not one version"
+    assert service["restart"] == "unless-stopped"
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert service["healthcheck"].keys() >= {"interval", "timeout", "retries", "start_period"}
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service.get("read_only") is True or name == "kafka"
+    assert not service.get("privileged")
+    for port in service.get("ports", []):
+        assert port.startswith("${BIND:-127.0.0.1}:"), f"{name}: {port} listens beyond this machine by default"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_service_depends_on_is_waited_for(name: str) -> None:
+    for other, how in SERVICES[name].get("depends_on", {}).items():
+        assert other in SERVICES
+        assert how == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_are_started_as_everywhere_else(name: str) -> None:
+    service = SERVICES[name]
+    assert service["command"] == ["python", "-m", f"services.{name}"]
+    assert (ROOT / "services" / name / "__main__.py").exists(), f"`python -m services.{name}` has nothing to run"
+    assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+    assert set(service["depends_on"]) == {"kafka", "postgres"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_get_settings_that_they_know(name: str) -> None:
+    environment = {key: interpolated(value) for key, value in SERVICES[name]["environment"].items()}
+    unknown = {key.lower() for key in environment} - OURS[name].model_fields.keys()
+    assert not unknown, f"{name}: throughline/kit/settings.py knows no {sorted(unknown)}"
+    read = settings.load(OURS[name], **{key.lower(): value for key, value in environment.items() if value})
+    assert read.kafka in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    database = urlsplit(read.database_url)
+    postgres = {key: interpolated(value) for key, value in SERVICES["postgres"]["environment"].items()}
+    assert database.hostname == "postgres"
+    assert database.username == postgres["POSTGRES_USER"]
+    assert database.password == postgres["POSTGRES_PASSWORD"]
+    assert database.path == "/" + postgres["POSTGRES_DB"]
+
+    check = shlex.join(SERVICES[name]["healthcheck"]["test"])
+    assert f"http://127.0.0.1:{read.port}/readyz" in check
+    assert read.port == OURS[name].model_fields["port"].default
+    for port in SERVICES[name].get("ports", []):
+        assert port.endswith(f":{read.port}")
+    assert "tmp" in str(SERVICES[name]["tmpfs"]), "the root is read-only; temporary files need a place"
+
+
+def test_variables_are_documented_and_passwords_are_asked_for() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    used = {match[1]: match[2] or "" for match in VARIABLE.finditer(text)}
+    assert used.keys() == EXAMPLE.keys()
+    for name, default in used.items():
+        if name.endswith("PASSWORD"):
+            assert default.startswith(":?"), f"{name} needs a value of its own"
+        else:
+            assert default == f":-{EXAMPLE[name]}", f"{name}: .env.example and docker-compose.yml differ"
+    # Left out of the build and of version control: passwords are written into it.
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_volumes_hold_what_must_stay() -> None:
+    mounts = [volume.split(":") for service in SERVICES.values() for volume in service.get("volumes", [])]
+    for source, target, *_ in mounts:
+        if source.startswith("."):
+            assert (ROOT / source).exists(), f"{source} is mounted but is not there"
+        else:
+            assert source in COMPOSE["volumes"]
+            assert target
+    assert {mount[0] for mount in mounts} >= COMPOSE["volumes"].keys()
+    # From version 18 on the image keeps its data below this folder, by major version.
+    assert SERVICES["postgres"]["volumes"] == ["postgres-data:/var/lib/postgresql"]
+    kafka = SERVICES["kafka"]
+    assert kafka["volumes"] == [f"kafka-data:{kafka['environment']['KAFKA_LOG_DIRS']}"]
+
+
+def test_kafka_is_the_version_of_make_run() -> None:
+    version = SERVICES["kafka"]["image"].rpartition(":")[2]
+    jars = (ROOT / "throughline" / "local" / "kafka-jars.txt").read_text()
+    assert f"org.apache.kafka:kafka_2.13:{version} " in jars
+
+
+def test_the_image_is_built_from_the_lock_by_a_user_without_rights() -> None:
+    lines = (ROOT / "deploy" / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("#"))
+    stages = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
+    assert len(stages) == 2
+    assert all(re.match(r"python:3\.\d+\.\d+-slim", stage) for stage in stages)
+    installs = re.findall(r"pip install [^&\n]*", text)
+    assert all("--require-hashes" in line or "--no-index" in line for line in installs), installs
+    assert re.search(r"^USER \d+:\d+$", stages[-1], re.MULTILINE)
+    assert "STOPSIGNAL SIGTERM" in stages[-1]
+    assert "HEALTHCHECK" in stages[-1]
+    assert "/readyz" in stages[-1]
+    assert "apt-get" not in text
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in ignore if line.startswith("!")}
+    for sources in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists(), f"the Dockerfile copies {source}"
+            assert source in allowed, f".dockerignore keeps {source} out of the build"
