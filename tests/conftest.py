@@ -1,0 +1,72 @@
+"""One real Kafka and one real PostgreSQL for the whole session, in temporary folders, on free ports."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from throughline.kit.kafka import ensure_topics
+from throughline.local import LocalKafka, LocalPostgres
+from throughline.store import migrate
+
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The names of one test's own pair of topics."""
+
+    touchpoints: str
+    rejected: str
+    partitions: int = PARTITIONS
+
+
+@pytest.fixture(scope="session")
+async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalKafka]:
+    """The session's broker. A test that kills it must start it again."""
+    async with LocalKafka(tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalPostgres]:
+    """The session's server. A test that kills it must start it again."""
+    async with LocalPostgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def template(postgres: LocalPostgres) -> str:
+    """The name of a migrated database that nobody connects to, to copy from."""
+    await execute(postgres.url, "create database template_migrated")
+    await migrate.upgrade(postgres.url_of("template_migrated"))
+    return "template_migrated"
+
+
+@pytest.fixture
+async def database(postgres: LocalPostgres, template: str) -> AsyncIterator[str]:
+    """The URL of a fresh, migrated database, dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    await execute(postgres.url, f"create database {name} template {template}")
+    yield postgres.url_of(name)
+    await execute(postgres.url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def topics(kafka: LocalKafka) -> Topics:
+    """Fresh topics: `touchpoints-<hex>` and `touchpoints-<hex>.rejected`, four partitions each."""
+    name = f"touchpoints-{secrets.token_hex(6)}"
+    names = Topics(touchpoints=name, rejected=f"{name}.rejected")
+    await ensure_topics(kafka.bootstrap, {names.touchpoints: PARTITIONS, names.rejected: PARTITIONS})
+    return names
+
+
+async def execute(url: str, statement: str) -> None:
+    """Run one statement outside a transaction."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,13 @@
+"""Apache Kafka and PostgreSQL from wheels, and the supervisor behind `throughline run`.
+
+Receives a folder and ports, guarantees real servers on 127.0.0.1 whose data survives kill -9 and which never outlive
+the process that started them, gives addresses. Read `kafka.py` and `postgres.py` next, then `supervisor.py`.
+"""
+
+from throughline.local.errors import LocalError
+from throughline.local.kafka import LocalKafka
+from throughline.local.ports import free_port
+from throughline.local.postgres import LocalPostgres
+from throughline.local.process import Child
+
+__all__ = ["Child", "LocalError", "LocalKafka", "LocalPostgres", "free_port"]

@@ -1,0 +1,149 @@
+"""Kafka's jars: fetched once into the user's Maven repository, their SHA-256 checked at every start.
+
+All of them are hashed each time (a tenth of a second for 56 MB); nothing is taken on trust from an earlier check.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from throughline.local.errors import LocalError
+
+LIST = Path(__file__).with_name("kafka-jars.txt")
+THREADS = 8
+ATTEMPTS = 3
+REPORT_EVERY = 10
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One file by its Maven coordinates and its SHA-256 in hex."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+    @property
+    def path(self) -> Path:
+        """Where it is inside a Maven repository."""
+        return Path(*self.group.split("."), self.artifact, self.version, self.name)
+
+
+def listed(path: Path = LIST) -> list[Jar]:
+    """The committed list: one `group:artifact:version sha256` a line."""
+    jars = []
+    for line in path.read_text().splitlines():
+        if line and not line.startswith("#"):
+            coordinates, sha256 = line.split()
+            group, artifact, version = coordinates.split(":")
+            jars.append(Jar(group, artifact, version, sha256))
+    return jars
+
+
+def user_repository() -> Path:
+    """The user's Maven repository: `M2_REPO`, else `~/.m2/repository`."""
+    from jgo.constants import default_maven_repo
+
+    return Path(default_maven_repo())
+
+
+def ensure(
+    jars: list[Jar], repository: Path, fallback: Path, *, report: Report, stop: Event | None = None
+) -> list[Path]:
+    """The paths of all `jars`, fetched into `repository` where missing, or into `fallback` when that cannot be written.
+
+    Blocks on disk and network; `stop` makes it give up between two files.
+
+    Raises:
+        LocalError: a file does not have its SHA-256, or cannot be fetched.
+    """
+    places = {jar: repository / jar.path for jar in jars}
+    missing = [jar for jar, path in places.items() if not path.is_file()]
+    if missing and not _writable(repository):
+        places |= {jar: fallback / jar.path for jar in missing}
+        repository = fallback
+        missing = [jar for jar in missing if not places[jar].is_file()]
+    if missing:
+        _fetch(missing, repository, report, stop or Event())
+
+    def check(jar: Jar) -> Path:
+        path = places[jar]
+        _require_sum(jar, path, f"it was changed or cut short. Remove it and start again: rm {path}")
+        return path
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(check, jars))
+
+
+def _fetch(jars: list[Jar], repository: Path, report: Report, stop: Event) -> None:
+    """Fetch into a temporary repository, check, then move: `repository` never holds half a file."""
+    from jgo.maven import MavenContext
+
+    report(f"Kafka: fetching {len(jars)} jars, once, into {repository}")
+    with tempfile.TemporaryDirectory(prefix=".throughline-", dir=repository) as temporary:
+        context = MavenContext(repo_cache=Path(temporary), timeout=60)
+
+        def fetch(jar: Jar) -> None:
+            if stop.is_set():
+                return
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+                    found = Path(artifact.resolve())
+                except Exception as error:
+                    shutil.rmtree((Path(temporary) / jar.path).parent, ignore_errors=True)
+                    if attempt == ATTEMPTS or stop.is_set():
+                        raise LocalError(
+                            f"cannot fetch {jar.name} ({error}); "
+                            "look at the network and its proxy settings, then start again"
+                        ) from error
+                else:
+                    break
+            _require_sum(jar, found, "what the repository sent is not that file; nothing was kept")
+            place = repository / jar.path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            found.replace(place)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            try:
+                for done, fetched in enumerate(as_completed([pool.submit(fetch, jar) for jar in jars]), 1):
+                    fetched.result()
+                    if done % REPORT_EVERY == 0 or done == len(jars):
+                        report(f"Kafka: {done} of {len(jars)} jars")
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+    if stop.is_set():
+        raise LocalError("fetching Kafka's jars was interrupted; start again to go on")
+
+
+def _require_sum(jar: Jar, path: Path, otherwise: str) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}; make it readable for this user") from None
+    if found != jar.sha256:
+        raise LocalError(f"{path} is refused: its SHA-256 is {found}, not {jar.sha256} as in {LIST.name}; {otherwise}")
+
+
+def _writable(repository: Path) -> bool:
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=repository):
+            return True
+    except OSError:
+        return False
