@@ -71,3 +71,25 @@ STAGER_RECREATED_TOPICS = Counter(
     "Partitions found to be other than the ones staged before (topic deleted and made again). Alert on any.",
     registry=REGISTRY,
 )
+
+# --- api --------------------------------------------------------------------------------------------------------------
+
+API_REQUEST_SECONDS = Histogram(
+    "throughline_api_request_seconds",
+    "From a request to the start of its answer, by route template and status class (a stream: until it starts).",
+    ["route", "status"],
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+API_QUERY_SECONDS = Histogram(
+    "throughline_api_query_seconds",
+    "One question to PostgreSQL, by its name, the wait for a connection included.",
+    ["query"],
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+API_STREAM_SUBSCRIBERS = Gauge(
+    "throughline_api_stream_subscribers",
+    "Clients that follow a counts stream of this process now.",
+    registry=REGISTRY,
+)

@@ -1,6 +1,6 @@
 """Every table, as SQLAlchemy Core. What each column means stands here; how they are written, in the statement modules.
 
-Three tables are hash-partitioned (and on Citus distributed) by one 16-byte digest of the same type: `touchpoints` by the
+Three tables are hash-partitioned (and on Citus distributed) by a 16-byte digest of the same type: `touchpoints` by the
 actor, `journeys` and `transitions` by the customer. Every unique key holds that column, and no foreign key points to a
 table that is written to. `phase_counts` and `offsets` stand together on one node, so that one statement over both is
 a consistent cut. Instants are bigint microseconds since the epoch (docs/decisions/0002).
@@ -166,7 +166,7 @@ transitions = Table(
     postgresql_partition_by="HASH (customer)",
 )
 
-# --- sums and positions: together on one node ---------------------------------------------------------------------------
+# --- sums and positions: together on one node -------------------------------------------------------------------------
 
 # One row per shard (= Kafka partition): writers never meet. Rows may be negative, their sums cannot.
 # Over each sum: entered = active + lapsed + left. Phase 0 counts the unplaced in `active`.

@@ -1,0 +1,160 @@
+"""The stager process: settings, clients, lanes, health; until SIGTERM."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Sequence
+
+import uvicorn
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.applications import Starlette
+
+from services.stager.batch import Models
+from services.stager.lane import Shared
+from services.stager.member import Member
+from throughline.kit import health, logs
+from throughline.kit.kafka import require_compiled_records, wait_for_topics
+from throughline.kit.metrics import REGISTRY
+from throughline.kit.server import EmbeddedServer
+from throughline.kit.settings import StagerSettings
+from throughline.store import staging
+from throughline.store.engine import create_engine
+from throughline.store.health import database_check
+from throughline.store.migrate import upgrade
+from throughline.store.unit_of_work import snapshot
+from throughline.wire.codec import Rejected, encode_rejected
+
+log = logging.getLogger("stager")
+
+TRANSACTIONS = 4
+"""Transactions under way at once: enough to overlap decoding with PostgreSQL, few enough for its cores."""
+FETCH_WAIT_MS = 50
+"""How long the broker may hold a fetch: a partition that is not part of the fetch under way waits as long."""
+LONGEST_POLL_MS = 3_600_000
+"""A lane that waits for its database must not be thrown out of the group; a dead process is, by its heartbeat."""
+
+
+async def run(settings: StagerSettings) -> None:
+    """Stage until SIGTERM or SIGINT, then drain."""
+    require_compiled_records()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    engine = create_engine(settings.database_url, pool_size=TRANSACTIONS + 2, application_name="throughline-stager")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        group_id=settings.consumer_group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        max_poll_interval_ms=LONGEST_POLL_MS,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=1_000,
+        request_timeout_ms=20_000,
+    )
+    rejections = Rejections(settings)
+    member = Member(
+        Shared(
+            consumer,
+            engine,
+            batch_records=settings.batch_records,
+            transactions=TRANSACTIONS,
+            models_of=ModelsOfWorkspaces(engine).of,
+            send_rejected=rejections.send,
+        )
+    )
+
+    async def lanes() -> str:
+        return member.trouble
+
+    checks = {"kafka": lanes, "database": database_check(engine)}
+    app = Starlette(routes=health.routes(checks, lambda: REGISTRY))
+    server = EmbeddedServer(
+        uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, lifespan="off")
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        stack.push_async_callback(rejections.close)
+        await stack.enter_async_context(server.running())
+        work = asyncio.create_task(_work(settings, consumer, member), name="work")
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            log.info("stopping: finishing what is under way")
+            work.cancel()
+        stopped.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    log.info("stopped")
+
+
+async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Member) -> None:
+    await upgrade(settings.database_url, wait_seconds=float("inf"))
+    await wait_for_topics(
+        settings.kafka,
+        {settings.touchpoints_topic: settings.partitions, settings.rejected_topic: settings.partitions},
+        replication_factor=settings.replication_factor,
+        min_insync_replicas=settings.min_insync_replicas,
+    )
+    consumer.subscribe([settings.touchpoints_topic], listener=member)
+    try:
+        await consumer.start()
+        await member.watch()
+    finally:
+        await member.close()
+        await consumer.stop()
+
+
+class ModelsOfWorkspaces:
+    """Which models each workspace applies, read again when a workspace is not known yet."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._models: Models = {}
+
+    async def of(self, workspaces: set[int]) -> Models:
+        """The models, up to date for these workspaces."""
+        if not self._models or any(workspace not in self._models for workspace in workspaces):
+            async with snapshot(self._engine) as connection:
+                self._models = await staging.read_models(connection)
+        return self._models
+
+
+class Rejections:
+    """Sends what cannot be staged to the rejected topic; connects when there is something to send."""
+
+    def __init__(self, settings: StagerSettings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, rejected: Sequence[Rejected]) -> None:
+        """Return when all in-sync replicas have them.
+
+        Raises:
+            KafkaError: they may not have arrived; send them again.
+        """
+        if self._producer is None:
+            producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka, acks="all", enable_idempotence=True)
+            await producer.start()
+            self._producer = producer
+        sent = [
+            await self._producer.send(self._settings.rejected_topic, encode_rejected(one), key=one.origin.encode())
+            for one in rejected
+        ]
+        await asyncio.gather(*sent)
+
+    async def close(self) -> None:
+        """Flush and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+
+def main(settings: StagerSettings) -> None:
+    """Run to the end."""
+    logs.configure(settings.log_level)
+    uvicorn_loop = uvicorn.Config(app="", loop="auto").get_loop_factory()
+    with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
+        runner.run(run(settings))

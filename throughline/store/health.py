@@ -1,0 +1,26 @@
+"""Whether the database answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy import literal, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from throughline.store.unit_of_work import snapshot
+
+ANSWER_SECONDS = 2.0
+
+
+def database_check(engine: AsyncEngine) -> Callable[[], Awaitable[str]]:
+    """A readiness check: '' when PostgreSQL answers within two seconds, else a sentence."""
+
+    async def check() -> str:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS), snapshot(engine) as connection:
+                await connection.execute(select(literal(1)))
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            return f"PostgreSQL does not answer: {type(error).__name__}"
+        return ""
+
+    return check
