@@ -1,0 +1,77 @@
+"""`throughline demo`: the demo shop's customers, through the real Segment SDK."""
+
+import signal
+import threading
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from throughline.demo.sdk import Sender
+from throughline.demo.send import Traffic, send
+from throughline.demo.shop import AT_ONCE, stream
+from throughline.demo.target import TargetError, find_target
+from throughline.kit.clock import now_us
+
+FLUSH_SECONDS = 10.0
+PEOPLE_PER_EVENT = 2
+"""Customers at once for each event a second, beyond the usual number: so that nobody hurries at high rates."""
+
+
+def demo(
+    rate: Annotated[float, typer.Option(min=0.01, max=100_000, help="Events a second.")] = 20.0,
+    url: Annotated[str | None, typer.Option(help="Address of ingest. Default: that of the running stack.")] = None,
+    key: Annotated[str | None, typer.Option(help="Write key. Default: that of the running stack.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same customers, under new ids each run.")] = 1,
+    seconds: Annotated[float | None, typer.Option("--for", min=0, help="Stop after so many seconds.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
+    burst: Annotated[int, typer.Option(min=0, help="So many events at once to begin with.")] = 0,
+    data: Annotated[Path, typer.Option(help="Data folder of the running stack.")] = Path(".throughline"),
+) -> None:
+    """Send a made-up shop's customers, at a steady rate, until Ctrl-C."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        target = find_target(url, key, data)
+    except TargetError as error:
+        console.print(Text(str(error)))
+        raise typer.Exit(2) from None
+    stop = threading.Event()
+    _on_signals(stop)
+    sender = Sender(target.url, target.write_key, persistent=True, report=lambda news: console.print(Text(news)))
+    events = stream(Random(seed), now_us, at_once=max(AT_ONCE, int(rate * PEOPLE_PER_EVENT)))
+    console.print(Text(f"demo shop: {rate:g} events/s to {sender.url}, seed {seed}"))
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+
+        def progress() -> None:
+            live.update(_line(sender))
+
+        traffic = Traffic(rate, burst, count, seconds)
+        send(events, sender, traffic, stop=stop, progress=progress if console.is_terminal else lambda: None)
+        undelivered = sender.close(FLUSH_SECONDS)
+    tally = sender.tally
+    console.print(Text(f"demo shop: {tally.sent:,} events sent, {tally.accepted:,} accepted"))
+    if undelivered:
+        console.print(Text(f"{undelivered:,} events were not delivered: {sender.failed or sender.away or 'no time'}"))
+    for reason, times in tally.errors.most_common(3):
+        console.print(Text(f"  {times:,} times: {reason}"))
+    if sender.failed:
+        raise typer.Exit(1)
+
+
+def _line(sender: Sender) -> Text:
+    tally = sender.tally
+    state = f"waiting: {sender.away}" if sender.away else f"{tally.requests:,} requests"
+    return Text(f"{tally.sent:,} events sent, {tally.accepted:,} accepted, {state}", style="dim")
+
+
+def _on_signals(stop: threading.Event) -> None:
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, end)
