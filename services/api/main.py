@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 
 from services.api.app import create_app
-from services.api.database import Database
+from services.api.queries_session import Database
 from services.api.readers import Readers
 from services.api.stream import Feeds
 from throughline.kit.settings import ApiSettings, load_or_exit

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from services.api.cache import Cache
 from services.api.counts import Snapshot, snapshot
-from services.api.database import Database
 from services.api.queries import Source, applied_model, phase_sums, workspace_sources
+from services.api.queries_session import Database
 from throughline.journey.model import Model
 from throughline.kit.errors import ServiceError
 from throughline.models import load_model
