@@ -39,7 +39,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 """Layer -> what of ours it may import, beside itself."""
 
-SQL_HOMES = ("throughline/store/", "services/api/queries")
+SQL_HOMES = (
+    "throughline/store/",
+    "services/api/queries",
+    "services/api/database.py",  # opens the snapshots that the queries run in, and knows when PostgreSQL is away
+    "throughline/local/postgres.py",  # makes the database itself, before there is a store
+)
+HANDLES = {"AsyncEngine", "AsyncConnection"}
+"""Passed through by those who ask, without a statement of their own; so are SQLAlchemy's errors."""
 SQL_TEXT = re.compile(
     r"^\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|WITH\s+(RECURSIVE\s+)?\w+\s.*AS\s*\(|"
     r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|INDEX|UNIQUE|SCHEMA|SEQUENCE|VIEW))\b",
@@ -152,12 +159,18 @@ def sql_lives_in_the_store_and_the_apis_queries(root: Path) -> Iterator[str]:
     for module in modules(root):
         if module.path.startswith(SQL_HOMES):
             continue
-        for line, name in module.imports:
-            if name.split(".")[0] in ("sqlalchemy", "asyncpg", "alembic"):
-                yield module.at(line, f"imports {name}: the database is reached through throughline.store")
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL_TEXT.search(node.value):
                 yield module.at(node.lineno, "holds SQL: statements live in throughline/store and services/api/queries")
+            line, names = 0, list[str]()
+            if isinstance(node, ast.Import):
+                line, names = node.lineno, [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module != "sqlalchemy.exc":
+                line = node.lineno
+                names = [f"{node.module}.{alias.name}" for alias in node.names if alias.name not in HANDLES]
+            for name in names:
+                if name.split(".")[0] in ("sqlalchemy", "asyncpg", "alembic"):
+                    yield module.at(line, f"imports {name}: the database is reached through throughline.store")
 
 
 def the_environment_is_read_in_settings_only(root: Path) -> Iterator[str]:

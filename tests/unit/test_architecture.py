@@ -44,6 +44,11 @@ BAD: list[tuple[Rule, str, str]] = [
     (local_and_demo_are_imported_by_the_cli_only, "services/api/main.py", "from throughline.local import LocalKafka"),
     (local_and_demo_are_imported_by_the_cli_only, "throughline/local/kafka.py", "from throughline import demo"),
     (sql_lives_in_the_store_and_the_apis_queries, "services/stager/main.py", "import sqlalchemy as sa"),
+    (
+        sql_lives_in_the_store_and_the_apis_queries,
+        "services/stager/main.py",
+        "from sqlalchemy.ext.asyncio import create_async_engine",
+    ),
     (sql_lives_in_the_store_and_the_apis_queries, "services/api/routes/phases.py", "q = 'select id\\nfrom journeys'"),
     (the_environment_is_read_in_settings_only, "services/api/main.py", "import os\nos.environ['PORT']"),
     (the_environment_is_read_in_settings_only, "services/api/main.py", "from os import getenv"),
