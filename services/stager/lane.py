@@ -147,6 +147,7 @@ class Lane:
     async def _stage(self, position: Position, records: Records) -> None:
         """Stage records in order; halve them around one that the database cannot hold, and reject that one."""
         pending = [records]
+        told: set[str] = set()
         while pending:
             chunk = pending.pop()
             started = time.perf_counter()
@@ -157,7 +158,7 @@ class Lane:
                 models = await self._shared.models_of(unknown)
                 batch = prepare(chunk, models, topic=self.tp.topic, partition=self.tp.partition)
             try:
-                staged = await self._commit(position, batch, chunk[-1])
+                staged = await self._commit(position, batch, chunk[-1], told)
             except Exception as error:
                 if failure_of(error) != "data":
                     raise
@@ -165,14 +166,19 @@ class Lane:
                     middle = len(chunk) // 2
                     pending += [chunk[middle:], chunk[:middle]]
                     continue
-                staged = await self._commit(position, self._refuse(chunk[0], error), chunk[0])
+                staged = await self._commit(position, self._refuse(chunk[0], error), chunk[0], told)
             self._measure(staged, chunk, time.perf_counter() - started)
             if self._stopping:
                 return
 
-    async def _commit(self, position: Position, batch: Batch, last: "ConsumerRecord[bytes, bytes]") -> Staged:
-        if batch.rejected:
-            await self._shared.send_rejected(batch.rejected)
+    async def _commit(
+        self, position: Position, batch: Batch, last: "ConsumerRecord[bytes, bytes]", told: set[str]
+    ) -> Staged:
+        """Tell the rejected topic first: nothing is dropped in silence. `told` spares a retry from repeating it."""
+        untold = [rejected for rejected in batch.rejected if rejected.origin not in told]
+        if untold:
+            await self._shared.send_rejected(untold)
+            told.update(rejected.origin for rejected in untold)
         to = Offset(last.offset + 1, record_digest(last), last.timestamp * 1000)
         staged = await commit(
             self._shared.engine,
