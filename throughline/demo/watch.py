@@ -52,6 +52,6 @@ def verdicts(body: bytes) -> list[tuple[str, str]]:
         reply = json.loads(body)
     except ValueError:
         return []
-    events = reply.get("events") if isinstance(reply, dict) else None
+    events = reply.get("verdicts") if isinstance(reply, dict) else None
     said = [event for event in events or () if event.get("verdict", "ok") != "ok"]
     return [(event["verdict"], f"{event.get('code', '')}: {event.get('message', '')}") for event in said]
