@@ -93,3 +93,57 @@ API_STREAM_SUBSCRIBERS = Gauge(
     "Clients that follow a counts stream of this process now.",
     registry=REGISTRY,
 )
+
+# --- ingest -----------------------------------------------------------------------------------------------------------
+
+INGEST_PREFIX = "throughline_ingest_"
+INGEST_REGISTRY = CollectorRegistry(auto_describe=True)
+"""One worker's own view; /metrics sums all workers through prometheus_client's multi-process collector instead."""
+
+INGEST_EVENTS = Counter(
+    INGEST_PREFIX + "events_total",
+    "Events answered with a verdict after Kafka acknowledged them, by verdict: ok, warning, rejected.",
+    ["outcome"],
+    registry=INGEST_REGISTRY,
+)
+INGEST_REQUESTS = Counter(
+    INGEST_PREFIX + "requests_total",
+    "Requests on the event paths, by HTTP status; 503 means clients are being asked to come back.",
+    ["status"],
+    registry=INGEST_REGISTRY,
+)
+INGEST_REQUEST_SECONDS = Histogram(
+    INGEST_PREFIX + "request_seconds",
+    "One request on an event path, from its headers to its answer, Kafka's acknowledgement included.",
+    buckets=LATENCY_BUCKETS,
+    registry=INGEST_REGISTRY,
+)
+INGEST_QUEUE_EVENTS = Gauge(
+    INGEST_PREFIX + "queue_events",
+    "Events that wait for Kafka's acknowledgement; near QUEUE_EVENTS per worker, requests are answered 503.",
+    registry=INGEST_REGISTRY,
+    multiprocess_mode="livesum",
+)
+INGEST_PRODUCE_SECONDS = Histogram(
+    INGEST_PREFIX + "produce_seconds",
+    "One record batch, from handing it to the Kafka client to the acknowledgement by all in-sync replicas.",
+    buckets=LATENCY_BUCKETS,
+    registry=INGEST_REGISTRY,
+)
+INGEST_PRODUCE_RECORDS = Histogram(
+    INGEST_PREFIX + "produce_records",
+    "Records in one record batch: grows with load, because requests share batches.",
+    buckets=(1, 10, 50, 100, 500, 1000, 2500, 5000, 10000),
+    registry=INGEST_REGISTRY,
+)
+INGEST_PRODUCE_FAILURES = Counter(
+    INGEST_PREFIX + "produce_failures_total",
+    "Record batches that Kafka refused or did not acknowledge in time; their requests were answered 503.",
+    registry=INGEST_REGISTRY,
+)
+INGEST_KEYS_AGE_SECONDS = Gauge(
+    INGEST_PREFIX + "keys_age_seconds",
+    "Seconds since write keys were last read from PostgreSQL; growing means new and revoked keys take no effect.",
+    registry=INGEST_REGISTRY,
+    multiprocess_mode="livemax",
+)

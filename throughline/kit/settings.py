@@ -5,6 +5,7 @@ Raises `SettingsError` whose message names each wrong variable and what it accep
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
@@ -42,6 +43,7 @@ class IngestSettings(Shared):
     port: int = Field(8081, ge=0, le=65535, description="port to listen on")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
     queue_events: int = Field(50_000, ge=1, description="events a worker holds at most before it answers 503")
+    queue_bytes: int = Field(256 * 1024 * 1024, ge=1, description="bytes a worker holds at most before it answers 503")
     ack_seconds: float = Field(8.0, gt=0, description="how long a request waits for Kafka before it is answered 503")
     drain_seconds: float = Field(20.0, gt=0, description="how long a stopping worker waits for what it accepted")
     keys_refresh_seconds: float = Field(1.0, gt=0, description="how often write keys are read again")
@@ -61,6 +63,28 @@ class ApiSettings(Shared):
 
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     page_token: str | None = Field(None, description="a read token the page may use when opened on this machine")
+
+
+class RunSettings(BaseSettings):
+    """`throughline run`: the whole system on this machine."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    port: int = Field(8080, ge=0, le=65535, description="port of the page and the api, 0 = any free one")
+    ingest_port: int = Field(8081, ge=0, le=65535, description="port of ingest, 0 = any free one")
+    data: Path = Field(Path(".throughline"), description="folder that keeps all data")
+    demo: bool = Field(True, description="1 or 0: whether a demo shop sends traffic")
+    demo_rate: float = Field(20.0, ge=0.01, le=100_000, description="events a second of the demo shop")
+    kafka: str | None = Field(
+        None,
+        pattern=r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$",
+        description="host:port[,host:port] of your own Kafka instead of the embedded one",
+    )
+    database_url: str | None = Field(
+        None,
+        pattern=r"^postgres(ql)?://",
+        description="postgresql://user:password@host:port/database, your own instead of the embedded one",
+    )
 
 
 S = TypeVar("S", bound=BaseSettings)
@@ -106,6 +130,7 @@ def set_environment(name: str, value: str) -> None:
 __all__ = [
     "ApiSettings",
     "IngestSettings",
+    "RunSettings",
     "SettingsError",
     "Shared",
     "StagerSettings",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.touchpoint import Touchpoint as Touchpoint  # ingest, which must not know journey, takes it from here
 from throughline.wire.v1.touchpoint_pb2 import Rejected as _Rejected
 from throughline.wire.v1.touchpoint_pb2 import Touchpoint as _Touchpoint
 

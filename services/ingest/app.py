@@ -1,0 +1,137 @@
+"""A request's way: bytes, events, verdicts, Kafka, answer.
+
+`Front` is a plain ASGI class that answers the event paths itself, because a framework's routing costs several times
+what an event does. Everything else goes on to the FastAPI app (`rest.py`), which also describes the event paths.
+"""
+
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from services.ingest import cors, reply
+from services.ingest.batcher import Batcher, unavailable
+from services.ingest.body import GZIP_MAGIC, read_rest, unpack
+from services.ingest.dialects import segment
+from services.ingest.keys import Keys
+from services.ingest.paths import BATCH, METRICS, hot_path
+from services.ingest.tally import Tally
+from services.ingest.verdict import MAX_BODY_BYTES, Verdict
+from throughline.kit.clock import now_us
+from throughline.kit.errors import ServiceError
+from throughline.store.keys import SourceKey
+from throughline.wire.codec import Rejected, encode, encode_rejected
+
+_ALLOWED = {"Allow": "POST, OPTIONS"}
+
+
+class Front:
+    """The ASGI app of one worker."""
+
+    def __init__(self, rest: Any, keys: Keys, batcher: Batcher, tally: Tally) -> None:
+        self._rest = rest
+        self._keys = keys
+        self._batcher = batcher
+        self._tally = tally
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request (or the application's lifespan)."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        call = hot_path(scope["path"])
+        method = scope["method"]
+        if call is not None and method == "POST":
+            await self._events(call, scope, receive, send)
+            return
+        origin = cors.header(scope, b"origin")
+        if method == "OPTIONS" and (call is not None or origin is not None):
+            await _answer(send, 200, b"", cors.preflight(scope))
+            return
+        if origin is not None:
+            send = cors.allowing(send, origin)
+        if call is not None:
+            error = ServiceError(405, "method_not_allowed", "events are sent with POST", headers=_ALLOWED)
+            await _answer(send, 405, *reply.problem(error))
+            return
+        await self._rest(scope, receive, send)
+
+    async def _events(self, call: str, scope: Any, receive: Any, send: Any) -> None:
+        started = perf_counter()
+        authorization = origin = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"origin":
+                origin = value
+        status = 200
+        try:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body = message["body"] if not message["more_body"] else await read_rest(receive, message)
+            if len(body) > MAX_BODY_BYTES or body[:2] == GZIP_MAGIC:
+                body = unpack(body)
+            content, headers = await self._take(call, authorization, body)
+        except ServiceError as error:
+            status = error.status
+            content, headers = reply.problem(error)
+        if origin is not None:
+            headers = [*headers, *cors.allow(origin)]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+        self._tally.request(status, perf_counter() - started)
+
+    async def _take(self, call: str, authorization: bytes | None, body: bytes) -> tuple[bytes, reply.Headers]:
+        """Take the events of one body.
+
+        Raises:
+            ServiceError: the request fails as a whole: 400, 401, 404, or 503 when they are not acknowledged in time.
+        """
+        if call == METRICS:
+            return reply.all_ok(0)
+        received_us = now_us()
+        opened = segment.open_body(body, "" if call == BATCH else call)
+        source = self._keys.source(authorization, opened.write_key)
+        found = segment.judge(
+            opened, workspace=source.workspace, source=source.source, received_us=received_us, new_id=_random_id
+        )
+        touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in found.touchpoints]
+        refused = [encode_rejected(_rejected(source, received_us, *refusal)) for refusal in found.refused]
+        ticket = self._batcher.put(touchpoints, refused, received_us)
+        if not await ticket.done:
+            raise unavailable("Kafka did not acknowledge in time")
+        return self._settle(found)
+
+    def _settle(self, found: segment.Result) -> tuple[bytes, reply.Headers]:
+        verdicts = found.verdicts
+        rejected = len(found.refused)
+        warned = len(verdicts) - rejected - verdicts.count(None)
+        tally = self._tally
+        tally.ok += len(verdicts) - rejected - warned
+        if not rejected and not warned:
+            return reply.all_ok(len(verdicts))
+        tally.warning += warned
+        tally.rejected += rejected
+        return reply.with_verdicts(verdicts, rejected)
+
+
+def _rejected(source: SourceKey, received_us: int, verdict: Verdict, payload: bytes) -> Rejected:
+    return Rejected(
+        source.workspace,
+        source.source,
+        received_us,
+        "ingest",
+        verdict.code,
+        verdict.field,
+        verdict.message,
+        payload,
+    )
+
+
+def _random_id() -> str:
+    return uuid4().hex
+
+
+async def _answer(send: Any, status: int, content: bytes, headers: reply.Headers) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

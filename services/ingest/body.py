@@ -1,0 +1,60 @@
+"""A request's bytes: read to the end within a limit, and unpacked when they are gzip, declared or not."""
+
+import zlib
+from typing import Any
+
+from services.ingest.verdict import MAX_BODY_BYTES
+from throughline.kit.errors import ServiceError
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+async def read_rest(receive: Any, message: Any) -> bytes:
+    """The whole body, whose first part is `message`.
+
+    Raises:
+        ServiceError: 400, it is longer than `MAX_BODY_BYTES`, or the client hung up.
+    """
+    parts = bytearray(message.get("body", b""))
+    while message.get("more_body", False):
+        if len(parts) > MAX_BODY_BYTES:
+            raise too_large()
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ServiceError(400, "incomplete_body", "the connection was closed before the body was complete")
+        parts += message.get("body", b"")
+    return bytes(parts)
+
+
+def unpack(body: bytes) -> bytes:
+    """The body as it was before it was packed; decided by its first bytes, not by headers.
+
+    Raises:
+        ServiceError: 400, damaged gzip, or more than `MAX_BODY_BYTES` once unpacked (never unpacked further than that).
+    """
+    if not body.startswith(GZIP_MAGIC):
+        if len(body) > MAX_BODY_BYTES:
+            raise too_large()
+        return body
+    unpacked = bytearray()
+    while body:
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            unpacked += unpacker.decompress(body, MAX_BODY_BYTES + 1 - len(unpacked))
+        except zlib.error as error:
+            raise ServiceError(400, "unreadable_gzip", f"the body is damaged gzip: {error}") from None
+        if len(unpacked) > MAX_BODY_BYTES:
+            raise too_large()
+        if not unpacker.eof:
+            raise ServiceError(400, "unreadable_gzip", "the body is gzip that ends too early")
+        body = unpacker.unused_data
+        if not body.startswith(GZIP_MAGIC):
+            break
+    return bytes(unpacked)
+
+
+def too_large() -> ServiceError:
+    """400 and not 413: some trackers send a 413 again and again."""
+    return ServiceError(
+        400, "body_too_large", f"the body has more than {MAX_BODY_BYTES} bytes (unpacked); send fewer events at once"
+    )

@@ -1,0 +1,128 @@
+"""The event paths in the FastAPI app's OpenAPI: they are answered in front of it, and documented in it."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from services.ingest.paths import BATCH, DOCUMENTED, METRICS
+
+_EVENT = {
+    "type": "track",
+    "event": "Order Completed",
+    "userId": "customer-42",
+    "messageId": "0d6b8f0e-8b0e-4f0e-9c55-2c9d7a3f6f11",
+    "timestamp": "2026-11-23T20:28:33.120Z",
+    "properties": {"order_id": "A-1001", "total": 59.9, "currency": "EUR"},
+}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "track": {key: value for key, value in _EVENT.items() if key != "type"},
+    "identify": {"userId": "customer-42", "anonymousId": "b1c0f4", "traits": {"plan": "gold"}},
+    "page": {"anonymousId": "b1c0f4", "name": "Home", "properties": {"url": "https://shop.example/"}},
+    "screen": {"anonymousId": "b1c0f4", "name": "Basket"},
+    "group": {"userId": "customer-42", "groupId": "household-7", "traits": {"size": 3}},
+    "alias": {"previousId": "b1c0f4", "userId": "customer-42"},
+    BATCH: {"sentAt": "2026-11-23T20:28:34.000Z", "batch": [_EVENT]},
+    METRICS: {"series": []},
+}
+_SUMMARIES = {
+    BATCH: "Up to 2,500 events, each naming its type",
+    METRICS: "Measurements of the browser library itself: answered, not kept",
+}
+_SECURITY: list[dict[str, list[str]]] = [{"writeKey": []}, {"bearerKey": []}, {}]
+
+_VERDICT = {
+    "type": "object",
+    "required": ["verdict"],
+    "properties": {
+        "verdict": {"enum": ["ok", "warning", "rejected"]},
+        "code": {"type": "string"},
+        "field": {"type": "string"},
+        "message": {"type": "string"},
+    },
+}
+_TAKEN = {
+    "type": "object",
+    "required": ["success", "accepted", "rejected", "verdicts"],
+    "properties": {
+        "success": {"const": True},
+        "accepted": {"type": "integer"},
+        "rejected": {"type": "integer"},
+        "verdicts": {"type": "array", "items": {"$ref": "#/components/schemas/Verdict"}},
+    },
+}
+_PROBLEM = {
+    "type": "object",
+    "required": ["status", "code", "message"],
+    "properties": {
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+        "field": {"type": "string"},
+    },
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Make `/openapi.json` of `app` hold the event paths, with examples."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=app.description,
+                routes=app.routes,
+            )
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {}).update(Verdict=_VERDICT, Taken=_TAKEN, Problem=_PROBLEM)
+            components["securitySchemes"] = {
+                "writeKey": {"type": "http", "scheme": "basic", "description": "user name: the write key"},
+                "bearerKey": {"type": "http", "scheme": "bearer", "description": "the write key"},
+            }
+            for path, call in DOCUMENTED.items():
+                schema["paths"][path] = {"post": _operation(path, call)}
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operation(path: str, call: str) -> dict[str, Any]:
+    return {
+        "tags": ["events"],
+        "operationId": "post" + path.replace("/", "_"),
+        "summary": _SUMMARIES.get(call, f"One {call} call"),
+        "security": _SECURITY,
+        "requestBody": {
+            "required": True,
+            "description": "JSON of any content type, as it is or gzip; the write key may stand in it as `writeKey`",
+            "content": {"application/json": {"schema": {"type": "object"}, "example": _EXAMPLES[call]}},
+        },
+        "responses": {
+            "200": {
+                "description": "Acknowledged by Kafka, with a verdict for each event",
+                "content": {
+                    "application/json": {
+                        "schema": {"$ref": "#/components/schemas/Taken"},
+                        "example": {"success": True, "accepted": 1, "rejected": 0, "verdicts": [{"verdict": "ok"}]},
+                    }
+                },
+            },
+            "400": _problem("Nobody can read the body, or it is too large", 400, "unreadable_json"),
+            "401": _problem("No such write key", 401, "invalid_write_key"),
+            "404": _problem("The key's source is disabled", 404, "source_disabled"),
+            "503": _problem("Not accepted now: send it again after Retry-After seconds", 503, "unavailable"),
+        },
+    }
+
+
+def _problem(description: str, status: int, code: str) -> dict[str, Any]:
+    example = {"type": "about:blank", "status": status, "code": code, "message": description}
+    return {
+        "description": description,
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+        },
+    }

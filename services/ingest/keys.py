@@ -1,0 +1,126 @@
+"""Which source a request writes to: the write keys, read again and again, and found from what requests carry.
+
+With PostgreSQL away the keys last read go on being used.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from throughline.kit.errors import ServiceError
+from throughline.store.keys import SourceKey, key_digest
+
+log = logging.getLogger(__name__)
+
+MAX_CACHED_HEADERS = 10_000
+READ_SECONDS = 10.0
+"""How long one reading may take before it is given up."""
+
+
+class Keys:
+    """The write keys known to this worker."""
+
+    def __init__(self, read: Callable[[], Awaitable[Iterable[SourceKey]]], *, refresh_seconds: float) -> None:
+        self._read = read
+        self._refresh_seconds = refresh_seconds
+        self._sources: dict[bytes, SourceKey] = {}
+        self._by_header: dict[bytes, SourceKey] = {}
+        self._read_at: float | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether they were read at least once."""
+        return self._read_at is not None
+
+    @property
+    def age_seconds(self) -> float:
+        """Since they were last read; 0 before that."""
+        return 0.0 if self._read_at is None else time.monotonic() - self._read_at
+
+    async def refresh(self) -> None:
+        """Read them once.
+
+        Raises:
+            Exception: whatever the reading raises; what is known stays.
+        """
+        found = await asyncio.wait_for(self._collect(), READ_SECONDS)
+        if found != self._sources:
+            self._sources = found
+            self._by_header = {}
+        self._read_at = time.monotonic()
+
+    async def _collect(self) -> dict[bytes, SourceKey]:
+        return {key.digest: key for key in await self._read()}
+
+    async def run(self) -> None:
+        """Read them every `refresh_seconds` until cancelled."""
+        away = False
+        while True:
+            try:
+                await self.refresh()
+            except Exception as error:  # whatever PostgreSQL and its drivers raise: what is known has to go on working
+                if not away:
+                    known = f"going on with the {len(self._sources)} known" if self.loaded else "none is known yet"
+                    log.warning("write keys can not be read (%s); %s", type(error).__name__, known)
+                away = True
+            else:
+                if away:
+                    log.warning("write keys are read again")
+                away = False
+            await asyncio.sleep(self._refresh_seconds)
+
+    def source(self, header: bytes | None, in_body: str) -> SourceKey:
+        """The source that an Authorization header or a key in the body names.
+
+        Raises:
+            ServiceError: 401 no such key, 404 its source is disabled, 503 keys were never read.
+        """
+        if header is not None:
+            found = self._by_header.get(header)
+            if found is not None:
+                return found
+        if not self.loaded:
+            raise ServiceError(
+                503, "keys_unavailable", "write keys could not be read yet; try again", headers={"Retry-After": "1"}
+            )
+        found = None
+        if header is not None:
+            found = self.find(header.decode("latin-1"), header=True)
+            if found is not None and found.enabled:
+                if len(self._by_header) >= MAX_CACHED_HEADERS:
+                    self._by_header.clear()
+                self._by_header[header] = found
+        if found is None and in_body:
+            found = self.find(in_body)
+        if found is None:
+            what = "the write key is not known" if header is not None or in_body else "no write key was sent"
+            raise ServiceError(401, "invalid_write_key", f"{what}; send it as the user name of Basic authentication")
+        if not found.enabled:
+            raise ServiceError(404, "source_disabled", f"the source {found.source_name!r} is disabled")
+        return found
+
+    def find(self, text: str, *, header: bool = False) -> SourceKey | None:
+        """The source of a key as clients write it: bare, with a colon after it, or either in base64."""
+        text = text.strip()
+        if header:
+            scheme, _, text = text.partition(" ")
+            if scheme.lower() not in ("basic", "bearer"):
+                text = scheme
+        for candidate in (text, _from_base64(text)):
+            key, _, _ = candidate.strip().partition(":")
+            if key:
+                found = self._sources.get(key_digest(key))
+                if found is not None:
+                    return found
+        return None
+
+
+def _from_base64(text: str) -> str:
+    padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
+    try:
+        return base64.b64decode(padded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return ""

@@ -1,0 +1,87 @@
+"""The composition root of one worker: settings, clients, app."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from services.ingest.app import Front
+from services.ingest.batcher import Batcher
+from services.ingest.keys import Keys
+from services.ingest.producer import Producer
+from services.ingest.rest import create_rest
+from services.ingest.tally import FLUSH_SECONDS, Tally
+from services.ingest.watch import end_with_parent, worker_metrics
+from throughline.kit.kafka import require_compiled_records
+from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
+from throughline.kit.settings import IngestSettings, load_or_exit
+from throughline.store.engine import create_engine
+from throughline.store.keys import SourceKey, write_keys
+
+
+def create_app() -> Front:
+    """The ASGI app of one worker; its lifespan starts and stops all it needs. Called inside the running loop."""
+    settings = load_or_exit(IngestSettings)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # One line from producer.py says what these say ten times a second while a broker is away.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    require_compiled_records()
+
+    engine = create_engine(settings.database_url, pool_size=1)
+
+    async def read_keys() -> Iterable[SourceKey]:
+        async with engine.connect() as connection:
+            return await write_keys(connection)
+
+    keys = Keys(read_keys, refresh_seconds=settings.keys_refresh_seconds)
+    producer = Producer(
+        settings.kafka,
+        touchpoints_topic=settings.touchpoints_topic,
+        rejected_topic=settings.rejected_topic,
+        partitions=settings.partitions,
+        replication_factor=settings.replication_factor,
+        min_insync_replicas=settings.min_insync_replicas,
+    )
+    batcher = Batcher(
+        producer,
+        touchpoints_topic=settings.touchpoints_topic,
+        rejected_topic=settings.rejected_topic,
+        queue_events=settings.queue_events,
+        queue_bytes=settings.queue_bytes,
+        ack_seconds=settings.ack_seconds,
+    )
+    tally = Tally()
+
+    async def count() -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            tally.flush()
+            INGEST_KEYS_AGE_SECONDS.set(keys.age_seconds)
+
+    async def kafka_check() -> str:
+        return batcher.problem()
+
+    async def keys_check() -> str:
+        return "" if keys.loaded else "write keys were never read: PostgreSQL is away or not migrated"
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        # Neither Kafka nor PostgreSQL has to be there: /readyz says what is missing, requests are answered 503.
+        works = [keys.run, producer.run, batcher.run, count, *([end_with_parent] if settings.workers > 1 else [])]
+        background = [asyncio.create_task(work()) for work in works]
+        gc.collect()
+        gc.freeze()
+        yield
+        await batcher.drain(settings.drain_seconds)
+        for task in background:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*background, return_exceptions=True)
+        await producer.stop()
+        tally.flush()
+        await engine.dispose()
+
+    rest = create_rest(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
+    return Front(rest, keys, batcher, tally)

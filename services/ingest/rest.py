@@ -1,0 +1,61 @@
+"""Everything but the event paths: settings for the libraries, health, metrics, documentation."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from services.ingest import reply
+from services.ingest.documented import describe
+from services.ingest.keys import Keys
+from throughline.kit.errors import ServiceError
+from throughline.kit.health import Check, routes
+
+
+def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any], lifespan: Any) -> FastAPI:
+    """The FastAPI app behind `Front`."""
+    app = FastAPI(
+        title="Throughline ingest",
+        version="1",
+        summary="Takes events from the SDKs you already use.",
+        description="Point a Segment library at this address. A 200 means that Kafka has acknowledged the events.",
+        lifespan=lifespan,
+    )
+
+    @app.get("/v1/projects/{key}/settings", tags=["settings"], summary="What the browser library asks for first")
+    @app.get("/projects/{key}/settings", tags=["settings"], summary="What the mobile libraries ask for first")
+    async def settings(key: str) -> dict[str, Any]:
+        if not keys.loaded:
+            raise ServiceError(
+                503, "keys_unavailable", "write keys could not be read yet", headers={"Retry-After": "1"}
+            )
+        source = keys.find(key)
+        if source is None or not source.enabled:
+            raise ServiceError(404, "unknown_write_key", "no enabled source has this write key")
+        return {"integrations": {"Segment.io": {"apiKey": key}}, "plan": {}, "analyticsNextEnabled": True}
+
+    @app.exception_handler(ServiceError)
+    async def service_error(_: Request, error: ServiceError) -> Response:
+        return _problem(error)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "error")
+        headers = dict(error.headers or {})
+        return _problem(ServiceError(error.status_code, code, str(error.detail), headers=headers))
+
+    @app.exception_handler(Exception)
+    async def fault(_: Request, error: Exception) -> Response:
+        return _problem(ServiceError(500, "internal_error", "the service failed; see its log"))
+
+    app.router.routes.extend(routes(checks, registry))
+    describe(app)
+    return app
+
+
+def _problem(error: ServiceError) -> Response:
+    body, headers = reply.problem(error)
+    return Response(body, status_code=error.status, headers={name.decode(): value.decode() for name, value in headers})
