@@ -103,15 +103,17 @@ def _touchpoint(t: TouchpointRow, sources: Mapping[int, str]) -> dict[str, Any]:
         "score": t.score,
         "product_id": t.product_id,
         "quantity": t.quantity,
-        "properties": as_sent(t.rest),
+        **as_sent(t.rest),
     }
 
 
-def as_sent(rest: str) -> msgspec.Raw | str:
-    """The stored JSON put into the answer as it is: parsing it would change large numbers, repeated keys and lone
-    surrogates. Text that is not JSON comes out as a string."""
+def as_sent(rest: str) -> dict[str, Any]:
+    """`properties` (or an identify's traits) and `rest`, everything else of the event, as JSON that is not parsed on the
+    way: parsing would change large numbers, repeated keys and lone surrogates. What is not a JSON object is given as a
+    string."""
     try:
-        msgspec.json.decode(rest, type=msgspec.Raw)
+        parts = msgspec.json.decode(rest, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeEncodeError):
-        return rest
-    return msgspec.Raw(rest.encode())
+        return {"properties": {}, "rest": rest}
+    name = "properties" if "properties" in parts else "traits"
+    return {"properties": parts.pop(name, {}), "rest": parts}

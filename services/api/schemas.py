@@ -104,7 +104,8 @@ class Touchpoint(_Shape):
     score: float | None = Field(examples=[None])
     product_id: str | None = Field(examples=[None])
     quantity: float | None = Field(examples=[None])
-    properties: Any = Field(description="everything else of the event, as sent")
+    properties: dict[str, Any] = Field(description="its properties or traits, as sent", examples=[{"color": "green"}])
+    rest: Any = Field(description="everything else of the event, as sent", examples=[{"context": {"locale": "de-DE"}}])
 
 
 class Touchpoints(_Shape):

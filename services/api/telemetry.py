@@ -21,9 +21,15 @@ class Telemetry:
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "unmatched")
                 status = f"{message['status'] // 100}xx"
-                API_REQUEST_SECONDS.labels(route, status).observe(time.perf_counter() - started)
+                API_REQUEST_SECONDS.labels(_template(scope), status).observe(time.perf_counter() - started)
             await send(message)
 
         await self._app(scope, receive, observed)
+
+
+def _template(scope: Scope) -> str:
+    if "route" in scope:
+        return str(scope["route"].path)
+    # Starlette's own routes say only that they matched; those here have no parameters.
+    return str(scope["path"]) if "endpoint" in scope else "unmatched"

@@ -29,7 +29,7 @@ class CountsFilter(BaseModel):
     source: str | None = Field(None, description="only customers whose first touchpoint came through this source")
     # PostgreSQL's text holds no NUL.
     channel: str | None = Field(
-        None, pattern=r"^[^\0]*$", description="only customers whose first touchpoint came through this channel"
+        None, pattern=r"^[^\x00]*$", description="only customers whose first touchpoint came through this channel"
     )
 
 

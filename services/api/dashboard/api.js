@@ -1,0 +1,90 @@
+// Asking the api: the token, JSON requests, and the counts stream. Nothing here touches the page.
+
+const KEPT = "throughline.token";
+const SILENCE_MS = 40_000; // the service speaks at least every 15 s
+
+export class Refused extends Error {
+  constructor(status, problem) {
+    super(problem.message ?? `the service answered ${status}`);
+    this.status = status;
+    this.code = problem.code ?? "";
+  }
+}
+
+let token = null;
+
+/** The token from this tab, or the one the service gives to a browser on its own machine; null: ask the person. */
+export async function findToken() {
+  token = sessionStorage.getItem(KEPT);
+  if (!token) {
+    const response = await fetch("/page-config.json", { cache: "no-store" });
+    token = response.ok ? (await response.json()).token : null;
+  }
+  return token;
+}
+
+export function keepToken(value) {
+  token = value;
+  sessionStorage.setItem(KEPT, value);
+}
+
+export function forgetToken() {
+  token = null;
+  sessionStorage.removeItem(KEPT);
+}
+
+async function request(path, parameters, options = {}) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
+  const headers = { Authorization: `Bearer ${token}`, ...options.headers };
+  const response = await fetch(`${path}?${query}`, { cache: "no-store", ...options, headers });
+  if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
+  return response;
+}
+
+/** The JSON at `path`. Throws `Refused`, or TypeError when the service cannot be reached. */
+export async function get(path, parameters = {}, signal = undefined) {
+  return (await request(path, parameters, { signal })).json();
+}
+
+/**
+ * Follow the counts until `signal` aborts or the connection ends. EventSource cannot send a token, so this reads the
+ * event stream itself. Calls on.open(), on.counts(counts, lagMs), on.asOf(instant, lagMs); gives the last event's id.
+ */
+export async function follow(filter, lastId, signal, on) {
+  const silent = new AbortController();
+  const either = AbortSignal.any([signal, silent.signal]);
+  const headers = lastId ? { "Last-Event-ID": lastId } : {};
+  const response = await request("/v1/phases/counts/stream", filter, { signal: either, headers });
+  // Lag is measured by the service's clock: this one may be off.
+  const ahead = Date.now() - Date.parse(response.headers.get("Date") ?? new Date().toUTCString());
+  const lag = (instant) => (instant ? Math.max(0, Date.now() - ahead - Date.parse(instant)) : null);
+  on.open();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let timer = 0;
+  try {
+    for (;;) {
+      clearTimeout(timer);
+      timer = setTimeout(() => silent.abort(), SILENCE_MS);
+      const { done, value } = await reader.read();
+      if (done) return lastId;
+      const blocks = (rest + value).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const lines = block.split("\n");
+        const field = (name) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+        const data = field("data");
+        if (field("event") === "counts" && data) {
+          lastId = field("id");
+          const counts = JSON.parse(data);
+          on.counts(counts, lag(counts.as_of), lastId);
+        } else if (block.startsWith(": as_of ")) {
+          const instant = block.slice(8).trim();
+          if (instant !== "-") on.asOf(instant, lag(instant));
+        }
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}

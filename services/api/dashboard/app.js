@@ -1,0 +1,254 @@
+// The page: live counts, filters, and what the address after # asks for (a phase's customers, or a journey).
+
+import { Refused, findToken, follow, forgetToken, get, keepToken } from "./api.js";
+import { byId, clockTime, customerLink, duration, h, number, share } from "./dom.js";
+import { showCustomers, showJourney } from "./detail.js";
+
+const STALE_MS = 15_000;
+const SPEAK_MS = 10_000;
+const MOST_WAIT_MS = 15_000;
+
+const rows = new Map();
+let phases = [];
+let filter = { source: "", channel: "" };
+let lastId = null;
+let stream = null;
+let wake = () => {};
+let spokenAt = 0;
+
+async function start() {
+  let reason = "";
+  try {
+    if (await findToken()) {
+      await open();
+      return;
+    }
+  } catch (error) {
+    if (!(error instanceof Refused && error.status === 401)) {
+      lost(error, 3000);
+      setTimeout(start, 3000);
+      return;
+    }
+    reason = error.message;
+  }
+  askForToken(reason);
+}
+
+function askForToken(reason) {
+  stream?.abort();
+  forgetToken();
+  byId("lost").hidden = true;
+  byId("main").hidden = true;
+  byId("ask").hidden = false;
+  byId("ask-error").textContent = reason;
+  state("waiting", "Needs a token");
+  byId("token").focus();
+}
+
+async function open() {
+  const model = await get("/v1/phases");
+  phases = model.phases;
+  byId("lost").hidden = true;
+  byId("ask").hidden = true;
+  byId("main").hidden = false;
+  rows.clear();
+  byId("phases").replaceChildren(...phases.map(phaseRow));
+  byId("first-event").textContent = firstEvent();
+  await loadFilters();
+  restart();
+  route();
+}
+
+async function loadFilters() {
+  const [{ sources }, { channels }] = await Promise.all([get("/v1/sources"), get("/v1/channels")]);
+  fill("source", sources.map((source) => source.name));
+  fill("channel", channels);
+}
+
+function fill(name, values) {
+  const select = byId(name);
+  const options = values.map((value) => h("option", { value, text: value || "(none)" }));
+  select.replaceChildren(h("option", { value: "", text: "All" }), ...options);
+  select.value = values.includes(filter[name]) ? filter[name] : "";
+  filter[name] = select.value;
+}
+
+function phaseRow(phase) {
+  const bar = h("span", { class: "active" });
+  const pale = h("span", { class: "lapsed" });
+  const cells = {
+    now: h("strong", { class: "now", text: "–" }),
+    share: h("span", { class: "share" }),
+    active: h("td", { role: "cell", class: "number", "data-label": "Active" }),
+    lapsed: h("td", { role: "cell", class: "number", "data-label": "Lapsed" }),
+    entered: h("td", { role: "cell", class: "number", "data-label": "Entered" }),
+    left: h("td", { role: "cell", class: "number", "data-label": "Left" }),
+  };
+  const link = h("a", { href: `#/phase/${encodeURIComponent(phase.name)}`, text: phase.label });
+  link.title = `Led to by: ${phase.touchpoints.join(", ")}. Lapses after ${duration(phase.window_seconds)} of silence.`;
+  const figure = h("div", { class: "figure" }, cells.now, cells.share);
+  const row = h(
+    "tr",
+    { role: "row", "data-phase": phase.name },
+    h("th", { role: "rowheader", scope: "row" }, h("span", { class: "rank", text: phase.number }), link),
+    h("td", { role: "cell", class: "wide" }, figure, h("div", { class: "track", "aria-hidden": "true" }, bar, pale)),
+    cells.active, cells.lapsed, cells.entered, cells.left,
+  );
+  row.style.setProperty("--hue", hue(phase.number));
+  row.addEventListener("click", (event) => {
+    if (!event.target.closest("a")) link.click();
+  });
+  rows.set(phase.name, { row, bar, pale, cells });
+  return row;
+}
+
+const hue = (rank) => 215 + ((rank - 1) * 110) / Math.max(phases.length - 1, 1);
+
+function firstEvent() {
+  const address = `${location.protocol}//${location.hostname}:8081/v1/track`;
+  const event = JSON.stringify({ userId: "user-1", event: "Product Viewed", properties: { product_id: "p1" } });
+  return `curl -u WRITE_KEY: ${address} \\\n  -H 'Content-Type: application/json' \\\n  -d '${event}'`;
+}
+
+// --- the stream ---
+
+function restart() {
+  stream?.abort();
+  stream = new AbortController();
+  lastId = null;
+  run(stream.signal);
+}
+
+async function run(signal) {
+  let failures = 0;
+  while (!signal.aborted) {
+    let error = new Error("the service closed the connection");
+    try {
+      await follow(filter, lastId, signal, {
+        open: () => {
+          failures = 0;
+          byId("lost").hidden = true;
+          state("live", "Live");
+        },
+        counts: (counts, lag, id) => {
+          lastId = id;
+          show(counts);
+          freshness(counts.as_of, lag);
+        },
+        asOf: freshness,
+      });
+    } catch (caught) {
+      error = caught;
+    }
+    if (signal.aborted) return;
+    if (error instanceof Refused && error.status === 401) {
+      askForToken(error.message);
+      return;
+    }
+    if (error instanceof Refused && error.code === "unknown_source") {
+      await loadFilters().catch(() => {});
+    }
+    const wait = Math.min(MOST_WAIT_MS, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
+    failures += 1;
+    // A service that merely restarted is back at once: no alarm for the first try.
+    if (failures > 1) lost(error, wait);
+    else state("connecting", "Reconnecting");
+    await new Promise((resolve) => {
+      wake = resolve;
+      setTimeout(resolve, wait);
+    });
+  }
+}
+
+function lost(error, wait) {
+  state("lost", "Connection lost");
+  const why = error instanceof Refused ? error.message : "the service cannot be reached";
+  byId("lost-text").textContent = `Connection lost: ${why}. Trying again in ${duration(Math.ceil(wait / 1000))}.`;
+  byId("lost").hidden = false;
+}
+
+function state(name, text) {
+  byId("status").dataset.state = name;
+  byId("status-text").textContent = text;
+  document.body.dataset.state = name;
+}
+
+function freshness(instant, lag) {
+  const shown = byId("as-of");
+  shown.textContent = instant ? clockTime(instant) : "nothing received yet";
+  shown.title = instant ?? "";
+  const stale = lag !== null && lag > STALE_MS;
+  state(stale ? "stale" : "live", stale ? `${duration(Math.round(lag / 1000))} behind` : "Live");
+}
+
+function show(counts) {
+  change(byId("customers"), number(counts.customers));
+  change(byId("unplaced"), number(counts.unplaced));
+  const most = Math.max(1, ...counts.phases.map((phase) => phase.now));
+  for (const phase of counts.phases) {
+    const { bar, pale, cells } = rows.get(phase.phase);
+    bar.style.width = `${(100 * Math.max(phase.active, 0)) / most}%`;
+    pale.style.width = `${(100 * Math.max(phase.lapsed, 0)) / most}%`;
+    for (const name of ["now", "active", "lapsed", "entered", "left"]) change(cells[name], number(phase[name]));
+    cells.share.textContent = share(phase.now, counts.customers);
+  }
+  const none = !counts.customers && !counts.unplaced && !filter.source && !filter.channel;
+  byId("empty").hidden = !none;
+  if (!none && byId("channel").options.length === 1) loadFilters().catch(() => {});
+  if (Date.now() - spokenAt > SPEAK_MS) {
+    spokenAt = Date.now();
+    byId("spoken").textContent = `${number(counts.customers)} customers, ${number(counts.unplaced)} unplaced`;
+  }
+}
+
+function change(element, text) {
+  if (element.textContent === text) return;
+  const first = element.textContent === "–" || element.textContent === "";
+  element.textContent = text;
+  if (first) return;
+  element.classList.remove("changed");
+  void element.offsetWidth; // lets the animation start again
+  element.classList.add("changed");
+}
+
+// --- what the address asks for ---
+
+function route() {
+  const [, kind, rest = ""] = location.hash.match(/^#\/(phase|customer)\/(.*)$/s) ?? [];
+  let name;
+  try {
+    name = decodeURIComponent(rest);
+  } catch {
+    name = rest;
+  }
+  for (const [phase, { row }] of rows) row.classList.toggle("chosen", kind === "phase" && phase === name);
+  document.body.classList.toggle("with-detail", Boolean(kind));
+  if (kind === "phase") showCustomers(byId("detail"), phases, name, failed);
+  else if (kind === "customer") showJourney(byId("detail"), phases, name, failed);
+  else byId("detail").replaceChildren();
+}
+
+function failed(error) {
+  if (error instanceof Refused && error.status === 401) askForToken(error.message);
+}
+
+byId("ask-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keepToken(byId("token").value.trim());
+  byId("token").value = "";
+  start();
+});
+byId("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const wanted = byId("search-id").value;
+  if (wanted) location.hash = customerLink(wanted);
+});
+byId("retry").addEventListener("click", () => wake());
+for (const name of ["source", "channel"]) {
+  byId(name).addEventListener("change", (event) => {
+    filter = { ...filter, [name]: event.target.value };
+    restart();
+  });
+}
+addEventListener("hashchange", route);
+start();

@@ -1,0 +1,164 @@
+// What stands beside the counts: the customers of a phase, or one customer's journey.
+
+import { get } from "./api.js";
+import { customerLink, duration, h, id, number, time } from "./dom.js";
+
+const SHOWN = ["order_id", "value", "currency", "rating", "score", "product_id", "quantity"];
+
+let asked = null;
+
+/** Runs `ask(signal)` and `show(answer)`, unless something else was asked for meanwhile. */
+async function latest(place, ask, show, failed) {
+  asked?.abort();
+  const mine = new AbortController();
+  asked = mine;
+  place.setAttribute("aria-busy", "true");
+  try {
+    const answer = await ask(mine.signal);
+    if (!mine.signal.aborted) show(answer);
+  } catch (error) {
+    if (mine.signal.aborted) return;
+    place.replaceChildren(card("Not found", h("p", { class: "error", role: "alert", text: error.message })));
+    if (error.status !== 404) place.querySelector("h2").textContent = "Cannot be shown";
+    failed(error);
+  } finally {
+    if (asked === mine) place.removeAttribute("aria-busy");
+  }
+}
+
+function card(title, ...children) {
+  const close = h("a", { class: "close", href: "#", "aria-label": "Close", text: "×" });
+  return h("div", { class: "card" }, h("div", { class: "bar" }, h("h2", {}, title), close), ...children);
+}
+
+/** Adds further pages of a list to `list` for as long as there are any. */
+function more(cursor, load, add, failed) {
+  const said = h("span", { class: "error", role: "alert" });
+  const button = h("button", { type: "button", text: "Load more" });
+  const row = h("p", { class: "more", hidden: !cursor }, button, said);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    said.textContent = "";
+    try {
+      cursor = add(await load(cursor));
+      row.hidden = !cursor;
+    } catch (error) {
+      said.textContent = error.message;
+      failed(error);
+    }
+    button.disabled = false;
+  });
+  return row;
+}
+
+function arrive(place) {
+  // On a narrow screen the detail stands below the counts.
+  if (matchMedia("(max-width: 68rem)").matches) place.scrollIntoView({ block: "start" });
+  place.focus({ preventScroll: true });
+}
+
+// --- customers of a phase ---
+
+export function showCustomers(place, phases, phase, failed) {
+  const load = (cursor, signal) => get("/v1/customers", { phase, cursor, limit: 50 }, signal);
+  const label = phases.find((known) => known.name === phase)?.label ?? "Unplaced";
+  latest(place, (signal) => load(null, signal), (page) => {
+    const list = h("ul", { class: "customers" }, ...page.items.map(customerItem));
+    const none = h("p", { class: "note", text: "Nobody is here now." });
+    const further = more(page.next_cursor, load, (next) => {
+      list.append(...next.items.map(customerItem));
+      return next.next_cursor;
+    }, failed);
+    const note = h("p", { class: "note", text: "All sources and channels, in no particular order." });
+    place.replaceChildren(card(label, ...(page.items.length ? [note, list, further] : [none])));
+    arrive(place);
+  }, failed);
+}
+
+function customerItem(customer) {
+  const facts = h("span", { class: "facts" }, "last seen ", time(customer.last_seen));
+  if (customer.entered_at) facts.prepend("since ", time(customer.entered_at), " · ");
+  return h("li", {},
+    h("a", { href: customerLink(customer.customer) }, id(customer.customer)),
+    h("span", { class: "tags" }, tag(customer.source), tag(customer.channel)),
+    facts);
+}
+
+const tag = (text) => (text ? h("span", { class: "tag" }, h("bdi", { text })) : null);
+
+// --- one journey ---
+
+export function showJourney(place, phases, customer, failed) {
+  const load = (cursor, signal) => get("/v1/journey", { customer, cursor, limit: 50 }, signal);
+  latest(place, (signal) => load(null, signal), (journey) => {
+    const list = h("ol", { class: "touchpoints" }, ...journey.touchpoints.items.map(touchpointItem));
+    const further = more(journey.touchpoints.next_cursor, load, (next) => {
+      list.append(...next.touchpoints.items.map(touchpointItem));
+      return next.touchpoints.next_cursor;
+    }, failed);
+    place.replaceChildren(
+      card(id(journey.customer), summary(journey, phases), spread(journey, phases), timeline(journey, phases)),
+      h("div", { class: "card" }, h("h2", { text: "Touchpoints" }), list, further),
+    );
+    arrive(place);
+  }, failed);
+}
+
+function labelOf(phases, name) {
+  return phases.find((phase) => phase.name === name)?.label ?? name ?? "Unplaced";
+}
+
+function coloured(element, phases, name) {
+  const rank = phases.findIndex((phase) => phase.name === name);
+  element.style.setProperty("--hue", 215 + (rank * 110) / Math.max(phases.length - 1, 1));
+  return element;
+}
+
+function summary(journey, phases) {
+  const fact = (name, ...value) => h("div", {}, h("dt", { text: name }), h("dd", {}, ...value));
+  return h("dl", { class: "summary" },
+    fact("Phase", coloured(h("span", { class: "phase", text: labelOf(phases, journey.phase) }), phases, journey.phase)),
+    fact("Since", time(journey.entered_at)),
+    fact("Furthest", labelOf(phases, journey.highest_phase)),
+    fact("First seen", time(journey.first_seen)),
+    fact("Last seen", time(journey.last_seen)));
+}
+
+/** How the time was spent, as one bar. */
+function spread(journey, phases) {
+  const bar = h("div", { class: "spread", "aria-hidden": "true" });
+  for (const stay of journey.phases) {
+    const part = coloured(h("span", { title: `${labelOf(phases, stay.phase)}: ${duration(stay.seconds)}` }), phases, stay.phase);
+    part.style.flexGrow = stay.seconds;
+    bar.append(part);
+  }
+  return journey.phases.length ? bar : null;
+}
+
+function timeline(journey, phases) {
+  const entries = journey.transitions.filter((transition) => transition.to !== null);
+  if (!entries.length) return h("p", { class: "note", text: "No touchpoint has placed this customer in a phase yet." });
+  const items = entries.map((transition, index) => {
+    const stay = journey.phases[index];
+    const spent = `${duration(stay.seconds)}${stay.left_at ? "" : " so far"}`;
+    const item = h("li", { class: stay.left_at ? "" : "open" },
+      h("div", {}, h("strong", { text: labelOf(phases, transition.to) }), h("span", { class: "spent", text: spent })),
+      h("p", { class: "cause" }, time(transition.at), " · ", h("bdi", { text: transition.name || transition.message_id }),
+        transition.rule === transition.name ? null : h("span", { class: "rule", text: ` by rule “${transition.rule}”` }),
+        transition.cycle > 1 ? ` · cycle ${number(transition.cycle)}` : null));
+    return coloured(item, phases, transition.to);
+  });
+  return h("ol", { class: "timeline", "aria-label": "Phases" }, ...items);
+}
+
+function touchpointItem(touchpoint) {
+  const named = touchpoint.name || touchpoint.call;
+  const typed = SHOWN.filter((name) => touchpoint[name] !== null);
+  const facts = typed.map((name) => h("span", { class: "tag" }, `${name.replace("_", " ")} `, h("bdi", { text: touchpoint[name] })));
+  const sent = { message_id: touchpoint.message_id, received_at: touchpoint.received_at, properties: touchpoint.properties, rest: touchpoint.rest };
+  return h("li", {},
+    h("div", {}, h("strong", {}, h("bdi", { text: named })),
+      named === touchpoint.call ? null : h("span", { class: "call", text: touchpoint.call }), time(touchpoint.occurred_at)),
+    h("div", { class: "tags" }, tag(touchpoint.source), tag(touchpoint.channel), ...facts),
+    h("details", {}, h("summary", { text: "As sent" }), h("pre", { text: JSON.stringify(sent, null, 2) })));
+}

@@ -1,0 +1,51 @@
+// Building elements and wording values. Text is only ever set as text: an id may look like markup.
+
+/** An element. `properties`: class, text, on (listeners), and attributes. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "class") element.className = value;
+    else if (name === "text") element.textContent = value;
+    else if (name === "on") for (const [event, run] of Object.entries(value)) element.addEventListener(event, run);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+const whole = new Intl.NumberFormat();
+const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
+
+export const number = (value) => whole.format(value);
+export const share = (part, all) => (all ? percent.format(part / all) : "–");
+export const clockTime = (instant) => clock.format(new Date(instant));
+
+/** A <time> in the reader's zone, with the exact instant as its title. */
+export function time(instant) {
+  if (!instant) return h("span", { text: "–" });
+  return h("time", { datetime: instant, title: instant, text: moment.format(new Date(instant)) });
+}
+
+/** "3 d 4 h", "12 min", "5.2 s": the two largest units. */
+export function duration(seconds) {
+  const units = [["d", 86400], ["h", 3600], ["min", 60]];
+  for (let i = 0; i < units.length; i += 1) {
+    const [name, size] = units[i];
+    if (seconds < size) continue;
+    const large = Math.floor(seconds / size);
+    const [small, of] = units[i + 1] ?? ["s", 1];
+    const left = Math.floor((seconds - large * size) / of);
+    return left ? `${whole.format(large)} ${name} ${left} ${small}` : `${whole.format(large)} ${name}`;
+  }
+  return `${seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds)} s`;
+}
+
+/** An id, set apart so that its direction and length disturb nothing around it. */
+export const id = (text) => h("bdi", { class: "id", text });
+
+export const customerLink = (customer) => `#/customer/${encodeURIComponent(customer)}`;
