@@ -42,7 +42,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 SQL_HOMES = (
     "throughline/store/",
     "services/api/queries",
-    "services/api/database.py",  # opens the snapshots that the queries run in, and knows when PostgreSQL is away
     "throughline/local/postgres.py",  # makes the database itself, before there is a store
 )
 HANDLES = {"AsyncEngine", "AsyncConnection"}
