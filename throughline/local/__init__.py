@@ -1,7 +1,7 @@
 """Apache Kafka and PostgreSQL from wheels, and the supervisor behind `throughline run`.
 
 Receives a folder and ports, guarantees real servers on 127.0.0.1 whose data survives kill -9 and which never outlive
-the process that started them, gives addresses. Read `kafka.py` and `postgres.py` next, then `supervisor.py`.
+the process that started them, gives addresses. Read `kafka.py` and `postgres.py` next, then `run.py`.
 """
 
 from throughline.local.errors import LocalError
@@ -9,5 +9,6 @@ from throughline.local.kafka import LocalKafka
 from throughline.local.ports import free_port
 from throughline.local.postgres import LocalPostgres
 from throughline.local.process import Child
+from throughline.local.supervisor import Supervisor
 
-__all__ = ["Child", "LocalError", "LocalKafka", "LocalPostgres", "free_port"]
+__all__ = ["Child", "LocalError", "LocalKafka", "LocalPostgres", "Supervisor", "free_port"]

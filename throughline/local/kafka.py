@@ -16,9 +16,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from throughline.local import jars
-from throughline.local.errors import BrokenFolderError, LocalError, PortInUseError
+from throughline.local.errors import LocalError, PortInUseError
 from throughline.local.folder import DataFolder
 from throughline.local.jars import Report
+from throughline.local.kafka_files import KafkaFiles, require_sound
 from throughline.local.ports import HOST, accepts, free_port
 from throughline.local.process import Child, until_deadline
 
@@ -29,58 +30,6 @@ PORT_ATTEMPTS = 3
 PORT_TAKEN = ("Address already in use", "Address in use")
 JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Xss512k"]
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
-
-# One broker: nothing to replicate to. Small internal topics start faster. A restart after kill -9 need not wait nine
-# seconds for the dead broker's session, nor the first member of a group for others. The cleaner would take 128 MB.
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-listeners=BROKER://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=BROKER://{host}:{port}
-inter.broker.listener.name=BROKER
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data}
-auto.create.topics.enable=false
-default.replication.factor=1
-min.insync.replicas=1
-num.partitions=4
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-group.initial.rebalance.delay.ms=0
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-log.cleaner.dedupe.buffer.size=4194304
-num.network.threads=2
-num.io.threads=4
-num.recovery.threads.per.data.dir=2
-"""
-
-LOGGING = """\
-status=error
-name=kafka
-appender.file.type=RollingFile
-appender.file.name=file
-appender.file.fileName={log}
-appender.file.filePattern={log}.%i
-appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=%d{{yyyy-MM-dd HH:mm:ss.SSS}} %p %c{{1}}: %m%n
-appender.file.policies.type=Policies
-appender.file.policies.size.type=SizeBasedTriggeringPolicy
-appender.file.policies.size.size=20MB
-appender.file.strategy.type=DefaultRolloverStrategy
-appender.file.strategy.max=1
-rootLogger.level=warn
-rootLogger.appenderRefs=file
-rootLogger.appenderRef.file.ref=file
-"""
 
 
 def silent(_: str) -> None:
@@ -115,9 +64,8 @@ class LocalKafka:
         self._heap_mb = heap_mb
         self._folder = DataFolder(folder, "kafka", VERSION)
         self._data = self._folder.path / "data"
-        self._properties = self._folder.path / "server.properties"
-        self._logging = self._folder.path / "log4j2.properties"
-        self._log = self._folder.path / "kafka.log"
+        self._files = KafkaFiles(self._folder.path)
+        self._log = self._files.log
         self._child: Child | None = None
 
     @property
@@ -147,7 +95,7 @@ class LocalKafka:
         try:
             java = [*self._java(), "-cp", ":".join(map(str, await self._jars()))]
             if self._data.exists():
-                self._require_sound_data()
+                require_sound(self._data, self._folder.facts.get("cluster_id", ""))
             else:
                 await self._format(java)
             for attempt in range(1, PORT_ATTEMPTS + 1):
@@ -198,7 +146,7 @@ class LocalKafka:
             f"-Xmx{self._heap_mb}m",
             *JVM,
             f"-Djava.io.tmpdir={temporary}",
-            f"-Dlog4j2.configurationFile={self._logging}",
+            f"-Dlog4j2.configurationFile={self._files.logging}",
         ]
 
     async def _jars(self) -> list[Path]:
@@ -215,23 +163,6 @@ class LocalKafka:
         finally:
             stop.set()
 
-    def _require_sound_data(self) -> None:
-        """Read `meta.properties` ourselves: Kafka's own words for a broken one are a stack trace."""
-        expected = {"version": "1", "node.id": "1", "cluster.id": self._folder.facts.get("cluster_id", "")}
-        meta = self._data / "meta.properties"
-        try:
-            lines = [line for line in meta.read_text().splitlines() if "=" in line and not line.startswith("#")]
-            found = dict(line.split("=", 1) for line in lines)
-        except (OSError, ValueError):
-            found = {}
-        for key, value in expected.items():
-            if found.get(key) != value:
-                raise BrokenFolderError(
-                    f"Kafka's data in {self._data} is damaged: {meta.name} says {key}={found.get(key, '(nothing)')}, "
-                    f"expected {value}; put it back from a backup, "
-                    f"or move {self._folder.path} away to begin with an empty broker"
-                )
-
     async def _format(self, java: list[str]) -> None:
         """Format beside the final place, then move: `data` is never half formatted."""
         self._report("Kafka: preparing a new data folder")
@@ -241,10 +172,10 @@ class LocalKafka:
         self._folder.remember(cluster_id=cluster)
         fresh = self._folder.path / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        self._configure(fresh, port=free_port(), controller_port=free_port())
+        self._files.write(fresh, port=free_port(), controller_port=free_port())
         tool = Child(
             "kafka format",
-            [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)],
+            [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._files.properties)],
             log=self._folder.path / "format.log",
             env=ENVIRONMENT,
             stop_signal=signal.SIGKILL,
@@ -266,11 +197,11 @@ class LocalKafka:
             raise PortInUseError(
                 f"port {self.port} for Kafka is in use by another process; stop it or choose another port"
             )
-        self._configure(self._data, port=self.port, controller_port=controller_port)
+        self._files.write(self._data, port=self.port, controller_port=controller_port)
         self._report(f"Kafka: starting {VERSION} on {self.bootstrap}")
         self._child = Child(
             "kafka",
-            [*java, "kafka.Kafka", str(self._properties)],
+            [*java, "kafka.Kafka", str(self._files.properties)],
             log=self._folder.path / "kafka.out",
             env=ENVIRONMENT,
             pass_fds=(self._folder.lock_fd,),
@@ -290,10 +221,6 @@ class LocalKafka:
                 raise LocalError(
                     f"Kafka did not answer within {START_SECONDS} s; the end of {self._log}:\n{self.tail()}"
                 )
-
-    def _configure(self, data: Path, *, port: int, controller_port: int) -> None:
-        self._properties.write_text(PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data))
-        self._logging.write_text(LOGGING.format(log=self._log))
 
     async def _answers(self) -> bool:
         """Whether the broker on the port is ours and serves requests."""

@@ -1,0 +1,104 @@
+"""What Kafka reads: its settings, its logging, and whether the data it is given is sound."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from throughline.local.errors import BrokenFolderError
+from throughline.local.ports import HOST
+
+# One broker: nothing to replicate to. Small internal topics start faster. A restart after kill -9 need not wait nine
+# seconds for the dead broker's session, nor the first member of a group for others. The cleaner would take 128 MB.
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=BROKER://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=BROKER://{host}:{port}
+inter.broker.listener.name=BROKER
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+num.partitions=4
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+log.cleaner.dedupe.buffer.size=4194304
+num.network.threads=2
+num.io.threads=4
+num.recovery.threads.per.data.dir=2
+"""
+
+LOGGING = """\
+status=error
+name=kafka
+appender.file.type=RollingFile
+appender.file.name=file
+appender.file.fileName={log}
+appender.file.filePattern={log}.%i
+appender.file.layout.type=PatternLayout
+appender.file.layout.pattern=%d{{yyyy-MM-dd HH:mm:ss.SSS}} %p %c{{1}}: %m%n
+appender.file.policies.type=Policies
+appender.file.policies.size.type=SizeBasedTriggeringPolicy
+appender.file.policies.size.size=20MB
+appender.file.strategy.type=DefaultRolloverStrategy
+appender.file.strategy.max=1
+rootLogger.level=warn
+rootLogger.appenderRefs=file
+rootLogger.appenderRef.file.ref=file
+"""
+
+
+@dataclass(frozen=True)
+class KafkaFiles:
+    """The files that a broker in `folder` is started with, and where it logs to."""
+
+    folder: Path
+
+    @property
+    def properties(self) -> Path:
+        return self.folder / "server.properties"
+
+    @property
+    def logging(self) -> Path:
+        return self.folder / "log4j2.properties"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "kafka.log"
+
+    def write(self, data: Path, *, port: int, controller_port: int) -> None:
+        """Write both for a broker that keeps its data in `data`."""
+        self.properties.write_text(PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data))
+        self.logging.write_text(LOGGING.format(log=self.log))
+
+
+def require_sound(data: Path, cluster_id: str) -> None:
+    """Read `meta.properties` ourselves: Kafka's own words for a broken one are a stack trace.
+
+    Raises:
+        BrokenFolderError: it does not say what this folder's should.
+    """
+    expected = {"version": "1", "node.id": "1", "cluster.id": cluster_id}
+    meta = data / "meta.properties"
+    try:
+        lines = [line for line in meta.read_text().splitlines() if "=" in line and not line.startswith("#")]
+        found = dict(line.split("=", 1) for line in lines)
+    except (OSError, ValueError):
+        found = {}
+    for key, value in expected.items():
+        if found.get(key) != value:
+            raise BrokenFolderError(
+                f"Kafka's data in {data} is damaged: {meta.name} says {key}={found.get(key, '(nothing)')}, "
+                f"expected {value}; put it back from a backup, or move {data.parent} away to begin with an empty broker"
+            )

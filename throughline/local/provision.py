@@ -1,0 +1,70 @@
+"""The workspace, source, write key and read token of `throughline run`: made once, kept in the data folder."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.kit.clock import now_us
+from throughline.local.folder import write_private
+from throughline.store import admin, keys
+from throughline.store.engine import create_engine
+from throughline.store.unit_of_work import transaction
+
+WORKSPACE = "local"
+SOURCE = "local"
+FILE = "keys.json"
+
+
+class LocalKeys(NamedTuple):
+    """What a person needs to write and read locally."""
+
+    workspace: str
+    write_key: str
+    read_token: str
+
+
+async def provision(database_url: str, data: Path) -> LocalKeys:
+    """The keys in `data/keys.json` (mode 0600); new ones when the database does not know them (or not any more)."""
+    kept = await asyncio.to_thread(_read, data / FILE)
+    engine = create_engine(database_url, pool_size=1, application_name="throughline run")
+    try:
+        async with transaction(engine) as connection:
+            if kept is not None and await _valid(connection, kept):
+                return kept
+            made = await _make(connection)
+    finally:
+        await engine.dispose()
+    await asyncio.to_thread(write_private, data / FILE, json.dumps(made._asdict(), indent=2) + "\n")
+    return made
+
+
+def _read(path: Path) -> LocalKeys | None:
+    try:
+        return LocalKeys(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+async def _valid(connection: AsyncConnection, kept: LocalKeys) -> bool:
+    token = await keys.read_token(connection, keys.key_digest(kept.read_token))
+    written = {key.digest for key in await keys.write_keys(connection) if key.enabled}
+    return token is not None and token.workspace_name == kept.workspace and keys.key_digest(kept.write_key) in written
+
+
+async def _make(connection: AsyncConnection) -> LocalKeys:
+    now = now_us()
+    if WORKSPACE not in {each.name for each in await admin.list_workspaces(connection)}:
+        await admin.create_workspace(connection, WORKSPACE, now_us=now)
+    sources = {each.name: each for each in await admin.list_sources(connection, WORKSPACE)}
+    if SOURCE not in sources:
+        await admin.create_source(connection, WORKSPACE, SOURCE, now_us=now)
+    elif not sources[SOURCE].enabled:
+        await admin.set_source_enabled(connection, WORKSPACE, SOURCE, True)
+    return LocalKeys(
+        WORKSPACE,
+        await admin.create_write_key(connection, WORKSPACE, SOURCE, now_us=now),
+        await admin.create_read_token(connection, WORKSPACE, "throughline run", now_us=now),
+    )
