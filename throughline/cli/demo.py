@@ -19,6 +19,8 @@ from throughline.demo.target import TargetError, find_target
 from throughline.kit.clock import now_us
 
 FLUSH_SECONDS = 10.0
+FLUSH_SECONDS_AWAY = 2.0
+"""While ingest takes no events."""
 PEOPLE_PER_EVENT = 2
 """Customers at once for each event a second, beyond the usual number: so that nobody hurries at high rates."""
 
@@ -52,7 +54,7 @@ def demo(
 
         traffic = Traffic(rate, burst, count, seconds)
         send(events, sender, traffic, stop=stop, progress=progress if console.is_terminal else lambda: None)
-        undelivered = sender.close(FLUSH_SECONDS)
+        undelivered = sender.close(FLUSH_SECONDS_AWAY if sender.away else FLUSH_SECONDS)
     tally = sender.tally
     console.print(Text(f"demo shop: {tally.sent:,} events sent, {tally.accepted:,} accepted"))
     if undelivered:

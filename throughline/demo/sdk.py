@@ -115,9 +115,8 @@ class Sender:
             How many events were still waiting: they were not delivered.
         """
         deadline = time.monotonic() + seconds
-        waiting = 0
         for client in self._clients:
-            waiting += self._drain(client.queue, deadline)
+            self._drain(client.queue, deadline)
         for client in self._clients:
             for consumer in client.consumers:
                 consumer.pause()
@@ -127,13 +126,12 @@ class Sender:
             # The SDK would wait once more at exit, without a bound.
             atexit.unregister(client.join)
         self._watch.remove()
-        return waiting
+        return sum(client.queue.unfinished_tasks for client in self._clients)
 
-    def _drain(self, queue: Any, deadline: float) -> int:
+    def _drain(self, queue: Any, deadline: float) -> None:
         with queue.all_tasks_done:
             while queue.unfinished_tasks and not self.failed and time.monotonic() < deadline:
                 queue.all_tasks_done.wait(0.1)
-            return int(queue.unfinished_tasks)
 
     def _client(self, write_key: str, batch: int, interval: float) -> Any:
         client = Client(
