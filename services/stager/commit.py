@@ -77,7 +77,7 @@ async def _write(connection: AsyncConnection, batch: Batch, shard: int) -> Stage
     if plan.journeys:
         await staging.write_journeys(connection, sorted(plan.journeys))
     if plan.transitions:
-        await staging.insert_transitions(connection, sorted(plan.transitions))
+        await staging.write_transitions(connection, sorted(plan.transitions))
     await staging.add_counts(connection, shard, plan.deltas)
     conflicts, repeated = await _conflicts(connection, batch, new)
     return Staged(

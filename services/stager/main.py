@@ -92,15 +92,15 @@ async def run(settings: StagerSettings) -> None:
 
 
 async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Member) -> None:
-    await upgrade(settings.database_url, wait_seconds=float("inf"))
-    await wait_for_topics(
-        settings.kafka,
-        {settings.touchpoints_topic: settings.partitions, settings.rejected_topic: settings.partitions},
-        replication_factor=settings.replication_factor,
-        min_insync_replicas=settings.min_insync_replicas,
-    )
-    consumer.subscribe([settings.touchpoints_topic], listener=member)
     try:
+        await upgrade(settings.database_url, wait_seconds=float("inf"))
+        await wait_for_topics(
+            settings.kafka,
+            {settings.touchpoints_topic: settings.partitions, settings.rejected_topic: settings.partitions},
+            replication_factor=settings.replication_factor,
+            min_insync_replicas=settings.min_insync_replicas,
+        )
+        consumer.subscribe([settings.touchpoints_topic], listener=member)
         await consumer.start()
         await member.watch()
     finally:
@@ -155,6 +155,6 @@ class Rejections:
 def main(settings: StagerSettings) -> None:
     """Run to the end."""
     logs.configure(settings.log_level)
-    uvicorn_loop = uvicorn.Config(app="", loop="auto").get_loop_factory()
+    uvicorn_loop = uvicorn.Config(app="", loop="auto", log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
         runner.run(run(settings))

@@ -2,6 +2,8 @@
 
 import json
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Memory:
     """Mutable while folding, kept as text between batches ("" when there is nothing to remember)."""
@@ -43,7 +45,7 @@ class Memory:
             kept["orders"] = self.orders
         if self.cancelled:
             kept["cancelled"] = sorted(self.cancelled)
-        return json.dumps(kept, separators=(",", ":")) if kept else ""
+        return _encode(kept) if kept else ""
 
     @classmethod
     def load(cls, text: str) -> "Memory":

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -11,6 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.store.engine import create_engine, without_password
@@ -27,7 +30,6 @@ _NOT_READY = (
     asyncpg.PostgresConnectionError,
     asyncpg.TooManyConnectionsError,
 )
-_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 
 
 class MigrateError(Exception):
@@ -43,19 +45,48 @@ async def upgrade(database_url: str, *, wait_seconds: float = 0.0, migrations: P
     Raises:
         MigrateError: no server answers, it refuses the user or the database, or a newer version has migrated it.
     """
+    config, scripts = _scripts(migrations)
+    # One session throughout: the lock belongs to it and goes with it, whatever happens.
+    async with _session(database_url, wait_seconds) as connection:
+        if await _is_current(connection, scripts):
+            return
+        await _lock(connection)
+        if not await _is_current(connection, scripts):
+            await connection.run_sync(_apply, config)
+
+
+async def check(database_url: str, *, migrations: Path = MIGRATIONS) -> None:
+    """Make sure that the database answers and has today's schema; changes nothing.
+
+    Raises:
+        MigrateError: as `upgrade`, and when there is something to migrate.
+    """
+    _, scripts = _scripts(migrations)
+    async with _session(database_url, 0.0) as connection:
+        if not await _is_current(connection, scripts):
+            raise MigrateError(
+                f"{without_password(database_url)} lacks today's tables; run `throughline migrate` first"
+            )
+
+
+def _scripts(migrations: Path) -> tuple[Config, ScriptDirectory]:
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
-    engine = create_engine(database_url, pool_size=1, application_name="throughline migrate", statement_seconds=None)
+    return config, ScriptDirectory.from_config(config)
+
+
+@asynccontextmanager
+async def _session(database_url: str, wait_seconds: float) -> AsyncIterator[AsyncConnection]:
+    try:
+        engine = create_engine(
+            database_url, pool_size=1, application_name="throughline migrate", statement_seconds=None
+        )
+    except ValueError as error:
+        raise MigrateError(str(error)) from None
     try:
         await _reach(engine, database_url, wait_seconds)
-        # One session throughout: the lock belongs to it and goes with it, whatever happens.
         async with engine.connect() as connection:
-            if await _is_current(connection, scripts):
-                return
-            await _lock(connection)
-            if not await _is_current(connection, scripts):
-                await connection.run_sync(_apply, config)
+            yield connection
     finally:
         await engine.dispose()
 
@@ -67,17 +98,23 @@ async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) ->
         try:
             async with engine.connect():
                 return
-        except _REFUSED as error:
-            raise MigrateError(f"{where} refuses: {error}; set DATABASE_URL to a user and database it has") from None
-        except ValueError as error:
-            raise MigrateError(f"{where} is not a database url: {error}") from None
-        except _NOT_READY as error:
+        except (DBAPIError, OSError, ValueError) as error:
+            cause = _driver_error(error)
+            if not isinstance(cause, _NOT_READY):
+                raise MigrateError(f"{where}: {cause}; correct DATABASE_URL") from None
             if time.monotonic() >= deadline:
-                reason = str(error) or type(error).__name__
+                reason = str(cause) or type(cause).__name__
                 raise MigrateError(
                     f"no PostgreSQL answers at {where}: {reason}; start it or set DATABASE_URL"
                 ) from None
             await asyncio.sleep(POLL_SECONDS)
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """What the driver raised, under SQLAlchemy's two wrappings of it."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
 
 
 async def _is_current(connection: AsyncConnection, scripts: ScriptDirectory) -> bool:

@@ -4,7 +4,7 @@
 2. `lock_journeys`: locks and reads in one statement, keys sorted, so that writers never deadlock or read stale state.
 3. `insert_touchpoints`: duplicates fall out on the key.
 4. for late touchpoints `read_history` and `read_transitions`, then `delete_transitions`.
-5. `write_journeys`, `insert_transitions`, `add_counts`.
+5. `write_journeys`, `write_transitions`, `add_counts`.
 
 Every statement takes columns (equally long lists), sorted by its key with one row per key. See docs/store.md.
 """
@@ -20,7 +20,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from throughline.journey.diff import Deltas
 from throughline.journey.fold import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store.arrays import unnest
+from throughline.store.arrays import Columns
 from throughline.store.tables import journeys, models, offsets, phase_counts, touchpoints, transitions
 
 JourneyKey = tuple[bytes, int]
@@ -125,12 +125,12 @@ _JOURNEY_COLUMNS = ("customer", "model", "id", *_STATE)
 # A row that only locks has cycle 0; a journey's cycles count from 1.
 _BLANK: dict[str, Any] = {name: journeys.c[name].type.python_type() for name in _STATE}
 
-_locks = unnest("locks", {name: journeys.c[name].type for name in ("customer", "model", "id")})
+_locks = Columns("locks", {name: journeys.c[name].type for name in ("customer", "model", "id")})
 _lock_insert = insert(journeys).from_select(
     _JOURNEY_COLUMNS,
-    select(_locks.c.customer, _locks.c.model, _locks.c.id)
+    select(*_locks.table.c)
     .add_columns(*(literal(_BLANK[name], journeys.c[name].type) for name in _STATE))
-    .order_by(_locks.c.customer, _locks.c.model),
+    .order_by(_locks.table.c.customer, _locks.table.c.model),
 )
 _lock_journeys = _lock_insert.on_conflict_do_update(
     index_elements=[journeys.c.customer, journeys.c.model], set_={"cycle": journeys.c.cycle}
@@ -146,14 +146,13 @@ async def lock_journeys(
         connection: within a transaction.
         keys: (customer digest, model id, customer id), sorted and distinct.
     """
-    customers, model_ids, ids = zip(*keys, strict=True)
-    rows = await connection.execute(_lock_journeys, {"customer": customers, "model": model_ids, "id": ids})
+    rows = await connection.execute(_lock_journeys, _locks.parameters(keys))
     return {(row[0], row[1]): Journey(*row[2:]) if row[4] else None for row in rows}
 
 
-_states = unnest("states", {name: journeys.c[name].type for name in _JOURNEY_COLUMNS})
+_states = Columns("states", {name: journeys.c[name].type for name in _JOURNEY_COLUMNS})
 _states_insert = insert(journeys).from_select(
-    _JOURNEY_COLUMNS, select(*_states.c).order_by(_states.c.customer, _states.c.model)
+    _JOURNEY_COLUMNS, select(*_states.table.c).order_by(_states.table.c.customer, _states.table.c.model)
 )
 _write_journeys = _states_insert.on_conflict_do_update(
     index_elements=[journeys.c.customer, journeys.c.model],
@@ -163,7 +162,7 @@ _write_journeys = _states_insert.on_conflict_do_update(
 
 async def write_journeys(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
     """Write states: rows of (customer digest, model id, customer id, *Journey), sorted and distinct."""
-    await connection.execute(_write_journeys, dict(zip(_JOURNEY_COLUMNS, zip(*rows, strict=True), strict=True)))
+    await connection.execute(_write_journeys, _states.parameters(rows))
 
 
 # --- touchpoints ------------------------------------------------------------------------------------------------------
@@ -171,10 +170,10 @@ async def write_journeys(connection: AsyncConnection, rows: Iterable[tuple[Any, 
 TOUCHPOINT_COLUMNS = tuple(touchpoints.c.keys())
 """The columns of `insert_touchpoints`, in this order."""
 
-_facts = unnest("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
+_facts = Columns("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
 _insert_touchpoints = (
     insert(touchpoints)
-    .from_select(TOUCHPOINT_COLUMNS, select(*_facts.c).order_by(_facts.c.actor, _facts.c.message))
+    .from_select(TOUCHPOINT_COLUMNS, select(*_facts.table.c).order_by(_facts.table.c.actor, _facts.table.c.message))
     .on_conflict_do_nothing()
     .returning(touchpoints.c.actor, touchpoints.c.message)
 )
@@ -185,21 +184,19 @@ FactKey = tuple[bytes, bytes]
 
 async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> set[FactKey]:
     """Insert facts, rows of `TOUCHPOINT_COLUMNS` sorted by key and distinct; gives the keys that were not there."""
-    columns = dict(zip(TOUCHPOINT_COLUMNS, zip(*rows, strict=True), strict=True))
-    inserted = await connection.execute(_insert_touchpoints, columns)
+    inserted = await connection.execute(_insert_touchpoints, _facts.parameters(rows))
     return {(actor, message) for actor, message in inserted}
 
 
-_keys = unnest("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
+_keys = Columns("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
 _read_facts = select(touchpoints).join(
-    _keys, (touchpoints.c.actor == _keys.c.actor) & (touchpoints.c.message == _keys.c.message)
+    _keys.table, (touchpoints.c.actor == _keys.table.c.actor) & (touchpoints.c.message == _keys.table.c.message)
 )
 
 
 async def read_facts(connection: AsyncConnection, keys: Sequence[FactKey]) -> dict[FactKey, tuple[Any, ...]]:
     """Stored facts by key, each a row of `TOUCHPOINT_COLUMNS`."""
-    actors, messages = zip(*keys, strict=True)
-    rows = await connection.execute(_read_facts, {"actor": actors, "message": messages})
+    rows = await connection.execute(_read_facts, _keys.parameters(keys))
     return {(row[0], row[1]): tuple(row) for row in rows}
 
 
@@ -273,26 +270,29 @@ async def delete_transitions(connection: AsyncConnection, customers: Sequence[by
 
 
 _TRANSITION_COLUMNS = ("customer", "model", *Transition._fields)
-_moves = unnest("moves", {name: transitions.c[name].type for name in _TRANSITION_COLUMNS})
-_insert_transitions = (
-    insert(transitions)
-    .from_select(_TRANSITION_COLUMNS, select(*_moves.c).order_by(_moves.c.customer, _moves.c.model, _moves.c.number))
-    .returning(transitions.c.number)
+_moves = Columns("moves", {name: transitions.c[name].type for name in _TRANSITION_COLUMNS})
+_moves_insert = insert(transitions).from_select(
+    _TRANSITION_COLUMNS,
+    select(*_moves.table.c).order_by(_moves.table.c.customer, _moves.table.c.model, _moves.table.c.number),
+)
+_write_transitions = _moves_insert.on_conflict_do_update(
+    index_elements=[transitions.c.customer, transitions.c.model, transitions.c.number],
+    set_={name: _moves_insert.excluded[name] for name in Transition._fields if name != "number"},
 )
 
 
-async def insert_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Insert transitions: rows of (customer digest, model id, *Transition), sorted and distinct."""
-    await connection.execute(_insert_transitions, dict(zip(_TRANSITION_COLUMNS, zip(*rows, strict=True), strict=True)))
+async def write_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write transitions: rows of (customer digest, model id, *Transition), sorted and distinct."""
+    await connection.execute(_write_transitions, _moves.parameters(rows))
 
 
 # --- counts -----------------------------------------------------------------------------------------------------------
 
 _COUNT_KEY = ("model", "shard", "source", "channel", "phase")
 _COUNTED = ("active", "lapsed", "entered", "left")
-_deltas = unnest("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *_COUNTED)})
+_deltas = Columns("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *_COUNTED)})
 _counts_insert = insert(phase_counts).from_select(
-    (*_COUNT_KEY, *_COUNTED), select(*_deltas.c).order_by(*(_deltas.c[name] for name in _COUNT_KEY))
+    (*_COUNT_KEY, *_COUNTED), select(*_deltas.table.c).order_by(*(_deltas.table.c[name] for name in _COUNT_KEY))
 )
 _add_counts = _counts_insert.on_conflict_do_update(
     index_elements=[phase_counts.c[name] for name in _COUNT_KEY],
@@ -308,4 +308,4 @@ async def add_counts(connection: AsyncConnection, shard: int, deltas: Deltas) ->
         if any(delta.as_tuple())
     )
     if rows:
-        await connection.execute(_add_counts, dict(zip((*_COUNT_KEY, *_COUNTED), zip(*rows, strict=True), strict=True)))
+        await connection.execute(_add_counts, _deltas.parameters(rows))
