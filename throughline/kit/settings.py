@@ -87,6 +87,17 @@ class RunSettings(BaseSettings):
     )
 
 
+class DatabaseSettings(BaseSettings):
+    """Commands that work on a database: which one, when it is said."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    data: Path = Field(Path(".throughline"), description="data folder of `throughline run`")
+    database_url: str | None = Field(
+        None, pattern=r"^postgres(ql)?://", description="postgresql://user:password@host:port/database"
+    )
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -129,6 +140,7 @@ def set_environment(name: str, value: str) -> None:
 
 __all__ = [
     "ApiSettings",
+    "DatabaseSettings",
     "IngestSettings",
     "RunSettings",
     "SettingsError",

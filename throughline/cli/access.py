@@ -1,0 +1,172 @@
+"""`throughline workspace | source | key | token`: who may write and who may read."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from throughline.cli.database import Data, in_database
+from throughline.cli.output import Value, instant, say, show_json, show_rows
+from throughline.kit.clock import now_us
+from throughline.store import admin
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+OfWorkspace = Annotated[str | None, typer.Option("--workspace", help="Only those of this workspace.")]
+Workspace = Annotated[str, typer.Option("--workspace", help="Name of the workspace.")]
+Which = Annotated[str, typer.Argument(metavar="ID|HINT", help="The id or the hint that `list` shows, or all of it.")]
+
+
+def _group(help_text: str) -> typer.Typer:
+    return typer.Typer(help=help_text, no_args_is_help=True)
+
+
+workspaces = _group("Workspaces: each has its own customers, journeys and counts.")
+sources = _group("Sources: where events come from, such as a website, an app or a store.")
+keys = _group("Write keys: what an SDK sends events with. Each belongs to one source.")
+tokens = _group("Read tokens: what a dashboard reads the api with. Each opens one workspace.")
+
+
+# --- workspaces -------------------------------------------------------------------------------------------------------
+
+
+@workspaces.command("create")
+def create_workspace(
+    name: Annotated[str, typer.Argument(help="Its name; unique.")],
+    time_zone: Annotated[str, typer.Option(help="Where its days begin, such as Europe/Vienna.")] = "UTC",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a workspace, with the seven-phase model."""
+    made = in_database(lambda c: admin.create_workspace(c, name, now_us=now_us(), time_zone=time_zone), data)
+    if as_json:
+        show_json({"id": made, "name": name, "time_zone": time_zone})
+    else:
+        say(f"made workspace {name!r}; next: throughline source create {name!r} NAME")
+
+
+@workspaces.command("list")
+def list_workspaces(as_json: AsJson = False, data: Data = None) -> None:
+    """Show all workspaces."""
+    rows = _rows(in_database(admin.list_workspaces, data))
+    show_rows(rows, columns=("name", "time_zone", "created_at"), as_json=as_json, none="there is no workspace yet")
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+@sources.command("create")
+def create_source(
+    workspace: Annotated[str, typer.Argument(help="Name of the workspace.")],
+    name: Annotated[str, typer.Argument(help="Its name; unique in the workspace.")],
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a source in a workspace."""
+    made = in_database(lambda c: admin.create_source(c, workspace, name, now_us=now_us()), data)
+    if as_json:
+        show_json({"id": made, "workspace": workspace, "name": name, "enabled": True})
+    else:
+        say(f"made source {name!r}; next: throughline key create --workspace {workspace!r} --source {name!r}")
+
+
+@sources.command("list")
+def list_sources(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+    """Show the sources."""
+    rows = _rows(in_database(lambda c: admin.list_sources(c, workspace), data))
+    columns = ("workspace", "name", "enabled", "created_at")
+    show_rows(rows, columns=columns, as_json=as_json, none="there is no source yet")
+
+
+@sources.command("disable")
+def disable_source(workspace: str, name: str, data: Data = None) -> None:
+    """Refuse events of a source (its clients see 404) until it is enabled again."""
+    in_database(lambda c: admin.set_source_enabled(c, workspace, name, False), data)
+    say(f"source {name!r} is disabled; ingest follows within seconds")
+
+
+@sources.command("enable")
+def enable_source(workspace: str, name: str, data: Data = None) -> None:
+    """Take events of a source again."""
+    in_database(lambda c: admin.set_source_enabled(c, workspace, name, True), data)
+    say(f"source {name!r} is enabled; ingest follows within seconds")
+
+
+# --- write keys -------------------------------------------------------------------------------------------------------
+
+
+@keys.command("create")
+def create_key(
+    workspace: Workspace,
+    source: Annotated[str, typer.Option("--source", help="Name of the source.")],
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a write key and print it: the only time it is shown."""
+    key = in_database(lambda c: admin.create_write_key(c, workspace, source, now_us=now_us()), data)
+    _show_secret("key", key, {"workspace": workspace, "source": source}, as_json)
+
+
+@keys.command("list")
+def list_keys(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+    """Show the write keys by how they begin."""
+    rows = _rows(in_database(lambda c: admin.list_write_keys(c, workspace), data))
+    columns = ("id", "hint", "workspace", "source", "created_at", "revoked_at")
+    show_rows(rows, columns=columns, as_json=as_json, none="there is no write key yet")
+
+
+@keys.command("revoke")
+def revoke_key(key: Which, data: Data = None) -> None:
+    """Revoke a write key; there is no way back. Its clients see 401 within seconds."""
+    revoked = in_database(lambda c: admin.revoke_write_key(c, key, now_us=now_us()), data)
+    say(f"write key {revoked.hint}... of source {revoked.source!r} is revoked since {instant(revoked.revoked_us)}")
+
+
+# --- read tokens ------------------------------------------------------------------------------------------------------
+
+
+@tokens.command("create")
+def create_token(
+    workspace: Workspace,
+    name: Annotated[str, typer.Option("--name", help="What it is for, to tell tokens apart.")],
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a read token and print it: the only time it is shown."""
+    token = in_database(lambda c: admin.create_read_token(c, workspace, name, now_us=now_us()), data)
+    _show_secret("token", token, {"workspace": workspace, "name": name}, as_json)
+
+
+@tokens.command("list")
+def list_tokens(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+    """Show the read tokens by how they begin."""
+    rows = _rows(in_database(lambda c: admin.list_read_tokens(c, workspace), data))
+    columns = ("id", "hint", "workspace", "name", "created_at", "revoked_at")
+    show_rows(rows, columns=columns, as_json=as_json, none="there is no read token yet")
+
+
+@tokens.command("revoke")
+def revoke_token(token: Which, data: Data = None) -> None:
+    """Revoke a read token; there is no way back."""
+    revoked = in_database(lambda c: admin.revoke_read_token(c, token, now_us=now_us()), data)
+    say(f"read token {revoked.hint}... ({revoked.name}) is revoked since {instant(revoked.revoked_us)}")
+
+
+def _show_secret(kind: str, secret: str, of: dict[str, Value], as_json: bool) -> None:
+    if as_json:
+        show_json({kind: secret, **of})
+    else:
+        typer.echo(secret)
+        say(f"this {kind} is shown once: keep it now")
+
+
+def _rows(found: Sequence[Any]) -> list[dict[str, Value]]:
+    """Named tuples as rows to show: each instant `*_us` becomes `*_at`."""
+    return [
+        {
+            (name.removesuffix("_us") + "_at" if name.endswith("_us") else name): (
+                instant(value) if name.endswith("_us") else value
+            )
+            for name, value in row._asdict().items()
+        }
+        for row in found
+    ]

@@ -1,0 +1,104 @@
+"""Which database a command works on, and its one transaction there."""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.cli.output import fail, say
+from throughline.kit.settings import DatabaseSettings, SettingsError, Shared, load
+from throughline.store import admin
+from throughline.store.engine import create_engine, without_password
+from throughline.store.errors import failure_of
+from throughline.store.migrate import MigrateError, check
+from throughline.store.unit_of_work import transaction
+
+T = TypeVar("T")
+
+RUN_FILE = "run.json"
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data folder of a running `make run`, whose database is used.", show_default=False),
+]
+
+
+class Chosen(NamedTuple):
+    """A database and, in words, why this one."""
+
+    url: str
+    why: str
+
+
+def choose_database(data: Path | None) -> Chosen:
+    """DATABASE_URL if it is set, else the database of the `make run` that runs on the data folder, else the default.
+
+    `data` names the folder and goes before DATABASE_URL; None stands for DATA of the environment or `.throughline`.
+    """
+    try:
+        settings = load(DatabaseSettings)
+        fallback = Shared.model_fields["database_url"].default
+    except SettingsError as error:
+        fail(str(error), 2)
+    if data is None and settings.database_url is not None:
+        return Chosen(settings.database_url, "DATABASE_URL")
+    folder = data or settings.data
+    running = _running(folder / RUN_FILE)
+    if running is not None:
+        return Chosen(running, f"of the stack running on {folder}")
+    if data is not None:
+        fail(
+            f"nothing runs on {folder} (no {RUN_FILE} of a running stack there); start it with `make run DATA={folder}`"
+        )
+    return Chosen(fallback, f"the default: DATABASE_URL is not set and nothing runs on {folder}")
+
+
+def in_database(work: Callable[[AsyncConnection], Awaitable[T]], data: Path | None) -> T:
+    """Run `work` in one transaction; says which database on standard error, and ends with a sentence when it cannot."""
+    chosen = choose_database(data)
+    say(f"database: {without_password(chosen.url)} ({chosen.why})")
+    try:
+        return asyncio.run(_work(chosen.url, work))
+    except (admin.AdminError, MigrateError) as error:
+        fail(str(error))
+    except Exception as error:
+        if failure_of(error) is None:
+            raise
+        fail(f"the database failed: {str(getattr(error, 'orig', error)).splitlines()[0]}")
+
+
+async def _work(url: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    await check(url)
+    engine = create_engine(url, pool_size=1, application_name="throughline cli")
+    try:
+        async with transaction(engine) as connection:
+            return await work(connection)
+    finally:
+        await engine.dispose()
+
+
+def _running(file: Path) -> str | None:
+    """The database_url in a run file, when one of the processes it names is alive."""
+    try:
+        found: Any = json.loads(file.read_text())
+        url, pids = found["database_url"], list(found["pids"].values())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        fail(f"{file} cannot be read ({error}); set DATABASE_URL")
+    return str(url) if any(_alive(pid) for pid in pids) else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, TypeError):
+        return False
+    return True
