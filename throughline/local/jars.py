@@ -91,6 +91,7 @@ def _fetch(jars: list[Jar], repository: Path, report: Report, stop: Event) -> No
     """Fetch into a temporary repository, check, then move: `repository` never holds half a file."""
     from jgo.maven import MavenContext
 
+    repository.mkdir(parents=True, exist_ok=True)
     report(f"Kafka: fetching {len(jars)} jars, once, into {repository}")
     with tempfile.TemporaryDirectory(prefix=".throughline-", dir=repository) as temporary:
         context = MavenContext(repo_cache=Path(temporary), timeout=60)

