@@ -1,0 +1,197 @@
+"""SDK -> ingest -> Kafka -> two stagers -> PostgreSQL -> api, as a user runs it, and with parts of it killed."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+from segment.analytics import Client
+
+from tests.conftest import Topics
+from tests.reference import MEANING, NAMES, walk
+from tests.stack import Service, Stack, until
+from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import to_us
+from throughline.local import LocalKafka, LocalPostgres
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
+    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
+    await stack.provision()
+    yield stack
+    await stack.stop()
+
+
+def shop_events(count: int, *, customers: int, seed: int) -> list[dict[str, Any]]:
+    """Track calls for `Client.track`, shuffled, a tenth of them twice."""
+    dice = random.Random(seed)
+    names = sorted(name for name in MEANING)
+    events = [
+        {
+            "user_id": f"c{dice.randrange(customers)}",
+            "event": dice.choice(names),
+            "timestamp": START + timedelta(seconds=number),
+            "message_id": f"m{number:05}",
+            "properties": {"order_id": dice.choice(["o1", "o2"]), "acquisition_channel": "email"},
+        }
+        for number in range(count)
+    ]
+    events += dice.sample(events, count // 10)
+    dice.shuffle(events)
+    return events
+
+
+def send(ingest: Service, key: str, events: list[dict[str, Any]]) -> list[Exception]:
+    """Through the unmodified client, which retries by itself; gives what it gave up on."""
+    failures: list[Exception] = []
+    client = Client(
+        key,
+        host=ingest.url,
+        max_queue_size=len(events) + 1,
+        upload_size=50,
+        max_retries=60,
+        on_error=lambda error, _: failures.append(error),
+    )
+    for event in events:
+        client.track(**event)
+    client.shutdown()
+    return failures
+
+
+def expected_phases(events: list[dict[str, Any]]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """(now, entered, left) by phase, from the events alone."""
+    by_customer: dict[str, dict[str, Touchpoint]] = {}
+    for event in events:
+        mine = by_customer.setdefault(event["user_id"], {})
+        mine[event["message_id"]] = Touchpoint(
+            to_us(event["timestamp"]),
+            event["message_id"],
+            event["user_id"],
+            "track",
+            event["event"],
+            order_id=event["properties"]["order_id"],
+        )
+    now: Counter[str] = Counter()
+    entered: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    for mine in by_customer.values():
+        moves = walk(mine.values())
+        now[moves[-1][2] if moves else ""] += 1
+        entered.update(target for _, _, target, _ in moves)
+        left.update(origin for _, origin, _, _ in moves if origin)
+    return now, entered, left
+
+
+async def counts_of(client: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await client.get("/v1/phases/counts")
+    assert answer.status_code == 200, answer.text
+    counts: dict[str, Any] = answer.json()
+    return counts
+
+
+async def expect_counts(stack: Stack, api: Service, events: list[dict[str, Any]], *, seconds: float = 90) -> None:
+    """Wait until the api shows what a replay of the events shows, and see that the facts hold each event once."""
+    now, entered, left = expected_phases(events)
+    expected = [(name, now[name], entered[name], left[name]) for name in NAMES]
+    async with stack.api(api) as client:
+        seen: list[Any] = []
+
+        async def matches() -> bool:
+            counts = await counts_of(client)
+            seen[:] = [(p["phase"], p["now"], p["entered"], p["left"]) for p in counts["phases"]]
+            return seen == expected and counts["unplaced"] == now[""]
+
+        await until(
+            matches, seconds=seconds, what=lambda: f"the counts\n{expected}\nbut they are\n{seen}\n{logs_of(stack)}"
+        )
+        for phase in (await counts_of(client))["phases"]:
+            assert phase["entered"] == phase["now"] + phase["left"]
+            assert phase["now"] == phase["active"] + phase["lapsed"]
+    connection = await asyncpg.connect(stack.database)
+    try:
+        facts = await connection.fetchval("select count(*) from touchpoints")
+        recount = await connection.fetch("select phase, count(*) as customers from journeys group by phase")
+    finally:
+        await connection.close()
+    assert facts == len({(event["user_id"], event["message_id"]) for event in events})
+    assert {row["phase"]: row["customers"] for row in recount} == {
+        number: now[name] for number, name in enumerate(("", *NAMES)) if now[name]
+    }
+
+
+def logs_of(stack: Stack) -> str:
+    return "\n".join(f"--- {service.name}\n{service.child.tail(15)}" for service in stack.services)
+
+
+async def test_from_the_sdk_to_the_counts(stack: Stack) -> None:
+    ingest = await stack.start("ingest")
+    await stack.start("stager")
+    await stack.start("stager")
+    api = await stack.start("api")
+    events = shop_events(2_000, customers=80, seed=3)
+    assert await asyncio.to_thread(send, ingest, stack.write_key, events) == []
+    await expect_counts(stack, api, events)
+
+    customer = events[0]["user_id"]
+    mine = {event["message_id"]: event for event in events if event["user_id"] == customer}
+    async with stack.api(api) as client:
+        journey = (await client.get(f"/v1/customers/{customer}/journey", params={"limit": 200})).json()
+        assert journey["customer"] == customer
+        moves = walk(
+            Touchpoint(
+                to_us(event["timestamp"]),
+                message_id,
+                customer,
+                "track",
+                event["event"],
+                order_id=event["properties"]["order_id"],
+            )
+            for message_id, event in mine.items()
+        )
+        assert journey["phase"] == moves[-1][2]
+        assert [phase["phase"] for phase in journey["phases"]] == [move[2] for move in moves]
+        assert {item["message_id"] for item in journey["touchpoints"]["items"]} == set(mine)
+        listed = (await client.get("/v1/customers", params={"phase": moves[-1][2], "limit": 200})).json()
+        assert customer in {item["customer"] for item in listed["items"]}
+
+
+async def test_kill_9_of_anything_loses_and_repeats_nothing(
+    stack: Stack, kafka: LocalKafka, postgres: LocalPostgres
+) -> None:
+    ingest = await stack.start("ingest", WORKERS="2")
+    await stack.start("stager", BATCH_RECORDS="200")
+    victim = await stack.start("stager", BATCH_RECORDS="200")
+    api = await stack.start("api")
+    events = shop_events(8_000, customers=250, seed=4)
+    sending = asyncio.create_task(asyncio.to_thread(send, ingest, stack.write_key, events))
+
+    async def some_staged() -> bool:
+        connection = await asyncpg.connect(stack.database)
+        try:
+            return bool(await connection.fetchval("select sum(next_offset) > 500 from offsets"))
+        finally:
+            await connection.close()
+
+    await until(some_staged, what=lambda: f"the first events to be staged\n{logs_of(stack)}")
+    await victim.child.kill()
+    workers = psutil.Process(ingest.child.pid).children(recursive=True)
+    serving = max(workers, key=lambda process: process.memory_info().rss)
+    serving.kill()
+    await kafka.kill()
+    await kafka.start()
+    await postgres.kill()
+    await postgres.start()
+    await stack.start("stager", BATCH_RECORDS="200")
+    assert await sending == []
+    await expect_counts(stack, api, events)
+    await ingest.ready()
