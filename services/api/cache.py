@@ -57,5 +57,8 @@ class Cache(Generic[K, V]):
         failed = task.cancelled() or task.exception() is not None
         return failed or self._clock() - entry.asked >= self._seconds
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     async def _loaded(self, key: K) -> V:
         return await self._load(key)

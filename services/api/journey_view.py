@@ -108,9 +108,11 @@ def _touchpoint(t: TouchpointRow, sources: Mapping[int, str]) -> dict[str, Any]:
 
 
 def as_sent(rest: str) -> dict[str, Any]:
-    """`properties` (or an identify's traits) and `rest`, everything else of the event, as JSON that is not parsed on the
-    way: parsing would change large numbers, repeated keys and lone surrogates. What is not a JSON object is given as a
-    string."""
+    """`properties` (or an identify's traits) and `rest`, everything else of the event.
+
+    As JSON that is not parsed on the way: parsing would change large numbers and repeated keys. What is not a sound
+    JSON object is given whole, as a string.
+    """
     try:
         parts = msgspec.json.decode(rest, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeEncodeError):
