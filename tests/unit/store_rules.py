@@ -1,0 +1,33 @@
+"""The rules of `docs/store.md` that can be read off a statement's text."""
+
+import re
+
+WRITES = re.compile(r"^\s*(WITH\b.*\)\s*)?(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE | re.DOTALL)
+VOLATILE = re.compile(
+    r"\b(now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|gen_random_uuid|nextval)\s*\("
+    r"|\b(CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIMESTAMP|LOCALTIME)\b",
+    re.IGNORECASE,
+)
+NEVER = {
+    "MERGE": re.compile(r"\bMERGE\s+INTO\b", re.IGNORECASE),
+    "SELECT FOR UPDATE or SHARE": re.compile(r"\bFOR\s+(NO\s+KEY\s+)?(UPDATE|(KEY\s+)?SHARE)\b", re.IGNORECASE),
+    "UPDATE ... FROM": re.compile(r"\bUPDATE\s+\w+(\s+AS\s+\w+)?\s+SET\b.*\bFROM\b", re.IGNORECASE | re.DOTALL),
+    "DELETE ... USING": re.compile(r"\bDELETE\s+FROM\s+\w+\s+USING\b", re.IGNORECASE),
+    "TRUNCATE": re.compile(r"\bTRUNCATE\b", re.IGNORECASE),
+    "LOCK TABLE": re.compile(r"\bLOCK\s+TABLE\b", re.IGNORECASE),
+}
+
+
+def broken_rules(sql: str) -> list[str]:
+    """What is wrong with one statement; nothing when it is as the store's statements are."""
+    broken = [name for name, pattern in NEVER.items() if pattern.search(sql)]
+    if not WRITES.search(sql):
+        return broken
+    if VOLATILE.search(sql):
+        broken.append("a volatile function in a statement that writes: pass the time in")
+    if re.search(r"\bINSERT\b", sql, re.IGNORECASE):
+        if not re.search(r"\b(ON\s+CONFLICT|RETURNING)\b", sql, re.IGNORECASE):
+            broken.append("INSERT without ON CONFLICT or RETURNING: a violated constraint loses its own error code")
+        if "unnest(" in sql and not re.search(r"\bORDER\s+BY\b", sql, re.IGNORECASE):
+            broken.append("INSERT ... SELECT FROM unnest without ORDER BY: unsorted keys deadlock")
+    return broken
