@@ -53,7 +53,7 @@ async def _until_stopped(wanted: Wanted, teller: "Teller") -> None:
             stack.kill()
         else:
             stopping = True
-            teller.say("stopping; data stays (once more to kill at once)")
+            teller.stopping()
             main.cancel()
 
     loop = asyncio.get_running_loop()
@@ -91,6 +91,10 @@ class Teller:
     def say(self, news: str) -> None:
         """What stays on the screen."""
         self._console.print(Text(news))
+
+    def stopping(self) -> None:
+        self._status.stop()
+        self.say("stopping; data stays (once more to kill at once)")
 
     def fail(self, news: str) -> None:
         self._status.stop()

@@ -53,10 +53,8 @@ def listed(path: Path = LIST) -> list[Jar]:
 
 
 def user_repository() -> Path:
-    """The user's Maven repository: `M2_REPO`, else `~/.m2/repository`."""
-    from jgo.constants import default_maven_repo
-
-    return Path(default_maven_repo())
+    """The user's Maven repository, which Java's own tools share."""
+    return Path.home() / ".m2" / "repository"
 
 
 def ensure(
@@ -89,7 +87,7 @@ def ensure(
 
 def _fetch(jars: list[Jar], repository: Path, report: Report, stop: Event) -> None:
     """Fetch into a temporary repository, check, then move: `repository` never holds half a file."""
-    from jgo.maven import MavenContext
+    from jgo.maven import MavenContext  # half a second and 20 MB, only when something is missing
 
     repository.mkdir(parents=True, exist_ok=True)
     report(f"Kafka: fetching {len(jars)} jars, once, into {repository}")

@@ -27,7 +27,7 @@ PORT_ATTEMPTS = 3
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 
 # Durable as in production. No Unix socket: its path would be limited to 107 bytes. The wheel is built without lz4, and
-# compressing page images with pglz costs more here than the bytes it saves.
+# compressing page images with pglz costs more here than the bytes it saves. No processes that have nothing to do here.
 SETTINGS = """\
 include '{data}/postgresql.conf'
 listen_addresses = '{host}'
@@ -40,6 +40,8 @@ max_wal_size = '2GB'
 min_wal_size = '160MB'
 checkpoint_timeout = '15min'
 synchronous_commit = on
+io_method = 'sync'
+max_logical_replication_workers = 0
 fsync = on
 random_page_cost = 1.1
 jit = off
