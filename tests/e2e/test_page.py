@@ -1,0 +1,240 @@
+"""The page in a real browser, over a real api and database."""
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.integration.api_rows import AT_US, SECOND_US, Rows
+from tests.stack import Service, Stack, until
+from throughline.kit.clock import now_us
+from throughline.store import admin
+from throughline.store.engine import create_engine
+from throughline.store.unit_of_work import transaction
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">/../%2F?&#\u202eü"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    executable = shutil.which("chromium") or "/usr/bin/chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def stack(database: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    stack = Stack("127.0.0.1:1", database, "touchpoints", "touchpoints.rejected", tmp_path)
+    await stack.provision()
+    yield stack
+    await stack.stop()
+
+
+@pytest.fixture
+async def rows(stack: Stack) -> AsyncIterator[Rows]:
+    async with Rows(stack.database, stack.workspace_id) as rows:
+        await rows.through(now_us())
+        yield rows
+
+
+@pytest.fixture
+async def service(stack: Stack) -> Service:
+    return await stack.start("api", PAGE_TOKEN=stack.read_token)
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page on which the browser may complain about nothing: no script error, no breach of the content policy."""
+    page = await browser.new_page(locale="en-GB", timezone_id="UTC")
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    # A refused token or an unknown customer is an error to the browser's console; anything else is one to us.
+    assert [text for text in complaints if "401" not in text and "404" not in text and "ERR_" not in text] == []
+    await page.close()
+
+
+def now_in(phase: str) -> str:
+    return f'tr[data-phase="{phase}"] .now'
+
+
+async def test_counts_are_live(page: Page, service: Service, rows: Rows) -> None:
+    await rows.count(1, 1200, lapsed=34, left=50)
+    await rows.count(0, 7, entered=0)
+    await page.goto(service.url)
+    await expect(page.locator(now_in("discovery"))).to_have_text("1,234")
+    row = page.locator('tr[data-phase="discovery"] td.number')
+    await expect(row).to_have_text(["1,200", "34", "1,284", "50"])
+    await expect(page.locator("#customers")).to_have_text("1,234")
+    await expect(page.locator("#unplaced")).to_have_text("7")
+    await expect(page.locator("#status")).to_have_text("Live")
+    await expect(page.locator("#empty")).to_be_hidden()
+    await rows.count(4, 66)
+    await expect(page.locator(now_in("purchase"))).to_have_text("66")
+    await expect(page.locator("#customers")).to_have_text("1,300")
+    headers = page.get_by_role("columnheader")
+    await expect(headers).to_have_text(
+        [re.compile(name) for name in ("Phase", "Now", "Active", "Lapsed", "Entered", "Left")]
+    )
+
+
+async def test_filters(page: Page, service: Service, rows: Rows) -> None:
+    await rows.count(1, 10, channel="email")
+    await rows.count(1, 5)
+    await page.goto(service.url)
+    await expect(page.locator("#customers")).to_have_text("15")
+    await page.get_by_label("Channel").select_option("email")
+    await expect(page.locator("#customers")).to_have_text("10")
+    await page.get_by_label("Source").select_option("web")
+    await rows.count(1, 1, channel="email")
+    await expect(page.locator("#customers")).to_have_text("11")
+    await page.get_by_label("Channel").select_option("")
+    await expect(page.locator("#customers")).to_have_text("16")
+
+
+async def test_an_empty_workspace_shows_how_to_start(page: Page, service: Service, rows: Rows) -> None:
+    await page.goto(service.url)
+    await expect(page.locator("#empty")).to_be_visible()
+    await expect(page.locator("#first-event")).to_contain_text("curl -u WRITE_KEY: http://127.0.0.1:8081/v1/track")
+    await rows.count(1, 1)
+    await expect(page.locator("#empty")).to_be_hidden()
+
+
+async def test_from_a_phase_to_a_customer_and_back(page: Page, service: Service, rows: Rows) -> None:
+    await rows.count(2, 60)
+    for number in range(60):
+        await rows.customer(f"c{number}", [(0, 2)])
+    await page.goto(service.url)
+    await page.get_by_role("link", name="Consideration").press("Enter")
+    await expect(page.locator(".customers li")).to_have_count(50)
+    await page.get_by_role("button", name="Load more").click()
+    await expect(page.locator(".customers li")).to_have_count(60)
+    await expect(page.get_by_role("button", name="Load more")).to_be_hidden()
+    await page.get_by_role("link", name="c33", exact=True).click()
+    await expect(page.locator(".detail h2").first).to_have_text("c33")
+    await page.go_back()
+    await expect(page.locator(".detail h2").first).to_have_text("Consideration")
+    await page.get_by_label("Close").click()
+    await expect(page.locator(".detail .card")).to_have_count(0)
+
+
+async def test_a_journey(page: Page, service: Service, rows: Rows) -> None:
+    await rows.customer("user-1", [(0, 1), (3600, 2), (90000, 4)], touchpoints=70)
+    at_us = AT_US + 90000 * SECOND_US
+    await rows.touchpoint("user-1", "o", at_us, name="Order Completed", order_id="1042", value=59.9, currency="EUR")
+    await page.goto(service.url)
+    await page.get_by_label("Customer id").fill("user-1")
+    await page.get_by_role("button", name="Find").click()
+    timeline = page.locator(".timeline li")
+    await expect(timeline.locator("strong")).to_have_text(["Discovery", "Consideration", "Purchase"])
+    await expect(timeline.locator(".spent")).to_have_text(["1 h", "1 d", re.compile(r"d .*so far$")])
+    await expect(timeline.first.locator(".cause")).to_contain_text("Product Viewed by rule “browse”")
+    touchpoints = page.locator(".touchpoints li")
+    await expect(touchpoints).to_have_count(50)
+    await expect(touchpoints.first).to_contain_text("order id 1042")
+    await page.get_by_role("button", name="Load more").click()
+    await expect(touchpoints).to_have_count(71)
+    await touchpoints.nth(1).get_by_text("As sent").click()
+    await expect(touchpoints.nth(1).locator("pre")).to_contain_text('"color": "green"')
+    await page.get_by_label("Customer id").fill("nobody")
+    await page.get_by_label("Customer id").press("Enter")
+    await expect(page.get_by_role("alert").filter(has_text="no touchpoint of this customer")).to_be_visible()
+
+
+async def test_a_hostile_id_stays_text(page: Page, service: Service, rows: Rows) -> None:
+    await rows.count(1, 1, channel=HOSTILE)
+    await rows.customer(HOSTILE, [(0, 1)], channel=HOSTILE)
+    await rows.touchpoint(HOSTILE, "m", AT_US, name=HOSTILE, order_id=HOSTILE, channel=HOSTILE)
+    await page.goto(service.url)
+    await page.get_by_role("link", name="Discovery").click()
+    await page.locator(".customers a").click()
+    await expect(page.locator(".detail h2").first).to_have_text(HOSTILE)
+    await expect(page.locator(".touchpoints strong")).to_have_text(HOSTILE)
+    await page.get_by_label("Channel").select_option(HOSTILE)
+    await expect(page.locator("#customers")).to_have_text("1")
+    await page.reload()
+    await expect(page.locator(".detail h2").first).to_have_text(HOSTILE)
+    assert await page.locator("main img").count() == 0
+    assert await page.title() == "Throughline"
+
+
+async def test_without_a_token_it_asks(page: Page, stack: Stack, rows: Rows) -> None:
+    service = await stack.start("api")
+    await rows.count(1, 3)
+    await page.goto(service.url)
+    await expect(page.get_by_role("heading", name="Read token")).to_be_visible()
+    await expect(page.locator("main")).to_be_hidden()
+    await page.get_by_label("Token", exact=True).fill("tlr_wrong")
+    await page.get_by_role("button", name="Open").click()
+    await expect(page.locator("#ask-error")).to_contain_text("unknown or was revoked")
+    await page.get_by_label("Token", exact=True).fill(stack.read_token)
+    await page.get_by_role("button", name="Open").click()
+    await expect(page.locator("#customers")).to_have_text("3")
+    await page.reload()
+    await expect(page.locator("#customers")).to_have_text("3")
+    engine = create_engine(stack.database)
+    async with transaction(engine) as connection:
+        await admin.revoke_read_token(connection, stack.read_token, now_us=now_us())
+    await engine.dispose()
+    await expect(page.locator("#ask-error")).to_contain_text("unknown or was revoked", timeout=20_000)
+
+
+async def test_a_lost_connection_is_said_and_found_again(
+    page: Page, stack: Stack, service: Service, rows: Rows
+) -> None:
+    await rows.count(1, 3)
+    await page.goto(service.url)
+    await expect(page.locator("#customers")).to_have_text("3")
+    await service.child.stop()
+    await expect(page.locator("#lost")).to_be_visible(timeout=20_000)
+    await expect(page.locator("#status")).to_have_text("Connection lost")
+    await rows.count(1, 1)
+    await service.child.start()
+    await service.ready()
+    await page.get_by_role("button", name="Retry now").click()
+    await expect(page.locator("#customers")).to_have_text("4", timeout=20_000)
+    await expect(page.locator("#lost")).to_be_hidden()
+
+
+async def test_counts_that_stand_still_are_said_to_be_behind(page: Page, service: Service, rows: Rows) -> None:
+    await rows.through(now_us() - 3600 * SECOND_US)
+    await page.goto(service.url)
+    await expect(page.locator("#status")).to_have_text(re.compile(r"^(1 h|59 min .*) behind$"))
+
+
+@pytest.mark.parametrize("width", [360, 820, 1400])
+async def test_nothing_is_cut_off(page: Page, service: Service, rows: Rows, width: int) -> None:
+    await rows.count(1, 1_234_567_890, lapsed=1_234_567_890)
+    await rows.customer("x" * 300, [(0, 1), (5, 2)], touchpoints=2)
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto(f"{service.url}/#/customer/{'x' * 300}")
+    await expect(page.locator(".timeline li")).to_have_count(2)
+
+    async def fits() -> bool:
+        return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+    await until(fits, seconds=5, what="the page to fit its window")
+
+
+async def test_it_loads_nothing_from_elsewhere(page: Page, service: Service, rows: Rows) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    response = await page.goto(service.url)
+    assert response is not None
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    await expect(page.locator("#status")).to_have_text("Live")
+    assert [url for url in asked if not url.startswith(service.url)] == []
