@@ -1,0 +1,77 @@
+"""`python -m tests.bench [--only NAME ...] [--quick] [--profile NAME] [--markdown]`."""
+
+import argparse
+import asyncio
+import io
+import pstats
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.bench import report
+from tests.bench.bed import QUICK, Scale, make_bed, say
+from tests.bench.figures import batches, million, single, staging, visible
+
+FIGURES: dict[str, ModuleType] = {
+    "single": single,
+    "batches": batches,
+    "staging": staging,
+    "visible": visible,
+    "million": million,
+}
+JSON = Path("bench.json")
+LINES = 25
+
+
+def main() -> int:
+    """Measure, print, write bench.json. Status 0 whatever the figures are."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=FIGURES, help="measure this one; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="a few seconds each: does it run? The figures say nothing")
+    parser.add_argument("--profile", choices=FIGURES, help="instead of measuring, say where our service's time goes")
+    parser.add_argument("--markdown", action="store_true", help="print bench.json as Markdown and measure nothing")
+    arguments = parser.parse_args()
+    scale = QUICK if arguments.quick else Scale()
+    if arguments.markdown:
+        print(report.markdown(*report.read_json(JSON)))
+        return 0
+    if arguments.profile:
+        asyncio.run(_profile(arguments.profile, scale))
+        return 0
+    about: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="minutes"), "machine": report.machine()}
+    started = time.monotonic()
+    rows = asyncio.run(_measure(arguments.only or list(FIGURES), scale))
+    about |= {"quick": arguments.quick, "seconds": time.monotonic() - started}
+    report.print_table(rows, title=report.about_text(about))
+    report.write_json(JSON, rows, about)
+    return 0
+
+
+async def _measure(names: list[str], scale: Scale) -> list[report.Row]:
+    rows: list[report.Row] = []
+    async with make_bed() as bed:
+        for name in names:
+            started = time.monotonic()
+            rows += await FIGURES[name].measure(bed, scale)
+            await bed.settle()
+            say(f"{name}: took {time.monotonic() - started:.0f} s")
+    return rows
+
+
+async def _profile(name: str, scale: Scale) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "profile")
+        async with make_bed() as bed:
+            await FIGURES[name].profile(bed, scale, file)
+        for order in ("tottime", "cumulative"):
+            text = io.StringIO()
+            pstats.Stats(str(file), stream=text).strip_dirs().sort_stats(order).print_stats(LINES)
+            print(text.getvalue())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What the consuming baselines share: where to connect, and the one line in which they say how fast they were."""
+
+import json
+import os
+import time
+
+from aiokafka import AIOKafkaConsumer
+
+KAFKA = os.environ["KAFKA"]
+DATABASE_URL = os.environ["DATABASE_URL"]
+TOPIC = os.environ["TOPIC"]
+EVENTS = int(os.environ["EVENTS"])
+"""How many events to take; then it ends."""
+
+
+def consumer(**options: bool) -> AIOKafkaConsumer:
+    """A consumer of the topic in a group of its own, from the beginning."""
+    return AIOKafkaConsumer(
+        TOPIC,
+        bootstrap_servers=KAFKA,
+        group_id=os.environ["GROUP"],
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        **options,
+    )
+
+
+class Progress:
+    """Counts events once they are committed. Made when the consumer has its partitions: the clock runs from there."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._began = time.perf_counter()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all expected events are committed."""
+        return self._done >= EVENTS
+
+    def add(self, events: int) -> None:
+        """These are committed."""
+        self._done += events
+
+    def tell(self) -> None:
+        """Print the rate for the bench to read."""
+        print(json.dumps({"rate": self._done / (time.perf_counter() - self._began)}))
