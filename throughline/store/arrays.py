@@ -41,27 +41,41 @@ def _encoder_of(kind: TypeEngine[Any]) -> Callable[[Sequence[Any]], str]:
 
 def literal_of_numbers(values: Sequence[int | float | None]) -> str:
     """`{1,NULL,2.5}`; repr keeps every float exact."""
-    return "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
+    if None in values:
+        return "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
+    return "{" + ",".join(map(repr, values)) + "}"
 
 
 def literal_of_bytes(values: Sequence[bytes]) -> str:
     r"""`{"\\x00ff",...}`."""
-    return '{"\\\\x' + '","\\\\x'.join([value.hex() for value in values]) + '"}'
+    return '{"\\\\x' + '","\\\\x'.join(map(bytes.hex, values)) + '"}'
 
 
 def literal_of_texts(values: Sequence[str | None]) -> str:
-    """`{"a","say \\"b\\"",NULL}`."""
-    return "{" + ",".join([_quoted(value) for value in values]) + "}"
+    r"""`{"a","say \"b\"",NULL}`."""
+    distinct = set(values)
+    if len(distinct) * _FEW < len(values):
+        quoted = {value: _quoted(value) for value in distinct}
+        return "{" + ",".join([quoted[value] for value in values]) + "}"
+    texts = [value for value in values if value is not None]
+    joined = _SEPARATOR.join(texts)
+    if len(texts) < len(values) or joined.count(_SEPARATOR) >= len(values):
+        return "{" + ",".join([_quoted(value) for value in values]) + "}"
+    # Quoted all at once: a text with the separator in it, which PostgreSQL cannot hold, has gone the other way.
+    escaped = joined.replace("\\", "\\\\").replace('"', '\\"')
+    return '{"' + escaped.replace(_SEPARATOR, '","') + '"}'
+
+
+_SEPARATOR = "\0"
+_FEW = 4
+"""Quoting each distinct text once pays when a text stands in a column this many times."""
 
 
 def _quoted(value: str | None) -> str:
     if value is None:
         return "NULL"
-    if "\\" in value:
-        value = value.replace("\\", "\\\\")
-    if '"' in value:
-        value = value.replace('"', '\\"')
-    return f'"{value}"'
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 _ENCODERS: list[tuple[tuple[type[TypeEngine[Any]], ...], Callable[[Sequence[Any]], str]]] = [
