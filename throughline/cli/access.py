@@ -17,7 +17,7 @@ Which = Annotated[str, typer.Argument(metavar="ID|HINT", help="The id or the hin
 
 
 def _group(help_text: str) -> typer.Typer:
-    return typer.Typer(help=help_text, no_args_is_help=True)
+    return typer.Typer(add_completion=False, help=help_text, no_args_is_help=True)
 
 
 workspaces = _group("Workspaces: each has its own customers, journeys and counts.")
