@@ -12,6 +12,7 @@ from services.ingest import cors, reply
 from services.ingest.batcher import Batcher, unavailable
 from services.ingest.body import GZIP_MAGIC, read_rest, unpack
 from services.ingest.dialects import segment
+from services.ingest.dialects.envelope import open_body
 from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, hot_path
 from services.ingest.tally import Tally
@@ -90,7 +91,7 @@ class Front:
         if call == METRICS:
             return reply.all_ok(0)
         received_us = now_us()
-        opened = segment.open_body(body, "" if call == BATCH else call)
+        opened = open_body(body, "" if call == BATCH else call)
         source = self._keys.source(authorization, opened.write_key)
         found = segment.judge(
             opened, workspace=source.workspace, source=source.source, received_us=received_us, new_id=_random_id

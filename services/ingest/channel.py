@@ -31,13 +31,13 @@ _MEDIA = {
 _SEARCH = ("google", "bing", "duckduckgo", "yahoo", "ecosia", "yandex", "baidu", "qwant", "startpage")
 _SOCIAL = ("facebook", "instagram", "tiktok", "twitter", "linkedin", "pinterest", "reddit", "youtube", "snapchat")
 _SHORT_SOCIAL = frozenset({"x.com", "t.co", "fb.com", "lnkd.in"})
-_HINTS = frozenset({"acquisition_channel", "campaign", "page", "referrer"})
+PROPERTY_HINTS = frozenset({"acquisition_channel", "referrer"})
+CONTEXT_HINTS = frozenset({"campaign", "page"})
+"""An event whose properties and context have none of these is "direct": no need to ask `channel_of`."""
 
 
 def channel_of(properties: dict[str, Any], context: dict[str, Any]) -> str:
     """The channel's name, in lower case; at most 64 characters."""
-    if _HINTS.isdisjoint(properties) and _HINTS.isdisjoint(context):
-        return DIRECT
     explicit = properties.get("acquisition_channel")
     if isinstance(explicit, str) and explicit.strip():
         return explicit.strip().lower()[:64]

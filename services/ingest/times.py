@@ -4,6 +4,7 @@ A client's clock is trusted unless it is plainly wrong: `receivedAt - (sentAt - 
 sentAt and the time of receiving differ by more than `SKEW_US` (less is transit, not skew).
 """
 
+import math
 import re
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -66,7 +67,7 @@ def parse(value: Any, field: str) -> datetime | None:
         return None
     seconds = value / 1000 if abs(value) >= 1e11 else value
     try:
-        return EPOCH + timedelta(seconds=seconds)
+        return None if math.isnan(seconds) else EPOCH + timedelta(seconds=seconds)
     except OverflowError:
         _out_of_range(field)
 

@@ -10,7 +10,7 @@ MAX_MESSAGE_ID = 100
 """Characters."""
 MAX_TEXT = 512
 """Characters of an id, an event's name or a typed text property."""
-MAX_DEPTH = 200
+MAX_DEPTH = 400
 """Levels of nesting in one event."""
 
 ILLEGAL_IDS = frozenset(

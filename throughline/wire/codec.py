@@ -2,11 +2,14 @@
 
 import math
 import zlib
+from functools import lru_cache
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from throughline.journey.touchpoint import Touchpoint as Touchpoint  # ingest, which must not know journey, takes it from here
+from throughline.journey.touchpoint import (
+    Touchpoint as Touchpoint,
+)  # ingest, which must not know journey, takes it from here
 from throughline.wire.v1.touchpoint_pb2 import Rejected as _Rejected
 from throughline.wire.v1.touchpoint_pb2 import Touchpoint as _Touchpoint
 
@@ -52,18 +55,14 @@ def encode(touchpoint: Touchpoint) -> bytes:
     """
     t = touchpoint
     message = _Touchpoint(
-        workspace=t.workspace,
-        source=t.source,
         actor=t.actor,
         user_id=t.user_id,
         anonymous_id=t.anonymous_id,
         message_id=t.message_id,
-        call=t.call,
         name=t.name,
         occurred_us=t.occurred_us,
         received_us=t.received_us,
         client_us=t.client_us,
-        channel=t.channel,
         rest=t.rest.encode(),
     )
     if t.previous_id:
@@ -84,7 +83,13 @@ def encode(touchpoint: Touchpoint) -> bytes:
         message.quantity = t.quantity
     if t.warnings:
         message.warnings.extend(t.warnings)
-    return message.SerializeToString()
+    return _shared(t.workspace, t.source, t.call, t.channel) + message.SerializeToString()
+
+
+@lru_cache(maxsize=4096)
+def _shared(workspace: int, source: int, call: str, channel: str) -> bytes:
+    # What many touchpoints have in common, encoded once: protobuf messages add up by concatenation.
+    return _Touchpoint(workspace=workspace, source=source, call=call, channel=channel).SerializeToString()
 
 
 def decode(value: bytes) -> Touchpoint:

@@ -28,6 +28,7 @@ class Event(Struct, forbid_unknown_fields=True, gc=False):
     context: Raw = Raw()
     integrations: Raw = Raw()
     groupId: Raw = Raw()  # noqa: N815
+    category: Raw = Raw()
     writeKey: Any = None  # noqa: N815
     metadata: Raw = msgspec.field(default=Raw(), name="_metadata")
 
@@ -39,7 +40,7 @@ _ANY = msgspec.json.Decoder()
 _IDS = frozenset({"userId", "anonymousId", "previousId", "messageId"})
 _TEXTS = frozenset({"type", "event", "name"})
 _TIMES = frozenset({"timestamp", "originalTimestamp", "sentAt"})
-_PARTS = frozenset({"properties", "traits", "context", "integrations", "groupId"})
+_PARTS = frozenset({"properties", "traits", "context", "integrations", "groupId", "category"})
 
 
 def read_event(raw: Raw, notes: list[Verdict]) -> tuple[Event, str]:

@@ -1,78 +1,75 @@
 """The typed fields a touchpoint has, taken from an event's properties. Pure."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from services.ingest.verdict import MAX_TEXT, Verdict, json_type, refuse, warning
 
-_TEXTS = {
-    "order_id": ("order_id", "orderId"),
-    "currency": ("currency",),
-    "product_id": ("product_id", "productId", "sku"),
-}
-_NUMBERS = {
-    "value": ("value", "revenue", "total"),
-    "rating": ("rating",),
-    "score": ("nps_score", "npsScore", "nps", "score"),
-    "quantity": ("quantity",),
-}
-NAMES = frozenset(name for names in (*_TEXTS.values(), *_NUMBERS.values()) for name in names)
-"""Every property that feeds a typed field; an event without any of them is not looked at further."""
+Fields = tuple[str, float | None, str, float | None, float | None, str, float | None]
+"""order_id, value, currency, rating, score, product_id, quantity, as in `Touchpoint`: "" and None mean not given."""
 
+NONE: Fields = ("", None, "", None, None, "", None)
 
-class Fields(NamedTuple):
-    """As in `Touchpoint`: "" and None mean not given."""
+_SOURCES: tuple[tuple[str, ...], ...] = (
+    ("order_id", "orderId"),
+    ("value", "revenue", "total"),
+    ("currency",),
+    ("rating",),
+    ("nps_score", "npsScore", "nps", "score"),
+    ("product_id", "productId", "sku"),
+    ("quantity",),
+)
+"""For each of `Fields`, the properties that feed it: the first that is given counts."""
 
-    order_id: str = ""
-    value: float | None = None
-    currency: str = ""
-    rating: float | None = None
-    score: float | None = None
-    product_id: str = ""
-    quantity: float | None = None
+SAFE = 2**53
+"""Integers up to here are exact as 64-bit floats."""
 
-
-NONE = Fields()
+_TEXT = frozenset({0, 2, 5})
+_SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names}
 
 
 def read_fields(properties: dict[str, Any], notes: list[Verdict]) -> Fields:
     """The typed fields; a property of the wrong type is left out of them with a warning (it stays among the rest).
 
-    Of several names for one field the first that is given counts: `value` before `revenue` before `total`.
-
     Raises:
         RefusedError: a number that no 64-bit float can hold.
     """
-    if NAMES.isdisjoint(properties):
-        return NONE
-    get = properties.get
-    return Fields(
-        _text(properties, _TEXTS["order_id"], notes),
-        _number(properties, _NUMBERS["value"], notes),
-        _text(properties, _TEXTS["currency"], notes) if get("currency") is not None else "",
-        _number(properties, _NUMBERS["rating"], notes) if get("rating") is not None else None,
-        _number(properties, _NUMBERS["score"], notes),
-        _text(properties, _TEXTS["product_id"], notes),
-        _number(properties, _NUMBERS["quantity"], notes) if get("quantity") is not None else None,
-    )
+    fields: list[Any] | None = None
+    slot_of = _SLOTS.get
+    for name, value in properties.items():
+        slot = slot_of(name)
+        if slot is None:
+            continue
+        if fields is None:
+            fields = [*NONE]
+        # The usual: text where text belongs, a number where a number belongs, one name per field.
+        if fields[slot] is NONE[slot]:
+            kind = type(value)
+            if slot in _TEXT:
+                if kind is str and len(value) <= MAX_TEXT:
+                    fields[slot] = value
+                    continue
+            elif kind is float or (kind is int and -SAFE <= value <= SAFE):
+                fields[slot] = float(value)
+                continue
+        fields[slot] = (_text if slot in _TEXT else _number)(properties, _SOURCES[slot], notes)
+    return NONE if fields is None else tuple(fields)
 
 
 def _text(properties: dict[str, Any], names: tuple[str, ...], notes: list[Verdict]) -> str:
     for name in names:
         value = properties.get(name)
-        if value is None:
+        if value is None or value == "":
             continue
         if isinstance(value, str):
             if len(value) <= MAX_TEXT:
                 return value
-            found = f"{len(value)} characters"
+            got = f"{len(value)} characters"
         elif isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
         else:
-            found = json_type(value)
-        notes.append(
-            warning("wrong_type", f"properties.{name}", f"{name} has to be text of up to {MAX_TEXT}, got {found}")
-        )
+            got = json_type(value)
+        _note(notes, name, f"{name} has to be text of up to {MAX_TEXT} characters, got {got}; it was left out")
     return ""
 
 
@@ -81,16 +78,20 @@ def _number(properties: dict[str, Any], names: tuple[str, ...], notes: list[Verd
         value = properties.get(name)
         if value is None or value == "":
             continue
-        try:
-            if type(value) is float or (isinstance(value, int | str) and not isinstance(value, bool)):
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            try:
                 number = float(value)
-                if math.isfinite(number):
-                    return number
-        except OverflowError:
-            refuse("number_out_of_range", f"properties.{name}", f"{name} is too large a number")
-        except ValueError:
-            pass
-        notes.append(
-            warning("wrong_type", f"properties.{name}", f"{name} has to be a number, got {json_type(value)}; left out")
-        )
+            except OverflowError:
+                refuse("number_out_of_range", f"properties.{name}", f"{name} is too large a number")
+            except ValueError:
+                number = math.nan
+            if math.isfinite(number):
+                return number
+        _note(notes, name, f"{name} has to be a number, got {json_type(value)}; it was left out")
     return None
+
+
+def _note(notes: list[Verdict], name: str, message: str) -> None:
+    note = warning("wrong_type", f"properties.{name}", message)
+    if note not in notes:  # two names of one field look at the same properties
+        notes.append(note)

@@ -5,23 +5,22 @@ clean JSON goes through `careful.py`. Every event ends in `_touchpoint`.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from services.ingest import times
-from services.ingest.channel import channel_of
+from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, channel_of
 from services.ingest.dialects import careful
+from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event, read_event
 from services.ingest.dialects.fields import NONE, read_fields
 from services.ingest.verdict import (
     ILLEGAL_IDS,
     MAX_DEPTH,
     MAX_EVENT_BYTES,
-    MAX_EVENTS,
     MAX_MESSAGE_ID,
     MAX_TEXT,
     RefusedError,
@@ -31,32 +30,9 @@ from services.ingest.verdict import (
     refuse,
     warning,
 )
-from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
 CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
-
-
-class _Envelope(Struct, gc=False):
-    batch: list[Raw]
-    writeKey: Any = None  # noqa: N815
-    sentAt: datetime | None = None  # noqa: N815
-    context: Raw = Raw()
-    integrations: Raw = Raw()
-
-
-class Body(NamedTuple):
-    """A request's body, opened: its events as raw JSON, and what they share."""
-
-    call: str
-    """The call all its events are, "" when each names its own."""
-    events: list[Raw]
-    defects: dict[int, Verdict]
-    """Events that must not be kept, by position."""
-    write_key: str
-    sent_us: int | None
-    context: dict[str, Raw]
-    integrations: dict[str, Raw]
 
 
 class Result(NamedTuple):
@@ -69,83 +45,12 @@ class Result(NamedTuple):
     """With the event, whole."""
 
 
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
-_EMPTY_LIKE = (b"{}", b"null", b"")
-
-
-def open_body(body: bytes, call: str) -> Body:
-    """Take a body apart, without looking into its events.
-
-    `call` is the one the path names, "" for a batch.
-
-    Raises:
-        ServiceError: 400, the body is not JSON, not an object, or has too many events.
-    """
-    clean = body.isascii() or _is_utf8(body)
-    if clean and (b"\\" not in body or b"\\u0000" not in body):
-        try:
-            if call:
-                fields = msgspec.json.decode(body, type=_WriteKey)
-                return Body(call, [Raw(body)], {}, _text(fields.writeKey), None, _EMPTY, _EMPTY)
-            envelope = _ENVELOPE.decode(body)
-            context, integrations = _shared(envelope.context), _shared(envelope.integrations)
-        except (msgspec.DecodeError, RecursionError, RefusedError):
-            pass
-        else:
-            _limit(len(envelope.batch))
-            sent = envelope.sentAt
-            return Body(
-                "",
-                envelope.batch,
-                {},
-                _text(envelope.writeKey),
-                None if sent is None else times.instant(sent, "sentAt"),
-                context,
-                integrations,
-            )
-    return _open_carefully(body, call)
-
-
-class _WriteKey(Struct, gc=False):
-    writeKey: Any = None  # noqa: N815
-
-
-def _open_carefully(body: bytes, call: str) -> Body:
-    value = careful.load(body)
-    if not isinstance(value, dict):
-        raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
-    write_key = _text(value.get("writeKey"))
-    if call:
-        found = careful.defect(value)
-        return Body(call, [Raw(body)], {0: found} if found else {}, write_key, None, _EMPTY, _EMPTY)
-    events = value.get("batch")
-    if not isinstance(events, list):
-        found_type = "nothing" if events is None else json_type(events)
-        raise ServiceError(400, "wrong_type", f"batch has to be a list of events, got {found_type}", field="batch")
-    _limit(len(events))
-    shared = {name: value.get(name) for name in ("context", "integrations")}
-    for name, part in shared.items():
-        found = careful.defect(part)
-        if found is not None:
-            raise ServiceError(400, found.code, found.message, field=f"{name}.{found.field}".rstrip("."))
-    try:
-        sent = times.parse(value.get("sentAt"), "sentAt")
-        sent_us = None if sent is None else times.instant(sent, "sentAt")
-    except RefusedError:
-        sent_us = None
-    defects = {number: found for number, event in enumerate(events) if (found := careful.defect(event)) is not None}
-    return Body(
-        "",
-        [Raw(careful.dump(event)) for event in events],
-        defects,
-        write_key,
-        sent_us,
-        _shared(Raw(careful.dump(shared["context"]))),
-        _shared(Raw(careful.dump(shared["integrations"]))),
-    )
+_new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
+EMPTY = len("null")
+"""Characters of a part that says nothing: `null` or `{}`."""
 
 
 def judge(body: Body, *, workspace: int, source: int, received_us: int, new_id: Callable[[], str]) -> Result:
@@ -156,7 +61,9 @@ def judge(body: Body, *, workspace: int, source: int, received_us: int, new_id: 
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
-    batch = Batch(body.call, body.sent_us, body.context, body.integrations, workspace, source, received_us, new_id)
+    batch = _Batch(body, workspace, source, received_us, new_id)
+    if body.context:
+        batch.look_at_context(Raw())
     defects = body.defects
     for number, raw in enumerate(body.events):
         try:
@@ -172,20 +79,52 @@ def judge(body: Body, *, workspace: int, source: int, received_us: int, new_id: 
     return Result(touchpoints, verdicts, refused)
 
 
-class Batch(NamedTuple):
+class _Batch:
     """What the events of one body share while they are judged."""
 
-    call: str
-    sent_us: int | None
-    context: dict[str, Raw]
-    integrations: dict[str, Raw]
-    workspace: int
-    source: int
-    received_us: int
-    new_id: Callable[[], str]
+    __slots__ = (
+        "body",
+        "call",
+        "context",
+        "context_raw",
+        "context_text",
+        "hinted",
+        "new_id",
+        "received_us",
+        "sent_us",
+        "source",
+        "workspace",
+    )
+
+    def __init__(self, body: Body, workspace: int, source: int, received_us: int, new_id: Callable[[], str]) -> None:
+        self.body = body
+        self.call = body.call
+        self.sent_us = body.sent_us
+        self.workspace = workspace
+        self.source = source
+        self.received_us = received_us
+        self.new_id = new_id
+        # The context of the event before: libraries send the same one with each event of a batch.
+        self.context_raw = Raw()
+        self.context: dict[str, Any] = _EMPTY
+        self.context_text = ""
+        self.hinted = False
+
+    def look_at_context(self, raw: Raw) -> None:
+        """Take an event's context, merged over the batch's.
+
+        Raises:
+            RefusedError: it is not an object.
+            msgspec.DecodeError: it holds a number that is out of range.
+        """
+        merged = _merged("context", raw, self.body.context)
+        self.context = _object("context", merged)
+        self.context_text = f'"context":{_json(merged)}' if self.context else ""
+        self.hinted = not CONTEXT_HINTS.isdisjoint(self.context)
+        self.context_raw = raw
 
 
-def _read(raw: Raw, batch: Batch, notes: list[Verdict]) -> Touchpoint:
+def _read(raw: Raw, batch: _Batch, notes: list[Verdict]) -> Touchpoint:
     size = len(raw)
     if size > MAX_EVENT_BYTES:
         refuse("too_large", "", f"the event has {size} bytes, {MAX_EVENT_BYTES} are allowed")
@@ -206,7 +145,7 @@ def _look_closely(raw: Raw) -> None:
         raise RefusedError(*found[1:])
 
 
-def _touchpoint(event: Event, raw: Raw, batch: Batch, notes: list[Verdict], extra: str) -> Touchpoint:
+def _touchpoint(event: Event, raw: Raw, batch: _Batch, notes: list[Verdict], extra: str) -> Touchpoint:
     call = batch.call or event.type
     name = event.name or ""
     if call == "track":
@@ -255,40 +194,54 @@ def _touchpoint(event: Event, raw: Raw, batch: Batch, notes: list[Verdict], extr
         refuse("too_long", "messageId", f"messageId has {len(message_id)} characters, {MAX_MESSAGE_ID} are allowed")
 
     # What: the typed fields, and the rest as it came.
-    properties, rest = _part("properties", event.properties, "")
-    if event.traits:
-        _, rest = _part("traits", event.traits, rest)
-    context, rest = _part("context", _merged("context", event.context, batch.context), rest)
-    integrations = _merged("integrations", event.integrations, batch.integrations)
-    if integrations:
-        _ANY.decode(integrations)
-        rest = _with("integrations", integrations, rest)
+    rest: list[str] = []
+    fields = NONE
+    hinted = False
+    properties = _EMPTY
+    if event.properties:
+        properties = _object("properties", event.properties)
+        if properties:
+            rest.append(f'"properties":{_json(event.properties)}')
+            fields = read_fields(properties, notes)
+            hinted = not PROPERTY_HINTS.isdisjoint(properties)
+    if event.traits and _object("traits", event.traits):
+        rest.append(f'"traits":{_json(event.traits)}')
+    if event.context != batch.context_raw:
+        batch.look_at_context(event.context)
+    if batch.context_text:
+        rest.append(batch.context_text)
+    integrations = _merged("integrations", event.integrations, batch.body.integrations)
+    if len(integrations) > EMPTY:
+        rest.append(_checked("integrations", integrations))
     if event.groupId:
-        _ANY.decode(event.groupId)
-        rest = _with("groupId", event.groupId, rest)
+        rest.append(_checked("groupId", event.groupId))
+    if event.category:
+        rest.append(_checked("category", event.category))
     if event.metadata:
-        _ANY.decode(event.metadata)
-        rest = _with("_metadata", event.metadata, rest)
+        rest.append(_checked("_metadata", event.metadata))
     if extra:
-        rest = f"{rest},{extra}" if rest else extra
-    fields = read_fields(properties, notes) if properties else NONE
-    return Touchpoint(
-        occurred_us,
-        message_id,
-        actor,
-        call,
-        name,
-        batch.workspace,
-        batch.source,
-        channel_of(properties, context),
-        received_us,
-        client_us,
-        user,
-        anonymous,
-        previous,
-        *fields,
-        tuple([note.code for note in notes]) if notes else (),
-        f"{{{rest}}}",
+        rest.append(extra)
+    # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
+    return _new(
+        Touchpoint,
+        (
+            occurred_us,
+            message_id,
+            actor,
+            call,
+            name,
+            batch.workspace,
+            batch.source,
+            channel_of(properties, batch.context) if hinted or batch.hinted else DIRECT,
+            received_us,
+            client_us,
+            user,
+            anonymous,
+            previous,
+            *fields,
+            tuple([note.code for note in notes]) if notes else (),
+            f"{{{','.join(rest)}}}",
+        ),
     )
 
 
@@ -300,7 +253,7 @@ def _usual_id(value: str | None, field: str, notes: list[Verdict]) -> str:
     return value
 
 
-def _missing_message_id(raw: Raw, batch: Batch, client_us: int, notes: list[Verdict]) -> str:
+def _missing_message_id(raw: Raw, batch: _Batch, client_us: int, notes: list[Verdict]) -> str:
     """An id that a retry of the same event gets again, if the event says when it happened; else a random one."""
     if not client_us:
         notes.append(
@@ -317,26 +270,31 @@ def _missing_message_id(raw: Raw, batch: Batch, client_us: int, notes: list[Verd
     return digest.hexdigest()
 
 
-def _part(name: str, raw: Raw, rest: str) -> tuple[dict[str, Any], str]:
-    """One of the objects an event carries: decoded, and `rest` with its JSON as it came.
+def _object(name: str, raw: Raw) -> dict[str, Any]:
+    """One of the objects an event carries; empty when it is not given.
 
     Raises:
         RefusedError: it is not an object.
         msgspec.DecodeError: it holds a number that is out of range.
     """
     if not raw:
-        return _EMPTY, rest
+        return _EMPTY
     value = _ANY.decode(raw)
-    if type(value) is not dict:
-        if value is None:
-            return _EMPTY, rest
+    if type(value) is dict:
+        return value
+    if value is not None:
         refuse("wrong_type", name, f"{name} has to be an object, got {json_type(value)}")
-    return value, _with(name, raw, rest)
+    return _EMPTY
 
 
-def _with(name: str, raw: Raw, rest: str) -> str:
-    text = f'"{name}":{str(raw, "utf-8")}'
-    return f"{rest},{text}" if rest else text
+def _json(raw: Raw) -> str:
+    return str(raw, "utf-8")
+
+
+def _checked(name: str, raw: Raw) -> str:
+    """A member of the rest that nobody here looks into, once it is known that it can be read."""
+    _ANY.decode(raw)
+    return f'"{name}":{_json(raw)}'
 
 
 def _merged(name: str, own: Raw, shared: dict[str, Raw]) -> Raw:
@@ -350,29 +308,6 @@ def _merged(name: str, own: Raw, shared: dict[str, Raw]) -> Raw:
     return Raw(msgspec.json.encode({**shared, **fields}))
 
 
-def _shared(raw: Raw) -> dict[str, Raw]:
-    if bytes(raw) in _EMPTY_LIKE:
-        return _EMPTY
-    return _FIELDS.decode(raw) if isinstance(_ANY.decode(raw), dict) else _EMPTY
-
-
 def _may_be_deep(raw: Raw) -> bool:
     text = bytes(raw)
     return text.count(b"{") + text.count(b"[") > MAX_DEPTH
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return not body.startswith(b"\xef\xbb\xbf")
-
-
-def _limit(events: int) -> None:
-    if events > MAX_EVENTS:
-        raise ServiceError(400, "too_many_events", f"the batch has {events} events, {MAX_EVENTS} are allowed")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

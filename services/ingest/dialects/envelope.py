@@ -1,0 +1,140 @@
+"""A request's body, opened: its events as raw JSON and what they share, without looking into the events. Pure.
+
+A clean body is cut up by the fast decoder; one that is not (NaN, stray bytes, lone surrogates, NUL) by `careful.py`.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct
+
+from services.ingest import times
+from services.ingest.dialects import careful
+from services.ingest.verdict import MAX_EVENTS, RefusedError, Verdict, json_type
+from throughline.kit.errors import ServiceError
+
+
+class _Envelope(Struct, gc=False):
+    batch: list[Raw]
+    writeKey: Any = None  # noqa: N815
+    sentAt: datetime | None = None  # noqa: N815
+    context: Raw = Raw()
+    integrations: Raw = Raw()
+
+
+class Body(NamedTuple):
+    """A request's body, opened: its events as raw JSON, and what they share."""
+
+    call: str
+    """The call all its events are, "" when each names its own."""
+    events: list[Raw]
+    defects: dict[int, Verdict]
+    """Events that must not be kept, by position."""
+    write_key: str
+    sent_us: int | None
+    context: dict[str, Raw]
+    integrations: dict[str, Raw]
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+_EMPTY: dict[str, Any] = {}
+_EMPTY_LIKE = (b"{}", b"null", b"")
+
+
+def open_body(body: bytes, call: str) -> Body:
+    """Take a body apart, without looking into its events.
+
+    `call` is the one the path names, "" for a batch.
+
+    Raises:
+        ServiceError: 400, the body is not JSON, not an object, or has too many events.
+    """
+    clean = body.isascii() or _is_utf8(body)
+    if clean and (b"\\" not in body or b"\\u0000" not in body):
+        try:
+            if call:
+                fields = msgspec.json.decode(body, type=_WriteKey)
+                return Body(call, [Raw(body)], {}, _text(fields.writeKey), None, _EMPTY, _EMPTY)
+            envelope = _ENVELOPE.decode(body)
+            context, integrations = _shared(envelope.context), _shared(envelope.integrations)
+            sent_us = None if envelope.sentAt is None else times.instant(envelope.sentAt, "sentAt")
+        except (msgspec.DecodeError, RecursionError, RefusedError):
+            pass
+        else:
+            _limit(len(envelope.batch))
+            return Body(
+                "",
+                envelope.batch,
+                {},
+                _text(envelope.writeKey),
+                sent_us,
+                context,
+                integrations,
+            )
+    return _open_carefully(body, call)
+
+
+class _WriteKey(Struct, gc=False):
+    writeKey: Any = None  # noqa: N815
+
+
+def _open_carefully(body: bytes, call: str) -> Body:
+    value = careful.load(body)
+    if not isinstance(value, dict):
+        raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
+    write_key = _text(value.get("writeKey"))
+    if call:
+        found = careful.defect(value)
+        raw = Raw(body if found else careful.dump(value))
+        return Body(call, [raw], {0: found} if found else {}, write_key, None, _EMPTY, _EMPTY)
+    events = value.get("batch")
+    if not isinstance(events, list):
+        found_type = "nothing" if events is None else json_type(events)
+        raise ServiceError(400, "wrong_type", f"batch has to be a list of events, got {found_type}", field="batch")
+    _limit(len(events))
+    shared = {name: value.get(name) for name in ("context", "integrations")}
+    for name, part in shared.items():
+        found = careful.defect(part)
+        if found is not None:
+            raise ServiceError(400, found.code, found.message, field=f"{name}.{found.field}".rstrip("."))
+    try:
+        sent = times.parse(value.get("sentAt"), "sentAt")
+        sent_us = None if sent is None else times.instant(sent, "sentAt")
+    except RefusedError:
+        sent_us = None
+    defects = {number: found for number, event in enumerate(events) if (found := careful.defect(event)) is not None}
+    return Body(
+        "",
+        [Raw(careful.dump(event)) for event in events],
+        defects,
+        write_key,
+        sent_us,
+        _shared(Raw(careful.dump(shared["context"]))),
+        _shared(Raw(careful.dump(shared["integrations"]))),
+    )
+
+
+def _shared(raw: Raw) -> dict[str, Raw]:
+    if bytes(raw) in _EMPTY_LIKE:
+        return _EMPTY
+    return _FIELDS.decode(raw) if isinstance(_ANY.decode(raw), dict) else _EMPTY
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return not body.startswith(b"\xef\xbb\xbf")
+
+
+def _limit(events: int) -> None:
+    if events > MAX_EVENTS:
+        raise ServiceError(400, "too_many_events", f"the batch has {events} events, {MAX_EVENTS} are allowed")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

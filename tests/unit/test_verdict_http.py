@@ -1,0 +1,189 @@
+"""What a request carries besides events: packing, paths, keys, and the document that describes them."""
+
+import base64
+import gzip
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from services.ingest.body import unpack
+from services.ingest.dialects.careful import defect
+from services.ingest.documented import describe
+from services.ingest.keys import Keys
+from services.ingest.paths import DOCUMENTED, hot_path
+from services.ingest.verdict import MAX_BODY_BYTES
+from throughline.kit.errors import ServiceError
+from throughline.store.keys import SourceKey, key_digest
+
+KEY = "tlw_abc-DEF_1234567890"
+
+
+def test_gzip_is_seen_by_its_first_bytes() -> None:
+    body = b'{"batch":[]}'
+    assert unpack(body) == unpack(gzip.compress(body)) == body
+    assert unpack(gzip.compress(body[:5]) + gzip.compress(body[5:])) == body
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-9], lambda packed: packed[:12] + b"\xff" * 20])
+def test_damaged_gzip_is_said(damage: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(ServiceError) as failed:
+        unpack(damage(gzip.compress(b"x" * 1000)))
+    assert (failed.value.status, failed.value.code) == (400, "unreadable_gzip")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x" * (MAX_BODY_BYTES + 1),
+        gzip.compress(b"x" * (MAX_BODY_BYTES + 1)),
+        gzip.compress(bytes(200_000_000), 9),
+        gzip.compress(b"x" * MAX_BODY_BYTES) + gzip.compress(b"x"),
+    ],
+    ids=["plain", "packed", "bomb", "members"],
+)
+def test_too_large_is_a_400(body: bytes) -> None:
+    with pytest.raises(ServiceError) as failed:
+        unpack(body)
+    assert (failed.value.status, failed.value.code) == (400, "body_too_large")
+
+
+def test_the_largest_body_is_taken() -> None:
+    assert len(unpack(gzip.compress(b"x" * MAX_BODY_BYTES))) == len(unpack(b"x" * MAX_BODY_BYTES)) == MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("/v1/track", "track"),
+        ("/v1/t", "track"),
+        ("/v1/i", "identify"),
+        ("/v1/p", "page"),
+        ("/v1/s", "screen"),
+        ("/v1/g", "group"),
+        ("/v1/a", "alias"),
+        ("/v1/b", "batch"),
+        ("/b", "batch"),
+        ("/track", "track"),
+        ("/v1/import", "batch"),
+        ("/v1/batch/", "batch"),
+        ("//v1/batch", "batch"),
+        ("/v1/m", "metrics"),
+        ("/v1/", None),
+        ("/", None),
+        ("/v1/trackx", None),
+        ("/metrics", None),
+    ],
+)
+def test_paths(path: str, call: str | None) -> None:
+    assert hot_path(path) == call
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+async def known(*sources: SourceKey) -> Keys:
+    async def read() -> list[SourceKey]:
+        return list(sources)
+
+    keys = Keys(read, refresh_seconds=1)
+    await keys.refresh()
+    return keys
+
+
+def source(key: str = KEY, *, enabled: bool = True) -> SourceKey:
+    return SourceKey(key_digest(key), 5, 3, "web", enabled)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Basic {encoded(KEY + ':')}",
+        f"basic {encoded(KEY)}",
+        f"Basic {encoded(KEY + ':password')}",
+        f"Basic {encoded(KEY + ':').rstrip('=')}",
+        f"Basic {KEY}:",
+        f"Bearer {KEY}",
+        f"Bearer {encoded(KEY + ':')}",
+        KEY,
+    ],
+)
+async def test_keys_in_the_header(header: str) -> None:
+    keys = await known(source())
+    for _ in range(2):  # the second time from the cache
+        assert keys.source(header.encode(), "") == source()
+
+
+@pytest.mark.parametrize("text", [KEY, KEY + ":", encoded(KEY), encoded(KEY + ":"), f" {KEY} "])
+async def test_keys_in_the_body(text: str) -> None:
+    keys = await known(source())
+    assert keys.source(None, text) == source()
+    assert keys.source(b"Basic bm90aGluZzo=", text) == source()
+
+
+@pytest.mark.parametrize("header", [None, b"", b"Basic", b"Basic \xff\xfe", b"Basic ====", b"Bearer tlw_other"])
+async def test_unknown_keys(header: bytes | None) -> None:
+    keys = await known(source())
+    with pytest.raises(ServiceError) as failed:
+        keys.source(header, "\ud800")
+    assert (failed.value.status, failed.value.code) == (401, "invalid_write_key")
+
+
+async def test_a_disabled_source_is_a_404() -> None:
+    keys = await known(source(enabled=False))
+    with pytest.raises(ServiceError) as failed:
+        keys.source(f"Bearer {KEY}".encode(), "")
+    assert (failed.value.status, failed.value.code) == (404, "source_disabled")
+
+
+async def test_keys_never_read_are_a_503() -> None:
+    async def read() -> list[SourceKey]:
+        raise ConnectionRefusedError
+
+    keys = Keys(read, refresh_seconds=1)
+    with pytest.raises(ConnectionRefusedError):
+        await keys.refresh()
+    with pytest.raises(ServiceError) as failed:
+        keys.source(f"Bearer {KEY}".encode(), "")
+    assert (failed.value.status, failed.value.headers) == (503, {"Retry-After": "1"})
+
+
+async def test_a_revoked_key_is_forgotten_and_the_known_ones_outlive_a_failure() -> None:
+    answers: list[list[SourceKey] | Exception] = [[source()], ConnectionRefusedError(), []]
+
+    async def read() -> list[SourceKey]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    keys = Keys(read, refresh_seconds=1)
+    header = f"Bearer {KEY}".encode()
+    await keys.refresh()
+    assert keys.source(header, "")
+    with pytest.raises(ConnectionRefusedError):
+        await keys.refresh()
+    assert keys.source(header, "")
+    await keys.refresh()
+    with pytest.raises(ServiceError):
+        keys.source(header, "")
+
+
+def test_every_event_path_is_documented_with_an_example() -> None:
+    app = FastAPI(title="t", version="1")
+    describe(app)
+    paths = app.openapi()["paths"]
+    for path in DOCUMENTED:
+        operation: dict[str, Any] = paths[path]["post"]
+        assert operation["requestBody"]["content"]["application/json"]["example"]
+        assert set(operation["responses"]) == {"200", "400", "401", "404", "503"}
+        assert hot_path(path) == DOCUMENTED[path]
+
+
+def test_a_defect_is_named_by_its_path() -> None:
+    found = defect({"a": [{"b": "\0"}]})
+    assert found is not None
+    assert found.field == "a[0].b"
+    assert defect({"a": [1, 2.5, None, "é"]}) is None

@@ -1,0 +1,140 @@
+"""Ids, times, channels and typed fields: the rules an event is measured by."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.ingest.channel import channel_of
+from services.ingest.dialects.fields import NONE, read_fields
+from services.ingest.times import SKEW_US, correct, parse
+from services.ingest.verdict import MAX_TEXT, RefusedError, Verdict, read_id
+from throughline.kit.clock import to_us
+
+NOW = 1_795_000_000_000_000
+HOUR = 3_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("user-1", "user-1"), (" x ", " x "), (42, "42"), (12.0, "12"), (1.5, "1.5"), (None, ""), ("", "")],
+)
+def test_ids_become_text(sent: Any, kept: str) -> None:
+    notes: list[Verdict] = []
+    assert read_id(sent, "userId", notes) == kept
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *("null", "NULL", " undefined ", "None", "nil", "NaN", "0", 0, 0.0, "guest", "Anonymous", "  ", True, False),
+        *("true", "[object Object]", "unknown", "00000000-0000-0000-0000-000000000000"),
+    ],
+)
+def test_placeholders_are_no_ids(sent: Any) -> None:
+    notes: list[Verdict] = []
+    assert read_id(sent, "userId", notes) == ""
+    assert [(note.verdict, note.code, note.field) for note in notes] == [("warning", "illegal_id", "userId")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [({}, "wrong_type"), ([1], "wrong_type"), ("x" * (MAX_TEXT + 1), "too_long")]
+)
+def test_what_can_be_no_id_refuses_the_event(sent: Any, code: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        read_id(sent, "anonymousId", [])
+    assert refused.value.verdict[:3] == ("rejected", code, "anonymousId")
+
+
+@pytest.mark.parametrize(
+    ("client", "sent", "expected", "flagged"),
+    [
+        (NOW - HOUR, None, NOW - HOUR, False),  # nothing to compare with: the client is believed
+        (NOW - HOUR, NOW - 5_000_000, NOW - HOUR, False),  # five seconds are transit
+        (NOW - 2 * HOUR, NOW - HOUR, NOW - HOUR, False),  # a clock an hour slow
+        (NOW + HOUR - 60_000_000, NOW + HOUR, NOW - 60_000_000, False),  # an hour fast, a minute in the queue
+        (NOW + 2_000_000, NOW, NOW, False),  # two seconds ahead: cut, not worth a warning
+        (NOW + HOUR, NOW, NOW, True),
+        (NOW + HOUR, None, NOW, True),
+        (NOW - HOUR, NOW - 2 * HOUR, NOW, True),  # sent before it happened
+        (NOW - HOUR, NOW - SKEW_US, NOW - HOUR, False),  # exactly the threshold
+    ],
+)
+def test_clock_correction(client: int, sent: int | None, expected: int, flagged: bool) -> None:
+    assert correct(client, sent, NOW) == (expected, flagged)
+
+
+def test_a_correction_before_the_year_1_refuses_the_event() -> None:
+    year_1, year_9999 = (to_us(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
+    with pytest.raises(RefusedError, match="year 1"):
+        correct(year_1, year_9999, NOW)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("2026-11-23T20:28:33.120Z", datetime(2026, 11, 23, 20, 28, 33, 120_000, UTC)),
+        ("2026-11-23 21:28:33+01:00", datetime(2026, 11, 23, 20, 28, 33, tzinfo=UTC)),
+        ("20261123T202833Z", datetime(2026, 11, 23, 20, 28, 33, tzinfo=UTC)),
+        (1_795_465_713, datetime(2026, 11, 23, 20, 28, 33, tzinfo=UTC)),
+        (1_795_465_713_000, datetime(2026, 11, 23, 20, 28, 33, tzinfo=UTC)),
+        ("yesterday", None),
+        ("", None),
+        (True, None),
+        ({}, None),
+        (float("nan"), None),
+    ],
+)
+def test_forms_of_time(sent: Any, expected: datetime | None) -> None:
+    assert parse(sent, "timestamp") == expected
+
+
+@pytest.mark.parametrize("sent", ["+010000-01-01T00:00:00.000Z", "-000001-01-01T00:00:00Z", "0000-01-01", 1e18, -1e18])
+def test_years_out_of_range_refuse_the_event(sent: Any) -> None:
+    with pytest.raises(RefusedError) as refused:
+        parse(sent, "timestamp")
+    assert refused.value.verdict.code == "time_out_of_range"
+
+
+@pytest.mark.parametrize(
+    ("properties", "context", "expected"),
+    [
+        ({}, {}, "direct"),
+        ({"acquisition_channel": " Store "}, {"campaign": {"medium": "cpc"}}, "store"),
+        ({}, {"campaign": {"medium": "CPC"}}, "paid_search"),
+        ({}, {"campaign": {"medium": "Email", "source": "google"}}, "email"),
+        ({}, {"campaign": {"medium": "skywriting"}}, "campaign"),
+        ({}, {"campaign": {"source": "facebook"}}, "social"),
+        ({}, {"page": {"referrer": "https://www.google.co.uk/search"}}, "organic_search"),
+        ({"referrer": "https://t.co/abc"}, {}, "social"),
+        ({"referrer": "https://blog.example/post"}, {}, "referral"),
+        ({"referrer": "https://shop.example/a", "url": "https://www.shop.example/b"}, {}, "direct"),
+        ({"referrer": "http://[broken"}, {"campaign": "odd", "page": 3}, "direct"),
+    ],
+)
+def test_acquisition_channel(properties: dict[str, Any], context: dict[str, Any], expected: str) -> None:
+    assert channel_of(properties, context) == expected
+
+
+def test_typed_fields_take_the_first_name_that_is_given() -> None:
+    found = read_fields({"total": 3, "revenue": "2.5", "orderId": 7, "sku": "s", "npsScore": 9, "rating": 4.5}, [])
+    assert found == ("7", 2.5, "", 4.5, 9.0, "s", None)
+    assert read_fields({"price": 1}, []) == NONE
+
+
+def test_typed_fields_of_the_wrong_type_are_left_out_with_a_warning() -> None:
+    notes: list[Verdict] = []
+    assert read_fields({"value": "much", "total": 3.0, "order_id": {"a": 1}, "quantity": True}, notes) == (
+        ("", 3.0, "", None, None, "", None)
+    )
+    assert [(note.code, note.field) for note in notes] == [
+        ("wrong_type", "properties.value"),
+        ("wrong_type", "properties.order_id"),
+        ("wrong_type", "properties.quantity"),
+    ]
+
+
+def test_a_number_no_float_holds_refuses_the_event() -> None:
+    with pytest.raises(RefusedError, match="too large"):
+        read_fields({"value": 10**400}, [])
