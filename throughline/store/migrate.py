@@ -94,6 +94,7 @@ async def _session(database_url: str, wait_seconds: float) -> AsyncIterator[Asyn
 async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) -> None:
     deadline = time.monotonic() + wait_seconds
     where = without_password(database_url)
+    said = False
     while True:
         try:
             async with engine.connect():
@@ -107,6 +108,9 @@ async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) ->
                 raise MigrateError(
                     f"no PostgreSQL answers at {where}: {reason}; start it or set DATABASE_URL"
                 ) from None
+            if not said:
+                log.warning("no PostgreSQL answers at %s: %s; waiting for it", where, cause)
+                said = True
             await asyncio.sleep(POLL_SECONDS)
 
 
