@@ -11,9 +11,6 @@ from throughline.wire.codec import Rejected, UndecodableError, decode
 Models = Mapping[int, list[tuple[int, str]]]
 """Workspace id -> the models applied in it, each (model id, model name)."""
 
-FactKey = tuple[bytes, bytes]
-"""(actor digest, message digest)."""
-
 
 class Record(Protocol):
     """What is used of a Kafka record. `timestamp` in milliseconds."""
@@ -28,19 +25,29 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
+Row = tuple[Any, ...]
+"""One fact as `TOUCHPOINT_COLUMNS`: actor digest, message digest, ..."""
+
+
+class Customer(NamedTuple):
+    """One customer of a batch."""
+
+    id: str
+    models: list[tuple[int, str]]
+    """The models of its workspace."""
+    touchpoints: dict[bytes, Touchpoint]
+    """Message digest -> touchpoint, in order of arrival."""
+
+
 class Batch(NamedTuple):
     """One partition's records, ready to be staged."""
 
-    facts: dict[FactKey, Touchpoint]
-    """Distinct within the batch: the first in the log."""
-    repeats: list[tuple[FactKey, Touchpoint]]
+    customers: dict[bytes, Customer]
+    """By customer digest."""
+    rows: list[Row]
+    """Distinct facts, sorted by key: of a message id that comes twice, the first in the log."""
+    repeats: list[Row]
     """What came again within the batch."""
-    rows: list[tuple[Any, ...]]
-    """Rows of `TOUCHPOINT_COLUMNS`, sorted by key."""
-    customers: dict[bytes, str]
-    """Customer digest -> customer id."""
-    models: dict[bytes, list[tuple[int, str]]]
-    """Customer digest -> the models of its workspace."""
     rejected: list[Rejected]
 
 
@@ -51,36 +58,42 @@ def record_digest(record: Record) -> bytes:
 
 def prepare(records: Iterable[Record], models: Models, *, topic: str, partition: int) -> Batch:
     """Decode and group one partition's records. What cannot be staged is in `rejected`, with its reason."""
-    facts: dict[FactKey, Touchpoint] = {}
-    repeats: list[tuple[FactKey, Touchpoint]] = []
-    customers: dict[bytes, str] = {}
-    models_of: dict[bytes, list[tuple[int, str]]] = {}
+    customers: dict[bytes, Customer] = {}
+    rows: list[Row] = []
+    repeats: list[Row] = []
     rejected: list[Rejected] = []
-    digests: dict[tuple[int, str], bytes] = {}
+    known: dict[tuple[int, str], tuple[bytes, dict[bytes, Touchpoint]]] = {}
     for record in records:
         try:
             touchpoint = decode(record.value or b"")
-            workspace = touchpoint.workspace
-            actor = touchpoint.actor
-            digest = digests.get((workspace, actor))
-            if digest is None:
-                applied = models.get(workspace)
-                if applied is None:
-                    raise UndecodableError("unknown_workspace", "workspace", f"there is no workspace {workspace}")
-                digest = digests[workspace, actor] = id_digest(workspace, actor)
-                customers[digest] = actor
-                models_of[digest] = applied
+            who = (touchpoint.workspace, touchpoint.actor)
+            if who not in known:
+                known[who] = _introduce(customers, models, *who)
         except UndecodableError as error:
             rejected.append(reject(record, error.code, error.field, str(error), topic=topic, partition=partition))
             continue
-        key = (digest, message_digest(touchpoint.message_id))
-        if key in facts:
-            repeats.append((key, touchpoint))
+        actor, touchpoints = known[who]
+        message = message_digest(actor, touchpoint.message_id)
+        row = _row(actor, message, touchpoint)
+        if message in touchpoints:
+            repeats.append(row)
         else:
-            facts[key] = touchpoint
-    rows = [_row(key, touchpoint) for key, touchpoint in facts.items()]
+            touchpoints[message] = touchpoint
+            rows.append(row)
     rows.sort()
-    return Batch(facts, repeats, rows, customers, models_of, rejected)
+    return Batch(customers, rows, repeats, rejected)
+
+
+def _introduce(
+    customers: dict[bytes, Customer], models: Models, workspace: int, actor: str
+) -> tuple[bytes, dict[bytes, Touchpoint]]:
+    applied = models.get(workspace)
+    if applied is None:
+        raise UndecodableError("unknown_workspace", "workspace", f"there is no workspace {workspace}")
+    digest = id_digest(workspace, actor)
+    touchpoints: dict[bytes, Touchpoint] = {}
+    customers[digest] = Customer(actor, applied, touchpoints)
+    return digest, touchpoints
 
 
 def reject(record: Record, code: str, field: str, message: str, *, topic: str, partition: int) -> Rejected:
@@ -98,41 +111,38 @@ def reject(record: Record, code: str, field: str, message: str, *, topic: str, p
     )
 
 
-def _row(key: FactKey, t: Touchpoint) -> tuple[Any, ...]:
+def _row(actor: bytes, message: bytes, t: Touchpoint) -> Row:
+    (occurred_us, message_id, _, call, name, _, source, channel, received_us, _, user_id, anonymous_id, previous_id) = (
+        t[:13]
+    )
+    (order_id, value, currency, rating, score, product_id, quantity, _, rest) = t[13:]
     return (
-        *key,
-        t.occurred_us,
-        t.received_us,
-        t.source,
-        t.channel,
-        t.call,
-        t.name,
-        t.message_id,
-        t.user_id or None,
-        t.anonymous_id or None,
-        t.previous_id or None,
-        t.order_id or None,
-        t.value,
-        t.currency or None,
-        t.rating,
-        t.score,
-        t.product_id or None,
-        t.quantity,
-        t.rest,
+        actor,
+        message,
+        occurred_us,
+        received_us,
+        source,
+        channel,
+        call,
+        name,
+        message_id,
+        user_id or None,
+        anonymous_id or None,
+        previous_id or None,
+        order_id or None,
+        value,
+        currency or None,
+        rating,
+        score,
+        product_id or None,
+        quantity,
+        rest,
     )
 
 
-CONTENT_COLUMNS = slice(6, None)
-"""The columns of a row by which a repeated message id is the same event or a conflicting one.
+def content(row: Row) -> Row:
+    """What an event says, whenever and through whichever key it was sent: what a repeated message id is compared by.
 
-Times, source and channel are left out: a client that sends an event again may have its clock corrected differently."""
-
-
-def content(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What an event says, whenever and through whichever key it was sent."""
-    return row[CONTENT_COLUMNS]
-
-
-def content_of(touchpoint: Touchpoint) -> tuple[Any, ...]:
-    """`content` of a touchpoint that has no row."""
-    return content(_row((b"", b""), touchpoint))
+    Times, source and channel are left out: a client that sends an event again may have its clock corrected differently.
+    """
+    return row[6:]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.batch import Batch, content, content_of
+from services.stager.batch import Batch, content
 from services.stager.plan import Plan
 from throughline.models import load_model
 from throughline.store import staging
@@ -59,10 +59,9 @@ async def advance(engine: AsyncEngine, *, topic: str, partition: int, expected: 
 
 
 async def _write(connection: AsyncConnection, batch: Batch, shard: int) -> Staged:
-    if not batch.facts:
+    if not batch.rows:
         return Staged(rejected=len(batch.rejected))
-    keys = [(digest, model, batch.customers[digest]) for digest, models in batch.models.items() for model, _ in models]
-    keys.sort()
+    keys = sorted((digest, model, who.id) for digest, who in batch.customers.items() for model, _ in who.models)
     states = await staging.lock_journeys(connection, keys)
     new = await staging.insert_touchpoints(connection, batch.rows)
     plan = Plan(load_model)
@@ -89,16 +88,13 @@ async def _write(connection: AsyncConnection, batch: Batch, shard: int) -> Stage
     )
 
 
-async def _conflicts(connection: AsyncConnection, batch: Batch, new: set[staging.FactKey]) -> tuple[int, int]:
+async def _conflicts(connection: AsyncConnection, batch: Batch, new: set[bytes]) -> tuple[int, int]:
     """How many of the repeated events differ from the first with their message id, and how many were repeated."""
-    if len(new) == len(batch.facts) and not batch.repeats:
+    if len(new) == len(batch.rows) and not batch.repeats:
         return 0, 0
-    conflicts = 0
-    stored = {key for key in batch.facts if key not in new}
-    first = await staging.read_facts(connection, sorted(stored)) if stored else {}
-    for key in stored:
-        conflicts += content(first[key]) != content_of(batch.facts[key])
-    for key, touchpoint in batch.repeats:
-        said = content(first[key]) if key in stored else content_of(batch.facts[key])
-        conflicts += said != content_of(touchpoint)
-    return conflicts, len(stored) + len(batch.repeats)
+    again = [row for row in batch.rows if row[1] not in new]
+    first = await staging.read_facts(connection, [row[:2] for row in again]) if again else {}
+    repeats = {row[1] for row in batch.repeats}
+    first |= {row[1]: row for row in batch.rows if row[1] in repeats and row[1] in new}
+    repeated = again + batch.repeats
+    return sum(content(first[row[1]]) != content(row) for row in repeated), len(repeated)

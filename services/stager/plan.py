@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.stager.batch import Batch, FactKey
+from services.stager.batch import Batch
 from throughline.journey.diff import Deltas, move, retract
 from throughline.journey.fold import Journey, Transition, fold
 from throughline.journey.model import Model
@@ -28,26 +28,25 @@ class Plan:
         self.late: dict[bytes, str] = {}
         """Customers (digest -> id) that must be folded again from all their facts."""
 
-    def fold_on(self, batch: Batch, states: Mapping[JourneyKey, Journey | None], new: set[FactKey]) -> None:
-        """The fast path: fold what is new onto the states. Customers with late touchpoints go to `late`."""
-        fresh: dict[bytes, list[Touchpoint]] = {}
-        whole = len(new) == len(batch.facts)
-        for key, touchpoint in batch.facts.items():
-            if whole or key in new:
-                fresh.setdefault(key[0], []).append(touchpoint)
-        # A fact without a journey (derived state was removed) is no fast path either.
-        known = set() if whole else {key[0] for key in batch.facts if key not in new}
-        for customer, touchpoints in fresh.items():
-            if len(touchpoints) > 1:
-                touchpoints.sort()
-            states_of = [(model, name, states[customer, model]) for model, name in batch.models[customer]]
-            if any(customer in known if state is None else state.is_late(touchpoints[0]) for _, _, state in states_of):
-                self.late[customer] = batch.customers[customer]
+    def fold_on(self, batch: Batch, states: Mapping[JourneyKey, Journey | None], new: set[bytes]) -> None:
+        """The fast path: fold what is new (message digests) onto the states. Customers with late touchpoints go to
+        `late`."""
+        whole = len(new) == len(batch.rows)
+        for digest, customer in batch.customers.items():
+            found = customer.touchpoints
+            fresh = sorted(found.values() if whole else [t for message, t in found.items() if message in new])
+            if not fresh:
+                continue
+            states_of = [(model, name, states[digest, model]) for model, name in customer.models]
+            # A fact without a journey (derived state was removed) is no fast path either.
+            orphan = len(fresh) < len(found)
+            if any(orphan if state is None else state.is_late(fresh[0]) for _, _, state in states_of):
+                self.late[digest] = customer.id
                 continue
             for model, name, state in states_of:
-                after, transitions = fold(self._model_named(name), state, touchpoints)
+                after, transitions = fold(self._model_named(name), state, fresh)
                 if after is not None:
-                    self._keep(customer, batch.customers[customer], model, after, transitions)
+                    self._keep(digest, customer.id, model, after, transitions)
                     move(self.deltas, model, state, after, transitions)
 
     def fold_again(
@@ -58,14 +57,14 @@ class Plan:
         histories: Mapping[bytes, list[Touchpoint]],
     ) -> None:
         """The re-fold path: retract what the late customers contributed, fold all their facts, contribute that."""
-        for customer, customer_id in self.late.items():
-            for model, name in batch.models[customer]:
-                before = states[customer, model]
+        for digest, customer_id in self.late.items():
+            for model, name in batch.customers[digest].models:
+                before = states[digest, model]
                 if before is not None:
-                    retract(self.deltas, model, before, transitions_before.get((customer, model), ()))
-                after, transitions = fold(self._model_named(name), None, histories[customer])
+                    retract(self.deltas, model, before, transitions_before.get((digest, model), ()))
+                after, transitions = fold(self._model_named(name), None, histories[digest])
                 if after is not None:
-                    self._keep(customer, customer_id, model, after, transitions)
+                    self._keep(digest, customer_id, model, after, transitions)
                     move(self.deltas, model, None, after, transitions)
 
     def _keep(

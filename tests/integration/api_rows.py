@@ -118,9 +118,10 @@ class Rows:
 
     async def touchpoint(self, customer: str, message_id: str, occurred_us: int, **columns: Any) -> None:
         """One fact; `columns` replaces the usual values."""
+        actor = id_digest(self.workspace, customer)
         row = {
-            "actor": id_digest(self.workspace, customer),
-            "message": message_digest(message_id),
+            "actor": actor,
+            "message": message_digest(actor, message_id),
             "occurred_us": occurred_us,
             "received_us": occurred_us + 1,
             "source": self.source,

@@ -8,6 +8,6 @@ def id_digest(workspace: int, raw_id: str) -> bytes:
     return blake2b(b"%d\0" % workspace + raw_id.encode(), digest_size=16).digest()
 
 
-def message_digest(message_id: str) -> bytes:
-    """Digest of a message id (unique only under one actor): 16 bytes of BLAKE2b."""
-    return blake2b(message_id.encode(), digest_size=16).digest()
+def message_digest(actor: bytes, message_id: str) -> bytes:
+    """Digest of a message id under the actor with that digest: 16 bytes of BLAKE2b, unique by itself."""
+    return blake2b(actor + message_id.encode(), digest_size=16).digest()

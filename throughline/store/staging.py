@@ -175,29 +175,27 @@ _insert_touchpoints = (
     insert(touchpoints)
     .from_select(TOUCHPOINT_COLUMNS, select(*_facts.table.c).order_by(_facts.table.c.actor, _facts.table.c.message))
     .on_conflict_do_nothing()
-    .returning(touchpoints.c.actor, touchpoints.c.message)
+    .returning(touchpoints.c.message)
 )
 
-FactKey = tuple[bytes, bytes]
-"""(actor digest, message digest)."""
 
-
-async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> set[FactKey]:
-    """Insert facts, rows of `TOUCHPOINT_COLUMNS` sorted by key and distinct; gives the keys that were not there."""
+async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> set[bytes]:
+    """Insert facts, rows of `TOUCHPOINT_COLUMNS` sorted by key and distinct; gives the message digests that are new."""
     inserted = await connection.execute(_insert_touchpoints, _facts.parameters(rows))
-    return {(actor, message) for actor, message in inserted}
+    return set(inserted.scalars())
 
 
 _keys = Columns("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
 _read_facts = select(touchpoints).join(
-    _keys.table, (touchpoints.c.actor == _keys.table.c.actor) & (touchpoints.c.message == _keys.table.c.message)
+    _keys.table,
+    (touchpoints.c.actor == _keys.table.c.actor) & (touchpoints.c.message == _keys.table.c.message),
 )
 
 
-async def read_facts(connection: AsyncConnection, keys: Sequence[FactKey]) -> dict[FactKey, tuple[Any, ...]]:
-    """Stored facts by key, each a row of `TOUCHPOINT_COLUMNS`."""
+async def read_facts(connection: AsyncConnection, keys: Sequence[tuple[bytes, bytes]]) -> dict[bytes, tuple[Any, ...]]:
+    """Stored facts by (actor digest, message digest): message digest -> row of `TOUCHPOINT_COLUMNS`."""
     rows = await connection.execute(_read_facts, _keys.parameters(keys))
-    return {(row[0], row[1]): tuple(row) for row in rows}
+    return {row.message: tuple(row) for row in rows}
 
 
 _read_history = select(

@@ -99,7 +99,7 @@ touchpoints = Table(
     "touchpoints",
     metadata,
     Column("actor", LargeBinary, nullable=False),  # digest of (workspace, actor id)
-    Column("message", LargeBinary, nullable=False),  # digest of the message id
+    Column("message", LargeBinary, nullable=False),  # digest of (actor, message id)
     Column("occurred_us", BigInteger, nullable=False),
     Column("received_us", BigInteger, nullable=False),
     Column("source", BigInteger, nullable=False),
