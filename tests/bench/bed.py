@@ -38,6 +38,7 @@ class Scale(NamedTuple):
     visible_seconds: float = 8.0
     customers: int = 1_000_000
     warm_customers: int = 50_000
+    warm_events: int = 250_000
     asks: int = 20
 
 
@@ -51,6 +52,7 @@ QUICK = Scale(
     visible_seconds=2.0,
     customers=50_000,
     warm_customers=10_000,
+    warm_events=30_000,
     asks=5,
 )
 

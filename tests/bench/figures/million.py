@@ -1,7 +1,7 @@
 """A million customers: what the counts cost then, and what they left in the memory of the services.
 
-Every event is a new customer, sent in batches of 500 through ingest and staged by one stager process. The counts of
-this database take turns with those of one with a thousand customers.
+After the warm-up every event is a new customer, sent in batches of 500 through ingest and staged by one stager process.
+The counts of this database take turns with those of one with a thousand customers.
 """
 
 import asyncio
@@ -67,8 +67,8 @@ async def _site(bed: Bed, stack: AsyncExitStack) -> Site:
     return await stack.enter_async_context(bed.site(await stack.enter_async_context(bed.topic())))
 
 
-async def _send(site: Site, ingest: Service, stager: Service, customers: int, *, before: int) -> None:
-    """Send so many new customers, `before` of which there are already, and wait until they are staged."""
+async def _send(site: Site, ingest: Service, stager: Service, events: int, *, before: int, customers: int = 0) -> None:
+    """Send events after `before` others and wait until they are staged: of so many customers, 0 = each of a new one."""
     connection = await asyncpg.connect(site.database)
     try:
         spec = Spec(
@@ -76,9 +76,10 @@ async def _send(site: Site, ingest: Service, stager: Service, customers: int, *,
             key=site.write_key,
             events=EVENTS,
             connections=4,
+            customers=customers,
             prefix="m",
             first=before // EVENTS,
-            requests=customers // EVENTS,
+            requests=events // EVENTS,
         )
         result = await send(spec)
         await until_staged(connection, stager, site.touchpoints, before + result.events)
@@ -91,8 +92,9 @@ async def _send(site: Site, ingest: Service, stager: Service, customers: int, *,
 
 async def _memory(site: Site, ingest: Service, stager: Service, scale: Scale) -> list[Row]:
     services = {"ingest": ingest, "stager": stager}
-    await _send(site, ingest, stager, scale.warm_customers, before=0)
-    sent = scale.warm_customers
+    # As many events as it takes for full batches and buffers, of few customers.
+    await _send(site, ingest, stager, scale.warm_events, before=0, customers=scale.warm_customers)
+    sent = scale.warm_events
     resident = [await _resident(services)]
     began = time.perf_counter()
     for _ in range(STEPS):
@@ -101,7 +103,7 @@ async def _memory(site: Site, ingest: Service, stager: Service, scale: Scale) ->
         sent += part
         resident.append(await _resident(services))
         told = ", ".join(f"{name} {resident[-1][name]:.1f} MB" for name in services)
-        say(f"million: {sent:,} customers, {told}, {time.perf_counter() - began:.0f} s")
+        say(f"million: {sent - scale.warm_events:,} new customers, {told}, {time.perf_counter() - began:.0f} s")
     rows = []
     for name in services:
         first, *_, last = (megabytes[name] for megabytes in resident)
@@ -112,7 +114,8 @@ async def _memory(site: Site, ingest: Service, stager: Service, scale: Scale) ->
                 unit="%",
                 rounds=[100 * (last / first - 1)],
                 goal=Goal("value", most=5),
-                note=f"{path} MB after {scale.warm_customers:,} customers and each third of {sent:,}; one run",
+                note=f"{path} MB: after {scale.warm_events:,} events of {scale.warm_customers:,} customers, and after "
+                f"each third of {sent - scale.warm_events:,} new ones; one run",
             )
         )
     return rows
