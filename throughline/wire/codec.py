@@ -111,7 +111,21 @@ def decode(value: bytes) -> Touchpoint:
     received_us = m.received_us
     if not (MIN_US <= occurred_us <= MAX_US and MIN_US <= received_us <= MAX_US):
         raise UndecodableError("time_out_of_range", "occurred_us", "an instant lies outside the years 1-9999")
-    order_id = m.order_id
+    # A number that is there is hardly ever 0, so presence is seldom asked for.
+    worth: float | None = m.value
+    if not worth and not m.HasField("value"):
+        worth = None
+    rating: float | None = m.rating
+    if not rating and not m.HasField("rating"):
+        rating = None
+    score: float | None = m.score
+    if not score and not m.HasField("score"):
+        score = None
+    quantity: float | None = m.quantity
+    if not quantity and not m.HasField("quantity"):
+        quantity = None
+    if worth or rating or score or quantity:
+        _require_finite(value=worth, rating=rating, score=score, quantity=quantity)
     return Touchpoint(
         occurred_us,
         m.message_id,
@@ -126,24 +140,22 @@ def decode(value: bytes) -> Touchpoint:
         m.user_id,
         m.anonymous_id,
         m.previous_id,
-        order_id,
-        _number(m, "value", m.value),
+        m.order_id,
+        worth,
         m.currency,
-        _number(m, "rating", m.rating),
-        _number(m, "score", m.score),
+        rating,
+        score,
         m.product_id,
-        _number(m, "quantity", m.quantity),
+        quantity,
         tuple(m.warnings),
         rest or "{}",
     )
 
 
-def _number(message: _Touchpoint, field: str, number: float) -> float | None:
-    if number == 0.0 and not message.HasField(field):
-        return None
-    if not math.isfinite(number):
-        raise UndecodableError("not_finite", field, f"{field} is not a finite number")
-    return number
+def _require_finite(**numbers: float | None) -> None:
+    for field, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise UndecodableError("not_finite", field, f"{field} is not a finite number")
 
 
 def encode_rejected(rejected: Rejected) -> bytes:

@@ -1,0 +1,80 @@
+"""Touchpoints through protobuf and back; what is not a touchpoint has a code and a field."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from throughline.journey.touchpoint import Touchpoint
+from throughline.wire.codec import MAX_US, MIN_US, UndecodableError, decode, encode
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+IDS = TEXTS.filter(bool)
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+INSTANTS = st.integers(MIN_US, MAX_US)
+
+TOUCHPOINTS = st.builds(
+    Touchpoint,
+    occurred_us=INSTANTS,
+    message_id=IDS,
+    actor=IDS,
+    call=TEXTS,
+    name=TEXTS,
+    workspace=st.integers(1, 2**63 - 1),
+    source=st.integers(1, 2**63 - 1),
+    channel=TEXTS,
+    received_us=INSTANTS,
+    client_us=INSTANTS,
+    user_id=TEXTS,
+    anonymous_id=TEXTS,
+    previous_id=TEXTS,
+    order_id=TEXTS,
+    value=NUMBERS,
+    currency=TEXTS,
+    rating=NUMBERS,
+    score=NUMBERS,
+    product_id=TEXTS,
+    quantity=NUMBERS,
+    warnings=st.lists(TEXTS, max_size=2).map(tuple),
+    rest=IDS,
+)
+
+
+@given(TOUCHPOINTS)
+def test_there_and_back(touchpoint: Touchpoint) -> None:
+    assert decode(encode(touchpoint)) == touchpoint
+
+
+def outcome(value: bytes) -> Touchpoint | str:
+    try:
+        return decode(value)
+    except UndecodableError as error:
+        return error.code
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_a_touchpoint_or_undecodable(value: bytes) -> None:
+    found = outcome(value)
+    if isinstance(found, str):
+        assert found in ("undecodable", "missing_field", "time_out_of_range", "not_finite")
+    else:
+        assert found.actor
+        assert found.message_id
+
+
+@pytest.mark.parametrize("field", ["value", "rating", "score", "quantity"])
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_refused_by_name(field: str, number: float) -> None:
+    position = Touchpoint._fields.index(field)
+    whole = Touchpoint(0, "m", "a", "track", "x")
+    touchpoint = Touchpoint(*whole[:position], number, *whole[position + 1 :])
+    with pytest.raises(UndecodableError) as caught:
+        decode(encode(touchpoint))
+    assert (caught.value.code, caught.value.field) == ("not_finite", field)
+
+
+@given(st.integers(-(2**63), MIN_US - 1) | st.integers(MAX_US + 1, 2**63 - 1))
+def test_an_instant_outside_the_years_1_to_9999_is_refused(instant: int) -> None:
+    with pytest.raises(UndecodableError, match="1-9999"):
+        decode(encode(Touchpoint(instant, "m", "a", "track", "x")))
