@@ -1,6 +1,7 @@
 """Touchpoints through protobuf and back; what is not a touchpoint has a code and a field."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,9 +67,8 @@ def test_any_bytes_are_a_touchpoint_or_undecodable(value: bytes) -> None:
 @pytest.mark.parametrize("field", ["value", "rating", "score", "quantity"])
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_none_is_refused_by_name(field: str, number: float) -> None:
-    position = Touchpoint._fields.index(field)
-    whole = Touchpoint(0, "m", "a", "track", "x")
-    touchpoint = Touchpoint(*whole[:position], number, *whole[position + 1 :])
+    numbers: dict[str, Any] = {field: number}
+    touchpoint = Touchpoint(0, "m", "a", "track", "x")._replace(**numbers)
     with pytest.raises(UndecodableError) as caught:
         decode(encode(touchpoint))
     assert (caught.value.code, caught.value.field) == ("not_finite", field)
