@@ -33,13 +33,13 @@ class Scale(NamedTuple):
     warm_seconds: float = 1.5
     seconds: float = 4.0
     perf_records: int = 1_000_000
-    staged_events: int = 200_000
+    staged_events: int = 150_000
     per_event_events: int = 1_500
-    visible_seconds: float = 8.0
+    visible_seconds: float = 6.0
     customers: int = 1_000_000
     warm_customers: int = 50_000
     warm_events: int = 250_000
-    asks: int = 20
+    asks: int = 15
 
 
 QUICK = Scale(

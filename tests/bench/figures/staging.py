@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from tests.bench.bed import Bed, Scale, run_python, say
 from tests.bench.events import log_of, touchpoint
 from tests.bench.report import Goal, Row
+from tests.bench.waits import sampled, table
 from tests.stack import Service
 from throughline.kit.clock import now_us
 from throughline.wire.codec import encode, partition_of
@@ -79,9 +80,11 @@ async def measure(bed: Bed, scale: Scale) -> list[Row]:
 
 
 async def profile(bed: Bed, scale: Scale, file: Path) -> None:
-    """The stager on the same topic, profiled."""
+    """The stager on the same topic: first its sessions in PostgreSQL sampled, then itself under the profiler."""
     async with bed.topic() as topic:
         customers = await fill(bed, topic, scale.staged_events)
+        rate, share = await _stage(bed, topic, scale.staged_events, customers, watch=True)
+        say(f"staging: {rate:,.0f} events/s with its sessions sampled; {share}")
         rate, share = await _stage(bed, topic, scale.staged_events, customers, profile=file)
         say(f"staging: {rate:,.0f} events/s under the profiler; {share}")
 
@@ -117,7 +120,7 @@ async def fill(bed: Bed, topic: str, events: int) -> int:
 
 
 async def _stage(
-    bed: Bed, topic: str, events: int, customers: int, *, profile: Path | None = None
+    bed: Bed, topic: str, events: int, customers: int, *, profile: Path | None = None, watch: bool = False
 ) -> tuple[float, str]:
     """(events a second, who used how much of a core) of one stager process, checked to be all there."""
     async with bed.site(topic) as site:
@@ -127,7 +130,10 @@ async def _stage(
             stager = await site.run("stager", profile=profile, ready=False)
             began = await _until_joined(stager)
             used = _cpu(stager)
-            seconds = await until_staged(connection, stager, topic, events) - began
+            async with sampled(site.database) if watch else contextlib.nullcontext() as waits:
+                seconds = await until_staged(connection, stager, topic, events) - began
+            if waits:
+                print(table(waits))
             used = _cpu(stager) - used
             found = await connection.fetchval(_TOUCHPOINTS), await connection.fetchval(_COUNTED)
             if found != (events, customers):
