@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ TRANSACTIONS = 4
 """Transactions under way at once: enough to overlap decoding with PostgreSQL, few enough for its cores."""
 FETCH_WAIT_MS = 50
 """How long the broker may hold a fetch: a partition that is not part of the fetch under way waits as long."""
+COLLECTOR_THRESHOLDS = (100_000, 20, 20)
+"""A batch makes some hundred thousand objects without cycles; reference counts free them when it is staged."""
 LONGEST_POLL_MS = 3_600_000
 """A lane that waits for its database must not be thrown out of the group; a dead process is, by its heartbeat."""
 
@@ -43,6 +46,9 @@ async def run(settings: StagerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = create_engine(settings.database_url, pool_size=TRANSACTIONS + 2, application_name="throughline-stager")
+    # What is loaded by now stays: the collector need not look at it again while batches come and go.
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         group_id=settings.consumer_group,
