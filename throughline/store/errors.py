@@ -20,14 +20,19 @@ def failure_of(error: BaseException) -> Failure | None:
     - database: away, restarting, full or misconfigured; try again later on a fresh connection.
     """
     if isinstance(error, DBAPIError):
-        code = getattr(error.orig, "sqlstate", None)
-        if code in _CONTENTION:
-            return "contention"
-        # asyncpg raises DataError itself, before the server sees a value that cannot be encoded.
-        cause = error.orig.__cause__ if error.orig is not None else None
-        if (code is not None and code[:2] in _DATA_CLASSES) or isinstance(cause, asyncpg.DataError):
-            return "data"
-        return "database"
+        # SQLAlchemy's exception around its own copy of the driver's.
+        cause: BaseException | None = error.orig.__cause__ if error.orig is not None else None
+        return _of_driver(cause) or "database"
+    return _of_driver(error)
+
+
+def _of_driver(error: BaseException | None) -> Failure | None:
+    code = getattr(error, "sqlstate", None) or ""
+    if code in _CONTENTION:
+        return "contention"
+    # The driver raises DataError itself for a value that it cannot encode.
+    if code[:2] in _DATA_CLASSES or isinstance(error, asyncpg.DataError):
+        return "data"
     if isinstance(error, (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)):
         return "database"
     return None

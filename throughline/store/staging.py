@@ -21,6 +21,7 @@ from throughline.journey.diff import Deltas
 from throughline.journey.fold import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.arrays import Columns
+from throughline.store.direct import Direct
 from throughline.store.tables import journeys, models, offsets, phase_counts, touchpoints, transitions
 
 JourneyKey = tuple[bytes, int]
@@ -132,9 +133,11 @@ _lock_insert = insert(journeys).from_select(
     .add_columns(*(literal(_BLANK[name], journeys.c[name].type) for name in _STATE))
     .order_by(_locks.table.c.customer, _locks.table.c.model),
 )
-_lock_journeys = _lock_insert.on_conflict_do_update(
-    index_elements=[journeys.c.customer, journeys.c.model], set_={"cycle": journeys.c.cycle}
-).returning(journeys.c.customer, journeys.c.model, *(journeys.c[name] for name in _STATE))
+_lock_journeys = Direct(
+    _lock_insert.on_conflict_do_update(
+        index_elements=[journeys.c.customer, journeys.c.model], set_={"cycle": journeys.c.cycle}
+    ).returning(journeys.c.customer, journeys.c.model, *(journeys.c[name] for name in _STATE))
+)
 
 
 async def lock_journeys(
@@ -146,8 +149,8 @@ async def lock_journeys(
         connection: within a transaction.
         keys: (customer digest, model id, customer id), sorted and distinct.
     """
-    rows = await connection.execute(_lock_journeys, _locks.parameters(keys))
-    return {(row[0], row[1]): Journey(*row[2:]) if row[4] else None for row in rows}
+    rows = await _lock_journeys.fetch(connection, _locks.parameters(keys))
+    return {(row[0], row[1]): Journey._make(row[2:]) if row[4] else None for row in rows}
 
 
 _states = Columns("states", {name: journeys.c[name].type for name in _JOURNEY_COLUMNS})
@@ -171,7 +174,7 @@ TOUCHPOINT_COLUMNS = tuple(touchpoints.c.keys())
 """The columns of `insert_touchpoints`, in this order."""
 
 _facts = Columns("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
-_insert_touchpoints = (
+_insert_touchpoints = Direct(
     insert(touchpoints)
     .from_select(TOUCHPOINT_COLUMNS, select(*_facts.table.c).order_by(_facts.table.c.actor, _facts.table.c.message))
     .on_conflict_do_nothing()
@@ -181,8 +184,7 @@ _insert_touchpoints = (
 
 async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> set[bytes]:
     """Insert facts, rows of `TOUCHPOINT_COLUMNS` sorted by key and distinct; gives the message digests that are new."""
-    inserted = await connection.execute(_insert_touchpoints, _facts.parameters(rows))
-    return set(inserted.scalars())
+    return {row[0] for row in await _insert_touchpoints.fetch(connection, _facts.parameters(rows))}
 
 
 _keys = Columns("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
