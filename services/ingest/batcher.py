@@ -1,7 +1,7 @@
 """Group commit: events of many requests share the record batches they travel to Kafka in.
 
-Each partition has a lane: one record batch in flight, and the next one collecting meanwhile; no lingering, the
-acknowledgement of one sends the next. A request waits for all the batches that hold its events.
+Each partition has a lane that collects events. The lanes of one broker leave together, in one round; while it is
+under way the next one collects: no lingering, the acknowledgement of one round starts the next.
 """
 
 import asyncio
@@ -9,21 +9,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from services.ingest.producer import Producer
+from services.ingest.tally import Tally
 from throughline.kit.errors import ServiceError
-from throughline.kit.metrics import (
-    INGEST_PRODUCE_FAILURES,
-    INGEST_PRODUCE_RECORDS,
-    INGEST_PRODUCE_SECONDS,
-    INGEST_QUEUE_EVENTS,
-)
+from throughline.kit.metrics import INGEST_PRODUCE_FAILURES, INGEST_QUEUE_EVENTS
 from throughline.wire.codec import partition_of
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.1
+ROUND_SECONDS = 0.5
+"""A broker's round that takes longer does not hold up its other partitions any further."""
 RECREATE_AFTER = 4
 """A batch that takes this many times `ack_seconds` gets a new producer: all known brokers may have new addresses."""
 
@@ -35,34 +34,48 @@ class Ticket:
 
     def __init__(self, done: asyncio.Future[bool], deadline: float) -> None:
         self.done = done
+        """True: acknowledged by all in-sync replicas. False: it is not known whether the events ever will be."""
         self.deadline = deadline
         self.waiting = 0
 
 
 class _Load:
-    """A record batch and the tickets of the requests whose events it holds."""
+    """A record batch, and the tickets of the requests whose events it holds."""
 
-    __slots__ = ("builder", "bytes", "events", "tickets")
+    __slots__ = ("builder", "bytes", "events", "since", "tickets")
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self.tickets: list[Ticket] = []
         self.events = 0
         self.bytes = 0
+        self.since = 0.0
+
+
+class _Node:
+    """The lanes to one broker."""
+
+    __slots__ = ("flying", "round", "since", "starting", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[_Lane] = []
+        self.flying = 0
+        self.round = 0
+        self.since = 0.0
+        self.starting = False
 
 
 class _Lane:
     """One partition's way to Kafka."""
 
-    __slots__ = ("busy", "flying", "loads", "partition", "since", "topic")
+    __slots__ = ("flying", "loads", "node", "partition", "topic")
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, node: _Node) -> None:
         self.topic = topic
         self.partition = partition
+        self.node = node
         self.loads: deque[_Load] = deque()
         self.flying: _Load | None = None
-        self.since = 0.0
-        self.busy = False
 
 
 class Batcher:
@@ -71,6 +84,7 @@ class Batcher:
     def __init__(
         self,
         producer: Producer,
+        tally: Tally,
         *,
         touchpoints_topic: str,
         rejected_topic: str,
@@ -79,18 +93,19 @@ class Batcher:
         ack_seconds: float,
     ) -> None:
         self._producer = producer
+        self._tally = tally
         self._topics = (touchpoints_topic, rejected_topic)
         self._queue_events = queue_events
         self._queue_bytes = queue_bytes
         self._ack_seconds = ack_seconds
-        self._touchpoints: list[_Lane] = []
-        self._rejected: list[_Lane] = []
+        self._nodes: dict[int, _Node] = {}
+        self._lanes: tuple[list[_Lane], list[_Lane]] = ([], [])
+        self._laid_out_for: Any = None
         self._next_rejected = 0
         self._events = 0
         self._bytes = 0
-        self._dirty: list[_Lane] = []
         self._stalled = False
-        self._flights: set[asyncio.Task[None]] = set()
+        self._launches: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
 
     def problem(self) -> str:
@@ -102,8 +117,7 @@ class Batcher:
         return ""
 
     def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], received_us: int) -> Ticket:
-        """Queue the events of one request: (key, value) of touchpoints, values of refusals. Await `Ticket.done`: True
-        means acknowledged by all in-sync replicas, False that it is not known whether they ever will be.
+        """Queue the events of one request: (key, value) of touchpoints, values of refusals. Await `Ticket.done`.
 
         Raises:
             ServiceError: 503, nothing was queued: Kafka is away or slow, or the queue is full.
@@ -113,127 +127,163 @@ class Batcher:
             raise unavailable(self.problem())
         if self._events + len(touchpoints) + len(rejected) > self._queue_events or self._bytes > self._queue_bytes:
             raise unavailable("the queue is full")
-        partitions = self._producer.partitions
-        if partitions != (len(self._touchpoints), len(self._rejected)):
-            self._set_lanes(*partitions)
+        if client is not self._laid_out_for:
+            self._lay_out(client)
         ticket = Ticket(self._loop.create_future(), time.monotonic() + self._ack_seconds)
         milliseconds = received_us // 1000
-        lanes = self._touchpoints
+        lanes, refusal_lanes = self._lanes
         count = len(lanes)
-        for key, value in touchpoints:
-            self._add(lanes[partition_of(key, count)], key, value, milliseconds, ticket)
-        if rejected:
-            self._next_rejected += 1
-            lane = self._rejected[self._next_rejected % len(self._rejected)]
-            for value in rejected:
-                self._add(lane, None, value, milliseconds, ticket)
+        self._next_rejected += 1
+        refusal_lane = refusal_lanes[self._next_rejected % len(refusal_lanes)]
+        size = 0
+        for key, value in (*touchpoints, *((None, value) for value in rejected)) if rejected else touchpoints:
+            lane = refusal_lane if key is None else lanes[partition_of(key, count)]
+            load = lane.loads[-1] if lane.loads else self._open(client, lane)
+            if load.builder.append(timestamp=milliseconds, key=key, value=value) is None:
+                load = self._open(client, lane)
+                load.builder.append(timestamp=milliseconds, key=key, value=value)
+            if not load.tickets or load.tickets[-1] is not ticket:
+                load.tickets.append(ticket)
+                ticket.waiting += 1
+            length = len(value)
+            load.events += 1
+            load.bytes += length
+            size += length
+        self._events += len(touchpoints) + len(rejected)
+        self._bytes += size
         if not ticket.waiting:
             ticket.done.set_result(True)
         return ticket
 
-    def _add(self, lane: _Lane, key: bytes | None, value: bytes, milliseconds: int, ticket: Ticket) -> None:
-        loads = lane.loads
-        if not loads:
-            loads.append(_Load(self._producer.client.create_batch()))
-            if not lane.busy:
-                lane.busy = True
-                if not self._dirty:
-                    self._loop.call_soon(self._take_off)
-                self._dirty.append(lane)
-        load = loads[-1]
-        if load.builder.append(timestamp=milliseconds, key=key, value=value) is None:
-            load = _Load(self._producer.client.create_batch())
-            loads.append(load)
-            load.builder.append(timestamp=milliseconds, key=key, value=value)
-        if not load.tickets or load.tickets[-1] is not ticket:
-            load.tickets.append(ticket)
-            ticket.waiting += 1
-        load.events += 1
-        load.bytes += len(value)
-        self._events += 1
-        self._bytes += len(value)
+    def _open(self, client: Any, lane: _Lane) -> _Load:
+        """A new load for a lane, which leaves with its broker's next round."""
+        load = _Load(client.create_batch())
+        if not lane.loads:
+            node = lane.node
+            node.waiting.append(lane)
+            if not node.flying and not node.starting:
+                # After everything that is ready in this turn of the loop: those requests share the round.
+                node.starting = True
+                self._loop.call_soon(self._start, node)
+        lane.loads.append(load)
+        return load
 
-    def _take_off(self) -> None:
-        # Runs after everything that was ready in this turn of the loop: those requests share the batch.
-        for lane in self._dirty:
-            flight = self._loop.create_task(self._fly(lane))
-            self._flights.add(flight)
-            flight.add_done_callback(self._flights.discard)
-        self._dirty.clear()
+    def _start(self, node: _Node) -> None:
+        """Begin a broker's next round: one load of each lane that has any."""
+        node.starting = False
+        node.round += 1
+        node.since = now = time.monotonic()
+        lanes = [lane for lane in node.waiting if lane.flying is None]
+        node.flying = len(lanes)
+        for lane in lanes:
+            lane.flying = lane.loads.popleft()
+            lane.flying.since = now
+        # Lanes with more to send, and those that an earlier round still holds, wait for the next.
+        node.waiting = [lane for lane in node.waiting if lane.loads]
+        launch = self._loop.create_task(self._launch(lanes, node.round))
+        self._launches.add(launch)
+        launch.add_done_callback(self._launches.discard)
 
-    async def _fly(self, lane: _Lane) -> None:
-        """Send a lane's loads one after the other until none is left."""
-        while lane.loads:
-            load = lane.flying = lane.loads.popleft()
-            lane.since = started = time.monotonic()
+    async def _launch(self, lanes: list[_Lane], number: int) -> None:
+        for lane in lanes:
+            load = lane.flying
             client = self._producer.client
+            if load is None:
+                continue
             try:
                 if client is None:
                     raise ConnectionError("no connection to Kafka")
                 load.builder.close()
                 acknowledged = await client.send_batch(load.builder, lane.topic, partition=lane.partition)
-                await acknowledged
             except Exception as error:
-                # Whatever it was, the producer's sequence has a hole now: only a new producer can go on.
-                self._land(lane, load, ok=False)
-                INGEST_PRODUCE_FAILURES.inc()
-                if client is not None:
-                    log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
-                    self._producer.recreate(client)
+                self._land(lane, number, client, error)
             else:
-                self._land(lane, load, ok=True)
-                INGEST_PRODUCE_SECONDS.observe(time.monotonic() - started)
-                INGEST_PRODUCE_RECORDS.observe(load.events)
-        lane.busy = False
+                acknowledged.add_done_callback(partial(self._acknowledged, lane, number, client))
 
-    def _land(self, lane: _Lane, load: _Load, *, ok: bool) -> None:
-        lane.flying = None
+    def _acknowledged(self, lane: _Lane, number: int, client: Any, future: asyncio.Future[Any]) -> None:
+        self._land(lane, number, client, ConnectionError("given up") if future.cancelled() else future.exception())
+
+    def _land(self, lane: _Lane, number: int, client: Any, error: BaseException | None) -> None:
+        load, lane.flying = lane.flying, None
+        if load is not None:
+            self._settle(load, acknowledged=error is None)
+        if error is not None:
+            INGEST_PRODUCE_FAILURES.inc()
+            if client is not None and client is self._producer.client:
+                # Whatever it was, the producer's sequence has a hole now: only a new producer can go on.
+                log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
+                self._producer.recreate(client)
+        node = lane.node
+        if number == node.round:
+            node.flying -= 1
+        if not node.flying and node.waiting and not node.starting:
+            self._start(node)
+
+    def _settle(self, load: _Load, *, acknowledged: bool) -> None:
         self._events -= load.events
         self._bytes -= load.bytes
         for ticket in load.tickets:
             ticket.waiting -= 1
-            if not ticket.done.done() and (not ok or not ticket.waiting):
-                ticket.done.set_result(ok)
+            if not ticket.done.done() and (not acknowledged or not ticket.waiting):
+                ticket.done.set_result(acknowledged)
+        if acknowledged:
+            self._tally.produced(load.events, time.monotonic() - load.since)
 
-    def _set_lanes(self, touchpoints: int, rejected: int) -> None:
-        for lanes, topic, wanted in (
-            (self._touchpoints, self._topics[0], touchpoints),
-            (self._rejected, self._topics[1], rejected),
-        ):
-            lanes.extend(_Lane(topic, partition) for partition in range(len(lanes), wanted))
-            # Lanes of partitions that are gone fly on, unlisted, until their events have failed.
-            del lanes[wanted:]
+    def _lay_out(self, client: Any) -> None:
+        """Lanes as the topics have partitions now; those of partitions that are gone stay until they are empty."""
+        for topic, lanes in zip(self._topics, self._lanes, strict=True):
+            leaders = self._producer.leaders(client, topic)
+            for partition, leader in enumerate(leaders):
+                node = self._nodes.setdefault(leader, _Node())
+                if partition == len(lanes):
+                    lanes.append(_Lane(topic, partition, node))
+                elif lanes[partition].node is not node and not lanes[partition].loads and not lanes[partition].flying:
+                    lanes[partition].node = node
+            while len(lanes) > len(leaders) > 0 and not lanes[-1].loads and not lanes[-1].flying:
+                lanes.pop()
+        self._laid_out_for = client
 
     async def run(self) -> None:
-        """Give up on what takes too long, until cancelled."""
+        """Give up on what takes too long, and follow the topics' partitions, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
+            client = self._producer.client
+            if client is not None:
+                self._lay_out(client)
             oldest = now
-            for lane in (*self._touchpoints, *self._rejected):
-                if lane.flying is not None:
-                    oldest = min(oldest, lane.since)
-                    _expire(lane.flying, now)
-                for load in lane.loads:
+            for lane in (*self._lanes[0], *self._lanes[1]):
+                for load in (*([lane.flying] if lane.flying else ()), *lane.loads):
                     _expire(load, now)
-            stalled = now - oldest > self._ack_seconds
-            if stalled and not self._stalled:
-                INGEST_PRODUCE_FAILURES.inc()
-                log.warning("Kafka does not acknowledge: answering 503 until it does")
-            if self._stalled and not stalled:
-                log.warning("Kafka acknowledges again")
-            self._stalled = stalled
-            if now - oldest > RECREATE_AFTER * self._ack_seconds and self._producer.client is not None:
-                self._producer.recreate(self._producer.client)
+                if lane.flying is not None:
+                    oldest = min(oldest, lane.flying.since)
+            for node in self._nodes.values():
+                if node.flying and now - node.since > ROUND_SECONDS:
+                    self._start(node)
+            self._judge(now - oldest)
             INGEST_QUEUE_EVENTS.set(self._events)
+
+    def _judge(self, seconds: float) -> None:
+        """Take note of how long the batch that has waited longest has been under way."""
+        stalled = seconds > self._ack_seconds
+        if stalled and not self._stalled:
+            INGEST_PRODUCE_FAILURES.inc()
+            log.warning("Kafka does not acknowledge: answering 503 until it does")
+        elif self._stalled and not stalled:
+            log.warning("Kafka acknowledges again")
+        self._stalled = stalled
+        client = self._producer.client
+        if seconds > RECREATE_AFTER * self._ack_seconds and client is not None:
+            log.warning("Kafka has not acknowledged a batch for %.0f s: connecting again", seconds)
+            self._producer.recreate(client)
 
     async def drain(self, seconds: float) -> bool:
         """Wait until everything queued is acknowledged; False when that takes longer than `seconds`."""
         deadline = time.monotonic() + seconds
-        while self._flights or self._dirty:
+        while self._events:
             if time.monotonic() > deadline:
                 return False
-            await asyncio.wait(tuple(self._flights) or (asyncio.ensure_future(asyncio.sleep(0)),), timeout=0.05)
+            await asyncio.sleep(0.01)
         return True
 
 

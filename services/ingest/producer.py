@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from throughline.kit.kafka import ensure_topics
@@ -43,14 +43,12 @@ class Producer:
         self._discarding: set[asyncio.Task[None]] = set()
         self.client: Any = None
 
-    @property
-    def partitions(self) -> tuple[int, int]:
-        """How many partitions the two topics have now; only while connected."""
-        cluster = self.client.client.cluster
-        touchpoints, rejected = self._topics
-        return len(cluster.partitions_for_topic(touchpoints) or (0,)), len(
-            cluster.partitions_for_topic(rejected) or (0,)
-        )
+    def leaders(self, client: Any, topic: str) -> list[int]:
+        """The broker that leads each of the topic's partitions, as `client` knows them; -1 where there is none."""
+        cluster = client.client.cluster
+        count = len(cluster.partitions_for_topic(topic) or ())
+        found = (cluster.leader_for_partition(TopicPartition(topic, partition)) for partition in range(count))
+        return [-1 if leader is None else leader for leader in found]
 
     def recreate(self, client: Any) -> None:
         """Give `client` up and connect anew; does nothing when that has happened already."""

@@ -1,36 +1,76 @@
-"""What one worker has counted since it last told Prometheus: plain integers, because a metric costs more per request
-than all the rest of a request's bookkeeping."""
+"""What one worker has counted since it last told Prometheus.
+
+Plain numbers: a metric that workers share costs more per request than all the rest of a request's bookkeeping.
+"""
 
 from bisect import bisect_left
 from collections import Counter as Counts
+from collections.abc import Sequence
+from typing import Any
 
-from throughline.kit.metrics import INGEST_EVENTS, INGEST_REQUEST_SECONDS, INGEST_REQUESTS, LATENCY_BUCKETS
+from throughline.kit.metrics import (
+    INGEST_EVENTS,
+    INGEST_PRODUCE_RECORDS,
+    INGEST_PRODUCE_SECONDS,
+    INGEST_REQUEST_SECONDS,
+    INGEST_REQUESTS,
+    LATENCY_BUCKETS,
+    PRODUCE_RECORDS_BUCKETS,
+)
 
 FLUSH_SECONDS = 0.25
 OUTCOMES = ("ok", "warning", "rejected")
 
 
+class _Observations:
+    """What a histogram is to be told."""
+
+    def __init__(self, histogram: Any, bounds: Sequence[float]) -> None:
+        self._histogram = histogram
+        self._bounds = tuple(bounds)
+        self._buckets = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        self._buckets[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def flush(self) -> None:
+        # A histogram has no public way to take many observations at once.
+        for bucket, number in zip(self._histogram._buckets, self._buckets, strict=True):
+            if number:
+                bucket.inc(number)
+        self._histogram._sum.inc(self._sum)
+        self._buckets = [0] * len(self._buckets)
+        self._sum = 0.0
+
+
 class Tally:
-    """Counts of requests and events. Of one event loop."""
+    """Counts of requests, events and record batches. Of one event loop."""
 
     def __init__(self) -> None:
         self.ok = 0
         self.warning = 0
         self.rejected = 0
         self._statuses: Counts[int] = Counts()
-        self._latencies = [0] * (len(LATENCY_BUCKETS) + 1)
-        self._seconds = 0.0
+        self._requests = _Observations(INGEST_REQUEST_SECONDS, LATENCY_BUCKETS)
+        self._produce_seconds = _Observations(INGEST_PRODUCE_SECONDS, LATENCY_BUCKETS)
+        self._produce_records = _Observations(INGEST_PRODUCE_RECORDS, PRODUCE_RECORDS_BUCKETS)
         for outcome in OUTCOMES:
             INGEST_EVENTS.labels(outcome)
 
     def request(self, status: int, seconds: float) -> None:
         """One answered request."""
         self._statuses[status] += 1
-        self._latencies[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-        self._seconds += seconds
+        self._requests.add(seconds)
+
+    def produced(self, records: int, seconds: float) -> None:
+        """One acknowledged record batch."""
+        self._produce_seconds.add(seconds)
+        self._produce_records.add(records)
 
     def flush(self) -> None:
-        """Hand the counts over to the metrics and start again at nothing."""
+        """Hand everything over to the metrics and start again at nothing."""
         for outcome, number in zip(OUTCOMES, (self.ok, self.warning, self.rejected), strict=True):
             if number:
                 INGEST_EVENTS.labels(outcome).inc(number)
@@ -38,10 +78,5 @@ class Tally:
         for status, number in self._statuses.items():
             INGEST_REQUESTS.labels(str(status)).inc(number)
         self._statuses.clear()
-        # A histogram has no public way to take many observations at once.
-        for bucket, number in zip(INGEST_REQUEST_SECONDS._buckets, self._latencies, strict=True):
-            if number:
-                bucket.inc(number)
-        INGEST_REQUEST_SECONDS._sum.inc(self._seconds)
-        self._latencies = [0] * len(self._latencies)
-        self._seconds = 0.0
+        for observations in (self._requests, self._produce_seconds, self._produce_records):
+            observations.flush()

@@ -142,25 +142,21 @@ async def test_verdicts_in_order_and_refused_events_whole(client: httpx.AsyncCli
     assert json.loads(by_code["wrong_type"].payload) == "no event"
 
 
-@pytest.mark.parametrize(
-    ("content", "status", "code"),
-    [
-        (b"{", 400, "unreadable_json"),
-        (b"", 400, "unreadable_json"),
-        (b"x" * 600_000, 400, "body_too_large"),
-        (b"x" * 3_000_000, 400, "body_too_large"),
-        (gzip.compress(bytes(50_000_000)), 400, "body_too_large"),
-        (b"\x1f\x8bnot gzip", 400, "unreadable_gzip"),
-        (json.dumps({"batch": [{}] * 2_501}).encode(), 400, "too_many_events"),
-    ],
-    ids=["cut", "empty", "large", "larger", "bomb", "gzip", "many"],
-)
-async def test_bodies_nobody_can_take(client: httpx.AsyncClient, content: bytes, status: int, code: str) -> None:
-    answer = await client.post("/v1/batch", content=content)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.json()["message"]
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert (await client.post("/v1/batch", json={"batch": [event(1)]})).status_code == 200
+async def test_bodies_nobody_can_take(client: httpx.AsyncClient) -> None:
+    for content, code in (
+        (b"{", "unreadable_json"),
+        (b"", "unreadable_json"),
+        (b"x" * 600_000, "body_too_large"),
+        (b"x" * 3_000_000, "body_too_large"),
+        (gzip.compress(bytes(50_000_000)), "body_too_large"),
+        (b"\x1f\x8bnot gzip", "unreadable_gzip"),
+        (json.dumps({"batch": [{}] * 2_501}).encode(), "too_many_events"),
+    ):
+        answer = await client.post("/v1/batch", content=content)
+        assert (answer.status_code, answer.json()["code"]) == (400, code)
+        assert answer.json()["message"]
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert (await client.post("/v1/batch", json={"batch": [event(1)]})).status_code == 200
 
 
 async def test_the_largest_batch(client: httpx.AsyncClient, stack: Stack) -> None:

@@ -9,6 +9,7 @@ REGISTRY = CollectorRegistry(auto_describe=True)
 """What /metrics of a single-process service shows (ingest sums its workers through a multi-process collector)."""
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+PRODUCE_RECORDS_BUCKETS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
 LAG_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 
 # --- stager -----------------------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ INGEST_PRODUCE_SECONDS = Histogram(
 INGEST_PRODUCE_RECORDS = Histogram(
     INGEST_PREFIX + "produce_records",
     "Records in one record batch: grows with load, because requests share batches.",
-    buckets=(1, 10, 50, 100, 500, 1000, 2500, 5000, 10000),
+    buckets=PRODUCE_RECORDS_BUCKETS,
     registry=INGEST_REGISTRY,
 )
 INGEST_PRODUCE_FAILURES = Counter(

@@ -1,15 +1,15 @@
 """Touchpoints and rejections to bytes and back. The only file that touches the generated messages."""
 
 import math
+import struct
 import zlib
 from functools import lru_cache
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from throughline.journey.touchpoint import (
-    Touchpoint as Touchpoint,
-)  # ingest, which must not know journey, takes it from here
+# Exported: ingest, which must not know journey, takes it from here.
+from throughline.journey.touchpoint import Touchpoint as Touchpoint
 from throughline.wire.v1.touchpoint_pb2 import Rejected as _Rejected
 from throughline.wire.v1.touchpoint_pb2 import Touchpoint as _Touchpoint
 
@@ -53,43 +53,160 @@ def encode(touchpoint: Touchpoint) -> bytes:
     Raises:
         ValueError: a text is not UTF-8 encodable (a lone surrogate) or an instant does not fit 64 bits.
     """
-    t = touchpoint
+    try:
+        return _encode_usual(touchpoint)
+    except IndexError:
+        return _encode_any(touchpoint)
+
+
+def _encode_any(t: Touchpoint) -> bytes:
     message = _Touchpoint(
+        workspace=t.workspace,
+        source=t.source,
+        call=t.call,
+        name=t.name,
+        channel=t.channel,
         actor=t.actor,
         user_id=t.user_id,
         anonymous_id=t.anonymous_id,
+        previous_id=t.previous_id,
         message_id=t.message_id,
-        name=t.name,
         occurred_us=t.occurred_us,
         received_us=t.received_us,
         client_us=t.client_us,
+        order_id=t.order_id,
+        currency=t.currency,
+        product_id=t.product_id,
+        warnings=t.warnings,
         rest=t.rest.encode(),
     )
-    if t.previous_id:
-        message.previous_id = t.previous_id
-    if t.order_id:
-        message.order_id = t.order_id
-    if t.value is not None:
-        message.value = t.value
-    if t.currency:
-        message.currency = t.currency
-    if t.rating is not None:
-        message.rating = t.rating
-    if t.score is not None:
-        message.score = t.score
-    if t.product_id:
-        message.product_id = t.product_id
-    if t.quantity is not None:
-        message.quantity = t.quantity
-    if t.warnings:
-        message.warnings.extend(t.warnings)
-    return _shared(t.workspace, t.source, t.call, t.channel) + message.SerializeToString()
+    for field in ("value", "rating", "score", "quantity"):
+        number = getattr(t, field)
+        if number is not None:
+            setattr(message, field, number)
+    return message.SerializeToString()
+
+
+# The same by hand for the usual touchpoint, in two thirds of the time: ingest does this for every event. Field numbers
+# come from the message itself. Whatever has no entry in the tables is not usual, and raises IndexError.
+
+
+def _tag(field: str, wire_type: int) -> bytes:
+    return _varint(_Touchpoint.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+_LENGTHS = [_varint(length) for length in range(1 << 14)]
+_LOW = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(1 << 14)]
+"""The low 14 bits of a longer varint."""
+_TEXT, _FIXED64, _VARINT = 2, 1, 0
+_ACTOR, _USER, _ANONYMOUS = _tag("actor", _TEXT), _tag("user_id", _TEXT), _tag("anonymous_id", _TEXT)
+_MESSAGE, _REST = _tag("message_id", _TEXT), _tag("rest", _TEXT)
+_OCCURRED, _RECEIVED, _CLIENT = _tag("occurred_us", _VARINT), _tag("received_us", _VARINT), _tag("client_us", _VARINT)
+_PREVIOUS, _ORDER, _CURRENCY = _tag("previous_id", _TEXT), _tag("order_id", _TEXT), _tag("currency", _TEXT)
+_PRODUCT, _WARNINGS = _tag("product_id", _TEXT), _tag("warnings", _TEXT)
+_VALUE, _RATING = _tag("value", _FIXED64), _tag("rating", _FIXED64)
+_SCORE, _QUANTITY = _tag("score", _FIXED64), _tag("quantity", _FIXED64)
+_double = struct.Struct("<d").pack
 
 
 @lru_cache(maxsize=4096)
-def _shared(workspace: int, source: int, call: str, channel: str) -> bytes:
-    # What many touchpoints have in common, encoded once: protobuf messages add up by concatenation.
-    return _Touchpoint(workspace=workspace, source=source, call=call, channel=channel).SerializeToString()
+def _shared(workspace: int, source: int, call: str, channel: str, name: str) -> bytes:
+    # What many touchpoints have in common: protobuf messages add up by concatenation.
+    return _Touchpoint(workspace=workspace, source=source, call=call, channel=channel, name=name).SerializeToString()
+
+
+@lru_cache(maxsize=4096)
+def _high(bits: int) -> bytes:
+    # Changes every 2**28 microseconds, four and a half minutes.
+    if not 0 < bits < 1 << 35:
+        raise IndexError
+    return _varint(bits)
+
+
+@lru_cache(maxsize=64)
+def _received(us: int) -> bytes:
+    # The same for all events of a request.
+    return _LOW[us & 0x3FFF] + _LOW[us >> 14 & 0x3FFF] + _high(us >> 28)
+
+
+def _encode_usual(touchpoint: Touchpoint) -> bytes:
+    # fmt: off
+    (
+        occurred_us, message_id, actor, call, name, workspace, source, channel, received_us, client_us,
+        user_id, anonymous_id, previous_id, order_id, value, currency, rating, score, product_id, quantity,
+        warnings, rest,
+    ) = touchpoint
+    # fmt: on
+    lengths, low = _LENGTHS, _LOW
+    actor_bytes = actor.encode()
+    message_bytes = message_id.encode()
+    rest_bytes = rest.encode()
+    occurred = low[occurred_us & 0x3FFF] + low[occurred_us >> 14 & 0x3FFF] + _high(occurred_us >> 28)
+    parts = [
+        _shared(workspace, source, call, channel, name),
+        _ACTOR,
+        lengths[len(actor_bytes)],
+        actor_bytes,
+        _MESSAGE,
+        lengths[len(message_bytes)],
+        message_bytes,
+        _REST,
+        lengths[len(rest_bytes)],
+        rest_bytes,
+        _OCCURRED,
+        occurred,
+        _RECEIVED,
+        _received(received_us),
+    ]
+    if client_us == occurred_us:
+        parts += (_CLIENT, occurred)
+    elif client_us:
+        parts += (_CLIENT, low[client_us & 0x3FFF] + low[client_us >> 14 & 0x3FFF] + _high(client_us >> 28))
+    if user_id == actor:
+        parts += (_USER, lengths[len(actor_bytes)], actor_bytes)
+    elif user_id:
+        parts += _texts(_USER, user_id)
+    if anonymous_id:
+        data = anonymous_id.encode()
+        parts += (_ANONYMOUS, lengths[len(data)], data)
+    if previous_id:
+        parts += _texts(_PREVIOUS, previous_id)
+    if order_id:
+        parts += _texts(_ORDER, order_id)
+    if value is not None:
+        parts += (_VALUE, _double(value))
+    if currency:
+        data = currency.encode()
+        parts += (_CURRENCY, lengths[len(data)], data)
+    if rating is not None:
+        parts += (_RATING, _double(rating))
+    if score is not None:
+        parts += (_SCORE, _double(score))
+    if product_id:
+        data = product_id.encode()
+        parts += (_PRODUCT, lengths[len(data)], data)
+    if quantity is not None:
+        parts += (_QUANTITY, _double(quantity))
+    if warnings:
+        parts += _texts(_WARNINGS, *warnings)
+    return b"".join(parts)
+
+
+def _texts(tag: bytes, *texts: str) -> list[bytes]:
+    parts: list[bytes] = []
+    for text in texts:
+        data = text.encode()
+        parts += (tag, _LENGTHS[len(data)], data)
+    return parts
 
 
 def decode(value: bytes) -> Touchpoint:

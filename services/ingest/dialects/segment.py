@@ -6,10 +6,10 @@ clean JSON goes through `careful.py`. Every event ends in `_touchpoint`.
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from services.ingest import times
 from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, channel_of
@@ -17,6 +17,7 @@ from services.ingest.dialects import careful
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event, read_event
 from services.ingest.dialects.fields import NONE, read_fields
+from services.ingest.times import SKEW_US
 from services.ingest.verdict import (
     ILLEGAL_IDS,
     MAX_DEPTH,
@@ -35,7 +36,7 @@ from throughline.wire.codec import Touchpoint
 CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
 
 
-class Result(NamedTuple):
+class Result(Struct, gc=False):
     """What became of a body's events."""
 
     touchpoints: list[Touchpoint]
@@ -48,6 +49,7 @@ class Result(NamedTuple):
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
+_NOTHING = Raw()
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
 EMPTY = len("null")
 """Characters of a part that says nothing: `null` or `{}`."""
@@ -61,9 +63,9 @@ def judge(body: Body, *, workspace: int, source: int, received_us: int, new_id: 
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
-    batch = _Batch(body, workspace, source, received_us, new_id)
+    batch = _Batch(body, body.call, body.sent_us, workspace, source, received_us, new_id, _NOTHING, _EMPTY)
     if body.context:
-        batch.look_at_context(Raw())
+        batch.look_at_context(_NOTHING)
     defects = body.defects
     for number, raw in enumerate(body.events):
         try:
@@ -79,36 +81,21 @@ def judge(body: Body, *, workspace: int, source: int, received_us: int, new_id: 
     return Result(touchpoints, verdicts, refused)
 
 
-class _Batch:
+class _Batch(Struct, gc=False):
     """What the events of one body share while they are judged."""
 
-    __slots__ = (
-        "body",
-        "call",
-        "context",
-        "context_raw",
-        "context_text",
-        "hinted",
-        "new_id",
-        "received_us",
-        "sent_us",
-        "source",
-        "workspace",
-    )
-
-    def __init__(self, body: Body, workspace: int, source: int, received_us: int, new_id: Callable[[], str]) -> None:
-        self.body = body
-        self.call = body.call
-        self.sent_us = body.sent_us
-        self.workspace = workspace
-        self.source = source
-        self.received_us = received_us
-        self.new_id = new_id
-        # The context of the event before: libraries send the same one with each event of a batch.
-        self.context_raw = Raw()
-        self.context: dict[str, Any] = _EMPTY
-        self.context_text = ""
-        self.hinted = False
+    body: Body
+    call: str
+    sent_us: int | None
+    workspace: int
+    source: int
+    received_us: int
+    new_id: Callable[[], str]
+    # The context of the event before: libraries send the same one with each event of a batch.
+    context_raw: Raw
+    context: dict[str, Any]
+    context_text: str = ""
+    hinted: bool = False
 
     def look_at_context(self, raw: Raw) -> None:
         """Take an event's context, merged over the batch's.
@@ -159,8 +146,12 @@ def _touchpoint(event: Event, raw: Raw, batch: _Batch, notes: list[Verdict], ext
     if len(name) > MAX_TEXT:
         refuse("too_long", "event", f"the name has {len(name)} characters, {MAX_TEXT} are allowed")
 
-    user = _usual_id(event.userId, "userId", notes)
-    anonymous = _usual_id(event.anonymousId, "anonymousId", notes)
+    user = event.userId or ""
+    if user and (len(user) > MAX_TEXT or user.strip().lower() in ILLEGAL_IDS):
+        user = read_id(user, "userId", notes)
+    anonymous = event.anonymousId or ""
+    if anonymous and (len(anonymous) > MAX_TEXT or anonymous.strip().lower() in ILLEGAL_IDS):
+        anonymous = read_id(anonymous, "anonymousId", notes)
     actor = user or anonymous
     if not actor:
         for note in notes:
@@ -169,7 +160,7 @@ def _touchpoint(event: Event, raw: Raw, batch: _Batch, notes: list[Verdict], ext
         refuse("missing_id", "userId", "an event needs a userId or an anonymousId")
     previous = ""
     if call == "alias":
-        previous = _usual_id(event.previousId, "previousId", notes)
+        previous = read_id(event.previousId, "previousId", notes)
         if not user:
             refuse("missing_field", "userId", "an alias call needs the userId that previousId becomes")
         if not previous and not anonymous:
@@ -178,16 +169,20 @@ def _touchpoint(event: Event, raw: Raw, batch: _Batch, notes: list[Verdict], ext
     # When.
     received_us = batch.received_us
     client = event.originalTimestamp or event.timestamp
-    client_us = 0
-    occurred_us = received_us
-    if client is not None:
+    if client is None:
+        client_us = 0
+        occurred_us = received_us
+    else:
         client_us = times.instant(client, "timestamp")
         sent_us = batch.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
-        occurred_us, future = times.correct(client_us, sent_us, received_us)
-        if future:
-            notes.append(
-                warning("time_in_future", "timestamp", "the time lies in the future; that of receiving is used")
-            )
+        if client_us <= received_us and (sent_us is None or -SKEW_US <= received_us - sent_us <= SKEW_US):
+            occurred_us = client_us
+        else:
+            occurred_us, future = times.correct(client_us, sent_us, received_us)
+            if future:
+                notes.append(
+                    warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
+                )
 
     message_id = event.messageId or _missing_message_id(raw, batch, client_us, notes)
     if len(message_id) > MAX_MESSAGE_ID:
@@ -243,14 +238,6 @@ def _touchpoint(event: Event, raw: Raw, batch: _Batch, notes: list[Verdict], ext
             f"{{{','.join(rest)}}}",
         ),
     )
-
-
-def _usual_id(value: str | None, field: str, notes: list[Verdict]) -> str:
-    if value is None:
-        return ""
-    if len(value) > MAX_TEXT or value.strip().lower() in ILLEGAL_IDS:
-        return read_id(value, field, notes)
-    return value
 
 
 def _missing_message_id(raw: Raw, batch: _Batch, client_us: int, notes: list[Verdict]) -> str:
