@@ -21,6 +21,8 @@ from throughline.store.engine import create_engine
 from throughline.store.keys import SourceKey, write_keys
 from throughline.store.unit_of_work import snapshot
 
+LAST_SECONDS = 1.0
+
 
 def create_app() -> Front:
     """The ASGI app of one worker; its lifespan starts and stops all it needs. Called inside the running loop."""
@@ -78,7 +80,8 @@ def create_app() -> Front:
         # A request leaves no cycles behind: looking for them seldom is enough.
         gc.set_threshold(50_000, 20, 50)
         yield
-        await batcher.drain(settings.drain_seconds)
+        # Every request has its answer by now: what is still queued belongs to those that were told 503.
+        await batcher.drain(LAST_SECONDS)
         for task in background:
             task.cancel()
         with suppress(asyncio.CancelledError):
