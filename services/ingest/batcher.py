@@ -196,28 +196,44 @@ class Batcher:
                 load.builder.close()
                 acknowledged = await client.send_batch(load.builder, lane.topic, partition=lane.partition)
             except Exception as error:
-                self._land(lane, number, client, error)
+                self._land(lane, load, number, client, error)
             else:
-                acknowledged.add_done_callback(partial(self._acknowledged, lane, number, client))
+                acknowledged.add_done_callback(partial(self._acknowledged, lane, load, number, client))
 
-    def _acknowledged(self, lane: _Lane, number: int, client: Any, future: asyncio.Future[Any]) -> None:
-        self._land(lane, number, client, ConnectionError("given up") if future.cancelled() else future.exception())
+    def _acknowledged(self, lane: _Lane, load: _Load, number: int, client: Any, future: asyncio.Future[Any]) -> None:
+        error = ConnectionError("given up") if future.cancelled() else future.exception()
+        self._land(lane, load, number, client, error)
 
-    def _land(self, lane: _Lane, number: int, client: Any, error: BaseException | None) -> None:
-        load, lane.flying = lane.flying, None
-        if load is not None:
-            self._settle(load, acknowledged=error is None)
-        if error is not None:
-            INGEST_PRODUCE_FAILURES.inc()
-            if client is not None and client is self._producer.client:
-                # Whatever it was, the producer's sequence has a hole now: only a new producer can go on.
-                log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
-                self._producer.recreate(client)
+    def _land(self, lane: _Lane, load: _Load, number: int, client: Any, error: BaseException | None) -> None:
+        if lane.flying is not load:
+            return  # given up in the meantime
+        lane.flying = None
+        self._settle(load, acknowledged=error is None)
         node = lane.node
         if number == node.round:
             node.flying -= 1
+        if error is not None:
+            INGEST_PRODUCE_FAILURES.inc()
+            if client is not None and client is self._producer.client:
+                log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
+                self._give_up(client)
         if not node.flying and node.waiting and not node.starting:
             self._start(node)
+
+    def _give_up(self, client: Any) -> None:
+        """Connect anew, and answer 503 to all that is under way.
+
+        A producer that lost a batch has a hole in its sequence and can not go on.
+        """
+        self._producer.recreate(client)
+        for lane in (*self._lanes[0], *self._lanes[1]):
+            if lane.flying is not None:
+                load, lane.flying = lane.flying, None
+                self._settle(load, acknowledged=False)
+        for node in self._nodes.values():
+            node.flying = 0
+            if node.waiting and not node.starting:
+                self._start(node)
 
     def _settle(self, load: _Load, *, acknowledged: bool) -> None:
         self._events -= load.events
@@ -269,13 +285,13 @@ class Batcher:
         if stalled and not self._stalled:
             INGEST_PRODUCE_FAILURES.inc()
             log.warning("Kafka does not acknowledge: answering 503 until it does")
-        elif self._stalled and not stalled:
+        elif self._stalled and not stalled and self._producer.client is not None:
             log.warning("Kafka acknowledges again")
         self._stalled = stalled
         client = self._producer.client
         if seconds > RECREATE_AFTER * self._ack_seconds and client is not None:
             log.warning("Kafka has not acknowledged a batch for %.0f s: connecting again", seconds)
-            self._producer.recreate(client)
+            self._give_up(client)
 
     async def drain(self, seconds: float) -> bool:
         """Wait until everything queued is acknowledged; False when that takes longer than `seconds`."""

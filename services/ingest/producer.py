@@ -125,15 +125,12 @@ async def _start(client: Any, topics: tuple[str, str]) -> None:
 
 
 async def discard(client: Any, seconds: float = DISCARD_SECONDS) -> None:
-    """Stop a producer now. Its own stop() waits for every batch, for ever if the broker does not come back: so those
-    are failed first, and the sender is cancelled, for which there is no public way."""
-    client._message_accumulator.fail_all(ConnectionError("given up"))
-    task = client._sender.sender_task
-    if task is not None:
-        task.cancel()
-    stopping = asyncio.ensure_future(client.stop())
-    await asyncio.wait({stopping}, timeout=seconds)
-    # Its end may be the sender's own cancellation; connections are left open then, and closed here.
-    if not stopping.cancel() and not stopping.cancelled() and stopping.exception() is not None:
-        log.debug("while stopping a producer: %r", stopping.exception())
+    """Close a producer now. Its own stop() waits for every batch, for ever if the broker does not come back, and there
+    is no public way to give them up. Whoever waits for a batch of it is never told."""
+    client._closed = True
+    sender = client._sender.sender_task
+    if sender is not None:
+        sender.cancel()
     await client.client.close()
+    if sender is not None:
+        await asyncio.wait({sender}, timeout=seconds)
