@@ -102,7 +102,7 @@ async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Me
         await upgrade(settings.database_url, wait_seconds=float("inf"))
         await wait_for_topics(
             settings.kafka,
-            {settings.touchpoints_topic: settings.partitions, settings.rejected_topic: settings.partitions},
+            {settings.touchpoints_topic: settings.partitions, settings.rejected_topic: 1},
             replication_factor=settings.replication_factor,
             min_insync_replicas=settings.min_insync_replicas,
         )
