@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.store import migrate
 
 PARTITIONS = 4
+
+# The same cases at every `make test`, so that a change is to blame for a failure; new ones at every `make test-deep`.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("deep", max_examples=2_000, deadline=None)
+settings.load_profile("steady")
 
 
 @dataclass(frozen=True)

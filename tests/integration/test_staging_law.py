@@ -51,7 +51,7 @@ def records_of(log: list[Touchpoint], workspace: int) -> list[Kept]:
     return [Kept(n, encode(event._replace(workspace=workspace))) for n, event in enumerate(log)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=logs(), cuts=st.lists(st.integers(1, 40), max_size=4), again=st.integers(0, 40))
 async def test_any_log_in_any_batches_is_a_sorted_replay(
     database: str, engine: AsyncEngine, log: list[Touchpoint], cuts: list[int], again: int

@@ -101,4 +101,4 @@ def test_memory_survives_being_kept_as_text(paged: bool, todo: list[Step]) -> No
         memory.cancelled,
     )
     assert again.dump() == memory.dump()
-    assert (memory.dump() == "") == (not paged and not todo)
+    assert (memory.dump() == "") == (not memory.paged and not memory.orders and not memory.cancelled)
