@@ -1,14 +1,18 @@
-"""Count deltas: what a changed journey adds to and takes from the phase counts.
+"""Count deltas: what a changed journey adds to and takes from the phase counts, and when.
 
-A journey's contribution is, in the cells of its own source and channel: one customer in its phase, one `entered` for
-each transition into a phase and one `left` for each out of one. So `entered = now + left` for any sum of contributions.
+A journey's contribution stands in the cells of its own source and channel: one customer where it is, one `entered` for
+each transition into a phase, one `left` for each out of one, each in the minute it happened. So `entered = now + left`
+for any sum of contributions, and the counts of a past instant are the sum of all minutes before it.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from throughline.journey.fold import Journey, Transition
+from throughline.journey.memory import CHURNED
 from throughline.journey.model import UNPLACED
+from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Journey, Transition
+
+MINUTE_US = 60_000_000
 
 
 class Cell(NamedTuple):
@@ -18,61 +22,80 @@ class Cell(NamedTuple):
     source: int
     channel: str
     phase: int
+    minute_us: int
+    """The start of the minute in which it changed."""
 
 
-class Delta:
-    """What to add to one cell's counts."""
+Counts = tuple[int, int, int, int, int, int]
+"""(active, lapsed, churned, entered, left, returned): churned are those of the lapsed who had purchased, returned those
+of the entries that followed a lapse."""
 
-    __slots__ = ("active", "entered", "lapsed", "left")
+NOTHING: Counts = (0, 0, 0, 0, 0, 0)
+_ACTIVE, _LAPSED, _CHURNED, _ENTERED, _LEFT, _RETURNED = range(6)
 
-    def __init__(self, active: int = 0, lapsed: int = 0, entered: int = 0, left: int = 0) -> None:
-        self.active = active
-        self.lapsed = lapsed
-        self.entered = entered
-        self.left = left
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Delta) and self.as_tuple() == other.as_tuple()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Delta{self.as_tuple()}"
-
-    def as_tuple(self) -> tuple[int, int, int, int]:
-        """(active, lapsed, entered, left)."""
-        return (self.active, self.lapsed, self.entered, self.left)
+Deltas = dict[Cell, list[int]]
+"""What to add to each cell, in the order of `Counts`."""
 
 
-Deltas = dict[Cell, Delta]
+def contribute(
+    deltas: Deltas,
+    model: int,
+    owner: Journey,
+    start: Journey | None,
+    transitions: Iterable[Transition],
+    *,
+    sign: int = 1,
+    revoked: Transition | None = None,
+) -> None:
+    """Add what a journey went through.
 
+    Args:
+        deltas: what is added to.
+        model: the model's id.
+        owner: the journey whose source and channel say in which cells.
+        start: the state before the transitions; None: its first touchpoint counts too.
+        transitions: what followed, in order.
+        sign: -1 takes it back.
+        revoked: the lapse of `start` that never was.
+    """
+    source, channel = owner.source, owner.channel
+    churned = start is not None and bool(start.flags & CHURNED)
 
-def move(deltas: Deltas, model: int, before: Journey | None, after: Journey, transitions: Iterable[Transition]) -> None:
-    """Add what folding on from `before` by `transitions` changed. Source and channel stay those of the journey."""
-    if before is None:
-        _at(deltas, model, after, UNPLACED).active += 1
-    for _, _, from_phase, to_phase, *_ in transitions:
-        out = _at(deltas, model, after, from_phase)
-        out.active -= 1
-        if from_phase != UNPLACED:
-            out.left += 1
-        into = _at(deltas, model, after, to_phase)
-        into.active += 1
-        into.entered += 1
+    def at(phase: int, at_us: int) -> list[int]:
+        cell = Cell(model, source, channel, phase, at_us - at_us % MINUTE_US)
+        found = deltas.get(cell)
+        if found is None:
+            found = deltas[cell] = [0, 0, 0, 0, 0, 0]
+        return found
 
-
-def retract(deltas: Deltas, model: int, journey: Journey, transitions: Iterable[Transition]) -> None:
-    """Take back everything a journey with all these transitions has contributed."""
-    _at(deltas, model, journey, journey.phase).active -= 1
-    for _, _, from_phase, to_phase, *_ in transitions:
-        if from_phase != UNPLACED:
-            _at(deltas, model, journey, from_phase).left -= 1
-        _at(deltas, model, journey, to_phase).entered -= 1
-
-
-def _at(deltas: Deltas, model: int, journey: Journey, phase: int) -> Delta:
-    cell = Cell(model, journey.source, journey.channel, phase)
-    delta = deltas.get(cell)
-    if delta is None:
-        delta = deltas[cell] = Delta()
-    return delta
+    if start is None:
+        at(UNPLACED, owner.first_us)[_ACTIVE] += sign
+    if revoked is not None:
+        counts = at(revoked.to_phase, revoked.at_us)
+        counts[_ACTIVE] += sign
+        counts[_LAPSED] -= sign
+        counts[_CHURNED] -= sign * churned
+        churned = False
+    for at_us, _, _, kind, from_phase, to_phase, _, _, rule in transitions:
+        if kind == LAPSE:
+            churned = rule == CHURNED_NAME
+            counts = at(to_phase, at_us)
+            counts[_ACTIVE] -= sign
+            counts[_LAPSED] += sign
+            counts[_CHURNED] += sign * churned
+            continue
+        counts = at(from_phase, at_us)
+        if kind == RETURN:
+            counts[_LAPSED] -= sign
+            counts[_CHURNED] -= sign * churned
+            counts[_LEFT] += sign
+            churned = False
+        else:
+            counts[_ACTIVE] -= sign
+            if from_phase != UNPLACED:
+                counts[_LEFT] += sign
+        counts = at(to_phase, at_us)
+        counts[_ACTIVE] += sign
+        counts[_ENTERED] += sign
+        if kind == RETURN:
+            counts[_RETURNED] += sign

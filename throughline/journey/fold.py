@@ -1,145 +1,182 @@
-"""The fold: touchpoints in order, one after another, move a customer forward through the model's phases.
+"""The fold: touchpoints in order, one after another, move a customer through the model's phases.
 
-state = f(facts): folding on from a state equals folding everything anew, as long as what comes is later than what was
-folded (`Journey.is_late` tells). Within a cycle a customer only moves forward; skipped phases are not entered.
+state = f(facts, T): folding on from a state equals folding everything anew, as long as what comes is later than what
+was folded (`Journey.is_late` tells). Within a cycle a customer only moves forward; skipped phases are not entered. A
+silence of at least the phase's window is a lapse (`lapse.py`); the return from one opens a new cycle.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from throughline.journey.guards import order_key
-from throughline.journey.memory import Memory
+from throughline.journey.lapse import NEVER, due_in, due_us, lapse_at
+from throughline.journey.memory import CHURNED, EMPTIED, PAGED, Memory
 from throughline.journey.model import UNPLACED, Kind, Model, Rule
+from throughline.journey.state import ENTER, RETURN, Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 
 
-class Journey(NamedTuple):
-    """Where one customer stands under one model. Instants are microseconds since the epoch."""
+class Folded(NamedTuple):
+    """What a fold gives."""
 
-    phase: int
-    highest_phase: int
-    cycle: int
-    """From 1."""
-    entered_us: int
-    """When the current phase was entered; the first touchpoint's time while unplaced."""
-    source: int
-    channel: str
-    """Source and channel of the first touchpoint ever."""
-    first_us: int
-    last_us: int
-    last_message: str
-    last_actor: str
-    transitions: int
-    """How many there were so far."""
-    memory: str
-    """What the guards remember, as text (see `Memory`)."""
-
-    def is_late(self, touchpoint: Touchpoint) -> bool:
-        """Whether the touchpoint belongs before something already folded."""
-        return touchpoint[:3] <= (self.last_us, self.last_message, self.last_actor)
+    journey: Journey | None
+    """The new state; None for a customer without touchpoints."""
+    transitions: list[Transition]
+    """Those that led to it from the state before."""
+    revoked: Transition | None
+    """The lapse of the state before, when a touchpoint turned up from before it: it never was."""
 
 
-class Transition(NamedTuple):
-    """One move of a customer, with the touchpoint and the rule that caused it."""
-
-    number: int
-    """0, 1, ... in the order of the journey."""
-    at_us: int
-    from_phase: int
-    to_phase: int
-    cycle: int
-    message_id: str
-    name: str
-    rule: str
-
-
-def fold(
-    model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint]
-) -> tuple[Journey | None, list[Transition]]:
-    """Fold sorted touchpoints onto a journey (None: a customer not seen before).
+def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint], through_us: int = 0) -> Folded:
+    """Fold sorted touchpoints onto a journey (None: a customer not seen before), then let the clock pass.
 
     Args:
         model: the phase model.
-        journey: the state so far; every touchpoint must come after it.
-        touchpoints: sorted, distinct.
-
-    Returns:
-        The new state and the transitions that led to it, numbered on from the state; None for no touchpoints at all.
+        journey: the state so far; every touchpoint must come after its last one.
+        touchpoints: sorted, with distinct message ids.
+        through_us: T. A lapse due by then has happened.
     """
     transitions: list[Transition] = []
+    revoked: Transition | None = None
     last: Touchpoint | None = None
+    memory: Memory | None = None
     if journey is None:
         phase = highest = UNPLACED
         cycle = 1
-        entered_us = source = first_us = number = 0
-        channel = ""
-        known = False
-        memory = Memory()
-        text = ""
+        lapsed_us = entered_us = active_us = flags = source = first_us = 0
+        channel = text = ""
+        due = NEVER
     else:
-        (phase, highest, cycle, entered_us, source, channel, first_us, *_, number, text) = journey
-        known = True
-        memory = Memory.load(text)
-    remembers = False
+        phase, highest, cycle, lapsed_us, entered_us, active_us, flags, source, channel, first_us, *_, text = journey
+        due = due_us(model, journey)
+    churned = bool(flags & CHURNED)
+    noted = False
+    phases = model.phases
     kind_of = model.kind
     for last in touchpoints:
-        if not known:
-            known = True
-            entered_us = first_us = last.occurred_us
-            source, channel = last.source, last.channel
+        at_us = last.occurred_us
+        if memory is None:
+            memory = Memory.load(text, flags)
+            if journey is None:
+                entered_us = active_us = first_us = at_us
+                source, channel = last.source, last.channel
+            elif at_us < lapsed_us:
+                revoked = lapse_at(lapsed_us, phase, cycle, churned)
+                lapsed_us, churned = 0, False
+                due = due_in(phases[phase - 1], journey.last_us, active_us, memory.emptied)
+        if at_us >= due:
+            churned = bool(memory.orders)
+            transitions.append(lapse_at(due, phase, cycle, churned))
+            lapsed_us, due = due, NEVER
         kind = kind_of(last.call, last.name)
         if kind is None:
+            if not lapsed_us:
+                active_us = at_us
+                if phase:
+                    due = due_in(phases[phase - 1], at_us, active_us, memory.emptied)
             continue
-        if kind.order:
-            remembers = True
-            _note_order(memory, kind, last)
-        rule = _rule(kind, memory, last)
-        if kind.is_page and not memory.paged:
-            memory.paged = remembers = True
-        if rule is not None and rule.phase > phase:
-            at_us = last.occurred_us
+        if lapsed_us:
+            # Whatever comes now belongs to the next cycle, if there is one.
+            memory.paged = memory.emptied = False
+        if kind.order or kind.cart:
+            noted = True
+            _note(memory, kind, last)
+        rule: Rule | None = None
+        if not lapsed_us or kind.by_customer:
+            rule = _rule(kind, memory, last, UNPLACED if lapsed_us else phase)
+        if kind.is_page:
+            memory.paged = True
+        if lapsed_us and rule is None:
+            continue
+        if rule is not None and (lapsed_us or rule.phase > phase):
+            cycle += bool(lapsed_us)
+            step = RETURN if lapsed_us else ENTER
             transitions.append(
-                Transition(number, at_us, phase, rule.phase, cycle, last.message_id, last.name, rule.name)
+                Transition(
+                    at_us, last.message_id, last.actor, step, phase, rule.phase, cycle, last.name, rule.name
+                )
             )
-            number += 1
             phase = rule.phase
             highest = max(highest, phase)
             entered_us = at_us
-    if last is None:
-        return journey, transitions
-    return (
+            lapsed_us, churned = 0, False
+        if kind.by_customer:
+            active_us = at_us
+        if rule is not None and rule.ends and rule.phase == phase:
+            churned = bool(memory.orders)
+            transitions.append(lapse_at(at_us, phase, cycle, churned, last))
+            lapsed_us, due = at_us, NEVER
+        elif phase:
+            due = due_in(phases[phase - 1], at_us, active_us, memory.emptied)
+    if due <= through_us:
+        if memory is None:
+            memory = Memory.load(text, flags)
+        churned = bool(memory.orders)
+        transitions.append(lapse_at(due, phase, cycle, churned))
+        lapsed_us = due
+    if memory is None:
+        return Folded(journey, transitions, revoked)
+    if last is not None:
+        last_key = last.order_key
+    else:
+        assert journey is not None  # nothing else is due
+        last_key = journey.last_key
+    flags = (PAGED if memory.paged else 0) | (EMPTIED if memory.emptied else 0) | (CHURNED if churned else 0)
+    return Folded(
         Journey(
             phase,
             highest,
             cycle,
+            lapsed_us,
             entered_us,
+            active_us,
+            flags,
             source,
             channel,
             first_us,
-            last.occurred_us,
-            last.message_id,
-            last.actor,
-            number,
-            memory.dump() if remembers else text,
+            *last_key,
+            memory.dump() if noted else text,
         ),
         transitions,
+        revoked,
     )
 
 
-def _note_order(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> None:
-    key = order_key(touchpoint)
-    if kind.order == "place":
-        memory.place(key, touchpoint.value)
-    elif kind.order == "cancel":
-        memory.cancel(key)
-    else:
-        memory.refund(key, touchpoint.value)
+def settle(model: Model, journey: Journey, through_us: int) -> Folded:
+    """Let the clock pass without a touchpoint."""
+    return fold(model, journey, (), through_us)
 
 
-def _rule(kind: Kind, memory: Memory, touchpoint: Touchpoint) -> Rule | None:
+def distinct(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:
+    """A customer's touchpoints sorted, each message id once: under one customer the smallest counts."""
+    seen: set[str] = set()
+    found: list[Touchpoint] = []
+    for touchpoint in sorted(touchpoints):
+        if touchpoint.message_id not in seen:
+            seen.add(touchpoint.message_id)
+            found.append(touchpoint)
+    return found
+
+
+def _note(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> None:
+    if kind.order:
+        key = order_key(touchpoint)
+        if kind.order == "place":
+            memory.place(key, touchpoint.value)
+        elif kind.order == "cancel":
+            memory.cancel(key)
+        else:
+            memory.refund(key, touchpoint.value)
+    if kind.cart == "add":
+        memory.add(touchpoint.product_id, touchpoint.quantity)
+    elif kind.cart == "remove":
+        memory.remove(touchpoint.product_id, touchpoint.quantity)
+
+
+def _rule(kind: Kind, memory: Memory, touchpoint: Touchpoint, phase: int) -> Rule | None:
     for rule in kind.rules:
         for guard in rule.guards:
-            if not guard(memory, touchpoint):
+            if not guard(memory, touchpoint, phase):
                 break
         else:
             return rule

@@ -1,25 +1,38 @@
-"""What the guards remember of a customer: pages seen in the cycle, orders that stand, orders cancelled."""
+"""What the guards remember of a customer: orders that stand, orders cancelled, what is in the cart."""
 
 import json
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
+PAGED, EMPTIED, CHURNED = 1, 2, 4
+"""Flags of a journey: a page was seen in this cycle; the cart was emptied in it; the lapse came after a purchase."""
+
 
 class Memory:
-    """Mutable while folding, kept as text between batches ("" when there is nothing to remember)."""
+    """Mutable while folding. Flags stand in the journey; the rest is kept as text ("" when there is nothing)."""
 
-    __slots__ = ("cancelled", "orders", "paged")
+    __slots__ = ("cancelled", "cart", "emptied", "orders", "paged")
 
     def __init__(
-        self, paged: bool = False, orders: dict[str, float | None] | None = None, cancelled: set[str] | None = None
+        self,
+        paged: bool = False,
+        emptied: bool = False,
+        orders: dict[str, float | None] | None = None,
+        cancelled: set[str] | None = None,
+        cart: dict[str, float] | None = None,
     ) -> None:
         self.paged = paged
+        self.emptied = emptied
         self.orders: dict[str, float | None] = {} if orders is None else orders
         """Orders that stand, in the order they were placed, with their value where one was sent."""
         self.cancelled: set[str] = set() if cancelled is None else cancelled
+        self.cart: dict[str, float] = {} if cart is None else cart
+        """Net quantity by product id, above 0."""
 
     def place(self, order: str, value: float | None) -> None:
-        """Note an order. One id is one order, whoever reports it; a cancelled one stays cancelled."""
+        """Note an order: it takes the cart along. One id is one order, whoever reports it; a cancelled one stays so."""
+        self.cart.clear()
+        self.emptied = False
         if order in self.cancelled:
             return
         if self.orders.get(order) is None:
@@ -36,21 +49,38 @@ class Memory:
         if amount is None or (value is not None and amount >= value):
             self.cancel(order)
 
+    def add(self, product: str, quantity: float | None) -> None:
+        """Put into the cart; without a quantity, one."""
+        amount = 1.0 if quantity is None else quantity
+        if amount > 0:
+            self.cart[product] = self.cart.get(product, 0.0) + amount
+            self.emptied = False
+
+    def remove(self, product: str, quantity: float | None) -> None:
+        """Take out of the cart, never below nothing; without a quantity, one."""
+        left = self.cart.get(product, 0.0) - (1.0 if quantity is None else max(0.0, quantity))
+        if left > 0:
+            self.cart[product] = left
+        else:
+            self.cart.pop(product, None)
+        self.emptied = not self.cart
+
     def dump(self) -> str:
         """The text that `load` reads; equal memories give equal texts."""
         kept: dict[str, object] = {}
-        if self.paged:
-            kept["paged"] = True
         if self.orders:
             kept["orders"] = self.orders
         if self.cancelled:
             kept["cancelled"] = sorted(self.cancelled)
+        if self.cart:
+            kept["cart"] = dict(sorted(self.cart.items()))
         return _encode(kept) if kept else ""
 
     @classmethod
-    def load(cls, text: str) -> "Memory":
-        """The memory that `dump` wrote."""
+    def load(cls, text: str, flags: int) -> "Memory":
+        """The memory of a journey."""
+        paged, emptied = bool(flags & PAGED), bool(flags & EMPTIED)
         if not text:
-            return cls()
+            return cls(paged, emptied)
         kept = json.loads(text)
-        return cls(kept.get("paged", False), kept.get("orders"), set(kept.get("cancelled", ())))
+        return cls(paged, emptied, kept.get("orders"), set(kept.get("cancelled", ())), kept.get("cart"))

@@ -12,18 +12,21 @@ UNPLACED = 0
 """The phase number of a customer whom no touchpoint has placed."""
 
 OrderEffect = Literal["", "place", "cancel", "refund"]
+CartEffect = Literal["", "add", "remove"]
 
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _NAMES_REMEMBERED = 8192
 
 
 class Phase(NamedTuple):
-    """One phase. `number` is its rank, from 1; `window_us` how long a customer may be silent in it."""
+    """One phase. `number` is its rank, from 1. Windows say how long a customer may be silent before it lapses."""
 
     number: int
     name: str
     label: str
     window_us: int
+    emptied_window_us: int
+    """The window once the cart was emptied in this cycle."""
 
 
 class Rule(NamedTuple):
@@ -32,15 +35,20 @@ class Rule(NamedTuple):
     name: str
     guards: tuple[Guard, ...]
     phase: int
+    ends: bool = False
+    """The journey lapses with this touchpoint: a decision that ended in "no"."""
 
 
 class Kind(NamedTuple):
-    """What a touchpoint means: its rules in order of precedence, and what it does to the order it names."""
+    """What a touchpoint means: its rules in order of precedence, and what it does to order and cart."""
 
     name: str
-    order: OrderEffect
-    is_page: bool
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] = ()
+    order: OrderEffect = ""
+    cart: CartEffect = ""
+    is_page: bool = False
+    by_customer: bool = True
+    """False for what was done to the customer: it neither extends activity nor revives."""
 
 
 def normalise(name: str) -> str:

@@ -16,7 +16,7 @@ class Touchpoint(NamedTuple):
     message_id: str
     actor: str
     call: str
-    """track, page, screen, identify, group or alias."""
+    """track, page, screen, identify, group or alias; unlink or relink when an operator says so."""
     name: str
     """The event's name as sent; mapped to a kind only when folding."""
     workspace: int = 0
@@ -38,6 +38,8 @@ class Touchpoint(NamedTuple):
     warnings: tuple[str, ...] = ()
     rest: str = "{}"
     """Everything else of the event as sent: one JSON object."""
+    bot: bool = False
+    """Sent by a crawler: kept as a fact, out of every journey."""
 
     @property
     def order_key(self) -> OrderKey:

@@ -79,6 +79,7 @@ def _encode_any(t: Touchpoint) -> bytes:
         product_id=t.product_id,
         warnings=t.warnings,
         rest=t.rest.encode(),
+        bot=t.bot,
     )
     for field in ("value", "rating", "score", "quantity"):
         number = getattr(t, field)
@@ -115,6 +116,7 @@ _PREVIOUS, _ORDER, _CURRENCY = _tag("previous_id", _TEXT), _tag("order_id", _TEX
 _PRODUCT, _WARNINGS = _tag("product_id", _TEXT), _tag("warnings", _TEXT)
 _VALUE, _RATING = _tag("value", _FIXED64), _tag("rating", _FIXED64)
 _SCORE, _QUANTITY = _tag("score", _FIXED64), _tag("quantity", _FIXED64)
+_BOT = _tag("bot", _VARINT)
 _double = struct.Struct("<d").pack
 
 
@@ -143,7 +145,7 @@ def _encode_usual(touchpoint: Touchpoint) -> bytes:
     (
         occurred_us, message_id, actor, call, name, workspace, source, channel, received_us, client_us,
         user_id, anonymous_id, previous_id, order_id, value, currency, rating, score, product_id, quantity,
-        warnings, rest,
+        warnings, rest, bot,
     ) = touchpoint
     # fmt: on
     lengths, low = _LENGTHS, _LOW
@@ -198,6 +200,8 @@ def _encode_usual(touchpoint: Touchpoint) -> bytes:
         parts += (_QUANTITY, _double(quantity))
     if warnings:
         parts += _texts(_WARNINGS, *warnings)
+    if bot:
+        parts += (_BOT, b"\1")
     return b"".join(parts)
 
 
@@ -266,6 +270,7 @@ def decode(value: bytes) -> Touchpoint:
         quantity,
         tuple(m.warnings),
         rest or "{}",
+        m.bot,
     )
 
 

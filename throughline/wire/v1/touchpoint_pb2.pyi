@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Touchpoint(_message.Message):
-    __slots__ = ("workspace", "source", "actor", "user_id", "anonymous_id", "previous_id", "message_id", "call", "name", "occurred_us", "received_us", "client_us", "channel", "warnings", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "rest")
+    __slots__ = ("workspace", "source", "actor", "user_id", "anonymous_id", "previous_id", "message_id", "call", "name", "occurred_us", "received_us", "client_us", "channel", "warnings", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "bot", "rest")
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Touchpoint(_message.Message):
     SCORE_FIELD_NUMBER: _ClassVar[int]
     PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    BOT_FIELD_NUMBER: _ClassVar[int]
     REST_FIELD_NUMBER: _ClassVar[int]
     workspace: int
     source: int
@@ -51,8 +52,9 @@ class Touchpoint(_message.Message):
     score: float
     product_id: str
     quantity: float
+    bot: bool
     rest: bytes
-    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., actor: _Optional[str] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., previous_id: _Optional[str] = ..., message_id: _Optional[str] = ..., call: _Optional[str] = ..., name: _Optional[str] = ..., occurred_us: _Optional[int] = ..., received_us: _Optional[int] = ..., client_us: _Optional[int] = ..., channel: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., order_id: _Optional[str] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ..., rating: _Optional[float] = ..., score: _Optional[float] = ..., product_id: _Optional[str] = ..., quantity: _Optional[float] = ..., rest: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., actor: _Optional[str] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., previous_id: _Optional[str] = ..., message_id: _Optional[str] = ..., call: _Optional[str] = ..., name: _Optional[str] = ..., occurred_us: _Optional[int] = ..., received_us: _Optional[int] = ..., client_us: _Optional[int] = ..., channel: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., order_id: _Optional[str] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ..., rating: _Optional[float] = ..., score: _Optional[float] = ..., product_id: _Optional[str] = ..., quantity: _Optional[float] = ..., bot: _Optional[bool] = ..., rest: _Optional[bytes] = ...) -> None: ...
 
 class Rejected(_message.Message):
     __slots__ = ("workspace", "source", "received_us", "stage", "code", "field", "message", "payload", "origin")
