@@ -11,18 +11,18 @@ from uuid import uuid4
 from services.ingest import cors, reply
 from services.ingest.batcher import Batcher, unavailable
 from services.ingest.body import GZIP_MAGIC, read_rest, unpack
-from services.ingest.dialects import segment
-from services.ingest.dialects.envelope import open_body
+from services.ingest.dialects import dialect, segment
+from services.ingest.dialects.dialect import Opened, Reply, Request
+from services.ingest.dialects.envelope import Body, open_body
+from services.ingest.dialects.touchpoint import Result
 from services.ingest.keys import Keys
-from services.ingest.paths import BATCH, METRICS, hot_path
+from services.ingest.paths import BATCH, METRICS, Takes, methods, takes
 from services.ingest.tally import Tally
 from services.ingest.verdict import MAX_BODY_BYTES, Verdict
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey
 from throughline.wire.codec import Rejected, encode, encode_rejected
-
-_ALLOWED = {"Allow": "POST, OPTIONS"}
 
 
 class Front:
@@ -39,24 +39,31 @@ class Front:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        call = hot_path(scope["path"])
         method = scope["method"]
-        if call is not None and method == "POST":
-            await self._events(call, scope, receive, send)
+        taken = takes(method, scope["path"])
+        if taken is not None:
+            await self._events(taken, scope, receive, send)
             return
         origin = cors.header(scope, b"origin")
-        if method == "OPTIONS" and (call is not None or origin is not None):
+        allowed = methods(scope["path"])
+        if method == "OPTIONS" and (allowed or origin is not None):
             await _answer(send, 200, b"", cors.preflight(scope))
             return
         if origin is not None:
             send = cors.allowing(send, origin)
-        if call is not None:
-            error = ServiceError(405, "method_not_allowed", "events are sent with POST", headers=_ALLOWED)
+        if allowed:
+            means = " or ".join(allowed)
+            error = ServiceError(
+                405,
+                "method_not_allowed",
+                f"events are sent here with {means}",
+                headers={"Allow": ", ".join([*allowed, "OPTIONS"])},
+            )
             await _answer(send, 405, *reply.problem(error))
             return
         await self._rest(scope, receive, send)
 
-    async def _events(self, call: str, scope: Any, receive: Any, send: Any) -> None:
+    async def _events(self, taken: Takes, scope: Any, receive: Any, send: Any) -> None:
         started = perf_counter()
         authorization = origin = None
         for name, value in scope["headers"]:
@@ -72,7 +79,7 @@ class Front:
             body = message["body"] if not message["more_body"] else await read_rest(receive, message)
             if len(body) > MAX_BODY_BYTES or body[:2] == GZIP_MAGIC:
                 body = unpack(body)
-            content, headers = await self._take(call, authorization, body)
+            content, headers = await self._take(taken, scope, authorization, body)
         except ServiceError as error:
             status = error.status
             content, headers = reply.problem(error)
@@ -82,18 +89,29 @@ class Front:
         await send({"type": "http.response.body", "body": content})
         self._tally.request(status, perf_counter() - started)
 
-    async def _take(self, call: str, authorization: bytes | None, body: bytes) -> tuple[bytes, reply.Headers]:
+    async def _take(
+        self, taken: Takes, scope: Any, authorization: bytes | None, body: bytes
+    ) -> tuple[bytes, reply.Headers]:
         """Take the events of one body.
 
         Raises:
             ServiceError: the request fails as a whole: 400, 401, 404, or 503 when they are not acknowledged in time.
         """
-        if call == METRICS:
-            return reply.all_ok(0)
         received_us = now_us()
-        opened = open_body(body, "" if call == BATCH else call)
+        own_reply: Reply | None = None
+        if isinstance(taken, str):
+            if taken == METRICS:
+                return reply.all_ok(0)
+            opened: Body | Opened = open_body(body, "" if taken == BATCH else taken)
+        else:
+            opened = taken(_request(scope, body))
+        if isinstance(opened, Opened):
+            own_reply = opened.reply
+            if own_reply is not None and not opened.items:
+                return reply.own(*own_reply(()))
         source = self._keys.source(authorization, opened.write_key)
-        found = segment.judge(
+        judge: Any = segment.judge if isinstance(opened, Body) else dialect.judge
+        found = judge(
             opened, workspace=source.workspace, source=source.source, received_us=received_us, new_id=_random_id
         )
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in found.touchpoints]
@@ -101,9 +119,10 @@ class Front:
         ticket = self._batcher.put(touchpoints, refused, received_us)
         if not await ticket.done:
             raise unavailable("Kafka did not acknowledge in time")
-        return self._settle(found)
+        answer = self._settle(found)
+        return answer if own_reply is None else reply.own(*own_reply(found.verdicts))
 
-    def _settle(self, found: segment.Result) -> tuple[bytes, reply.Headers]:
+    def _settle(self, found: Result) -> tuple[bytes, reply.Headers]:
         verdicts = found.verdicts
         rejected = len(found.refused)
         warned = len(verdicts) - rejected - verdicts.count(None)
@@ -114,6 +133,16 @@ class Front:
         tally.warning += warned
         tally.rejected += rejected
         return reply.with_verdicts(verdicts, rejected)
+
+
+def _request(scope: Any, body: bytes) -> Request:
+    return Request(
+        scope["method"],
+        scope["path"].rstrip("/"),
+        scope["query_string"].decode("latin-1"),
+        scope["headers"],
+        body,
+    )
 
 
 def _rejected(source: SourceKey, received_us: int, verdict: Verdict, payload: bytes) -> Rejected:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.ingest.paths import BATCH, DOCUMENTED, METRICS
+from services.ingest.paths import BATCH, DIALECTS, DOCUMENTED, METRICS
 
 _EVENT = {
     "type": "track",
@@ -29,6 +29,29 @@ _SUMMARIES = {
     BATCH: "Up to 2,500 events, each naming its type",
     METRICS: "Measurements of the browser library itself: answered, not kept",
 }
+_FAMILIES: dict[str, tuple[str, Any]] = {
+    "rudder": ("RudderStack: a batch sent as the page goes away; the key in the query", {"batch": [_EVENT]}),
+    "jitsu": ("Jitsu: one call; the key in X-Write-Key", _EXAMPLES["track"]),
+    "snowplow": (
+        "Snowplow: a payload of events; the write key is the app id",
+        {
+            "schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4",
+            "data": [{"e": "pv", "url": "https://shop.example/", "aid": "tlw_...", "duid": "b1c0f4", "tv": "py-1.1.0"}],
+        },
+    ),
+    "ga4": (
+        "GA4 Measurement Protocol: the write key is the api_secret",
+        {
+            "client_id": "b1c0f4",
+            "events": [{"name": "purchase", "params": {"transaction_id": "A-1001", "value": 59.9}}],
+        },
+    ),
+    "cloudevents": (
+        "CloudEvents: binary, structured or batched",
+        {"specversion": "1.0", "id": "A-1001", "source": "/shop", "type": "Order Completed", "subject": "customer-42"},
+    ),
+}
+"""Module that reads a dialect -> what its requests are, and an example."""
 _SECURITY: list[dict[str, list[str]]] = [{"writeKey": []}, {"bearerKey": []}, {}]
 
 _VERDICT = {
@@ -82,23 +105,32 @@ def describe(app: FastAPI) -> None:
                 "bearerKey": {"type": "http", "scheme": "bearer", "description": "the write key"},
             }
             for path, call in DOCUMENTED.items():
-                schema["paths"][path] = {"post": _operation(path, call)}
+                summary = _SUMMARIES.get(call, f"One {call} call")
+                schema["paths"][path] = {"post": _operation(path, summary, _EXAMPLES[call])}
+            for method, readers in DIALECTS.items():
+                for path, read in readers.items():
+                    summary, example = _FAMILIES[read.__module__.rpartition(".")[2]]
+                    operation = _operation(path, summary, example)
+                    if method == "GET":
+                        operation["operationId"] = "get" + path.replace("/", "_")
+                        del operation["requestBody"]
+                    schema["paths"].setdefault(path, {})[method.lower()] = operation
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _operation(path: str, call: str) -> dict[str, Any]:
+def _operation(path: str, summary: str, example: Any) -> dict[str, Any]:
     return {
         "tags": ["events"],
         "operationId": "post" + path.replace("/", "_"),
-        "summary": _SUMMARIES.get(call, f"One {call} call"),
+        "summary": summary,
         "security": _SECURITY,
         "requestBody": {
             "required": True,
             "description": "JSON of any content type, as it is or gzip; the write key may stand in it as `writeKey`",
-            "content": {"application/json": {"schema": {"type": "object"}, "example": _EXAMPLES[call]}},
+            "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
         },
         "responses": {
             "200": {

@@ -1,4 +1,7 @@
-"""The event paths: which URL takes which call."""
+"""The event paths: which method and path takes what, of which family of SDKs."""
+
+from services.ingest.dialects import cloudevents, ga4, jitsu, rudder, snowplow
+from services.ingest.dialects.dialect import Dialect
 
 BATCH = "batch"
 METRICS = "metrics"
@@ -14,17 +17,52 @@ DOCUMENTED = {
     "/v1/b": BATCH,
     "/v1/m": METRICS,
 }
-"""Path -> call."""
+"""Segment's paths -> call. RudderStack's libraries use them too."""
 
-_PATHS = {**DOCUMENTED, **{path.removeprefix("/v1"): call for path, call in DOCUMENTED.items()}}
+Takes = str | Dialect
+"""`BATCH`, `METRICS` or one of `CALLS` for Segment's own; else what reads the request."""
+
+DIALECTS: dict[str, dict[str, Dialect]] = {
+    "POST": {
+        "/beacon/v1/batch": rudder.read,
+        **{f"/api/s/{call}": jitsu.read for call in CALLS},
+        **{f"/api/s/s2s/{call}": jitsu.read for call in CALLS},
+        "/com.snowplowanalytics.snowplow/tp2": snowplow.read,
+        "/mp/collect": ga4.read,
+        "/debug/mp/collect": ga4.read,
+        "/v1/cloudevents": cloudevents.read,
+    },
+    "GET": {
+        "/i": snowplow.read,
+    },
+}
+"""Method -> path -> reader of all other families."""
+
+_TABLES: dict[str, dict[str, Takes]] = {
+    "POST": {
+        **DOCUMENTED,
+        **{path.removeprefix("/v1"): call for path, call in DOCUMENTED.items()},
+        "/rsaMetrics": METRICS,
+        **DIALECTS["POST"],
+    },
+    "GET": {**DIALECTS["GET"]},
+}
 
 
-def hot_path(path: str) -> str | None:
-    """The call a path takes: `BATCH`, `METRICS`, one of `CALLS`; None when it is no event path.
+def takes(method: str, path: str) -> Takes | None:
+    """What takes a request; None when it is no event's.
 
     A slash too many, in front or at the end, is what a host configured with a slash makes.
     """
-    call = _PATHS.get(path)
-    if call is None and (path.endswith("/") or path.startswith("//")):
-        return _PATHS.get("/" + path.strip("/"))
-    return call
+    table = _TABLES.get(method)
+    if table is None:
+        return None
+    found = table.get(path)
+    if found is None and (path.endswith("/") or path.startswith("//")):
+        return table.get("/" + path.strip("/"))
+    return found
+
+
+def methods(path: str) -> list[str]:
+    """With which methods a path takes events: none when it is no event path."""
+    return [method for method in _TABLES if takes(method, path) is not None]

@@ -32,6 +32,11 @@ def with_verdicts(verdicts: Sequence[Verdict | None], rejected: int) -> tuple[by
     )
 
 
+def own(media_type: bytes, body: bytes) -> tuple[bytes, Headers]:
+    """The answer that a family of SDKs wants in its own form."""
+    return body, [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+
+
 def problem(error: ServiceError) -> tuple[bytes, Headers]:
     """The answer that says why a request failed as a whole."""
     body, headers = _json(error.problem(), b"application/problem+json")
@@ -40,5 +45,4 @@ def problem(error: ServiceError) -> tuple[bytes, Headers]:
 
 
 def _json(value: Any, media_type: bytes = b"application/json") -> tuple[bytes, Headers]:
-    body = msgspec.json.encode(value)
-    return body, [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    return own(media_type, msgspec.json.encode(value))

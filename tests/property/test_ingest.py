@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import CALLS, Result, judge
+from services.ingest.dialects.segment import judge
+from services.ingest.dialects.touchpoint import CALLS, Result
 from services.ingest.verdict import ILLEGAL_IDS
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import MAX_US, MIN_US, decode, encode

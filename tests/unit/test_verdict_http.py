@@ -12,7 +12,7 @@ from services.ingest.body import unpack
 from services.ingest.dialects.careful import defect
 from services.ingest.documented import describe
 from services.ingest.keys import Keys
-from services.ingest.paths import DOCUMENTED, hot_path
+from services.ingest.paths import DIALECTS, DOCUMENTED, takes
 from services.ingest.verdict import MAX_BODY_BYTES
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey, key_digest
@@ -77,7 +77,7 @@ def test_the_largest_body_is_taken() -> None:
     ],
 )
 def test_paths(path: str, call: str | None) -> None:
-    assert hot_path(path) == call
+    assert takes("POST", path) == call
 
 
 def encoded(text: str) -> str:
@@ -179,7 +179,11 @@ def test_every_event_path_is_documented_with_an_example() -> None:
         operation: dict[str, Any] = paths[path]["post"]
         assert operation["requestBody"]["content"]["application/json"]["example"]
         assert set(operation["responses"]) == {"200", "400", "401", "404", "503"}
-        assert hot_path(path) == DOCUMENTED[path]
+        assert takes("POST", path) == DOCUMENTED[path]
+    for method, readers in DIALECTS.items():
+        for path, read in readers.items():
+            assert paths[path][method.lower()]["summary"]
+            assert takes(method, path) is read
 
 
 def test_a_defect_is_named_by_its_path() -> None:

@@ -26,9 +26,7 @@ def judge(body: Body, *, workspace: int, source: int, received_us: int, new_id: 
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
-    batch = Batch(
-        body.call, body.sent_us, workspace, source, received_us, new_id, body.context, body.integrations
-    )
+    batch = Batch(body.call, body.sent_us, workspace, source, received_us, new_id, body.context, body.integrations)
     if body.context:
         batch.look_at_context(_NOTHING)
     defects = body.defects

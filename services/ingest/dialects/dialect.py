@@ -1,0 +1,164 @@
+"""The seam of the dialects: what each is given, what it gives, and how that is judged. Pure.
+
+A dialect reads a request and says of each event what it is in Segment's terms (`Event`), or why it can not be read.
+Checks, limits and warnings that hold for every event are made afterwards, here and in `touchpoint.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from services.ingest.dialects import careful
+from services.ingest.dialects.envelope import Body
+from services.ingest.dialects.event import Event
+from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
+from services.ingest.verdict import MAX_DEPTH, MAX_EVENTS, RefusedError, Verdict, refuse
+from throughline.kit.errors import ServiceError
+from throughline.wire.codec import Touchpoint
+
+Reply = Callable[[Sequence[Verdict | None]], tuple[bytes, bytes]]
+"""From the verdicts, in the order of the events (None is ok), to a media type and a body; the status is 200."""
+
+_NO_NAMES: Mapping[str, str] = {}
+_ANY = msgspec.json.Decoder()
+
+
+class Request(NamedTuple):
+    """One request, its body read and unpacked."""
+
+    method: str
+    """`POST` or `GET`."""
+    path: str
+    """As asked, without slashes at its end."""
+    query: str
+    """Raw, without the question mark."""
+    headers: Sequence[tuple[bytes, bytes]]
+    """Names in lower case."""
+    body: bytes
+    """No longer than `MAX_BODY_BYTES`, never gzip."""
+
+    def header(self, name: bytes) -> str:
+        """The first header of this name, "" without one."""
+        for found, value in self.headers:
+            if found == name:
+                return value.decode("latin-1")
+        return ""
+
+
+class Item(NamedTuple):
+    """One event of a request."""
+
+    raw: bytes
+    """The one event, whole, as sent: what the rejected topic keeps."""
+    event: Event | None
+    """What it says in Segment's terms, `type` included; None when it is refused."""
+    refused: Verdict | None
+    notes: list[Verdict]
+    """Warnings; a list of its own."""
+    extra: str = ""
+    """The inside of a JSON object: what has no place in `Event`."""
+
+
+class Opened(NamedTuple):
+    """A request, opened."""
+
+    write_key: str
+    """"" when the request carries it where all may: in the header Authorization."""
+    items: list[Item]
+    sent_us: int | None = None
+    """When the client says it sent, by its own clock."""
+    reply: Reply | None = None
+    """For clients that need an answer of their own. With a reply and without items no write key is asked for."""
+    names: Mapping[str, str] = _NO_NAMES
+    """How this dialect calls fields of `Event`, for its verdicts: {"userId": "user_id"}."""
+
+
+Dialect = Callable[[Request], Opened | Body]
+"""Reads a request; gives a `Body` where the events are Segment's.
+
+Raises ServiceError, 400, for a request that nobody can read, and for nothing else.
+"""
+
+
+def judge(opened: Opened, *, workspace: int, source: int, received_us: int, new_id: Callable[[], str]) -> Result:
+    """A verdict for every event, and the touchpoints of those that are kept. Never raises for an event.
+
+    Raises:
+        ServiceError: 400, more events than `MAX_EVENTS`.
+    """
+    if len(opened.items) > MAX_EVENTS:
+        raise ServiceError(
+            400, "too_many_events", f"the batch has {len(opened.items)} events, {MAX_EVENTS} are allowed"
+        )
+    touchpoints: list[Touchpoint] = []
+    verdicts: list[Verdict | None] = []
+    refused: list[tuple[Verdict, bytes]] = []
+    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id)
+    for item in opened.items:
+        notes = item.notes
+        try:
+            touchpoints.append(_touchpoint(item, batch))
+        except RefusedError as error:
+            verdict = _named(error.verdict, opened.names)
+            verdicts.append(verdict)
+            refused.append((verdict, item.raw))
+        else:
+            verdicts.append(_named(notes[0], opened.names) if notes else None)
+    return Result(touchpoints, verdicts, refused)
+
+
+def _touchpoint(item: Item, batch: Batch) -> Touchpoint:
+    if item.refused is not None:
+        raise RefusedError(*item.refused[1:])
+    event = item.event
+    assert event is not None
+    try:
+        measure(item.raw)
+        if item.extra:
+            _ANY.decode(f"{{{item.extra}}}")
+        found = build(event, item.raw, batch, item.notes, item.extra)
+    except (msgspec.DecodeError, RecursionError, ServiceError):
+        # Parts of it that a dialect passed on unread: a number out of range, nesting without end.
+        _explain(item)
+        refuse("unreadable", "", "the event can not be read")
+    _look_at_text(found, item)
+    return found
+
+
+def _look_at_text(found: Touchpoint, item: Item) -> None:
+    # Dialects take text out of headers, query strings and base64, where it may be any text.
+    texts = (
+        f"{found.name}{found.actor}{found.message_id}{found.anonymous_id}{found.previous_id}"
+        f"{found.order_id}{found.currency}{found.product_id}{found.channel}{found.rest}"
+    )
+    if not texts.isascii():
+        try:
+            texts.encode()
+        except UnicodeEncodeError:
+            refuse("invalid_unicode", "", "not Unicode text: a lone surrogate or bytes not in UTF-8")
+    if "\0" in texts:
+        _explain(item)
+        refuse("nul_character", "", "a NUL character can not be stored; leave it out")
+    rest = found.rest
+    if "\\u0000" in rest or rest.count("{") + rest.count("[") > MAX_DEPTH:
+        defect = careful.defect(_ANY.decode(rest))
+        if defect is not None:
+            _explain(item)
+            raise RefusedError(*defect[1:])
+
+
+def _explain(item: Item) -> None:
+    """Say what is wrong with an event by the fields it was sent with, if it was sent as JSON."""
+    try:
+        look_closely(item.raw)
+    except ServiceError:
+        return
+
+
+def _named(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
+    """A verdict in the dialect's own words."""
+    own = names.get(verdict.field)
+    if own is None:
+        return verdict
+    return verdict._replace(field=own, message=verdict.message.replace(verdict.field, own))

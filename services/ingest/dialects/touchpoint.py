@@ -1,0 +1,293 @@
+"""An event as every dialect says it, made into a touchpoint: all checks, limits and warnings in one place. Pure.
+
+Dialects put what they read into an `Event`; nobody else makes touchpoints of events.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from services.ingest import times
+from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, channel_of
+from services.ingest.dialects import careful
+from services.ingest.dialects.event import Event
+from services.ingest.dialects.fields import NONE, read_fields
+from services.ingest.times import SKEW_US
+from services.ingest.verdict import (
+    ILLEGAL_IDS,
+    MAX_DEPTH,
+    MAX_EVENT_BYTES,
+    MAX_MESSAGE_ID,
+    MAX_TEXT,
+    RefusedError,
+    Verdict,
+    json_type,
+    read_id,
+    refuse,
+    warning,
+)
+from throughline.wire.codec import Touchpoint
+
+CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
+
+
+class Result(Struct, gc=False):
+    """What became of a body's events."""
+
+    touchpoints: list[Touchpoint]
+    verdicts: list[Verdict | None]
+    """In the order of the events; None is ok."""
+    refused: list[tuple[Verdict, bytes]]
+    """With the event, whole."""
+
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+_EMPTY: dict[str, Any] = {}
+_NOTHING = Raw()
+_new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
+EMPTY = len("null")
+"""Characters of a part that says nothing: `null` or `{}`."""
+
+
+class Batch(Struct, gc=False):
+    """What the events of one request share while they are judged."""
+
+    call: str
+    """The call all its events are, "" when each names its own."""
+    sent_us: int | None
+    workspace: int
+    source: int
+    received_us: int
+    new_id: Callable[[], str]
+    """Gives a random message id for an event that has neither its own nor a time to derive one from."""
+    shared_context: dict[str, Raw] = _EMPTY
+    shared_integrations: dict[str, Raw] = _EMPTY
+    # The context of the event before: libraries send the same one with each event of a batch.
+    context_raw: Raw = _NOTHING
+    context: dict[str, Any] = _EMPTY
+    context_text: str = ""
+    hinted: bool = False
+
+    def look_at_context(self, raw: Raw) -> None:
+        """Take an event's context, merged over the batch's.
+
+        Raises:
+            RefusedError: it is not an object.
+            msgspec.DecodeError: it holds a number that is out of range.
+        """
+        merged = _merged("context", raw, self.shared_context)
+        self.context = _object("context", merged)
+        self.context_text = f'"context":{_json(merged)}' if self.context else ""
+        self.hinted = not CONTEXT_HINTS.isdisjoint(self.context)
+        self.context_raw = raw
+
+
+def measure(raw: bytes | Raw, most: int = MAX_EVENT_BYTES) -> None:
+    """Check what has to hold before an event is looked into: its size and its nesting.
+
+    Raises:
+        RefusedError: too large, nested too deeply, or what else `careful.defect` finds in it.
+        ServiceError: nested so deeply that nothing reads it.
+    """
+    size = len(raw)
+    if size > most:
+        refuse("too_large", "", f"the event has {size} bytes, {most} are allowed")
+    if size > 2 * MAX_DEPTH and _may_be_deep(raw):
+        look_closely(raw)
+
+
+def look_closely(raw: bytes | Raw) -> None:
+    """Find what is wrong with an event that can not be read.
+
+    Raises:
+        RefusedError: what `careful.defect` finds.
+        ServiceError: not JSON at all.
+    """
+    found = careful.defect(careful.load(bytes(raw)))
+    if found is not None:
+        raise RefusedError(*found[1:])
+
+
+def build(event: Event, raw: bytes | Raw, batch: Batch, notes: list[Verdict], extra: str) -> Touchpoint:
+    """The touchpoint of one event; what was mended or left out goes to `notes`.
+
+    `raw` is the event as sent; `extra` the inside of a JSON object, with what has no place in `Event`.
+
+    Raises:
+        RefusedError: the event can not be kept.
+        msgspec.DecodeError: one of its parts is not JSON that can be held.
+    """
+    call = batch.call or event.type
+    name = event.name or ""
+    if call == "track":
+        name = event.event or ""
+        if not name:
+            refuse("missing_field", "event", "a track call has to name its event")
+    elif call not in CALLS:
+        if not call:
+            refuse("missing_field", "type", "an event in a batch has to name its type: " + ", ".join(sorted(CALLS)))
+        refuse("unknown_type", "type", f"{call[:100]!r} is none of: " + ", ".join(sorted(CALLS)))
+    if len(name) > MAX_TEXT:
+        refuse("too_long", "event", f"the name has {len(name)} characters, {MAX_TEXT} are allowed")
+
+    user = event.userId or ""
+    if user and (len(user) > MAX_TEXT or user.strip().lower() in ILLEGAL_IDS):
+        user = read_id(user, "userId", notes)
+    anonymous = event.anonymousId or ""
+    if anonymous and (len(anonymous) > MAX_TEXT or anonymous.strip().lower() in ILLEGAL_IDS):
+        anonymous = read_id(anonymous, "anonymousId", notes)
+    actor = user or anonymous
+    if not actor:
+        for note in notes:
+            if note.code == "illegal_id":
+                refuse(note.code, note.field, note.message)
+        refuse("missing_id", "userId", "an event needs a userId or an anonymousId")
+    previous = ""
+    if call == "alias":
+        previous = read_id(event.previousId, "previousId", notes)
+        if not user:
+            refuse("missing_field", "userId", "an alias call needs the userId that previousId becomes")
+        if not previous and not anonymous:
+            refuse("missing_field", "previousId", "an alias call needs the previousId that becomes userId")
+
+    # When.
+    received_us = batch.received_us
+    client = event.originalTimestamp or event.timestamp
+    if client is None:
+        client_us = 0
+        occurred_us = received_us
+    else:
+        client_us = times.instant(client, "timestamp")
+        sent_us = batch.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
+        if client_us <= received_us and (sent_us is None or -SKEW_US <= received_us - sent_us <= SKEW_US):
+            occurred_us = client_us
+        else:
+            occurred_us, future = times.correct(client_us, sent_us, received_us)
+            if future:
+                notes.append(
+                    warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
+                )
+
+    message_id = event.messageId or _missing_message_id(raw, batch, client_us, notes)
+    if len(message_id) > MAX_MESSAGE_ID:
+        refuse("too_long", "messageId", f"messageId has {len(message_id)} characters, {MAX_MESSAGE_ID} are allowed")
+
+    # What: the typed fields, and the rest as it came.
+    rest: list[str] = []
+    fields = NONE
+    hinted = False
+    properties = _EMPTY
+    if event.properties:
+        properties = _object("properties", event.properties)
+        if properties:
+            rest.append(f'"properties":{_json(event.properties)}')
+            fields = read_fields(properties, notes)
+            hinted = not PROPERTY_HINTS.isdisjoint(properties)
+    if event.traits and _object("traits", event.traits):
+        rest.append(f'"traits":{_json(event.traits)}')
+    if event.context != batch.context_raw:
+        batch.look_at_context(event.context)
+    if batch.context_text:
+        rest.append(batch.context_text)
+    integrations = _merged("integrations", event.integrations, batch.shared_integrations)
+    if len(integrations) > EMPTY:
+        rest.append(_checked("integrations", integrations))
+    if event.groupId:
+        rest.append(_checked("groupId", event.groupId))
+    if event.category:
+        rest.append(_checked("category", event.category))
+    if event.metadata:
+        rest.append(_checked("_metadata", event.metadata))
+    if extra:
+        rest.append(extra)
+    # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
+    return _new(
+        Touchpoint,
+        (
+            occurred_us,
+            message_id,
+            actor,
+            call,
+            name,
+            batch.workspace,
+            batch.source,
+            channel_of(properties, batch.context) if hinted or batch.hinted else DIRECT,
+            received_us,
+            client_us,
+            user,
+            anonymous,
+            previous,
+            *fields,
+            tuple([note.code for note in notes]) if notes else (),
+            f"{{{','.join(rest)}}}",
+            False,  # bot
+        ),
+    )
+
+
+def _missing_message_id(raw: bytes | Raw, batch: Batch, client_us: int, notes: list[Verdict]) -> str:
+    """An id that a retry of the same event gets again, if the event says when it happened; else a random one."""
+    if not client_us:
+        notes.append(
+            warning(
+                "missing_message_id", "messageId", "without messageId and timestamp a retry counts as another event"
+            )
+        )
+        return batch.new_id()
+    digest = blake2b(f"{batch.source}\0{batch.call}\0".encode(), digest_size=16)
+    try:
+        fields = _FIELDS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # not JSON: a query string, or the body of a binary binding
+        digest.update(bytes(raw))
+        return digest.hexdigest()
+    for volatile in ("sentAt", "writeKey", "_metadata"):
+        fields.pop(volatile, None)
+    digest.update(msgspec.json.encode(fields, order="sorted"))
+    return digest.hexdigest()
+
+
+def _object(name: str, raw: Raw) -> dict[str, Any]:
+    """One of the objects an event carries; empty when it is not given.
+
+    Raises:
+        RefusedError: it is not an object.
+        msgspec.DecodeError: it holds a number that is out of range.
+    """
+    if not raw:
+        return _EMPTY
+    value = _ANY.decode(raw)
+    if type(value) is dict:
+        return value
+    if value is not None:
+        refuse("wrong_type", name, f"{name} has to be an object, got {json_type(value)}")
+    return _EMPTY
+
+
+def _json(raw: Raw) -> str:
+    return str(raw, "utf-8")
+
+
+def _checked(name: str, raw: Raw) -> str:
+    """A member of the rest that nobody here looks into, once it is known that it can be read."""
+    _ANY.decode(raw)
+    return f'"{name}":{_json(raw)}'
+
+
+def _merged(name: str, own: Raw, shared: dict[str, Raw]) -> Raw:
+    """An event's own part over the one its batch gives to all."""
+    if not shared:
+        return own
+    try:
+        fields = _FIELDS.decode(own) if own and bytes(own) != b"null" else {}
+    except msgspec.ValidationError:
+        refuse("wrong_type", name, f"{name} has to be an object")
+    return Raw(msgspec.json.encode({**shared, **fields}))
+
+
+def _may_be_deep(raw: bytes | Raw) -> bool:
+    text = bytes(raw)
+    return text.count(b"{") + text.count(b"[") > MAX_DEPTH
