@@ -1,0 +1,184 @@
+"""CloudEvents 1.0 over HTTP: binary (headers `ce-*`), structured and batched. Pure.
+
+`type` becomes the event's name, `source` and `id` its message id, `subject` the customer unless extensions name one.
+A binary event is put into the JSON format first, so that all are read alike and a refused one is kept whole.
+"""
+
+import base64
+import re
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+from msgspec import Raw
+
+from services.ingest import times
+from services.ingest.dialects import careful
+from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects.event import Event
+from services.ingest.dialects.pieces import Pieces, cut, embedded, is_clean, item, whole
+from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse, warning
+
+MAX_EVENT_BYTES = 128 * 1024
+"""Of one event in the JSON format: everybody has to take 64 KiB of data, which may be base64 here."""
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+_NAMES_HERE = {"messageId": "id", "userId": "subject", "anonymousId": "anonymousid", "timestamp": "time"}
+_BATCH = "application/cloudevents-batch"
+_STRUCTURED = "application/cloudevents"
+_VERSIONS = ("1.0", "0.3")
+_SEPARATORS = re.compile(r"[./:#]+")
+_VERSION = re.compile(r"v?\d+([_-]\d+)*", re.IGNORECASE)
+_DEED = re.compile(r"[A-Za-z][a-z]*(ed|paid|sent|begun|won|lost)")
+_QUOTED = re.compile(r'"(.*)"', re.DOTALL)
+
+
+def read(request: Request) -> Opened:
+    """The events of one request. The write key is in Authorization, or in the query as `write_key`.
+
+    Raises:
+        ServiceError: 400, nobody can read the body.
+    """
+    media_type = request.header(b"content-type").partition(";")[0].strip().lower()
+    if media_type.startswith(_BATCH):
+        pieces = cut(request.body, "")
+    elif media_type.startswith(_STRUCTURED):
+        pieces = whole(request.body)
+    elif request.header(b"ce-specversion") or request.header(b"ce-id"):
+        pieces = _binary(request, media_type)
+    else:
+        pieces = cut(request.body, "") if request.body.lstrip()[:1] == b"[" else whole(request.body)
+    items = [item(raw, _event, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
+    write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0]
+    return Opened(write_key, items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES)
+
+
+def name_of(kind: str) -> str:
+    """The event's name in a `type`: its last part, versions left out; `order.paid` is `order_paid`."""
+    parts = [part for part in _SEPARATORS.split(kind) if part]
+    while len(parts) > 1 and _VERSION.fullmatch(parts[-1]):
+        parts.pop()
+    if len(parts) > 1 and _DEED.fullmatch(parts[-1]):
+        return f"{parts[-2]}_{parts[-1]}"
+    return parts[-1] if parts else ""
+
+
+def _binary(request: Request, media_type: str) -> Pieces:
+    attributes: dict[str, Any] = {}
+    for name, value in request.headers:
+        if name.startswith(b"ce-"):
+            text = value.decode("utf-8", "surrogateescape").strip()
+            quoted = _QUOTED.fullmatch(text)
+            if quoted:
+                text = re.sub(r"\\(.)", r"\1", quoted[1])
+            attributes[name[3:].decode("latin-1")] = unquote(text, errors="surrogateescape")
+    if media_type:
+        attributes["datacontenttype"] = request.header(b"content-type")
+    found = careful.defect(attributes)
+    body = request.body
+    if not body:
+        return _one(careful.dump(attributes), found)
+    if _is_json(media_type) and is_clean(body):
+        try:
+            _ANY.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        else:
+            return _one(careful.dump(attributes)[:-1] + b',"data":' + body + b"}", found)
+    attributes["data_base64"] = base64.b64encode(body).decode()
+    return _one(careful.dump(attributes), found)
+
+
+def _one(raw: bytes, defect: Verdict | None) -> Pieces:
+    return Pieces({}, [Raw(raw)], {0: defect} if defect else {})
+
+
+def _event(raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
+    """One event in the JSON format.
+
+    Raises:
+        RefusedError: it can not be understood.
+        msgspec.DecodeError: it holds a number that is out of range.
+    """
+    try:
+        fields = _FIELDS.decode(raw)
+    except msgspec.ValidationError:
+        refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+    data, data_base64 = fields.pop("data", None), fields.pop("data_base64", None)
+    attributes = {name: _ANY.decode(part) for name, part in fields.items()}
+    attribute = partial(_attribute, attributes)
+    version = attribute("specversion")
+    if version not in _VERSIONS:
+        refuse("unsupported_version", "specversion", f"specversion {version[:20]!r} is none of: {', '.join(_VERSIONS)}")
+    kind, source, own_id = attribute("type"), attribute("source"), attribute("id")
+    user = read_id(attributes.pop("userid", None), "userid", notes)
+    anonymous = read_id(attributes.pop("anonymousid", None), "anonymousid", notes)
+    if not user and not anonymous:
+        user = read_id(attributes.get("subject"), "subject", notes)
+    time = attributes.get("time")
+    occurred = times.parse(time, "time")
+    if occurred is None and time is not None:
+        notes.append(warning("unreadable_time", "time", "time is not an RFC 3339 time; it was left out"))
+    event = Event(
+        type="track",
+        event=name_of(kind),
+        messageId=_message_id(source, own_id),
+        userId=user,
+        anonymousId=anonymous,
+        timestamp=occurred,
+        properties=_properties(attributes, data, data_base64),
+    )
+    return event, f'"cloudevents":{msgspec.json.encode(attributes).decode()}'
+
+
+def _attribute(attributes: dict[str, Any], name: str) -> str:
+    value = attributes.get(name)
+    if value is None or value == "":
+        refuse("missing_field", name, f"an event has to have the attribute {name}")
+    if not isinstance(value, str):
+        refuse("wrong_type", name, f"{name} has to be text, got {json_type(value)}")
+    return value
+
+
+def _message_id(source: str, own_id: str) -> str:
+    """An id is unique within its source only."""
+    both = f"{source}#{own_id}"
+    return both if len(both) <= MAX_MESSAGE_ID else blake2b(both.encode(), digest_size=16).hexdigest()
+
+
+def _properties(attributes: dict[str, Any], data: Raw | None, data_base64: Raw | None) -> Raw:
+    """An object as it is; anything else as the property `data`, or `data_base64` for bytes that are no text."""
+    if data is not None:
+        if bytes(data).lstrip()[:1] == b"{":
+            return data
+        value = _ANY.decode(data)
+        return Raw() if value is None else _raw({"data": value})
+    encoded = None if data_base64 is None else _ANY.decode(data_base64)
+    if encoded is None:
+        return Raw()
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except (ValueError, TypeError):
+        refuse("unreadable_base64", "data_base64", "data_base64 is not base64")
+    media_type = attributes.get("datacontenttype") or "application/json"
+    media_type = media_type.partition(";")[0].strip().lower() if isinstance(media_type, str) else ""
+    if _is_json(media_type):
+        value = embedded(content, "data")
+        return _raw(value if isinstance(value, dict) else {"data": value})
+    if media_type.startswith("text/") or media_type.endswith("xml"):
+        try:
+            return _raw({"data": content.decode()})
+        except UnicodeDecodeError:
+            pass
+    return _raw({"data_base64": encoded})
+
+
+def _is_json(media_type: str) -> bool:
+    return not media_type or media_type.endswith(("/json", "+json"))
+
+
+def _raw(value: Any) -> Raw:
+    return Raw(msgspec.json.encode(value)) if value else Raw()

@@ -1,0 +1,225 @@
+"""GA4's Measurement Protocol: POST /mp/collect; /debug/mp/collect keeps nothing and says what is wrong. Pure.
+
+Event names stay GA4's. The protocol has no message ids: one is derived, so that a request sent again counts once.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Raw
+
+from services.ingest.dialects.dialect import Item, Opened, Request, judge
+from services.ingest.dialects.event import Event
+from services.ingest.dialects.pieces import Pieces, cut, item
+from services.ingest.dialects.web import page_context
+from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
+from throughline.kit.clock import EPOCH, MAX_US
+
+MAX_EVENTS = 25
+"""In one request, as GA4 has it."""
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+_NAMES_HERE = {
+    "messageId": "params.message_id",
+    "userId": "user_id",
+    "anonymousId": "client_id",
+    "timestamp": "timestamp_micros",
+    "event": "name",
+    "properties": "params",
+}
+_CAMPAIGN = {
+    "source": "source",
+    "medium": "medium",
+    "campaign": "name",
+    "campaign_id": "id",
+    "term": "term",
+    "content": "content",
+}
+_CONTEXT = {
+    "consent": "consent",
+    "device": "device",
+    "ip_override": "ip",
+    "user_agent": "userAgent",
+    "user_location": "location",
+}
+"""Member of the body -> member of the context."""
+_IDS = ("client_id", "app_instance_id", "user_id")
+_KNOWN = {*_IDS, *_CONTEXT, "timestamp_micros", "user_properties"}
+_PAGE = ("page_location", "page_referrer", "page_title")
+_ONCE = frozenset({"purchase", "refund"})
+"""Events that are one for each transaction."""
+_VALIDATION_CODES = {
+    "missing_field": "VALUE_REQUIRED",
+    "missing_id": "VALUE_REQUIRED",
+    "too_large": "VALUE_OUT_OF_BOUNDS",
+    "too_long": "VALUE_OUT_OF_BOUNDS",
+    "time_out_of_range": "VALUE_OUT_OF_BOUNDS",
+}
+"""Ours -> GA4's; all others are VALUE_INVALID."""
+
+
+def read(request: Request) -> Opened:
+    """The events of one request; its `api_secret` is the write key.
+
+    Raises:
+        ServiceError: 400, nobody can read the body, or it has more than `MAX_EVENTS` events.
+    """
+    query = parse_qs(request.query, errors="replace")
+    pieces = cut(request.body, "events", most=MAX_EVENTS)
+    stream = (query.get("measurement_id") or query.get("firebase_app_id") or [""])[0]
+    reader = _Reader(pieces, stream)
+    items = [item(raw, reader, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
+    if request.path.startswith("/debug/"):
+        return Opened("", [], reply=partial(_validation, items))
+    return Opened((query.get("api_secret") or [""])[0], items, names=_NAMES_HERE)
+
+
+class _Reader:
+    """Reads the events of one request, which are of one client."""
+
+    def __init__(self, pieces: Pieces, stream: str) -> None:
+        head = pieces.head
+        shared = {name: _ANY.decode(head[name]) for name in _KNOWN if name in head}
+        self._ids = [shared.get(name) for name in _IDS]
+        self._time = shared.get("timestamp_micros")
+        self._context = {_CONTEXT[name]: part for name, part in shared.items() if name in _CONTEXT and part is not None}
+        self._context_raw = _raw(self._context)
+        self._traits = _raw(_values(shared.get("user_properties")))
+        self._extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(head[name]))}" for name in head if name not in _KNOWN)
+        self._digest = blake2b(f"{stream}\0{_text(self._ids)}\0".encode(), digest_size=16)
+        self._seen: Counter[bytes] = Counter()
+
+    def __call__(self, raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
+        """One event.
+
+        Raises:
+            RefusedError: it can not be understood.
+            msgspec.DecodeError: it holds a number that is out of range.
+        """
+        try:
+            fields = _FIELDS.decode(raw)
+        except msgspec.ValidationError:
+            refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+        name = _ANY.decode(fields.pop("name", Raw(b"null")))
+        if name is not None and not isinstance(name, str):
+            refuse("wrong_type", "name", f"name has to be text, got {json_type(name)}")
+        sent = fields.pop("params", Raw())
+        params = _ANY.decode(sent) if sent else {}
+        if not isinstance(params, dict):
+            if params is not None:
+                refuse("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
+            params = {}
+        own_time = _ANY.decode(fields.pop("timestamp_micros", Raw(b"null")))
+        time = _time(self._time if own_time is None else own_time, notes)
+        client, app, user = self._ids
+        event = Event(
+            type="track",
+            event=name,
+            messageId=self._message_id(raw, name, params, time),
+            userId=read_id(user, "user_id", notes),
+            anonymousId=read_id(client, "client_id", notes) or read_id(app, "app_instance_id", notes),
+            timestamp=time,
+            properties=_properties(params, sent),
+            context=self._context_of(params),
+            traits=self._traits,
+        )
+        extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(part))}" for name, part in fields.items())
+        return event, f"{self._extra},{extra}" if self._extra and extra else self._extra or extra
+
+    def _message_id(self, raw: bytes, name: str | None, params: dict[str, Any], time: datetime | None) -> str | None:
+        """The same for a request sent again; None when nothing tells that from another event like it."""
+        own = params.get("message_id")
+        if isinstance(own, str) and own:
+            return own
+        once = name in _ONCE and params.get("transaction_id")
+        if time is None and not once:
+            return None
+        event = bytes(raw)
+        digest = self._digest.copy()
+        digest.update(f"{'' if time is None else time.isoformat()}\0{0 if once else self._seen[event]}\0".encode())
+        digest.update(event)
+        self._seen[event] += 1
+        return digest.hexdigest()
+
+    def _context_of(self, params: dict[str, Any]) -> Raw:
+        url, referrer, title = (_string(params.get(name)) for name in _PAGE)
+        context = page_context(url, referrer, title)
+        campaign = {_CAMPAIGN[name]: params[name] for name in _CAMPAIGN if _string(params.get(name))}
+        if "source" in campaign or "medium" in campaign:
+            context["campaign"] = campaign
+        return _raw({**self._context, **context}) if context else self._context_raw
+
+
+def _properties(params: dict[str, Any], sent: Raw) -> Raw:
+    """The parameters as they were sent, and the typed fields under the names they have here."""
+    added: dict[str, Any] = {}
+    if "transaction_id" in params:
+        added["order_id"] = params["transaction_id"]
+    items = params.get("items")
+    # What an event with several items is about is in them, not in one of them.
+    if isinstance(items, list) and len(items) == 1 and isinstance(items[0], dict):
+        about = {"product_id": items[0].get("item_id"), "quantity": items[0].get("quantity")}
+        added.update((name, value) for name, value in about.items() if value is not None)
+    return _raw({**added, **params}) if added else sent
+
+
+def _values(properties: Any) -> Any:
+    """`{"plan": {"value": "gold"}}` as `{"plan": "gold"}`."""
+    if not isinstance(properties, dict):
+        return None
+    return {
+        name: part["value"] if isinstance(part, dict) and "value" in part else part for name, part in properties.items()
+    }
+
+
+def _time(micros: Any, notes: list[Verdict]) -> datetime | None:
+    """A number of microseconds since the epoch, or the same as text."""
+    if micros is None or micros == "":
+        return None
+    try:
+        if isinstance(micros, int | float | str) and not isinstance(micros, bool):
+            return EPOCH + timedelta(microseconds=int(micros))
+    except ValueError:
+        pass
+    except OverflowError:
+        refuse("time_out_of_range", "timestamp_micros", "timestamp_micros lies outside the years 1-9999")
+    notes.append(
+        warning("unreadable_time", "timestamp_micros", "timestamp_micros is not a number of microseconds; left out")
+    )
+    return None
+
+
+def _validation(items: list[Item], _: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
+    """What GA4's validation server answers."""
+    result = judge(
+        Opened("", items, names=_NAMES_HERE), workspace=0, source=0, received_us=MAX_US, new_id=lambda: "random"
+    )
+    messages = [
+        {
+            "fieldPath": f"events[{number}].{verdict.field}".rstrip("."),
+            "description": verdict.message,
+            "validationCode": _VALIDATION_CODES.get(verdict.code, "VALUE_INVALID"),
+        }
+        for number, verdict in enumerate(result.verdicts)
+        if verdict is not None
+    ]
+    return b"application/json", msgspec.json.encode({"validationMessages": messages})
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _raw(value: Any) -> Raw:
+    return Raw(msgspec.json.encode(value)) if value else Raw()

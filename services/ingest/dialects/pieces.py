@@ -1,0 +1,150 @@
+"""A body cut into its events, for dialects whose events are not Segment's. Pure.
+
+A clean body is cut by the fast decoder. One that is not (NaN, stray bytes, lone surrogates, NUL) is read by
+`careful.py`, so that each event gets its own answer. `item` turns one event into an `Item`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from services.ingest.dialects import careful
+from services.ingest.dialects.dialect import Item
+from services.ingest.dialects.event import Event
+from services.ingest.verdict import MAX_DEPTH, MAX_EVENTS, RefusedError, Verdict, json_type, refuse
+from throughline.kit.errors import ServiceError
+
+Read = Callable[[bytes, list[Verdict]], tuple[Event, str]]
+"""One event as JSON, and where its warnings go, to an `Event` and the inside of a JSON object with what has no place in
+it. Raises RefusedError, or a decoder's error for JSON it can not hold."""
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_EVENTS = msgspec.json.Decoder(list[Raw])
+_ANY = msgspec.json.Decoder()
+
+
+class Pieces(NamedTuple):
+    """A body, cut."""
+
+    head: dict[str, Raw]
+    """The members of the body beside the events."""
+    events: list[Raw]
+    defects: dict[int, Verdict]
+    """Events that must not be kept, by position."""
+
+
+def cut(body: bytes, name: str, *, most: int = MAX_EVENTS) -> Pieces:
+    """The events of a body: the list in its member `name`, or the body itself if `name` is "".
+
+    Raises:
+        ServiceError: 400, the body is not JSON, is something else, or has more than `most` events.
+    """
+    pieces = None
+    if is_clean(body):
+        try:
+            if name:
+                head = _FIELDS.decode(body)
+                pieces = Pieces(head, _EVENTS.decode(head.pop(name)), {})
+            else:
+                pieces = Pieces({}, _EVENTS.decode(body), {})
+        except (msgspec.DecodeError, RecursionError, KeyError):
+            pass
+    pieces = pieces or _cut_carefully(body, name)
+    if len(pieces.events) > most:
+        raise ServiceError(
+            400, "too_many_events", f"the body has {len(pieces.events)} events, {most} are allowed", field=name
+        )
+    return pieces
+
+
+def whole(body: bytes) -> Pieces:
+    """A body that is one event, an object.
+
+    Raises:
+        ServiceError: 400, the body is not JSON, or no object.
+    """
+    if is_clean(body):
+        try:
+            _FIELDS.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        else:
+            return Pieces({}, [Raw(body)], {})
+    value = careful.load(body)
+    if not isinstance(value, dict):
+        raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
+    found = careful.defect(value)
+    return Pieces({}, [Raw(careful.dump(value))], {0: found} if found else {})
+
+
+def item(raw: bytes, read: Read, defect: Verdict | None = None) -> Item:
+    """One event, read, or refused with its verdict."""
+    notes: list[Verdict] = []
+    if defect is None:
+        try:
+            event, extra = read(raw, notes)
+        except RefusedError as error:
+            defect = error.verdict
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # JSON the decoder can not hold: most likely a number out of range.
+            defect = careful.defect(careful.load(bytes(raw))) or Verdict(
+                "rejected", "unreadable", "", "the event can not be read"
+            )
+        else:
+            return Item(bytes(raw), event, None, notes, extra)
+    return Item(bytes(raw), None, defect, notes)
+
+
+def embedded(data: bytes, field: str) -> Any:
+    """JSON that stands inside of a text: what its body's checks have not seen.
+
+    Raises:
+        RefusedError: it is not JSON, or holds what no event may.
+    """
+    if is_clean(data) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        try:
+            return _ANY.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    try:
+        value = careful.load(data)
+    except ServiceError as error:
+        refuse(error.code, field, f"{field}: {error.message.replace('the body', 'it')}")
+    found = careful.defect(value)
+    if found is not None:
+        refuse(found.code, f"{field}.{found.field}".rstrip("."), found.message)
+    return value
+
+
+def is_clean(body: bytes) -> bool:
+    """Whether the fast decoder's answer for a body counts: UTF-8 without a byte order mark and without NUL."""
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            return False
+        if body.startswith(b"\xef\xbb\xbf"):
+            return False
+    return b"\\u0000" not in body
+
+
+def _cut_carefully(body: bytes, name: str) -> Pieces:
+    value = careful.load(body)
+    head: dict[str, Raw] = {}
+    events = value
+    if name:
+        if not isinstance(value, dict):
+            raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
+        events = value.pop(name, None)
+        found = careful.defect(value)
+        if found is not None:
+            raise ServiceError(400, found.code, found.message, field=found.field)
+        head = {key: Raw(careful.dump(part)) for key, part in value.items()}
+    if not isinstance(events, list):
+        kind = "nothing" if events is None else json_type(events)
+        what = name or "the body"
+        raise ServiceError(400, "wrong_type", f"{what} has to be a list of events, got {kind}", field=name)
+    defects = {number: found for number, event in enumerate(events) if (found := careful.defect(event)) is not None}
+    return Pieces(head, [Raw(careful.dump(event)) for event in events], defects)

@@ -1,0 +1,34 @@
+"""Where in the web an event happened, put as Segment's libraries put it into a context. Pure."""
+
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+_UTM = {
+    "utm_source": "source",
+    "utm_medium": "medium",
+    "utm_campaign": "name",
+    "utm_term": "term",
+    "utm_content": "content",
+}
+
+
+def page_context(url: str | None, referrer: str | None, title: str | None) -> dict[str, Any]:
+    """The members `page` and, if the address has utm parameters, `campaign` of a context."""
+    context: dict[str, Any] = {}
+    page = {name: text for name, text in (("url", url), ("referrer", referrer), ("title", title)) if text}
+    if page:
+        context["page"] = page
+    if url and "utm_" in url:
+        campaign = _campaign(url)
+        if campaign:
+            context["campaign"] = campaign
+    return context
+
+
+def _campaign(url: str) -> dict[str, str]:
+    try:
+        query = urlsplit(url).query
+    except ValueError:  # what stands in a host's place is none
+        return {}
+    # A broken escape becomes U+FFFD; a NUL, which can not be stored, goes.
+    return {_UTM[name]: value.replace("\0", "") for name, value in parse_qsl(query) if name in _UTM}

@@ -1,0 +1,37 @@
+"""Requests for the tests of dialects, and what became of their events."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.ingest.dialects.dialect import Opened, Request, judge
+from services.ingest.dialects.touchpoint import Result
+from throughline.wire.codec import Touchpoint
+
+NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
+Read = Callable[[Request], Opened]
+
+
+def post(body: Any, query: str = "", path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> Request:
+    """A POST; a body that is not bytes is sent as JSON."""
+    return Request("POST", path, query, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def take(read: Read, request: Request, received_us: int = NOW) -> Result:
+    return judge(read(request), workspace=3, source=5, received_us=received_us, new_id=lambda: "random")
+
+
+def only(result: Result) -> Touchpoint:
+    """The one event that was sent, kept."""
+    assert not result.refused, result.refused
+    (found,) = result.touchpoints
+    return found
+
+
+def codes(result: Result) -> list[tuple[str, str, str] | None]:
+    """Verdict, code and field of each event."""
+    return [verdict and verdict[:3] for verdict in result.verdicts]
+
+
+def rest(found: Touchpoint) -> Any:
+    return json.loads(found.rest)
