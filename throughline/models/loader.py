@@ -1,19 +1,46 @@
-"""Reads a vocabulary and a model, checks both, gives one `Model`."""
+"""Joins a model file with the vocabulary, checks that they fit, gives one `Model`."""
 
-import tomllib
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from throughline.journey.guards import GUARDS
+from throughline.journey.guards import GUARDS, Guard, before
 from throughline.journey.model import Kind, Model, Phase, Rule, normalise
+from throughline.models.document import MODEL, VOCABULARY, Document, KindEntry, ModelEntry, ModelError
 
 FOLDER = Path(__file__).parent
 DAY_US = 86_400_000_000
+BEFORE = "before "
+
+_VOCABULARY = "vocabulary"
+_MODELS_REMEMBERED = 256
 
 
-class ModelError(ValueError):
-    """A model or vocabulary file is wrong; the message names the file, the place in it and the fix."""
+class Definition(NamedTuple):
+    """A model and what its file says for people."""
+
+    model: Model
+    label: str
+    entry: ModelEntry
+    vocabulary: Mapping[str, KindEntry]
+    """All its kinds, the shipped ones with the names that the model adds or takes away."""
+
+
+def shipped_models() -> list[str]:
+    """The names of the shipped models."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem != _VOCABULARY)
+
+
+def shipped_text(name: str) -> str:
+    """The file of a shipped model.
+
+    Raises:
+        ModelError: none of that name is shipped.
+    """
+    if name not in shipped_models():
+        raise ModelError(f"no model named {name!r} is shipped; there are: {', '.join(shipped_models())}")
+    return (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
 
 
 @cache
@@ -21,85 +48,164 @@ def load_model(name: str) -> Model:
     """A shipped model by name, such as "seven_phase".
 
     Raises:
-        ModelError: no such model, or its file is wrong.
+        ModelError: no such model.
     """
-    path = FOLDER / f"{name}.toml"
-    if name == "vocabulary" or not path.is_file():
-        shipped = sorted(p.stem for p in FOLDER.glob("*.toml") if p.stem != "vocabulary")
-        raise ModelError(f"no model named {name!r}; there are: {', '.join(shipped)}")
-    return build(_read(path), _read(FOLDER / "vocabulary.toml"), file=path.name)
+    return parse_model(shipped_text(name), f"{name}.toml")
 
 
-def build(model: dict[str, Any], vocabulary: dict[str, Any], *, file: str = "model") -> Model:
-    """A `Model` from parsed TOML.
+def parse_model(text: str, file: str) -> Model:
+    """The model of a file, joined with the shipped vocabulary.
+
+    Args:
+        text: TOML.
+        file: what error messages call it.
 
     Raises:
-        ModelError: a phase, guard, kind or name that does not exist, or stands twice.
+        ModelError: each fault with its line and field.
     """
-    phases: dict[str, Phase] = {}
-    for number, entry in enumerate(_need(model, "phases", list, file), start=1):
-        where = f"{file}: phases[{number}]"
-        name = _need(entry, "name", str, where)
-        if name in phases:
-            raise ModelError(f"{where}.name: {name!r} stands twice")
-        days = _need(entry, "window_days", int, where)
-        if days < 1:
-            raise ModelError(f"{where}.window_days: {days} is not a number of days above 0")
-        phases[name] = Phase(number, name, _need(entry, "label", str, where), days * DAY_US)
-    if not phases:
-        raise ModelError(f"{file}: phases is empty; a model needs at least one")
-    rules = _need(model, "rules", dict, file)
-    unknown = sorted(set(rules) - set(vocabulary))
-    if unknown:
-        raise ModelError(f"{file}: rules.{unknown[0]}: the vocabulary has no kind of that name")
+    return define(text, file).model
+
+
+def model_of(name: str, document: str | None) -> Model:
+    """The model of a generation: of its own document, or the shipped one of that name.
+
+    Raises:
+        ModelError: neither gives a model.
+    """
+    return load_model(name) if document is None else _parsed(name, document)
+
+
+@lru_cache(_MODELS_REMEMBERED)
+def _parsed(name: str, document: str) -> Model:
+    return parse_model(document, f"{name}.toml")
+
+
+@cache
+def vocabulary() -> Mapping[str, KindEntry]:
+    """The shipped kinds by name."""
+    text = (FOLDER / f"{_VOCABULARY}.toml").read_text(encoding="utf-8")
+    document = Document(text, f"{_VOCABULARY}.toml")
+    kinds = document.read(VOCABULARY)
+    _check_kinds(document, (), kinds)
+    if document.faults:
+        raise document.error()
+    return kinds
+
+
+def define(text: str, file: str) -> Definition:
+    """As `parse_model`, with what the file says for people.
+
+    Raises:
+        ModelError: each fault with its line and field.
+    """
+    document = Document(text, file)
+    entry = document.read(MODEL)
+    phases = _phases(document, entry)
+    kinds = _kinds(document, entry)
+    rules = {name: _rules(document, entry, name, phases, kinds) for name in entry.rules}
+    reached = {rule.phase for of_kind in rules.values() for rule in of_kind}
+    for phase in phases.values():
+        if phase.number not in reached and not document.faults:
+            document.fault(
+                ("phases", phase.number - 1), f"no rule leads to {phase.name!r}; give it one or take the phase away"
+            )
+    if document.faults:
+        raise document.error()
     calls: dict[str, Kind] = {}
     names: dict[str, Kind] = {}
-    for kind_name, entry in vocabulary.items():
-        where = f"vocabulary: {kind_name}"
-        order = entry.get("order", "")
-        if order not in ("", "place", "cancel", "refund"):
-            raise ModelError(f'{where}.order: {order!r} is not one of "place", "cancel", "refund"')
-        kind = Kind(
-            kind_name,
-            order,
-            kind_name == "page",
-            tuple(_rules(kind_name, rules.get(kind_name, []), phases, f"{file}: rules.{kind_name}")),
+    for name, kind in kinds.items():
+        value = Kind(name, rules.get(name, ()), kind.order or "", kind.cart or "", kind.page, kind.by_customer)
+        calls.update(dict.fromkeys(kind.calls, value))
+        names.update((normalise(event), value) for event in kind.names)
+    return Definition(Model(entry.name, tuple(phases.values()), calls, names), entry.label, entry, kinds)
+
+
+def _phases(document: Document, entry: ModelEntry) -> dict[str, Phase]:
+    days = {phase.name: phase.window_days for phase in entry.phases}
+    phases: dict[str, Phase] = {}
+    for number, phase in enumerate(entry.phases, start=1):
+        place = ("phases", number - 1)
+        if phase.name in phases:
+            document.fault((*place, "name"), f"{phase.name!r} stands twice; each phase needs a name of its own")
+        emptied = phase.emptied_window or phase.name
+        if emptied not in days:
+            document.unknown((*place, "emptied_window"), "no phase", emptied, days)
+            emptied = phase.name
+        phases[phase.name] = Phase(number, phase.name, phase.label, phase.window_days * DAY_US, days[emptied] * DAY_US)
+    return phases
+
+
+def _kinds(document: Document, entry: ModelEntry) -> dict[str, KindEntry]:
+    """The shipped kinds and the model's own. What the model says of a name or a call goes before what is shipped."""
+    _check_kinds(document, ("kinds",), entry.kinds)
+    own_names = {normalise(event) for kind in entry.kinds.values() for event in kind.names}
+    own_calls = {call for kind in entry.kinds.values() for call in kind.calls}
+    kinds = {
+        name: kind.model_copy(
+            update={
+                "calls": [call for call in kind.calls if call not in own_calls],
+                "names": [event for event in kind.names if normalise(event) not in own_names],
+            }
         )
-        for call in entry.get("calls", []):
-            calls[call] = kind
-        for event in entry.get("names", []):
-            key = normalise(event)
-            if key in names:
-                raise ModelError(f"{where}.names: {event!r} already means {names[key].name}")
-            names[key] = kind
-    return Model(_need(model, "name", str, file), tuple(phases.values()), calls, names)
+        for name, kind in vocabulary().items()
+    }
+    for name, kind in entry.kinds.items():
+        shipped = kinds.get(name)
+        if shipped is None:
+            kinds[name] = kind
+            continue
+        for effect in sorted(kind.model_fields_set - {"calls", "names"}):
+            document.fault(
+                ("kinds", name, effect), f"{name!r} is a shipped kind and keeps its effects; name a kind of your own"
+            )
+        kinds[name] = shipped.model_copy(
+            update={"calls": [*shipped.calls, *kind.calls], "names": [*shipped.names, *kind.names]}
+        )
+    return kinds
 
 
-def _rules(kind: str, entries: list[dict[str, Any]], phases: dict[str, Phase], where: str) -> list[Rule]:
+def _check_kinds(document: Document, place: tuple[str, ...], kinds: Mapping[str, KindEntry]) -> None:
+    taken: dict[tuple[str, str], str] = {}
+    for name, kind in kinds.items():
+        for field, words in (("calls", kind.calls), ("names", kind.names)):
+            for number, word in enumerate(words):
+                key = (field, normalise(word))
+                if key in taken:
+                    document.fault((*place, name, field, number), f"{word!r} already means {taken[key]!r}; choose one")
+                taken[key] = name
+        if not kind.by_customer:
+            for field in ("order", "cart"):
+                if getattr(kind, field) is not None:
+                    document.fault(
+                        (*place, name, field), "only what the customer does has this effect; take by_customer away"
+                    )
+
+
+def _rules(
+    document: Document, entry: ModelEntry, kind: str, phases: Mapping[str, Phase], kinds: Mapping[str, KindEntry]
+) -> tuple[Rule, ...]:
+    if kind not in kinds:
+        document.unknown(("rules", kind), "no kind", kind, kinds)
     rules = []
-    for number, entry in enumerate(entries, start=1):
-        place = f"{where}[{number}]"
-        phase = _need(entry, "phase", str, place)
-        if phase not in phases:
-            raise ModelError(f"{place}.phase: {phase!r} is not one of the model's phases: {', '.join(phases)}")
-        guards = entry.get("when", [])
-        for guard in guards:
-            if guard not in GUARDS:
-                raise ModelError(f"{place}.when: no guard {guard!r}; there are: {', '.join(GUARDS)}")
-        label = f"{kind} when {' and '.join(guards)}" if guards else kind
-        rules.append(Rule(label, tuple(GUARDS[guard] for guard in guards), phases[phase].number))
-    return rules
+    for number, rule in enumerate(entry.rules[kind]):
+        place = ("rules", kind, number)
+        if number and not entry.rules[kind][number - 1].when:
+            document.fault(place, "is never reached: the rule before it always holds; give that one a `when`")
+        guards = [_guard(document, (*place, "when", at), word, phases) for at, word in enumerate(rule.when)]
+        if rule.phase not in phases:
+            document.unknown((*place, "phase"), "no phase", rule.phase, phases)
+            continue
+        label = f"{kind} when {' and '.join(rule.when)}" if rule.when else kind
+        rules.append(Rule(label, tuple(guard for guard in guards if guard), phases[rule.phase].number, rule.ends))
+    return tuple(rules)
 
 
-def _need(table: dict[str, Any], key: str, kind: type, where: str) -> Any:
-    value = table.get(key)
-    if not isinstance(value, kind):
-        raise ModelError(f"{where}: {key} is missing or not a {kind.__name__}")
-    return value
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise ModelError(f"{path.name}: {error}") from None
+def _guard(document: Document, place: tuple[str | int, ...], word: str, phases: Mapping[str, Phase]) -> Guard | None:
+    if word.startswith(BEFORE):
+        phase = phases.get(word.removeprefix(BEFORE))
+        if phase is not None:
+            return before(phase.number)
+    elif word in GUARDS:
+        return GUARDS[word]
+    document.unknown(place, "no guard", word, [*GUARDS, *(BEFORE + phase for phase in phases)])
+    return None
