@@ -1,49 +1,18 @@
 """The unmodified `@segment/analytics-node` against a real ingest."""
 
-import asyncio
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import Topics
+from tests.e2e.conftest import run
 from tests.stack import Stack
 from tests.topic import read_touchpoints
-from throughline.kit.settings import base_environment
 from throughline.local import LocalKafka
 
-PROJECT = Path(__file__).parent / "node"
-INSTALL_SECONDS = 180.0
 SEND_SECONDS = 60.0
 EVENTS = 250
-
-# In CI a missing Node is a failure, elsewhere it is not everybody's.
-pytestmark = pytest.mark.skipif(
-    shutil.which("npm") is None and not base_environment().get("CI"), reason="Node is not installed"
-)
-
-
-async def command(*arguments: str, folder: Path, seconds: float) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *arguments, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(seconds):
-        out, errors = await process.communicate()
-    assert process.returncode == 0, f"{arguments}: {errors.decode()}{out.decode()}"
-    return out.decode()
-
-
-@pytest.fixture(scope="module")
-async def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script with its locked packages, installed in a folder of its own."""
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json", ".npmrc", "send.mjs"):
-        shutil.copy(PROJECT / name, folder / name)
-    await command("npm", "ci", "--prefer-offline", folder=folder, seconds=INSTALL_SECONDS)
-    return folder
 
 
 async def test_every_event_arrives_once(
@@ -53,7 +22,7 @@ async def test_every_event_arrives_once(
     await stack.provision()
     try:
         ingest = await stack.start("ingest")
-        said = await command(
+        said = await run(
             "node",
             "send.mjs",
             ingest.url,

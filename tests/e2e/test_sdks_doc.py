@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -74,12 +73,8 @@ async def test_python(stack: Stack) -> None:
     assert await names(stack) == [("ben", "Order Completed", "A-1002")]
 
 
-@pytest.mark.skipif(shutil.which("npm") is None and not base_environment().get("CI"), reason="Node is not installed")
-async def test_node(stack: Stack, tmp_path: Path) -> None:
-    for name in ("package.json", "package-lock.json", ".npmrc"):
-        shutil.copy(ROOT / "tests" / "e2e" / "node" / name, tmp_path / name)
-    await execute(stack, "npm", "ci", "--prefer-offline", folder=tmp_path)
+async def test_node(stack: Stack, node_project: Path) -> None:
     (block,) = blocks("js")
-    (tmp_path / "snippet.mjs").write_text(block)
-    await execute(stack, "node", "snippet.mjs", folder=tmp_path)
+    (node_project / "snippet.mjs").write_text(block)
+    await execute(stack, "node", "snippet.mjs", folder=node_project)
     assert await names(stack) == [("cleo", "Product Reviewed", "")]
