@@ -32,7 +32,7 @@ _STRUCTURED = "application/cloudevents"
 _VERSIONS = ("1.0", "0.3")
 _SEPARATORS = re.compile(r"[./:#]+")
 _VERSION = re.compile(r"v?\d+([_-]\d+)*", re.IGNORECASE)
-_DEED = re.compile(r"[A-Za-z][a-z]*(ed|paid|sent|begun|won|lost)")
+_DEED = re.compile(r"[A-Za-z][a-z]*ed|[Pp]aid|[Ss]ent|[Bb]egun|[Ww]on|[Ll]ost")
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 
 
@@ -70,11 +70,7 @@ def _binary(request: Request, media_type: str) -> Pieces:
     attributes: dict[str, Any] = {}
     for name, value in request.headers:
         if name.startswith(b"ce-"):
-            text = value.decode("utf-8", "surrogateescape").strip()
-            quoted = _QUOTED.fullmatch(text)
-            if quoted:
-                text = re.sub(r"\\(.)", r"\1", quoted[1])
-            attributes[name[3:].decode("latin-1")] = unquote(text, errors="surrogateescape")
+            attributes[name[3:].decode("latin-1")] = _header(value)
     if media_type:
         attributes["datacontenttype"] = request.header(b"content-type")
     found = careful.defect(attributes)
@@ -90,6 +86,18 @@ def _binary(request: Request, media_type: str) -> Pieces:
             return _one(careful.dump(attributes)[:-1] + b',"data":' + body + b"}", found)
     attributes["data_base64"] = base64.b64encode(body).decode()
     return _one(careful.dump(attributes), found)
+
+
+def _header(value: bytes) -> str:
+    """An attribute's text: percent-encoded UTF-8, perhaps in quotes; what some libraries send as it is, too."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    quoted = _QUOTED.fullmatch(text)
+    if quoted:
+        text = re.sub(r"\\(.)", r"\1", quoted[1])
+    return unquote(text, errors="surrogateescape")
 
 
 def _one(raw: bytes, defect: Verdict | None) -> Pieces:
@@ -114,6 +122,9 @@ def _event(raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
     if version not in _VERSIONS:
         refuse("unsupported_version", "specversion", f"specversion {version[:20]!r} is none of: {', '.join(_VERSIONS)}")
     kind, source, own_id = attribute("type"), attribute("source"), attribute("id")
+    name = name_of(kind)
+    if not name:
+        refuse("missing_field", "type", f"type {kind[:100]!r} has no name in it")
     user = read_id(attributes.pop("userid", None), "userid", notes)
     anonymous = read_id(attributes.pop("anonymousid", None), "anonymousid", notes)
     if not user and not anonymous:
@@ -124,7 +135,7 @@ def _event(raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
         notes.append(warning("unreadable_time", "time", "time is not an RFC 3339 time; it was left out"))
     event = Event(
         type="track",
-        event=name_of(kind),
+        event=name,
         messageId=_message_id(source, own_id),
         userId=user,
         anonymousId=anonymous,

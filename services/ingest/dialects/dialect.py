@@ -13,7 +13,7 @@ from services.ingest.dialects import careful
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
-from services.ingest.verdict import MAX_DEPTH, MAX_EVENTS, RefusedError, Verdict, refuse
+from services.ingest.verdict import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, refuse
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
@@ -72,6 +72,7 @@ class Opened(NamedTuple):
     """For clients that need an answer of their own. With a reply and without items no write key is asked for."""
     names: Mapping[str, str] = _NO_NAMES
     """How this dialect calls fields of `Event`, for its verdicts: {"userId": "user_id"}."""
+    max_event_bytes: int = MAX_EVENT_BYTES
 
 
 Dialect = Callable[[Request], Opened | Body]
@@ -98,7 +99,7 @@ def judge(opened: Opened, *, workspace: int, source: int, received_us: int, new_
     for item in opened.items:
         notes = item.notes
         try:
-            touchpoints.append(_touchpoint(item, batch))
+            touchpoints.append(_touchpoint(item, batch, opened.max_event_bytes))
         except RefusedError as error:
             verdict = _named(error.verdict, opened.names)
             verdicts.append(verdict)
@@ -108,13 +109,13 @@ def judge(opened: Opened, *, workspace: int, source: int, received_us: int, new_
     return Result(touchpoints, verdicts, refused)
 
 
-def _touchpoint(item: Item, batch: Batch) -> Touchpoint:
+def _touchpoint(item: Item, batch: Batch, most: int) -> Touchpoint:
     if item.refused is not None:
         raise RefusedError(*item.refused[1:])
     event = item.event
     assert event is not None
     try:
-        measure(item.raw)
+        measure(item.raw, most)
         if item.extra:
             _ANY.decode(f"{{{item.extra}}}")
         found = build(event, item.raw, batch, item.notes, item.extra)

@@ -107,9 +107,11 @@ class _Reader:
             fields = _FIELDS.decode(raw)
         except msgspec.ValidationError:
             refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
-        name = _ANY.decode(fields.pop("name", Raw(b"null")))
-        if name is not None and not isinstance(name, str):
+        name = _ANY.decode(fields.pop("name", Raw(b'""')))
+        if not isinstance(name, str):
             refuse("wrong_type", "name", f"name has to be text, got {json_type(name)}")
+        if not name:
+            refuse("missing_field", "name", "an event has to have a name")
         sent = fields.pop("params", Raw())
         params = _ANY.decode(sent) if sent else {}
         if not isinstance(params, dict):
@@ -133,7 +135,7 @@ class _Reader:
         extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(part))}" for name, part in fields.items())
         return event, f"{self._extra},{extra}" if self._extra and extra else self._extra or extra
 
-    def _message_id(self, raw: bytes, name: str | None, params: dict[str, Any], time: datetime | None) -> str | None:
+    def _message_id(self, raw: bytes, name: str, params: dict[str, Any], time: datetime | None) -> str | None:
         """The same for a request sent again; None when nothing tells that from another event like it."""
         own = params.get("message_id")
         if isinstance(own, str) and own:

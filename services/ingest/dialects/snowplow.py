@@ -146,7 +146,10 @@ def _what(kind: str, fields: dict[str, str], entities: Entities) -> tuple[str, s
         return _self_describing(fields, entities)
     if kind == "se":
         properties = _renamed(fields, STRUCTURED)
-        return "track", properties.get("se_action", ""), _raw(properties)
+        action = properties.get("se_action")
+        if not action:
+            refuse("missing_field", "se_ac", "a structured event has to have an action as se_ac")
+        return "track", action, _raw(properties)
     flat = _FLAT.get(kind)
     if flat is None:
         if not kind:
