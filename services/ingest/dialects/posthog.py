@@ -1,0 +1,177 @@
+"""PostHog: /batch, /e, /i/v0/e, /capture, /track, /engage and the newer /i/v1/analytics/events. Pure.
+
+The body is one event, a list of them, or `{"batch": [...]}`; as JSON, or as the form field `data` in base64.
+`posthog_event.py` reads one event, `posthog_answers.py` says what else the libraries ask for.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Raw, Struct
+
+from services.ingest import times
+from services.ingest.body import GZIP_MAGIC, unpack
+from services.ingest.dialects import careful
+from services.ingest.dialects.dialect import Item, Opened, Request
+from services.ingest.dialects.pieces import Pieces, cut, is_clean, item, whole
+from services.ingest.dialects.posthog_event import reader
+from services.ingest.verdict import RefusedError, Verdict
+from throughline.kit.errors import ServiceError
+
+V1 = "/i/v1/analytics/events"
+"""Where a library wants a result for each event, by its uuid."""
+
+NAMES = {"userId": "distinct_id", "anonymousId": "distinct_id", "previousId": "distinct_id", "messageId": "uuid"}
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+_JSON = (b"{", b"[")
+
+
+class _InProperties(Struct, gc=False):
+    token: Any = None
+
+
+class _Key(Struct, gc=False):
+    """Where an event that is not in a batch carries the write key."""
+
+    api_key: Any = None
+    token: Any = None
+    properties: _InProperties | None = None
+
+
+_KEY = msgspec.json.Decoder(_Key)
+
+
+def read(request: Request) -> Opened:
+    """The events of one request.
+
+    The write key is `api_key` or `token` of the body, of its first event or in that event's properties; else the
+    request's own (Authorization).
+
+    Raises:
+        ServiceError: 400, nobody can read the body, or it has too many events.
+    """
+    body, query = _plain(request)
+    pieces = _cut(body)
+    sent_at = _sent_at(request, query, pieces.head)
+    read_one = reader(sent_at, request.header(b"posthog-sdk-info"))
+    items = [item(raw, read_one, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
+    reply = partial(_results, items) if request.path == V1 else None
+    return Opened(_write_key(pieces), items, reply=reply, names=NAMES)
+
+
+def _plain(request: Request) -> tuple[bytes, dict[str, list[str]]]:
+    """The JSON of a request, taken out of a form or a query where it stands in one, and its query."""
+    query = parse_qs(request.query, errors="replace")
+    body = request.body.strip()
+    if request.method == "GET":
+        return _decoded(query.get("data", [""])[0]), query
+    if body.startswith(_JSON) or not body:
+        return body, query
+    if body.startswith(b"data=") or b"&data=" in body:
+        form = parse_qs(body.decode("latin-1"), errors="replace", max_num_fields=100)
+        return _decoded(form.get("data", [""])[0]), {**form, **query}
+    try:
+        return _decoded(body.decode("ascii")), query
+    except (ServiceError, UnicodeDecodeError):
+        return body, query  # whose readers say what is wrong with it
+
+
+def _decoded(data: str) -> bytes:
+    """JSON that may stand in base64, and in gzip within that."""
+    data = data.strip()
+    if data.startswith(("{", "[")):
+        return data.encode("latin-1")
+    # A plus sign that nobody escaped has become a space on its way.
+    text = data.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        found = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ServiceError(
+            400, "unreadable_data", "data is neither JSON nor base64; lz64 is not understood", field="data"
+        ) from None
+    return unpack(found).strip() if found.startswith(GZIP_MAGIC) else found.strip()
+
+
+def _cut(body: bytes) -> Pieces:
+    if body.startswith(b"["):
+        return cut(body, "")
+    if b'"batch"' in body and _has_batch(body):
+        return cut(body, "batch")
+    return whole(body)
+
+
+def _has_batch(body: bytes) -> bool:
+    if is_clean(body):
+        try:
+            return "batch" in _FIELDS.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    value = careful.load(body)
+    return isinstance(value, dict) and "batch" in value
+
+
+def _sent_at(request: Request, query: dict[str, list[str]], head: dict[str, Raw]) -> datetime | None:
+    """When the client says it sent: in the body, in the query (milliseconds), or in the newer endpoint's header."""
+    said: list[Any] = [_ANY.decode(head["sent_at"])] if "sent_at" in head else []
+    for name in ("sent_at", "_"):
+        text = query.get(name, [""])[0]
+        said.append(int(text) if text.isdecimal() and text.isascii() and len(text) < 20 else text)
+    said.append(request.header(b"posthog-request-timestamp"))
+    for value in said:
+        try:
+            found = times.parse(value, "sent_at")
+        except RefusedError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _write_key(pieces: Pieces) -> str:
+    for name in ("api_key", "token"):
+        if name in pieces.head:
+            key = _ANY.decode(pieces.head[name])
+            if isinstance(key, str) and key:
+                return key
+    if not pieces.head and pieces.events:
+        try:
+            found = _KEY.decode(pieces.events[0])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+        inner = None if found.properties is None else found.properties.token
+        for key in (found.api_key, found.token, inner):
+            if isinstance(key, str) and key:
+                return key
+    return ""
+
+
+def _results(items: Sequence[Item], verdicts: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
+    """The newer endpoint's answer: a result for each uuid."""
+    results: dict[str, dict[str, str]] = {}
+    for one, verdict in zip(items, verdicts, strict=True):
+        uuid = one.event.messageId if one.event is not None else _uuid(one.raw)
+        if not uuid:
+            continue
+        if verdict is None:
+            results[uuid] = {"result": "ok"}
+        else:
+            result = "drop" if verdict.verdict == "rejected" else "warning"
+            details = f"{verdict.code} {verdict.field}: {verdict.message}"
+            results[uuid] = {"result": result, "details": details}
+    return b"application/json", msgspec.json.encode({"results": results})
+
+
+def _uuid(raw: bytes) -> str:
+    try:
+        found = _ANY.decode(_FIELDS.decode(raw)["uuid"])
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        return ""
+    return found if isinstance(found, str) else ""
