@@ -1,0 +1,358 @@
+"""Generations of phase models: which are applied in a workspace, how one is restaged, switched to and taken away.
+
+A generation is `building` while the stagers restage its journeys from the facts, `live` from the switch on, `retired`
+when another one of its name has taken its place. Whoever stages holds the workspace's row in share mode
+(`lock_versions`); whoever changes what is applied updates it, and so waits for the transactions under way. Those that
+come later see the new version and read the generations again.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, cast
+
+from sqlalchemy import ARRAY, BigInteger, and_, any_, bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.models import ModelError, load_model, parse_model, shipped_models
+from throughline.store.names import AdminError, workspace_id
+from throughline.store.tables import models, restage_slots, workspaces
+
+State = Literal["live", "building", "retired"]
+
+SLOTS = 16
+"""A slot holds the customers whose digest begins with its number, a half-byte."""
+
+_APPLIED = ("live", "building")
+_DIGEST_BITS = 128
+
+
+class Generation(NamedTuple):
+    """A phase model as applied in one workspace. `document` is its own file; None: the one shipped under its name."""
+
+    id: int
+    workspace: int
+    name: str
+    state: State
+    document: str | None
+
+
+class Applied(NamedTuple):
+    """What staging needs to know of a workspace. `generations` are those live and building, by id."""
+
+    version: int
+    zone: str
+    horizon_us: int | None
+    generations: list[Generation]
+
+
+class Progress(NamedTuple):
+    """How far a generation is restaged: slots, and customers and touchpoints in them."""
+
+    slots_done: int
+    slots: int
+    customers: int
+    touchpoints: int
+    fraction: float
+    """Of all customers, from 0 to 1: digests are spread evenly, so it is how far the cursors have come."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Every customer has its journey."""
+        return self.slots_done == self.slots
+
+    @property
+    def of_customers(self) -> int:
+        """About how many customers there are to restage."""
+        return self.customers if self.is_whole or not self.fraction else round(self.customers / self.fraction)
+
+
+class ModelInfo(NamedTuple):
+    """A generation as listed; `workspace` is the workspace's name."""
+
+    id: int
+    workspace: str
+    name: str
+    state: State
+    is_default: bool
+    is_own: bool
+    created_us: int
+
+
+# --- what is applied --------------------------------------------------------------------------------------------------
+
+_generations = (
+    select(
+        workspaces.c.id.label("workspace"),
+        workspaces.c.version,
+        workspaces.c.time_zone,
+        workspaces.c.horizon_us,
+        models.c.id,
+        models.c.name,
+        models.c.state,
+        models.c.document,
+    )
+    .outerjoin(models, and_(models.c.workspace == workspaces.c.id, models.c.state.in_(_APPLIED)))
+    .order_by(models.c.id)
+)
+
+_lock_versions = (
+    select(workspaces.c.id, workspaces.c.version)
+    .where(workspaces.c.id == any_(bindparam("workspaces", type_=ARRAY(BigInteger))))
+    .order_by(workspaces.c.id)
+    .with_for_update(read=True)
+)
+
+
+async def read_generations(connection: AsyncConnection) -> dict[int, Applied]:
+    """Workspace id -> what is applied there, read in one statement."""
+    found: dict[int, Applied] = {}
+    for row in await connection.execute(_generations):
+        applied = found.setdefault(row.workspace, Applied(row.version, row.time_zone, row.horizon_us, []))
+        if row.id is not None:
+            applied.generations.append(Generation(row.id, row.workspace, row.name, row.state, row.document))
+    return found
+
+
+async def lock_versions(connection: AsyncConnection, workspaces: Sequence[int]) -> dict[int, int]:
+    """Workspace id -> version of what is applied there, which cannot change before this transaction ends."""
+    rows = await connection.execute(_lock_versions, {"workspaces": sorted(set(workspaces))})
+    return {row.id: row.version for row in rows}
+
+
+async def list_models(connection: AsyncConnection, workspace: str | None = None) -> list[ModelInfo]:
+    """The generations of one workspace or of all, by workspace, name and age.
+
+    Raises:
+        AdminError: no such workspace.
+    """
+    c = models.c
+    query = (
+        select(
+            c.id,
+            workspaces.c.name.label("workspace"),
+            c.name,
+            c.state,
+            and_(workspaces.c.default_model == c.name, c.state == "live"),
+            c.document.is_not(None),
+            c.created_us,
+        )
+        .join(workspaces, workspaces.c.id == c.workspace)
+        .order_by(workspaces.c.name, c.name, c.id)
+    )
+    if workspace is not None:
+        query = query.where(workspaces.c.id == await workspace_id(connection, workspace))
+    return [ModelInfo(*row) for row in await connection.execute(query)]
+
+
+async def read_document(connection: AsyncConnection, workspace: str, model: str) -> str | None:
+    """A model's own file, as last added to the workspace; None for a shipped model.
+
+    Raises:
+        AdminError: no such workspace, or no such model in it and none shipped.
+    """
+    c = models.c
+    row = (
+        await connection.execute(
+            select(c.document)
+            .where(
+                c.workspace == await workspace_id(connection, workspace),
+                c.name == model,
+                c.state.in_(_APPLIED),
+            )
+            .order_by(c.id.desc())
+            .limit(1)
+        )
+    ).first()
+    if row is None and model not in shipped_models():
+        known = {info.name for info in await list_models(connection, workspace)} | set(shipped_models())
+        raise AdminError(
+            f"workspace {workspace!r} has no model {model!r}, and none is shipped under that name; "
+            f"there are: {', '.join(sorted(known))}"
+        )
+    return None if row is None else cast("str | None", row.document)
+
+
+# --- changing it ------------------------------------------------------------------------------------------------------
+
+
+async def begin_restage(
+    connection: AsyncConnection, workspace: str, model: str, *, document: str | None, now_us: int
+) -> int:
+    """Make a generation that the stagers restage from now on; gives its id. Asked again: of the one that is building.
+
+    Args:
+        connection: of the transaction.
+        workspace: its name.
+        model: the model's name.
+        document: the model's own file; None: the one shipped under that name. A generation that is building from
+            another file is given up.
+        now_us: the time.
+
+    Raises:
+        AdminError: no such workspace or model, or the file is not that model's.
+    """
+    _check_model(model, document)
+    owner = await _hold(connection, workspace)
+    c = models.c
+    building = (
+        await connection.execute(
+            select(c.id, c.document).where(c.workspace == owner, c.name == model, c.state == "building")
+        )
+    ).first()
+    if building is not None:
+        if building.document == document:
+            return cast("int", building.id)
+        await connection.execute(update(models).where(c.id == building.id).values(state="retired"))
+    made: int = (
+        await connection.execute(
+            insert(models)
+            .values(workspace=owner, name=model, state="building", document=document, created_us=now_us)
+            .returning(c.id)
+        )
+    ).scalar_one()
+    await connection.execute(
+        insert(restage_slots)
+        .values(
+            [
+                {"model": made, "slot": slot, "cursor": b"", "done": False, "customers": 0, "touchpoints": 0}
+                for slot in range(SLOTS)
+            ]
+        )
+        .on_conflict_do_nothing()
+    )
+    await _bump(connection, owner)
+    return made
+
+
+async def read_progress(connection: AsyncConnection, generation: int) -> Progress:
+    """How far a generation is restaged; one that needs no restaging is whole, with no slots."""
+    c = restage_slots.c
+    rows = await connection.execute(
+        select(c.slot, c.cursor, c.done, c.customers, c.touchpoints).where(c.model == generation)
+    )
+    slots = rows.all()
+    share = sum(1.0 if row.done else _come(row.slot, row.cursor) for row in slots)
+    return Progress(
+        sum(row.done for row in slots),
+        len(slots),
+        sum(row.customers for row in slots),
+        sum(row.touchpoints for row in slots),
+        share / len(slots) if slots else 1.0,
+    )
+
+
+async def read_state(connection: AsyncConnection, generation: int) -> State:
+    """What has become of a generation; one that has been dropped is retired."""
+    state = await connection.scalar(select(models.c.state).where(models.c.id == generation))
+    return cast("State", state or "retired")
+
+
+async def switch(connection: AsyncConnection, generation: int) -> bool:
+    """Serve a generation in place of the live one of its name, which retires. False while it is not whole.
+
+    Raises:
+        AdminError: it was given up for another one.
+    """
+    c = models.c
+    owner = await connection.scalar(
+        select(workspaces.c.name).join(models, c.workspace == workspaces.c.id).where(c.id == generation)
+    )
+    workspace = None if owner is None else await _hold(connection, owner)
+    state = await read_state(connection, generation)
+    if workspace is None or state == "retired":
+        raise AdminError("this restage was given up: another one of the same model has taken its place")
+    if state == "live":
+        return True
+    if not (await read_progress(connection, generation)).is_whole:
+        return False
+    name = select(c.name).where(c.id == generation).scalar_subquery()
+    await connection.execute(
+        update(models).where(c.workspace == workspace, c.name == name, c.state == "live").values(state="retired")
+    )
+    await connection.execute(update(models).where(c.id == generation).values(state="live"))
+    await connection.execute(delete(restage_slots).where(restage_slots.c.model == generation))
+    await _bump(connection, workspace)
+    return True
+
+
+async def set_default_model(connection: AsyncConnection, workspace: str, model: str) -> None:
+    """Serve this model to whoever asks for none.
+
+    Raises:
+        AdminError: no such workspace, or the model is not live there.
+    """
+    owner = await workspace_id(connection, workspace)
+    live = await _live(connection, owner)
+    if model not in live:
+        raise AdminError(
+            f"model {model!r} is not live in workspace {workspace!r} (live: {', '.join(live)}); "
+            f"run `throughline restage --model {model} --workspace {workspace}` and wait for it"
+        )
+    await connection.execute(update(workspaces).where(workspaces.c.id == owner).values(default_model=model))
+
+
+async def retire_model(connection: AsyncConnection, workspace: str, model: str) -> None:
+    """Stop applying a model; the stagers delete its journeys and counts. The facts stay.
+
+    Raises:
+        AdminError: no such workspace, the model is not applied there, or it is the default.
+    """
+    owner = await _hold(connection, workspace)
+    default = await connection.scalar(select(workspaces.c.default_model).where(workspaces.c.id == owner))
+    c = models.c
+    wanted = and_(c.workspace == owner, c.name == model, c.state.in_(_APPLIED))
+    if default == model:
+        raise AdminError(
+            f"{model!r} is the default model of workspace {workspace!r}; choose another one first: "
+            f"throughline model use NAME --workspace {workspace}"
+        )
+    retired = await connection.execute(update(models).where(wanted).values(state="retired").returning(c.id))
+    if not retired.all():
+        raise AdminError(f"workspace {workspace!r} does not apply a model {model!r}; `model list` shows those it does")
+    await _bump(connection, owner)
+
+
+# --- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def _check_model(model: str, document: str | None) -> None:
+    try:
+        if document is None:
+            load_model(model)
+            return
+        name = parse_model(document, f"{model}.toml").name
+    except ModelError as error:
+        raise AdminError(str(error)) from None
+    if name != model:
+        raise AdminError(f"the file is of a model named {name!r}, not {model!r}")
+    if model in shipped_models():
+        raise AdminError(f"{model!r} is the name of a shipped model; give yours another name")
+
+
+async def _hold(connection: AsyncConnection, workspace: str) -> int:
+    """The workspace's id, once nobody stages for it: who does next sees what this transaction has changed."""
+    found = await workspace_id(connection, workspace)
+    await connection.execute(update(workspaces).where(workspaces.c.id == found).values(version=workspaces.c.version))
+    return found
+
+
+async def _bump(connection: AsyncConnection, workspace: int) -> None:
+    await connection.execute(
+        update(workspaces).where(workspaces.c.id == workspace).values(version=workspaces.c.version + 1)
+    )
+
+
+async def _live(connection: AsyncConnection, workspace: int) -> list[str]:
+    c = models.c
+    rows: Iterable[str] = await connection.scalars(
+        select(c.name).where(c.workspace == workspace, c.state == "live").order_by(c.name)
+    )
+    return list(rows)
+
+
+def _come(slot: int, cursor: bytes) -> float:
+    """How far a slot's cursor has come, from 0 to 1."""
+    if not cursor:
+        return 0.0
+    width = 1 << (_DIGEST_BITS - 4)
+    return min(1.0, max(0.0, (int.from_bytes(cursor.ljust(16, b"\0")[:16]) - slot * width) / width))
