@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from services.ingest import reply
+from services.ingest.dialects import posthog_answers
 from services.ingest.documented import describe
 from services.ingest.keys import Keys
 from throughline.kit.errors import ServiceError
@@ -25,9 +26,7 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
         lifespan=lifespan,
     )
 
-    @app.get("/v1/projects/{key}/settings", tags=["settings"], summary="What the browser library asks for first")
-    @app.get("/projects/{key}/settings", tags=["settings"], summary="What the mobile libraries ask for first")
-    async def settings(key: str) -> dict[str, Any]:
+    def enabled(key: str) -> None:
         if not keys.loaded:
             raise ServiceError(
                 503, "keys_unavailable", "write keys could not be read yet", headers={"Retry-After": "1"}
@@ -35,7 +34,22 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
         source = keys.find(key)
         if source is None or not source.enabled:
             raise ServiceError(404, "unknown_write_key", "no enabled source has this write key")
+
+    @app.get("/v1/projects/{key}/settings", tags=["settings"], summary="What the browser library asks for first")
+    @app.get("/projects/{key}/settings", tags=["settings"], summary="What the mobile libraries ask for first")
+    async def settings(key: str) -> dict[str, Any]:
+        enabled(key)
         return {"integrations": {"Segment.io": {"apiKey": key}}, "plan": {}, "analyticsNextEnabled": True}
+
+    @app.get("/array/{token}/config", tags=["settings"], summary="What posthog-js asks for before it sends")
+    async def posthog_config(token: str) -> Response:
+        enabled(token)
+        return Response(posthog_answers.config(), media_type="application/json")
+
+    @app.get("/array/{token}/config.js", tags=["settings"], summary="The same, as a script")
+    async def posthog_config_script(token: str) -> Response:
+        enabled(token)
+        return Response(posthog_answers.config_script(token), media_type="application/javascript")
 
     @app.exception_handler(ServiceError)
     async def service_error(_: Request, error: ServiceError) -> Response:
