@@ -51,7 +51,8 @@ _CONTEXT = {
 }
 """Member of the body -> member of the context."""
 _IDS = ("client_id", "app_instance_id", "user_id")
-_KNOWN = {*_IDS, *_CONTEXT, "timestamp_micros", "user_properties"}
+HEAD = (*_IDS, *_CONTEXT, "timestamp_micros", "user_properties")
+"""What is read of a body beside its events."""
 _PAGE = ("page_location", "page_referrer", "page_title")
 _ONCE = frozenset({"purchase", "refund"})
 """Events that are one for each transaction."""
@@ -86,13 +87,13 @@ class _Reader:
 
     def __init__(self, pieces: Pieces, stream: str) -> None:
         head = pieces.head
-        shared = {name: _ANY.decode(head[name]) for name in _KNOWN if name in head}
+        shared = {name: _ANY.decode(head[name]) for name in HEAD if name in head}
         self._ids = [shared.get(name) for name in _IDS]
         self._time = shared.get("timestamp_micros")
         self._context = {_CONTEXT[name]: part for name, part in shared.items() if name in _CONTEXT and part is not None}
         self._context_raw = _raw(self._context)
         self._traits = _raw(_values(shared.get("user_properties")))
-        self._extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(head[name]))}" for name in head if name not in _KNOWN)
+        self._extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(head[name]))}" for name in head if name not in HEAD)
         self._digest = blake2b(f"{stream}\0{_text(self._ids)}\0".encode(), digest_size=16)
         self._seen: Counter[bytes] = Counter()
 
@@ -124,7 +125,7 @@ class _Reader:
         event = Event(
             type="track",
             event=name,
-            messageId=self._message_id(raw, name, params, time),
+            messageId=self._message_id(name, params, time),
             userId=read_id(user, "user_id", notes),
             anonymousId=read_id(client, "client_id", notes) or read_id(app, "app_instance_id", notes),
             timestamp=time,
@@ -135,7 +136,7 @@ class _Reader:
         extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(part))}" for name, part in fields.items())
         return event, f"{self._extra},{extra}" if self._extra and extra else self._extra or extra
 
-    def _message_id(self, raw: bytes, name: str, params: dict[str, Any], time: datetime | None) -> str | None:
+    def _message_id(self, name: str, params: dict[str, Any], time: datetime | None) -> str | None:
         """The same for a request sent again; None when nothing tells that from another event like it."""
         own = params.get("message_id")
         if isinstance(own, str) and own:
@@ -143,7 +144,7 @@ class _Reader:
         once = name in _ONCE and params.get("transaction_id")
         if time is None and not once:
             return None
-        event = bytes(raw)
+        event = msgspec.json.encode([name, params], order="sorted")
         digest = self._digest.copy()
         digest.update(f"{'' if time is None else time.isoformat()}\0{0 if once else self._seen[event]}\0".encode())
         digest.update(event)
