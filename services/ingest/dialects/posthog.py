@@ -28,7 +28,13 @@ from throughline.kit.errors import ServiceError
 V1 = "/i/v1/analytics/events"
 """Where a library wants a result for each event, by its uuid."""
 
-NAMES = {"userId": "distinct_id", "anonymousId": "distinct_id", "previousId": "distinct_id", "messageId": "uuid"}
+NAMES = {
+    "userId": "distinct_id",
+    "anonymousId": "distinct_id",
+    "previousId": "distinct_id",
+    "messageId": "uuid",
+    "traits": "$set",
+}
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()

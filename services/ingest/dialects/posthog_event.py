@@ -99,6 +99,7 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _T = TypeVar("_T")
 EMPTY_OBJECT = len("{}")
+_NO_PART = (b"", b"null", b"{}")
 _NOTHING = _Known()
 _NO_OPTIONS = _Options()
 
@@ -238,7 +239,7 @@ def _without_ip(properties: Raw) -> Raw:
 
 def _traits(sent: _Sent, known: _Known) -> Raw:
     """What is said about the person; what is set for good comes after what is set once, the event's own last."""
-    parts = [part for part in (known.set_once, sent.set_once, known.set, sent.set) if len(part) > len("null")]
+    parts = [part for part in (known.set_once, sent.set_once, known.set, sent.set) if bytes(part) not in _NO_PART]
     if len(parts) < 2:
         return parts[0] if parts else Raw()
     merged: dict[str, Raw] = {}
