@@ -123,7 +123,6 @@ def test_a_page_view() -> None:
             "ip": "1.2.3.4",
             "locale": "de",
             "timezone": "Europe/Rome",
-            "app": {"name": "shop"},
             "library": {"name": "js-4"},
         },
         "snowplow": {"vid": "3"},

@@ -201,8 +201,6 @@ def _read_context(fields: dict[str, str], encoded: str | None, plain: str | None
     for field, name in (("ua", "userAgent"), ("ip", "ip"), ("lang", "locale"), ("tz", "timezone")):
         if get(field):
             context[name] = get(field)
-    if get("aid"):
-        context["app"] = {"name": get("aid")}
     if get("tv"):
         context["library"] = {"name": get("tv")}
     entities: Entities = {}
