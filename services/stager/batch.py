@@ -1,15 +1,16 @@
-"""Records of one partition to rows and sorted histories. Pure."""
+"""Records of one partition to rows and facts by actor. Pure."""
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
+from services.stager.plan import Workspace
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest, message_digest
 from throughline.wire.codec import Rejected, UndecodableError, decode
 
-Models = Mapping[int, list[tuple[int, str]]]
-"""Workspace id -> the models applied in it, each (model id, model name)."""
+Workspaces = Mapping[int, Workspace]
+"""Workspace id -> what is applied in it."""
 
 
 class Record(Protocol):
@@ -29,12 +30,11 @@ Row = tuple[Any, ...]
 """One fact as `TOUCHPOINT_COLUMNS`: actor digest, message digest, ..."""
 
 
-class Customer(NamedTuple):
-    """One customer of a batch."""
+class Actor(NamedTuple):
+    """One actor of a batch."""
 
+    workspace: int
     id: str
-    models: list[tuple[int, str]]
-    """The models of its workspace."""
     touchpoints: dict[bytes, Touchpoint]
     """Message digest -> touchpoint, in order of arrival."""
 
@@ -42,8 +42,8 @@ class Customer(NamedTuple):
 class Batch(NamedTuple):
     """One partition's records, ready to be staged."""
 
-    customers: dict[bytes, Customer]
-    """By customer digest."""
+    actors: dict[bytes, Actor]
+    """By digest."""
     rows: list[Row]
     """Distinct facts, sorted by key: of a message id that comes twice, the first in the log."""
     repeats: list[Row]
@@ -56,23 +56,27 @@ def record_digest(record: Record) -> bytes:
     return blake2b(b"%d\0" % record.timestamp + (record.value or b""), digest_size=16).digest()
 
 
-def prepare(records: Iterable[Record], models: Models, *, topic: str, partition: int) -> Batch:
+def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, partition: int) -> Batch:
     """Decode and group one partition's records. What cannot be staged is in `rejected`, with its reason."""
-    customers: dict[bytes, Customer] = {}
+    actors: dict[bytes, Actor] = {}
     rows: list[Row] = []
     repeats: list[Row] = []
     rejected: list[Rejected] = []
-    known: dict[tuple[int, str], tuple[bytes, dict[bytes, Touchpoint]]] = {}
+    known: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
     for record in records:
         try:
             touchpoint = decode(record.value or b"")
             who = (touchpoint.workspace, touchpoint.actor)
             if who not in known:
-                known[who] = _introduce(customers, models, *who)
+                known[who] = _introduce(actors, workspaces, *who)
+            actor, horizon_us, touchpoints = known[who]
+            if touchpoint.occurred_us < horizon_us:
+                raise UndecodableError(
+                    "before_horizon", "occurred_us", "it happened before what this workspace keeps (retention)"
+                )
         except UndecodableError as error:
             rejected.append(reject(record, error.code, error.field, str(error), topic=topic, partition=partition))
             continue
-        actor, touchpoints = known[who]
         message = message_digest(actor, touchpoint.message_id)
         row = _row(actor, message, touchpoint)
         if message in touchpoints:
@@ -81,19 +85,19 @@ def prepare(records: Iterable[Record], models: Models, *, topic: str, partition:
             touchpoints[message] = touchpoint
             rows.append(row)
     rows.sort()
-    return Batch(customers, rows, repeats, rejected)
+    return Batch(actors, rows, repeats, rejected)
 
 
 def _introduce(
-    customers: dict[bytes, Customer], models: Models, workspace: int, actor: str
-) -> tuple[bytes, dict[bytes, Touchpoint]]:
-    applied = models.get(workspace)
+    actors: dict[bytes, Actor], workspaces: Workspaces, workspace: int, name: str
+) -> tuple[bytes, int, dict[bytes, Touchpoint]]:
+    applied = workspaces.get(workspace)
     if applied is None:
         raise UndecodableError("unknown_workspace", "workspace", f"there is no workspace {workspace}")
-    digest = id_digest(workspace, actor)
+    digest = id_digest(workspace, name)
     touchpoints: dict[bytes, Touchpoint] = {}
-    customers[digest] = Customer(actor, applied, touchpoints)
-    return digest, touchpoints
+    actors[digest] = Actor(workspace, name, touchpoints)
+    return digest, applied.horizon_us, touchpoints
 
 
 def reject(record: Record, code: str, field: str, message: str, *, topic: str, partition: int) -> Rejected:
@@ -115,7 +119,7 @@ def _row(actor: bytes, message: bytes, t: Touchpoint) -> Row:
     (occurred_us, message_id, _, call, name, _, source, channel, received_us, _, user_id, anonymous_id, previous_id) = (
         t[:13]
     )
-    (order_id, value, currency, rating, score, product_id, quantity, _, rest) = t[13:]
+    (order_id, value, currency, rating, score, product_id, quantity, _, rest, bot) = t[13:]
     return (
         actor,
         message,
@@ -137,6 +141,7 @@ def _row(actor: bytes, message: bytes, t: Touchpoint) -> Row:
         product_id or None,
         quantity,
         rest,
+        bot,
     )
 
 

@@ -7,20 +7,23 @@ one waits for PostgreSQL the others decode.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.batch import Batch, Models, prepare, record_digest, reject
-from services.stager.commit import Staged, StaleOffsetError, advance, commit
+from services.stager.batch import Batch, prepare, record_digest, reject
+from services.stager.chores import Chores
+from services.stager.commit import ModelsChangedError, Staged, StaleOffsetError, advance, commit
+from services.stager.plan import Workspace
 from services.stager.position import Position, locate, report_lost, report_recreated
+from services.stager.workspaces import Workspaces
 from throughline.kit import metrics
 from throughline.kit.clock import now_us
 from throughline.store.errors import failure_of
-from throughline.store.staging import Offset
+from throughline.store.offsets import Offset
 from throughline.wire.codec import Rejected
 
 log = logging.getLogger(__name__)
@@ -42,15 +45,17 @@ class Shared:
         *,
         batch_records: int,
         transactions: int,
-        models_of: Callable[[set[int]], Awaitable[Models]],
+        workspaces: Workspaces,
         send_rejected: Callable[[Sequence[Rejected]], Awaitable[None]],
     ) -> None:
         self.consumer = consumer
         self.engine = engine
         self.batch_records = batch_records
         self.transactions = asyncio.Semaphore(transactions)
-        self.models_of = models_of
+        self.workspaces = workspaces
         self.send_rejected = send_rejected
+        self.known_us = 0
+        """T: everything received before it is staged, as far as this process knows."""
 
 
 class Lane:
@@ -65,6 +70,7 @@ class Lane:
         self._busy = False
         self._stopping = False
         self._pause = FIRST_PAUSE_SECONDS
+        self._chores = Chores(shared, tp)
         self._task = asyncio.create_task(self._run(), name=f"lane {tp.topic}/{tp.partition}")
 
     @property
@@ -93,6 +99,7 @@ class Lane:
                 if self._position is None:
                     self._position = await locate(self._shared.consumer, self._shared.engine, self.tp)
                 await self._step(self._position)
+                await self._tend()
             except StaleOffsetError as error:
                 metrics.STAGER_RETRIES.labels("stale").inc()
                 log.warning("%s; reading it again", error)
@@ -124,7 +131,8 @@ class Lane:
 
     async def _step(self, position: Position) -> None:
         consumer = self._shared.consumer
-        polled = await consumer.getmany(self.tp, timeout_ms=POLL_MS, max_records=self._shared.batch_records)
+        patience_ms = 0 if self._chores.waiting else POLL_MS
+        polled = await consumer.getmany(self.tp, timeout_ms=patience_ms, max_records=self._shared.batch_records)
         records: Records = polled.get(self.tp, ())
         if not records:
             await self._idle(position)
@@ -151,14 +159,18 @@ class Lane:
         while pending:
             chunk = pending.pop()
             started = time.perf_counter()
-            models = await self._shared.models_of(set())
-            batch = prepare(chunk, models, topic=self.tp.topic, partition=self.tp.partition)
-            unknown = {r.workspace for r in batch.rejected if r.code == "unknown_workspace"}
-            if unknown:
-                models = await self._shared.models_of(unknown)
-                batch = prepare(chunk, models, topic=self.tp.topic, partition=self.tp.partition)
+            workspaces = await self._shared.workspaces.of(set())
+            batch = prepare(chunk, workspaces, topic=self.tp.topic, partition=self.tp.partition)
+            if any(r.code == "unknown_workspace" for r in batch.rejected):
+                await self._shared.workspaces.refresh()
+                workspaces = await self._shared.workspaces.of(set())
+                batch = prepare(chunk, workspaces, topic=self.tp.topic, partition=self.tp.partition)
             try:
-                staged = await self._commit(position, batch, chunk[-1], told)
+                staged = await self._commit(position, batch, workspaces, chunk[-1], told)
+            except ModelsChangedError:
+                await self._shared.workspaces.refresh()
+                pending.append(chunk)
+                continue
             except Exception as error:
                 if failure_of(error) != "data":
                     raise
@@ -166,13 +178,18 @@ class Lane:
                     middle = len(chunk) // 2
                     pending += [chunk[middle:], chunk[:middle]]
                     continue
-                staged = await self._commit(position, self._refuse(chunk[0], error), chunk[0], told)
+                staged = await self._commit(position, self._refuse(chunk[0], error), workspaces, chunk[0], told)
             self._measure(staged, chunk, time.perf_counter() - started)
             if self._stopping:
                 return
 
     async def _commit(
-        self, position: Position, batch: Batch, last: "ConsumerRecord[bytes, bytes]", told: set[str]
+        self,
+        position: Position,
+        batch: Batch,
+        workspaces: Mapping[int, Workspace],
+        last: "ConsumerRecord[bytes, bytes]",
+        told: set[str],
     ) -> Staged:
         """Tell the rejected topic first: nothing is dropped in silence. `told` spares a retry from repeating it."""
         untold = [rejected for rejected in batch.rejected if rejected.origin not in told]
@@ -183,10 +200,12 @@ class Lane:
         staged = await commit(
             self._shared.engine,
             batch,
+            workspaces,
             topic=self.tp.topic,
             partition=self.tp.partition,
             expected=position.expected,
             to=to,
+            known_us=self._shared.known_us,
         )
         position.expected = position.next_offset = to.next_offset
         position.through_us = to.through_us
@@ -213,10 +232,24 @@ class Lane:
             )
             position.through_us = through_us
 
+    async def _tend(self) -> None:
+        """Lapses, restaging, cleaning up: what is due besides the log, a piece at a time."""
+        if self._stopping or not self._chores.due:
+            return
+        async with self._shared.transactions:
+            self._busy = True
+            try:
+                await self._chores.do()
+            finally:
+                self._busy = False
+
     def _measure(self, staged: Staged, records: Records, seconds: float) -> None:
         for outcome in ("staged", "duplicates", "conflicts", "rejected"):
             metrics.STAGER_RECORDS.labels(_OUTCOMES[outcome]).inc(getattr(staged, outcome))
         metrics.STAGER_REFOLDED.inc(staged.refolded)
+        metrics.STAGER_MOVED_IDS.inc(staged.moved)
+        for late_us in staged.late_us:
+            metrics.STAGER_LATENESS_SECONDS.observe(late_us / 1e6)
         metrics.STAGER_BATCH_SECONDS.observe(seconds)
         metrics.STAGER_BATCH_RECORDS.observe(len(records))
         metrics.STAGER_VISIBLE_SECONDS.observe(max(0.0, now_us() / 1e6 - records[0].timestamp / 1e3))

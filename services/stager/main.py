@@ -9,22 +9,19 @@ from collections.abc import Sequence
 
 import uvicorn
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
-from services.stager.batch import Models
 from services.stager.lane import Shared
 from services.stager.member import Member
+from services.stager.workspaces import Workspaces
 from throughline.kit import health, logs
 from throughline.kit.kafka import require_compiled_records, wait_for_topics
 from throughline.kit.metrics import REGISTRY
 from throughline.kit.server import EmbeddedServer
 from throughline.kit.settings import StagerSettings
-from throughline.store import staging
 from throughline.store.engine import create_engine
 from throughline.store.health import database_check
 from throughline.store.migrate import upgrade
-from throughline.store.unit_of_work import snapshot
 from throughline.wire.codec import Rejected, encode_rejected
 
 log = logging.getLogger("stager")
@@ -68,7 +65,7 @@ async def run(settings: StagerSettings) -> None:
             engine,
             batch_records=settings.batch_records,
             transactions=TRANSACTIONS,
-            models_of=ModelsOfWorkspaces(engine).of,
+            workspaces=Workspaces(engine),
             send_rejected=rejections.send,
         )
     )
@@ -112,21 +109,6 @@ async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Me
     finally:
         await member.close()
         await consumer.stop()
-
-
-class ModelsOfWorkspaces:
-    """Which models each workspace applies, read again when a workspace is not known yet."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._models: Models = {}
-
-    async def of(self, workspaces: set[int]) -> Models:
-        """The models, up to date for these workspaces."""
-        if not self._models or any(workspace not in self._models for workspace in workspaces):
-            async with snapshot(self._engine) as connection:
-                self._models = await staging.read_models(connection)
-        return self._models
 
 
 class Rejections:

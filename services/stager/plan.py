@@ -1,74 +1,162 @@
-"""A batch and the state it meets to the state it leaves behind. Pure."""
+"""What a transaction changes, gathered before it is written. Pure."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
+from typing import Any, NamedTuple
 
-from services.stager.batch import Batch
-from throughline.journey.diff import Deltas, move, retract
-from throughline.journey.fold import Journey, Transition, fold
+from throughline.journey.checkpoint import advance
+from throughline.journey.diff import Deltas, contribute
+from throughline.journey.lapse import due_us
 from throughline.journey.model import Model
-from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.state import Journey, Transition
+from throughline.journey.touchpoint import OrderKey, Touchpoint
+from throughline.store.counts import Unmapped
+from throughline.store.journeys import Stored
 
-JourneyKey = tuple[bytes, int]
-"""(customer digest, model id)."""
 
-ModelNamed = Callable[[str], Model]
+class Applied(NamedTuple):
+    """A generation of a model, ready to fold with."""
+
+    id: int
+    model: Model
+    zone: tzinfo
+    filling: bool
+    """It is being restaged: a customer without a journey may have facts nevertheless."""
+
+
+class Workspace(NamedTuple):
+    """What is applied in a workspace, at some version of it."""
+
+    version: int
+    horizon_us: int
+    """What occurred before it is refused."""
+    applied: Sequence[Applied]
+
+
+class Customer(NamedTuple):
+    """A customer and what is applied to it."""
+
+    digest: bytes
+    id: str
+    applied: Sequence[Applied]
 
 
 class Plan:
-    """What one batch changes: journeys written, transitions added, counts moved, journeys to fold again."""
+    """Rows to write and to remove, and count deltas."""
 
-    def __init__(self, model_named: ModelNamed) -> None:
-        self._model_named = model_named
+    def __init__(self, through_us: int) -> None:
+        self.through_us = through_us
+        """T: lapses due by then have happened."""
         self.journeys: list[tuple[Any, ...]] = []
-        """Rows (customer digest, model id, customer id, *Journey)."""
+        """(customer digest, model id, customer id, since, due_us, *Journey)."""
         self.transitions: list[tuple[Any, ...]] = []
-        """Rows (customer digest, model id, *Transition)."""
+        """(customer digest, model id, *Transition)."""
+        self.removed_transitions: list[tuple[Any, ...]] = []
+        """(customer digest, model id, at_us, message id, actor, kind)."""
+        self.checkpoints: list[tuple[Any, ...]] = []
+        """(customer digest, model id, *Journey)."""
+        self.removed_checkpoints: list[tuple[Any, ...]] = []
+        """(customer digest, model id, last_us, last message, last actor)."""
+        self.gone: set[bytes] = set()
+        """Customers of whom nothing is left: their ids belong to others."""
         self.deltas: Deltas = {}
-        self.late: dict[bytes, str] = {}
-        """Customers (digest -> id) that must be folded again from all their facts."""
+        self.unmapped: Unmapped = {}
+        self.zones: dict[int, tzinfo] = {}
 
-    def fold_on(self, batch: Batch, states: Mapping[JourneyKey, Journey | None], new: set[bytes]) -> None:
-        """The fast path: fold what is new (message digests) onto the states. Customers with late touchpoints go to
-        `late`."""
-        whole = len(new) == len(batch.rows)
-        for digest, customer in batch.customers.items():
-            found = customer.touchpoints
-            fresh = sorted(found.values() if whole else [t for message, t in found.items() if message in new])
-            if not fresh:
-                continue
-            states_of = [(model, name, states[digest, model]) for model, name in customer.models]
-            # A fact without a journey (derived state was removed) is no fast path either.
-            orphan = len(fresh) < len(found)
-            if any(orphan if state is None else state.is_late(fresh[0]) for _, _, state in states_of):
-                self.late[digest] = customer.id
-                continue
-            for model, name, state in states_of:
-                after, transitions = fold(self._model_named(name), state, fresh)
-                if after is not None:
-                    self._keep(digest, customer.id, model, after, transitions)
-                    move(self.deltas, model, state, after, transitions)
-
-    def fold_again(
-        self,
-        batch: Batch,
-        states: Mapping[JourneyKey, Journey | None],
-        transitions_before: Mapping[JourneyKey, list[Transition]],
-        histories: Mapping[bytes, list[Touchpoint]],
+    def fold_on(
+        self, customer: Customer, applied: Applied, before: Stored | None, touchpoints: Sequence[Touchpoint]
     ) -> None:
-        """The re-fold path: retract what the late customers contributed, fold all their facts, contribute that."""
-        for digest, customer_id in self.late.items():
-            for model, name in batch.customers[digest].models:
-                before = states[digest, model]
-                if before is not None:
-                    retract(self.deltas, model, before, transitions_before.get((digest, model), ()))
-                after, transitions = fold(self._model_named(name), None, histories[digest])
-                if after is not None:
-                    self._keep(digest, customer_id, model, after, transitions)
-                    move(self.deltas, model, None, after, transitions)
+        """The fast path: touchpoints (sorted, distinct) that are later than all before, or a customer's first."""
+        start, since = (None, 0) if before is None else before
+        done = advance(applied.model, start, touchpoints, self.through_us, since)
+        if done.journey is None:
+            return
+        if done.revoked is not None:
+            self._remove(customer, applied, [done.revoked])
+        self._keep(customer, applied, done.journey, done.since, done.transitions, done.checkpoints)
+        self._count(applied, done.journey, start, done.transitions, revoked=done.revoked)
+
+    def replace(
+        self,
+        customer: Customer,
+        applied: Applied,
+        start: Journey | None,
+        before: Journey | None,
+        old: Iterable[Transition],
+        after: Journey,
+        new: Sequence[Transition],
+        checkpoints: Sequence[Journey],
+        since: int,
+    ) -> None:
+        """The re-fold path: what followed `start` was `before` by the old transitions, now `after` by the new ones."""
+        old = list(old)
+        if before is not None:
+            self._count(applied, before, start, old, sign=-1)
+        self._count(applied, after, start, new)
+        kept = {transition[:4] for transition in new}
+        self._remove(customer, applied, [transition for transition in old if transition[:4] not in kept])
+        self._keep(customer, applied, after, since, new, checkpoints)
+
+    def retract(self, customer: bytes, applied: Applied, journey: Journey, transitions: Iterable[Transition]) -> None:
+        """Take back everything a journey was."""
+        self.zones[applied.id] = applied.zone
+        contribute(self.deltas, applied.id, journey, None, transitions, sign=-1)
+        self.gone.add(customer)
+
+    def drop_checkpoints(self, customer: Customer, applied: Applied, states: Iterable[Journey]) -> None:
+        """Checkpoints after which something has changed."""
+        self.removed_checkpoints += [(customer.digest, applied.id, *state.last_key) for state in states]
+
+    def note_unmapped(self, applied: Iterable[Applied], touchpoints: Iterable[Touchpoint]) -> None:
+        """Count new facts that the models' vocabularies do not know."""
+        for one in applied:
+            kind_of = one.model.kind
+            for touchpoint in touchpoints:
+                if touchpoint.call == "track" and kind_of("track", touchpoint.name) is None:
+                    key = (one.id, touchpoint.source, touchpoint.name)
+                    at_us = touchpoint.occurred_us
+                    seen = self.unmapped.get(key)
+                    if seen is None:
+                        self.unmapped[key] = [1, at_us, at_us]
+                    else:
+                        seen[:] = [seen[0] + 1, min(seen[1], at_us), max(seen[2], at_us)]
 
     def _keep(
-        self, customer: bytes, customer_id: str, model: int, after: Journey, transitions: list[Transition]
+        self,
+        customer: Customer,
+        applied: Applied,
+        journey: Journey,
+        since: int,
+        transitions: Sequence[Transition],
+        checkpoints: Sequence[Journey],
     ) -> None:
-        self.journeys.append((customer, model, customer_id, *after))
-        self.transitions += [(customer, model, *transition) for transition in transitions]
+        digest, model = customer.digest, applied.id
+        self.journeys.append((digest, model, customer.id, since, due_us(applied.model, journey), *journey))
+        self.transitions += [(digest, model, *transition) for transition in transitions]
+        self.checkpoints += [(digest, model, *state) for state in checkpoints]
+
+    def _remove(self, customer: Customer, applied: Applied, transitions: Iterable[Transition]) -> None:
+        self.removed_transitions += [(customer.digest, applied.id, *transition[:4]) for transition in transitions]
+
+    def _count(
+        self,
+        applied: Applied,
+        owner: Journey,
+        start: Journey | None,
+        transitions: Iterable[Transition],
+        *,
+        sign: int = 1,
+        revoked: Transition | None = None,
+    ) -> None:
+        self.zones[applied.id] = applied.zone
+        contribute(self.deltas, applied.id, owner, start, transitions, sign=sign, revoked=revoked)
+
+
+def after(transitions: Iterable[Transition], key: OrderKey) -> list[Transition]:
+    """Those that came after the touchpoint of that key was folded."""
+    return [t for t in transitions if t[:3] > key]
+
+
+def upto(transitions: Iterable[Transition], key: OrderKey) -> list[Transition]:
+    """Those there were when the touchpoint of that key had been folded."""
+    return [t for t in transitions if t[:3] <= key]

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.batch import record_digest
 from throughline.kit import metrics
-from throughline.store import staging
+from throughline.store import offsets
 from throughline.store.unit_of_work import snapshot
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicParti
         SQLAlchemyError, KafkaError: the database or the broker is away.
     """
     async with snapshot(engine) as connection:
-        stored = await staging.read_offset(connection, tp.topic, tp.partition)
+        stored = await offsets.read_offset(connection, tp.topic, tp.partition)
     beginning = (await consumer.beginning_offsets([tp]))[tp]
     end = (await consumer.end_offsets([tp]))[tp]
     if stored is None:

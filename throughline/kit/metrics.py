@@ -34,8 +34,29 @@ STAGER_BATCH_RECORDS = Histogram(
     registry=REGISTRY,
 )
 STAGER_REFOLDED = Counter(
-    "throughline_stager_refolded_journeys_total",
-    "Journeys folded again from all their facts because a touchpoint arrived late.",
+    "throughline_stager_refolded_customers_total",
+    "Customers folded again because a touchpoint arrived late or ids were joined or parted.",
+    registry=REGISTRY,
+)
+STAGER_LATENESS_SECONDS = Histogram(
+    "throughline_stager_lateness_seconds",
+    "Lateness: how long before its customer's last known touchpoint a late one happened.",
+    buckets=(0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000, 31536000),
+    registry=REGISTRY,
+)
+STAGER_MOVED_IDS = Counter(
+    "throughline_stager_moved_ids_total",
+    "Raw ids that went from one customer to another by a link, an alias, or an operator's unlink or relink.",
+    registry=REGISTRY,
+)
+STAGER_LAPSED = Counter(
+    "throughline_stager_lapsed_journeys_total",
+    "Journeys that the sweep found silent for the window of their phase.",
+    registry=REGISTRY,
+)
+STAGER_RESTAGED = Counter(
+    "throughline_stager_restaged_touchpoints_total",
+    "Touchpoints folded for generations of models that are being restaged.",
     registry=REGISTRY,
 )
 STAGER_RETRIES = Counter(

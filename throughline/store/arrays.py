@@ -7,7 +7,19 @@ classes in Python before it is encoded, which at twenty columns costs more than 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, Integer, LargeBinary, SmallInteger, Text, bindparam, cast, column, func
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
@@ -26,10 +38,11 @@ class Columns:
         self._encoders = [(f"{name}_{key}", _encoder_of(kind)) for key, kind in columns.items()]
 
     def parameters(self, rows: Iterable[Row]) -> dict[str, str]:
-        """The statement's parameters for these rows (at least one), values in the order of the columns."""
-        return {
-            name: encode(values) for (name, encode), values in zip(self._encoders, zip(*rows, strict=True), strict=True)
-        }
+        """The statement's parameters for these rows, values in the order of the columns."""
+        columns = list(zip(*rows, strict=True))
+        if not columns:
+            return {name: "{}" for name, _ in self._encoders}
+        return {name: encode(values) for (name, encode), values in zip(self._encoders, columns, strict=True)}
 
 
 def _encoder_of(kind: TypeEngine[Any]) -> Callable[[Sequence[Any]], str]:
@@ -46,9 +59,14 @@ def literal_of_numbers(values: Sequence[int | float | None]) -> str:
     return "{" + ",".join(map(repr, values)) + "}"
 
 
-def literal_of_bytes(values: Sequence[bytes]) -> str:
-    r"""`{"\\x00ff",...}`."""
-    return '{"\\\\x' + '","\\\\x'.join(map(bytes.hex, values)) + '"}'
+def literal_of_booleans(values: Sequence[bool]) -> str:
+    """`{t,f}`."""
+    return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
+
+
+def literal_of_bytes(values: Sequence[bytes | None]) -> str:
+    r"""`{"\\x00ff",NULL,...}`."""
+    return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
 
 
 def literal_of_texts(values: Sequence[str | None]) -> str:
@@ -81,5 +99,6 @@ def _quoted(value: str | None) -> str:
 _ENCODERS: list[tuple[tuple[type[TypeEngine[Any]], ...], Callable[[Sequence[Any]], str]]] = [
     ((BigInteger, Integer, SmallInteger, Double), literal_of_numbers),
     ((LargeBinary,), literal_of_bytes),
+    ((Boolean,), literal_of_booleans),
     ((Text,), literal_of_texts),
 ]

@@ -40,6 +40,11 @@ def _id() -> Column[int]:
     return Column("id", BigInteger, Identity(always=True), primary_key=True)
 
 
+def _sorted_text() -> Text:
+    # Ids sort by their bytes, as in the fold, whatever the database's collation.
+    return Text(collation="C")
+
+
 # --- who may write and read -------------------------------------------------------------------------------------------
 
 workspaces = Table(
@@ -175,7 +180,7 @@ links = Table(
     Column("owner", LargeBinary, nullable=False),
     Column("by", SmallInteger, nullable=False),  # 1 an event with both ids, 2 an alias
     Column("occurred_us", BigInteger, nullable=False),
-    Column("message_id", Text, nullable=False),
+    Column("message_id", _sorted_text(), nullable=False),
     PrimaryKeyConstraint("id", "owner", "by"),
     postgresql_partition_by="HASH (id)",
 )
@@ -187,13 +192,14 @@ rulings = Table(
     Column("id", LargeBinary, nullable=False),
     Column("owner", LargeBinary, nullable=False),
     Column("occurred_us", BigInteger, nullable=False),
-    Column("message_id", Text, nullable=False),
+    Column("message_id", _sorted_text(), nullable=False),
     Column("void", Boolean, nullable=False),
     PrimaryKeyConstraint("id", "owner"),
     postgresql_partition_by="HASH (id)",
 )
 
 # --- derived: recomputable from the facts -----------------------------------------------------------------------------
+
 
 # What `Journey` (throughline/journey/state.py) keeps.
 def _state() -> list[Column[Any]]:
@@ -213,11 +219,6 @@ def _state() -> list[Column[Any]]:
         Column("last_actor", _sorted_text(), nullable=False),
         Column("memory", Text, nullable=False),
     ]
-
-
-def _sorted_text() -> Text:
-    # Ids sort by their bytes, as in the fold, whatever the database's collation.
-    return Text(collation="C")
 
 
 # The current journey of each customer under each model. fillfactor leaves room for HOT updates: no indexed column
@@ -267,6 +268,7 @@ transitions = Table(
 )
 
 # --- sums and positions: together on one node -------------------------------------------------------------------------
+
 
 def _counts() -> list[Column[int]]:
     return [Column(name, BigInteger, nullable=False) for name in COUNTS]

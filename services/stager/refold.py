@@ -1,0 +1,222 @@
+"""The re-fold path: customers whose past has changed, folded again from the nearest checkpoint before the change.
+
+A long history is folded in stretches from one old checkpoint to a later one. Where the new state meets the old one,
+everything after it stays as it is.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.stager.plan import Applied, Customer, Plan, after, upto
+from throughline.journey.checkpoint import advance
+from throughline.journey.fold import distinct
+from throughline.journey.lapse import NEVER
+from throughline.journey.state import Journey, Transition
+from throughline.journey.touchpoint import OrderKey, Touchpoint
+from throughline.store import facts, journeys
+from throughline.store.digest import message_digest
+from throughline.store.journeys import JourneyKey, Stored
+
+EVER = -(2**63)
+BEGINNING: OrderKey = (EVER, "", "")
+
+Members = Mapping[bytes, str]
+"""All ids of a customer, its own too: digest -> id."""
+
+
+class Again(NamedTuple):
+    """A customer to fold again."""
+
+    customer: Customer
+    members: Members
+    since: OrderKey
+    """The first that changed: a touchpoint's place, or BEGINNING."""
+
+
+async def refold(
+    connection: AsyncConnection, plan: Plan, again: Sequence[Again], states: Mapping[JourneyKey, Stored]
+) -> int:
+    """Fold some customers again; how many touchpoints were read for it.
+
+    Args:
+        connection: within the transaction that holds them.
+        plan: what is added to.
+        again: who.
+        states: their journeys as they are stored.
+    """
+    if not again:
+        return 0
+    read = 0
+    marks = await journeys.read_checkpoints(connection, [one.customer.digest for one in again])
+    brief: list[_Task] = []
+    for one in again:
+        for applied in one.customer.applied:
+            key = (one.customer.digest, applied.id)
+            task = _Task(one, applied, states.get(key), marks.get(key, []))
+            if task.later:
+                read += await _fold_long(connection, plan, task)
+            else:
+                brief.append(task)
+    return read + await _fold_brief(connection, plan, brief)
+
+
+class _Task:
+    """One journey to fold again: where from, and the checkpoints that may no longer hold."""
+
+    def __init__(self, again: Again, applied: Applied, stored: Stored | None, marks: list[Journey]) -> None:
+        self.customer = again.customer
+        self.members = again.members
+        self.applied = applied
+        self.before = None if stored is None else stored.journey
+        self.before_since = 0 if stored is None else stored.since
+        earlier = [mark for mark in marks if mark.last_key < again.since]
+        self.start = earlier[-1] if earlier else None
+        self.later = marks[len(earlier) :]
+
+    @property
+    def key(self) -> JourneyKey:
+        return (self.customer.digest, self.applied.id)
+
+
+async def _fold_brief(connection: AsyncConnection, plan: Plan, tasks: Sequence[_Task]) -> int:
+    """Journeys without checkpoints to meet: all read at once."""
+    if not tasks:
+        return 0
+    spans: dict[bytes, int] = {}
+    for task in tasks:
+        from_us = EVER if task.start is None else task.start.last_us
+        for member in task.members:
+            spans[member] = min(spans.get(member, from_us), from_us)
+    names = {digest: name for task in tasks for digest, name in task.members.items()}
+    history = await facts.read_history(connection, ((m, us, NEVER) for m, us in sorted(spans.items())), names)
+    old = await journeys.read_transitions(
+        connection,
+        sorted((*task.key, EVER if task.start is None else task.start.last_us) for task in tasks if task.before),
+    )
+    for task in tasks:
+        found = [t for member in task.members for t in history.get(member, ())]
+        if task.before is None and task.applied.filling:
+            plan.note_unmapped([task.applied], found)
+        touchpoints = await _counted(connection, task, task.start, found)
+        _finish(plan, task, old.get(task.key, []), touchpoints)
+    return sum(map(len, history.values()))
+
+
+async def _fold_long(connection: AsyncConnection, plan: Plan, task: _Task) -> int:
+    """A journey with checkpoints after the change: stretch by stretch, each twice as long as the one before."""
+    start = task.start
+    from_us = EVER if start is None else start.last_us
+    old = (await journeys.read_transitions(connection, [(*task.key, from_us)])).get(task.key, [])
+    if start is not None:
+        old = after(old, start.last_key)
+    state, since = start, 0
+    new: list[Transition] = []
+    marks: list[Journey] = []
+    passed = read = 0
+    stretch = 1
+    while passed < len(task.later):
+        passed = min(passed + stretch, len(task.later))
+        stretch *= 2
+        meeting = task.later[passed - 1]
+        found = await _between(connection, task, state, meeting.last_us)
+        touchpoints = [t for t in await _counted(connection, task, state, found) if t[:3] <= meeting.last_key]
+        read += len(touchpoints)
+        done = advance(task.applied.model, state, touchpoints, 0, since)
+        state, since = done.journey, done.since
+        new += done.transitions
+        marks += done.checkpoints
+        if state == meeting:
+            assert task.before is not None  # a checkpoint is of a journey
+            plan.drop_checkpoints(task.customer, task.applied, task.later[:passed])
+            marks = [*(mark for mark in marks if mark != meeting), meeting]
+            plan.replace(
+                *(task.customer, task.applied, start, task.before, upto(old, meeting.last_key)),
+                *(task.before, new, marks, task.before_since),
+            )
+            return read
+    found = await _between(connection, task, state, NEVER)
+    touchpoints = await _counted(connection, task, state, found)
+    read += len(touchpoints)
+    done = advance(task.applied.model, state, touchpoints, plan.through_us, since)
+    if done.journey is None:
+        _vanish(plan, task, old)
+        return read
+    plan.drop_checkpoints(task.customer, task.applied, task.later)
+    plan.replace(
+        *(task.customer, task.applied, start, task.before, old),
+        *(done.journey, new + done.transitions, marks + done.checkpoints, done.since),
+    )
+    return read
+
+
+def _finish(plan: Plan, task: _Task, old: list[Transition], touchpoints: list[Touchpoint]) -> None:
+    start = task.start
+    if start is not None:
+        old = after(old, start.last_key)
+    done = advance(task.applied.model, start, touchpoints, plan.through_us)
+    if done.journey is None:
+        _vanish(plan, task, old)
+        return
+    plan.replace(
+        *(task.customer, task.applied, start, task.before, old),
+        *(done.journey, done.transitions, done.checkpoints, done.since),
+    )
+
+
+def _vanish(plan: Plan, task: _Task, old: list[Transition]) -> None:
+    """Nothing is left of a customer: all it did belongs to others now."""
+    if task.before is not None:
+        plan.retract(task.customer.digest, task.applied, task.before, old)
+
+
+async def _between(connection: AsyncConnection, task: _Task, state: Journey | None, to_us: int) -> Iterable[Touchpoint]:
+    from_us = EVER if state is None else state.last_us
+    spans = [(member, from_us, to_us) for member in sorted(task.members)]
+    history = await facts.read_history(connection, spans, task.members)
+    return (t for touchpoints in history.values() for t in touchpoints)
+
+
+async def _counted(
+    connection: AsyncConnection, task: _Task, state: Journey | None, found: Iterable[Touchpoint]
+) -> list[Touchpoint]:
+    """Those that count after a state: later ones, sorted, each message id once under the whole customer."""
+    if state is None:
+        return distinct(found)
+    key = state.last_key
+    return await without_twins(connection, task.members, distinct(t for t in found if t[:3] > key))
+
+
+async def without_twins(
+    connection: AsyncConnection, members: Members, touchpoints: list[Touchpoint]
+) -> list[Touchpoint]:
+    """Leave out touchpoints whose message id another of the customer's ids has sent before.
+
+    Args:
+        connection: where to look.
+        members: all ids of the customer.
+        touchpoints: sorted, with distinct message ids.
+    """
+    if len(members) < 2 or not touchpoints:
+        return touchpoints
+    return (await drop_twins(connection, [(members, touchpoints)]))[0]
+
+
+async def drop_twins(
+    connection: AsyncConnection, customers: Sequence[tuple[Members, list[Touchpoint]]]
+) -> list[list[Touchpoint]]:
+    """`without_twins` of several customers at once."""
+    asked: dict[bytes, tuple[bytes, str, Touchpoint]] = {}
+    for members, touchpoints in customers:
+        for digest, name in members.items():
+            for t in touchpoints:
+                if name != t.actor:
+                    asked[message_digest(digest, t.message_id)] = (digest, name, t)
+    twins = await facts.read_existing(connection, sorted((digest, m) for m, (digest, _, _) in asked.items()))
+    dropped = set()
+    for message, occurred_us in twins.items():
+        _, name, t = asked[message]
+        if (occurred_us, name) < (t.occurred_us, t.actor):
+            dropped.add(id(t))
+    return [[t for t in touchpoints if id(t) not in dropped] for _, touchpoints in customers]

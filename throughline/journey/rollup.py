@@ -1,0 +1,52 @@
+"""History in steps: the minutes of count deltas summed by minute, hour and day of the workspace's time zone."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Literal
+
+from throughline.journey.diff import MINUTE_US
+
+Step = Literal["minute", "hour", "day"]
+STEPS: tuple[Step, ...] = ("minute", "hour", "day")
+"""From the finest."""
+
+KEPT_US: dict[Step, int] = {"minute": 2 * 86_400_000_000, "hour": 90 * 86_400_000_000}
+"""How long before T a step's buckets are whole; days are for ever."""
+
+MARGIN_US = 86_400_000_000
+"""How much longer they are written and kept: whoever writes may know of a later T than whoever reads."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_REMEMBERED = 65_536
+
+
+@lru_cache(_REMEMBERED)
+def bucket_of(step: Step, minute_us: int, zone: tzinfo) -> int:
+    """The start of the minute, hour or day (in `zone`) that the minute starting at `minute_us` belongs to."""
+    if step == "minute":
+        return minute_us
+    instant = _EPOCH + minute_us * _MICROSECOND
+    try:
+        return _start(step, instant, zone)
+    except OverflowError:  # the first and the last day of the calendar, which a zone would leave
+        return _start(step, instant, UTC)
+
+
+def _start(step: Step, instant: datetime, zone: tzinfo) -> int:
+    local = instant.astimezone(zone)
+    start = local.replace(minute=0) if step == "hour" else local.replace(hour=0, minute=0, fold=0)
+    return (start.astimezone(UTC) - _EPOCH) // _MICROSECOND
+
+
+def floor(step: Step, at_us: int, zone: tzinfo) -> int:
+    """The start of the step that an instant lies in."""
+    return bucket_of(step, at_us - at_us % MINUTE_US, zone)
+
+
+def kept_steps(minute_us: int, through_us: int) -> Iterator[Step]:
+    """The steps in which a change of that minute is kept, T being `through_us`."""
+    for step in STEPS:
+        if step == "day" or minute_us >= through_us - KEPT_US[step] - MARGIN_US:
+            yield step

@@ -1,0 +1,122 @@
+"""Statements over sums: phase counts, their history, and what no vocabulary knows."""
+
+from collections.abc import Mapping
+from datetime import tzinfo
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.journey.diff import Deltas
+from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
+from throughline.store.arrays import Columns
+from throughline.store.direct import Direct
+from throughline.store.tables import COUNTS, phase_counts, phase_history, unmapped
+
+_COUNT_KEY = ("model", "shard", "source", "channel", "phase")
+_deltas = Columns("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *COUNTS)})
+_counts_insert = insert(phase_counts).from_select(
+    (*_COUNT_KEY, *COUNTS), select(*_deltas.table.c).order_by(*(_deltas.table.c[name] for name in _COUNT_KEY))
+)
+_add_counts = Direct(
+    _counts_insert.on_conflict_do_update(
+        index_elements=[phase_counts.c[name] for name in _COUNT_KEY],
+        set_={name: phase_counts.c[name] + _counts_insert.excluded[name] for name in COUNTS},
+    ).returning(phase_counts.c.model)
+)
+
+_HISTORY_KEY = ("model", "step", "bucket_us", "shard", "source", "channel", "phase")
+_changes = Columns("changes", {name: phase_history.c[name].type for name in (*_HISTORY_KEY, *COUNTS)})
+_history_insert = insert(phase_history).from_select(
+    (*_HISTORY_KEY, *COUNTS), select(*_changes.table.c).order_by(*(_changes.table.c[name] for name in _HISTORY_KEY))
+)
+_add_history = Direct(
+    _history_insert.on_conflict_do_update(
+        index_elements=[phase_history.c[name] for name in _HISTORY_KEY],
+        set_={name: phase_history.c[name] + _history_insert.excluded[name] for name in COUNTS},
+    ).returning(phase_history.c.model)
+)
+
+
+async def add_counts(
+    connection: AsyncConnection, shard: int, deltas: Deltas, zones: Mapping[int, tzinfo], through_us: int
+) -> None:
+    """Add deltas to one shard's rows, now and in every step of their past; what adds up to nothing is left alone.
+
+    Args:
+        connection: within a transaction.
+        shard: whose rows.
+        deltas: what changed, by cell and minute.
+        zones: model id -> time zone of its workspace, in which days begin.
+        through_us: T.
+    """
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    history: dict[tuple[Any, ...], list[int]] = {}
+    for (model, source, channel, phase, minute_us), delta in deltas.items():
+        if not any(delta):
+            continue
+        _add(sums, (model, shard, source, channel, phase), delta)
+        zone = zones[model]
+        for step in kept_steps(minute_us, through_us):
+            bucket_us = bucket_of(step, minute_us, zone)
+            _add(history, (model, STEPS.index(step), bucket_us, shard, source, channel, phase), delta)
+    if sums:
+        await _add_counts.fetch(connection, _deltas.parameters(_rows(sums)))
+    if history:
+        await _add_history.fetch(connection, _changes.parameters(_rows(history)))
+
+
+def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: list[int]) -> None:
+    found = sums.get(key)
+    sums[key] = delta[:] if found is None else [a + b for a, b in zip(found, delta, strict=True)]
+
+
+def _rows(sums: dict[tuple[Any, ...], list[int]]) -> list[tuple[Any, ...]]:
+    return sorted((*key, *delta) for key, delta in sums.items())
+
+
+_prune = delete(phase_history).where(
+    phase_history.c.shard == bindparam("shard"),
+    phase_history.c.step == bindparam("step"),
+    phase_history.c.bucket_us < bindparam("before_us"),
+)
+
+
+async def prune_history(connection: AsyncConnection, shard: int, through_us: int) -> None:
+    """Drop one shard's minutes and hours that nobody reads any more."""
+    for number, step in enumerate(STEPS):
+        if step in KEPT_US:
+            before_us = through_us - KEPT_US[step] - MARGIN_US
+            await connection.execute(_prune, {"shard": shard, "step": number, "before_us": before_us})
+
+
+Unmapped = dict[tuple[int, int, str], list[int]]
+"""(model id, source id, event name) -> [events, first_us, last_us]."""
+
+_UNMAPPED_KEY = ("model", "shard", "source", "name")
+_strange = Columns(
+    "strange", {name: unmapped.c[name].type for name in (*_UNMAPPED_KEY, "events", "first_us", "last_us")}
+)
+_strange_insert = insert(unmapped).from_select(
+    [*_UNMAPPED_KEY, "events", "first_us", "last_us"],
+    select(*_strange.table.c).order_by(*(_strange.table.c[name] for name in _UNMAPPED_KEY)),
+)
+_new = _strange_insert.excluded
+_add_unmapped = Direct(
+    _strange_insert.on_conflict_do_update(
+        index_elements=[unmapped.c[name] for name in _UNMAPPED_KEY],
+        set_={
+            "events": unmapped.c.events + _new.events,
+            "first_us": func.least(unmapped.c.first_us, _new.first_us),
+            "last_us": func.greatest(unmapped.c.last_us, _new.last_us),
+        },
+    ).returning(unmapped.c.model)
+)
+
+
+async def add_unmapped(connection: AsyncConnection, shard: int, found: Unmapped) -> None:
+    """Count events that the vocabulary of a model does not know."""
+    if found:
+        rows = sorted((model, shard, source, name, *seen) for (model, source, name), seen in found.items())
+        await _add_unmapped.fetch(connection, _strange.parameters(rows))

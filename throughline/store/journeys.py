@@ -1,0 +1,218 @@
+"""Statements over what is derived of a customer: journeys, their transitions and checkpoints.
+
+Whoever writes these rows of a customer holds the lock on its id (`identity.lock_ids`), so reading them is a plain read.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import LargeBinary, any_, bindparam, case, delete, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.journey.lapse import NEVER
+from throughline.journey.state import Journey, Transition
+from throughline.store.arrays import Columns
+from throughline.store.direct import Direct
+from throughline.store.tables import checkpoints, journeys, transitions
+
+JourneyKey = tuple[bytes, int]
+"""(customer digest, model id)."""
+
+_customers = bindparam("customers", type_=ARRAY(LargeBinary))
+
+
+class Stored(NamedTuple):
+    """A journey as it stands, and how many touchpoints were folded since its last checkpoint."""
+
+    journey: Journey
+    since: int
+
+
+_read_journeys = Direct(
+    select(
+        journeys.c.customer,
+        journeys.c.model,
+        journeys.c.since,
+        *(journeys.c[name] for name in Journey._fields),
+    ).where(journeys.c.customer == any_(_customers))
+)
+
+
+async def read_journeys(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, Stored]:
+    """All journeys of some locked customers."""
+    rows = await _read_journeys.fetch(connection, {"customers": customers})
+    return {(row[0], row[1]): Stored(Journey._make(row[3:]), row[2]) for row in rows}
+
+
+_JOURNEY_COLUMNS = ("customer", "model", "id", "since", "look_us", *Journey._fields)
+_states = Columns("states", {name: journeys.c[name].type for name in _JOURNEY_COLUMNS})
+_states_insert = insert(journeys).from_select(
+    _JOURNEY_COLUMNS, select(*_states.table.c).order_by(_states.table.c.customer, _states.table.c.model)
+)
+_new = _states_insert.excluded
+
+
+def _write(look_us: Any) -> Direct:
+    return Direct(
+        _states_insert.on_conflict_do_update(
+            index_elements=[journeys.c.customer, journeys.c.model],
+            set_={"since": _new.since, "look_us": look_us, **{name: _new[name] for name in Journey._fields}},
+        ).returning(journeys.c.model)
+    )
+
+
+# Looking too early costs one look, so a lapse that moves away leaves its index alone; a nearer one may not wait.
+_write_journeys = _write(case((_new.look_us == NEVER, NEVER), else_=func.least(journeys.c.look_us, _new.look_us)))
+_write_looked_at = _write(_new.look_us)
+
+
+async def write_journeys(
+    connection: AsyncConnection, rows: Iterable[tuple[Any, ...]], *, looked_at: bool = False
+) -> None:
+    """Write states: rows of (customer digest, model id, customer id, since, due_us, *Journey), sorted and distinct.
+
+    `looked_at`: the sweep has looked, and looks again exactly when each is due.
+    """
+    await (_write_looked_at if looked_at else _write_journeys).fetch(connection, _states.parameters(rows))
+
+
+_delete_journeys = delete(journeys).where(journeys.c.customer == any_(_customers))
+_delete_transitions = delete(transitions).where(transitions.c.customer == any_(_customers))
+_delete_checkpoints = delete(checkpoints).where(checkpoints.c.customer == any_(_customers))
+
+
+async def delete_customers(connection: AsyncConnection, customers: Sequence[bytes]) -> None:
+    """Remove everything derived of some customers: their ids belong to others now."""
+    for statement in (_delete_journeys, _delete_transitions, _delete_checkpoints):
+        await connection.execute(statement, {"customers": list(customers)})
+
+
+_due = select(journeys.c.customer, journeys.c.model, journeys.c.id).where(
+    journeys.c.look_us <= bindparam("through_us"),
+    journeys.c.customer >= bindparam("first", type_=LargeBinary),
+    journeys.c.customer <= bindparam("last", type_=LargeBinary),
+    journeys.c.model == any_(bindparam("models", type_=ARRAY(journeys.c.model.type))),
+)
+_read_due = _due.order_by(journeys.c.look_us).limit(bindparam("count"))
+
+
+async def read_due(
+    connection: AsyncConnection, models: Sequence[int], through_us: int, span: tuple[bytes, bytes], count: int
+) -> list[tuple[bytes, int, str]]:
+    """Up to `count` journeys to look at: (customer digest, model id, customer id). `span`: first and last digest."""
+    asked = {"models": list(models), "through_us": through_us, "first": span[0], "last": span[1], "count": count}
+    return [(row[0], row[1], row[2]) for row in await connection.execute(_read_due, asked)]
+
+
+# --- transitions ------------------------------------------------------------------------------------------------------
+
+_of = [transitions.c[name] for name in Transition._fields]
+_since = Columns(
+    "since", {"customer": LargeBinary(), "model": transitions.c.model.type, "from_us": journeys.c.last_us.type}
+)
+_read_transitions = Direct(
+    select(transitions.c.customer, transitions.c.model, *_of)
+    .join(
+        _since.table,
+        (transitions.c.customer == _since.table.c.customer) & (transitions.c.model == _since.table.c.model),
+    )
+    .where(transitions.c.at_us >= _since.table.c.from_us)
+)
+
+
+async def read_transitions(
+    connection: AsyncConnection, since: Sequence[tuple[bytes, int, int]]
+) -> dict[JourneyKey, list[Transition]]:
+    """Transitions of some journeys, sorted: asked by (customer digest, model id, from_us)."""
+    found: dict[JourneyKey, list[Transition]] = {}
+    for row in await _read_transitions.fetch(connection, _since.parameters(since)):
+        found.setdefault((row[0], row[1]), []).append(Transition._make(row[2:]))
+    for moves in found.values():
+        moves.sort()
+    return found
+
+
+_KEY = ("customer", "model", "at_us", "message_id", "actor", "kind")
+_TRANSITION_COLUMNS = ("customer", "model", *Transition._fields)
+_moves = Columns("moves", {name: transitions.c[name].type for name in _TRANSITION_COLUMNS})
+_moves_insert = insert(transitions).from_select(
+    _TRANSITION_COLUMNS,
+    select(*_moves.table.c).order_by(
+        *(
+            _moves.table.c[name].collate("C") if name in ("message_id", "actor") else _moves.table.c[name]
+            for name in _KEY
+        )
+    ),
+)
+_write_transitions = Direct(
+    _moves_insert.on_conflict_do_update(
+        index_elements=[transitions.c[name] for name in _KEY],
+        set_={name: _moves_insert.excluded[name] for name in Transition._fields if name not in _KEY},
+    ).returning(transitions.c.model)
+)
+
+
+async def write_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write transitions: rows of (customer digest, model id, *Transition), sorted and distinct."""
+    await _write_transitions.fetch(connection, _moves.parameters(rows))
+
+
+_gone = Columns("gone", {name: transitions.c[name].type for name in _KEY})
+_remove_transitions = delete(transitions).where(
+    select(_gone.table.c.model).where(*(transitions.c[name] == _gone.table.c[name] for name in _KEY)).exists()
+)
+
+
+async def remove_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Remove transitions by key: rows of (customer digest, model id, at_us, message id, actor, kind)."""
+    await connection.execute(_remove_transitions, _gone.parameters(rows))
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+_read_checkpoints = Direct(
+    select(checkpoints.c.customer, checkpoints.c.model, *(checkpoints.c[name] for name in Journey._fields)).where(
+        checkpoints.c.customer == any_(_customers)
+    )
+)
+
+
+async def read_checkpoints(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, list[Journey]]:
+    """The checkpoints of some customers, in order."""
+    found: dict[JourneyKey, list[Journey]] = {}
+    for row in await _read_checkpoints.fetch(connection, {"customers": customers}):
+        found.setdefault((row[0], row[1]), []).append(Journey._make(row[2:]))
+    for states in found.values():
+        states.sort(key=lambda state: state.last_key)
+    return found
+
+
+_CHECKPOINT_KEY = ("customer", "model", "last_us", "last_message", "last_actor")
+_CHECKPOINT_COLUMNS = ("customer", "model", *Journey._fields)
+_marks = Columns("marks", {name: checkpoints.c[name].type for name in _CHECKPOINT_COLUMNS})
+_marks_insert = insert(checkpoints).from_select(
+    _CHECKPOINT_COLUMNS, select(*_marks.table.c).order_by(_marks.table.c.customer, _marks.table.c.model)
+)
+_write_checkpoints = _marks_insert.on_conflict_do_update(
+    index_elements=[checkpoints.c[name] for name in _CHECKPOINT_KEY],
+    set_={name: _marks_insert.excluded[name] for name in Journey._fields if name not in _CHECKPOINT_KEY},
+)
+
+
+async def write_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Keep checkpoints: rows of (customer digest, model id, *Journey), distinct."""
+    await connection.execute(_write_checkpoints, _marks.parameters(rows))
+
+
+_unmarked = Columns("unmarked", {name: checkpoints.c[name].type for name in _CHECKPOINT_KEY})
+_remove_checkpoints = delete(checkpoints).where(
+    select(_unmarked.table.c.model)
+    .where(*(checkpoints.c[name] == _unmarked.table.c[name] for name in _CHECKPOINT_KEY))
+    .exists()
+)
+
+
+async def remove_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Remove checkpoints by key: rows of (customer digest, model id, last_us, last_message, last_actor)."""
+    await connection.execute(_remove_checkpoints, _unmarked.parameters(rows))
