@@ -1,4 +1,4 @@
-"""Which database a command works on, and its one transaction there."""
+"""Which database a command works on, and how it gets there."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.cli.output import fail, say
 from throughline.kit.settings import DatabaseSettings, SettingsError, Shared, load
@@ -59,7 +59,17 @@ def choose_database(data: Path | None) -> Chosen:
 
 
 def in_database(work: Callable[[AsyncConnection], Awaitable[T]], data: Path | None) -> T:
-    """Run `work` in one transaction; says which database on standard error, and ends with a sentence when it cannot."""
+    """Run `work` in one transaction; as `with_engine` otherwise."""
+
+    async def once(engine: AsyncEngine) -> T:
+        async with transaction(engine) as connection:
+            return await work(connection)
+
+    return with_engine(once, data)
+
+
+def with_engine(work: Callable[[AsyncEngine], Awaitable[T]], data: Path | None) -> T:
+    """Run `work` on one connection; says which database on standard error, and ends with a sentence when it cannot."""
     chosen = choose_database(data)
     say(f"database: {without_password(chosen.url)} ({chosen.why})")
     try:
@@ -72,12 +82,11 @@ def in_database(work: Callable[[AsyncConnection], Awaitable[T]], data: Path | No
         fail(f"the database failed: {str(getattr(error, 'orig', error)).splitlines()[0]}")
 
 
-async def _work(url: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+async def _work(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     await check(url)
     engine = create_engine(url, pool_size=1, application_name="throughline cli")
     try:
-        async with transaction(engine) as connection:
-            return await work(connection)
+        return await work(engine)
     finally:
         await engine.dispose()
 
