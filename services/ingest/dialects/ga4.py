@@ -54,6 +54,8 @@ _IDS = ("client_id", "app_instance_id", "user_id")
 HEAD = (*_IDS, *_CONTEXT, "timestamp_micros", "user_properties")
 """What is read of a body beside its events."""
 _PAGE = ("page_location", "page_referrer", "page_title")
+_HINTS = frozenset({*_PAGE, "source", "medium"})
+"""Parameters that say something of the page or the campaign."""
 _ONCE = frozenset({"purchase", "refund"})
 """Events that are one for each transaction."""
 _VALIDATION_CODES = {
@@ -126,8 +128,9 @@ class _Reader:
             type="track",
             event=name,
             messageId=self._message_id(name, params, time),
-            userId=read_id(user, "user_id", notes),
-            anonymousId=read_id(client, "client_id", notes) or read_id(app, "app_instance_id", notes),
+            # Text is looked at when the touchpoint is built.
+            userId=user if type(user) is str else read_id(user, "user_id", notes),
+            anonymousId=client if type(client) is str and client else _other_id(client, app, notes),
             timestamp=time,
             properties=_properties(params, sent),
             context=self._context_of(params),
@@ -152,12 +155,18 @@ class _Reader:
         return digest.hexdigest()
 
     def _context_of(self, params: dict[str, Any]) -> Raw:
+        if _HINTS.isdisjoint(params):
+            return self._context_raw
         url, referrer, title = (_string(params.get(name)) for name in _PAGE)
         context = page_context(url, referrer, title)
         campaign = {_CAMPAIGN[name]: params[name] for name in _CAMPAIGN if _string(params.get(name))}
         if "source" in campaign or "medium" in campaign:
             context["campaign"] = campaign
         return _raw({**self._context, **context}) if context else self._context_raw
+
+
+def _other_id(client: Any, app: Any, notes: list[Verdict]) -> str:
+    return read_id(client, "client_id", notes) or read_id(app, "app_instance_id", notes)
 
 
 def _properties(params: dict[str, Any], sent: Raw) -> Raw:

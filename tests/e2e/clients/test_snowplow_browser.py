@@ -1,27 +1,19 @@
 """The unmodified @snowplow/browser-tracker on a page of another origin: every event once, the last one at its close."""
 
-from collections.abc import Callable
 from urllib.parse import urlencode
 
-import pytest
 from playwright.async_api import Browser, expect
 
 from tests.e2e.clients.conftest import Edge
+from tests.e2e.clients.troubles import Trouble, every_trouble
 from tests.e2e.clients.website import Website
-from tests.e2e.fault import Fault
 
 EVENTS = 40
 SEND_MS = 60_000
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [lambda fault: None, lambda fault: fault.refuse(10), lambda fault: fault.drop(3)],
-    ids=["healthy", "refused", "dropped"],
-)
-async def test_every_event_once(
-    edge: Edge, chromium: Browser, website: Website, trouble: Callable[[Fault], None]
-) -> None:
+@every_trouble
+async def test_every_event_once(edge: Edge, chromium: Browser, website: Website, trouble: Trouble) -> None:
     trouble(edge.fault)
     asked = urlencode({"host": edge.url, "key": edge.write_key, "count": EVENTS})
     context = await chromium.new_context()

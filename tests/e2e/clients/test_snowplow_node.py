@@ -1,22 +1,15 @@
 """The unmodified @snowplow/node-tracker: every event once, whatever is in the way."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.clients.conftest import Edge
-from tests.e2e.fault import Fault
+from tests.e2e.clients.troubles import Trouble, every_trouble
 
 EVENTS = 120
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [lambda fault: None, lambda fault: fault.refuse(10), lambda fault: fault.drop(3)],
-    ids=["healthy", "refused", "dropped"],
-)
-async def test_every_event_once(edge: Edge, node_project: Path, trouble: Callable[[Fault], None]) -> None:
+@every_trouble
+async def test_every_event_once(edge: Edge, node_project: Path, trouble: Trouble) -> None:
     trouble(edge.fault)
     await edge.node(node_project, "snowplow.mjs", str(EVENTS))
     facts = await edge.arrived(EVENTS)

@@ -2,10 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
-import pytest
 from snowplow_tracker.emitters import Emitter
 from snowplow_tracker.events.page_ping import PagePing
 from snowplow_tracker.events.page_view import PageView
@@ -16,7 +14,7 @@ from snowplow_tracker.subject import Subject
 from snowplow_tracker.tracker import Tracker
 
 from tests.e2e.clients.conftest import Edge, inside
-from tests.e2e.fault import Fault
+from tests.e2e.clients.troubles import Trouble, every_trouble
 
 EVENTS = 120
 SEND_SECONDS = 60.0
@@ -64,12 +62,8 @@ async def check(edge: Edge, events: int = EVENTS) -> None:
     assert inside(home, "context", "page", "url").startswith("https://shop.example/")
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [lambda fault: None, lambda fault: fault.refuse(10), lambda fault: fault.drop(3)],
-    ids=["healthy", "refused", "dropped"],
-)
-async def test_every_event_once(edge: Edge, trouble: Callable[[Fault], None]) -> None:
+@every_trouble
+async def test_every_event_once(edge: Edge, trouble: Trouble) -> None:
     trouble(edge.fault)
     await asyncio.to_thread(send, edge)
     await check(edge)
