@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.api import problems
 from services.api.readers import Readers
-from services.api.routes import customers, page, phases
+from services.api.routes import customers, events, history, models, page, phases
 from services.api.schemas import Problem
 from services.api.stream import Feeds
 from services.api.telemetry import Telemetry
@@ -16,7 +16,8 @@ from throughline.kit.metrics import REGISTRY
 DESCRIPTION = """Live customer-journey phase counts and journeys of one workspace.
 
 Send a read token: `Authorization: Bearer tlr_...`. Errors are problem details (RFC 9457) with a stable `code`.
-Instants are RFC 3339 in UTC with up to six decimals. `as_of`: everything received before it is in the answer."""
+Instants are RFC 3339 in UTC with up to six decimals. `as_of`: everything received before it, and every
+lapse due by it, is in the answer. `model` chooses among the workspace's live phase models."""
 
 
 class _ApiCors(CORSMiddleware):
@@ -42,8 +43,8 @@ def create_app(readers: Readers, feeds: Feeds, *, page_token: str | None) -> Fas
     app.state.readers = readers
     app.state.feeds = feeds
     problems.install(app)
-    app.include_router(phases.router)
-    app.include_router(customers.router)
+    for module in (models, phases, history, customers, events):
+        app.include_router(module.router)
     app.router.routes.extend(health.routes({"database": readers.database.check}, lambda: REGISTRY))
     app.router.routes.extend(page.routes(page_token))
     _describe_problems(app)

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from services.api.readers import Reader, Readers
+from services.api.readers import Readers
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import key_digest
+from throughline.store.keys import ReadToken, key_digest
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -22,7 +22,7 @@ def readers_of(request: Request) -> Readers:
     return readers
 
 
-async def authenticate(readers: Readers, credentials: HTTPAuthorizationCredentials | None) -> Reader:
+async def authenticate(readers: Readers, credentials: HTTPAuthorizationCredentials | None) -> ReadToken:
     """The workspace that the request's token opens.
 
     Raises:
@@ -51,8 +51,8 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 AllReaders = Annotated[Readers, Depends(readers_of)]
 
 
-async def _authenticated(readers: AllReaders, credentials: Credentials) -> Reader:
+async def _authenticated(readers: AllReaders, credentials: Credentials) -> ReadToken:
     return await authenticate(readers, credentials)
 
 
-Authenticated = Annotated[Reader, Depends(_authenticated)]
+Authenticated = Annotated[ReadToken, Depends(_authenticated)]

@@ -24,13 +24,20 @@ class CustomerCursor(NamedTuple):
     customer: bytes
 
 
-C = TypeVar("C", TouchpointCursor, CustomerCursor)
+class UnmappedCursor(NamedTuple):
+    """The last event name of a page, most frequent first."""
 
-_TAGS = {TouchpointCursor: "t", CustomerCursor: "c"}
+    events: int
+    name: str
+
+
+C = TypeVar("C", TouchpointCursor, CustomerCursor, UnmappedCursor)
+
+_TAGS = {TouchpointCursor: "t", CustomerCursor: "c", UnmappedCursor: "u"}
 _BIGINT = 2**63
 
 
-def encode_cursor(cursor: TouchpointCursor | CustomerCursor) -> str:
+def encode_cursor(cursor: TouchpointCursor | CustomerCursor | UnmappedCursor) -> str:
     """The text a client sends back to go on after this position."""
     raw = msgspec.json.encode((_TAGS[type(cursor)], cursor))
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

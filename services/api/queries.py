@@ -1,19 +1,38 @@
-"""What the api asks about a workspace as a whole: its model, sources, channels and phase counts."""
+"""What the api asks about a workspace as a whole: its models, sources, channels and live counts."""
 
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, ScalarSelect, and_, func, literal, select, true
+from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, Table, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.counts import Sums
-from throughline.store.tables import models, offsets, phase_counts, sources
+from throughline.store.tables import COUNTS, models, offsets, phase_counts, sources, workspaces
 
 
-class AppliedModel(NamedTuple):
-    """A phase model as applied in a workspace: the id its rows carry, and its shipped name."""
+class Generation(NamedTuple):
+    """A phase model as applied in a workspace: the id its rows carry, and where its definition is."""
 
     id: int
     name: str
+    state: str
+    """live: served; building: restaged, and not served yet."""
+    document: str | None
+    created_us: int
+
+
+class Workspace(NamedTuple):
+    """A workspace, its generations by name, and how far its state reaches."""
+
+    id: int
+    time_zone: str
+    default_model: str
+    horizon_us: int | None
+    """Facts that occurred before it are gone."""
+    generations: tuple[Generation, ...]
+    settled_us: int | None
+    """T: what was received, and what lapsed, before it is in the state; None before anything was."""
+    newest_us: int
+    """The largest such instant of any partition: the furthest that some writer has been."""
 
 
 class Source(NamedTuple):
@@ -24,14 +43,39 @@ class Source(NamedTuple):
     enabled: bool
 
 
-async def applied_model(connection: AsyncConnection, workspace: int) -> AppliedModel | None:
-    """The workspace's model; None when it has none."""
-    row = (
+class LiveCounts(NamedTuple):
+    """The sums of a generation by phase number, and the T they are of."""
+
+    generation: Generation
+    settled_us: int | None
+    horizon_us: int | None
+    sums: dict[int, Sums]
+
+
+def settled(topic: str) -> ScalarSelect[int]:
+    """T of the topic's partitions; null before each of them was swept."""
+    return select(func.nullif(func.min(offsets.c.swept_us), 0)).where(offsets.c.topic == topic).scalar_subquery()
+
+
+async def workspace_of(connection: AsyncConnection, workspace: int, topic: str) -> Workspace:
+    """The workspace with its live and building generations."""
+    newest = select(func.max(offsets.c.through_us)).where(offsets.c.topic == topic).scalar_subquery()
+    w, m = workspaces.c, models.c
+    rows = (
         await connection.execute(
-            select(models.c.id, models.c.name).where(models.c.workspace == workspace).order_by(models.c.id).limit(1)
+            select(
+                w.time_zone, w.default_model, w.horizon_us, settled(topic), func.coalesce(newest, 0),
+                m.id, m.name, m.state, m.document, m.created_us,
+            )
+            .select_from(workspaces)
+            .outerjoin(models, (m.workspace == w.id) & m.state.in_(("live", "building")))
+            .where(w.id == workspace)
+            .order_by(m.name.collate("C"), m.state.desc())
         )
-    ).one_or_none()
-    return None if row is None else AppliedModel(row.id, row.name)
+    ).all()  # fmt: skip
+    zone, default_model, horizon_us, settled_us, newest_us = rows[0][:5]
+    generations = tuple(Generation(*row[5:]) for row in rows if row[5] is not None)
+    return Workspace(workspace, zone, default_model, horizon_us, generations, settled_us, newest_us)
 
 
 async def workspace_sources(connection: AsyncConnection, workspace: int) -> list[Source]:
@@ -45,7 +89,7 @@ async def workspace_sources(connection: AsyncConnection, workspace: int) -> list
 
 
 async def channels(connection: AsyncConnection, model: int) -> list[str]:
-    """The acquisition channels under which the model counts a customer now."""
+    """The acquisition channels under which the generation counts a customer now."""
     present = func.sum(phase_counts.c.active + phase_counts.c.lapsed)
     rows = await connection.execute(
         select(phase_counts.c.channel)
@@ -57,45 +101,54 @@ async def channels(connection: AsyncConnection, model: int) -> list[str]:
     return [row.channel for row in rows]
 
 
-def consumed_through(topic: str) -> ScalarSelect[int]:
-    """The instant through which everything received is in the state: the least over the topic's partitions."""
-    return select(func.min(offsets.c.through_us)).where(offsets.c.topic == topic).scalar_subquery()
+async def live_counts(
+    connection: AsyncConnection, workspace: int, name: str | None, topic: str, source: int | None, channel: str | None
+) -> LiveCounts | None:
+    """The counts of the workspace's live generation of that model (None: of its default one); None when none is live.
 
-
-async def phase_sums(
-    connection: AsyncConnection, model: int, topic: str, source: int | None, channel: str | None
-) -> tuple[int | None, dict[int, Sums]]:
-    """(as_of in microseconds or None before anything was consumed, sums by phase number).
-
-    One statement over counts and offsets, so that both are of the same cut.
+    One statement over generation, counts and offsets, so that all are of the same cut.
     """
-    c = phase_counts.c
-    which = [c.model == model]
-    if source is not None:
-        which.append(c.source == source)
-    if channel is not None:
-        which.append(c.channel == channel)
-    sums = (
-        select(
-            c.phase,
-            # sum() of bigint is numeric
-            func.sum(c.active).cast(BigInteger).label("active"),
-            func.sum(c.lapsed).cast(BigInteger).label("lapsed"),
-            func.sum(c.entered).cast(BigInteger).label("entered"),
-            func.sum(c.left).cast(BigInteger).label("left"),
+    live = (
+        select(models, workspaces.c.horizon_us)
+        .join(workspaces, workspaces.c.id == models.c.workspace)
+        .where(
+            workspaces.c.id == workspace,
+            models.c.state == "live",
+            models.c.name == (workspaces.c.default_model if name is None else name),
         )
-        .where(and_(*which))
+        .cte("live")
+    )
+    c = phase_counts.c
+    sums = (
+        select(c.phase, *summed(phase_counts))
+        .where(c.model == select(live.c.id).scalar_subquery(), *cells(phase_counts, source, channel))
         .group_by(c.phase)
         .subquery("sums")
     )
-    one = select(literal(1).label("one")).subquery("one")
-    rows = await connection.execute(
-        select(consumed_through(topic).label("through_us"), sums).select_from(one.outerjoin(sums, true()))
-    )
-    as_of_us: int | None = None
-    found: dict[int, Sums] = {}
-    for through_us, phase, *values in rows:
-        as_of_us = through_us
-        if phase is not None:
-            found[phase] = Sums(*values)
-    return as_of_us, found
+    rows = (
+        await connection.execute(
+            select(*(live.c[field] for field in Generation._fields), live.c.horizon_us, settled(topic), sums)
+            .select_from(live)
+            .outerjoin(sums, true())
+        )
+    ).all()
+    if not rows:
+        return None
+    *generation, horizon_us, settled_us = rows[0][:7]
+    found = {row.phase: Sums(*row[8:]) for row in rows if row.phase is not None}
+    return LiveCounts(Generation(*generation), settled_us, horizon_us, found)
+
+
+def summed(table: Table) -> list[ColumnElement[int]]:
+    """The sum of each count, in the order of `Sums`; sum() of bigint is numeric."""
+    return [func.sum(table.c[name]).cast(BigInteger).label(name) for name in COUNTS]
+
+
+def cells(table: Table, source: int | None, channel: str | None) -> list[ColumnElement[bool]]:
+    """Which cells to sum."""
+    which: list[ColumnElement[bool]] = []
+    if source is not None:
+        which.append(table.c.source == source)
+    if channel is not None:
+        which.append(table.c.channel == channel)
+    return which

@@ -1,14 +1,17 @@
-"""What the api asks about customers: their list, and one customer's journey, transitions and touchpoints."""
+"""What the api asks about customers: their list, and one customer's ids, journey and transitions."""
 
 from typing import NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import LargeBinary, any_, literal, select, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.cursors import CustomerCursor, TouchpointCursor
-from services.api.queries import consumed_through
+from services.api.cursors import CustomerCursor
 from throughline.journey.model import UNPLACED
-from throughline.store.tables import journeys, touchpoints, transitions
+from throughline.journey.state import Journey, Transition
+from throughline.store.tables import ids, journeys, transitions
+
+_JOURNEY = tuple(journeys.c[name] for name in Journey._fields)
 
 
 class CustomerRow(NamedTuple):
@@ -16,60 +19,18 @@ class CustomerRow(NamedTuple):
 
     customer: bytes
     id: str
-    phase: int
-    highest_phase: int
-    entered_us: int
-    first_us: int
-    last_us: int
-    source: int
-    channel: str
+    journey: Journey
 
 
-class JourneyRow(NamedTuple):
-    """Where one customer stands."""
+class IdRow(NamedTuple):
+    """A raw id, and the link by which it belongs to another one (None: to nobody)."""
 
-    id: str
-    phase: int
-    highest_phase: int
-    entered_us: int
-    first_us: int
-    last_us: int
-
-
-class TransitionRow(NamedTuple):
-    """One move, in the order of the journey."""
-
-    at_us: int
-    from_phase: int
-    to_phase: int
-    cycle: int
-    message_id: str
+    id: bytes
     name: str
-    rule: str
-
-
-class TouchpointRow(NamedTuple):
-    """One fact."""
-
-    actor: bytes
-    occurred_us: int
-    received_us: int
-    source: int
-    channel: str
-    call: str
-    name: str
-    message_id: str
-    user_id: str | None
-    anonymous_id: str | None
-    previous_id: str | None
-    order_id: str | None
-    value: float | None
-    currency: str | None
-    rating: float | None
-    score: float | None
-    product_id: str | None
-    quantity: float | None
-    rest: str
+    owner: bytes | None
+    link_us: int | None
+    link_message: str | None
+    link_by: int | None
 
 
 async def list_customers(
@@ -77,7 +38,7 @@ async def list_customers(
 ) -> list[CustomerRow]:
     """Up to `count` customers in `phase` (None: in any phase), after a position, in the order of the index by phase."""
     c = journeys.c
-    query = select(*(c[name] for name in CustomerRow._fields)).where(c.model == model)
+    query = select(c.customer, c.id, *_JOURNEY).where(c.model == model)
     if phase is None:
         query = query.where(c.phase > UNPLACED)
         if after is not None:
@@ -87,48 +48,55 @@ async def list_customers(
         if after is not None:
             query = query.where(c.customer > after.customer)
     rows = await connection.execute(query.order_by(c.phase, c.customer).limit(count))
-    return [CustomerRow(*row) for row in rows]
+    return [CustomerRow(row[0], row[1], Journey(*row[2:])) for row in rows]
 
 
-async def as_of_us(connection: AsyncConnection, topic: str) -> int | None:
-    """The instant through which everything received is in the state; None before anything was consumed."""
-    return (await connection.execute(select(consumed_through(topic)))).scalar_one()
+async def customer_of(connection: AsyncConnection, workspace: int, digest: bytes) -> bytes:
+    """The customer that an id belongs to: the end of its links."""
+    c = ids.c
+    seen: set[bytes] = set()
+    while digest not in seen:
+        seen.add(digest)
+        owner: bytes | None = await connection.scalar(
+            select(c.owner).where(c.workspace == workspace, c.id == digest, c.owner.is_not(None))
+        )
+        if owner is None:
+            break
+        digest = owner
+    return digest
 
 
-async def journey_of(connection: AsyncConnection, model: int, customer: bytes) -> JourneyRow | None:
-    """Where the customer of that digest stands; None when nobody is known by it."""
+async def ids_of(connection: AsyncConnection, workspace: int, customer: bytes) -> list[IdRow]:
+    """The customer's own id and every id that belongs to it, however far down; level by level, and by digest."""
+    fields = [ids.c[name] for name in IdRow._fields]
+    found: dict[bytes, IdRow] = {}
+    which = ids.c.id == customer
+    while True:
+        rows = await connection.execute(select(*fields).where(ids.c.workspace == workspace, which).order_by(ids.c.id))
+        level = [row for row in (IdRow(*row) for row in rows) if row.id not in found]
+        if found and not level:
+            return list(found.values())
+        found.update((row.id, row) for row in level)
+        if not found:
+            return []
+        which = ids.c.owner == any_(literal([row.id for row in level], ARRAY(LargeBinary)))
+
+
+async def journey_of(connection: AsyncConnection, model: int, customer: bytes) -> tuple[str, Journey] | None:
+    """The customer's id and where it stands, by digest; None when nobody is known by it."""
     c = journeys.c
     row = (
-        await connection.execute(
-            select(*(c[name] for name in JourneyRow._fields)).where(c.customer == customer, c.model == model)
-        )
+        await connection.execute(select(c.id, *_JOURNEY).where(c.customer == customer, c.model == model))
     ).one_or_none()
-    return None if row is None else JourneyRow(*row)
+    return None if row is None else (row[0], Journey(*row[1:]))
 
 
-async def transitions_of(connection: AsyncConnection, model: int, customer: bytes) -> list[TransitionRow]:
+async def transitions_of(connection: AsyncConnection, model: int, customer: bytes) -> list[Transition]:
     """Every transition of the customer, in order."""
     c = transitions.c
     rows = await connection.execute(
-        select(*(c[name] for name in TransitionRow._fields))
+        select(*(c[name] for name in Transition._fields))
         .where(c.customer == customer, c.model == model)
-        .order_by(c.number)
+        .order_by(c.at_us, c.message_id, c.actor, c.kind)
     )
-    return [TransitionRow(*row) for row in rows]
-
-
-async def touchpoints_of(
-    connection: AsyncConnection, customer: bytes, after: TouchpointCursor | None, count: int
-) -> list[TouchpointRow]:
-    """Up to `count` touchpoints of the customer, newest first, after a position.
-
-    The one place that knows which actors' facts are a customer's: those sent under the customer's own id.
-    """
-    c = touchpoints.c
-    # The order within a customer is that of the ids' bytes, whatever the database's collation.
-    message_id = c.message_id.collate("C")
-    query = select(*(c[name] for name in TouchpointRow._fields)).where(c.actor == customer)
-    if after is not None:
-        query = query.where(tuple_(c.occurred_us, message_id, c.actor) < tuple_(*after))
-    query = query.order_by(c.occurred_us.desc(), message_id.desc(), c.actor.desc()).limit(count)
-    return [TouchpointRow(*row) for row in await connection.execute(query)]
+    return [Transition(*row) for row in rows]

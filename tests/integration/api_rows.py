@@ -2,31 +2,43 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Any
 
 import asyncpg
 
+from throughline.journey.diff import MINUTE_US
+from throughline.journey.memory import CHURNED
+from throughline.journey.rollup import STEPS, bucket_of
+from throughline.journey.state import ENTER, LAPSE, RETURN, Transition
 from throughline.store.digest import id_digest, message_digest
+from throughline.store.tables import COUNTS
 
 AT_US = 1_790_000_000_000_000  # 2026-09-21T14:13:20Z
 SECOND_US = 1_000_000
 PHASES = ("discovery", "consideration", "decision", "purchase", "experience", "loyalty", "advocacy")
 
+ABANDON, CHURN = -1, -2
+"""In place of a phase in `Rows.customer`: the customer lapses."""
+
 
 @dataclass
 class Rows:
-    """Writes to one workspace of one database."""
+    """Writes to one workspace of one database, under its first model unless `model` is set."""
 
     url: str
     workspace: int
     topic: str = "touchpoints"
     model: int = 0
     source: int = 0
+    zone: tzinfo = UTC
 
     async def __aenter__(self) -> "Rows":
         self._connection = await asyncpg.connect(self.url)
-        self.model = await self._connection.fetchval("select id from models where workspace = $1", self.workspace)
+        self.model = await self._connection.fetchval(
+            "select id from models where workspace = $1 and state = 'live' order by id limit 1", self.workspace
+        )
         self.source = await self._connection.fetchval(
             "select id from sources where workspace = $1 order by id limit 1", self.workspace
         )
@@ -37,14 +49,32 @@ class Rows:
     ) -> None:
         await self._connection.close()
 
+    async def execute(self, statement: str, *values: Any) -> None:
+        """Any other statement."""
+        await self._connection.execute(statement, *values)
+
     async def through(self, at_us: int, *, partition: int = 0, topic: str | None = None) -> None:
-        """Everything received before `at_us` is in."""
+        """Everything received, and every lapse due, before `at_us` is in."""
         await self._connection.execute(
-            "insert into offsets values ($1, $2, 1, '', $3) "
-            "on conflict (topic, partition) do update set through_us = excluded.through_us",
+            "insert into offsets values ($1, $2, 1, '', $3, $3) on conflict (topic, partition) "
+            "do update set through_us = excluded.through_us, swept_us = excluded.swept_us",
             topic or self.topic,
             partition,
             at_us,
+        )
+
+    async def live(self, name: str, *, state: str = "live", document: str | None = None) -> int:
+        """Another generation; gives its id."""
+        return int(
+            await self._connection.fetchval(
+                "insert into models (workspace, name, state, document, created_us) values ($1, $2, $3, $4, $5) "
+                "returning id",
+                self.workspace,
+                name,
+                state,
+                document,
+                AT_US,
+            )
         )
 
     async def count(
@@ -53,68 +83,114 @@ class Rows:
         active: int = 0,
         *,
         lapsed: int = 0,
+        churned: int = 0,
         left: int = 0,
         entered: int | None = None,
+        returned: int = 0,
         shard: int = 0,
         source: int | None = None,
         channel: str = "direct",
+        at_us: int = AT_US,
     ) -> None:
-        """Add to one row of the counts; `entered` is what it has to be unless said."""
-        await self._connection.execute(
-            "insert into phase_counts as c values ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-            "on conflict (model, shard, source, channel, phase) do update set active = c.active + excluded.active, "
-            "lapsed = c.lapsed + excluded.lapsed, entered = c.entered + excluded.entered, "
-            '"left" = c."left" + excluded."left"',
-            self.model,
-            shard,
-            source or self.source,
-            channel,
-            phase,
-            active,
-            lapsed,
-            active + lapsed + left if entered is None else entered,
-            left,
-        )
+        """Add to one row of the counts and their history; `entered` is what it has to be unless said."""
+        entered = active + lapsed + left if entered is None else entered
+        values = (active, lapsed, churned, entered, left, returned)
+        sums = ", ".join(f'"{name}" = c."{name}" + excluded."{name}"' for name in COUNTS)
+        cell = (shard, source or self.source, channel, phase)
+        async with self._connection.transaction():
+            await self._connection.execute(
+                f"insert into phase_counts as c values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
+                f"on conflict (model, shard, source, channel, phase) do update set {sums}",
+                self.model,
+                *cell,
+                *values,
+            )
+            for number, step in enumerate(STEPS):
+                await self._connection.execute(
+                    f"insert into phase_history as c values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+                    f"on conflict (model, step, bucket_us, shard, source, channel, phase) do update set {sums}",
+                    self.model,
+                    number,
+                    bucket_of(step, at_us - at_us % MINUTE_US, self.zone),
+                    *cell,
+                    *values,
+                )
 
     async def customer(
-        self, customer: str, moves: list[tuple[int, int]], *, touchpoints: int = 0, channel: str = "direct"
+        self,
+        customer: str,
+        moves: list[tuple[int, int]],
+        *,
+        touchpoints: int = 0,
+        channel: str = "direct",
+        last_us: int | None = None,
     ) -> None:
-        """A customer whose transitions are `moves`: (seconds after AT_US, phase); the touchpoints, a second apart."""
+        """A customer whose transitions are `moves`: (seconds after AT_US, phase, ABANDON or CHURN)."""
+        transitions, phase, lapsed_us, cycle, flags = self._transitions(customer, moves)
+        entered = [transition for transition in transitions if transition.kind != LAPSE]
+        entered_us = entered[-1].at_us if entered else AT_US
+        if last_us is None:
+            last_us = max(entered_us, AT_US + max(touchpoints - 1, 0) * SECOND_US)
         digest = id_digest(self.workspace, customer)
-        phase = moves[-1][1] if moves else 0
-        entered_us = AT_US + (moves[-1][0] if moves else 0) * SECOND_US
-        last_us = max(entered_us, AT_US + max(touchpoints - 1, 0) * SECOND_US)
-        await self._connection.execute(
-            "insert into journeys values ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9, $10, 'm', $3, $11, '')",
-            digest,
-            self.model,
-            customer,
-            phase,
-            max((to for _, to in moves), default=0),
-            entered_us,
-            self.source,
-            channel,
-            AT_US,
-            last_us,
-            len(moves),
+        await self._insert(
+            "journeys",
+            customer=digest,
+            model=self.model,
+            id=customer,
+            phase=phase,
+            highest_phase=max((transition.to_phase for transition in entered), default=0),
+            cycle=cycle,
+            lapsed_us=lapsed_us,
+            entered_us=entered_us,
+            active_us=last_us,
+            flags=flags,
+            source=self.source,
+            channel=channel,
+            first_us=AT_US,
+            last_us=last_us,
+            last_message="m",
+            last_actor=customer,
+            memory="",
+            look_us=0,
+            since=0,
         )
-        came_from = 0
-        for number, (seconds, to) in enumerate(moves):
-            await self._connection.execute(
-                "insert into transitions values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9)",
-                digest,
-                self.model,
-                number,
-                AT_US + seconds * SECOND_US,
-                came_from,
-                to,
-                f"m{number}",
-                "Product Viewed",
-                "browse",
-            )
-            came_from = to
+        for transition in transitions:
+            await self._insert("transitions", customer=digest, model=self.model, **transition._asdict())
         for number in range(touchpoints):
             await self.touchpoint(customer, f"m{number}", AT_US + number * SECOND_US)
+
+    def _transitions(self, customer: str, moves: list[tuple[int, int]]) -> tuple[list[Transition], int, int, int, int]:
+        found: list[Transition] = []
+        phase, lapsed_us, cycle, flags = 0, 0, 1, 0
+        for number, (seconds, to) in enumerate(moves):
+            at_us = AT_US + seconds * SECOND_US
+            if to < 0:
+                lapsed_us, flags = at_us, CHURNED if to == CHURN else 0
+                rule = "churned" if to == CHURN else "abandoned"
+                found.append(Transition(at_us, "", "", LAPSE, phase, phase, cycle, "", rule))
+                continue
+            kind = RETURN if lapsed_us else ENTER
+            cycle += kind == RETURN
+            cause = (f"m{number}", customer)
+            found.append(Transition(at_us, *cause, kind, phase, to, cycle, "Product Viewed", "product_viewed"))
+            phase, lapsed_us, flags = to, 0, 0
+        return found, phase, lapsed_us, cycle, flags
+
+    async def link(self, id: str, owner: str | None, *, at_us: int = AT_US, by: int = 1, message_id: str = "l") -> None:
+        """An id that belongs to `owner`, or (None) to nobody."""
+        await self._insert(
+            "ids",
+            workspace=self.workspace,
+            id=id_digest(self.workspace, id),
+            name=id,
+            is_user=owner is None,
+            joined=owner is None,
+            linked=owner is not None,
+            owner=None if owner is None else id_digest(self.workspace, owner),
+            link_us=None if owner is None else at_us,
+            link_message=None if owner is None else message_id,
+            link_by=None if owner is None else by,
+        )
 
     async def touchpoint(self, customer: str, message_id: str, occurred_us: int, **columns: Any) -> None:
         """One fact; `columns` replaces the usual values."""
@@ -131,8 +207,27 @@ class Rows:
             "message_id": message_id,
             "user_id": customer,
             "rest": json.dumps({"properties": {"color": "green"}, "context": {"locale": "de-DE"}}),
+            "bot": False,
             **columns,
         }
+        await self._insert("touchpoints", **row)
+
+    async def unmapped(
+        self, name: str, events: int, *, shard: int = 0, source: int | None = None, first_us: int = AT_US
+    ) -> None:
+        """Events of an unknown name."""
+        await self._insert(
+            "unmapped",
+            model=self.model,
+            shard=shard,
+            source=source or self.source,
+            name=name,
+            events=events,
+            first_us=first_us,
+            last_us=first_us + SECOND_US,
+        )
+
+    async def _insert(self, table: str, **row: Any) -> None:
         names = ", ".join(f'"{name}"' for name in row)
         places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
-        await self._connection.execute(f"insert into touchpoints ({names}) values ({places})", *row.values())
+        await self._connection.execute(f"insert into {table} ({names}) values ({places})", *row.values())

@@ -70,13 +70,14 @@ async def test_the_model(api: httpx.AsyncClient) -> None:
     assert [(phase["number"], phase["name"]) for phase in body["phases"]] == list(enumerate(PHASES, start=1))
     assert body["phases"][2]["window_seconds"] == 7 * 86400
     assert "order" in body["phases"][3]["touchpoints"]
-    assert "cart" in body["phases"][2]["touchpoints"]
+    assert "cart_added" in body["phases"][2]["touchpoints"]
 
 
 async def test_counts_of_an_empty_workspace(api: httpx.AsyncClient) -> None:
     body = await ok(api, "/v1/phases/counts", schemas.Counts)
     assert (body["as_of"], body["customers"], body["unplaced"]) == (None, 0, 0)
     assert [phase["phase"] for phase in body["phases"]] == list(PHASES)
+    assert (body["settled_until"], body["history_from"]) == (None, None)
 
 
 async def test_counts_are_summed_over_shards_and_as_of_is_the_least_partition(
@@ -86,14 +87,15 @@ async def test_counts_are_summed_over_shards_and_as_of_is_the_least_partition(
     await rows.through(AT_US, partition=1)
     await rows.through(AT_US - 9, topic="another topic")
     await rows.count(0, 4, entered=0)
-    await rows.count(1, 10, lapsed=2, left=3, shard=0)
+    await rows.count(1, 10, lapsed=2, churned=1, left=3, returned=3, shard=0)
     await rows.count(1, -1, left=1, shard=1)
     await rows.count(2, 7, shard=3)
     body = await ok(api, "/v1/phases/counts", schemas.Counts)
     assert body["as_of"] == "2026-09-21T14:13:20Z"
     assert (body["customers"], body["unplaced"]) == (18, 4)
     assert body["phases"][0] == {
-        "phase": "discovery", "now": 11, "active": 9, "lapsed": 2, "entered": 15, "left": 4
+        "phase": "discovery", "now": 11, "active": 9, "lapsed": 2, "abandoned": 1, "churned": 1, "entered": 15,
+        "left": 4, "returned": 3,
     }  # fmt: skip
     for phase in body["phases"]:
         assert phase["now"] == phase["active"] + phase["lapsed"] == phase["entered"] - phase["left"]
@@ -187,11 +189,20 @@ async def test_a_journey(api: httpx.AsyncClient, rows: Rows) -> None:
     assert body["phases"] == [
         {
             "phase": "discovery",
+            "cycle": 1,
             "entered_at": "2026-09-21T14:13:20Z",
+            "lapsed_at": None,
             "left_at": "2026-09-21T14:15:00Z",
             "seconds": 100.0,
         },
-        {"phase": "purchase", "entered_at": "2026-09-21T14:15:00Z", "left_at": None, "seconds": 400.0},
+        {
+            "phase": "purchase",
+            "cycle": 1,
+            "entered_at": "2026-09-21T14:15:00Z",
+            "lapsed_at": None,
+            "left_at": None,
+            "seconds": 400.0,
+        },
     ]
     assert body["transitions"][0]["from"] is None
     assert [(move["from"], move["to"], move["cycle"]) for move in body["transitions"]] == [
@@ -365,9 +376,12 @@ async def test_the_pages_token_is_for_this_machine_only(stack: Stack) -> None:
 async def test_openapi_says_what_is_answered(api: httpx.AsyncClient) -> None:
     document = (await api.get("/openapi.json")).json()
     assert set(document["paths"]) == {
+        "/v1/models",
         "/v1/phases",
         "/v1/phases/counts",
         "/v1/phases/counts/stream",
+        "/v1/phases/history",
+        "/v1/events/unmapped",
         "/v1/sources",
         "/v1/channels",
         "/v1/customers",

@@ -186,8 +186,8 @@ async def test_a_database_that_goes_away_is_a_503_and_comes_back(
         try:
 
             async def away() -> bool:
-                # Not before what is remembered of the token is over.
-                return (await api.get("/v1/phases")).status_code == 503
+                # Not before what is remembered of the counts is over.
+                return (await api.get("/v1/phases/counts")).status_code == 503
 
             await until(away)
             for path in ("/v1/phases/counts", "/v1/customers", "/v1/journey?customer=x", "/v1/phases", STREAM):

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from services.api.cache import Cache
-from services.api.counts import Sums, names_same_state, snapshot
+from services.api.counts import Snapshot, Sums, names_same_state, snapshot
 from services.api.cursors import CustomerCursor, TouchpointCursor, decode_cursor, encode_cursor
 from services.api.journey_view import as_sent, names_of, stays
-from services.api.queries_journey import TransitionRow
 from services.api.routes.page import is_this_machine
+from throughline.journey.state import ENTER, LAPSE, RETURN, Transition
 from throughline.kit.errors import ServiceError
 from throughline.models import load_model
 
@@ -22,29 +22,35 @@ MODEL = load_model("seven_phase")
 SECOND_US = 1_000_000
 
 
-def transition(at_s: int, came_from: int, to: int, cycle: int = 1) -> TransitionRow:
-    return TransitionRow(at_s * SECOND_US, came_from, to, cycle, "m", "Product Viewed", "browse")
+def transition(at_s: int, came_from: int, to: int, cycle: int = 1, kind: int = ENTER) -> Transition:
+    cause = ("", "", "abandoned") if kind == LAPSE else ("m", "user-1", "product_viewed")
+    return Transition(at_s * SECOND_US, cause[0], cause[1], kind, came_from, to, cycle, "Product Viewed", cause[2])
+
+
+def said(sums: dict[int, Sums], at_us: int | None = 1) -> Snapshot:
+    return snapshot(MODEL, sums, as_of_us=at_us, settled_us=at_us)
 
 
 def test_counts_add_up_and_name_every_phase() -> None:
-    body = json.loads(snapshot(MODEL, {0: Sums(active=3), 2: Sums(5, 2, 9, 2), 4: Sums(1, 0, 1, 0)}, 1).body)
+    body = json.loads(said({0: Sums(active=3), 2: Sums(5, 2, 1, 9, 2, 4), 4: Sums(1, 0, 0, 1)}).body)
     assert body["model"] == "seven_phase"
     assert body["as_of"] == "1970-01-01T00:00:00.000001Z"
     assert (body["customers"], body["unplaced"]) == (8, 3)
     assert [phase["phase"] for phase in body["phases"]] == [phase.name for phase in MODEL.phases]
     assert body["phases"][1] == {
-        "phase": "consideration", "now": 7, "active": 5, "lapsed": 2, "entered": 9, "left": 2
+        "phase": "consideration", "now": 7, "active": 5, "lapsed": 2, "abandoned": 1, "churned": 1, "entered": 9,
+        "left": 2, "returned": 4,
     }  # fmt: skip
     assert body["phases"][0]["now"] == 0
 
 
 def test_the_etag_names_the_counts_and_not_the_time() -> None:
-    first = snapshot(MODEL, {1: Sums(1, 0, 1, 0)}, 1)
-    later = snapshot(MODEL, {1: Sums(1, 0, 1, 0)}, 2)
-    other = snapshot(MODEL, {1: Sums(0, 1, 1, 0)}, 2)
+    first = said({1: Sums(1, 0, 0, 1)}, 1)
+    later = said({1: Sums(1, 0, 0, 1)}, 2)
+    other = said({1: Sums(0, 1, 0, 1)}, 2)
     assert first.etag == later.etag != other.etag
     assert first.body != later.body
-    assert json.loads(snapshot(MODEL, {}, None).body)["as_of"] is None
+    assert json.loads(said({}, None).body)["as_of"] is None
 
 
 @pytest.mark.parametrize("header", ['W/"a1"', '"a1"', "a1", 'W/"b2", W/"a1"', "*"])
@@ -58,12 +64,17 @@ def test_another_tag_is_not(header: str) -> None:
 
 
 def test_stays_follow_the_transitions_and_the_open_one_counts_to_as_of() -> None:
-    moves = [transition(0, 0, 1), transition(10, 1, 3), transition(70, 3, 3, cycle=2)]
+    moves = [
+        transition(0, 0, 1),
+        transition(10, 1, 3),
+        transition(40, 3, 3, kind=LAPSE),
+        transition(70, 3, 3, cycle=2, kind=RETURN),
+    ]
     found = stays(moves, names_of(MODEL), 100 * SECOND_US)
-    assert [(stay["phase"], stay["seconds"], stay["left_at"]) for stay in found] == [
-        ("discovery", 10.0, "1970-01-01T00:00:10Z"),
-        ("decision", 60.0, "1970-01-01T00:01:10Z"),
-        ("decision", 30.0, None),
+    assert [(stay["phase"], stay["cycle"], stay["seconds"], stay["lapsed_at"], stay["left_at"]) for stay in found] == [
+        ("discovery", 1, 10.0, None, "1970-01-01T00:00:10Z"),
+        ("decision", 1, 60.0, "1970-01-01T00:00:40Z", "1970-01-01T00:01:10Z"),
+        ("decision", 2, 30.0, None, None),
     ]
 
 

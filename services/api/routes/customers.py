@@ -3,16 +3,17 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated
 from services.api.cursors import CustomerCursor, TouchpointCursor, bad_cursor, decode_cursor, encode_cursor
-from services.api.journey_view import journey_body, names_of
-from services.api.queries_journey import as_of_us, journey_of, list_customers, touchpoints_of, transitions_of
-from services.api.readers import Reader, Readers
-from services.api.routes.answers import json_response
+from services.api.journey_view import Customer, Reach, Touchpoints, journey_body, lapse_of, names_of, place
+from services.api.queries_journey import customer_of, ids_of, journey_of, list_customers, transitions_of
+from services.api.queries_touchpoints import touchpoints_of
+from services.api.readers import Readers
+from services.api.routes.answers import Page, json_response
 from throughline.journey.model import UNPLACED, Model
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
@@ -21,15 +22,6 @@ from throughline.store.digest import id_digest
 router = APIRouter(tags=["customers"])
 
 UNPLACED_NAME = "unplaced"
-
-
-class Page(BaseModel):
-    """Which part of a list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(50, ge=1, le=200, description="how many items at most")
-    cursor: str | None = Field(None, description="the next_cursor of the page before")
 
 
 class CustomersPage(Page):
@@ -43,7 +35,9 @@ class CustomersPage(Page):
 class JourneyPage(Page):
     """Whose journey, and which of its touchpoints."""
 
-    customer: str = Field(min_length=1, description="the customer's id, any string", examples=["user-1"])
+    customer: str = Field(
+        min_length=1, description="the customer's id, or any id linked to it: any string", examples=["user-1"]
+    )
 
 
 @router.get(
@@ -56,32 +50,34 @@ async def get_customers(
     readers: AllReaders, reader: Authenticated, page: Annotated[CustomersPage, Query()]
 ) -> Response:
     """Customers in a stable order. One who changes phase meanwhile may show twice or never."""
-    model = reader.model
-    phase = _phase_number(model, page.phase)
     after = None if page.cursor is None else decode_cursor(CustomerCursor, page.cursor)
-    if after is not None and phase is not None and after.phase != phase:
-        raise bad_cursor()
-    async with readers.database.reading("customers") as connection:
-        rows = await list_customers(connection, reader.model_id, phase, after, page.limit + 1)
-    sources = {source.id: source.name for source in await readers.sources.get(reader.workspace)}
+    async with readers.reading("customers", reader.workspace, page.model) as (connection, applied):
+        model = applied.model
+        phase = _phase_number(model, page.phase)
+        if after is not None and phase is not None and after.phase != phase:
+            raise bad_cursor()
+        rows = await list_customers(connection, applied.id, phase, after, page.limit + 1)
+    sources = await readers.source_names(reader.workspace)
     names = names_of(model)
     last = rows[page.limit - 1] if len(rows) > page.limit else None
     return json_response(
         {
+            "model": model.name,
             "items": [
                 {
                     "customer": row.id,
-                    "phase": names[row.phase],
-                    "entered_at": None if row.phase == UNPLACED else rfc3339(row.entered_us),
-                    "first_seen": rfc3339(row.first_us),
-                    "last_seen": rfc3339(row.last_us),
-                    "highest_phase": names[row.highest_phase],
-                    "source": sources.get(row.source),
-                    "channel": row.channel,
+                    **place(row.journey, names),
+                    "activity": "lapsed" if row.journey.lapsed_us else "active",
+                    "lapsed_at": rfc3339(row.journey.lapsed_us) if row.journey.lapsed_us else None,
+                    "lapse": lapse_of(row.journey),
+                    "first_seen": rfc3339(row.journey.first_us),
+                    "last_seen": rfc3339(row.journey.last_us),
+                    "source": sources.get(row.journey.source),
+                    "channel": row.journey.channel,
                 }
                 for row in rows[: page.limit]
             ],
-            "next_cursor": None if last is None else encode_cursor(CustomerCursor(last.phase, last.customer)),
+            "next_cursor": None if last is None else encode_cursor(CustomerCursor(last.journey.phase, last.customer)),
         }
     )
 
@@ -94,7 +90,7 @@ async def get_customers(
 )
 async def get_journey(readers: AllReaders, reader: Authenticated, page: Annotated[JourneyPage, Query()]) -> Response:
     """As /v1/customers/{id}/journey, for ids that a path cannot carry: an id can be any string."""
-    return await _journey(readers, reader, page.customer, page)
+    return await _journey(readers, reader.workspace, page.customer, page)
 
 
 @router.get(
@@ -106,30 +102,30 @@ async def get_journey(readers: AllReaders, reader: Authenticated, page: Annotate
 async def get_customer_journey(
     readers: AllReaders, reader: Authenticated, customer: str, page: Annotated[Page, Query()]
 ) -> Response:
-    """Where the customer stands, every transition with its cause, and the touchpoints newest first."""
-    return await _journey(readers, reader, customer, page)
+    """Where the customer stands and why: every transition with its cause, and the touchpoints of all its ids, newest
+    first. Any id that is linked to the customer will do."""
+    return await _journey(readers, reader.workspace, customer, page)
 
 
-async def _journey(readers: Readers, reader: Reader, customer: str, page: Page) -> Response:
+async def _journey(readers: Readers, workspace: int, asked: str, page: Page) -> Response:
     after = None if page.cursor is None else decode_cursor(TouchpointCursor, page.cursor)
-    digest = id_digest(reader.workspace, customer)
-    async with readers.database.reading("journey", one_snapshot=True) as connection:
-        journey = await journey_of(connection, reader.model_id, digest)
-        if journey is None:
+    async with readers.reading("journey", workspace, page.model) as (connection, applied):
+        digest = await customer_of(connection, workspace, id_digest(workspace, asked))
+        found = await journey_of(connection, applied.id, digest)
+        if found is None:
             raise ServiceError(404, "unknown_customer", "no touchpoint of this customer has arrived in this workspace")
-        transitions = await transitions_of(connection, reader.model_id, digest)
-        touchpoints = await touchpoints_of(connection, digest, after, page.limit + 1)
-        through_us = await as_of_us(connection, readers.topic)
-    sources = {source.id: source.name for source in await readers.sources.get(reader.workspace)}
+        name, journey = found
+        ids = await ids_of(connection, workspace, digest)
+        customer = Customer(name, digest, journey, await transitions_of(connection, applied.id, digest), ids)
+        actors = sorted({digest, *(row.id for row in ids)})
+        rows = await touchpoints_of(connection, actors, after, page.limit + 1)
     return json_response(
         journey_body(
-            reader.model,
-            journey,
-            transitions,
-            touchpoints,
-            sources=sources,
-            as_of_us=through_us,
-            limit=page.limit,
+            applied.model,
+            customer,
+            Touchpoints(rows[: page.limit], len(rows) > page.limit),
+            Reach(applied.workspace.settled_us, applied.workspace.horizon_us),
+            sources=await readers.source_names(workspace),
         )
     )
 

@@ -1,30 +1,28 @@
-"""The phase model, its live counts, and the values their filters take."""
+"""The live counts of a phase model, those of a past moment, and the values their filters take."""
 
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated, Credentials, authenticate
 from services.api.counts import names_same_state
 from services.api.queries import channels
-from services.api.routes.answers import json_response
+from services.api.readers import PastKey
+from services.api.routes.answers import OfModel, json_response
+from services.api.steps import parse_instant
 from services.api.stream import CountsStream, Feeds
-from throughline.journey.model import Model
+from throughline.journey.diff import MINUTE_US
 from throughline.kit.errors import ServiceError
 
 router = APIRouter(tags=["phases"])
 
-SECOND_US = 1_000_000
 
-
-class CountsFilter(BaseModel):
+class CountsFilter(OfModel):
     """Which customers to count."""
-
-    model_config = ConfigDict(extra="forbid")
 
     source: str | None = Field(None, description="only customers whose first touchpoint came through this source")
     # PostgreSQL's text holds no NUL.
@@ -33,28 +31,14 @@ class CountsFilter(BaseModel):
     )
 
 
-Filter = Annotated[CountsFilter, Query()]
+class MomentFilter(CountsFilter):
+    """Which customers to count, and when."""
 
-
-@router.get("/v1/phases", response_model=schemas.Phases, responses=schemas.responses(), summary="The phase model")
-async def get_phases(reader: Authenticated) -> Response:
-    """The workspace's phases in rank order, and which kinds of touchpoint lead to each."""
-    model = reader.model
-    kinds = _kinds_by_phase(model)
-    return json_response(
-        {
-            "model": model.name,
-            "phases": [
-                {
-                    "number": phase.number,
-                    "name": phase.name,
-                    "label": phase.label,
-                    "window_seconds": phase.window_us // SECOND_US,
-                    "touchpoints": sorted(kinds.get(phase.number, ())),
-                }
-                for phase in model.phases
-            ],
-        }
+    as_of: str | None = Field(
+        None,
+        description="a past instant (RFC 3339), floored to the minute within two days, to the hour within 90 days, "
+        "else to the day of the workspace's time zone; the answer's as_of says to which",
+        examples=["2026-11-23T20:28:00Z"],
     )
 
 
@@ -62,17 +46,22 @@ async def get_phases(reader: Authenticated) -> Response:
     "/v1/phases/counts",
     response_model=schemas.Counts,
     responses={304: {"description": "nothing changed since the If-None-Match"}, **schemas.responses(400)},
-    summary="Where all customers stand",
+    summary="Where all customers stand, or stood",
 )
 async def get_counts(
     readers: AllReaders,
     reader: Authenticated,
-    which: Filter,
+    which: Annotated[MomentFilter, Query()],
     if_none_match: Annotated[str, Header(description="the ETag of the counts you have")] = "",
 ) -> Response:
-    """Live counts per phase, of one moment. `now = active + lapsed` and `entered = now + left` hold in each phase.
+    """Counts per phase, of one moment. `now = active + lapsed` and `entered = now + left` hold in each phase.
     The ETag names the last change of the counts, not the time of asking."""
-    latest = await readers.counts.get(await readers.counts_key(reader, which.source, which.channel))
+    at_us = None if which.as_of is None else parse_instant(which.as_of, "as_of")
+    key = await readers.counts_key(reader.workspace, which.model, which.source, which.channel)
+    if at_us is None:
+        latest = await readers.counts.get(key)
+    else:
+        latest = await readers.past.get(PastKey(key, at_us - at_us % MINUTE_US))
     headers = {"ETag": latest.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if if_none_match and names_same_state(if_none_match, latest.etag):
         return Response(status_code=304, headers=headers)
@@ -101,12 +90,12 @@ async def stream_counts(
     readers: AllReaders,
     credentials: Credentials,
     reader: Authenticated,
-    which: Filter,
+    which: Annotated[CountsFilter, Query()],
     last_event_id: Annotated[str, Header(description="the last id you saw: the same counts are not sent again")] = "",
 ) -> Response:
     """The counts whenever they change. Ends when the token is revoked or the service stops: connect again then."""
     feeds: Feeds = request.app.state.feeds
-    key = await readers.counts_key(reader, which.source, which.channel)
+    key = await readers.counts_key(reader.workspace, which.model, which.source, which.channel)
 
     async def still_allowed() -> bool:
         try:
@@ -127,17 +116,8 @@ async def get_sources(readers: AllReaders, reader: Authenticated) -> Response:
     return json_response({"sources": [{"name": s.name, "enabled": s.enabled} for s in found]})
 
 
-@router.get("/v1/channels", response_model=schemas.Channels, responses=schemas.responses(), summary="The channels")
-async def get_channels(readers: AllReaders, reader: Authenticated) -> Response:
+@router.get("/v1/channels", response_model=schemas.Channels, responses=schemas.responses(400), summary="The channels")
+async def get_channels(readers: AllReaders, reader: Authenticated, which: Annotated[OfModel, Query()]) -> Response:
     """What the channel filter takes: the channels that brought today's customers."""
-    async with readers.database.reading("channels") as connection:
-        return json_response({"channels": await channels(connection, reader.model_id)})
-
-
-def _kinds_by_phase(model: Model) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = {}
-    kinds: dict[str, Any] = {kind.name: kind for kind in (*model.calls.values(), *model.names.values())}
-    for kind in kinds.values():
-        for rule in kind.rules:
-            found.setdefault(rule.phase, set()).add(kind.name)
-    return found
+    async with readers.reading("channels", reader.workspace, which.model) as (connection, applied):
+        return json_response({"channels": await channels(connection, applied.id)})

@@ -1,0 +1,116 @@
+"""What the api asks about a customer's facts: the touchpoints of all its ids as one list, page by page."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import select, tuple_, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api.cursors import TouchpointCursor
+from throughline.store.digest import message_digest
+from throughline.store.tables import touchpoints
+
+_ACTORS_AT_ONCE = 64
+_KEYS_AT_ONCE = 10_000
+
+
+class TouchpointRow(NamedTuple):
+    """One fact."""
+
+    actor: bytes
+    occurred_us: int
+    received_us: int
+    source: int
+    channel: str
+    call: str
+    name: str
+    message_id: str
+    user_id: str | None
+    anonymous_id: str | None
+    previous_id: str | None
+    order_id: str | None
+    value: float | None
+    currency: str | None
+    rating: float | None
+    score: float | None
+    product_id: str | None
+    quantity: float | None
+    rest: str
+    bot: bool
+
+    @property
+    def position(self) -> TouchpointCursor:
+        """Its place in the list."""
+        return TouchpointCursor(self.occurred_us, self.message_id, self.actor)
+
+    @property
+    def order(self) -> tuple[int, bytes, bytes]:
+        """Sorts as the list does, oldest first: ids by their bytes."""
+        return (self.occurred_us, self.message_id.encode(), self.actor)
+
+
+async def touchpoints_of(
+    connection: AsyncConnection, actors: Sequence[bytes], after: TouchpointCursor | None, count: int
+) -> list[TouchpointRow]:
+    """Up to `count` touchpoints of a customer, newest first, after a position.
+
+    Args:
+        connection: one snapshot.
+        actors: digests of all ids of the customer. Of a message id that several of them sent, the earliest counts.
+        after: the last one of the page before.
+        count: how many at most.
+    """
+    found: list[TouchpointRow] = []
+    while len(found) < count:
+        wanted = count - len(found)
+        page = await _newest(connection, actors, after, wanted)
+        repeated = await _repeated(connection, actors, page) if len(actors) > 1 else set()
+        found += [row for row in page if row.position not in repeated]
+        if len(page) < wanted:
+            break
+        after = page[-1].position
+    return found
+
+
+async def _newest(
+    connection: AsyncConnection, actors: Sequence[bytes], after: TouchpointCursor | None, count: int
+) -> list[TouchpointRow]:
+    c = touchpoints.c
+    # The order within a customer is that of the ids' bytes, whatever the database's collation.
+    order = (c.occurred_us, c.message_id.collate("C"), c.actor)
+    rows: list[TouchpointRow] = []
+    for start in range(0, len(actors), _ACTORS_AT_ONCE):
+        parts = []
+        for actor in actors[start : start + _ACTORS_AT_ONCE]:
+            # By the index on (actor, occurred_us), backwards: as many rows as the page takes, however long the history.
+            query = select(*(c[name] for name in TouchpointRow._fields)).where(c.actor == actor)
+            if after is not None:
+                query = query.where(c.occurred_us <= after.occurred_us, tuple_(*order) < tuple_(*after))
+            parts.append(query.order_by(order[0].desc(), order[1].desc()).limit(count).subquery())
+        found = await connection.execute(union_all(*(select(part) for part in parts)))
+        rows += [TouchpointRow(*row) for row in found]
+    return sorted(rows, key=lambda row: row.order, reverse=True)[:count]
+
+
+async def _repeated(
+    connection: AsyncConnection, actors: Sequence[bytes], page: Sequence[TouchpointRow]
+) -> set[TouchpointCursor]:
+    """The positions on the page whose message id the customer sent earlier, or at once under a smaller id."""
+    c = touchpoints.c
+    keys = [(actor, message_digest(actor, row.message_id)) for row in page for actor in actors if actor != row.actor]
+    earliest: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        rows = await connection.execute(
+            select(c.message_id, c.occurred_us, c.user_id, c.anonymous_id).where(
+                tuple_(c.actor, c.message).in_(keys[start : start + _KEYS_AT_ONCE]), c.bot.is_(False)
+            )
+        )
+        for message_id, occurred_us, user_id, anonymous_id in rows:
+            key = (occurred_us, user_id or anonymous_id or "")
+            earliest[message_id] = min(key, earliest.get(message_id, key))
+    return {
+        row.position
+        for row in page
+        if row.message_id in earliest
+        and earliest[row.message_id] < (row.occurred_us, row.user_id or row.anonymous_id or "")
+    }

@@ -1,0 +1,47 @@
+"""Events that a model's vocabulary does not know, so that an owner sees what to map."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from services.api import schemas
+from services.api.auth import AllReaders, Authenticated
+from services.api.cursors import UnmappedCursor, decode_cursor, encode_cursor
+from services.api.queries_events import list_unmapped
+from services.api.routes.answers import Page, json_response
+from throughline.kit.clock import rfc3339
+
+router = APIRouter(tags=["events"])
+
+
+@router.get(
+    "/v1/events/unmapped",
+    response_model=schemas.Unmapped,
+    responses=schemas.responses(400),
+    summary="Events without a meaning",
+)
+async def get_unmapped(readers: AllReaders, reader: Authenticated, page: Annotated[Page, Query()]) -> Response:
+    """Names that the model's vocabulary does not know, most frequent first, by source. Such an event keeps a customer
+    active and moves nobody. Volumes move while you page: a name may show twice or not at all."""
+    after = None if page.cursor is None else decode_cursor(UnmappedCursor, page.cursor)
+    async with readers.reading("unmapped", reader.workspace, page.model) as (connection, applied):
+        rows = await list_unmapped(connection, applied.id, after, page.limit + 1)
+    sources = await readers.source_names(reader.workspace)
+    items: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        item = items.setdefault(row.name, {"name": row.name, "events": row.events, "sources": []})
+        item["first_us"] = min(row.first_us, item.get("first_us", row.first_us))
+        item["last_us"] = max(row.last_us, item.get("last_us", row.last_us))
+        item["sources"].append({"source": sources.get(row.source), "events": row.source_events})
+    found = list(items.values())
+    for item in found:
+        item["first_seen"], item["last_seen"] = rfc3339(item.pop("first_us")), rfc3339(item.pop("last_us"))
+    last = found[page.limit - 1] if len(found) > page.limit else None
+    return json_response(
+        {
+            "model": applied.model.name,
+            "items": found[: page.limit],
+            "next_cursor": None if last is None else encode_cursor(UnmappedCursor(last["events"], last["name"])),
+        }
+    )
