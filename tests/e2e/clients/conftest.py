@@ -30,7 +30,7 @@ from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import transaction
 
 ARRIVE_SECONDS = 60.0
-COMMAND_SECONDS = 120.0
+COMMAND_SECONDS = 60.0
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 

@@ -1,13 +1,11 @@
 """The unmodified segment-analytics-python: every event once, whatever is in the way."""
 
 import asyncio
-from collections.abc import Callable
 
-import pytest
 from segment.analytics.client import Client
 
 from tests.e2e.clients.conftest import Edge
-from tests.e2e.fault import Fault
+from tests.e2e.clients.troubles import Trouble, every_trouble
 
 EVENTS = 120
 
@@ -23,14 +21,11 @@ def send(edge: Edge) -> None:
     assert errors == []
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [lambda fault: None, lambda fault: fault.refuse(10), lambda fault: fault.drop(3)],
-    ids=["healthy", "refused", "dropped"],
-)
-async def test_every_event_once(edge: Edge, trouble: Callable[[Fault], None]) -> None:
+@every_trouble
+async def test_every_event_once(edge: Edge, trouble: Trouble) -> None:
     trouble(edge.fault)
     await asyncio.to_thread(send, edge)
     facts = await edge.arrived(EVENTS)
     assert sum(fact.call == "track" for fact in facts) == EVENTS - 2
     assert [fact.user_id for fact in facts if fact.previous_id == "anon-ben"] == ["ben"]
+    assert all(not fact.warnings for fact in facts)
