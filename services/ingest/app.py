@@ -10,15 +10,16 @@ from uuid import uuid4
 
 from services.ingest import cors, reply
 from services.ingest.batcher import Batcher, unavailable
-from services.ingest.body import GZIP_MAGIC, read_rest, unpack
+from services.ingest.body import read_body
 from services.ingest.dialects import dialect, segment
 from services.ingest.dialects.dialect import Opened, Reply, Request
 from services.ingest.dialects.envelope import Body, open_body
 from services.ingest.dialects.touchpoint import Result
+from services.ingest.guards import Rates
 from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, Takes, methods, takes
 from services.ingest.tally import Tally
-from services.ingest.verdict import MAX_BODY_BYTES, Verdict
+from services.ingest.verdict import Verdict
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey
@@ -28,11 +29,15 @@ from throughline.wire.codec import Rejected, encode, encode_rejected
 class Front:
     """The ASGI app of one worker."""
 
-    def __init__(self, rest: Any, keys: Keys, batcher: Batcher, tally: Tally) -> None:
+    def __init__(
+        self, rest: Any, keys: Keys, batcher: Batcher, tally: Tally, rates: Rates, *, body_seconds: float
+    ) -> None:
         self._rest = rest
         self._keys = keys
         self._batcher = batcher
         self._tally = tally
+        self._rates = rates
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request (or the application's lifespan)."""
@@ -73,15 +78,13 @@ class Front:
                 origin = value
         status = 200
         try:
-            message = await receive()
-            if message["type"] == "http.disconnect":
+            body = await read_body(receive, self._body_seconds)
+            if body is None:
                 return
-            body = message["body"] if not message["more_body"] else await read_rest(receive, message)
-            if len(body) > MAX_BODY_BYTES or body[:2] == GZIP_MAGIC:
-                body = unpack(body)
             content, headers = await self._take(taken, scope, authorization, body)
         except ServiceError as error:
             status = error.status
+            self._tally.refuse(error.code)
             content, headers = reply.problem(error)
         if origin is not None:
             headers = [*headers, *cors.allow(origin)]
@@ -110,6 +113,7 @@ class Front:
             if own_reply is not None and not opened.items:
                 return reply.own(*own_reply(()))
         source = self._keys.source(authorization, opened.write_key)
+        self._rates.take(source, len(opened.events if isinstance(opened, Body) else opened.items))
         judge: Any = segment.judge if isinstance(opened, Body) else dialect.judge
         found = judge(
             opened, workspace=source.workspace, source=source.source, received_us=received_us, new_id=_random_id

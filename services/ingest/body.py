@@ -1,5 +1,6 @@
 """A request's bytes: read to the end within a limit, and unpacked when they are gzip, declared or not."""
 
+import asyncio
 import zlib
 from typing import Any
 
@@ -7,6 +8,31 @@ from services.ingest.verdict import MAX_BODY_BYTES
 from throughline.kit.errors import ServiceError
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+
+MAX_GZIP_MEMBERS = 16
+"""Of one body: each costs a copy of all that comes after it."""
+
+
+async def read_body(receive: Any, seconds: float) -> bytes | None:
+    """A request's body, unpacked; None if its client hung up before any of it came.
+
+    Raises:
+        ServiceError: 408, it did not arrive within `seconds`; 400, as `read_rest` and `unpack`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body: bytes = message["body"] if not message["more_body"] else await read_rest(receive, message)
+    except TimeoutError:
+        raise ServiceError(
+            408, "slow_body", f"the body did not arrive within {seconds:g} seconds", headers={"Connection": "close"}
+        ) from None
+    if len(body) > MAX_BODY_BYTES or body[:2] == GZIP_MAGIC:
+        return unpack(body)
+    return body
 
 
 async def read_rest(receive: Any, message: Any) -> bytes:
@@ -37,7 +63,7 @@ def unpack(body: bytes) -> bytes:
             raise too_large()
         return body
     unpacked = bytearray()
-    while body:
+    for _ in range(MAX_GZIP_MEMBERS):
         unpacker = zlib.decompressobj(wbits=31)
         try:
             unpacked += unpacker.decompress(body, MAX_BODY_BYTES + 1 - len(unpacked))
@@ -49,8 +75,8 @@ def unpack(body: bytes) -> bytes:
             raise ServiceError(400, "unreadable_gzip", "the body is gzip that ends too early")
         body = unpacker.unused_data
         if not body.startswith(GZIP_MAGIC):
-            break
-    return bytes(unpacked)
+            return bytes(unpacked)
+    raise ServiceError(400, "unreadable_gzip", f"the body is gzip of more than {MAX_GZIP_MEMBERS} parts")
 
 
 def too_large() -> ServiceError:

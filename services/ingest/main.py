@@ -9,6 +9,8 @@ from typing import Any
 
 from services.ingest.app import Front
 from services.ingest.batcher import Batcher
+from services.ingest.guards import Rates, same_for_all
+from services.ingest.guards_http import Guarded
 from services.ingest.keys import Keys
 from services.ingest.producer import Producer
 from services.ingest.rest import create_rest
@@ -91,4 +93,7 @@ def create_app() -> Front:
         await engine.dispose()
 
     rest = create_rest(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
-    return Front(rest, keys, batcher, tally)
+    Guarded.head_seconds, Guarded.body_seconds = settings.head_seconds, settings.body_seconds
+    Guarded.max_connections = settings.max_connections
+    rates = Rates(same_for_all(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
+    return Front(rest, keys, batcher, tally, rates, body_seconds=settings.body_seconds)

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from services.ingest.guards_http import Guarded
 from throughline.kit.settings import IngestSettings, load_or_exit, set_environment
 
 BACKLOG = 4096
@@ -36,7 +37,7 @@ def serve() -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=Guarded,
         ws="none",
         lifespan="on",
         interface="asgi3",

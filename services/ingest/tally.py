@@ -8,10 +8,12 @@ from collections import Counter as Counts
 from collections.abc import Sequence
 from typing import Any
 
+from services.ingest.guards_http import REFUSED
 from throughline.kit.metrics import (
     INGEST_EVENTS,
     INGEST_PRODUCE_RECORDS,
     INGEST_PRODUCE_SECONDS,
+    INGEST_REFUSED,
     INGEST_REQUEST_SECONDS,
     INGEST_REQUESTS,
     LATENCY_BUCKETS,
@@ -53,6 +55,7 @@ class Tally:
         self.warning = 0
         self.rejected = 0
         self._statuses: Counts[int] = Counts()
+        self._reasons: Counts[str] = Counts()
         self._requests = _Observations(INGEST_REQUEST_SECONDS, LATENCY_BUCKETS)
         self._produce_seconds = _Observations(INGEST_PRODUCE_SECONDS, LATENCY_BUCKETS)
         self._produce_records = _Observations(INGEST_PRODUCE_RECORDS, PRODUCE_RECORDS_BUCKETS)
@@ -63,6 +66,10 @@ class Tally:
         """One answered request."""
         self._statuses[status] += 1
         self._requests.add(seconds)
+
+    def refuse(self, reason: str) -> None:
+        """One request that failed as a whole."""
+        self._reasons[reason] += 1
 
     def produced(self, records: int, seconds: float) -> None:
         """One acknowledged record batch."""
@@ -78,5 +85,9 @@ class Tally:
         for status, number in self._statuses.items():
             INGEST_REQUESTS.labels(str(status)).inc(number)
         self._statuses.clear()
+        for reasons in (self._reasons, REFUSED):
+            for reason, number in reasons.items():
+                INGEST_REFUSED.labels(reason).inc(number)
+            reasons.clear()
         for observations in (self._requests, self._produce_seconds, self._produce_records):
             observations.flush()

@@ -13,8 +13,10 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
+    408: "Request timeout",
     422: "Unprocessable",
     429: "Too many requests",
+    431: "Request header fields too large",
     503: "Unavailable",
 }
 

@@ -134,6 +134,12 @@ INGEST_REQUESTS = Counter(
     ["status"],
     registry=INGEST_REGISTRY,
 )
+INGEST_REFUSED = Counter(
+    INGEST_PREFIX + "refused_requests_total",
+    "Requests and connections that failed as a whole, by reason: the code of their answer.",
+    ["reason"],
+    registry=INGEST_REGISTRY,
+)
 INGEST_REQUEST_SECONDS = Histogram(
     INGEST_PREFIX + "request_seconds",
     "One request on an event path, from its headers to its answer, Kafka's acknowledgement included.",

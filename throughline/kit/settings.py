@@ -46,6 +46,11 @@ class IngestSettings(Shared):
     queue_bytes: int = Field(256 * 1024 * 1024, ge=1, description="bytes a worker holds at most before it answers 503")
     ack_seconds: float = Field(8.0, gt=0, description="how long a request waits for Kafka before it is answered 503")
     drain_seconds: float = Field(20.0, gt=0, description="how long a stopping worker waits for what it accepted")
+    rate_limit_events: int = Field(0, ge=0, description="events a second of one write key, 0 = no limit")
+    rate_limit_burst: int = Field(0, ge=0, description="events of one write key at once, 0 = ten seconds' worth")
+    head_seconds: float = Field(10.0, gt=0, description="how long a request's headers may take to arrive")
+    body_seconds: float = Field(30.0, gt=0, description="how long a request's body may take to arrive")
+    max_connections: int = Field(4096, ge=1, description="connections of one worker, further ones are answered 503")
     keys_refresh_seconds: float = Field(1.0, gt=0, description="how often write keys are read again")
     metrics_dir: str | None = Field(None, description="folder of the workers' shared metrics; default a temporary one")
 

@@ -1,0 +1,96 @@
+"""Rate limits by a clock of the test's own, and bodies that are bombs."""
+
+import gzip
+
+import pytest
+
+from services.ingest.body import MAX_GZIP_MEMBERS, unpack
+from services.ingest.guards import Rate, Rates, same_for_all
+from services.ingest.verdict import MAX_BODY_BYTES
+from throughline.kit.errors import ServiceError
+from throughline.store.keys import SourceKey
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def key(name: bytes) -> SourceKey:
+    return SourceKey(digest=name, source=1, workspace=1, source_name="web", enabled=True)
+
+
+def refused(rates: Rates, source: SourceKey, events: int) -> int:
+    """Seconds to wait, as the refusal says."""
+    with pytest.raises(ServiceError) as caught:
+        rates.take(source, events)
+    assert (caught.value.status, caught.value.code) == (429, "rate_limited")
+    return int(caught.value.headers["Retry-After"])
+
+
+def test_a_key_may_send_its_rate() -> None:
+    clock = Clock()
+    rates = Rates(same_for_all(10, 50, 1), clock)
+    for _ in range(50):
+        rates.take(key(b"a"), 1)
+    assert refused(rates, key(b"a"), 1) == 1
+    rates.take(key(b"b"), 1)  # another key's bucket is another's
+    clock.now = 1
+    for _ in range(10):
+        rates.take(key(b"a"), 1)
+    assert refused(rates, key(b"a"), 1) == 1
+    clock.now = 1_000
+    rates.take(key(b"a"), 50)
+    refused(rates, key(b"a"), 1)
+
+
+def test_a_batch_above_the_burst_is_let_in_and_paid_for() -> None:
+    clock = Clock()
+    rates = Rates(same_for_all(10, 0, 1), clock)
+    rates.take(key(b"a"), 2_500)
+    wait = refused(rates, key(b"a"), 1)
+    assert wait == 241  # (2500 - 100) / 10, and a moment
+    clock.now = wait - 2
+    assert refused(rates, key(b"a"), 1) == 2
+    clock.now = wait
+    rates.take(key(b"a"), 1)
+
+
+def test_in_the_long_run_the_rate_holds() -> None:
+    clock = Clock()
+    rates = Rates(same_for_all(100, 0, 4), clock)
+    taken = 0
+    for step in range(10_000):
+        clock.now = step / 10
+        try:
+            rates.take(key(b"a"), 70)
+        except ServiceError:
+            continue
+        taken += 70
+    assert 25 * 1000 <= taken <= 25 * 1000 + 250 + 70
+
+
+def test_a_limit_may_be_the_sources_own() -> None:
+    rates = Rates(lambda source: Rate(1, 1) if source.digest == b"small" else None, Clock())
+    rates.take(key(b"small"), 1)
+    refused(rates, key(b"small"), 1)
+    for _ in range(100):
+        rates.take(key(b"large"), 2_500)
+    Rates(same_for_all(0, 5, 1)).take(key(b"a"), 1_000_000)
+
+
+def test_gzip_of_many_parts() -> None:
+    part = gzip.compress(b"{}")
+    assert unpack(part * MAX_GZIP_MEMBERS) == b"{}" * MAX_GZIP_MEMBERS
+    with pytest.raises(ServiceError, match="more than 16 parts"):
+        unpack(part * (MAX_GZIP_MEMBERS + 1))
+
+
+def test_gzip_is_not_unpacked_beyond_the_limit() -> None:
+    bomb = gzip.compress(bytes(50 * MAX_BODY_BYTES))
+    assert len(bomb) < MAX_BODY_BYTES // 10
+    with pytest.raises(ServiceError) as caught:
+        unpack(bomb)
+    assert caught.value.code == "body_too_large"
