@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from services.ingest.dialects import posthog
 from services.ingest.paths import BATCH, DIALECTS, DOCUMENTED, METRICS
 
 _EVENT = {
@@ -46,12 +47,22 @@ _FAMILIES: dict[str, tuple[str, Any]] = {
             "events": [{"name": "purchase", "params": {"transaction_id": "A-1001", "value": 59.9}}],
         },
     ),
+    "posthog": (
+        "PostHog: one event, a list, or a batch; the write key is the project's api_key",
+        {
+            "api_key": "tlw_...",
+            "batch": [{"event": "Order Completed", "distinct_id": "customer-42", "properties": {"order_id": "A-1001"}}],
+        },
+    ),
+    "posthog_answers": ("PostHog: which feature flags are on; none, and nothing is kept", {}),
     "cloudevents": (
         "CloudEvents: binary, structured or batched",
         {"specversion": "1.0", "id": "A-1001", "source": "/shop", "type": "Order Completed", "subject": "customer-42"},
     ),
 }
 """Module that reads a dialect -> what its requests are, and an example."""
+_OWN_ANSWERS = frozenset({posthog.V1, "/flags", "/decide", "/debug/mp/collect"})
+"""Paths whose clients want an answer of another shape."""
 _SECURITY: list[dict[str, list[str]]] = [{"writeKey": []}, {"bearerKey": []}, {}]
 
 _VERDICT = {
@@ -73,6 +84,10 @@ _TAKEN = {
         "rejected": {"type": "integer"},
         "verdicts": {"type": "array", "items": {"$ref": "#/components/schemas/Verdict"}},
     },
+}
+_OBJECT = {
+    "description": "What the family's own clients look for",
+    "content": {"application/json": {"schema": {"type": "object"}}},
 }
 _PROBLEM = {
     "type": "object",
@@ -111,6 +126,8 @@ def describe(app: FastAPI) -> None:
                 for path, read in readers.items():
                     summary, example = _FAMILIES[read.__module__.rpartition(".")[2]]
                     operation = _operation(path, summary, example)
+                    if path in _OWN_ANSWERS:
+                        operation["responses"]["200"] = _OBJECT
                     if method == "GET":
                         operation["operationId"] = "get" + path.replace("/", "_")
                         del operation["requestBody"]
@@ -145,6 +162,8 @@ def _operation(path: str, summary: str, example: Any) -> dict[str, Any]:
             "400": _problem("Nobody can read the body, or it is too large", 400, "unreadable_json"),
             "401": _problem("No such write key", 401, "invalid_write_key"),
             "404": _problem("The key's source is disabled", 404, "source_disabled"),
+            "408": _problem("The body did not arrive in time", 408, "slow_body"),
+            "429": _problem("More events than the key may send: again after Retry-After seconds", 429, "rate_limited"),
             "503": _problem("Not accepted now: send it again after Retry-After seconds", 503, "unavailable"),
         },
     }
