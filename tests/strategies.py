@@ -1,35 +1,125 @@
-"""Hypothesis strategies for touchpoint logs: few customers, few instants, so that everything collides."""
+"""Hypothesis strategies for touchpoint logs: few ids, few instants, gaps around every window, so that all collides."""
+
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from tests.reference import MEANING
 from throughline.journey.touchpoint import Touchpoint
 
-INSTANTS = st.integers(1_700_000_000_000_000, 1_700_000_000_000_012)
+MODELS = ("seven_phase", "six_stage", "need_to_review", "five_stage")
+
+START_US = 1_700_000_000_000_000
+DAY_US = 86_400_000_000
+
+WINDOWS_US = tuple(days * DAY_US for days in (7, 30, 90, 180))
+"""Every lapse window of the shipped models."""
+
+NAMES = (
+    *("Promotion Viewed", "Email Delivered", "Session Start", "store_visit"),
+    *("product_view", "review_page", "Signed Up", "support_chat", "Message Received"),
+    *("Product Added", "Product Added", "Product Removed", "Product Removed", "cart_viewed", "Checkout Started"),
+    *("proposal_sent", "disqualify_lead"),
+    *("Order Completed", "Order Completed", "purchase", "Order Cancelled", "Order Refunded", "Order Fulfilled"),
+    *("survey_answered", "tutorialComplete", "Loyalty Card Joined", "Product Reviewed", "Product Shared"),
+    *("Coffee Spilled", "error_page", "Account Deleted"),
+)
+"""Event names of every kind that differs in its effect; those that stand twice are drawn more often."""
+
+gaps = st.one_of(
+    st.sampled_from([0, 0, 1, 1, 60_000_000, DAY_US, 6 * DAY_US]),
+    st.sampled_from([window + off for window in WINDOWS_US for off in (-1, 0, 1)]),
+)
+"""Microseconds between two touchpoints: none, few, or just about a window."""
+
+
+def instants(count: int) -> st.SearchStrategy[list[int]]:
+    """That many, from the earliest."""
+
+    def add_up(steps: list[int]) -> list[int]:
+        at_us, found = START_US, []
+        for step in steps:
+            at_us += step
+            found.append(at_us)
+        return found
+
+    return st.lists(gaps, min_size=count, max_size=count).map(add_up)
 
 
 @st.composite
-def touchpoints(draw: st.DrawFn, *, workspace: int = 1, customers: int = 3) -> Touchpoint:
-    """One event: message ids repeat, times collide, orders are shared between events."""
-    call = draw(st.sampled_from(["track"] * 12 + ["page", "screen", "identify"]))
-    name = draw(st.sampled_from(sorted(MEANING))) if call == "track" else "Home"
+def touchpoints(draw: st.DrawFn, at_us: int, actors: Sequence[str], *, workspace: int = 1) -> Touchpoint:
+    """One event of one of the actors, which links nobody."""
+    call = draw(st.sampled_from(["track"] * 12 + ["page", "screen", "group"]))
     return Touchpoint(
-        occurred_us=draw(INSTANTS),
-        message_id=f"m{draw(st.integers(0, 40))}",
-        actor=f"c{draw(st.integers(1, customers))}",
+        occurred_us=at_us,
+        message_id=f"m{draw(st.integers(0, 60))}",
+        actor=draw(st.sampled_from(actors)),
         call=call,
-        name=name,
+        name=draw(st.sampled_from(NAMES)) if call == "track" else "Home",
         workspace=workspace,
         source=draw(st.integers(1, 2)),
         channel=draw(st.sampled_from(["direct", "email"])),
-        received_us=1_700_000_001_000_000,
-        order_id=draw(st.sampled_from(["", "o1", "o2"])),
-        value=draw(st.sampled_from([None, 5.0, 10.0])),
+        received_us=START_US,
+        order_id=draw(st.sampled_from(["", "o1", "o2", "o3"])),
+        value=draw(st.sampled_from([None, 0.0, 5.0, 10.0])),
         rating=draw(st.sampled_from([None, 3.0, 4.0])),
         score=draw(st.sampled_from([None, 8.0, 9.0])),
+        product_id=draw(st.sampled_from(["", "p1"])),
+        quantity=draw(st.sampled_from([None, None, 1.0, 2.0, 0.5, 0.0, -1.0])),
+        bot=draw(st.sampled_from([False] * 15 + [True])),
     )
 
 
-def logs(*, workspace: int = 1, customers: int = 3, most: int = 40) -> st.SearchStrategy[list[Touchpoint]]:
-    """A log in order of arrival."""
-    return st.lists(touchpoints(workspace=workspace, customers=customers), max_size=most)
+@st.composite
+def named(draw: st.DrawFn, event: Touchpoint, ids: Sequence[str]) -> Touchpoint:
+    """The event with the ids it was sent with: under one, under both, an alias, or an operator's word on a pair."""
+    one, other = draw(st.sampled_from(ids)), draw(st.sampled_from(ids))
+    match draw(
+        st.sampled_from(["user"] * 5 + ["anonymous"] * 5 + ["both"] * 4 + ["alias", "alias", "unlink", "relink"])
+    ):
+        case "user":
+            return event._replace(actor=one, user_id=one)
+        case "anonymous":
+            return event._replace(actor=one, anonymous_id=one)
+        case "both":
+            call = draw(st.sampled_from([event.call, "identify"]))
+            return event._replace(call=call, actor=one, user_id=one, anonymous_id=other)
+        case "alias":
+            anonymous = draw(st.sampled_from(["", *ids]))
+            return event._replace(call="alias", actor=one, user_id=one, previous_id=other, anonymous_id=anonymous)
+        case ruling:
+            return ruled(ruling, one, other, event.occurred_us, event.message_id, workspace=event.workspace)
+
+
+def ruled(call: str, owner: str, id_: str, at_us: int, message_id: str, *, workspace: int = 1) -> Touchpoint:
+    """What the command writes: `id_` no longer belongs to `owner`, or does again."""
+    return Touchpoint(at_us, message_id, owner, call, "", workspace, user_id=owner, previous_id=id_, received_us=at_us)
+
+
+@st.composite
+def one_customers(draw: st.DrawFn, *, most: int = 30) -> list[Touchpoint]:
+    """The touchpoints of one customer with two ids, as they happened, each message id of an actor once."""
+    times = draw(instants(draw(st.integers(0, most))))
+    events = [draw(touchpoints(at_us, ["c1", "c2"])) for at_us in times]
+    return list({(event.actor, event.message_id): event for event in events}.values())
+
+
+@st.composite
+def logs(draw: st.DrawFn, *, workspace: int = 1, ids: int = 4, most: int = 30) -> list[Touchpoint]:
+    """A log in order of arrival: any order, some events again, some message ids for another event."""
+    pool = [f"c{number}" for number in range(1, ids + 1)]
+    times = draw(instants(draw(st.integers(0, most))))
+    events = [draw(named(draw(touchpoints(at_us, pool, workspace=workspace)), pool)) for at_us in times]
+    if events:
+        events += draw(st.lists(st.sampled_from(events), max_size=4))
+        for event in draw(st.lists(st.sampled_from(events), max_size=3)):
+            later = event.occurred_us + draw(gaps)
+            name = draw(st.sampled_from(NAMES)) if event.call == "track" else event.name
+            events.append(event._replace(occurred_us=later, name=name))
+    return draw(st.permutations(events))
+
+
+@st.composite
+def clocks(draw: st.DrawFn, events: Sequence[Touchpoint]) -> int:
+    """A T: before, among or after the events, or when one of them has just become a lapse."""
+    times = sorted({0, START_US, *(event.occurred_us for event in events)})
+    return draw(st.sampled_from(times)) + draw(st.sampled_from([0, 1, *WINDOWS_US])) + draw(st.sampled_from([-1, 0, 1]))

@@ -1,8 +1,9 @@
-"""The law on real PostgreSQL: however a log is ordered, repeated and batched, the state is a sorted replay's."""
+"""The law on real PostgreSQL: however a log is ordered, repeated, batched, spread over partitions, cut by crashes and
+swept by the clock, the state is a sorted replay's, in the canonical projection of `tests/projection.py`."""
 
 import itertools
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,15 +12,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.batch import prepare, record_digest
 from services.stager.commit import Staged, StaleOffsetError, commit
-from tests.reference import replay
-from tests.state import read_state
-from tests.strategies import logs
+from services.stager.restage import restage
+from services.stager.sweep import sweep
+from services.stager.workspaces import Workspaces
+from tests.projection import Projection, read_projection
+from tests.reference import Cell, Counts, Replayed, replay
+from tests.strategies import clocks, logs
+from throughline.journey.rollup import KEPT_US, STEPS, Step
 from throughline.journey.touchpoint import Touchpoint
+from throughline.store import admin, generations
 from throughline.store.engine import create_engine
-from throughline.store.staging import Offset
-from throughline.wire.codec import encode
+from throughline.store.offsets import Offset
+from throughline.store.unit_of_work import transaction
+from throughline.wire.codec import encode, partition_of
 
-TOPIC = "touchpoints"
+PARTITIONS = 3
+MODELS = ("seven_phase", "five_stage")
 numbers = itertools.count(1)
 
 
@@ -40,55 +48,186 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-async def stage(engine: AsyncEngine, records: list[Kept], workspace: int, partition: int) -> Staged:
-    batch = prepare(records, {workspace: [(workspace, "seven_phase")]}, topic=TOPIC, partition=partition)
-    assert not batch.rejected
-    to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
-    return await commit(engine, batch, topic=TOPIC, partition=partition, expected=records[0].offset, to=to)
+@dataclass
+class Pipeline:
+    """One workspace's log on its way into the database: staged by hand, batch by batch."""
+
+    engine: AsyncEngine
+    url: str
+    workspace: int
+    models: dict[str, int]
+    topic: str
+    workspaces: Workspaces
+    waiting: list[list[Kept]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
+    ends: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
+    known_us: int = 0
+
+    def send(self, log: Sequence[Touchpoint]) -> None:
+        for event in log:
+            partition = partition_of(event.actor.encode(), PARTITIONS)
+            record = Kept(self.ends[partition], encode(event._replace(workspace=self.workspace)))
+            self.ends[partition] += 1
+            self.waiting[partition].append(record)
+
+    async def stage(self, partition: int, count: int, *, dies: bool = False) -> Staged | None:
+        """Stage the next records of a partition. `dies`: once more, by a member that does not know it is done."""
+        records = self.waiting[partition][:count]
+        if not records:
+            return None
+        known = await self.workspaces.of({self.workspace})
+        batch = prepare(records, known, topic=self.topic, partition=partition)
+        assert not batch.rejected
+        to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
+        where = {"topic": self.topic, "partition": partition, "expected": records[0].offset}
+        staged = await commit(self.engine, batch, known, to=to, known_us=self.known_us, **where)  # type: ignore[arg-type]
+        if dies:
+            with pytest.raises(StaleOffsetError):
+                await commit(self.engine, batch, known, to=to, known_us=self.known_us, **where)  # type: ignore[arg-type]
+        del self.waiting[partition][:count]
+        return staged
+
+    async def tick(self, through_us: int) -> None:
+        """The clock passes: every partition sweeps its customers."""
+        self.known_us = max(self.known_us, through_us)
+        known = await self.workspaces.of({self.workspace})
+        for partition in range(PARTITIONS):
+            more = True
+            while more:
+                _, more = await sweep(
+                    self.engine, known, partition=partition, partitions=PARTITIONS, through_us=self.known_us
+                )
+
+    async def finish(self) -> None:
+        for partition in range(PARTITIONS):
+            while self.waiting[partition]:
+                await self.stage(partition, 7)
+        await self.tick(self.known_us)
+
+    async def begin(self, model: str) -> int:
+        """A new generation, known from now on; gives its id."""
+        async with transaction(self.engine) as connection:
+            made = await generations.begin_restage(connection, f"w{self.workspace}", model, document=None, now_us=1)
+        await self.workspaces.refresh()
+        return made
+
+    async def restage(self) -> None:
+        """Fill what is being built from the stored facts."""
+        known = await self.workspaces.of({self.workspace})
+        for partition in range(PARTITIONS):
+            share = {"partition": partition, "partitions": PARTITIONS, "through_us": self.known_us}
+            while await restage(self.engine, known, **share):
+                pass
+        await self.workspaces.refresh()
+
+    async def projection(self, model: int) -> Projection:
+        return await read_projection(self.url, model)
 
 
-def records_of(log: list[Touchpoint], workspace: int) -> list[Kept]:
-    return [Kept(n, encode(event._replace(workspace=workspace))) for n, event in enumerate(log)]
+async def open_pipeline(engine: AsyncEngine, url: str, *, zone: str = "UTC") -> Pipeline:
+    number = next(numbers)
+    async with transaction(engine) as connection:
+        workspace = await admin.create_workspace(connection, f"new{number}", now_us=1, time_zone=zone)
+        name = f"w{workspace}"
+        await connection.exec_driver_sql(f"UPDATE workspaces SET name = '{name}' WHERE id = {workspace}")
+        await connection.exec_driver_sql(
+            f"INSERT INTO models (workspace, name, created_us) VALUES ({workspace}, 'five_stage', 1)"
+        )
+        rows = await connection.exec_driver_sql(f"SELECT name, id FROM models WHERE workspace = {workspace}")
+        models = {row[0]: row[1] for row in rows}
+    workspaces = Workspaces(engine)
+    return Pipeline(engine, url, workspace, models, f"touchpoints{number}", workspaces)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(log=logs(), cuts=st.lists(st.integers(1, 40), max_size=4), again=st.integers(0, 40))
-async def test_any_log_in_any_batches_is_a_sorted_replay(
-    database: str, engine: AsyncEngine, log: list[Touchpoint], cuts: list[int], again: int
+History = dict[tuple[str, int], dict[Cell, Counts]]
+
+
+def assert_same(found: Projection, wanted: Replayed, known_us: int) -> None:
+    """The projection is what the reference says; of the history, all days, and what finer steps promise to keep."""
+    assert found.customers == wanted.customers
+    assert found.counts == wanted.counts
+    assert found.unmapped == wanted.unmapped
+    for step in STEPS:
+        assert kept(found.history, step, known_us) == kept(wanted.history, step, known_us)
+
+
+def kept(history: History, step: Step, known_us: int) -> History:
+    first_us = known_us - KEPT_US[step] if step in KEPT_US else None
+    return {key: n for key, n in history.items() if key[0] == step and (first_us is None or key[1] >= first_us)}
+
+
+@dataclass(frozen=True)
+class Do:
+    """One thing that happens to the pipeline."""
+
+    partition: int
+    count: int
+    dies: bool
+    clock_us: int | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A log, and how it comes in."""
+
+    log: list[Touchpoint]
+    todo: list[Do]
+    again: int
+    """How many of the log's first events come once more at its end."""
+    clock_us: int
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    log = draw(logs())
+    do = st.builds(Do, st.integers(0, PARTITIONS - 1), st.integers(1, 9), st.booleans(), st.none() | clocks(log))
+    return Case(log, draw(st.lists(do, max_size=10)), draw(st.integers(0, 30)), draw(clocks(log)))
+
+
+law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@law
+@given(case=cases(), zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]))
+async def test_any_log_in_any_way_is_a_sorted_replay(database: str, engine: AsyncEngine, case: Case, zone: str) -> None:
+    pipeline = await open_pipeline(engine, database, zone=zone)
+    whole = case.log + case.log[: case.again]
+    pipeline.send(whole)
+    for do in case.todo:
+        if do.clock_us is not None:
+            await pipeline.tick(do.clock_us)
+        await pipeline.stage(do.partition, do.count, dies=do.dies)
+    await pipeline.finish()
+    for name, model in pipeline.models.items():
+        wanted = replay(whole, name, pipeline.known_us, zone)
+        assert_same(await pipeline.projection(model), wanted, pipeline.known_us)
+
+
+@law
+@given(case=cases(), cut=st.integers(0, 30))
+async def test_a_restage_amid_traffic_is_staging_afresh(
+    database: str, engine: AsyncEngine, case: Case, cut: int
 ) -> None:
-    workspace = partition = next(numbers)
-    whole = log + log[:again]
-    records = records_of(whole, workspace)
-    bounds = [0, *sorted({cut for cut in cuts if cut < len(records)}), len(records)]
-    outcomes = [
-        await stage(engine, records[start:end], workspace, partition)
-        for start, end in itertools.pairwise(bounds)
-        if start < end
-    ]
-    moves, counts = replay(whole)
-    state = await read_state(database, workspace)
-    assert state.moves == moves
-    assert state.counts == counts
-    assert sum(o.staged + o.duplicates + o.conflicts for o in outcomes) == len(whole)
-
-
-async def test_a_batch_staged_twice_is_refused_whole(database: str, engine: AsyncEngine) -> None:
-    workspace = partition = next(numbers)
-    event = Touchpoint(1_700_000_000_000_000, "m1", "c1", "track", "Product Added", workspace, 1, "direct", 1)
-    records = records_of([event], workspace)
-    await stage(engine, records, workspace, partition)
-    before = await read_state(database, workspace)
-    with pytest.raises(StaleOffsetError):
-        await stage(engine, records, workspace, partition)
-    assert await read_state(database, workspace) == before
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send(case.log[:cut])
+    await pipeline.finish()
+    pipeline.send(case.log[cut:])
+    made = await pipeline.begin("six_stage")
+    for do in case.todo[:3]:
+        await pipeline.stage(do.partition, do.count)
+    await pipeline.restage()
+    await pipeline.tick(case.clock_us)
+    await pipeline.finish()
+    assert_same(await pipeline.projection(made), replay(case.log, "six_stage", pipeline.known_us), pipeline.known_us)
 
 
 async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database: str, engine: AsyncEngine) -> None:
-    workspace = partition = next(numbers)
-    first = Touchpoint(1_700_000_000_000_000, "m1", "c1", "track", "Product Added", workspace, 1, "direct", 1)
-    log = [first, first._replace(occurred_us=first.occurred_us + 5), first._replace(name="Order Completed")]
-    records = records_of(log, workspace)
-    assert await stage(engine, records[:1], workspace, partition) == Staged(staged=1)
-    outcome = await stage(engine, records[1:], workspace, partition)
+    pipeline = await open_pipeline(engine, database)
+    first = Touchpoint(1_700_000_000_000_000, "m1", "c1", "track", "Product Added", 0, 1, "direct", 1)
+    pipeline.send([first, first._replace(occurred_us=first.occurred_us + 5), first._replace(name="Order Completed")])
+    partition = partition_of(b"c1", PARTITIONS)
+    assert await pipeline.stage(partition, 1) == Staged(staged=1)
+    outcome = await pipeline.stage(partition, 2)
+    assert outcome is not None
     assert (outcome.staged, outcome.duplicates, outcome.conflicts) == (0, 1, 1)
-    assert (await read_state(database, workspace)).moves == {"c1": [(first.occurred_us, "", "decision", "m1")]}
+    found = await pipeline.projection(pipeline.models["seven_phase"])
+    assert [move[:4] for move in found.customers["c1"].moves] == [(first.occurred_us, "m1", "c1", 1)]

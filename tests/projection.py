@@ -1,0 +1,99 @@
+"""The database's state in the words of the naive reference, for comparing the two."""
+
+from typing import NamedTuple
+
+import asyncpg
+
+from tests.reference import STEPS, Cell, Counts, Customer, Move, State
+from tests.reference.replay import Unmapped
+from throughline.journey.memory import CHURNED
+
+
+class Projection(NamedTuple):
+    """Everything derived of one model that does not depend on how it came about."""
+
+    customers: dict[str, Customer]
+    counts: dict[Cell, Counts]
+    history: dict[tuple[str, int], dict[Cell, Counts]]
+    unmapped: dict[tuple[int, str], Unmapped]
+
+
+async def read_projection(url: str, model: int) -> Projection:
+    """The canonical projection: shards summed, rows that add up to nothing left out."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction(isolation="repeatable_read"):
+            return Projection(
+                await _customers(connection, model),
+                {
+                    tuple(row[:3]): Counts(*row[3:])
+                    for row in await connection.fetch(
+                        f"SELECT source, channel, phase, {_SUMS} FROM phase_counts WHERE model = $1 GROUP BY 1, 2, 3",
+                        model,
+                    )
+                    if any(row[3:])
+                },
+                await _history(connection, model),
+                {
+                    (row["source"], row["name"]): Unmapped(row["events"], row["first_us"], row["last_us"])
+                    for row in await connection.fetch(
+                        "SELECT source, name, sum(events)::bigint AS events, min(first_us) AS first_us, "
+                        "max(last_us) AS last_us FROM unmapped WHERE model = $1 GROUP BY 1, 2",
+                        model,
+                    )
+                },
+            )
+    finally:
+        await connection.close()
+
+
+_SUMS = ", ".join(f'sum("{name}")::bigint' for name in Counts._fields)
+
+
+async def _history(connection: asyncpg.Connection, model: int) -> dict[tuple[str, int], dict[Cell, Counts]]:
+    found: dict[tuple[str, int], dict[Cell, Counts]] = {}
+    for row in await connection.fetch(
+        f"SELECT step, bucket_us, source, channel, phase, {_SUMS} FROM phase_history "
+        "WHERE model = $1 GROUP BY 1, 2, 3, 4, 5",
+        model,
+    ):
+        if any(row[5:]):
+            found.setdefault((STEPS[row[0]], row[1]), {})[tuple(row[2:5])] = Counts(*row[5:])
+    return found
+
+
+async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Customer]:
+    owners: dict[bytes, bytes | None] = {row[0]: row[1] for row in await connection.fetch("SELECT id, owner FROM ids")}
+    members: dict[bytes, set[str]] = {}
+    for digest, name in await connection.fetch(
+        "SELECT ids.id, ids.name FROM ids WHERE EXISTS (SELECT FROM touchpoints WHERE actor = ids.id AND NOT bot)"
+    ):
+        root = digest
+        while (owner := owners[root]) is not None:
+            root = owner
+        members.setdefault(root, set()).add(name)
+    moves: dict[bytes, list[Move]] = {}
+    for row in await connection.fetch(
+        "SELECT customer, at_us, message_id, actor, kind, from_phase, to_phase, cycle, name, rule FROM transitions "
+        "WHERE model = $1 ORDER BY at_us, message_id, actor, kind",
+        model,
+    ):
+        moves.setdefault(row["customer"], []).append(Move(*row[1:]))
+    found: dict[str, Customer] = {}
+    for row in await connection.fetch("SELECT * FROM journeys WHERE model = $1", model):
+        state = State(
+            phase=row["phase"],
+            highest=row["highest_phase"],
+            cycle=row["cycle"],
+            lapsed_us=row["lapsed_us"],
+            churned=bool(row["flags"] & CHURNED),
+            entered_us=row["entered_us"],
+            active_us=row["active_us"],
+            source=row["source"],
+            channel=row["channel"],
+            first_us=row["first_us"],
+            last=(row["last_us"], row["last_message"], row["last_actor"]),
+        )
+        found[row["id"]] = Customer(frozenset(members[row["customer"]]), state, moves.pop(row["customer"], []))
+    assert not moves, "transitions of customers without a journey"
+    return found
