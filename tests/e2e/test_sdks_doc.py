@@ -17,12 +17,14 @@ from throughline.local import LocalKafka
 ROOT = Path(__file__).parents[2]
 SECONDS = 180.0
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCKS = BLOCK.findall((ROOT / "docs" / "sdks.md").read_text())
+SECTIONS = dict(
+    section.split("\n", 1) for section in re.split(r"^## ", (ROOT / "docs" / "sdks.md").read_text(), flags=re.MULTILINE)
+)
 
 
-def blocks(language: str, starting: str = "") -> list[str]:
-    found = [text for name, text in BLOCKS if name == language and text.startswith(starting)]
-    assert found, f"docs/sdks.md has no {language} block"
+def blocks(section: str, language: str) -> list[str]:
+    found = [text for name, text in BLOCK.findall(SECTIONS[section]) if name == language]
+    assert found, f"docs/sdks.md has no {language} block in {section}"
     return found
 
 
@@ -57,7 +59,7 @@ async def names(stack: Stack) -> list[tuple[str, str, str]]:
 
 
 async def test_curl(stack: Stack) -> None:
-    one, batch = [await execute(stack, "bash", "-c", block) for block in blocks("sh", "curl")]
+    one, batch = [await execute(stack, "bash", "-c", block) for block in blocks("curl", "sh")]
     assert '"verdict":"ok"' in one
     assert '"accepted":2,"rejected":1' in batch
     assert await names(stack) == [
@@ -68,13 +70,51 @@ async def test_curl(stack: Stack) -> None:
 
 
 async def test_python(stack: Stack) -> None:
-    (block,) = blocks("python")
+    (block,) = blocks("Python", "python")
     await execute(stack, sys.executable, "-c", block)
     assert await names(stack) == [("ben", "Order Completed", "A-1002")]
 
 
 async def test_node(stack: Stack, node_project: Path) -> None:
-    (block,) = blocks("js")
+    (block,) = blocks("Node", "js")
     (node_project / "snippet.mjs").write_text(block)
     await execute(stack, "node", "snippet.mjs", folder=node_project)
     assert await names(stack) == [("cleo", "Product Reviewed", "")]
+
+
+ORDERS = {
+    "Snowplow": [("dina", "Home", ""), ("dina", "transaction", "A-1004")],
+    "CloudEvents": [("hana", "order_completed", "A-1006")],
+    "PostHog": [("jana", "Order Completed", "A-1008")],
+}
+
+
+@pytest.mark.parametrize("section", ORDERS)
+async def test_python_of_others(stack: Stack, section: str) -> None:
+    (block,) = blocks(section, "python")
+    await execute(stack, sys.executable, "-c", block)
+    assert await names(stack) == ORDERS[section]
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("Snowplow", ("emil", "Home", "")),
+        ("CloudEvents", ("ivo", "order_completed", "A-1007")),
+        ("PostHog", ("kai", "Product Reviewed", "")),
+    ],
+)
+async def test_node_of_others(stack: Stack, node_project: Path, section: str, expected: tuple[str, str, str]) -> None:
+    block = blocks(section, "js")[0]
+    (node_project / "snippet.mjs").write_text(block)
+    await execute(stack, "node", "snippet.mjs", folder=node_project)
+    assert await names(stack) == [expected]
+
+
+async def test_ga4(stack: Stack) -> None:
+    (block,) = blocks("GA4 Measurement Protocol", "sh")
+    for _ in range(2):
+        assert '"accepted":1,"rejected":0' in await execute(stack, "bash", "-c", block)
+    first, again = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert (first.actor, first.name, first.order_id) == ("gil", "purchase", "A-1005")
+    assert first.message_id == again.message_id

@@ -1,5 +1,7 @@
 """The unmodified @snowplow/browser-tracker on a page of another origin: every event once, the last one at its close."""
 
+import json
+from pathlib import Path
 from urllib.parse import urlencode
 
 from playwright.async_api import Browser, expect
@@ -7,6 +9,7 @@ from playwright.async_api import Browser, expect
 from tests.e2e.clients.conftest import Edge
 from tests.e2e.clients.troubles import Trouble, every_trouble
 from tests.e2e.clients.website import Website
+from tests.e2e.test_sdks_doc import blocks
 
 EVENTS = 40
 SEND_MS = 60_000
@@ -33,3 +36,18 @@ async def test_every_event_once(edge: Edge, chromium: Browser, website: Website,
     assert (order.order_id, order.value, order.currency, order.product_id) == ("A-4", 99.0, "EUR", "BOOT-MID")
     assert sum(fact.name == "search" for fact in facts) == EVENTS - 2
     assert later[-1].name == "left"
+
+
+async def test_the_recipe(edge: Edge, chromium: Browser, website: Website, node_project: Path) -> None:
+    recipe = blocks("Snowplow", "js")[1]
+    # What a bundler does.
+    for name, value in (("process.env.INGEST", edge.url), ("process.env.WRITE_KEY", edge.write_key)):
+        recipe = recipe.replace(name, json.dumps(value))
+    (node_project / "snowplow-recipe.page.mjs").write_text(recipe)
+    page = await chromium.new_page()
+    try:
+        await page.goto(await website.page("snowplow-recipe"))
+        (fact,) = await edge.arrived(1)
+    finally:
+        await page.close()
+    assert (fact.actor, fact.call, fact.name) == ("fay", "page", "Shop")
