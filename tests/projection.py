@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import asyncpg
 
-from tests.reference import STEPS, Cell, Counts, Customer, Move, State
+from tests.reference import Cell, Counts, Customer, Move, Replayed, State
 from tests.reference.replay import Unmapped
 from throughline.journey.memory import CHURNED
+from throughline.journey.rollup import KEPT_US, STEPS, Step
 
 
 class Projection(NamedTuple):
@@ -97,3 +98,20 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
         found[row["id"]] = Customer(frozenset(members[row["customer"]]), state, moves.pop(row["customer"], []))
     assert not moves, "transitions of customers without a journey"
     return found
+
+
+History = dict[tuple[str, int], dict[Cell, Counts]]
+
+
+def assert_same(found: Projection, wanted: Replayed, known_us: int) -> None:
+    """The projection is what the reference says; of the history, all days, and what finer steps promise to keep."""
+    assert found.customers == wanted.customers
+    assert found.counts == wanted.counts
+    assert found.unmapped == wanted.unmapped
+    for step in STEPS:
+        assert kept(found.history, step, known_us) == kept(wanted.history, step, known_us)
+
+
+def kept(history: History, step: Step, known_us: int) -> History:
+    first_us = known_us - KEPT_US[step] if step in KEPT_US else None
+    return {key: n for key, n in history.items() if key[0] == step and (first_us is None or key[1] >= first_us)}

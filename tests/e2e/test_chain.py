@@ -15,13 +15,16 @@ import pytest
 from segment.analytics import Client
 
 from tests.conftest import Topics
-from tests.reference import MEANING, NAMES, walk
+from tests.reference import Replayed, replay
 from tests.stack import Service, Stack, until
+from tests.strategies import NAMES
 from throughline.journey.touchpoint import Touchpoint
-from throughline.kit.clock import to_us
+from throughline.kit.clock import now_us, to_us
 from throughline.local import LocalKafka, LocalPostgres
+from throughline.models import load_model
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PHASES = ["", *(phase.name for phase in load_model("seven_phase").phases)]
 
 
 @pytest.fixture
@@ -35,11 +38,10 @@ async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path
 def shop_events(count: int, *, customers: int, seed: int) -> list[dict[str, Any]]:
     """Track calls for `Client.track`, shuffled, a tenth of them twice."""
     dice = random.Random(seed)
-    names = sorted(name for name in MEANING)
     events = [
         {
             "user_id": f"c{dice.randrange(customers)}",
-            "event": dice.choice(names),
+            "event": dice.choice(NAMES),
             "timestamp": START + timedelta(seconds=number),
             "message_id": f"m{number:05}",
             "properties": {"order_id": dice.choice(["o1", "o2"]), "acquisition_channel": "email"},
@@ -68,28 +70,21 @@ def send(ingest: Service, key: str, events: list[dict[str, Any]]) -> list[Except
     return failures
 
 
-def expected_phases(events: list[dict[str, Any]]) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    """(now, entered, left) by phase, from the events alone."""
-    by_customer: dict[str, dict[str, Touchpoint]] = {}
-    for event in events:
-        mine = by_customer.setdefault(event["user_id"], {})
-        mine[event["message_id"]] = Touchpoint(
+def replayed(events: list[dict[str, Any]]) -> Replayed:
+    """What follows from the events alone, by now."""
+    log = [
+        Touchpoint(
             to_us(event["timestamp"]),
             event["message_id"],
             event["user_id"],
             "track",
             event["event"],
+            user_id=event["user_id"],
             order_id=event["properties"]["order_id"],
         )
-    now: Counter[str] = Counter()
-    entered: Counter[str] = Counter()
-    left: Counter[str] = Counter()
-    for mine in by_customer.values():
-        moves = walk(mine.values())
-        now[moves[-1][2] if moves else ""] += 1
-        entered.update(target for _, _, target, _ in moves)
-        left.update(origin for _, origin, _, _ in moves if origin)
-    return now, entered, left
+        for event in events
+    ]
+    return replay(log, "seven_phase", now_us())
 
 
 async def counts_of(client: httpx.AsyncClient) -> dict[str, Any]:
@@ -101,15 +96,19 @@ async def counts_of(client: httpx.AsyncClient) -> dict[str, Any]:
 
 async def expect_counts(stack: Stack, api: Service, events: list[dict[str, Any]], *, seconds: float = 90) -> None:
     """Wait until the api shows what a replay of the events shows, and see that the facts hold each event once."""
-    now, entered, left = expected_phases(events)
-    expected = [(name, now[name], entered[name], left[name]) for name in NAMES]
+    wanted = replayed(events)
+    sums: dict[str, Counter[int]] = {"active": Counter(), "lapsed": Counter(), "entered": Counter(), "left": Counter()}
+    for (_, _, phase), counts in wanted.counts.items():
+        for name, counter in sums.items():
+            counter[phase] += getattr(counts, name)
+    expected = [(name, *(sums[of][n] for of in sums)) for n, name in enumerate(PHASES) if n]
     async with stack.api(api) as client:
         seen: list[Any] = []
 
         async def matches() -> bool:
             counts = await counts_of(client)
-            seen[:] = [(p["phase"], p["now"], p["entered"], p["left"]) for p in counts["phases"]]
-            return seen == expected and counts["unplaced"] == now[""]
+            seen[:] = [tuple(p[name] for name in ("phase", *sums)) for p in counts["phases"]]
+            return seen == expected and counts["unplaced"] == sums["active"][0]
 
         await until(
             matches, seconds=seconds, what=lambda: f"the counts\n{expected}\nbut they are\n{seen}\n{logs_of(stack)}"
@@ -124,9 +123,9 @@ async def expect_counts(stack: Stack, api: Service, events: list[dict[str, Any]]
     finally:
         await connection.close()
     assert facts == len({(event["user_id"], event["message_id"]) for event in events})
-    assert {row["phase"]: row["customers"] for row in recount} == {
-        number: now[name] for number, name in enumerate(("", *NAMES)) if now[name]
-    }
+    assert {row["phase"]: row["customers"] for row in recount} == Counter(
+        customer.state.phase for customer in wanted.customers.values()
+    )
 
 
 def logs_of(stack: Stack) -> str:
@@ -147,21 +146,11 @@ async def test_from_the_sdk_to_the_counts(stack: Stack) -> None:
     async with stack.api(api) as client:
         journey = (await client.get(f"/v1/customers/{customer}/journey", params={"limit": 200})).json()
         assert journey["customer"] == customer
-        moves = walk(
-            Touchpoint(
-                to_us(event["timestamp"]),
-                message_id,
-                customer,
-                "track",
-                event["event"],
-                order_id=event["properties"]["order_id"],
-            )
-            for message_id, event in mine.items()
-        )
-        assert journey["phase"] == moves[-1][2]
-        assert [phase["phase"] for phase in journey["phases"]] == [move[2] for move in moves]
+        state, moves = replayed(events).customers[customer][1:]
+        assert journey["phase"] == PHASES[state.phase]
+        assert len(journey["transitions"]) == len(moves)
         assert {item["message_id"] for item in journey["touchpoints"]["items"]} == set(mine)
-        listed = (await client.get("/v1/customers", params={"phase": moves[-1][2], "limit": 200})).json()
+        listed = (await client.get("/v1/customers", params={"phase": PHASES[state.phase], "limit": 200})).json()
         assert customer in {item["customer"] for item in listed["items"]}
 
 

@@ -11,10 +11,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.conftest import Topics
-from tests.reference import MEANING, replay
+from tests.projection import Projection, assert_same, read_projection
+from tests.reference import replay
 from tests.stack import Stack, until
-from tests.state import State, read_state
+from tests.strategies import NAMES
 from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import now_us
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.wire.codec import decode_rejected, encode, partition_of
@@ -31,24 +33,29 @@ async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path
 
 
 def shop_log(stack: Stack, events: int, *, customers: int = 60, seed: int = 1) -> list[Touchpoint]:
-    """A shuffled log with some events twice."""
+    """A shuffled log with some events twice: customers known, anonymous, and joined on the way, on all partitions."""
     dice = random.Random(seed)
-    names = sorted(MEANING)
-    log = [
-        Touchpoint(
-            occurred_us=START_US + number * 1_000,
-            message_id=f"m{number}",
-            actor=f"c{dice.randrange(customers)}",
-            call="track",
-            name=dice.choice(names),
-            workspace=stack.workspace_id,
-            source=1,
-            channel=dice.choice(["direct", "email"]),
-            received_us=START_US,
-            order_id=dice.choice(["", "o1", "o2"]),
+    log = []
+    for number in range(events):
+        user, anonymous = f"c{dice.randrange(customers)}", f"a{dice.randrange(customers)}"
+        who = dice.choice(["user"] * 10 + ["anonymous"] * 8 + ["both", "alias"])
+        log.append(
+            Touchpoint(
+                occurred_us=START_US + number * 60_000_000,
+                message_id=f"m{number}",
+                actor=anonymous if who == "anonymous" else user,
+                call="alias" if who == "alias" else "track",
+                name="" if who == "alias" else dice.choice(NAMES),
+                workspace=stack.workspace_id,
+                source=1,
+                channel=dice.choice(["direct", "email"]),
+                received_us=START_US,
+                user_id="" if who == "anonymous" else user,
+                anonymous_id=anonymous if who in ("anonymous", "both") else "",
+                previous_id=f"c{dice.randrange(customers)}" if who == "alias" else "",
+                order_id=dice.choice(["", "o1", "o2"]),
+            )
         )
-        for number in range(events)
-    ]
     log += dice.sample(log, events // 10)
     dice.shuffle(log)
     return log
@@ -95,20 +102,25 @@ async def staged_through(stack: Stack, *, seconds: float = 60) -> None:
     await until(reached, seconds=seconds, what=lambda: "\n".join(log.tail(30) for log in logs))
 
 
-async def state_of(stack: Stack) -> State:
+async def projection_of(stack: Stack) -> Projection:
+    """What is derived, once the sweep has seen today: every journey of the test's log has lapsed by then."""
+    began_us = now_us()
     connection = await asyncpg.connect(stack.database)
     try:
         model = await connection.fetchval("select id from models where workspace = $1", stack.workspace_id)
+
+        async def swept() -> bool:
+            rows = await connection.fetch("select swept_us from offsets where topic = $1", stack.touchpoints)
+            return len(rows) == 4 and min(row[0] for row in rows) > began_us - 60_000_000
+
+        await until(swept, what="every partition to be swept")
     finally:
         await connection.close()
-    return await read_state(stack.database, model)
+    return await read_projection(stack.database, model)
 
 
 async def expect(stack: Stack, log: list[Touchpoint]) -> None:
-    moves, counts = replay(log)
-    state = await state_of(stack)
-    assert state.moves == moves
-    assert state.counts == counts
+    assert_same(await projection_of(stack), replay(log, "seven_phase", now_us()), now_us())
 
 
 async def test_two_stagers_share_a_shuffled_log(stack: Stack) -> None:
@@ -125,16 +137,17 @@ async def test_two_stagers_share_a_shuffled_log(stack: Stack) -> None:
 
 
 async def test_killed_stagers_lose_and_repeat_nothing(stack: Stack) -> None:
+    """Four at a time, on customers who have ids on several partitions."""
     dice = random.Random(7)
-    log = shop_log(stack, 12_000, customers=300)
-    survivor = await stack.start("stager", BATCH_RECORDS="200")
+    log = shop_log(stack, 6_000, customers=300)
+    survivor, *_ = [await stack.start("stager", BATCH_RECORDS="200") for _ in range(3)]
     sending = asyncio.create_task(send(stack, log))
     for _ in range(3):
         victim = await stack.start("stager", BATCH_RECORDS="200")
         await asyncio.sleep(dice.random() * 0.5)
         await victim.child.kill()
     await sending
-    await staged_through(stack)
+    await staged_through(stack, seconds=180)
     await expect(stack, log)
     assert survivor.child.running
 
@@ -168,7 +181,7 @@ async def test_database_and_broker_may_be_killed(stack: Stack, kafka: LocalKafka
     await kafka.kill()
     await kafka.start()
     await send(stack, log[6_000:])
-    await staged_through(stack, seconds=90)
+    await staged_through(stack, seconds=150)
     await expect(stack, log)
     await stager.ready()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.batch import prepare, record_digest
@@ -15,14 +16,14 @@ from services.stager.commit import Staged, StaleOffsetError, commit
 from services.stager.restage import restage
 from services.stager.sweep import sweep
 from services.stager.workspaces import Workspaces
-from tests.projection import Projection, read_projection
-from tests.reference import Cell, Counts, Replayed, replay
+from tests.projection import Projection, assert_same, read_projection
+from tests.reference import replay
 from tests.strategies import clocks, logs
-from throughline.journey.rollup import KEPT_US, STEPS, Step
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import admin, generations
 from throughline.store.engine import create_engine
 from throughline.store.offsets import Offset
+from throughline.store.tables import models
 from throughline.store.unit_of_work import transaction
 from throughline.wire.codec import encode, partition_of
 
@@ -132,27 +133,10 @@ async def open_pipeline(engine: AsyncEngine, url: str, *, zone: str = "UTC") -> 
         await connection.exec_driver_sql(
             f"INSERT INTO models (workspace, name, created_us) VALUES ({workspace}, 'five_stage', 1)"
         )
-        rows = await connection.exec_driver_sql(f"SELECT name, id FROM models WHERE workspace = {workspace}")
-        models = {row[0]: row[1] for row in rows}
+        rows = await connection.execute(select(models.c.name, models.c.id).where(models.c.workspace == workspace))
+        applied = {row.name: row.id for row in rows}
     workspaces = Workspaces(engine)
-    return Pipeline(engine, url, workspace, models, f"touchpoints{number}", workspaces)
-
-
-History = dict[tuple[str, int], dict[Cell, Counts]]
-
-
-def assert_same(found: Projection, wanted: Replayed, known_us: int) -> None:
-    """The projection is what the reference says; of the history, all days, and what finer steps promise to keep."""
-    assert found.customers == wanted.customers
-    assert found.counts == wanted.counts
-    assert found.unmapped == wanted.unmapped
-    for step in STEPS:
-        assert kept(found.history, step, known_us) == kept(wanted.history, step, known_us)
-
-
-def kept(history: History, step: Step, known_us: int) -> History:
-    first_us = known_us - KEPT_US[step] if step in KEPT_US else None
-    return {key: n for key, n in history.items() if key[0] == step and (first_us is None or key[1] >= first_us)}
+    return Pipeline(engine, url, workspace, applied, f"touchpoints{number}", workspaces)
 
 
 @dataclass(frozen=True)

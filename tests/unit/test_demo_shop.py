@@ -6,7 +6,8 @@ from random import Random
 from typing import Any
 
 from throughline.demo.shop import Event, stream
-from throughline.journey.fold import Journey, fold
+from throughline.journey.fold import fold
+from throughline.journey.state import Journey
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import to_us
 from throughline.models import load_model
@@ -51,7 +52,7 @@ def journeys(shop: list[Event]) -> dict[str, Journey]:
     states: dict[str, Journey | None] = {}
     for event in shop:
         one = touchpoint(event)
-        states[one.actor], _ = fold(model, states.get(one.actor), [one])
+        states[one.actor] = fold(model, states.get(one.actor), [one]).journey
     return {actor: state for actor, state in states.items() if state is not None}
 
 
