@@ -4,23 +4,30 @@ import asyncio
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.conftest import Topics
 from tests.integration.test_cli import Result, Throughline
-from tests.stack import until
+from tests.stack import Stack, until
 from throughline.cli import restage
 from throughline.journey.fold import fold
 from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import now_us
+from throughline.local import LocalKafka
 from throughline.models import ModelError, load_model, parse_model, shipped_text
 from throughline.store import generations
 from throughline.store.engine import create_engine
 from throughline.store.tables import restage_slots
 from throughline.store.unit_of_work import snapshot, transaction
+from throughline.wire.codec import encode, partition_of
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
 (CLUB,) = re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL)
@@ -249,6 +256,53 @@ async def test_ended_by_hand_it_says_that_the_work_goes_on(throughline: Throughl
             process.send_signal(2)
     assert await process.wait() == 130
     assert lines[-1] == "the stagers go on; run the same command again to watch them and to switch\n"
+
+
+async def test_a_stager_restages_what_was_sent(
+    kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path
+) -> None:
+    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
+    await stack.provision()
+    throughline = Throughline(database)
+    names = ("Product Viewed", "Checkout Started", "Order Completed")
+    sent = [
+        Touchpoint(
+            *(now_us() - (number + 1) * 1_000_000, f"m{number}", f"c{number % 50}", "track", names[number % 3]),
+            workspace=stack.workspace_id,
+            source=1,
+            user_id=f"c{number % 50}",
+        )
+        for number in range(300)
+    ]
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        for one in sent:
+            key = one.actor.encode()
+            partition = partition_of(key, topics.partitions)
+            await producer.send(topics.touchpoints, encode(one), key=key, partition=partition)
+    try:
+        await stack.start("stager")
+        connection = await asyncpg.connect(database)
+
+        async def staged() -> bool:
+            return bool(await connection.fetchval("select count(*) from touchpoints") == len(sent))
+
+        await until(staged, what="the facts")
+        result = await throughline("restage", "--model", "need_to_review", "--use")
+        assert "with 50 customers restaged from 300 touchpoints; it is the default now" in result.err
+        model = load_model("need_to_review")
+        expected = Counter(
+            journey.phase
+            for actor in {one.actor for one in sent}
+            if (journey := fold(model, None, sorted(one for one in sent if one.actor == actor)).journey)
+        )
+        counted = await connection.fetch(
+            "select phase, sum(active + lapsed)::int as customers from phase_counts "
+            "join models on models.id = model where name = 'need_to_review' group by phase having sum(active) > 0"
+        )
+        assert {row["phase"]: row["customers"] for row in counted} == expected
+        await connection.close()
+    finally:
+        await stack.stop()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,11 @@ VOLATILE = re.compile(
 )
 NEVER = {
     "MERGE": re.compile(r"\bMERGE\s+INTO\b", re.IGNORECASE),
-    "SELECT FOR UPDATE or SHARE": re.compile(r"\bFOR\s+(NO\s+KEY\s+)?(UPDATE|(KEY\s+)?SHARE)\b", re.IGNORECASE),
+    "SELECT FOR UPDATE": re.compile(r"\bFOR\s+(NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE),
+    # Whoever stages holds its workspaces: rows that are there, on one node, and that many hold at once.
+    "SELECT FOR SHARE of anything but workspaces": re.compile(
+        r"^(?!\s*SELECT\b[^()]*\bFROM\s+workspaces\s+WHERE\b).*\bFOR\s+(KEY\s+)?SHARE\b", re.IGNORECASE | re.DOTALL
+    ),
     "UPDATE ... FROM": re.compile(r"\bUPDATE\s+\w+(\s+AS\s+\w+)?\s+SET\b.*\bFROM\b", re.IGNORECASE | re.DOTALL),
     "DELETE ... USING": re.compile(r"\bDELETE\s+FROM\s+\w+\s+USING\b", re.IGNORECASE),
     "TRUNCATE": re.compile(r"\bTRUNCATE\b", re.IGNORECASE),
