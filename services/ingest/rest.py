@@ -1,9 +1,9 @@
 """Everything but the event paths: settings for the libraries, health, metrics, documentation."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from services.ingest.documented import describe
 from services.ingest.keys import Keys
 from throughline.kit.errors import ServiceError
 from throughline.kit.health import Check, routes
+from throughline.store.keys import SourceKey
 
 
 def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any], lifespan: Any) -> FastAPI:
@@ -26,7 +27,7 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
         lifespan=lifespan,
     )
 
-    def enabled(key: str) -> None:
+    def enabled(key: str) -> SourceKey:
         if not keys.loaded:
             raise ServiceError(
                 503, "keys_unavailable", "write keys could not be read yet", headers={"Retry-After": "1"}
@@ -34,6 +35,7 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
         source = keys.find(key)
         if source is None or not source.enabled:
             raise ServiceError(404, "unknown_write_key", "no enabled source has this write key")
+        return source
 
     @app.get("/v1/projects/{key}/settings", tags=["settings"], summary="What the browser library asks for first")
     @app.get("/projects/{key}/settings", tags=["settings"], summary="What the mobile libraries ask for first")
@@ -50,6 +52,21 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
     async def posthog_config_script(token: str) -> Response:
         enabled(token)
         return Response(posthog_answers.config_script(token), media_type="application/javascript")
+
+    @app.get("/sourceConfig/", tags=["settings"], summary="What RudderStack's browser library asks for first")
+    @app.get("/sourceConfig", include_in_schema=False)
+    async def source_config(key: Annotated[str, Query(alias="writeKey")] = "") -> dict[str, Any]:
+        found = enabled(key)
+        source = {
+            "id": str(found.source),
+            "name": found.source_name,
+            "writeKey": key,
+            "workspaceId": str(found.workspace),
+            "enabled": True,
+            "config": {"statsCollection": {"errors": {"enabled": False}, "metrics": {"enabled": False}}},
+            "destinations": [],
+        }
+        return {"source": source, "updatedAt": "1970-01-01T00:00:00.000Z"}
 
     @app.exception_handler(ServiceError)
     async def service_error(_: Request, error: ServiceError) -> Response:
