@@ -1,28 +1,54 @@
 """The migrated schema is that of `tables.py` and keeps the rules of `docs/store.md`, by what the catalog says."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC
 from typing import Any
 
 import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from throughline.journey.diff import Cell
+from throughline.journey.lapse import NEVER
+from throughline.journey.state import Journey
+from throughline.store import counts, identity, journeys
 from throughline.store.engine import create_engine
-from throughline.store.tables import HASH_PARTITIONS, metadata
+from throughline.store.tables import COUNTS, HASH_PARTITIONS, metadata
 from throughline.store.unit_of_work import transaction
 
-DISTRIBUTED = {"touchpoints": "actor", "journeys": "customer", "transitions": "customer"}
-ONE_NODE = {"phase_counts", "offsets"}
+DISTRIBUTED = {
+    "touchpoints": "actor",
+    "ids": "id",
+    "links": "id",
+    "rulings": "id",
+    "journeys": "customer",
+    "checkpoints": "customer",
+    "transitions": "customer",
+}
+ONE_NODE = {"phase_counts", "phase_history", "unmapped", "offsets"}
+HOT = {"phase_counts", "phase_history", "offsets"}
+"""Updated by every transaction."""
 
 INDEXES = {
     ("touchpoints", "actor, message"),
+    ("touchpoints", "actor, occurred_us"),
+    ("ids", "workspace, id"),
+    ("ids", "owner"),
+    ("links", "id, owner, by"),
+    ("rulings", "id, owner"),
     ("journeys", "customer, model"),
     ("journeys", "model, phase, customer"),
-    ("transitions", "customer, model, number"),
+    ("journeys", "look_us, customer"),
+    ("checkpoints", "customer, model, last_us, last_message, last_actor"),
+    ("transitions", "customer, model, at_us, message_id, actor, kind"),
     ("phase_counts", "model, shard, source, channel, phase"),
+    ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),
+    ("unmapped", "model, shard, source, name"),
     ("offsets", "topic, partition"),
+    ("restage_slots", "model, slot"),
     ("workspaces", "id"),
     ("workspaces", "name"),
     ("sources", "id"),
@@ -36,10 +62,16 @@ INDEXES = {
 }
 """Every index there is. None holds a column that changes with every event: ask that of a new one first."""
 
+PARTIAL = {("models", "state = 'live'"), ("models", "state = 'building'"), ("ids", "owner IS NOT NULL")}
+
 CHANGES_WITH_EVENTS = {
-    "journeys": {"last_us", "last_message", "last_actor", "transitions", "memory", "entered_us", "cycle", "first_us"},
-    "phase_counts": {"active", "lapsed", "entered", "left"},
-    "offsets": {"next_offset", "digest", "through_us"},
+    "ids": {"is_user", "joined", "linked"},
+    "journeys": {*Journey._fields, "since"} - {"phase"},
+    "phase_counts": set(COUNTS),
+    "phase_history": set(COUNTS),
+    "unmapped": {"events", "first_us", "last_us"},
+    "offsets": {"next_offset", "digest", "through_us", "swept_us"},
+    "restage_slots": {"cursor", "done", "customers", "touchpoints"},
 }
 
 
@@ -80,7 +112,7 @@ async def test_the_migrated_schema_is_that_of_the_tables(database: str) -> None:
     assert not differences
 
 
-async def test_the_three_tables_are_hash_partitioned_by_one_column_of_one_type(catalog: asyncpg.Connection) -> None:
+async def test_what_grows_is_hash_partitioned_by_one_column_of_one_type(catalog: asyncpg.Connection) -> None:
     found = await rows(
         catalog,
         """
@@ -150,6 +182,15 @@ async def test_there_are_these_indexes_and_no_other(catalog: asyncpg.Connection)
         """,
     )
     assert found == INDEXES
+    conditions = await rows(
+        catalog,
+        f"""
+        SELECT relname::text, trim(both '()' from replace(pg_get_expr(indpred, indrelid), '::text', ''))
+        FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+        WHERE {OURS} AND NOT relispartition AND indpred IS NOT NULL
+        """,
+    )
+    assert conditions == PARTIAL
 
 
 def test_no_index_holds_what_changes_with_every_event() -> None:
@@ -163,27 +204,72 @@ async def test_storage_settings_stand_where_rows_are(catalog: asyncpg.Connection
         for name, settings in await catalog.fetch(f"SELECT relname::text, reloptions FROM pg_class WHERE {OURS}")
         if settings
     }
-    leaves = {f"journeys_p{number}" for number in range(HASH_PARTITIONS)}
+    leaves = {f"{table}_p{number}" for table in ("journeys", "ids") for number in range(HASH_PARTITIONS)}
     assert {name for name, settings in options.items() if "fillfactor=70" in settings} == leaves
-    for table in ONE_NODE:
+    for table in HOT:
         assert {"fillfactor=50", "autovacuum_vacuum_scale_factor=0"} <= options[table]
 
 
-async def test_an_update_of_a_journey_and_of_a_count_stays_on_its_page(catalog: asyncpg.Connection) -> None:
-    await catalog.execute(
-        """
-        INSERT INTO journeys SELECT decode(md5('1'), 'hex'), 1, 'a', 1, 1, 1, 0, 1, 'web', 0, 0, 'm', 'a', 0, '' ;
-        INSERT INTO phase_counts VALUES (1, 0, 1, 'web', 1, 1, 0, 1, 0);
-        """
+async def hot_updates(engine: AsyncEngine, catalog: asyncpg.Connection, table: str) -> tuple[int, int]:
+    """How many updates the engine's session made, and how many of them left every index alone."""
+    async with transaction(engine) as connection:
+        await connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    (found,) = await catalog.fetch(
+        "SELECT sum(n_tup_upd)::int, sum(n_tup_hot_upd)::int FROM pg_stat_user_tables WHERE relname ~ $1",
+        f"^{table}(_p[0-9])?$",
     )
-    for number in range(20):
-        await catalog.execute("UPDATE journeys SET last_us = $1, last_message = $1::bigint::text", number)
-        await catalog.execute("UPDATE phase_counts SET active = active + 1")
-    await catalog.execute("SELECT pg_stat_force_next_flush()")
-    found = await catalog.fetch(
-        """
-        SELECT sum(n_tup_upd), sum(n_tup_hot_upd) FROM pg_stat_user_tables
-        WHERE relname ~ '^(journeys_p.|phase_counts)$' GROUP BY relname = 'phase_counts'
-        """
-    )
-    assert [tuple(row) for row in found] == [(20, 20), (20, 20)]
+    return tuple(found)
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database, pool_size=1)
+    yield engine
+    await engine.dispose()
+
+
+CUSTOMER = b"c" * 16
+ACTIVE = Journey(1, 1, 1, 0, 10, 10, 0, 1, "web", 10, 10, "m0", "c", "")
+TIMES = 20
+
+
+async def test_a_journey_that_goes_on_stays_on_its_page(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:
+    for number in range(TIMES + 1):
+        at_us = 10 + number
+        state = ACTIVE._replace(active_us=at_us, last_us=at_us, last_message=f"m{number}")
+        async with transaction(engine) as connection:
+            await journeys.write_journeys(connection, [(CUSTOMER, 1, "c", number, at_us + 1_000, *state)])
+    assert await hot_updates(engine, catalog, "journeys") == (TIMES, TIMES)
+    # The time to look did not move along: looking too early is cheap, an index entry with each event is not.
+    assert await rows(catalog, "SELECT look_us, last_us FROM journeys") == {(1_010, 10 + TIMES)}
+
+
+async def test_a_lapse_that_is_nearer_is_looked_for_sooner(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:
+    async def write(due_us: int, *, looked_at: bool = False) -> int:
+        async with transaction(engine) as connection:
+            await journeys.write_journeys(connection, [(CUSTOMER, 1, "c", 0, due_us, *ACTIVE)], looked_at=looked_at)
+        return int(await catalog.fetchval("SELECT look_us FROM journeys"))
+
+    assert await write(1_000) == 1_000
+    assert await write(2_000) == 1_000
+    assert await write(500) == 500
+    assert await write(2_000, looked_at=True) == 2_000
+    assert await write(NEVER) == NEVER
+    assert await write(3_000) == 3_000
+
+
+async def test_locking_an_id_stays_on_its_page(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:
+    for number in range(TIMES + 1):
+        async with transaction(engine) as connection:
+            await identity.lock_ids(connection, [(1, CUSTOMER, "c", number > 3)])
+    assert await hot_updates(engine, catalog, "ids") == (TIMES, TIMES)
+
+
+async def test_adding_to_a_count_stays_on_its_page(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:
+    cell = Cell(1, 1, "web", 1, 0)
+    for _ in range(TIMES + 1):
+        async with transaction(engine) as connection:
+            await counts.add_counts(connection, 0, {cell: [1, 0, 0, 1, 0, 0]}, {1: UTC}, 0)
+    assert await hot_updates(engine, catalog, "phase_counts") == (TIMES, TIMES)
+    assert await hot_updates(engine, catalog, "phase_history") == (3 * TIMES, 3 * TIMES)
+    assert await rows(catalog, "SELECT active, lapsed, entered FROM phase_counts") == {(TIMES + 1, 0, TIMES + 1)}

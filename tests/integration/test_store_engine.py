@@ -10,10 +10,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.conftest import execute
+from throughline.store import identity
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import snapshot, transaction
 
-OFFSET = text("INSERT INTO offsets VALUES ('t', 0, 1, '', 0)")
+OFFSET = text("INSERT INTO offsets VALUES ('t', 0, 1, '', 0, 0)")
 COUNT = text("SELECT count(*) FROM offsets")
 
 
@@ -40,6 +41,19 @@ async def test_a_transaction_is_committed_or_rolled_back_whole(engine: AsyncEngi
         assert await connection.scalar(COUNT) == 1
 
 
+async def test_a_direct_statement_is_part_of_its_transaction_even_as_the_first(engine: AsyncEngine) -> None:
+    async def fail() -> None:
+        async with transaction(engine) as connection:
+            await identity.lock_ids(connection, [(1, b"c" * 16, "c", True)])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    async with snapshot(engine) as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM ids")) == 0
+        assert await identity.read_members(connection, [b"c" * 16]) == {b"c" * 16: {}}
+
+
 async def test_a_cancelled_transaction_lets_go_of_its_locks(engine: AsyncEngine, database: str) -> None:
     holding = asyncio.Event()
 
@@ -55,13 +69,13 @@ async def test_a_cancelled_transaction_lets_go_of_its_locks(engine: AsyncEngine,
     with pytest.raises(asyncio.CancelledError):
         await holder
     async with asyncio.timeout(10):
-        await execute(database, "INSERT INTO offsets VALUES ('t', 0, 9, '', 0)")
+        await execute(database, "INSERT INTO offsets VALUES ('t', 0, 9, '', 0, 0)")
 
 
 async def test_each_statement_of_a_snapshot_sees_what_is_committed(engine: AsyncEngine, database: str) -> None:
     async with snapshot(engine) as connection:
         assert await connection.scalar(COUNT) == 0
-        await execute(database, "INSERT INTO offsets VALUES ('t', 0, 1, '', 0)")
+        await execute(database, "INSERT INTO offsets VALUES ('t', 0, 1, '', 0, 0)")
         assert await connection.scalar(COUNT) == 1
 
 
