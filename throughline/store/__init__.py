@@ -1,5 +1,6 @@
-"""PostgreSQL: tables, migrations, and the set-based statements that are right under concurrency.
+"""The tables and every statement over them.
 
-Receives plain values in lists, guarantees the rules of `docs/store.md`, gives plain rows; `unit_of_work.py` is the only
-place a transaction begins. Read `tables.py` next, then `staging.py` (what stager runs) and `keys.py` (who may do what).
+Receives connections; guarantees set-based statements that lock in sorted order and run unchanged on Citus; gives plain
+rows. `unit_of_work.py` is the only place a transaction begins. Read `tables.py` next, then what stager runs (`offsets.py`,
+`facts.py`, `identity.py`, `journeys.py`, `counts.py`), and `keys.py` (who may do what).
 """

@@ -30,7 +30,7 @@ async def read_offset(connection: AsyncConnection, topic: str, partition: int) -
     return None if row is None else Offset(*row)
 
 
-_moved = insert(offsets).values(
+_moved_insert = insert(offsets).values(
     topic=bindparam("topic"),
     partition=bindparam("partition"),
     next_offset=bindparam("next_offset"),
@@ -41,9 +41,9 @@ _moved = insert(offsets).values(
 
 
 def _compare_and_set(*names: str) -> ReturningInsert[tuple[int]]:
-    return _moved.on_conflict_do_update(
+    return _moved_insert.on_conflict_do_update(
         index_elements=[offsets.c.topic, offsets.c.partition],
-        set_={name: _moved.excluded[name] for name in names},
+        set_={name: _moved_insert.excluded[name] for name in names},
         where=offsets.c.next_offset == bindparam("expected", type_=offsets.c.next_offset.type),
     ).returning(offsets.c.next_offset)
 
@@ -79,7 +79,7 @@ async def read_through(connection: AsyncConnection, topic: str, partitions: int)
     return row[0] if row[1] >= partitions else 0
 
 
-_swept = insert(offsets).values(
+_swept_insert = insert(offsets).values(
     topic=bindparam("topic"),
     partition=bindparam("partition"),
     next_offset=literal(0),
@@ -87,9 +87,9 @@ _swept = insert(offsets).values(
     through_us=literal(0),
     swept_us=bindparam("swept_us"),
 )
-_move_swept = _swept.on_conflict_do_update(
+_move_swept = _swept_insert.on_conflict_do_update(
     index_elements=[offsets.c.topic, offsets.c.partition],
-    set_={"swept_us": func.greatest(offsets.c.swept_us, _swept.excluded.swept_us)},
+    set_={"swept_us": func.greatest(offsets.c.swept_us, _swept_insert.excluded.swept_us)},
 )
 
 

@@ -16,7 +16,6 @@ branch_labels = None
 depends_on = None
 
 PARTITIONS = 8
-SLOTS = 16
 COUNTS = ("active", "lapsed", "churned", "entered", "left", "returned")
 HOT = {
     "fillfactor": "50",
@@ -229,10 +228,11 @@ def _rebuild() -> None:
     for workspace, known in people.items():
         _write_people(workspace, known)
     op.execute(
-        f"""
+        """
         INSERT INTO restage_slots
-        SELECT models.id, slot, ''::bytea, false, 0, 0 FROM models, generate_series(0, {SLOTS - 1}) AS slot
+        SELECT models.id, slot, ''::bytea, false, 0, 0 FROM models, generate_series(0, 15) AS slot
         WHERE EXISTS (SELECT FROM touchpoints)
+        ON CONFLICT DO NOTHING
         """
     )
 
