@@ -86,6 +86,7 @@ ORDERS = {
     "Snowplow": [("dina", "Home", ""), ("dina", "transaction", "A-1004")],
     "CloudEvents": [("hana", "order_completed", "A-1006")],
     "PostHog": [("jana", "Order Completed", "A-1008")],
+    "RudderStack": [("nils", "Order Completed", "A-1009")],
 }
 
 
@@ -102,6 +103,8 @@ async def test_python_of_others(stack: Stack, section: str) -> None:
         ("Snowplow", ("emil", "Home", "")),
         ("CloudEvents", ("ivo", "order_completed", "A-1007")),
         ("PostHog", ("kai", "Product Reviewed", "")),
+        ("RudderStack", ("olga", "Product Reviewed", "")),
+        ("Jitsu", ("rosa", "Product Reviewed", "")),
     ],
 )
 async def test_node_of_others(stack: Stack, node_project: Path, section: str, expected: tuple[str, str, str]) -> None:

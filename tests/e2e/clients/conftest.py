@@ -5,7 +5,7 @@
 
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,18 @@ class Edge:
 
         await until(enough, seconds=ARRIVE_SECONDS, what=lambda: f"{count} facts, not {len(found)}: {found[:3]}")
         assert len(found) == count, found
+        return found
+
+    async def some(self, wanted: Callable[[Touchpoint], bool]) -> list[Touchpoint]:
+        """The facts, once one of them is wanted."""
+        found: list[Touchpoint] = []
+
+        async def there() -> bool:
+            nonlocal found
+            found = await self.facts()
+            return any(wanted(fact) for fact in found)
+
+        await until(there, seconds=ARRIVE_SECONDS, what=lambda: f"a wanted fact among {found}")
         return found
 
     async def node(self, folder: Path, script: str, *arguments: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.e2e.clients.conftest import Edge
-from tests.e2e.clients.troubles import Trouble, every_trouble
+from tests.e2e.clients.troubles import REFUSED_SECONDS, Trouble, dropped, healthy, refused
 from tests.e2e.clients.website import Website
 from tests.stack import until
 
@@ -33,12 +33,22 @@ async def visit(page: Page, website: Website, edge: Edge, sdk: str, *switches: s
         await page.evaluate("window.shop")
 
 
-SDKS = [("segment",), ("segment", "batching"), ("rudder",), ("rudder", "batching"), ("rudder", "beacon")]
+BEACON = ("rudder", "beacon")
+SDKS = [("segment",), ("segment", "batching"), ("rudder",), ("rudder", "batching"), BEACON]
+AT_ONCE = [("segment", "batching"), BEACON]
+"""Those that send what is left as the page closes; the others do with the next page."""
 LASTING = pytest.mark.parametrize("sdk", SDKS, ids="-".join)
 
 
-@LASTING
-@every_trouble
+@pytest.mark.parametrize(
+    ("sdk", "trouble"),
+    [
+        pytest.param(sdk, trouble, id="-".join((*sdk, trouble.__name__)))
+        for sdk in SDKS
+        for trouble in (healthy, refused, dropped)
+        if (sdk, trouble) != (BEACON, refused)  # see test_a_beacon_is_never_sent_again
+    ],
+)
 async def test_every_event_once(
     page: Page, website: Website, edge: Edge, sdk: tuple[str, ...], trouble: Trouble
 ) -> None:
@@ -59,14 +69,24 @@ async def test_a_page_that_is_closed(page: Page, website: Website, edge: Edge, s
     await edge.arrived(EVENTS)
     await page.evaluate(f"window.leave({LAST})")
     await page.close(run_before_unload=True)
-    if sdk != ("rudder", "beacon") and sdk != ("segment", "batching"):
-        again = await page.context.new_page()
-        await visit(again, website, edge, *sdk, count=2)
-        return_visit = 2
-    else:
-        return_visit = 0
-    facts = await edge.arrived(EVENTS + LAST + return_visit)
+    count = EVENTS + LAST
+    if sdk not in AT_ONCE:
+        await visit(await page.context.new_page(), website, edge, *sdk, count=2)
+        count += 2
+    facts = await edge.arrived(count)
     assert {f"p-last-{n}" for n in range(LAST)} <= {fact.product_id for fact in facts}
+
+
+async def test_a_beacon_is_never_sent_again(page: Page, website: Website, edge: Edge) -> None:
+    """A page is not told what became of a beacon: what is refused is lost."""
+    edge.fault.refuse(REFUSED_SECONDS)
+    await visit(page, website, edge, "rudder", "beacon", count=4)
+
+    async def told() -> bool:
+        return edge.fault.refused > 0
+
+    await until(told, what="a refused beacon")
+    assert await edge.facts() == []
 
 
 async def test_jitsu(page: Page, website: Website, edge: Edge) -> None:
@@ -85,7 +105,7 @@ async def test_jitsu_answers_lost(page: Page, website: Website, edge: Edge) -> N
 
 async def test_jitsu_never_sends_again(page: Page, website: Website, edge: Edge) -> None:
     """What it is refused is lost: nothing on this side can change that."""
-    edge.fault.refuse(10)
+    edge.fault.refuse(REFUSED_SECONDS)
     await visit(page, website, edge, "jitsu", count=4)
 
     async def all_refused() -> bool:

@@ -1,6 +1,7 @@
 """A website of another origin than ingest: one page for each SDK, made from a script of the Node project."""
 
 import asyncio
+import json
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,7 +9,7 @@ from typing import Self
 from tests.e2e.conftest import run
 
 BUNDLE_SECONDS = 60.0
-PAGE = "<!doctype html><meta charset=utf-8><title>Shop</title><h1>Shop</h1><script src=/{name}.js></script>"
+PAGE = "<!doctype html><meta charset=utf-8><title>Shop</title><h1>Shop</h1><script type=module src=/{name}.js></script>"
 
 
 class Website:
@@ -18,17 +19,18 @@ class Website:
         self._project = project
         self.url = ""
 
-    async def page(self, name: str) -> str:
-        """The address of the page that runs `NAME.page.mjs`."""
+    async def page(self, name: str, **environment: str) -> str:
+        """The address of the page that runs `NAME.page.mjs`, with what it takes from `process.env` put in."""
         bundle = self._project / f"{name}.js"
-        if not bundle.exists():
+        if environment or not bundle.exists():
             await run(
                 str(self._project / "node_modules" / ".bin" / "esbuild"),
                 f"{name}.page.mjs",
                 "--bundle",
-                "--format=iife",
+                "--format=esm",
                 "--log-level=error",
                 f"--outfile={bundle}",
+                *[f"--define:process.env.{key}={json.dumps(value)}" for key, value in environment.items()],
                 folder=self._project,
                 seconds=BUNDLE_SECONDS,
             )

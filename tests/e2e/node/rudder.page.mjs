@@ -9,6 +9,7 @@ const view = (number) => analytics.track('Product Viewed', { product_id: `p-${nu
 analytics.load(query.get('key'), address, {
   configUrl: address,
   useBeacon: query.has('beacon'),
+  beaconQueueOptions: { flushQueueInterval: 500 },
   queueOptions: query.has('batching') ? { batch: { enabled: true, maxItems: 10, flushInterval: 500 } } : undefined,
 })
 window.shop = new Promise((resolve) => analytics.ready(resolve))
