@@ -20,8 +20,9 @@ run: $(VENV)/.local ## Kafka, Postgres, the three services, a demo shop and a li
 test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on real Kafka and Postgres
 	@VENV=$(VENV) tests/run
 
-test-deep: $(VENV)/.dev ## the property tests with thousands of new cases
-	@$(BIN)/pytest --hypothesis-profile=deep --timeout=1800 tests/property tests/integration/test_staging_law.py
+test-deep: $(VENV)/.dev ## the property tests with ten thousand new cases each, and every SDK through outages (hours)
+	@$(BIN)/pytest -m deep tests/e2e/clients
+	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/test_staging_law.py
 
 lint: $(VENV)/.dev ## ruff, lint and format check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

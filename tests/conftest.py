@@ -16,7 +16,7 @@ PARTITIONS = 4
 
 # The same cases at every `make test`, so that a change is to blame for a failure; new ones at every `make test-deep`.
 settings.register_profile("steady", derandomize=True, deadline=None)
-settings.register_profile("deep", max_examples=2_000, deadline=None)
+settings.register_profile("deep", max_examples=10_000, deadline=None)
 settings.load_profile("steady")
 
 

@@ -24,4 +24,9 @@ def dropped(fault: Fault) -> None:
     fault.drop(2)
 
 
-every_trouble = pytest.mark.parametrize("trouble", [healthy, refused, dropped], ids=lambda trouble: trouble.__name__)
+every_trouble = pytest.mark.parametrize(
+    "trouble",
+    [healthy, pytest.param(refused, marks=pytest.mark.deep), pytest.param(dropped, marks=pytest.mark.deep)],
+    ids=lambda trouble: trouble.__name__,
+)
+"""`make test` has the healthy way; `make test-deep` all three."""
