@@ -29,6 +29,8 @@ class Event(Struct, forbid_unknown_fields=True, gc=False):
     integrations: Raw = Raw()
     groupId: Raw = Raw()  # noqa: N815
     category: Raw = Raw()
+    channel: Raw = Raw()  # RudderStack's: which kind of library sent it
+    rudderId: Raw = Raw()  # noqa: N815
     writeKey: Any = None  # noqa: N815
     metadata: Raw = msgspec.field(default=Raw(), name="_metadata")
 
@@ -40,7 +42,7 @@ _ANY = msgspec.json.Decoder()
 _IDS = frozenset({"userId", "anonymousId", "previousId", "messageId"})
 _TEXTS = frozenset({"type", "event", "name"})
 _TIMES = frozenset({"timestamp", "originalTimestamp", "sentAt"})
-_PARTS = frozenset({"properties", "traits", "context", "integrations", "groupId", "category"})
+_PARTS = frozenset({"properties", "traits", "context", "integrations", "groupId", "category", "channel", "rudderId"})
 
 
 def read_event(raw: Raw, notes: list[Verdict]) -> tuple[Event, str]:

@@ -200,6 +200,10 @@ def build(event: Event, raw: bytes | Raw, batch: Batch, notes: list[Verdict], ex
         rest.append(_checked("groupId", event.groupId))
     if event.category:
         rest.append(_checked("category", event.category))
+    if event.channel:
+        rest.append(_checked("channel", event.channel))
+    if event.rudderId:
+        rest.append(_checked("rudderId", event.rudderId))
     if event.metadata:
         rest.append(_checked("_metadata", event.metadata))
     if extra:
