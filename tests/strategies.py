@@ -1,6 +1,7 @@
 """Hypothesis strategies for touchpoint logs: few ids, few instants, gaps around every window, so that all collides."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -11,19 +12,35 @@ MODELS = ("seven_phase", "six_stage", "need_to_review", "five_stage")
 START_US = 1_700_000_000_000_000
 DAY_US = 86_400_000_000
 
-WINDOWS_US = tuple(days * DAY_US for days in (7, 30, 90, 180))
+WINDOWS_US = tuple(days * DAY_US for days in (7, 14, 30, 60, 90, 180))
 """Every lapse window of the shipped models."""
 
 NAMES = (
     *("Promotion Viewed", "Email Delivered", "Session Start", "store_visit"),
     *("product_view", "review_page", "Signed Up", "support_chat", "Message Received"),
-    *("Product Added", "Product Added", "Product Removed", "Product Removed", "cart_viewed", "Checkout Started"),
-    *("proposal_sent", "disqualify_lead"),
-    *("Order Completed", "Order Completed", "purchase", "Order Cancelled", "Order Refunded", "Order Fulfilled"),
-    *("survey_answered", "tutorialComplete", "Loyalty Card Joined", "Product Reviewed", "Product Shared"),
-    *("Coffee Spilled", "error_page", "Account Deleted"),
+    *("Product Added", "add_to_cart", "Product Removed", "remove_from_cart", "cart_viewed", "Checkout Started"),
+    *("proposal_sent", "disqualify_lead", "Order Completed", "purchase", "Order Cancelled", "Order Refunded"),
+    *("Order Fulfilled", "tutorialComplete", "survey_answered", "Loyalty Card Joined", "Product Reviewed"),
+    *("Product Shared", "Account Deleted", "Coffee Spilled", "error_page"),
 )
-"""Event names of every kind that differs in its effect; those that stand twice are drawn more often."""
+"""An event name of every kind that differs in its effect, and some that mean nothing."""
+
+
+def _contents() -> list[dict[str, Any]]:
+    """What a touchpoint may say; more often what changes orders and carts."""
+    said: list[dict[str, Any]] = [{"call": "track", "name": name} for name in NAMES] * 2
+    said += [{"call": call, "name": "Home"} for call in ("page", "screen", "group")] * 4
+    for name in ("Order Completed", "purchase", "Order Cancelled", "Order Refunded"):
+        for order in ("", "o1", "o2", "o3"):
+            said += [{"call": "track", "name": name, "order_id": order, "value": value} for value in (None, 5.0, 10.0)]
+    for name in ("Product Added", "add_to_cart", "Product Removed", "remove_from_cart"):
+        for product in ("", "p1"):
+            amounts = (None, None, 1.0, 2.0, 0.5, 0.0, -1.0)
+            said += [{"call": "track", "name": name, "product_id": product, "quantity": n} for n in amounts]
+    said += [{"call": "track", "name": "Product Reviewed", "rating": stars} for stars in (None, 3.0, 4.0)] * 2
+    said += [{"call": "track", "name": "survey_answered", "score": score} for score in (None, 8.0, 9.0)] * 2
+    return said
+
 
 gaps = st.one_of(
     st.sampled_from([0, 0, 1, 1, 60_000_000, DAY_US, 6 * DAY_US]),
@@ -45,28 +62,30 @@ def instants(count: int) -> st.SearchStrategy[list[int]]:
     return st.lists(gaps, min_size=count, max_size=count).map(add_up)
 
 
-@st.composite
-def touchpoints(draw: st.DrawFn, at_us: int, actors: Sequence[str], *, workspace: int = 1) -> Touchpoint:
+contents = st.sampled_from(_contents())
+senders = st.sampled_from(
+    [(1, "direct", False)] * 9 + [(1, "email", False), (2, "direct", False)] * 3 + [(1, "direct", True)]
+)
+
+
+def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.SearchStrategy[Touchpoint]:
     """One event of one of the actors, which links nobody."""
-    call = draw(st.sampled_from(["track"] * 12 + ["page", "screen", "group"]))
-    return Touchpoint(
-        occurred_us=at_us,
-        message_id=f"m{draw(st.integers(0, 60))}",
-        actor=draw(st.sampled_from(actors)),
-        call=call,
-        name=draw(st.sampled_from(NAMES)) if call == "track" else "Home",
-        workspace=workspace,
-        source=draw(st.integers(1, 2)),
-        channel=draw(st.sampled_from(["direct", "email"])),
-        received_us=START_US,
-        order_id=draw(st.sampled_from(["", "o1", "o2", "o3"])),
-        value=draw(st.sampled_from([None, 0.0, 5.0, 10.0])),
-        rating=draw(st.sampled_from([None, 3.0, 4.0])),
-        score=draw(st.sampled_from([None, 8.0, 9.0])),
-        product_id=draw(st.sampled_from(["", "p1"])),
-        quantity=draw(st.sampled_from([None, None, 1.0, 2.0, 0.5, 0.0, -1.0])),
-        bot=draw(st.sampled_from([False] * 15 + [True])),
-    )
+
+    def build(said: dict[str, Any], sender: tuple[int, str, bool], message: int, actor: str) -> Touchpoint:
+        source, channel, bot = sender
+        return Touchpoint(
+            occurred_us=at_us,
+            message_id=f"m{message}",
+            actor=actor,
+            workspace=workspace,
+            source=source,
+            channel=channel,
+            received_us=START_US,
+            bot=bot,
+            **said,
+        )
+
+    return st.builds(build, contents, senders, st.integers(0, 60), st.sampled_from(actors))
 
 
 @st.composite

@@ -12,13 +12,13 @@ from tests.strategies import MODELS, clocks, one_customers
 from throughline.journey import checkpoint
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.fold import Folded, distinct, fold, settle
-from throughline.journey.lapse import due_us
+from throughline.journey.lapse import NEVER, due_us
 from throughline.journey.memory import CHURNED, Memory
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
 
-every_model = pytest.mark.parametrize("name", MODELS)
+models = st.sampled_from(MODELS)
 cuts = st.lists(st.integers(0, 30), max_size=3).map(sorted)
 
 
@@ -57,8 +57,7 @@ def then(transitions: list[Transition], folded: Folded) -> list[Transition]:
     return transitions[:-1] + folded.transitions
 
 
-@every_model
-@given(data=st.data(), events=one_customers())
+@given(name=models, data=st.data(), events=one_customers())
 def test_the_fold_is_the_naive_walk(name: str, data: st.DataObject, events: list[Touchpoint]) -> None:
     through_us = data.draw(clocks(events))
     folded = fold(load_model(name), None, foldable(events), through_us)
@@ -68,8 +67,7 @@ def test_the_fold_is_the_naive_walk(name: str, data: st.DataObject, events: list
     assert folded.revoked is None
 
 
-@every_model
-@given(data=st.data(), events=one_customers(), at=cuts)
+@given(name=models, data=st.data(), events=one_customers(), at=cuts)
 def test_folding_on_is_folding_anew(name: str, data: st.DataObject, events: list[Touchpoint], at: list[int]) -> None:
     """From any cut, and whatever the clock had already called a lapse by then."""
     model, todo = load_model(name), foldable(events)
@@ -88,15 +86,14 @@ def test_folding_on_is_folding_anew(name: str, data: st.DataObject, events: list
     assert len({transition[:4] for transition in transitions}) == len(transitions)
 
 
-@every_model
-@given(data=st.data(), events=one_customers())
+@given(name=models, data=st.data(), events=one_customers())
 def test_the_clock_alone_lapses_whom_it_must(name: str, data: st.DataObject, events: list[Touchpoint]) -> None:
     model, todo = load_model(name), foldable(events)
     folded = fold(model, None, todo)
     if folded.journey is None:
         return
     due = due_us(model, folded.journey)
-    for through_us in (data.draw(clocks(events)), due - 1, due):
+    for through_us in (data.draw(clocks(events)), due - 1, min(due, NEVER - 1)):
         settled = settle(model, folded.journey, through_us)
         assert [step.at_us for step in settled.transitions] == ([due] if due <= through_us else [])
         anew = fold(model, None, todo, through_us)
@@ -104,16 +101,14 @@ def test_the_clock_alone_lapses_whom_it_must(name: str, data: st.DataObject, eve
         assert settle(model, anew.journey or folded.journey, through_us) == Folded(anew.journey, [], None)
 
 
-@every_model
-@given(events=one_customers())
+@given(name=models, events=one_customers())
 def test_what_is_not_after_the_last_is_late(name: str, events: list[Touchpoint]) -> None:
     todo = foldable(events)
     journey = fold(load_model(name), None, todo).journey
     assert all(journey is not None and journey.is_late(event) for event in todo)
 
 
-@every_model
-@given(data=st.data(), events=one_customers(), at=cuts, every=st.integers(1, 6))
+@given(name=models, data=st.data(), events=one_customers(), at=cuts, every=st.integers(1, 6))
 def test_checkpoints_are_where_a_fold_may_start(
     name: str, data: st.DataObject, events: list[Touchpoint], at: list[int], every: int
 ) -> None:
@@ -142,8 +137,7 @@ def test_checkpoints_are_where_a_fold_may_start(
     assert len(kept) >= len(todo) // every - len(at)
 
 
-@every_model
-@given(data=st.data(), events=one_customers(), at=cuts)
+@given(name=models, data=st.data(), events=one_customers(), at=cuts)
 def test_counts_add_up_and_retract_to_nothing(
     name: str, data: st.DataObject, events: list[Touchpoint], at: list[int]
 ) -> None:
@@ -184,8 +178,7 @@ def summed(deltas: Deltas) -> dict[tuple[int, str, int], Counts]:
     return {cell: count for cell, count in sums.items() if any(count)}
 
 
-@every_model
-@given(events=one_customers())
+@given(name=models, events=one_customers())
 def test_a_lapse_leaves_nobody_and_a_return_leaves_once(name: str, events: list[Touchpoint]) -> None:
     transitions = fold(load_model(name), None, foldable(events)).transitions
     here, cycle, lapsed = 0, 1, False
