@@ -210,6 +210,7 @@ def _counts() -> None:
         sa.PrimaryKeyConstraint("model", "shard", "source", "name"),
     )
     op.add_column("offsets", sa.Column("swept_us", sa.BigInteger, nullable=False, server_default=sa.text("0")))
+    # No default is left, so that a stager of the first version fails at its first statement, and moves no position.
     op.alter_column("offsets", "swept_us", server_default=None)
 
 
