@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import LargeBinary, any_, literal, select, tuple_
+from sqlalchemy import LargeBinary, any_, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -68,18 +68,17 @@ async def customer_of(connection: AsyncConnection, workspace: int, digest: bytes
 
 async def ids_of(connection: AsyncConnection, workspace: int, customer: bytes) -> list[IdRow]:
     """The customer's own id and every id that belongs to it, however far down; level by level, and by digest."""
-    fields = [ids.c[name] for name in IdRow._fields]
+    c = ids.c
+    fields = [c[name] for name in IdRow._fields]
     found: dict[bytes, IdRow] = {}
-    which = ids.c.id == customer
+    which = or_(c.id == customer, c.owner == customer)
     while True:
-        rows = await connection.execute(select(*fields).where(ids.c.workspace == workspace, which).order_by(ids.c.id))
+        rows = await connection.execute(select(*fields).where(c.workspace == workspace, which).order_by(c.id))
         level = [row for row in (IdRow(*row) for row in rows) if row.id not in found]
-        if found and not level:
+        if not level:
             return list(found.values())
         found.update((row.id, row) for row in level)
-        if not found:
-            return []
-        which = ids.c.owner == any_(literal([row.id for row in level], ARRAY(LargeBinary)))
+        which = c.owner == any_(literal([row.id for row in level], ARRAY(LargeBinary)))
 
 
 async def journey_of(connection: AsyncConnection, model: int, customer: bytes) -> tuple[str, Journey] | None:

@@ -48,7 +48,8 @@ def parse_instant(text: str, field: str) -> int:
         ServiceError: 400 `invalid_parameter`.
     """
     try:
-        found = datetime.fromisoformat(_BARE_PLUS.sub("+", text, count=1) if "T" in text.upper() else text)
+        upper = text.upper()
+        found = datetime.fromisoformat(_BARE_PLUS.sub("+", upper, count=1) if "T" in upper else upper)
         if found.tzinfo is None:
             raise ValueError
         return to_us(found)
