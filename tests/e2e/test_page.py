@@ -142,7 +142,7 @@ async def test_a_journey(page: Page, service: Service, rows: Rows) -> None:
     timeline = page.locator(".timeline li")
     await expect(timeline.locator("strong")).to_have_text(["Discovery", "Consideration", "Purchase"])
     await expect(timeline.locator(".spent")).to_have_text(["1 h", "1 d", re.compile(r"d .*so far$")])
-    await expect(timeline.first.locator(".cause")).to_contain_text("Product Viewed by rule “browse”")
+    await expect(timeline.first.locator(".cause")).to_contain_text("Product Viewed by rule “product_viewed”")
     touchpoints = page.locator(".touchpoints li")
     await expect(touchpoints).to_have_count(50)
     await expect(touchpoints.first).to_contain_text("order id 1042")
