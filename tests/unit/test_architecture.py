@@ -35,7 +35,7 @@ BAD: list[tuple[Rule, str, str]] = [
     (services_never_import_each_other, "services/api/main.py", "from ..stager.plan import plan"),
     (layers_import_only_what_lies_below, "throughline/kit/kafka.py", "from throughline.wire import codec"),
     (layers_import_only_what_lies_below, "throughline/wire/codec.py", "from throughline.journey.fold import fold"),
-    (layers_import_only_what_lies_below, "throughline/store/staging.py", "from throughline.wire.codec import decode"),
+    (layers_import_only_what_lies_below, "throughline/store/facts.py", "from throughline.wire.codec import decode"),
     (layers_import_only_what_lies_below, "throughline/cli/__init__.py", "from services.api import main"),
     (layers_import_only_what_lies_below, "services/ingest/main.py", "from throughline.store.tables import journeys"),
     (layers_import_only_what_lies_below, "services/ingest/main.py", "from throughline import models"),
