@@ -1,6 +1,6 @@
 """What the api asks about a customer's facts: the touchpoints of all its ids as one list, page by page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import select, tuple_, union_all
@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.cursors import TouchpointCursor
 from throughline.store.digest import message_digest
+from throughline.store.facts import read_existing
 from throughline.store.tables import touchpoints
 
 _ACTORS_AT_ONCE = 64
@@ -50,20 +51,20 @@ class TouchpointRow(NamedTuple):
 
 
 async def touchpoints_of(
-    connection: AsyncConnection, actors: Sequence[bytes], after: TouchpointCursor | None, count: int
+    connection: AsyncConnection, actors: Mapping[bytes, str], after: TouchpointCursor | None, count: int
 ) -> list[TouchpointRow]:
     """Up to `count` touchpoints of a customer, newest first, after a position.
 
     Args:
         connection: one snapshot.
-        actors: digests of all ids of the customer. Of a message id that several of them sent, the earliest counts.
+        actors: all ids of the customer, by digest. Of a message id that several of them sent, the earliest counts.
         after: the last one of the page before.
         count: how many at most.
     """
     found: list[TouchpointRow] = []
     while len(found) < count:
         wanted = count - len(found)
-        page = await _newest(connection, actors, after, wanted)
+        page = await _newest(connection, sorted(actors), after, wanted)
         repeated = await _repeated(connection, actors, page) if len(actors) > 1 else set()
         found += [row for row in page if row.position not in repeated]
         if len(page) < wanted:
@@ -93,24 +94,24 @@ async def _newest(
 
 
 async def _repeated(
-    connection: AsyncConnection, actors: Sequence[bytes], page: Sequence[TouchpointRow]
+    connection: AsyncConnection, actors: Mapping[bytes, str], page: Sequence[TouchpointRow]
 ) -> set[TouchpointCursor]:
     """The positions on the page whose message id the customer sent earlier, or at once under a smaller id."""
-    c = touchpoints.c
-    keys = [(actor, message_digest(actor, row.message_id)) for row in page for actor in actors if actor != row.actor]
+    asked = {
+        message_digest(actor, row.message_id): (actor, row.message_id)
+        for row in page
+        for actor in actors
+        if actor != row.actor
+    }
+    keys = sorted((actor, digest) for digest, (actor, _) in asked.items())
     earliest: dict[str, tuple[int, str]] = {}
     for start in range(0, len(keys), _KEYS_AT_ONCE):
-        rows = await connection.execute(
-            select(c.message_id, c.occurred_us, c.user_id, c.anonymous_id).where(
-                tuple_(c.actor, c.message).in_(keys[start : start + _KEYS_AT_ONCE]), c.bot.is_(False)
-            )
-        )
-        for message_id, occurred_us, user_id, anonymous_id in rows:
-            key = (occurred_us, user_id or anonymous_id or "")
-            earliest[message_id] = min(key, earliest.get(message_id, key))
+        for digest, occurred_us in (await read_existing(connection, keys[start : start + _KEYS_AT_ONCE])).items():
+            actor, message_id = asked[digest]
+            place = (occurred_us, actors[actor])
+            earliest[message_id] = min(place, earliest.get(message_id, place))
     return {
         row.position
         for row in page
-        if row.message_id in earliest
-        and earliest[row.message_id] < (row.occurred_us, row.user_id or row.anonymous_id or "")
+        if row.message_id in earliest and earliest[row.message_id] < (row.occurred_us, actors[row.actor])
     }

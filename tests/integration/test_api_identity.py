@@ -119,7 +119,7 @@ async def test_pages_of_a_long_history_are_read_by_the_index(api: httpx.AsyncCli
     assert seen == [message_id for _, message_id in reversed(expected)][:100]
     engine = create_engine(rows.url)
     async with transaction(engine) as connection:
-        actors = [id_digest(rows.workspace, id) for id in ("user-1", "anon-1")]
+        actors = {id_digest(rows.workspace, id): id for id in ("user-1", "anon-1")}
         page = await touchpoints_of(connection, actors, TouchpointCursor(AT_US + 3000, "x", b""), 50)
         read = await connection.scalar(
             text(

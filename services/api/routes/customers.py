@@ -117,7 +117,7 @@ async def _journey(readers: Readers, workspace: int, asked: str, page: Page) -> 
         name, journey = found
         ids = await ids_of(connection, workspace, digest)
         customer = Customer(name, digest, journey, await transitions_of(connection, applied.id, digest), ids)
-        actors = sorted({digest, *(row.id for row in ids)})
+        actors = {digest: name, **{row.id: row.name for row in ids}}
         rows = await touchpoints_of(connection, actors, after, page.limit + 1)
     return json_response(
         journey_body(

@@ -1,4 +1,4 @@
-"""What every client test stands on: ingest on real parts, a faulty proxy in front, a browser, a website.
+"""What every client test stands on: ingest and stager on real parts, a faulty proxy in front, a browser, a website.
 
 `edge` is one test's own: a source with its key, the proxy's address, and what arrived of it.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from playwright.async_api import Browser, async_playwright
@@ -44,6 +45,7 @@ class Edge:
     source: int
     kafka: str
     topic: str
+    database: str
 
     @property
     def url(self) -> str:
@@ -57,7 +59,7 @@ class Edge:
         return sorted(own.values(), key=lambda fact: (fact.occurred_us, fact.message_id))
 
     async def arrived(self, count: int) -> list[Touchpoint]:
-        """The facts, once there are `count` of them.
+        """The facts, once there are `count` of them, in Kafka and in PostgreSQL.
 
         Raises:
             AssertionError: there are not in time, or there are more.
@@ -71,7 +73,23 @@ class Edge:
 
         await until(enough, seconds=ARRIVE_SECONDS, what=lambda: f"{count} facts, not {len(found)}: {found[:3]}")
         assert len(found) == count, found
+        await self._staged(count)
         return found
+
+    async def _staged(self, count: int) -> None:
+        connection = await asyncpg.connect(self.database)
+        staged = 0
+
+        async def enough() -> bool:
+            nonlocal staged
+            staged = await connection.fetchval("select count(*) from touchpoints where source = $1", self.source)
+            return bool(staged >= count)
+
+        try:
+            await until(enough, seconds=ARRIVE_SECONDS, what=lambda: f"{count} staged facts, not {staged}")
+        finally:
+            await connection.close()
+        assert staged == count
 
     async def some(self, wanted: Callable[[Touchpoint], bool]) -> list[Touchpoint]:
         """The facts, once one of them is wanted."""
@@ -96,7 +114,7 @@ class Edge:
 async def stand(
     kafka: LocalKafka, postgres: LocalPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
-    """The ingest all client tests share, with topics and a database of their own."""
+    """The services all client tests share, with topics and a database of their own."""
     name = f"clients-{uuid4().hex[:12]}"
     database = name.replace("-", "_")
     await execute(postgres.url, f"create database {database} template {template}")
@@ -106,6 +124,7 @@ async def stand(
     await stack.provision()
     try:
         await stack.start("ingest", KEYS_REFRESH_SECONDS="0.2")
+        await stack.start("stager")
         yield stack
     finally:
         await stack.stop()
@@ -123,7 +142,7 @@ async def edge(stand: Stack) -> AsyncIterator[Edge]:
             key = await admin.create_write_key(connection, stand.workspace, name, now_us=now_us())
     finally:
         await engine.dispose()
-    (ingest,) = stand.services
+    ingest = next(service for service in stand.services if service.name == "ingest")
     async with httpx.AsyncClient(base_url=ingest.url) as client:
 
         async def known() -> bool:
@@ -131,7 +150,7 @@ async def edge(stand: Stack) -> AsyncIterator[Edge]:
 
         await until(known, what="the new key known to ingest")
     async with Fault(ingest.url) as fault:
-        yield Edge(fault, ingest, key, source, stand.kafka, stand.touchpoints)
+        yield Edge(fault, ingest, key, source, stand.kafka, stand.touchpoints, stand.database)
 
 
 @pytest.fixture(scope="session")

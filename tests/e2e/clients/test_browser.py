@@ -43,7 +43,12 @@ LASTING = pytest.mark.parametrize("sdk", SDKS, ids="-".join)
 @pytest.mark.parametrize(
     ("sdk", "trouble"),
     [
-        pytest.param(sdk, trouble, id="-".join((*sdk, trouble.__name__)))
+        pytest.param(
+            sdk,
+            trouble,
+            id="-".join((*sdk, trouble.__name__)),
+            marks=() if trouble is healthy else pytest.mark.deep,
+        )
         for sdk in SDKS
         for trouble in (healthy, refused, dropped)
         if (sdk, trouble) != (BEACON, refused)  # see test_a_beacon_is_never_sent_again
