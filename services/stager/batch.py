@@ -119,7 +119,7 @@ def _row(actor: bytes, message: bytes, t: Touchpoint) -> Row:
     (occurred_us, message_id, _, call, name, _, source, channel, received_us, _, user_id, anonymous_id, previous_id) = (
         t[:13]
     )
-    (order_id, value, currency, rating, score, product_id, quantity, _, rest, bot) = t[13:]
+    (order_id, value, currency, rating, score, product_id, quantity, _, rest, bot, attribution) = t[13:]
     return (
         actor,
         message,
@@ -142,12 +142,14 @@ def _row(actor: bytes, message: bytes, t: Touchpoint) -> Row:
         quantity,
         rest,
         bot,
+        attribution or None,
     )
 
 
 def content(row: Row) -> Row:
     """What an event says, whenever and through whichever key it was sent: what a repeated message id is compared by.
 
-    Times, source and channel are left out: a client that sends an event again may have its clock corrected differently.
+    Times, source, channel and attribution are left out: a client that sends an event again may have its clock corrected
+    differently.
     """
-    return row[6:]
+    return row[6:-1]

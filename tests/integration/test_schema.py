@@ -16,7 +16,7 @@ from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey
 from throughline.store import counts, identity, journeys
 from throughline.store.engine import create_engine
-from throughline.store.tables import COUNTS, HASH_PARTITIONS, metadata
+from throughline.store.tables import COUNTS, HASH_PARTITIONS, metadata, recent_events
 from throughline.store.unit_of_work import transaction
 
 DISTRIBUTED = {
@@ -29,7 +29,7 @@ DISTRIBUTED = {
     "transitions": "customer",
 }
 ONE_NODE = {"phase_counts", "phase_history", "unmapped", "offsets"}
-HOT = {"phase_counts", "phase_history", "offsets"}
+HOT = {"phase_counts", "phase_history", "offsets", "recent_events", "rejected_counts"}
 """Updated by every transaction."""
 
 INDEXES = {
@@ -59,6 +59,11 @@ INDEXES = {
     ("read_tokens", "digest"),
     ("models", "id"),
     ("models", "workspace, name"),
+    ("sources", "app_id"),
+    ("recent_events", "source, shard, slot"),
+    ("rejected", "id"),
+    ("rejected", "workspace, received_us, id"),
+    ("rejected_counts", "workspace, bucket_us, source, stage, code, name, shard"),
 }
 """Every index there is. None holds a column that changes with every event: ask that of a new one first."""
 
@@ -71,6 +76,8 @@ CHANGES_WITH_EVENTS = {
     "phase_history": set(COUNTS),
     "unmapped": {"events", "first_us", "last_us"},
     "offsets": {"next_offset", "digest", "through_us", "swept_us"},
+    "recent_events": set(recent_events.c.keys()) - {"source", "shard", "slot"},
+    "rejected_counts": {"events", "kept"},
     "restage_slots": {"cursor", "done", "customers", "touchpoints"},
 }
 
@@ -163,7 +170,7 @@ async def test_identities_are_bigint_and_given_by_the_database(catalog: asyncpg.
           AND (attidentity <> '' OR pg_get_serial_sequence(relname, attname) IS NOT NULL)
         """,
     )
-    identified = {"workspaces", "sources", "write_keys", "read_tokens", "models"}
+    identified = {"workspaces", "sources", "write_keys", "read_tokens", "models", "rejected"}
     assert found == {(table, "id", "bigint", "a") for table in identified}
     assert await rows(
         catalog, "SELECT format_type(seqtypid, NULL) FROM pg_sequence JOIN pg_class ON oid = seqrelid"

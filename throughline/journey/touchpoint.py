@@ -40,6 +40,8 @@ class Touchpoint(NamedTuple):
     """Everything else of the event as sent: one JSON object."""
     bot: bool = False
     """Sent by a crawler: kept as a fact, out of every journey."""
+    attribution: str = ""
+    """Where it came from and by what device: one JSON object; "" when nothing is known."""
 
     @property
     def order_key(self) -> OrderKey:

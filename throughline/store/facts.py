@@ -96,7 +96,7 @@ async def read_history(
             Touchpoint,
             (
                 *(occurred_us, message_id, names[actor], call, name, 0, source, channel, 0, 0, "", "", "", order or ""),
-                *(value, "", rating, score, product or "", quantity, (), "{}", False),
+                *(value, "", rating, score, product or "", quantity, (), "{}", False, ""),
             ),
         )
         kept = found.get(actor)

@@ -10,6 +10,27 @@ from throughline.store.tables import read_tokens, sources, workspaces
 from throughline.store.tables import write_keys as write_keys_table
 
 
+class SourceSettings(NamedTuple):
+    """What a source's owner has set."""
+
+    app_id: str = ""
+    """Names the source where a client has no key to send; "" when it has none."""
+    origins: tuple[str, ...] | None = None
+    """The only websites whose browsers may send; None: any."""
+    consent: str = "off"
+    """Events without consent for analytics: off (taken), drop, or aggregate (counted by name only)."""
+    ip: str = "shorten"
+    """What is kept of addresses: shorten, drop or keep."""
+    rate_events: int | None = None
+    """Events a second of each key; None: as ingest is set."""
+    rate_burst: int | None = None
+    webhook_secret: str = ""
+    """What a store signs its webhooks with; "" when none is set."""
+
+
+DEFAULT_SETTINGS = SourceSettings()
+
+
 class SourceKey(NamedTuple):
     """A write key that is not revoked, and the source it writes to."""
 
@@ -18,6 +39,9 @@ class SourceKey(NamedTuple):
     workspace: int
     source_name: str
     enabled: bool
+    settings: SourceSettings = DEFAULT_SETTINGS
+    horizon_us: int | None = None
+    """What occurred before it is refused; None: nothing is too old."""
 
 
 class ReadToken(NamedTuple):
@@ -44,12 +68,24 @@ async def write_keys(connection: AsyncConnection) -> list[SourceKey]:
             sources.c.workspace,
             sources.c.name,
             sources.c.enabled,
+            workspaces.c.horizon_us,
+            *(sources.c[name] for name in SourceSettings._fields),
         )
         .join(sources, sources.c.id == write_keys_table.c.source)
+        .join(workspaces, workspaces.c.id == sources.c.workspace)
         .where(write_keys_table.c.revoked_us.is_(None))
         .order_by(write_keys_table.c.id)
     )
-    return [SourceKey(*row) for row in rows]
+    found: list[SourceKey] = []
+    for digest, source, workspace, name, enabled, horizon_us, *own in rows:
+        settings = SourceSettings(*own)
+        settings = settings._replace(
+            app_id=settings.app_id or "",
+            origins=None if settings.origins is None else tuple(settings.origins),
+            webhook_secret=settings.webhook_secret or "",
+        )
+        found.append(SourceKey(digest, source, workspace, name, enabled, settings, horizon_us))
+    return found
 
 
 async def read_token(connection: AsyncConnection, digest: bytes) -> ReadToken | None:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -26,8 +25,12 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
-metadata = MetaData()
+from throughline.store.metadata import metadata as metadata
+from throughline.store.tables_verdicts import recent_events as recent_events
+from throughline.store.tables_verdicts import rejected as rejected
+from throughline.store.tables_verdicts import rejected_counts as rejected_counts
 
 HASH_PARTITIONS = 8
 """Partitions of each hash-partitioned table on plain PostgreSQL."""
@@ -68,6 +71,13 @@ sources = Table(
     Column("name", Text, nullable=False),
     Column("enabled", Boolean, nullable=False, server_default=text("true")),
     Column("created_us", BigInteger, nullable=False),
+    Column("app_id", Text, unique=True),  # names the source where a client has no key to send
+    Column("origins", ARRAY(Text)),  # the only websites whose browsers may send; null: any
+    Column("consent", Text, nullable=False, server_default=text("'off'")),  # off, drop or aggregate
+    Column("ip", Text, nullable=False, server_default=text("'shorten'")),  # shorten, drop or keep
+    Column("rate_events", Integer),  # a second, of each key; null: as ingest is set
+    Column("rate_burst", Integer),
+    Column("webhook_secret", Text),  # what a store signs its webhooks with
     UniqueConstraint("workspace", "name"),
 )
 
@@ -80,6 +90,7 @@ write_keys = Table(
     Column("source", BigInteger, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
+    Column("expires_us", BigInteger),  # a rotated key goes on until then
 )
 
 read_tokens = Table(
@@ -148,6 +159,7 @@ touchpoints = Table(
     Column("quantity", Double),
     Column("rest", Text, nullable=False),  # everything else as sent: one JSON object, as text
     Column("bot", Boolean, nullable=False),  # kept out of every journey
+    Column("attribution", Text),  # where it came from and by what device: one JSON object, as text; null: nothing known
     PrimaryKeyConstraint("actor", "message"),
     postgresql_partition_by="HASH (actor)",
 )

@@ -40,6 +40,8 @@ class Rejected(NamedTuple):
     message: str
     payload: bytes
     origin: str = ""
+    name: str = ""
+    message_id: str = ""
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -80,6 +82,7 @@ def _encode_any(t: Touchpoint) -> bytes:
         warnings=t.warnings,
         rest=t.rest.encode(),
         bot=t.bot,
+        attribution=t.attribution,
     )
     for field in ("value", "rating", "score", "quantity"):
         number = getattr(t, field)
@@ -116,7 +119,7 @@ _PREVIOUS, _ORDER, _CURRENCY = _tag("previous_id", _TEXT), _tag("order_id", _TEX
 _PRODUCT, _WARNINGS = _tag("product_id", _TEXT), _tag("warnings", _TEXT)
 _VALUE, _RATING = _tag("value", _FIXED64), _tag("rating", _FIXED64)
 _SCORE, _QUANTITY = _tag("score", _FIXED64), _tag("quantity", _FIXED64)
-_BOT = _tag("bot", _VARINT)
+_BOT, _ATTRIBUTION = _tag("bot", _VARINT), _tag("attribution", _TEXT)
 _double = struct.Struct("<d").pack
 
 
@@ -145,7 +148,7 @@ def _encode_usual(touchpoint: Touchpoint) -> bytes:
     (
         occurred_us, message_id, actor, call, name, workspace, source, channel, received_us, client_us,
         user_id, anonymous_id, previous_id, order_id, value, currency, rating, score, product_id, quantity,
-        warnings, rest, bot,
+        warnings, rest, bot, attribution,
     ) = touchpoint
     # fmt: on
     lengths, low = _LENGTHS, _LOW
@@ -202,6 +205,9 @@ def _encode_usual(touchpoint: Touchpoint) -> bytes:
         parts += _texts(_WARNINGS, *warnings)
     if bot:
         parts += (_BOT, b"\1")
+    if attribution:
+        data = attribution.encode()
+        parts += (_ATTRIBUTION, lengths[len(data)], data)
     return b"".join(parts)
 
 
@@ -271,6 +277,7 @@ def decode(value: bytes) -> Touchpoint:
         tuple(m.warnings),
         rest or "{}",
         m.bot,
+        m.attribution,
     )
 
 
@@ -295,4 +302,7 @@ def decode_rejected(value: bytes) -> Rejected:
         m = _Rejected.FromString(value)
     except DecodeError as error:
         raise UndecodableError("undecodable", "", f"not a rejection message: {error}") from None
-    return Rejected(m.workspace, m.source, m.received_us, m.stage, m.code, m.field, m.message, m.payload, m.origin)
+    return Rejected(
+        *(m.workspace, m.source, m.received_us, m.stage, m.code, m.field, m.message, m.payload, m.origin),
+        *(m.name, m.message_id),
+    )

@@ -229,6 +229,7 @@ def build(event: Event, raw: bytes | Raw, batch: Batch, notes: list[Verdict], ex
             tuple([note.code for note in notes]) if notes else (),
             f"{{{','.join(rest)}}}",
             False,  # bot
+            "",  # attribution
         ),
     )
 

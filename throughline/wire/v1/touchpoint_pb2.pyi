@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Touchpoint(_message.Message):
-    __slots__ = ("workspace", "source", "actor", "user_id", "anonymous_id", "previous_id", "message_id", "call", "name", "occurred_us", "received_us", "client_us", "channel", "warnings", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "bot", "rest")
+    __slots__ = ("workspace", "source", "actor", "user_id", "anonymous_id", "previous_id", "message_id", "call", "name", "occurred_us", "received_us", "client_us", "channel", "warnings", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "bot", "attribution", "rest")
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Touchpoint(_message.Message):
     PRODUCT_ID_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     BOT_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
     REST_FIELD_NUMBER: _ClassVar[int]
     workspace: int
     source: int
@@ -53,11 +54,12 @@ class Touchpoint(_message.Message):
     product_id: str
     quantity: float
     bot: bool
+    attribution: str
     rest: bytes
-    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., actor: _Optional[str] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., previous_id: _Optional[str] = ..., message_id: _Optional[str] = ..., call: _Optional[str] = ..., name: _Optional[str] = ..., occurred_us: _Optional[int] = ..., received_us: _Optional[int] = ..., client_us: _Optional[int] = ..., channel: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., order_id: _Optional[str] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ..., rating: _Optional[float] = ..., score: _Optional[float] = ..., product_id: _Optional[str] = ..., quantity: _Optional[float] = ..., bot: _Optional[bool] = ..., rest: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., actor: _Optional[str] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., previous_id: _Optional[str] = ..., message_id: _Optional[str] = ..., call: _Optional[str] = ..., name: _Optional[str] = ..., occurred_us: _Optional[int] = ..., received_us: _Optional[int] = ..., client_us: _Optional[int] = ..., channel: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., order_id: _Optional[str] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ..., rating: _Optional[float] = ..., score: _Optional[float] = ..., product_id: _Optional[str] = ..., quantity: _Optional[float] = ..., bot: _Optional[bool] = ..., attribution: _Optional[str] = ..., rest: _Optional[bytes] = ...) -> None: ...
 
 class Rejected(_message.Message):
-    __slots__ = ("workspace", "source", "received_us", "stage", "code", "field", "message", "payload", "origin")
+    __slots__ = ("workspace", "source", "received_us", "stage", "code", "field", "message", "payload", "origin", "name", "message_id")
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +69,8 @@ class Rejected(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     workspace: int
     source: int
     received_us: int
@@ -76,4 +80,6 @@ class Rejected(_message.Message):
     message: str
     payload: bytes
     origin: str
-    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., received_us: _Optional[int] = ..., stage: _Optional[str] = ..., code: _Optional[str] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[bytes] = ..., origin: _Optional[str] = ...) -> None: ...
+    name: str
+    message_id: str
+    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., received_us: _Optional[int] = ..., stage: _Optional[str] = ..., code: _Optional[str] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[bytes] = ..., origin: _Optional[str] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ...) -> None: ...
