@@ -1,0 +1,131 @@
+"""A file of history, row by row: JSON lines or CSV, plain or gzip, with what is wrong with a row said in its place."""
+
+import csv
+import gzip
+import io
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TextIO
+
+import msgspec
+
+from throughline.cli.import_mapping import MappingError, RowError, RowMapping, event_of, identified
+
+MAX_ROW_BYTES = 256 * 1024
+"""Of a row as an event; ingest allows less and says so, this keeps one row from spoiling its request."""
+_HEAD = 1024 * 1024
+_ANY = msgspec.json.Decoder()
+
+
+class Row(NamedTuple):
+    """One row: the event it becomes, as JSON, or why it becomes none."""
+
+    number: int
+    """From 1; the header line of a CSV file is none."""
+    event: bytes
+    error: RowError | None
+
+
+class ImportFileError(ValueError):
+    """The file as a whole cannot be imported; the message says why."""
+
+
+def fingerprint(file: Path, mapping: str) -> str:
+    """What tells this file and mapping from another: its size, how it begins, what the mapping says."""
+    with file.open("rb") as opened:
+        head = opened.read(_HEAD)
+    digest = blake2b(f"{file.stat().st_size}\0{mapping}\0".encode(), digest_size=16)
+    digest.update(head)
+    return digest.hexdigest()
+
+
+def is_csv(file: Path) -> bool:
+    """By its name: .csv or .jsonl/.ndjson, with .gz after it or not.
+
+    Raises:
+        ImportFileError: neither.
+    """
+    name = file.name.lower().removesuffix(".gz")
+    if name.endswith(".csv"):
+        return True
+    if name.endswith((".jsonl", ".ndjson")):
+        return False
+    raise ImportFileError(f"{file}: is called neither .csv nor .jsonl (or .ndjson), with or without .gz")
+
+
+def read_rows(file: Path, mapping: RowMapping | None, told: Callable[[int], None]) -> Iterator[Row]:
+    """Every row of the file in its order. JSON lines without a mapping are events as they are.
+
+    `told` is given, now and then, how many bytes of the file have been read.
+
+    Raises:
+        ImportFileError: it cannot be read, or lacks a column that the mapping names.
+    """
+    try:
+        with (
+            file.open("rb") as raw,
+            _unpacked(file, raw) as opened,
+            io.TextIOWrapper(opened, "utf-8-sig", newline="") as text,
+        ):
+            rows = _csv(file, text, mapping) if is_csv(file) else _json_lines(opened, mapping)
+            for number, (event, error) in enumerate(rows, start=1):
+                if number % 1000 == 1:
+                    told(raw.tell())
+                if error is None and len(event) > MAX_ROW_BYTES:
+                    error = RowError("too_large", "", f"the row has {len(event)} bytes")
+                yield Row(number, event, error)
+            told(file.stat().st_size)
+    except (OSError, EOFError, csv.Error, UnicodeDecodeError) as error:
+        raise ImportFileError(f"{file}: {error}") from None
+
+
+def _unpacked(file: Path, raw: BinaryIO) -> BinaryIO:
+    return gzip.open(raw) if file.name.lower().endswith(".gz") else raw  # type: ignore[return-value]
+
+
+Found = tuple[bytes, RowError | None]
+
+
+def _csv(file: Path, text: TextIO, mapping: RowMapping | None) -> Iterator[Found]:
+    if mapping is None:
+        raise MappingError("a CSV file needs a mapping")
+    reader = csv.DictReader(text, strict=True)
+    columns = set(reader.fieldnames or ())
+    wanted = {taken.column for path, taken in mapping.fields.items() if taken.column and len(path) > 1}
+    ids = {taken.column for path, taken in mapping.fields.items() if path in (("userId",), ("anonymousId",))}
+    missing = sorted(wanted - columns) or ([] if ids & columns or "" in ids else sorted(ids))
+    if missing:
+        raise ImportFileError(
+            f"{file}: has no column {', '.join(missing)}; its columns are {', '.join(sorted(columns))}"
+        )
+    for row in reader:
+        if None in row or None in row.values():
+            yield b"{}", RowError("wrong_columns", "", f"the row does not have the header's {len(columns)} columns")
+            continue
+        yield _event(row, mapping)
+
+
+def _json_lines(opened: BinaryIO, mapping: RowMapping | None) -> Iterator[Found]:
+    for line in opened:
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            row: Any = _ANY.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            yield text, RowError("unreadable", "", f"not JSON: {error}")
+            continue
+        if not isinstance(row, dict):
+            yield text, RowError("wrong_type", "", "a line has to be an object")
+        elif mapping is None:
+            yield msgspec.json.encode(identified(row)), None
+        else:
+            yield _event(row, mapping)
+
+
+def _event(row: dict[str, Any], mapping: RowMapping) -> Found:
+    try:
+        return msgspec.json.encode(event_of(row, mapping)), None
+    except RowError as error:
+        return msgspec.json.encode(row), error
