@@ -148,21 +148,26 @@ class _Staging:
     async def _fold(self, fresh: list[tuple[bytes, Touchpoint]], moves: list[Move]) -> int:
         """Plan what the new facts and the moved ids change; how many customers were folded again."""
         people, plan = self._people, self._plan
-        since = await self._changed_since(moves)
+        since, former = await self._changed_since(moves)
         by_customer: dict[bytes, list[Touchpoint]] = {}
+        by_actor: dict[bytes, list[Touchpoint]] = {}
         for digest, touchpoint in fresh:
             if touchpoint.call not in RULINGS:
                 by_customer.setdefault(people.customer(digest), []).append(touchpoint)
+                by_actor.setdefault(digest, []).append(touchpoint)
         gone = sorted({move.before for move in moves if people.row(move.before).owner is not None})
         customers = {digest: self._customer(digest) for digest in {*by_customer, *since}}
         states = await journeys.read_journeys(self._connection, sorted({*customers, *gone}))
         await self._retract(gone, states)
+        for digest, touchpoints in by_actor.items():
+            customer = customers[people.customer(digest)]
+            # A generation that is being filled counts all facts of an id when it first folds them.
+            was = former.get(digest, customer.digest)
+            met = [one for one in customer.applied if not one.filling or (was, one.id) in states]
+            plan.note_unmapped(met, touchpoints)
         folded: dict[bytes, list[Touchpoint]] = {}
         for digest, touchpoints in by_customer.items():
             customer = customers[digest]
-            # A generation that is being filled counts all facts of a customer when it first folds them.
-            met = [one for one in customer.applied if not one.filling or (digest, one.id) in states]
-            plan.note_unmapped(met, touchpoints)
             touchpoints.sort()
             if digest in since:
                 continue
@@ -181,7 +186,7 @@ class _Staging:
             self._connection,
             plan,
             [
-                Again(customers[digest], members.get(digest, {digest: customers[digest].id}), key)
+                Again(customers[digest], members.get(digest, {digest: customers[digest].id}), key, former)
                 for digest, key in since.items()
             ],
             states,
@@ -225,10 +230,10 @@ class _Staging:
                 self._late_us.append(stored.journey.last_us - first.occurred_us)
         return late
 
-    async def _changed_since(self, moves: list[Move]) -> dict[bytes, OrderKey]:
-        """Customers that gained or lost ids, with the first touchpoint that came or went."""
+    async def _changed_since(self, moves: list[Move]) -> tuple[dict[bytes, OrderKey], dict[bytes, bytes]]:
+        """Customers that gained or lost ids, with the first touchpoint that came or went; whose the ids were."""
         if not moves:
-            return {}
+            return {}, {}
         below = await identity.read_members(self._connection, [move.id for move in moves])
         actors = sorted({digest for move in moves for digest in (move.id, *below[move.id])})
         earliest = await facts.read_earliest(self._connection, actors)
@@ -239,7 +244,11 @@ class _Staging:
                 for customer in (move.before, move.after):
                     if self._people.row(customer).owner is None:
                         since[customer] = min(since.get(customer, (min(times), "", "")), (min(times), "", ""))
-        return since
+        # Of moves within each other, the inner one says whose an id was.
+        former: dict[bytes, bytes] = {}
+        for move in sorted(moves, key=lambda move: -len(below[move.id])):
+            former |= dict.fromkeys((move.id, *below[move.id]), move.before)
+        return since, former
 
     async def _retract(self, gone: list[bytes], states: Mapping[journeys.JourneyKey, journeys.Stored]) -> None:
         """Take back what customers were whose ids all belong to others now."""

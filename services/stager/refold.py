@@ -26,6 +26,9 @@ Members = Mapping[bytes, str]
 """All ids of a customer, its own too: digest -> id."""
 
 
+_NOBODY: Mapping[bytes, bytes] = {}
+
+
 class Again(NamedTuple):
     """A customer to fold again."""
 
@@ -33,6 +36,8 @@ class Again(NamedTuple):
     members: Members
     since: OrderKey
     """The first that changed: a touchpoint's place, or BEGINNING."""
+    former: Mapping[bytes, bytes] = _NOBODY
+    """Whose those ids were that have moved: digest -> customer."""
 
 
 async def refold(
@@ -54,7 +59,7 @@ async def refold(
     for one in again:
         for applied in one.customer.applied:
             key = (one.customer.digest, applied.id)
-            task = _Task(one, applied, states.get(key), marks.get(key, []))
+            task = _Task(one, applied, states, marks.get(key, []))
             if task.later:
                 read += await _fold_long(connection, plan, task)
             else:
@@ -65,15 +70,25 @@ async def refold(
 class _Task:
     """One journey to fold again: where from, and the checkpoints that may no longer hold."""
 
-    def __init__(self, again: Again, applied: Applied, stored: Stored | None, marks: list[Journey]) -> None:
+    def __init__(
+        self, again: Again, applied: Applied, states: Mapping[JourneyKey, Stored], marks: list[Journey]
+    ) -> None:
         self.customer = again.customer
         self.members = again.members
         self.applied = applied
+        stored = states.get(self.key)
         self.before = None if stored is None else stored.journey
         self.before_since = 0 if stored is None else stored.since
         earlier = [mark for mark in marks if mark.last_key < again.since]
         self.start = earlier[-1] if earlier else None
         self.later = marks[len(earlier) :]
+        # A generation that is being filled has counted the facts of those ids whose customer had a journey in it.
+        own = self.customer.digest
+        self.uncounted = [
+            member
+            for member in self.members
+            if applied.filling and (again.former.get(member, own), applied.id) not in states
+        ]
 
     @property
     def key(self) -> JourneyKey:
@@ -97,8 +112,9 @@ async def _fold_brief(connection: AsyncConnection, plan: Plan, tasks: Sequence[_
     )
     for task in tasks:
         found = [t for member in task.members for t in history.get(member, ())]
-        if task.before is None and task.applied.filling:
-            plan.note_unmapped([task.applied], found)
+        # Read whole: an id that came has nothing before `since`, from whose checkpoint on all is read.
+        for member in task.uncounted:
+            plan.note_unmapped([task.applied], history.get(member, ()))
         touchpoints = await _counted(connection, task, task.start, found)
         _finish(plan, task, old.get(task.key, []), touchpoints)
     return sum(map(len, history.values()))
@@ -106,6 +122,10 @@ async def _fold_brief(connection: AsyncConnection, plan: Plan, tasks: Sequence[_
 
 async def _fold_long(connection: AsyncConnection, plan: Plan, task: _Task) -> int:
     """A journey with checkpoints after the change: stretch by stretch, each twice as long as the one before."""
+    if task.uncounted:
+        spans = [(member, EVER, NEVER) for member in sorted(task.uncounted)]
+        for facts_of in (await facts.read_history(connection, spans, task.members)).values():
+            plan.note_unmapped([task.applied], facts_of)
     start = task.start
     from_us = EVER if start is None else start.last_us
     old = (await journeys.read_transitions(connection, [(*task.key, from_us)])).get(task.key, [])

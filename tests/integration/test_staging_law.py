@@ -18,11 +18,13 @@ from services.stager.sweep import sweep
 from services.stager.workspaces import Workspaces
 from tests.projection import Projection, assert_same, read_projection
 from tests.reference import replay
-from tests.strategies import clocks, logs
+from tests.strategies import clocks, logs, ruled
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import admin, generations
+from throughline.store.digest import id_digest
 from throughline.store.engine import create_engine
 from throughline.store.offsets import Offset
+from throughline.store.restaging import SLOTS
 from throughline.store.tables import models
 from throughline.store.unit_of_work import transaction
 from throughline.wire.codec import encode, partition_of
@@ -111,13 +113,18 @@ class Pipeline:
         await self.workspaces.refresh()
         return made
 
-    async def restage(self) -> None:
-        """Fill what is being built from the stored facts."""
+    async def restage(self, partition: int, chunks: int) -> None:
+        """Fill what is being built from the stored facts, as far as so many chunks of a partition go."""
         known = await self.workspaces.of({self.workspace})
+        share = {"partition": partition, "partitions": PARTITIONS, "through_us": self.known_us}
+        for _ in range(chunks):
+            if not await restage(self.engine, known, **share):
+                break
+
+    async def restage_all(self) -> None:
+        """Fill it whole."""
         for partition in range(PARTITIONS):
-            share = {"partition": partition, "partitions": PARTITIONS, "through_us": self.known_us}
-            while await restage(self.engine, known, **share):
-                pass
+            await self.restage(partition, 2 * SLOTS)
         await self.workspaces.refresh()
 
     async def projection(self, model: int) -> Projection:
@@ -196,12 +203,46 @@ async def test_a_restage_amid_traffic_is_staging_afresh(
     await pipeline.finish()
     pipeline.send(case.log[cut:])
     made = await pipeline.begin("six_stage")
-    for do in case.todo[:3]:
+    for do in case.todo:
         await pipeline.stage(do.partition, do.count)
-    await pipeline.restage()
+        await pipeline.restage((do.partition + do.count) % PARTITIONS, do.count)
+    await pipeline.restage_all()
     await pipeline.tick(case.clock_us)
     await pipeline.finish()
     assert_same(await pipeline.projection(made), replay(case.log, "six_stage", pipeline.known_us), pipeline.known_us)
+
+
+@pytest.mark.parametrize("walked", ["visitor", "user"])
+@pytest.mark.parametrize("ending", ["identify", "unlink"])
+async def test_ids_that_join_or_part_amid_a_restage_count_their_unmapped_events_once(
+    database: str, engine: AsyncEngine, walked: str, ending: str
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+
+    def named(kind: str) -> str:
+        # The half of the walk that this id falls to.
+        half = range(2) if kind == walked else range(2, PARTITIONS)
+        names = (f"{kind}{number}" for number in range(1000))
+        return next(n for n in names if (id_digest(pipeline.workspace, n)[0] >> 4) % PARTITIONS in half)
+
+    visitor, user = named("visitor"), named("user")
+    strange = Touchpoint(1_700_000_000_000_000, "m1", visitor, "track", "Strange", 0, 1, anonymous_id=visitor)
+    known = strange._replace(message_id="m2", actor=user, anonymous_id="", user_id=user)
+    said = known._replace(message_id="m3", anonymous_id=visitor, occurred_us=known.occurred_us + 5)
+    parted = ruled("unlink", user, visitor, known.occurred_us + 9, "m4")
+    log = [strange, known, said, parted] if ending == "unlink" else [strange, known, said]
+    pipeline.send(log[:-1])
+    await pipeline.finish()
+    made = await pipeline.begin("six_stage")
+    for partition in range(2):
+        await pipeline.restage(partition, SLOTS)
+    pipeline.send(log[-1:])
+    await pipeline.finish()
+    await pipeline.restage_all()
+    await pipeline.tick(log[-1].occurred_us)
+    found = await pipeline.projection(made)
+    assert_same(found, replay(log, "six_stage", pipeline.known_us), pipeline.known_us)
+    assert [one.events for one in found.unmapped.values()] == [3]
 
 
 async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database: str, engine: AsyncEngine) -> None:
