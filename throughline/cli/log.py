@@ -1,0 +1,52 @@
+"""Which Kafka a command writes to, and one record put on the log of touchpoints."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from throughline.cli.database import running_on
+from throughline.cli.output import fail
+from throughline.kit.settings import DatabaseSettings, Shared, load
+from throughline.wire.codec import Touchpoint, encode, partition_of
+
+_REQUEST_MS = 10_000
+
+
+class Log(NamedTuple):
+    """A broker and the topic of touchpoints."""
+
+    kafka: str
+    topic: str
+
+
+def choose_log(data: Path | None) -> Log:
+    """KAFKA if it is set, else the broker of the `make run` that runs on the data folder, else the default.
+
+    `data` names the folder and goes before KAFKA; None stands for DATA of the environment or `.throughline`.
+    """
+    settings = load(DatabaseSettings)
+    if data is None and settings.kafka is not None:
+        return Log(settings.kafka, settings.touchpoints_topic)
+    running = running_on(data or settings.data)
+    broker = Shared.model_fields["kafka"].default if running is None else running.get("kafka")
+    return Log(str(broker), settings.touchpoints_topic)
+
+
+async def write(log: Log, touchpoint: Touchpoint) -> None:
+    """Put one touchpoint on the log, acknowledged by all in-sync replicas; ends the command when it cannot."""
+    key = touchpoint.actor.encode()
+    producer = AIOKafkaProducer(
+        bootstrap_servers=log.kafka, enable_idempotence=True, acks="all", request_timeout_ms=_REQUEST_MS
+    )
+    try:
+        await producer.start()
+        partitions = await producer.partitions_for(log.topic)
+        await producer.send_and_wait(
+            log.topic, encode(touchpoint), key=key, partition=partition_of(key, len(partitions))
+        )
+    except (KafkaError, OSError) as error:
+        fail(f"Kafka at {log.kafka} does not take it ({error or type(error).__name__}); set KAFKA=host:port")
+    finally:
+        await producer.stop()
