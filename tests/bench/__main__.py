@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import io
 import pstats
 import sys
@@ -14,16 +15,19 @@ from types import ModuleType
 from typing import Any
 
 from tests.bench import report
-from tests.bench.bed import QUICK, Scale, make_bed, say
-from tests.bench.figures import batches, million, single, staging, visible
+from tests.bench.bed import QUICK, Bed, Scale, make_bed, say
+from tests.bench.figures import batches, million, parse, single, staging, visible
 
 FIGURES: dict[str, ModuleType] = {
+    "parse": parse,
     "single": single,
     "batches": batches,
     "staging": staging,
     "visible": visible,
     "million": million,
 }
+ALONE = frozenset({"parse"})
+"""Measured in this process, without Kafka and PostgreSQL."""
 JSON = Path("bench.json")
 LINES = 25
 
@@ -58,24 +62,33 @@ async def _measure(names: list[str], scale: Scale) -> tuple[list[report.Row], li
     """The rows, and the names of what could not be measured: one failure does not cost the others."""
     rows: list[report.Row] = []
     failed: list[str] = []
-    async with make_bed() as bed:
-        for name in names:
+    async with contextlib.AsyncExitStack() as stack:
+        bed: Bed | None = None
+        # Those that need no servers come first, while there are none.
+        for name in sorted(names, key=lambda name: name not in ALONE):
+            if bed is None and name not in ALONE:
+                bed = await stack.enter_async_context(make_bed())
             started = time.monotonic()
             try:
-                rows += await FIGURES[name].measure(bed, scale)
+                rows += await FIGURES[name].measure(*_given(name, bed), scale)
             except Exception:
                 traceback.print_exc()
                 failed.append(name)
-            await bed.settle()
+            if bed is not None:
+                await bed.settle()
             say(f"{name}: took {time.monotonic() - started:.0f} s")
     return rows, failed
+
+
+def _given(name: str, bed: Bed | None) -> tuple[Bed, ...]:
+    return () if bed is None or name in ALONE else (bed,)
 
 
 async def _profile(name: str, scale: Scale) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "profile")
-        async with make_bed() as bed:
-            await FIGURES[name].profile(bed, scale, file)
+        async with contextlib.nullcontext() if name in ALONE else make_bed() as bed:
+            await FIGURES[name].profile(*_given(name, bed), scale, file)
         for order in ("tottime", "cumulative"):
             text = io.StringIO()
             pstats.Stats(str(file), stream=text).strip_dirs().sort_stats(order).print_stats(LINES)

@@ -40,6 +40,8 @@ class Scale(NamedTuple):
     warm_customers: int = 50_000
     warm_events: int = 250_000
     asks: int = 15
+    parse_turns: int = 9
+    parse_seconds: float = 0.15
 
 
 QUICK = Scale(
@@ -54,6 +56,8 @@ QUICK = Scale(
     warm_customers=10_000,
     warm_events=30_000,
     asks=5,
+    parse_turns=2,
+    parse_seconds=0.05,
 )
 
 
