@@ -69,7 +69,7 @@ def _post(path: str, body: Any, query: str = "", headers: tuple[tuple[bytes, byt
     return Request("POST", path, query, headers, body if isinstance(body, bytes) else msgspec.json.encode(body))
 
 
-# --- Segment and those who speak like it -------------------------------------------------------------------------------
+# --- Segment and those who speak like it
 
 
 def _segment_events(events: int) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def _jitsu(requests: int) -> Case:
     return Case("Jitsu", 1, found, _us(sent) + TRANSIT_US)
 
 
-# --- Snowplow ----------------------------------------------------------------------------------------------------------
+# --- Snowplow
 
 
 def _snowplow(name: str, file: str, kinds: str) -> Callable[[int], Case]:
@@ -144,7 +144,7 @@ def _snowplow_get(requests: int) -> Case:
     return Case("Snowplow, GET", 1, found, int(fields["stm"]) * 1000 + TRANSIT_US)
 
 
-# --- PostHog -----------------------------------------------------------------------------------------------------------
+# --- PostHog
 
 
 def _posthog(name: str, file: str, path: str) -> Callable[[int], Case]:
@@ -167,7 +167,7 @@ def _posthog(name: str, file: str, path: str) -> Callable[[int], Case]:
     return make
 
 
-# --- GA4 ---------------------------------------------------------------------------------------------------------------
+# --- GA4
 
 
 def _ga4(requests: int) -> Case:
@@ -181,7 +181,7 @@ def _ga4(requests: int) -> Case:
     return Case("GA4", 25, found, int(recorded["timestamp_micros"]) + TRANSIT_US)
 
 
-# --- CloudEvents -------------------------------------------------------------------------------------------------------
+# --- CloudEvents
 
 _ORDER = "python structured"
 

@@ -18,7 +18,7 @@ from services.ingest import times
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.pieces import Pieces, cut, embedded, is_clean, item, whole
+from services.ingest.dialects.pieces import Found, Pieces, cut, embedded, is_clean, item, whole
 from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse, warning
 
 MAX_EVENT_BYTES = 128 * 1024
@@ -104,7 +104,7 @@ def _one(raw: bytes, defect: Verdict | None) -> Pieces:
     return Pieces({}, [Raw(raw)], {0: defect} if defect else {})
 
 
-def _event(raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
+def _event(raw: bytes, notes: list[Verdict]) -> Found:
     """One event in the JSON format.
 
     Raises:
@@ -142,7 +142,7 @@ def _event(raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
         timestamp=occurred,
         properties=_properties(attributes, data, data_base64),
     )
-    return event, f'"cloudevents":{msgspec.json.encode(attributes).decode()}'
+    return event, f'"cloudevents":{msgspec.json.encode(attributes).decode()}', None, None
 
 
 def _attribute(attributes: dict[str, Any], name: str) -> str:

@@ -5,7 +5,7 @@ Checks, limits and warnings that hold for every event are made afterwards, here 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,7 @@ from services.ingest.dialects import careful
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
-from services.ingest.verdict import MAX_DEPTH, MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, refuse
+from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, refuse
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
@@ -57,7 +57,10 @@ class Item(NamedTuple):
     notes: list[Verdict]
     """Warnings; a list of its own."""
     extra: str = ""
-    """The inside of a JSON object: what has no place in `Event`."""
+    """The inside of a JSON object, known to be one: what has no place in `Event`."""
+    properties: dict[str, Any] | None = None
+    """The event's properties and context, decoded, if the dialect had to do that anyway."""
+    context: dict[str, Any] | None = None
 
 
 class Opened(NamedTuple):
@@ -116,9 +119,7 @@ def _touchpoint(item: Item, batch: Batch, most: int) -> Touchpoint:
     assert event is not None
     try:
         measure(item.raw, most)
-        if item.extra:
-            _ANY.decode(f"{{{item.extra}}}")
-        found = build(event, item.raw, batch, item.notes, item.extra)
+        found = build(event, item.raw, batch, item.notes, item.extra, item.properties, item.context)
     except (msgspec.DecodeError, RecursionError, ServiceError):
         # Parts of it that a dialect passed on unread: a number out of range, nesting without end.
         _explain(item)
@@ -129,9 +130,10 @@ def _touchpoint(item: Item, batch: Batch, most: int) -> Touchpoint:
 
 def _look_at_text(found: Touchpoint, item: Item) -> None:
     # Dialects take text out of headers, query strings and base64, where it may be any text.
+    rest = found.rest
     texts = (
         f"{found.name}{found.actor}{found.message_id}{found.anonymous_id}{found.previous_id}"
-        f"{found.order_id}{found.currency}{found.product_id}{found.channel}{found.rest}"
+        f"{found.order_id}{found.currency}{found.product_id}{found.channel}{rest}"
     )
     if not texts.isascii():
         try:
@@ -141,8 +143,7 @@ def _look_at_text(found: Touchpoint, item: Item) -> None:
     if "\0" in texts:
         _explain(item)
         refuse("nul_character", "", "a NUL character can not be stored; leave it out")
-    rest = found.rest
-    if "\\u0000" in rest or rest.count("{") + rest.count("[") > MAX_DEPTH:
+    if "\\u0000" in rest:
         defect = careful.defect(_ANY.decode(rest))
         if defect is not None:
             _explain(item)

@@ -25,6 +25,8 @@ SAFE = 2**53
 """Integers up to here are exact as 64-bit floats."""
 
 _TEXT = frozenset({0, 2, 5})
+_MANY = 12
+"""From so many properties on it pays to ask first whether there is any field among them."""
 _SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names}
 
 
@@ -36,6 +38,8 @@ def read_fields(properties: dict[str, Any], notes: list[Verdict]) -> Fields:
     """
     fields: list[Any] | None = None
     slot_of = _SLOTS.get
+    if len(properties) > _MANY and _SLOTS.keys().isdisjoint(properties):
+        return NONE
     for name, value in properties.items():
         slot = slot_of(name)
         if slot is None:

@@ -3,7 +3,6 @@
 Event names stay GA4's. The protocol has no message ids: one is derived, so that a request sent again counts once.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,14 +11,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from services.ingest.dialects.dialect import Item, Opened, Request, judge
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.pieces import Pieces, cut, item
+from services.ingest.dialects.pieces import Found, Pieces, cut, item
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
-from throughline.kit.clock import EPOCH, MAX_US
+from throughline.kit.clock import EPOCH, MAX_US, to_us
 
 MAX_EVENTS = 25
 """In one request, as GA4 has it."""
@@ -84,6 +83,17 @@ def read(request: Request) -> Opened:
     return Opened((query.get("api_secret") or [""])[0], items, names=_NAMES_HERE)
 
 
+class _Sent(Struct, forbid_unknown_fields=True, gc=False):
+    """The usual event."""
+
+    name: Any = ""
+    params: Raw = Raw()
+    timestamp_micros: Any = None
+
+
+_SENT = msgspec.json.Decoder(_Sent)
+
+
 class _Reader:
     """Reads the events of one request, which are of one client."""
 
@@ -92,38 +102,36 @@ class _Reader:
         shared = {name: _ANY.decode(head[name]) for name in HEAD if name in head}
         self._ids = [shared.get(name) for name in _IDS]
         self._time = shared.get("timestamp_micros")
+        self._read_time: datetime | None = None
         self._context = {_CONTEXT[name]: part for name, part in shared.items() if name in _CONTEXT and part is not None}
         self._context_raw = _raw(self._context)
         self._traits = _raw(_values(shared.get("user_properties")))
         self._extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(head[name]))}" for name in head if name not in HEAD)
         self._digest = blake2b(f"{stream}\0{_text(self._ids)}\0".encode(), digest_size=16)
-        self._seen: Counter[bytes] = Counter()
+        self._seen: dict[bytes, int] = {}
 
-    def __call__(self, raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
+    def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
         """One event.
 
         Raises:
             RefusedError: it can not be understood.
             msgspec.DecodeError: it holds a number that is out of range.
         """
-        try:
-            fields = _FIELDS.decode(raw)
-        except msgspec.ValidationError:
-            refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
-        name = _ANY.decode(fields.pop("name", Raw(b'""')))
+        sent, extra = _sent(raw)
+        name = sent.name
         if not isinstance(name, str):
             refuse("wrong_type", "name", f"name has to be text, got {json_type(name)}")
         if not name:
             refuse("missing_field", "name", "an event has to have a name")
-        sent = fields.pop("params", Raw())
-        params = _ANY.decode(sent) if sent else {}
+        params = _ANY.decode(sent.params) if sent.params else {}
         if not isinstance(params, dict):
             if params is not None:
                 refuse("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
             params = {}
-        own_time = _ANY.decode(fields.pop("timestamp_micros", Raw(b"null")))
-        time = _time(self._time if own_time is None else own_time, notes)
+        time = self._common_time(notes) if sent.timestamp_micros is None else _time(sent.timestamp_micros, notes)
         client, app, user = self._ids
+        properties = _properties(params)
+        context_raw, context = self._context_of(params)
         event = Event(
             type="track",
             event=name,
@@ -132,12 +140,18 @@ class _Reader:
             userId=user if type(user) is str else read_id(user, "user_id", notes),
             anonymousId=client if type(client) is str and client else _other_id(client, app, notes),
             timestamp=time,
-            properties=_properties(params, sent),
-            context=self._context_of(params),
+            properties=sent.params if properties is params else _raw(properties),
+            context=context_raw,
             traits=self._traits,
         )
-        extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(part))}" for name, part in fields.items())
-        return event, f"{self._extra},{extra}" if self._extra and extra else self._extra or extra
+        if self._extra:
+            extra = f"{self._extra},{extra}" if extra else self._extra
+        return event, extra, properties or None, context
+
+    def _common_time(self, notes: list[Verdict]) -> datetime | None:
+        if self._read_time is None:
+            self._read_time = _time(self._time, notes)
+        return self._read_time
 
     def _message_id(self, name: str, params: dict[str, Any], time: datetime | None) -> str | None:
         """The same for a request sent again; None when nothing tells that from another event like it."""
@@ -148,29 +162,50 @@ class _Reader:
         if time is None and not once:
             return None
         event = msgspec.json.encode([name, params], order="sorted")
+        again = 0
+        if not once:
+            again = self._seen.get(event, 0)
+            self._seen[event] = again + 1
         digest = self._digest.copy()
-        digest.update(f"{'' if time is None else time.isoformat()}\0{0 if once else self._seen[event]}\0".encode())
-        digest.update(event)
-        self._seen[event] += 1
+        digest.update(b"%d\0%d\0%b" % (-1 if time is None else to_us(time), again, event))
         return digest.hexdigest()
 
-    def _context_of(self, params: dict[str, Any]) -> Raw:
+    def _context_of(self, params: dict[str, Any]) -> tuple[Raw, dict[str, Any]]:
         if _HINTS.isdisjoint(params):
-            return self._context_raw
+            return self._context_raw, self._context
         url, referrer, title = (_string(params.get(name)) for name in _PAGE)
         context = page_context(url, referrer, title)
         campaign = {_CAMPAIGN[name]: params[name] for name in _CAMPAIGN if _string(params.get(name))}
         if "source" in campaign or "medium" in campaign:
             context["campaign"] = campaign
-        return _raw({**self._context, **context}) if context else self._context_raw
+        context = {**self._context, **context}
+        return _raw(context), context
+
+
+def _sent(raw: bytes) -> tuple[_Sent, str]:
+    """An event, and the inside of a JSON object with its members that are not known here."""
+    try:
+        return _SENT.decode(raw), ""
+    except msgspec.ValidationError:
+        pass
+    try:
+        fields = _FIELDS.decode(raw)
+    except msgspec.ValidationError:
+        refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+    sent = _Sent(params=fields.pop("params", Raw()))
+    if "name" in fields:
+        sent.name = _ANY.decode(fields.pop("name"))
+    if "timestamp_micros" in fields:
+        sent.timestamp_micros = _ANY.decode(fields.pop("timestamp_micros"))
+    return sent, ",".join(f"{_text(name)}:{_text(_ANY.decode(part))}" for name, part in fields.items())
 
 
 def _other_id(client: Any, app: Any, notes: list[Verdict]) -> str:
     return read_id(client, "client_id", notes) or read_id(app, "app_instance_id", notes)
 
 
-def _properties(params: dict[str, Any], sent: Raw) -> Raw:
-    """The parameters as they were sent, and the typed fields under the names they have here."""
+def _properties(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, and the typed fields under the names they have here."""
     added: dict[str, Any] = {}
     if "transaction_id" in params:
         added["order_id"] = params["transaction_id"]
@@ -179,7 +214,7 @@ def _properties(params: dict[str, Any], sent: Raw) -> Raw:
     if isinstance(items, list) and len(items) == 1 and isinstance(items[0], dict):
         about = {"product_id": items[0].get("item_id"), "quantity": items[0].get("quantity")}
         added.update((name, value) for name, value in about.items() if value is not None)
-    return _raw({**added, **params}) if added else sent
+    return {**added, **params} if added else params
 
 
 def _values(properties: Any) -> Any:

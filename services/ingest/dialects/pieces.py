@@ -16,9 +16,12 @@ from services.ingest.dialects.event import Event
 from services.ingest.verdict import MAX_DEPTH, MAX_EVENTS, RefusedError, Verdict, json_type, refuse
 from throughline.kit.errors import ServiceError
 
-Read = Callable[[bytes, list[Verdict]], tuple[Event, str]]
-"""One event as JSON, and where its warnings go, to an `Event` and the inside of a JSON object with what has no place in
-it. Raises RefusedError, or a decoder's error for JSON it can not hold."""
+Found = tuple[Event, str, dict[str, Any] | None, dict[str, Any] | None]
+"""An event; the inside of a JSON object with what has no place in it; its properties and its context decoded, or None.
+"""
+Read = Callable[[bytes, list[Verdict]], Found]
+"""From one event as JSON, and where its warnings go. Raises RefusedError, or a decoder's error for what it can not hold.
+"""
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _EVENTS = msgspec.json.Decoder(list[Raw])
@@ -35,17 +38,19 @@ class Pieces(NamedTuple):
     """Events that must not be kept, by position."""
 
 
-def cut(body: bytes, name: str, *, most: int = MAX_EVENTS) -> Pieces:
+def cut(body: bytes, name: str, *, most: int = MAX_EVENTS, members: dict[str, Raw] | None = None) -> Pieces:
     """The events of a body: the list in its member `name`, or the body itself if `name` is "".
+
+    `members` are those of a clean body, if somebody has taken it apart already.
 
     Raises:
         ServiceError: 400, the body is not JSON, is something else, or has more than `most` events.
     """
     pieces = None
-    if is_clean(body):
+    if members is not None or is_clean(body):
         try:
             if name:
-                head = _FIELDS.decode(body)
+                head = {**(_FIELDS.decode(body) if members is None else members)}
                 pieces = Pieces(head, _EVENTS.decode(head.pop(name)), {})
             else:
                 pieces = Pieces({}, _EVENTS.decode(body), {})
@@ -84,7 +89,7 @@ def item(raw: bytes, read: Read, defect: Verdict | None = None) -> Item:
     notes: list[Verdict] = []
     if defect is None:
         try:
-            event, extra = read(raw, notes)
+            found = read(raw, notes)
         except RefusedError as error:
             defect = error.verdict
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -93,7 +98,8 @@ def item(raw: bytes, read: Read, defect: Verdict | None = None) -> Item:
                 "rejected", "unreadable", "", "the event can not be read"
             )
         else:
-            return Item(bytes(raw), event, None, notes, extra)
+            event, extra, properties, context = found
+            return Item(bytes(raw), event, None, notes, extra, properties, context)
     return Item(bytes(raw), None, defect, notes)
 
 

@@ -66,7 +66,11 @@ def read(request: Request) -> Opened:
         ServiceError: 400, nobody can read the body, or it has too many events.
     """
     body, query = _plain(request)
-    pieces = _cut(body)
+    return _open(request, body, query, _members(body) if body.startswith(b"{") else None)
+
+
+def _open(request: Request, body: bytes, query: dict[str, list[str]], members: dict[str, Raw] | None) -> Opened:
+    pieces = _cut(body, members)
     sent_at = _sent_at(request, query, pieces.head)
     read_one = reader(sent_at, request.header(b"posthog-sdk-info"))
     items = [item(raw, read_one, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
@@ -82,15 +86,16 @@ def read_batch(request: Request) -> Opened | Body:
     """
     body = request.body
     if b'"api_key"' in body or b'"token"' in body:
-        head = _head(body)
-        if "api_key" in head or "token" in head:
-            return read(request)
+        members = _members(body)
+        named = _names(body) if members is None else members
+        if "api_key" in named or "token" in named:
+            return read(request) if members is None else _open(request, body, _query(request), members)
     return open_body(body, "")
 
 
 def _plain(request: Request) -> tuple[bytes, dict[str, list[str]]]:
     """The JSON of a request, taken out of a form or a query where it stands in one, and its query."""
-    query = parse_qs(request.query, errors="replace")
+    query = _query(request)
     body = request.body.strip()
     if body.startswith(_JSON) or not body:
         return body, query
@@ -101,6 +106,10 @@ def _plain(request: Request) -> tuple[bytes, dict[str, list[str]]]:
         return _decoded(body.decode("ascii")), query
     except (ServiceError, UnicodeDecodeError):
         return body, query  # whose readers say what is wrong with it
+
+
+def _query(request: Request) -> dict[str, list[str]]:
+    return parse_qs(request.query, errors="replace") if request.query else {}
 
 
 def _decoded(data: str) -> bytes:
@@ -119,21 +128,28 @@ def _decoded(data: str) -> bytes:
     return unpack(found).strip() if found.startswith(GZIP_MAGIC) else found.strip()
 
 
-def _cut(body: bytes) -> Pieces:
+def _cut(body: bytes, members: dict[str, Raw] | None) -> Pieces:
+    if members is not None:
+        return cut(body, "batch", members=members) if "batch" in members else Pieces({}, [Raw(body)], {})
     if body.startswith(b"["):
         return cut(body, "")
-    if b'"batch"' in body and "batch" in _head(body):
+    if b'"batch"' in body and "batch" in _names(body):
         return cut(body, "batch")
     return whole(body)
 
 
-def _head(body: bytes) -> Container[str]:
-    """The names of a body's members; none if it is no object."""
+def _members(body: bytes) -> dict[str, Raw] | None:
+    """The members of a body that is a clean object; else None."""
     if is_clean(body):
         try:
             return _FIELDS.decode(body)
         except (msgspec.DecodeError, RecursionError):
             pass
+    return None
+
+
+def _names(body: bytes) -> Container[str]:
+    """The names of a body's members; none if it is no object."""
     value = careful.load(body)
     return value if isinstance(value, dict) else ()
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Raw
 
 from services.ingest import times
 from services.ingest.dialects.event import Event
+from services.ingest.dialects.pieces import Found
 from services.ingest.dialects.posthog_wire import EMPTY_OBJECT, Known, Options, Sent, decode, extra_of
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import Verdict, json_type, read_id, refuse
@@ -24,14 +25,16 @@ _KNOWN = msgspec.json.Decoder(Known)
 _OPTIONS = msgspec.json.Decoder(Options)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
-_T = TypeVar("_T")
+_MANY = 30
+_PARTS = frozenset({"$set", "$set_once", "$group_set"})
+"""Properties that are passed on as they came."""
 _NO_RAW = Raw()
 _NO_PART = (b"", b"null", b"{}")
 _NOTHING = Known()
 _NO_OPTIONS = Options()
 
 
-def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verdict]], tuple[Event, str]]:
+def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verdict]], Found]:
     """What reads the events of one request, sent at `sent_at` by the client's clock (None: not said).
 
     `library` is what the request's headers say of the client, "" for nothing.
@@ -40,17 +43,21 @@ def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verd
     holds a number out of range.
     """
 
-    def read(raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
+    def read(raw: bytes, notes: list[Verdict]) -> Found:
         sent, extra = decode(raw, notes)
-        return _event(sent, sent_at, library, notes), extra_of(sent, extra)
+        decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
+        properties = decoded if type(decoded) is dict else None
+        known = _NOTHING if properties is None else _known(sent.properties, properties)
+        event = _event(sent, known, sent_at, library, notes)
+        if known.ip is not None and properties is not None:
+            del properties["$ip"]
+        return event, extra_of(sent, extra), properties, None
 
     return read
 
 
-def _event(sent: Sent, sent_at: datetime | None, library: str, notes: list[Verdict]) -> Event:
-    properties = sent.properties
-    known = _look(_KNOWN, properties, _NOTHING)
-    options = _look(_OPTIONS, sent.options, _NO_OPTIONS)
+def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, notes: list[Verdict]) -> Event:
+    options = _options(sent.options)
     name = sent.event
     if not name:
         refuse("missing_field", "event", "a PostHog event has to name its event")
@@ -61,7 +68,7 @@ def _event(sent: Sent, sent_at: datetime | None, library: str, notes: list[Verdi
         messageId=sent.uuid or None,
         timestamp=_time(sent, sent_at),
         context=_context(known, library),
-        properties=_without_ip(properties) if known.ip is not None else properties,
+        properties=_without_ip(sent.properties) if known.ip is not None else sent.properties,
         traits=_traits(sent, known),
     )
     if not (_yes(known.ignore_sent_at) or _yes(options.disable_skew_correction)):
@@ -99,13 +106,20 @@ def _event(sent: Sent, sent_at: datetime | None, library: str, notes: list[Verdi
     return event
 
 
-def _look(decoder: msgspec.json.Decoder[_T], part: Raw, nothing: _T) -> _T:
-    if len(part) <= EMPTY_OBJECT:
-        return nothing
+def _known(raw: Raw, properties: dict[str, Any]) -> Known:
+    """What is known of the properties. A browser's are long, so that they are not read twice without need."""
+    if len(properties) < _MANY or not _PARTS.isdisjoint(properties):
+        return _KNOWN.decode(raw)
+    return msgspec.convert(properties, Known)
+
+
+def _options(raw: Raw) -> Options:
+    if len(raw) <= EMPTY_OBJECT:
+        return _NO_OPTIONS
     try:
-        return decoder.decode(part)
-    except msgspec.ValidationError:  # null or no object, which is found out where the parts are put together
-        return nothing
+        return _OPTIONS.decode(raw)
+    except msgspec.ValidationError:  # null or no object
+        return _NO_OPTIONS
 
 
 def _is_anonymous(distinct: str, known: Known, options: Options) -> bool:

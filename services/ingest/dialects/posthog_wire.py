@@ -109,6 +109,7 @@ def extra_of(sent: Sent, extra: str) -> str:
     for name in ("unset", *_KEPT):
         part = getattr(sent, name)
         if len(part) > EMPTY_OBJECT:
+            _ANY.decode(part)  # not looked at, but it has to be readable
             parts.append(f'"{_WIRE.get(name, name)}":{str(part, "utf-8")}')
     return ",".join(parts)
 
@@ -138,6 +139,8 @@ def _unusual(raw: bytes, notes: list[Verdict]) -> tuple[Sent, str]:
         sent.offset = float(offset)
     elif offset is not None:
         notes.append(warning("unreadable_time", "offset", "offset is not a number of milliseconds; it was left out"))
+    for part in fields.values():
+        _ANY.decode(part)
     return sent, ",".join(f"{msgspec.json.encode(key).decode()}:{str(part, 'utf-8')}" for key, part in fields.items())
 
 

@@ -7,8 +7,9 @@ Every event is a flat object of texts, named by two to six letters. The app id (
 import binascii
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
-from urllib.parse import parse_qsl
+from functools import lru_cache
+from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw
@@ -16,7 +17,7 @@ from msgspec import Raw
 from services.ingest.dialects import careful, snowplow_ecommerce
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.pieces import cut, embedded, item
+from services.ingest.dialects.pieces import Found, cut, embedded, item
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.snowplow_names import ITEM, NAMES, PING, STRUCTURED, TRANSACTION
 from services.ingest.dialects.web import page_context
@@ -26,7 +27,10 @@ from throughline.kit.clock import EPOCH
 _TEXTS = msgspec.json.Decoder(dict[str, str])
 _ANY = msgspec.json.Decoder()
 _DATA = ("ue_px", "ue_pr", "cx", "co")
-_ABOUT_CONTEXT = ("url", "refr", "page", "ua", "ip", "lang", "tz", "aid", "tv")
+_ABOUT_CONTEXT = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
+_Surroundings = tuple[Raw, dict[str, Any], Entities]
+"""A context as JSON and decoded, and the entities in it."""
+_NOTHING: dict[str, Any] = {}
 _KINDS = "pv, pp, se, ue, tr, ti"
 _FLAT = {
     "pp": ("page", "page_ping", PING),
@@ -46,8 +50,8 @@ def read(request: Request) -> Opened:
     """
     reader = _Reader()
     if request.method == "GET":
-        fields = dict(parse_qsl(request.query, errors="surrogateescape"))
-        items = [item(careful.dump(fields), reader, careful.defect(fields))]
+        fields, raw = _asked(request.query)
+        items = [item(raw, lambda _, notes: reader.read(fields, notes), _defect(fields))]
         return Opened(reader.app_id, items, reply=_pixel, names=_NAMES_HERE)
     pieces = cut(request.body, "data")
     defects = pieces.defects
@@ -60,41 +64,65 @@ class _Reader:
 
     def __init__(self) -> None:
         self.app_id = ""
-        self._contexts: dict[tuple[str | None, ...], tuple[Raw, Entities]] = {}
+        self._sent: tuple[str, datetime | None] = ("", None)
+        self._contexts: dict[tuple[str | None, ...], _Surroundings] = {}
 
-    def __call__(self, raw: bytes, notes: list[Verdict]) -> tuple[Event, str]:
+    def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
         """One event.
 
         Raises:
             RefusedError: it can not be understood.
             msgspec.DecodeError: it holds a number that is out of range.
         """
-        fields = _fields(raw)
-        self._one_app(fields.get("aid", ""))
+        return self.read(_fields(raw), notes)
+
+    def read(self, fields: dict[str, str], notes: list[Verdict]) -> Found:
+        """One event, of its fields, which are used up.
+
+        Raises:
+            RefusedError: it can not be understood.
+        """
         take = fields.pop
         kind = take("e", "")
-        context, entities = self._context(fields)
+        about = tuple([take(name, None) for name in _ABOUT_CONTEXT])
+        app_id = about[0] or ""
+        if app_id != self.app_id:
+            self._one_app(app_id)
+        # What surrounds an event is the same for most events of a request.
+        known = self._contexts.get(about)
+        if known is None:
+            known = self._contexts[about] = _read_context(*about)
+        raw_context, context, entities = known
         call, name, properties = _what(kind, fields, entities)
-        title = take("page", None)
-        for about in _ABOUT_CONTEXT:
-            take(about, None)
-        anonymous = take("duid", "") or take("tnuid", "") or take("nuid", "") or _device(entities)
-        device_time, sent = _time(take("dtm", ""), "dtm", notes), _time(take("stm", ""), "stm", notes)
-        true_time = _time(take("ttm", ""), "ttm", notes)
+        anonymous = take("duid", "") or take("tnuid", "") or take("nuid", "")
+        user: str | None = take("uid", "")
+        if entities:
+            anonymous = anonymous or _device(entities)
+            user = user or _shopper(entities)
+        device_time = _time(take("dtm", ""), "dtm", notes)
+        sent_text = take("stm", "")
+        known_text, sent = self._sent
+        if sent_text != known_text:
+            sent = _time(sent_text, "stm", notes)
+            if sent is not None:
+                self._sent = (sent_text, sent)
+        true_text = take("ttm", "")
+        true_time = _time(true_text, "ttm", notes) if true_text else None
         event = Event(
             type=call,
             messageId=take("eid", None),
-            userId=take("uid", "") or _shopper(entities),
+            userId=user,
             anonymousId=anonymous,
             event=name,
-            name=title if kind == "pv" else name,
+            name=about[1] if kind == "pv" else name,
             # A true time is right whatever the device's clock says.
             timestamp=true_time or device_time,
             sentAt=None if true_time else sent,
-            properties=properties,
-            context=context,
+            properties=_raw(properties),
+            context=raw_context,
         )
-        return event, f'"snowplow":{msgspec.json.encode(fields).decode()}' if fields else ""
+        extra = f'"snowplow":{msgspec.json.encode(fields).decode()}' if fields else ""
+        return event, extra, properties or None, context
 
     def _one_app(self, app_id: str) -> None:
         if app_id and app_id != self.app_id:
@@ -102,19 +130,38 @@ class _Reader:
                 refuse("mixed_app_ids", "aid", "a request holds the events of one app id; send each app's own")
             self.app_id = app_id
 
-    def _context(self, fields: dict[str, str]) -> tuple[Raw, Entities]:
-        """What surrounds an event: the same for most events of a request."""
-        get = fields.get
-        encoded, plain = fields.pop("cx", None), fields.pop("co", None)
-        key = (*[get(name) for name in _ABOUT_CONTEXT], encoded, plain)
-        known = self._contexts.get(key)
-        if known is None:
-            known = self._contexts[key] = _read_context(fields, encoded, plain)
-        return known
-
 
 def _pixel(_: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
     return b"image/gif", _GIF
+
+
+def _asked(query: str) -> tuple[dict[str, str], bytes]:
+    """The fields in a query, and the same as JSON."""
+    fields: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if value:
+            if "%" in pair or "+" in pair:
+                # A plus sign is a space, as in a form.
+                name = unquote(name.replace("+", " "), errors="surrogateescape")
+                value = unquote(value.replace("+", " "), errors="surrogateescape")
+            fields[name] = value
+    try:
+        return fields, msgspec.json.encode(fields)
+    except UnicodeEncodeError:
+        return fields, careful.dump(fields)
+
+
+def _defect(fields: dict[str, str]) -> Verdict | None:
+    text = "".join([*fields, *fields.values()])
+    if "\0" not in text:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return None
+    return careful.defect(fields)
 
 
 def _fields(raw: bytes) -> dict[str, str]:
@@ -138,10 +185,10 @@ def _fields(raw: bytes) -> dict[str, str]:
     return fields
 
 
-def _what(kind: str, fields: dict[str, str], entities: Entities) -> tuple[str, str, Raw]:
+def _what(kind: str, fields: dict[str, str], entities: Entities) -> tuple[str, str, dict[str, Any]]:
     """Call, name and properties."""
     if kind == "pv":
-        return "page", "", Raw()
+        return "page", "", _NOTHING
     if kind == "ue":
         return _self_describing(fields, entities)
     if kind == "se":
@@ -149,23 +196,23 @@ def _what(kind: str, fields: dict[str, str], entities: Entities) -> tuple[str, s
         action = properties.get("se_action")
         if not action:
             refuse("missing_field", "se_ac", "a structured event has to have an action as se_ac")
-        return "track", action, _raw(properties)
+        return "track", action, properties
     flat = _FLAT.get(kind)
     if flat is None:
         if not kind:
             refuse("missing_field", "e", f"an event has to name its kind as e: {_KINDS}")
         refuse("unknown_type", "e", f"{kind[:100]!r} is none of: {_KINDS}")
     call, name, names = flat
-    return call, name, _raw(_renamed(fields, names))
+    return call, name, _renamed(fields, names)
 
 
-def _self_describing(fields: dict[str, str], entities: Entities) -> tuple[str, str, Raw]:
+def _self_describing(fields: dict[str, str], entities: Entities) -> tuple[str, str, dict[str, Any]]:
     field = "ue_px" if "ue_px" in fields else "ue_pr"
     envelope = _payload(fields.pop("ue_px", None), fields.pop("ue_pr", None), "ue")
     inner = envelope.get("data") if isinstance(envelope, dict) else None
     if not isinstance(inner, dict):
         refuse("missing_field", field, f"{field} has to hold an event with its schema and data")
-    vendor, name = _schema(inner.get("schema"), field)
+    vendor, name = _schema(inner.get("schema")) or _no_schema(field)
     data = inner.get("data")
     if not isinstance(data, dict):
         refuse("wrong_type", f"{field}.data", f"the event's data has to be an object, got {json_type(data)}")
@@ -178,7 +225,7 @@ def _self_describing(fields: dict[str, str], entities: Entities) -> tuple[str, s
         call, called = "screen", str(data.get("name") or "")
     elif name == "message_notification" and data.get("action") == "click":
         called = "push_notification_tapped"
-    return call, called, _raw(properties)
+    return call, called, properties
 
 
 def _named(name: Any, properties: dict[str, Any], field: str) -> tuple[str, dict[str, Any]]:
@@ -187,22 +234,46 @@ def _named(name: Any, properties: dict[str, Any], field: str) -> tuple[str, dict
     return name, properties
 
 
-def _schema(schema: Any, field: str) -> tuple[str, str]:
-    """Vendor and name of `iglu:vendor/name/format/version`."""
-    parts = schema.removeprefix("iglu:").split("/") if isinstance(schema, str) else []
-    if len(parts) < 2 or not parts[1]:
-        refuse("missing_field", f"{field}.schema", "the schema has to be iglu:vendor/name/format/version")
-    return parts[0], parts[1]
+def _schema(schema: Any) -> tuple[str, str] | None:
+    """Vendor and name of `iglu:vendor/name/format/version`; None when it is none."""
+    return _parts(schema) if isinstance(schema, str) else None
 
 
-def _read_context(fields: dict[str, str], encoded: str | None, plain: str | None) -> tuple[Raw, Entities]:
-    get = fields.get
-    context = page_context(get("url"), get("refr"), get("page"))
-    for field, name in (("ua", "userAgent"), ("ip", "ip"), ("lang", "locale"), ("tz", "timezone")):
-        if get(field):
-            context[name] = get(field)
-    if get("tv"):
-        context["library"] = {"name": get("tv")}
+@lru_cache(maxsize=1024)
+def _parts(schema: str) -> tuple[str, str] | None:
+    parts = schema.removeprefix("iglu:").split("/")
+    return (parts[0], parts[1]) if len(parts) > 1 and parts[1] else None
+
+
+def _no_schema(field: str) -> NoReturn:
+    refuse("missing_field", f"{field}.schema", "the schema has to be iglu:vendor/name/format/version")
+
+
+def _read_context(
+    _: str | None,
+    title: str | None,
+    url: str | None,
+    referrer: str | None,
+    user_agent: str | None,
+    ip: str | None,
+    language: str | None,
+    timezone: str | None,
+    tracker: str | None,
+    encoded: str | None,
+    plain: str | None,
+) -> _Surroundings:
+    """What `_ABOUT_CONTEXT` says, in that order."""
+    context = page_context(url, referrer, title)
+    if user_agent:
+        context["userAgent"] = user_agent
+    if ip:
+        context["ip"] = ip
+    if language:
+        context["locale"] = language
+    if timezone:
+        context["timezone"] = timezone
+    if tracker:
+        context["library"] = {"name": tracker}
     entities: Entities = {}
     envelope = _payload(encoded, plain, "c")
     if envelope is not None:
@@ -213,8 +284,9 @@ def _read_context(fields: dict[str, str], encoded: str | None, plain: str | None
         for entity in found:
             data = entity.get("data") if isinstance(entity, dict) else None
             if isinstance(data, dict):
-                entities.setdefault(_schema(entity.get("schema"), "cx")[1], []).append(data)
-    return _raw(context), entities
+                _, name = _schema(entity.get("schema")) or _no_schema("cx")
+                entities.setdefault(name, []).append(data)
+    return _raw(context), context, entities
 
 
 def _payload(encoded: str | None, plain: str | None, prefix: str) -> Any:

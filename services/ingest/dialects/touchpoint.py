@@ -72,15 +72,15 @@ class Batch(Struct, gc=False):
     context_text: str = ""
     hinted: bool = False
 
-    def look_at_context(self, raw: Raw) -> None:
-        """Take an event's context, merged over the batch's.
+    def look_at_context(self, raw: Raw, read: dict[str, Any] | None = None) -> None:
+        """Take an event's context, merged over the batch's; `read` is `raw` decoded, if somebody did.
 
         Raises:
             RefusedError: it is not an object.
             msgspec.DecodeError: it holds a number that is out of range.
         """
         merged = _merged("context", raw, self.shared_context)
-        self.context = _object("context", merged)
+        self.context = _object("context", merged) if read is None or merged is not raw else read
         self.context_text = f'"context":{_json(merged)}' if self.context else ""
         self.hinted = not CONTEXT_HINTS.isdisjoint(self.context)
         self.context_raw = raw
@@ -112,10 +112,19 @@ def look_closely(raw: bytes | Raw) -> None:
         raise RefusedError(*found[1:])
 
 
-def build(event: Event, raw: bytes | Raw, batch: Batch, notes: list[Verdict], extra: str) -> Touchpoint:
+def build(
+    event: Event,
+    raw: bytes | Raw,
+    batch: Batch,
+    notes: list[Verdict],
+    extra: str,
+    properties: dict[str, Any] | None = None,
+    context: dict[str, Any] | None = None,
+) -> Touchpoint:
     """The touchpoint of one event; what was mended or left out goes to `notes`.
 
-    `raw` is the event as sent; `extra` the inside of a JSON object, with what has no place in `Event`.
+    `raw` is the event as sent; `extra` the inside of a JSON object, with what has no place in `Event`; `properties` and
+    `context` are the event's own, decoded, if the dialect had to do that anyway.
 
     Raises:
         RefusedError: the event can not be kept.
@@ -180,9 +189,9 @@ def build(event: Event, raw: bytes | Raw, batch: Batch, notes: list[Verdict], ex
     rest: list[str] = []
     fields = NONE
     hinted = False
-    properties = _EMPTY
     if event.properties:
-        properties = _object("properties", event.properties)
+        if properties is None:
+            properties = _object("properties", event.properties)
         if properties:
             rest.append(f'"properties":{_json(event.properties)}')
             fields = read_fields(properties, notes)
@@ -190,7 +199,7 @@ def build(event: Event, raw: bytes | Raw, batch: Batch, notes: list[Verdict], ex
     if event.traits and _object("traits", event.traits):
         rest.append(f'"traits":{_json(event.traits)}')
     if event.context != batch.context_raw:
-        batch.look_at_context(event.context)
+        batch.look_at_context(event.context, context)
     if batch.context_text:
         rest.append(batch.context_text)
     integrations = _merged("integrations", event.integrations, batch.shared_integrations)
@@ -219,7 +228,7 @@ def build(event: Event, raw: bytes | Raw, batch: Batch, notes: list[Verdict], ex
             name,
             batch.workspace,
             batch.source,
-            channel_of(properties, batch.context) if hinted or batch.hinted else DIRECT,
+            channel_of(properties or _EMPTY, batch.context) if hinted or batch.hinted else DIRECT,
             received_us,
             client_us,
             user,
