@@ -6,13 +6,13 @@ A binary event is put into the JSON format first, so that all are read alike and
 
 import base64
 import re
-from functools import partial
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from services.ingest import times
 from services.ingest.dialects import careful
@@ -36,26 +36,50 @@ _DEED = re.compile(r"[A-Za-z][a-z]*ed|[Pp]aid|[Ss]ent|[Bb]egun|[Ww]on|[Ll]ost")
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 
 
+class _Sent(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """An event in the JSON format with none but the usual attributes."""
+
+    specversion: Any = None
+    type: Any = None
+    source: Any = None
+    id: Any = None
+    subject: Any = None
+    time: Any = None
+    datacontenttype: Any = None
+    dataschema: Any = None
+    userid: Any = None
+    anonymousid: Any = None
+    data: Raw | UnsetType = UNSET
+    data_base64: Raw | UnsetType = UNSET
+
+
+_SENT = msgspec.json.Decoder(_Sent)
+_IDS = ("userid", "anonymousid")
+_SENT_FIELDS = _Sent.__struct_fields__[:10]
+
+
 def read(request: Request) -> Opened:
     """The events of one request. The write key is in Authorization, or in the query as `write_key`.
 
     Raises:
         ServiceError: 400, nobody can read the body.
     """
-    media_type = request.header(b"content-type").partition(";")[0].strip().lower()
+    content_type = request.header(b"content-type")
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(_BATCH):
         pieces = cut(request.body, "")
     elif media_type.startswith(_STRUCTURED):
         pieces = whole(request.body)
     elif request.header(b"ce-specversion") or request.header(b"ce-id"):
-        pieces = _binary(request, media_type)
+        pieces = _binary(request, content_type, media_type)
     else:
         pieces = cut(request.body, "") if request.body.lstrip()[:1] == b"[" else whole(request.body)
     items = [item(raw, _event, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
-    write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0]
+    write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0] if request.query else ""
     return Opened(write_key, items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES)
 
 
+@lru_cache(maxsize=256)
 def name_of(kind: str) -> str:
     """The event's name in a `type`: its last part, versions left out; `order.paid` is `order_paid`."""
     parts = [part for part in _SEPARATORS.split(kind) if part]
@@ -66,26 +90,26 @@ def name_of(kind: str) -> str:
     return parts[-1] if parts else ""
 
 
-def _binary(request: Request, media_type: str) -> Pieces:
-    attributes: dict[str, Any] = {}
+def _binary(request: Request, content_type: str, media_type: str) -> Pieces:
+    attributes: dict[str, str] = {}
     for name, value in request.headers:
         if name.startswith(b"ce-"):
             attributes[name[3:].decode("latin-1")] = _header(value)
     if media_type:
-        attributes["datacontenttype"] = request.header(b"content-type")
-    found = careful.defect(attributes)
+        attributes["datacontenttype"] = content_type
+    found = careful.texts_defect(attributes)
     body = request.body
     if not body:
-        return _one(careful.dump(attributes), found)
+        return _one(careful.dump_texts(attributes), found)
     if _is_json(media_type) and is_clean(body):
         try:
             _ANY.decode(body)
         except (msgspec.DecodeError, RecursionError):
             pass
         else:
-            return _one(careful.dump(attributes)[:-1] + b',"data":' + body + b"}", found)
+            return _one(careful.dump_texts(attributes)[:-1] + b',"data":' + body + b"}", found)
     attributes["data_base64"] = base64.b64encode(body).decode()
-    return _one(careful.dump(attributes), found)
+    return _one(careful.dump_texts(attributes), found)
 
 
 def _header(value: bytes) -> str:
@@ -94,6 +118,8 @@ def _header(value: bytes) -> str:
         text = value.decode()
     except UnicodeDecodeError:
         text = value.decode("latin-1")
+    if "%" not in text and not text.startswith('"'):
+        return text
     quoted = _QUOTED.fullmatch(text)
     if quoted:
         text = re.sub(r"\\(.)", r"\1", quoted[1])
@@ -111,27 +137,21 @@ def _event(raw: bytes, notes: list[Verdict]) -> Found:
         RefusedError: it can not be understood.
         msgspec.DecodeError: it holds a number that is out of range.
     """
-    try:
-        fields = _FIELDS.decode(raw)
-    except msgspec.ValidationError:
-        refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
-    data, data_base64 = fields.pop("data", None), fields.pop("data_base64", None)
-    attributes = {name: _ANY.decode(part) for name, part in fields.items()}
-    attribute = partial(_attribute, attributes)
-    version = attribute("specversion")
+    sent, kept = _sent(raw)
+    version = sent.specversion
     if version not in _VERSIONS:
+        version = _text("specversion", version)
         refuse("unsupported_version", "specversion", f"specversion {version[:20]!r} is none of: {', '.join(_VERSIONS)}")
-    kind, source, own_id = attribute("type"), attribute("source"), attribute("id")
+    kind = _text("type", sent.type)
+    source, own_id = _text("source", sent.source), _text("id", sent.id)
     name = name_of(kind)
     if not name:
         refuse("missing_field", "type", f"type {kind[:100]!r} has no name in it")
-    user = read_id(attributes.pop("userid", None), "userid", notes)
-    anonymous = read_id(attributes.pop("anonymousid", None), "anonymousid", notes)
+    user, anonymous = read_id(sent.userid, "userid", notes), read_id(sent.anonymousid, "anonymousid", notes)
     if not user and not anonymous:
-        user = read_id(attributes.get("subject"), "subject", notes)
-    time = attributes.get("time")
-    occurred = times.parse(time, "time")
-    if occurred is None and time is not None:
+        user = read_id(sent.subject, "subject", notes)
+    occurred = times.parse(sent.time, "time")
+    if occurred is None and sent.time is not None:
         notes.append(warning("unreadable_time", "time", "time is not an RFC 3339 time; it was left out"))
     event = Event(
         type="track",
@@ -140,16 +160,36 @@ def _event(raw: bytes, notes: list[Verdict]) -> Found:
         userId=user,
         anonymousId=anonymous,
         timestamp=occurred,
-        properties=_properties(attributes, data, data_base64),
+        properties=_properties(sent),
     )
-    return event, f'"cloudevents":{msgspec.json.encode(attributes).decode()}', None, None
+    if not kept:
+        sent.data = sent.data_base64 = UNSET
+        sent.userid = sent.anonymousid = None
+        kept = msgspec.json.encode(sent).decode()
+    return event, f'"cloudevents":{kept}', None, None
 
 
-def _attribute(attributes: dict[str, Any], name: str) -> str:
-    value = attributes.get(name)
+def _sent(raw: bytes) -> tuple[_Sent, str]:
+    """An event, and its attributes as JSON if it has others than the usual ones."""
+    try:
+        return _SENT.decode(raw), ""
+    except msgspec.ValidationError:
+        pass
+    try:
+        fields = _FIELDS.decode(raw)
+    except msgspec.ValidationError:
+        refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+    data = {name: fields.pop(name) for name in ("data", "data_base64") if name in fields}
+    attributes = {name: _ANY.decode(part) for name, part in fields.items()}
+    known = {name: attributes[name] for name in _SENT_FIELDS if name in attributes}
+    kept = {name: value for name, value in attributes.items() if name not in _IDS}
+    return _Sent(**known, **data), msgspec.json.encode(kept).decode()
+
+
+def _text(name: str, value: Any) -> str:
     if value is None or value == "":
         refuse("missing_field", name, f"an event has to have the attribute {name}")
-    if not isinstance(value, str):
+    if type(value) is not str:
         refuse("wrong_type", name, f"{name} has to be text, got {json_type(value)}")
     return value
 
@@ -160,21 +200,22 @@ def _message_id(source: str, own_id: str) -> str:
     return both if len(both) <= MAX_MESSAGE_ID else blake2b(both.encode(), digest_size=16).hexdigest()
 
 
-def _properties(attributes: dict[str, Any], data: Raw | None, data_base64: Raw | None) -> Raw:
+def _properties(sent: _Sent) -> Raw:
     """An object as it is; anything else as the property `data`, or `data_base64` for bytes that are no text."""
-    if data is not None:
+    data = sent.data
+    if data is not UNSET:
         if bytes(data).lstrip()[:1] == b"{":
             return data
         value = _ANY.decode(data)
         return Raw() if value is None else _raw({"data": value})
-    encoded = None if data_base64 is None else _ANY.decode(data_base64)
+    encoded = None if sent.data_base64 is UNSET else _ANY.decode(sent.data_base64)
     if encoded is None:
         return Raw()
     try:
         content = base64.b64decode(encoded, validate=True)
     except (ValueError, TypeError):
         refuse("unreadable_base64", "data_base64", "data_base64 is not base64")
-    media_type = attributes.get("datacontenttype") or "application/json"
+    media_type = sent.datacontenttype or "application/json"
     media_type = media_type.partition(";")[0].strip().lower() if isinstance(media_type, str) else ""
     if _is_json(media_type):
         value = embedded(content, "data")

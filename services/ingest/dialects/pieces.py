@@ -20,7 +20,9 @@ Found = tuple[Event, str, dict[str, Any] | None, dict[str, Any] | None]
 """An event; the inside of a JSON object with what has no place in it; its properties and its context decoded, or None.
 """
 Read = Callable[[bytes, list[Verdict]], Found]
-"""From one event as JSON, and where its warnings go. Raises RefusedError, or a decoder's error for what it can not hold.
+"""From one event as JSON, and where its warnings go.
+
+Raises RefusedError, or a decoder's error for what it can not hold.
 """
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])

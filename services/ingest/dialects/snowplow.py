@@ -51,7 +51,7 @@ def read(request: Request) -> Opened:
     reader = _Reader()
     if request.method == "GET":
         fields, raw = _asked(request.query)
-        items = [item(raw, lambda _, notes: reader.read(fields, notes), _defect(fields))]
+        items = [item(raw, lambda _, notes: reader.read(fields, notes), careful.texts_defect(fields))]
         return Opened(reader.app_id, items, reply=_pixel, names=_NAMES_HERE)
     pieces = cut(request.body, "data")
     defects = pieces.defects
@@ -146,22 +146,7 @@ def _asked(query: str) -> tuple[dict[str, str], bytes]:
                 name = unquote(name.replace("+", " "), errors="surrogateescape")
                 value = unquote(value.replace("+", " "), errors="surrogateescape")
             fields[name] = value
-    try:
-        return fields, msgspec.json.encode(fields)
-    except UnicodeEncodeError:
-        return fields, careful.dump(fields)
-
-
-def _defect(fields: dict[str, str]) -> Verdict | None:
-    text = "".join([*fields, *fields.values()])
-    if "\0" not in text:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            pass
-        else:
-            return None
-    return careful.defect(fields)
+    return fields, careful.dump_texts(fields)
 
 
 def _fields(raw: bytes) -> dict[str, str]:
