@@ -1,9 +1,10 @@
 """`throughline restage`: journeys computed anew under a model, and switched to when they are whole."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
@@ -49,6 +50,9 @@ def restage(
             say(f"the stagers restage model {model!r} of workspace {where!r}; run this again to wait and switch")
             return
         done = await _watch(engine, begun, model)
+        if done is None:
+            say("the stagers go on; run the same command again to watch them and to switch")
+            raise typer.Exit(_INTERRUPTED)
         async with transaction(engine) as connection:
             await generations.switch(connection, begun)
             if use:
@@ -58,19 +62,15 @@ def restage(
             f"from {done.touchpoints:,} touchpoints" + ("; it is the default now" if use else "")
         )
 
-    try:
-        with_engine(work, data)
-    except KeyboardInterrupt:
-        say("the stagers go on; run the same command again to watch them and to switch")
-        raise typer.Exit(_INTERRUPTED) from None
+    with_engine(work, data)
 
 
-async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress:
-    """Show how far it is until it is whole."""
+async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress | None:
+    """Show how far it is until it is whole; None when ended by hand."""
     started = moved = time.monotonic()
     told = False
     first = last = await _look(engine, generation)
-    with _shown(f"restaging {model}") as show:
+    with _shown(f"restaging {model}") as show, _interrupt() as ended:
         while True:
             now = time.monotonic()
             show(last, (last.touchpoints - first.touchpoints) / max(now - started, LOOK_SECONDS))
@@ -82,12 +82,36 @@ async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress:
                     f"nothing has moved for {STALL_SECONDS:.0f} s: a stager does this work and none seems to run "
                     "(its /readyz says whether it can); waiting for one"
                 )
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), LOOK_SECONDS)
+            if ended.is_set():
+                return None
             before, last = last, await _look(engine, generation)
             if not last.slots:
                 return before  # somebody else has switched to it, or it was given up
             if last != before:
                 moved, told = time.monotonic(), False
+
+
+@contextmanager
+def _interrupt() -> Iterator[asyncio.Event]:
+    """Set by the first SIGINT; a second one ends the command at once.
+
+    Looked at between statements: a statement that is cancelled half-way can leave its connection waiting for an
+    answer that never comes, and the command with it.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def first() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        ended.set()
+
+    loop.add_signal_handler(signal.SIGINT, first)
+    try:
+        yield ended
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 async def _look(engine: AsyncEngine, generation: int) -> Progress:
