@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -107,6 +108,9 @@ def _interrupt() -> Iterator[asyncio.Event]:
         loop.remove_signal_handler(signal.SIGINT)
         ended.set()
 
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        yield ended
+        return
     loop.add_signal_handler(signal.SIGINT, first)
     try:
         yield ended
