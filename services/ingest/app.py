@@ -15,7 +15,7 @@ from services.ingest.dialects import dialect, segment
 from services.ingest.dialects.dialect import Opened, Reply, Request
 from services.ingest.dialects.envelope import Body, open_body
 from services.ingest.dialects.touchpoint import Result
-from services.ingest.guards import Rates
+from services.ingest.guards import Rates, check_origin
 from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, Takes, methods, takes
 from services.ingest.tally import Tally
@@ -81,7 +81,7 @@ class Front:
             body = await read_body(receive, self._body_seconds)
             if body is None:
                 return
-            content, headers = await self._take(taken, scope, authorization, body)
+            content, headers = await self._take(taken, scope, authorization, origin, body)
         except ServiceError as error:
             status = error.status
             self._tally.refuse(error.code)
@@ -93,12 +93,13 @@ class Front:
         self._tally.request(status, perf_counter() - started)
 
     async def _take(
-        self, taken: Takes, scope: Any, authorization: bytes | None, body: bytes
+        self, taken: Takes, scope: Any, authorization: bytes | None, origin: bytes | None, body: bytes
     ) -> tuple[bytes, reply.Headers]:
         """Take the events of one body.
 
         Raises:
-            ServiceError: the request fails as a whole: 400, 401, 404, or 503 when they are not acknowledged in time.
+            ServiceError: the request fails as a whole: 400, 401, 403, 404, 429, or 503 when they are not
+                acknowledged in time.
         """
         received_us = now_us()
         own_reply: Reply | None = None
@@ -113,6 +114,7 @@ class Front:
             if own_reply is not None and not opened.items:
                 return reply.own(*own_reply(()))
         source = self._keys.source(authorization, opened.write_key)
+        check_origin(source, origin)
         self._rates.take(source, len(opened.events if isinstance(opened, Body) else opened.items))
         judge: Any = segment.judge if isinstance(opened, Body) else dialect.judge
         found = judge(

@@ -161,6 +161,7 @@ def _operation(path: str, summary: str, example: Any) -> dict[str, Any]:
             },
             "400": _problem("Nobody can read the body, or it is too large", 400, "unreadable_json"),
             "401": _problem("No such write key", 401, "invalid_write_key"),
+            "403": _problem("The source takes no events from this website", 403, "origin_not_allowed"),
             "404": _problem("The key's source is disabled", 404, "source_disabled"),
             "408": _problem("The body did not arrive in time", 408, "slow_body"),
             "429": _problem("More events than the key may send: again after Retry-After seconds", 429, "rate_limited"),

@@ -28,15 +28,44 @@ Limit = Callable[[SourceKey], Rate | None]
 """The rate of a key; None: as much as it likes."""
 
 
-def same_for_all(per_second: int, burst: int, workers: int) -> Limit:
-    """One rate for every key, an even share of it for each worker process.
+def by_source(per_second: int, burst: int, workers: int) -> Limit:
+    """The rate its source sets for a key, or else this one; an even share of it for each worker process.
 
     `per_second` 0 is no limit; `burst` 0 is what `BURST_SECONDS` say.
     """
-    if not per_second:
-        return lambda _: None
-    rate = Rate(per_second / workers, (burst or per_second * BURST_SECONDS) / workers)
-    return lambda _: rate
+
+    def share(per_second: int, burst: int) -> Rate:
+        return Rate(per_second / workers, (burst or per_second * BURST_SECONDS) / workers)
+
+    usual = share(per_second, burst) if per_second else None
+
+    def limit(source: SourceKey) -> Rate | None:
+        own = source.settings
+        return usual if own.rate_events is None else share(own.rate_events, own.rate_burst or 0)
+
+    return limit
+
+
+def check_origin(source: SourceKey, origin: bytes | None) -> None:
+    """Let a browser send from the websites its source names only, where it names any; others send no Origin.
+
+    Raises:
+        ServiceError: 403, another website.
+    """
+    allowed = source.settings.origins
+    if allowed is None or origin is None:
+        return
+    came = origin.decode("latin-1").lower()
+    scheme, _, host = came.partition("://")
+    for one in allowed:
+        below_scheme, star, below = one.partition("://*")
+        if came == one or (star and scheme == below_scheme and host.endswith(below)):
+            return
+    raise ServiceError(
+        403,
+        "origin_not_allowed",
+        f"the source {source.source_name!r} takes no events from {came}; its owner lists the websites that may send",
+    )
 
 
 class Rates:

@@ -9,13 +9,14 @@ from typing import Any
 
 from services.ingest.app import Front
 from services.ingest.batcher import Batcher
-from services.ingest.guards import Rates, same_for_all
+from services.ingest.guards import Rates, by_source
 from services.ingest.guards_http import Guarded
 from services.ingest.keys import Keys
 from services.ingest.producer import Producer
 from services.ingest.rest import create_rest
 from services.ingest.tally import FLUSH_SECONDS, Tally
 from services.ingest.watch import end_with_parent, worker_metrics
+from throughline.kit.clock import now_us
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
 from throughline.kit.settings import IngestSettings, load_or_exit
@@ -38,7 +39,7 @@ def create_app() -> Front:
 
     async def read_keys() -> Iterable[SourceKey]:
         async with snapshot(engine) as connection:
-            return await write_keys(connection)
+            return await write_keys(connection, now_us=now_us())
 
     keys = Keys(read_keys, refresh_seconds=settings.keys_refresh_seconds)
     producer = Producer(
@@ -95,5 +96,5 @@ def create_app() -> Front:
     rest = create_rest(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
     Guarded.head_seconds, Guarded.body_seconds = settings.head_seconds, settings.body_seconds
     Guarded.max_connections = settings.max_connections
-    rates = Rates(same_for_all(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
+    rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
     return Front(rest, keys, batcher, tally, rates, body_seconds=settings.body_seconds)

@@ -64,7 +64,7 @@ async def test_from_nothing_to_a_key_and_a_token(throughline: Throughline, datab
     assert "shown once" not in key.out
     engine = create_engine(database, pool_size=1)
     async with snapshot(engine) as connection:
-        (found,) = await keys.write_keys(connection)
+        (found,) = await keys.write_keys(connection, now_us=0)
         opened = await keys.read_token(connection, keys.key_digest(token.json["token"]))
     await engine.dispose()
     assert found.digest == keys.key_digest(key.out.strip())

@@ -60,7 +60,7 @@ async def test_a_write_key_is_known_by_its_digest_only(shop: AsyncEngine) -> Non
     assert len(key) == 44
     assert key[4:].isalnum()
     async with snapshot(shop) as connection:
-        (found,) = await keys.write_keys(connection)
+        (found,) = await keys.write_keys(connection, now_us=NOW)
         (listed,) = await admin.list_write_keys(connection, "shop")
         stored = [
             str(await connection.scalar(text(f"SELECT string_agg(t::text, '') FROM {name} t")))
@@ -68,7 +68,7 @@ async def test_a_write_key_is_known_by_its_digest_only(shop: AsyncEngine) -> Non
         ]
     assert found.digest == keys.key_digest(key)
     assert (found.source_name, found.enabled) == ("web", True)
-    assert listed == (listed.id, key[:10], "shop", "web", NOW, None)
+    assert listed == (listed.id, key[:10], "shop", "web", NOW, None, None)
     assert not [table for table in stored if key in table or key[10:] in table]
 
 
@@ -76,18 +76,18 @@ async def test_keys_differ(shop: AsyncEngine) -> None:
     async with transaction(shop) as connection:
         made = {await admin.create_write_key(connection, "shop", "web", now_us=NOW) for _ in range(50)}
         assert len(made) == 50
-        assert len(await keys.write_keys(connection)) == 50
+        assert len(await keys.write_keys(connection, now_us=NOW)) == 50
 
 
 async def test_the_keys_of_a_disabled_source_are_known_as_disabled(shop: AsyncEngine) -> None:
     for source in ("web", "app"):
         await do(shop, lambda c, source=source: admin.create_write_key(c, "shop", source, now_us=NOW))  # type: ignore[misc]
     await do(shop, lambda c: admin.set_source_enabled(c, "shop", "web", False))
-    found = await do(shop, keys.write_keys)
+    found = await do(shop, lambda c: keys.write_keys(c, now_us=NOW))
     assert {key.source_name: key.enabled for key in found} == {"web": False, "app": True}
     assert [source.enabled for source in await do(shop, admin.list_sources)] == [True, False]
     await do(shop, lambda c: admin.set_source_enabled(c, "shop", "web", True))
-    assert all(key.enabled for key in await do(shop, keys.write_keys))
+    assert all(key.enabled for key in await do(shop, lambda c: keys.write_keys(c, now_us=NOW)))
 
 
 @pytest.mark.parametrize("by", ["id", "hint", "key"])
@@ -98,7 +98,9 @@ async def test_a_revoked_key_is_gone_and_stays_listed(shop: AsyncEngine, by: str
     named = {"id": str(first.id), "hint": first.hint, "key": key}[by]
     assert (await do(shop, lambda c: admin.revoke_write_key(c, named, now_us=NOW + 1))).revoked_us == NOW + 1
     assert (await do(shop, lambda c: admin.revoke_write_key(c, named, now_us=NOW + 2))).revoked_us == NOW + 1
-    assert [found.digest for found in await do(shop, keys.write_keys)] == [keys.key_digest(kept)]
+    assert [found.digest for found in await do(shop, lambda c: keys.write_keys(c, now_us=NOW))] == [
+        keys.key_digest(kept)
+    ]
     assert [listed.revoked_us for listed in await do(shop, admin.list_write_keys)] == [NOW + 1, None]
 
 

@@ -5,10 +5,10 @@ import gzip
 import pytest
 
 from services.ingest.body import MAX_GZIP_MEMBERS, unpack
-from services.ingest.guards import Rate, Rates, same_for_all
+from services.ingest.guards import Rate, Rates, by_source
 from services.ingest.verdict import MAX_BODY_BYTES
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey
+from throughline.store.keys import SourceKey, SourceSettings
 
 
 class Clock:
@@ -32,7 +32,7 @@ def refused(rates: Rates, source: SourceKey, events: int) -> int:
 
 def test_a_key_may_send_its_rate() -> None:
     clock = Clock()
-    rates = Rates(same_for_all(10, 50, 1), clock)
+    rates = Rates(by_source(10, 50, 1), clock)
     for _ in range(50):
         rates.take(key(b"a"), 1)
     assert refused(rates, key(b"a"), 1) == 1
@@ -48,7 +48,7 @@ def test_a_key_may_send_its_rate() -> None:
 
 def test_a_batch_above_the_burst_is_let_in_and_paid_for() -> None:
     clock = Clock()
-    rates = Rates(same_for_all(10, 0, 1), clock)
+    rates = Rates(by_source(10, 0, 1), clock)
     rates.take(key(b"a"), 2_500)
     wait = refused(rates, key(b"a"), 1)
     assert wait == 241  # (2500 - 100) / 10, and a moment
@@ -60,7 +60,7 @@ def test_a_batch_above_the_burst_is_let_in_and_paid_for() -> None:
 
 def test_in_the_long_run_the_rate_holds() -> None:
     clock = Clock()
-    rates = Rates(same_for_all(100, 0, 4), clock)
+    rates = Rates(by_source(100, 0, 4), clock)
     taken = 0
     for step in range(10_000):
         clock.now = step / 10
@@ -78,7 +78,7 @@ def test_a_limit_may_be_the_sources_own() -> None:
     refused(rates, key(b"small"), 1)
     for _ in range(100):
         rates.take(key(b"large"), 2_500)
-    Rates(same_for_all(0, 5, 1)).take(key(b"a"), 1_000_000)
+    Rates(by_source(0, 5, 1)).take(key(b"a"), 1_000_000)
 
 
 def test_gzip_of_many_parts() -> None:
@@ -94,3 +94,12 @@ def test_gzip_is_not_unpacked_beyond_the_limit() -> None:
     with pytest.raises(ServiceError) as caught:
         unpack(bomb)
     assert caught.value.code == "body_too_large"
+
+
+def test_a_source_may_have_a_rate_of_its_own() -> None:
+    slow = key(b"slow")._replace(settings=SourceSettings(rate_events=2, rate_burst=3))
+    limit = by_source(100, 0, 2)
+    assert limit(slow) == Rate(1, 1.5)
+    assert limit(slow._replace(settings=SourceSettings(rate_events=2))) == Rate(1, 10)
+    assert limit(key(b"usual")) == Rate(50, 500)
+    assert by_source(0, 0, 2)(slow) == Rate(1, 1.5)

@@ -178,7 +178,7 @@ def test_every_event_path_is_documented_with_an_example() -> None:
     for path in DOCUMENTED:
         operation: dict[str, Any] = paths[path]["post"]
         assert operation["requestBody"]["content"]["application/json"]["example"]
-        assert set(operation["responses"]) == {"200", "400", "401", "404", "408", "429", "503"}
+        assert set(operation["responses"]) == {"200", "400", "401", "403", "404", "408", "429", "503"}
         assert takes("POST", path) == DOCUMENTED[path]
     for method, readers in DIALECTS.items():
         for path, read in readers.items():

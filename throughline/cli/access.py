@@ -1,19 +1,24 @@
 """`throughline workspace | source | key | token`: who may write and who may read."""
 
+import re
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from throughline.cli.database import Data, in_database
-from throughline.cli.output import Value, instant, say, show_json, show_rows
+from throughline.cli.output import Value, fail, instant, say, show_json, show_rows
 from throughline.kit.clock import now_us
-from throughline.store import admin
+from throughline.store import admin, source_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 OfWorkspace = Annotated[str | None, typer.Option("--workspace", help="Only those of this workspace.")]
 Workspace = Annotated[str, typer.Option("--workspace", help="Name of the workspace.")]
 Which = Annotated[str, typer.Argument(metavar="ID|HINT", help="The id or the hint that `list` shows, or all of it.")]
+
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _group(help_text: str) -> typer.Typer:
@@ -91,6 +96,67 @@ def enable_source(workspace: str, name: str, data: Data = None) -> None:
     say(f"source {name!r} is enabled; ingest follows within seconds")
 
 
+class Setting(StrEnum):
+    """What `source set` sets and unsets."""
+
+    APP_ID = "app-id"
+    ORIGIN = "origin"
+    RATE = "rate"
+    BURST = "burst"
+
+
+_COLUMNS = {
+    Setting.APP_ID: "app_id",
+    Setting.ORIGIN: "origins",
+    Setting.RATE: "rate_events",
+    Setting.BURST: "rate_burst",
+}
+
+
+@sources.command("set")
+def set_source(
+    workspace: str,
+    name: str,
+    app_id: Annotated[
+        str | None,
+        typer.Option(help="What clients may send instead of a write key, as Snowplow trackers do; no secret."),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A website whose browsers may send, such as https://*.shop.example; give all of them."),
+    ] = None,
+    rate: Annotated[int | None, typer.Option(help="Events a second that each of its keys may send.")] = None,
+    burst: Annotated[int | None, typer.Option(help="Events that each of its keys may send at once.")] = None,
+    unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
+    data: Data = None,
+) -> None:
+    """Set who may send to a source, and how fast; what is not named stays as it is."""
+    given = {Setting.APP_ID: app_id, Setting.ORIGIN: origin or None, Setting.RATE: rate, Setting.BURST: burst}
+    changes: dict[str, Any] = {_COLUMNS[setting]: value for setting, value in given.items() if value is not None}
+    for setting in unset or ():
+        if _COLUMNS[setting] in changes:
+            fail(f"--{setting} and --unset {setting} contradict each other; give one", 2)
+        changes[_COLUMNS[setting]] = None
+    if not changes:
+        fail(f"nothing to set; give one of {', '.join(f'--{setting}' for setting in Setting)}, or --unset", 2)
+    in_database(lambda c: source_settings.change_settings(c, workspace, name, changes), data)
+    say(f"source {name!r} is set; ingest follows within seconds")
+
+
+@sources.command("show")
+def show_source(workspace: str, name: str, as_json: AsJson = False, data: Data = None) -> None:
+    """Show what is set for a source."""
+    found = in_database(lambda c: source_settings.read_settings(c, workspace, name), data)
+    if as_json:
+        show_json(found)
+        return
+    rows: list[dict[str, Value]] = []
+    for setting in Setting:
+        value = found[_COLUMNS[setting]]
+        rows.append({"setting": setting, "value": ", ".join(value) if isinstance(value, list) else value})
+    show_rows(rows, columns=("setting", "value"), as_json=False, none="nothing is set")
+
+
 # --- write keys -------------------------------------------------------------------------------------------------------
 
 
@@ -110,8 +176,27 @@ def create_key(
 def list_keys(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
     """Show the write keys by how they begin."""
     rows = _rows(in_database(lambda c: admin.list_write_keys(c, workspace), data))
-    columns = ("id", "hint", "workspace", "source", "created_at", "revoked_at")
+    columns = ("id", "hint", "workspace", "source", "created_at", "revoked_at", "expires_at")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no write key yet")
+
+
+@keys.command("rotate")
+def rotate_key(
+    key: Which,
+    overlap: Annotated[
+        str, typer.Option(metavar="SPAN", help="How long the old key goes on, such as 90s, 30m, 24h or 7d.")
+    ] = "24h",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a write key in place of an old one, which goes on for a while, and print it: the only time it is shown."""
+    span = re.fullmatch(r"([0-9]{1,6})([smhd])", overlap)
+    if span is None:
+        fail(f"--overlap {overlap!r} is not a span of time; write it like 90s, 30m, 24h or 7d", 2)
+    overlap_us = int(span[1]) * _UNIT_SECONDS[span[2]] * 1_000_000
+    made, old = in_database(lambda c: admin.rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()), data)
+    _show_secret("key", made, {"workspace": old.workspace, "source": old.source}, as_json)
+    say(f"the old key {old.hint}... is taken until {instant(old.expires_us)}; move its clients before that")
 
 
 @keys.command("revoke")

@@ -50,7 +50,7 @@ def _read(path: Path) -> LocalKeys | None:
 
 async def _valid(connection: AsyncConnection, kept: LocalKeys) -> bool:
     token = await keys.read_token(connection, keys.key_digest(kept.read_token))
-    written = {key.digest for key in await keys.write_keys(connection) if key.enabled}
+    written = {key.digest for key in await keys.write_keys(connection, now_us=now_us()) if key.enabled}
     return token is not None and token.workspace_name == kept.workspace and keys.key_digest(kept.write_key) in written
 
 

@@ -54,6 +54,7 @@ class WriteKeyInfo(NamedTuple):
     source: str
     created_us: int
     revoked_us: int | None
+    expires_us: int | None = None
 
 
 class ReadTokenInfo(NamedTuple):
@@ -167,6 +168,30 @@ async def revoke_write_key(connection: AsyncConnection, key: str, *, now_us: int
     return WriteKeyInfo(*found)._replace(revoked_us=await _revoke(connection, write_keys, found.id, now_us))
 
 
+async def rotate_write_key(
+    connection: AsyncConnection, key: str, *, overlap_us: int, now_us: int
+) -> tuple[str, WriteKeyInfo]:
+    """Make a new key of a key's source, and let the old one go on for `overlap_us` only; gives both.
+
+    A key that expires earlier already keeps its time.
+
+    Raises:
+        AdminError: no such key, several begin like that, or it is revoked or expired.
+    """
+    found = WriteKeyInfo(*await _find(connection, _write_keys(), write_keys, "write key", key))
+    if found.revoked_us is not None or (found.expires_us is not None and found.expires_us <= now_us):
+        raise AdminError(f"write key {found.hint}... is no longer taken; make a new one with `throughline key create`")
+    made = await create_write_key(connection, found.workspace, found.source, now_us=now_us)
+    c = write_keys.c
+    expires_us = await connection.scalar(
+        update(write_keys)
+        .where(c.id == found.id)
+        .values(expires_us=func.least(c.expires_us, now_us + overlap_us))
+        .returning(c.expires_us)
+    )
+    return made, found._replace(expires_us=expires_us)
+
+
 async def create_read_token(connection: AsyncConnection, workspace: str, name: str, *, now_us: int) -> str:
     """Make a read token of a workspace and give it: the only time it can be seen. Names may repeat.
 
@@ -227,6 +252,7 @@ def _write_keys() -> Select[Any]:
             sources.c.name.label("source"),
             c.created_us,
             c.revoked_us,
+            c.expires_us,
         )
         .join(sources, sources.c.id == c.source)
         .join(workspaces, workspaces.c.id == sources.c.workspace)

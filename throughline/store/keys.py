@@ -3,7 +3,7 @@
 from hashlib import sha256
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.tables import read_tokens, sources, workspaces
@@ -59,11 +59,23 @@ def key_digest(key: str) -> bytes:
     return sha256(key.encode(errors="surrogatepass")).digest()
 
 
-async def write_keys(connection: AsyncConnection) -> list[SourceKey]:
-    """Every write key that is not revoked; the keys of a disabled source come with `enabled=False`."""
+async def write_keys(connection: AsyncConnection, *, now_us: int) -> list[SourceKey]:
+    """Every write key that is neither revoked nor expired; those of a disabled source come with `enabled=False`.
+
+    An app id is a write key that its owner chose: it comes as one, under its digest.
+    """
+    c = write_keys_table.c
+    digests = union_all(
+        select(c.digest, c.source, c.id.label("position")).where(
+            c.revoked_us.is_(None), or_(c.expires_us.is_(None), c.expires_us > now_us)
+        ),
+        select(func.sha256(func.convert_to(sources.c.app_id, "UTF8")), sources.c.id, literal(0)).where(
+            sources.c.app_id.is_not(None)
+        ),
+    ).subquery()
     rows = await connection.execute(
         select(
-            write_keys_table.c.digest,
+            digests.c.digest,
             sources.c.id,
             sources.c.workspace,
             sources.c.name,
@@ -71,10 +83,9 @@ async def write_keys(connection: AsyncConnection) -> list[SourceKey]:
             workspaces.c.horizon_us,
             *(sources.c[name] for name in SourceSettings._fields),
         )
-        .join(sources, sources.c.id == write_keys_table.c.source)
+        .join(sources, sources.c.id == digests.c.source)
         .join(workspaces, workspaces.c.id == sources.c.workspace)
-        .where(write_keys_table.c.revoked_us.is_(None))
-        .order_by(write_keys_table.c.id)
+        .order_by(digests.c.position, sources.c.id)
     )
     found: list[SourceKey] = []
     for digest, source, workspace, name, enabled, horizon_us, *own in rows:

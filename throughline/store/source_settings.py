@@ -1,0 +1,75 @@
+"""What a source's owner sets: who may name it, from where, and how fast it may send."""
+
+import re
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.store.keys import key_digest
+from throughline.store.names import AdminError, check_name, source_id
+from throughline.store.tables import sources, write_keys
+
+CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst")
+MAX_RATE = 2_147_483_647
+
+# A scheme, a host (perhaps all below one), perhaps a port: what a browser sends as Origin has nothing more.
+_ORIGIN = re.compile(
+    r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?|null|[a-z-]+-extension://[a-z0-9-]+"
+)
+
+
+async def read_settings(connection: AsyncConnection, workspace: str, source: str) -> dict[str, Any]:
+    """The settings of a source by their names in `CHANGEABLE`; None where nothing is set.
+
+    Raises:
+        AdminError: no such workspace or source.
+    """
+    found = await source_id(connection, workspace, source)
+    row = (
+        await connection.execute(select(*(sources.c[name] for name in CHANGEABLE)).where(sources.c.id == found))
+    ).one()
+    return dict(row._mapping)
+
+
+async def change_settings(connection: AsyncConnection, workspace: str, source: str, changes: dict[str, Any]) -> None:
+    """Set what `changes` names, one of `CHANGEABLE` each; None is "not set" again. The rest stays.
+
+    Raises:
+        AdminError: no such workspace or source, or a value that is not one; the message names it and what would do.
+    """
+    found = await source_id(connection, workspace, source)
+    values = {name: _checked(name, value) for name, value in changes.items()}
+    app_id = values.get("app_id")
+    if app_id is not None:
+        # Clients send either in the same place.
+        taken = await connection.scalar(select(write_keys.c.id).where(write_keys.c.digest == key_digest(app_id)))
+        if taken is not None:
+            raise AdminError("the app id is a write key; choose another one")
+    try:
+        await connection.execute(update(sources).where(sources.c.id == found).values(**values))
+    except IntegrityError:
+        raise AdminError(f"another source has the app id {app_id!r} already; choose another one") from None
+
+
+def _checked(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name == "app_id":
+        check_name("client app", value)
+        if ":" in value:
+            raise AdminError(f"{value!r} cannot be an app id: it has a colon")
+    elif name == "origins":
+        for origin in value:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise AdminError(
+                    f"{origin!r} is not an origin: it looks like https://shop.example or https://*.shop.example, "
+                    "in lower case, without a path"
+                )
+    elif name in ("rate_events", "rate_burst"):
+        if not 1 <= value <= MAX_RATE:
+            raise AdminError(f"{name} is {value}; it lies between 1 and {MAX_RATE}")
+    else:
+        raise ValueError(f"no setting {name!r}")
+    return value
