@@ -118,7 +118,12 @@ class Front:
         self._rates.take(source, len(opened.events if isinstance(opened, Body) else opened.items))
         judge: Any = segment.judge if isinstance(opened, Body) else dialect.judge
         found = judge(
-            opened, workspace=source.workspace, source=source.source, received_us=received_us, new_id=_random_id
+            opened,
+            workspace=source.workspace,
+            source=source.source,
+            received_us=received_us,
+            new_id=_random_id,
+            ip=source.settings.ip,
         )
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in found.touchpoints]
         refused = [encode_rejected(_rejected(source, received_us, *refusal)) for refusal in found.refused]

@@ -1,5 +1,6 @@
 """What a source's owner sets, from the command line to what clients are answered."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tests.conftest import Topics
 from tests.integration.test_cli import Throughline
 from tests.stack import Stack, until
+from tests.topic import read_rejected, read_touchpoints
 from throughline.local import LocalKafka
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "timestamp": "2026-11-23T20:00:00Z"}
@@ -33,13 +35,14 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "origins": ["https://shop.example", "https://*.shop.example:8443"],
         "rate_events": 5,
         "rate_burst": None,
+        "ip": "shorten",
     }
     assert (
         "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
     )
     await throughline("source", "set", "till", "web", "--unset", "origin", "--unset", "rate", "--burst", "9")
     shown = await throughline("source", "show", "till", "web", "--json")
-    assert shown.json == {"app_id": "shop-web", "origins": None, "rate_events": None, "rate_burst": 9}
+    assert shown.json == {"app_id": "shop-web", "origins": None, "rate_events": None, "rate_burst": 9, "ip": "shorten"}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         (("--rate", "0"), 1, "rate_events is 0; it lies between 1 and"),
         (("--origin", "https://shop.example/cart"), 1, "'https://shop.example/cart' is not an origin"),
         (("--origin", "shop.example"), 1, "it looks like https://shop.example"),
+        (("--ip", "hide"), 1, "ip is 'hide'; it is one of shorten, drop, keep"),
         (("--app-id", "a:b"), 1, "it has a colon"),
         (("--app-id", ""), 1, "cannot be the name of a client app"),
         (("--unset", "everything"), 2, "app-id"),
@@ -87,6 +91,24 @@ async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path
     await running.provision()
     yield running
     await running.stop()
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, "81.2.69.0"), ("drop", None), ("keep", "81.2.69.160")])
+async def test_addresses_are_kept_as_the_source_says(
+    stack: Stack, throughline: Throughline, topics: Topics, mode: str | None, expected: str | None
+) -> None:
+    key = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
+    if mode is not None:
+        await throughline("source", "set", "till", "web", "--ip", mode)
+    ingest = await stack.start("ingest")
+    good = EVENT | {"messageId": "m", "context": {"ip": "81.2.69.160", "locale": "de"}}
+    async with httpx.AsyncClient(base_url=ingest.url) as client:
+        batch = {"batch": [good, {name: value for name, value in good.items() if name != "event"}]}
+        assert (await client.post("/v1/batch", json=batch, auth=(key, ""))).json()["rejected"] == 1
+    (kept,) = await read_touchpoints(stack.kafka, topics.touchpoints, topics.partitions)
+    assert json.loads(kept.rest)["context"].get("ip") == expected
+    (refused,) = await read_rejected(stack.kafka, topics.rejected, topics.partitions)
+    assert json.loads(refused.payload)["context"]["ip"] == (expected or "")
 
 
 async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> None:

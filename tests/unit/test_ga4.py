@@ -47,7 +47,7 @@ def test_a_purchase() -> None:
             "quantity": 2,
         },
         "traits": {"plan": "gold"},
-        "context": {"consent": {"ad_user_data": "GRANTED"}, "userAgent": "UA", "ip": "203.0.113.7"},
+        "context": {"consent": {"ad_user_data": "GRANTED"}, "userAgent": "UA", "ip": "203.0.113.0"},
         "user_data": {"sha256_email_address": ["ab"]},
     }
 

@@ -120,7 +120,7 @@ def test_a_page_view() -> None:
             },
             "campaign": {"source": "x", "medium": "cpc", "name": "May"},
             "userAgent": "UA",
-            "ip": "1.2.3.4",
+            "ip": "1.2.3.0",
             "locale": "de",
             "timezone": "Europe/Rome",
             "library": {"name": "js-4"},

@@ -103,6 +103,7 @@ class Setting(StrEnum):
     ORIGIN = "origin"
     RATE = "rate"
     BURST = "burst"
+    IP = "ip"
 
 
 _COLUMNS = {
@@ -110,6 +111,7 @@ _COLUMNS = {
     Setting.ORIGIN: "origins",
     Setting.RATE: "rate_events",
     Setting.BURST: "rate_burst",
+    Setting.IP: "ip",
 }
 
 
@@ -127,11 +129,18 @@ def set_source(
     ] = None,
     rate: Annotated[int | None, typer.Option(help="Events a second that each of its keys may send.")] = None,
     burst: Annotated[int | None, typer.Option(help="Events that each of its keys may send at once.")] = None,
+    ip: Annotated[str | None, typer.Option(help="What is kept of addresses: shorten, drop or keep.")] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
     data: Data = None,
 ) -> None:
-    """Set who may send to a source, and how fast; what is not named stays as it is."""
-    given = {Setting.APP_ID: app_id, Setting.ORIGIN: origin or None, Setting.RATE: rate, Setting.BURST: burst}
+    """Set who may send to a source, how fast, and what is kept; what is not named stays as it is."""
+    given = {
+        Setting.APP_ID: app_id,
+        Setting.ORIGIN: origin or None,
+        Setting.RATE: rate,
+        Setting.BURST: burst,
+        Setting.IP: ip,
+    }
     changes: dict[str, Any] = {_COLUMNS[setting]: value for setting, value in given.items() if value is not None}
     for setting in unset or ():
         if _COLUMNS[setting] in changes:

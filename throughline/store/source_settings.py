@@ -7,11 +7,12 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.keys import key_digest
+from throughline.store.keys import DEFAULT_SETTINGS, key_digest
 from throughline.store.names import AdminError, check_name, source_id
 from throughline.store.tables import sources, write_keys
 
-CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst")
+CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip")
+IP_MODES = ("shorten", "drop", "keep")
 MAX_RATE = 2_147_483_647
 
 # A scheme, a host (perhaps all below one), perhaps a port: what a browser sends as Origin has nothing more.
@@ -40,6 +41,8 @@ async def change_settings(connection: AsyncConnection, workspace: str, source: s
         AdminError: no such workspace or source, or a value that is not one; the message names it and what would do.
     """
     found = await source_id(connection, workspace, source)
+    if "ip" in changes and changes["ip"] is None:
+        changes = changes | {"ip": DEFAULT_SETTINGS.ip}
     values = {name: _checked(name, value) for name, value in changes.items()}
     app_id = values.get("app_id")
     if app_id is not None:
@@ -70,6 +73,9 @@ def _checked(name: str, value: Any) -> Any:
     elif name in ("rate_events", "rate_burst"):
         if not 1 <= value <= MAX_RATE:
             raise AdminError(f"{name} is {value}; it lies between 1 and {MAX_RATE}")
+    elif name == "ip":
+        if value not in IP_MODES:
+            raise AdminError(f"ip is {value!r}; it is one of {', '.join(IP_MODES)}")
     else:
         raise ValueError(f"no setting {name!r}")
     return value

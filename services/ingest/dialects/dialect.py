@@ -13,6 +13,7 @@ from services.ingest.dialects import careful
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
+from services.ingest.privacy import SHORTEN, of_refused
 from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, refuse
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
@@ -85,8 +86,12 @@ Raises ServiceError, 400, for a request that nobody can read, and for nothing el
 """
 
 
-def judge(opened: Opened, *, workspace: int, source: int, received_us: int, new_id: Callable[[], str]) -> Result:
+def judge(
+    opened: Opened, *, workspace: int, source: int, received_us: int, new_id: Callable[[], str], ip: str = SHORTEN
+) -> Result:
     """A verdict for every event, and the touchpoints of those that are kept. Never raises for an event.
+
+    `ip` says what is kept of addresses, one of `privacy.MODES`.
 
     Raises:
         ServiceError: 400, more events than `MAX_EVENTS`.
@@ -98,7 +103,7 @@ def judge(opened: Opened, *, workspace: int, source: int, received_us: int, new_
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
-    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id)
+    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip)
     for item in opened.items:
         notes = item.notes
         try:
@@ -106,7 +111,7 @@ def judge(opened: Opened, *, workspace: int, source: int, received_us: int, new_
         except RefusedError as error:
             verdict = _named(error.verdict, opened.names)
             verdicts.append(verdict)
-            refused.append((verdict, item.raw))
+            refused.append((verdict, of_refused(item.raw, ip)))
         else:
             verdicts.append(_named(notes[0], opened.names) if notes else None)
     return Result(touchpoints, verdicts, refused)

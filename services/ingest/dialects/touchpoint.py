@@ -15,6 +15,7 @@ from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, chann
 from services.ingest.dialects import careful
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.fields import NONE, read_fields
+from services.ingest.privacy import SHORTEN, of_context
 from services.ingest.times import SKEW_US
 from services.ingest.verdict import (
     ILLEGAL_IDS,
@@ -64,6 +65,8 @@ class Batch(Struct, gc=False):
     received_us: int
     new_id: Callable[[], str]
     """Gives a random message id for an event that has neither its own nor a time to derive one from."""
+    ip: str = SHORTEN
+    """What is kept of addresses: one of `privacy.MODES`."""
     shared_context: dict[str, Raw] = _EMPTY
     shared_integrations: dict[str, Raw] = _EMPTY
     # The context of the event before: libraries send the same one with each event of a batch.
@@ -81,7 +84,8 @@ class Batch(Struct, gc=False):
         """
         merged = _merged("context", raw, self.shared_context)
         self.context = _object("context", merged) if read is None or merged is not raw else read
-        self.context_text = f'"context":{_json(merged)}' if self.context else ""
+        kept = of_context(self.context, merged, self.ip) if "ip" in self.context else merged
+        self.context_text = f'"context":{_json(kept)}' if self.context and len(kept) > EMPTY else ""
         self.hinted = not CONTEXT_HINTS.isdisjoint(self.context)
         self.context_raw = raw
 
