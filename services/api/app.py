@@ -6,7 +6,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.api import problems
 from services.api.readers import Readers
-from services.api.routes import customers, events, history, models, page, phases
+from services.api.routes import customers, events, history, models, page, phases, rejected
 from services.api.schemas import Problem
 from services.api.stream import Feeds
 from services.api.telemetry import Telemetry
@@ -43,7 +43,7 @@ def create_app(readers: Readers, feeds: Feeds, *, page_token: str | None) -> Fas
     app.state.readers = readers
     app.state.feeds = feeds
     problems.install(app)
-    for module in (models, phases, history, customers, events):
+    for module in (models, phases, history, customers, events, rejected):
         app.include_router(module.router)
     app.router.routes.extend(health.routes({"database": readers.database.check}, lambda: REGISTRY))
     app.router.routes.extend(page.routes(page_token))

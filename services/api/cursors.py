@@ -31,13 +31,20 @@ class UnmappedCursor(NamedTuple):
     name: str
 
 
-C = TypeVar("C", TouchpointCursor, CustomerCursor, UnmappedCursor)
+class RejectedCursor(NamedTuple):
+    """The last refused event of a page, newest first."""
 
-_TAGS = {TouchpointCursor: "t", CustomerCursor: "c", UnmappedCursor: "u"}
+    received_us: int
+    id: int
+
+
+C = TypeVar("C", TouchpointCursor, CustomerCursor, UnmappedCursor, RejectedCursor)
+
+_TAGS = {TouchpointCursor: "t", CustomerCursor: "c", UnmappedCursor: "u", RejectedCursor: "r"}
 _BIGINT = 2**63
 
 
-def encode_cursor(cursor: TouchpointCursor | CustomerCursor | UnmappedCursor) -> str:
+def encode_cursor(cursor: TouchpointCursor | CustomerCursor | UnmappedCursor | RejectedCursor) -> str:
     """The text a client sends back to go on after this position."""
     raw = msgspec.json.encode((_TAGS[type(cursor)], cursor))
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

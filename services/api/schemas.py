@@ -176,6 +176,43 @@ class Unmapped(_Shape):
     next_cursor: str | None = Field(examples=[None])
 
 
+class RejectedCount(_Shape):
+    """How many events of a source were refused for a reason."""
+
+    source: str | None = Field(examples=["web"])
+    stage: str = Field(description="`ingest` or `stager`", examples=["ingest"])
+    code: str = Field(examples=["missing_field"])
+    events: int = Field(examples=[1200])
+    kept: int = Field(description="of these, kept whole when they came; for 30 days", examples=[100])
+
+
+class RejectedEvent(_Shape):
+    """A refused event."""
+
+    id: int = Field(examples=[4711])
+    received_at: str = Field(examples=[_AT])
+    source: str | None = Field(examples=["web"])
+    stage: str = Field(description="`ingest` or `stager`", examples=["ingest"])
+    code: str = Field(examples=["missing_field"])
+    field: str = Field(description="the field at fault; empty when it is none", examples=["event"])
+    message: str = Field(examples=["a track call has to name its event"])
+    name: str = Field(description="the event's, when it could be read", examples=["Product Viewed"])
+    message_id: str = Field(description="likewise", examples=["6f5e"])
+    payload: str = Field(description="as sent; its first 16,384 bytes", examples=['{"type":"track"}'])
+    payload_encoding: str = Field(description="`utf-8`, or `base64` for what is no text", examples=["utf-8"])
+    payload_bytes: int = Field(description="of all of it", examples=[16])
+    origin: str | None = Field(description="topic/partition/offset of a record that stager refused", examples=[None])
+
+
+class RejectedEvents(_Shape):
+    """A page of refused events, newest first, and how many there were."""
+
+    counts: list[RejectedCount]
+    sampled: bool = Field(description="whether more were refused than are kept", examples=[False])
+    items: list[RejectedEvent]
+    next_cursor: str | None = Field(examples=[None])
+
+
 class Stay(_Shape):
     """The customer's time in one phase."""
 

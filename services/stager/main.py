@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from services.stager.lane import Shared
 from services.stager.member import Member
+from services.stager.rejections import Index
 from services.stager.workspaces import Workspaces
 from throughline.kit import health, logs
 from throughline.kit.kafka import require_compiled_records, wait_for_topics
@@ -42,7 +43,7 @@ async def run(settings: StagerSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engine = create_engine(settings.database_url, pool_size=TRANSACTIONS + 2, application_name="throughline-stager")
+    engine = create_engine(settings.database_url, pool_size=TRANSACTIONS + 3, application_name="throughline-stager")
     # What is loaded by now stays: the collector need not look at it again while batches come and go.
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
@@ -70,6 +71,18 @@ async def run(settings: StagerSettings) -> None:
         )
     )
 
+    rejected = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        group_id=f"{settings.consumer_group}-rejected",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_interval_ms=LONGEST_POLL_MS,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=1_000,
+        request_timeout_ms=20_000,
+    )
+    index = Index(rejected, engine, settings.rejected_topic)
+
     async def lanes() -> str:
         return member.trouble
 
@@ -82,7 +95,7 @@ async def run(settings: StagerSettings) -> None:
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(rejections.close)
         await stack.enter_async_context(server.running())
-        work = asyncio.create_task(_work(settings, consumer, member), name="work")
+        work = asyncio.create_task(_work(settings, consumer, member, index), name="work")
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -94,7 +107,8 @@ async def run(settings: StagerSettings) -> None:
     log.info("stopped")
 
 
-async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Member) -> None:
+async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Member, index: Index) -> None:
+    indexing: asyncio.Task[None] | None = None
     try:
         await upgrade(settings.database_url, wait_seconds=float("inf"))
         await wait_for_topics(
@@ -105,8 +119,12 @@ async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Me
         )
         consumer.subscribe([settings.touchpoints_topic], listener=member)
         await consumer.start()
+        indexing = asyncio.create_task(index.run(), name="rejected index")
         await member.watch()
     finally:
+        if indexing is not None:
+            indexing.cancel()
+            await asyncio.wait([indexing])
         await member.close()
         await consumer.stop()
 

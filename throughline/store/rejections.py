@@ -1,0 +1,90 @@
+"""Statements over what was refused: all of it counted by the hour, a bounded sample kept whole."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, and_, bindparam, delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.store.arrays import Columns
+from throughline.store.tables_verdicts import rejected, rejected_counts
+
+HOUR_US = 3_600_000_000
+
+
+class Reason(NamedTuple):
+    """What refused events are counted by."""
+
+    workspace: int
+    """0 when unknown, as the source."""
+    bucket_us: int
+    """The start of the hour they were received in, UTC."""
+    source: int
+    stage: str
+    code: str
+
+
+_c = rejected_counts.c
+_REASON = {name: _c[name].type for name in Reason._fields}
+_reasons = Columns("reasons", _REASON)
+_of_reason = and_(*(_c[name] == _reasons.table.c[name] for name in Reason._fields), _c.name == "")
+_read_kept = (
+    select(*(_c[name] for name in Reason._fields), _c.kept)
+    .join(_reasons.table, _of_reason)
+    .where(_c.shard == bindparam("of_shard", type_=_c.shard.type))
+)
+
+
+async def read_kept(connection: AsyncConnection, shard: int, reasons: Iterable[Reason]) -> dict[Reason, int]:
+    """How many events are kept whole for each reason by one partition; none where the reason is missing."""
+    rows = await connection.execute(_read_kept, {"of_shard": shard, **_reasons.parameters(reasons)})
+    return {Reason(*row[:-1]): row[-1] for row in rows}
+
+
+_added = Columns(
+    "added", {**_REASON, "name": _c.name.type, "shard": _c.shard.type, "events": BigInteger(), "kept": BigInteger()}
+)
+_counts_insert = insert(rejected_counts).from_select(
+    list(_added.table.c.keys()), select(*_added.table.c).order_by(*_added.table.c)
+)
+_add_counts = _counts_insert.on_conflict_do_update(
+    index_elements=[*(_c[name] for name in Reason._fields), _c.name, _c.shard],
+    set_={name: _c[name] + _counts_insert.excluded[name] for name in ("events", "kept")},
+).returning(_c.events)
+
+
+async def add_counts(connection: AsyncConnection, shard: int, counts: Iterable[tuple[Reason, int, int]]) -> None:
+    """Add (reason, events, of these kept whole) to what one partition has counted; a reason once."""
+    rows = [(*reason, "", shard, events, kept) for reason, events, kept in sorted(counts)]
+    await connection.execute(_add_counts, _added.parameters(rows))
+
+
+KEPT_COLUMNS = tuple(column.name for column in rejected.c if column.name not in ("id", "replayed_us"))
+"""The columns of `insert_kept`, in this order."""
+
+_kept = Columns("kept", {name: rejected.c[name].type for name in KEPT_COLUMNS})
+_insert_kept = (
+    insert(rejected)
+    .from_select(KEPT_COLUMNS, select(*_kept.table.c).order_by(_kept.table.c.received_us))
+    .returning(rejected.c.id)
+)
+
+
+async def insert_kept(connection: AsyncConnection, rows: Iterable[tuple[object, ...]]) -> None:
+    """Keep refused events whole, rows of `KEPT_COLUMNS`."""
+    await connection.execute(_insert_kept, _kept.parameters(rows))
+
+
+_old = (
+    select(rejected.c.id)
+    .where(rejected.c.received_us < bindparam("before_us"))
+    .order_by(rejected.c.id)
+    .limit(bindparam("at_most"))
+)
+_drop_old = delete(rejected).where(rejected.c.id.in_(_old))
+
+
+async def drop_old(connection: AsyncConnection, before_us: int, at_most: int) -> int:
+    """Forget up to so many events that were refused before an instant; gives how many. Their counts stay."""
+    return (await connection.execute(_drop_old, {"before_us": before_us, "at_most": at_most})).rowcount
