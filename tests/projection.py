@@ -105,7 +105,9 @@ History = dict[tuple[str, int], dict[Cell, Counts]]
 
 def assert_same(found: Projection, wanted: Replayed, known_us: int) -> None:
     """The projection is what the reference says; of the history, all days, and what finer steps promise to keep."""
-    assert found.customers == wanted.customers
+    names = sorted(found.customers.keys() | wanted.customers.keys())
+    others = [n for n in names if found.customers.get(n) != wanted.customers.get(n)]
+    assert not others, "\n".join(f"{n}: {found.customers.get(n)}\nnot {wanted.customers.get(n)}" for n in others[:3])
     assert found.counts == wanted.counts
     assert found.unmapped == wanted.unmapped
     for step in STEPS:

@@ -1,4 +1,4 @@
-"""Which Kafka a command writes to, and one record put on the log of touchpoints."""
+"""Which Kafka a command works on, and one record put on the log of touchpoints."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +15,12 @@ _REQUEST_MS = 10_000
 
 
 class Log(NamedTuple):
-    """A broker and the topic of touchpoints."""
+    """A broker and its topics."""
 
     kafka: str
     topic: str
+    """Of touchpoints."""
+    rejected: str
 
 
 def choose_log(data: Path | None) -> Log:
@@ -28,10 +30,10 @@ def choose_log(data: Path | None) -> Log:
     """
     settings = load(DatabaseSettings)
     if data is None and settings.kafka is not None:
-        return Log(settings.kafka, settings.touchpoints_topic)
+        return Log(settings.kafka, settings.touchpoints_topic, settings.rejected_topic)
     running = running_on(data or settings.data)
     broker = Shared.model_fields["kafka"].default if running is None else running.get("kafka")
-    return Log(str(broker), settings.touchpoints_topic)
+    return Log(str(broker), settings.touchpoints_topic, settings.rejected_topic)
 
 
 async def write(log: Log, touchpoint: Touchpoint) -> None:

@@ -1,8 +1,6 @@
 """`throughline restage`: journeys computed anew under a model, and switched to when they are whole."""
 
 import asyncio
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +13,7 @@ from rich.progress import Progress as Bar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from throughline.cli.database import Data, with_engine
+from throughline.cli.interrupt import interrupted
 from throughline.cli.models import InWorkspace, chosen_workspace
 from throughline.cli.output import say
 from throughline.kit.clock import now_us
@@ -71,7 +70,7 @@ async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress |
     started = moved = time.monotonic()
     told = False
     first = last = await _look(engine, generation)
-    with _shown(f"restaging {model}") as show, _interrupt() as ended:
+    with _shown(f"restaging {model}") as show, interrupted() as ended:
         while True:
             now = time.monotonic()
             show(last, (last.touchpoints - first.touchpoints) / max(now - started, LOOK_SECONDS))
@@ -92,30 +91,6 @@ async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress |
                 return before  # somebody else has switched to it, or it was given up
             if last != before:
                 moved, told = time.monotonic(), False
-
-
-@contextmanager
-def _interrupt() -> Iterator[asyncio.Event]:
-    """Set by the first SIGINT; a second one ends the command at once.
-
-    Looked at between statements: a statement that is cancelled half-way can leave its connection waiting for an
-    answer that never comes, and the command with it.
-    """
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-
-    def first() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        ended.set()
-
-    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
-        yield ended
-        return
-    loop.add_signal_handler(signal.SIGINT, first)
-    try:
-        yield ended
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
 
 
 async def _look(engine: AsyncEngine, generation: int) -> Progress:

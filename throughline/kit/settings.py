@@ -103,6 +103,7 @@ class DatabaseSettings(BaseSettings):
     )
     kafka: str | None = Field(None, description="Kafka bootstrap servers, host:port[,host:port]")
     touchpoints_topic: str = Field("touchpoints", min_length=1)
+    rejected_topic: str = Field("touchpoints.rejected", min_length=1)
 
 
 S = TypeVar("S", bound=BaseSettings)
