@@ -95,7 +95,7 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
             first_us=row["first_us"],
             last=(row["last_us"], row["last_message"], row["last_actor"]),
         )
-        found[row["id"]] = Customer(frozenset(members[row["customer"]]), state, moves.pop(row["customer"], []))
+        found[row["id"]] = Customer(frozenset(members.get(row["customer"], ())), state, moves.pop(row["customer"], []))
     assert not moves, "transitions of customers without a journey"
     return found
 

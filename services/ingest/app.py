@@ -20,7 +20,7 @@ from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, Takes, methods, takes
 from services.ingest.tally import Tally
 from services.ingest.verdict import Verdict
-from throughline.kit.clock import now_us
+from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey
 from throughline.wire.codec import Rejected, encode, encode_rejected
@@ -124,6 +124,7 @@ class Front:
             received_us=received_us,
             new_id=_random_id,
             ip=source.settings.ip,
+            horizon_us=MIN_US if source.horizon_us is None else source.horizon_us,
         )
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in found.touchpoints]
         refused = [encode_rejected(_rejected(source, received_us, *refusal)) for refusal in found.refused]

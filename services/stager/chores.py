@@ -2,11 +2,15 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 
+from services.stager.commit import ModelsChangedError
+from services.stager.plan import Workspace
 from services.stager.restage import restage
+from services.stager.retention import clear, move_horizons
 from services.stager.sweep import finish, prune, sweep
 from throughline.kit import metrics
 from throughline.store import restaging
@@ -66,9 +70,23 @@ class Chores:
             restaged = None
         if restaged is not None:
             metrics.STAGER_RESTAGED.inc(restaged.touchpoints)
+        cleared = await self._clear(workspaces, partitions)
         dropped = await self._clean_up(through_us)
-        self.waiting = more or restaged is not None or dropped > 0
+        self.waiting = more or restaged is not None or cleared or dropped > 0
         self._look_at = time.monotonic() + LOOK_SECONDS
+
+    async def _clear(self, workspaces: Mapping[int, Workspace], partitions: int) -> bool:
+        """Clear a piece of what no workspace keeps; whether there may be more."""
+        try:
+            cleared = await clear(self._shared.engine, workspaces, partition=self._tp.partition, partitions=partitions)
+        except restaging.SlotTakenError as error:
+            log.info("%s", error)
+            return True
+        except ModelsChangedError:
+            return True  # they are read again before the next look
+        if cleared is not None:
+            metrics.STAGER_CLEARED.inc(cleared.touchpoints)
+        return cleared is not None
 
     async def _clean_up(self, through_us: int) -> int:
         now = time.monotonic()
@@ -77,5 +95,6 @@ class Chores:
             self._prune_at = now + PRUNE_SECONDS
         if self._tp.partition:
             return 0
+        await move_horizons(self._shared.engine, through_us=through_us)
         async with transaction(self._shared.engine) as connection:
             return await restaging.drop_retired(connection, DROPPED)

@@ -8,12 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.stager.batch import Batch, content
 from services.stager.linking import Move, People
 from services.stager.plan import Customer, Plan, Workspace
-from services.stager.refold import BEGINNING, EVER, Again, Members, drop_twins, refold
+from services.stager.refold import BEGINNING, END, EVER, Again, Members, drop_twins, last_twins, refold
 from throughline.journey.fold import distinct
 from throughline.journey.identity import RULINGS
 from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store import counts, facts, generations, identity, journeys
+from throughline.store import counts, facts, generations, horizon, identity, journeys
 from throughline.store.offsets import Offset, move_offset, move_through
 from throughline.store.unit_of_work import transaction
 
@@ -149,6 +149,7 @@ class _Staging:
         """Plan what the new facts and the moved ids change; how many customers were folded again."""
         people, plan = self._people, self._plan
         since, former = await self._changed_since(moves)
+        through = dict.fromkeys(since, END)
         by_customer: dict[bytes, list[Touchpoint]] = {}
         by_actor: dict[bytes, list[Touchpoint]] = {}
         for digest, touchpoint in fresh:
@@ -170,28 +171,35 @@ class _Staging:
             customer = customers[digest]
             touchpoints.sort()
             if digest in since:
+                since[digest] = min(since[digest], touchpoints[0].order_key)
                 continue
             late = self._late(customer, touchpoints[0], states)
             if late is not None:
-                since[digest] = late
+                since[digest], through[digest] = late, touchpoints[-1].order_key
             else:
                 folded[digest] = touchpoints
         joined = [digest for digest in {*folded, *since} if people.row(digest).joined]
-        members: dict[bytes, Members] = {}
+        members: dict[bytes, Members] = {digest: {digest: customers[digest].id} for digest in (*folded, *since)}
         if joined:
             below = await identity.read_members(self._connection, joined)
-            members = {digest: {digest: customers[digest].id, **found} for digest, found in below.items()}
+            members |= {digest: {digest: customers[digest].id, **found} for digest, found in below.items()}
         await self._fold_on(folded, customers, states, members)
-        await refold(
-            self._connection,
-            plan,
-            [
-                Again(customers[digest], members.get(digest, {digest: customers[digest].id}), key, former)
-                for digest, key in since.items()
-            ],
-            states,
-        )
-        return len(since)
+        known = {digest: (members[digest], by_customer[digest]) for digest in through if through[digest] != END}
+        await self._count_twins(through, known)
+        again = [
+            Again(customers[digest], members[digest], key, through[digest], former) for digest, key in since.items()
+        ]
+        await refold(self._connection, plan, again, states)
+        return len(again)
+
+    async def _count_twins(
+        self, through: dict[bytes, OrderKey], late: Mapping[bytes, tuple[Members, list[Touchpoint]]]
+    ) -> None:
+        """A late touchpoint changes things up to the one that another id has sent with its message id."""
+        several = {digest: found for digest, found in late.items() if len(found[0]) > 1}
+        if several:
+            for digest, last_us in zip(several, await last_twins(self._connection, several.values()), strict=True):
+                through[digest] = max(through[digest], (last_us + 1, "", ""))
 
     async def _fold_on(
         self,
@@ -237,13 +245,19 @@ class _Staging:
         below = await identity.read_members(self._connection, [move.id for move in moves])
         actors = sorted({digest for move in moves for digest in (move.id, *below[move.id])})
         earliest = await facts.read_earliest(self._connection, actors)
+        bases = await horizon.read_bases(self._connection, actors) if self._has_bases() else {}
+        based = {actor for actor, _ in bases}
         since: dict[bytes, OrderKey] = {}
         for move in moves:
             times = [earliest[digest] for digest in (move.id, *below[move.id]) if digest in earliest]
-            if times:
+            if based.isdisjoint((move.id, *below[move.id])):
+                first = (min(times), "", "") if times else None
+            else:
+                first = BEGINNING
+            if first is not None:
                 for customer in (move.before, move.after):
                     if self._people.row(customer).owner is None:
-                        since[customer] = min(since.get(customer, (min(times), "", "")), (min(times), "", ""))
+                        since[customer] = min(since.get(customer, first), first)
         # Of moves within each other, the inner one says whose an id was.
         former: dict[bytes, bytes] = {}
         for move in sorted(moves, key=lambda move: -len(below[move.id])):
@@ -267,6 +281,10 @@ class _Staging:
                 if key in states:
                     journey: Journey = states[key].journey
                     self._plan.retract(digest, applied, journey, transitions.get(key, ()))
+
+    def _has_bases(self) -> bool:
+        workspaces = {actor.workspace for actor in self._batch.actors.values()}
+        return any(applied.based for workspace in workspaces for applied in self._workspaces[workspace].applied)
 
     def _customer(self, digest: bytes) -> Customer:
         row = self._people.row(digest)

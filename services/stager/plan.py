@@ -22,6 +22,8 @@ class Applied(NamedTuple):
     zone: tzinfo
     filling: bool
     """It is being restaged: a customer without a journey may have facts nevertheless."""
+    based: bool = False
+    """Ids may have bases: the workspace has a horizon."""
 
 
 class Workspace(NamedTuple):

@@ -1,10 +1,10 @@
 """The re-fold path: customers whose past has changed, folded again from the nearest checkpoint before the change.
 
-A long history is folded in stretches from one old checkpoint to a later one. Where the new state meets the old one,
-everything after it stays as it is.
+A long history is folded in stretches from one old checkpoint to a later one. Where the new state meets the old one
+behind the last change, everything after it stays as it is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,15 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.stager.plan import Applied, Customer, Plan, after, upto
 from throughline.journey.checkpoint import advance
 from throughline.journey.fold import distinct
+from throughline.journey.horizon import Base, join
 from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store import facts, journeys
+from throughline.store import facts, horizon, journeys
 from throughline.store.digest import message_digest
 from throughline.store.journeys import JourneyKey, Stored
 
 EVER = -(2**63)
 BEGINNING: OrderKey = (EVER, "", "")
+END: OrderKey = (NEVER, "", "")
 
 Members = Mapping[bytes, str]
 """All ids of a customer, its own too: digest -> id."""
@@ -36,6 +38,8 @@ class Again(NamedTuple):
     members: Members
     since: OrderKey
     """The first that changed: a touchpoint's place, or BEGINNING."""
+    through: OrderKey = END
+    """The last that changed: up to it no state met is one that everything went into. END when it is not known."""
     former: Mapping[bytes, bytes] = _NOBODY
     """Whose those ids were that have moved: digest -> customer."""
 
@@ -55,11 +59,13 @@ async def refold(
         return 0
     read = 0
     marks = await journeys.read_checkpoints(connection, [one.customer.digest for one in again])
+    based = {m for one in again if any(applied.based for applied in one.customer.applied) for m in one.members}
+    bases = await horizon.read_bases(connection, sorted(based)) if based else {}
     brief: list[_Task] = []
     for one in again:
         for applied in one.customer.applied:
             key = (one.customer.digest, applied.id)
-            task = _Task(one, applied, states, marks.get(key, []))
+            task = _Task(one, applied, states, marks.get(key, []), base_of(one.members, applied, bases))
             if task.later:
                 read += await _fold_long(connection, plan, task)
             else:
@@ -67,11 +73,21 @@ async def refold(
     return read + await _fold_brief(connection, plan, brief)
 
 
+def base_of(members: Members, applied: Applied, bases: Mapping[JourneyKey, Base]) -> Base | None:
+    """What a customer begins with under a model when the first facts of some of its ids are gone."""
+    return join(bases[member, applied.id] for member in members if (member, applied.id) in bases)
+
+
 class _Task:
     """One journey to fold again: where from, and the checkpoints that may no longer hold."""
 
     def __init__(
-        self, again: Again, applied: Applied, states: Mapping[JourneyKey, Stored], marks: list[Journey]
+        self,
+        again: Again,
+        applied: Applied,
+        states: Mapping[JourneyKey, Stored],
+        marks: list[Journey],
+        base: Base | None,
     ) -> None:
         self.customer = again.customer
         self.members = again.members
@@ -81,7 +97,12 @@ class _Task:
         self.before_since = 0 if stored is None else stored.since
         earlier = [mark for mark in marks if mark.last_key < again.since]
         self.start = earlier[-1] if earlier else None
+        """The checkpoint to fold on from. None: anew, from what the customer began with if its first facts are gone."""
+        anew = base if self.start is None else None
+        self.origin = self.start if anew is None else anew.journey
+        self.given = () if anew is None else anew.transitions
         self.later = marks[len(earlier) :]
+        self.through = again.through
         # A generation that is being filled has counted the facts of those ids whose customer had a journey in it.
         own = self.customer.digest
         self.uncounted = [
@@ -101,7 +122,7 @@ async def _fold_brief(connection: AsyncConnection, plan: Plan, tasks: Sequence[_
         return 0
     spans: dict[bytes, int] = {}
     for task in tasks:
-        from_us = EVER if task.start is None else task.start.last_us
+        from_us = EVER if task.origin is None else task.origin.last_us
         for member in task.members:
             spans[member] = min(spans.get(member, from_us), from_us)
     names = {digest: name for task in tasks for digest, name in task.members.items()}
@@ -115,7 +136,7 @@ async def _fold_brief(connection: AsyncConnection, plan: Plan, tasks: Sequence[_
         # Read whole: an id that came has nothing before `since`, from whose checkpoint on all is read.
         for member in task.uncounted:
             plan.note_unmapped([task.applied], history.get(member, ()))
-        touchpoints = await _counted(connection, task, task.start, found)
+        touchpoints = await counted(connection, task.members, task.origin, found)
         _finish(plan, task, old.get(task.key, []), touchpoints)
     return sum(map(len, history.values()))
 
@@ -131,8 +152,8 @@ async def _fold_long(connection: AsyncConnection, plan: Plan, task: _Task) -> in
     old = (await journeys.read_transitions(connection, [(*task.key, from_us)])).get(task.key, [])
     if start is not None:
         old = after(old, start.last_key)
-    state, since = start, 0
-    new: list[Transition] = []
+    state, since = task.origin, 0
+    new: list[Transition] = [*task.given]
     marks: list[Journey] = []
     passed = read = 0
     stretch = 1
@@ -141,13 +162,13 @@ async def _fold_long(connection: AsyncConnection, plan: Plan, task: _Task) -> in
         stretch *= 2
         meeting = task.later[passed - 1]
         found = await _between(connection, task, state, meeting.last_us)
-        touchpoints = [t for t in await _counted(connection, task, state, found) if t[:3] <= meeting.last_key]
+        touchpoints = [t for t in await counted(connection, task.members, state, found) if t[:3] <= meeting.last_key]
         read += len(touchpoints)
         done = advance(task.applied.model, state, touchpoints, 0, since)
         state, since = done.journey, done.since
         new += done.transitions
         marks += done.checkpoints
-        if state == meeting:
+        if state == meeting and meeting.last_key >= task.through:
             assert task.before is not None  # a checkpoint is of a journey
             plan.drop_checkpoints(task.customer, task.applied, task.later[:passed])
             marks = [*(mark for mark in marks if mark != meeting), meeting]
@@ -157,7 +178,7 @@ async def _fold_long(connection: AsyncConnection, plan: Plan, task: _Task) -> in
             )
             return read
     found = await _between(connection, task, state, NEVER)
-    touchpoints = await _counted(connection, task, state, found)
+    touchpoints = await counted(connection, task.members, state, found)
     read += len(touchpoints)
     done = advance(task.applied.model, state, touchpoints, plan.through_us, since)
     if done.journey is None:
@@ -175,13 +196,13 @@ def _finish(plan: Plan, task: _Task, old: list[Transition], touchpoints: list[To
     start = task.start
     if start is not None:
         old = after(old, start.last_key)
-    done = advance(task.applied.model, start, touchpoints, plan.through_us)
+    done = advance(task.applied.model, task.origin, touchpoints, plan.through_us)
     if done.journey is None:
         _vanish(plan, task, old)
         return
     plan.replace(
         *(task.customer, task.applied, start, task.before, old),
-        *(done.journey, done.transitions, done.checkpoints, done.since),
+        *(done.journey, [*task.given, *done.transitions], done.checkpoints, done.since),
     )
 
 
@@ -198,14 +219,14 @@ async def _between(connection: AsyncConnection, task: _Task, state: Journey | No
     return (t for touchpoints in history.values() for t in touchpoints)
 
 
-async def _counted(
-    connection: AsyncConnection, task: _Task, state: Journey | None, found: Iterable[Touchpoint]
+async def counted(
+    connection: AsyncConnection, members: Members, state: Journey | None, found: Iterable[Touchpoint]
 ) -> list[Touchpoint]:
     """Those that count after a state: later ones, sorted, each message id once under the whole customer."""
     if state is None:
         return distinct(found)
     key = state.last_key
-    return await without_twins(connection, task.members, distinct(t for t in found if t[:3] > key))
+    return await without_twins(connection, members, distinct(t for t in found if t[:3] > key))
 
 
 async def without_twins(
@@ -227,16 +248,35 @@ async def drop_twins(
     connection: AsyncConnection, customers: Sequence[tuple[Members, list[Touchpoint]]]
 ) -> list[list[Touchpoint]]:
     """`without_twins` of several customers at once."""
-    asked: dict[bytes, tuple[bytes, str, Touchpoint]] = {}
+    found = await _twins(connection, customers)
+    return [
+        [t for t in touchpoints if all((us, name) > (t.occurred_us, t.actor) for us, name in found.get(id(t), ()))]
+        for _, touchpoints in customers
+    ]
+
+
+async def last_twins(connection: AsyncConnection, customers: Collection[tuple[Members, list[Touchpoint]]]) -> list[int]:
+    """Of each customer, the latest instant at which another of its ids has sent one of these message ids, or EVER."""
+    found = await _twins(connection, customers)
+    return [
+        max((us for t in touchpoints for us, _ in found.get(id(t), ())), default=EVER) for _, touchpoints in customers
+    ]
+
+
+async def _twins(
+    connection: AsyncConnection, customers: Iterable[tuple[Members, list[Touchpoint]]]
+) -> dict[int, list[tuple[int, str]]]:
+    """By touchpoint (its `id`): when others of the customer's ids have sent its message id, and which."""
+    asked: dict[bytes, tuple[bytes, str, list[Touchpoint]]] = {}
     for members, touchpoints in customers:
         for digest, name in members.items():
             for t in touchpoints:
                 if name != t.actor:
-                    asked[message_digest(digest, t.message_id)] = (digest, name, t)
+                    asked.setdefault(message_digest(digest, t.message_id), (digest, name, []))[2].append(t)
     twins = await facts.read_existing(connection, sorted((digest, m) for m, (digest, _, _) in asked.items()))
-    dropped = set()
+    found: dict[int, list[tuple[int, str]]] = {}
     for message, occurred_us in twins.items():
-        _, name, t = asked[message]
-        if (occurred_us, name) < (t.occurred_us, t.actor):
-            dropped.add(id(t))
-    return [[t for t in touchpoints if id(t) not in dropped] for _, touchpoints in customers]
+        _, name, touchpoints = asked[message]
+        for t in touchpoints:
+            found.setdefault(id(t), []).append((occurred_us, name))
+    return found

@@ -35,7 +35,13 @@ class Workspaces:
                 one.version,
                 MIN_US if one.horizon_us is None else one.horizon_us,
                 [
-                    Applied(g.id, model_of(g.name, g.document), ZoneInfo(one.zone), g.id in filling)
+                    Applied(
+                        g.id,
+                        model_of(g.name, g.document),
+                        ZoneInfo(one.zone),
+                        filling=g.id in filling,
+                        based=one.horizon_us is not None,
+                    )
                     for g in one.generations
                 ],
             )

@@ -27,6 +27,7 @@ DISTRIBUTED = {
     "journeys": "customer",
     "checkpoints": "customer",
     "transitions": "customer",
+    "bases": "actor",
 }
 ONE_NODE = {"phase_counts", "phase_history", "unmapped", "offsets"}
 HOT = {"phase_counts", "phase_history", "offsets", "recent_events", "rejected_counts"}
@@ -42,7 +43,9 @@ INDEXES = {
     ("journeys", "customer, model"),
     ("journeys", "model, phase, customer"),
     ("journeys", "look_us, customer"),
+    ("bases", "actor, model"),
     ("checkpoints", "customer, model, last_us, last_message, last_actor"),
+    ("horizon_slots", "workspace, slot"),
     ("transitions", "customer, model, at_us, message_id, actor, kind"),
     ("phase_counts", "model, shard, source, channel, phase"),
     ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),
@@ -79,6 +82,7 @@ CHANGES_WITH_EVENTS = {
     "recent_events": set(recent_events.c.keys()) - {"source", "shard", "slot"},
     "rejected_counts": {"events", "kept"},
     "restage_slots": {"cursor", "done", "customers", "touchpoints"},
+    "horizon_slots": {"cursor", "done", "touchpoints"},
 }
 
 

@@ -2,7 +2,8 @@
 swept by the clock, the state is a sorted replay's, in the canonical projection of `tests/projection.py`."""
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,6 +20,7 @@ from services.stager.workspaces import Workspaces
 from tests.projection import Projection, assert_same, read_projection
 from tests.reference import replay
 from tests.strategies import clocks, logs, ruled
+from throughline.journey import checkpoint
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import admin, generations
 from throughline.store.digest import id_digest
@@ -165,13 +167,24 @@ class Case:
     again: int
     """How many of the log's first events come once more at its end."""
     clock_us: int
+    every: int
+    """Touchpoints between checkpoints."""
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     log = draw(logs())
     do = st.builds(Do, st.integers(0, PARTITIONS - 1), st.integers(1, 9), st.booleans(), st.none() | clocks(log))
-    return Case(log, draw(st.lists(do, max_size=10)), draw(st.integers(0, 30)), draw(clocks(log)))
+    every = draw(st.sampled_from([checkpoint.EVERY, 1, 2, 5]))
+    return Case(log, draw(st.lists(do, max_size=10)), draw(st.integers(0, 30)), draw(clocks(log)), every)
+
+
+@contextmanager
+def marked(case: Case) -> Iterator[None]:
+    """Histories as short as a test's have checkpoints too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "EVERY", case.every)
+        yield
 
 
 law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -183,11 +196,12 @@ async def test_any_log_in_any_way_is_a_sorted_replay(database: str, engine: Asyn
     pipeline = await open_pipeline(engine, database, zone=zone)
     whole = case.log + case.log[: case.again]
     pipeline.send(whole)
-    for do in case.todo:
-        if do.clock_us is not None:
-            await pipeline.tick(do.clock_us)
-        await pipeline.stage(do.partition, do.count, dies=do.dies)
-    await pipeline.finish()
+    with marked(case):
+        for do in case.todo:
+            if do.clock_us is not None:
+                await pipeline.tick(do.clock_us)
+            await pipeline.stage(do.partition, do.count, dies=do.dies)
+        await pipeline.finish()
     for name, model in pipeline.models.items():
         wanted = replay(whole, name, pipeline.known_us, zone)
         assert_same(await pipeline.projection(model), wanted, pipeline.known_us)
@@ -200,15 +214,16 @@ async def test_a_restage_amid_traffic_is_staging_afresh(
 ) -> None:
     pipeline = await open_pipeline(engine, database)
     pipeline.send(case.log[:cut])
-    await pipeline.finish()
-    pipeline.send(case.log[cut:])
-    made = await pipeline.begin("six_stage")
-    for do in case.todo:
-        await pipeline.stage(do.partition, do.count)
-        await pipeline.restage((do.partition + do.count) % PARTITIONS, do.count)
-    await pipeline.restage_all()
-    await pipeline.tick(case.clock_us)
-    await pipeline.finish()
+    with marked(case):
+        await pipeline.finish()
+        pipeline.send(case.log[cut:])
+        made = await pipeline.begin("six_stage")
+        for do in case.todo:
+            await pipeline.stage(do.partition, do.count)
+            await pipeline.restage((do.partition + do.count) % PARTITIONS, do.count)
+        await pipeline.restage_all()
+        await pipeline.tick(case.clock_us)
+        await pipeline.finish()
     assert_same(await pipeline.projection(made), replay(case.log, "six_stage", pipeline.known_us), pipeline.known_us)
 
 
@@ -256,3 +271,30 @@ async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database
     assert (outcome.staged, outcome.duplicates, outcome.conflicts) == (0, 1, 1)
     found = await pipeline.projection(pipeline.models["seven_phase"])
     assert [move[:4] for move in found.customers["c1"].moves] == [(first.occurred_us, "m1", "c1", 1)]
+
+
+@pytest.mark.parametrize("joins", [False, True])
+async def test_what_comes_with_a_late_event_is_not_lost_where_the_fold_meets_a_checkpoint(
+    database: str, engine: AsyncEngine, joins: bool
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    start_us = 1_700_000_000_000_000
+    seen = Touchpoint(start_us, "m0", "c1", "track", "Product Viewed", 0, 1, "direct", user_id="c1")
+    early = [seen._replace(message_id=f"m{n}", occurred_us=start_us + n * 10) for n in range(8)]
+    late = seen._replace(message_id="late", occurred_us=start_us + 11)
+    bought = seen._replace(message_id="bought", name="Order Completed", occurred_us=start_us + 100)
+    if joins:
+        late, bought = (one._replace(actor="a1", user_id="", anonymous_id="a1") for one in (late, bought))
+    said = seen._replace(message_id="said", call="identify", name="", anonymous_id="a1", occurred_us=start_us + 12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "EVERY", 2)
+        pipeline.send(early)
+        await pipeline.finish()
+        log = [late, bought, said] if joins else [late, bought]
+        pipeline.send(log)
+        await pipeline.finish()
+    assert_same(
+        await pipeline.projection(pipeline.models["seven_phase"]),
+        replay(early + log, "seven_phase", pipeline.known_us),
+        pipeline.known_us,
+    )

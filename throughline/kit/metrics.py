@@ -59,6 +59,11 @@ STAGER_RESTAGED = Counter(
     "Touchpoints folded for generations of models that are being restaged.",
     registry=REGISTRY,
 )
+STAGER_CLEARED = Counter(
+    "throughline_stager_cleared_touchpoints_total",
+    "Touchpoints deleted because they occurred before their workspace's horizon (retention).",
+    registry=REGISTRY,
+)
 STAGER_RETRIES = Counter(
     "throughline_stager_batch_retries_total",
     "Batches tried again, by reason: contention, database, kafka, stale (another member moved the offset).",

@@ -29,11 +29,14 @@ async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[tuple[A
     return {row[0] for row in await _insert_touchpoints.fetch(connection, _facts.parameters(rows))}
 
 
+_IN_JOURNEYS = (~touchpoints.c.bot, touchpoints.c.call != "unlink", touchpoints.c.call != "relink")
+"""What is folded: not what crawlers sent, nor what operators ruled."""
+
 _keys = Columns("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
 _by_key = (touchpoints.c.actor == _keys.table.c.actor) & (touchpoints.c.message == _keys.table.c.message)
 _read_facts = select(touchpoints).join(_keys.table, _by_key)
 _read_existing = Direct(
-    select(touchpoints.c.message, touchpoints.c.occurred_us).join(_keys.table, _by_key).where(~touchpoints.c.bot)
+    select(touchpoints.c.message, touchpoints.c.occurred_us).join(_keys.table, _by_key).where(*_IN_JOURNEYS)
 )
 
 
@@ -69,9 +72,7 @@ _read_history = Direct(
     .where(
         touchpoints.c.occurred_us >= _span.table.c.from_us,
         touchpoints.c.occurred_us <= _span.table.c.to_us,
-        ~touchpoints.c.bot,
-        touchpoints.c.call != "unlink",
-        touchpoints.c.call != "relink",
+        *_IN_JOURNEYS,
     )
 )
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
@@ -111,9 +112,7 @@ _earliest = (
     select(touchpoints.c.actor, func.min(touchpoints.c.occurred_us))
     .where(
         touchpoints.c.actor == any_(bindparam("actors", type_=ARRAY(LargeBinary))),
-        ~touchpoints.c.bot,
-        touchpoints.c.call != "unlink",
-        touchpoints.c.call != "relink",
+        *_IN_JOURNEYS,
     )
     .group_by(touchpoints.c.actor)
 )

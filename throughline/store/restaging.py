@@ -1,12 +1,13 @@
 """Statements over the walk through all ids that restages a generation."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.generations import SLOTS as SLOTS
 from throughline.store.tables import (
+    bases,
     checkpoints,
     ids,
     journeys,
@@ -46,7 +47,18 @@ async def read_open(connection: AsyncConnection) -> list[Slot]:
     return [Slot(*row) for row in await connection.execute(_open)]
 
 
-async def read_ids(connection: AsyncConnection, slot: Slot, count: int) -> list[tuple[bytes, str]]:
+class Walked(Protocol):
+    """A slot of the ids of a workspace, done up to the cursor."""
+
+    @property
+    def workspace(self) -> int: ...
+    @property
+    def slot(self) -> int: ...
+    @property
+    def cursor(self) -> bytes: ...
+
+
+async def read_ids(connection: AsyncConnection, slot: Walked, count: int) -> list[tuple[bytes, str]]:
     """The next ids of a slot, in order: (digest, id)."""
     first = bytes([slot.slot << 4]) + b"\0" * 15
     last = bytes([slot.slot << 4 | 0xF]) + b"\xff" * 15
@@ -112,7 +124,7 @@ async def drop_retired(connection: AsyncConnection, count: int) -> int:
     for table in (transitions, checkpoints, journeys):
         await connection.execute(delete(table).where(table.c.customer.in_(customers), table.c.model == retired))
     if not customers:
-        for table in (phase_counts, phase_history, unmapped, restage_slots):
+        for table in (bases, phase_counts, phase_history, unmapped, restage_slots):
             await connection.execute(delete(table).where(table.c.model == retired))
         await connection.execute(delete(models).where(models.c.id == retired))
     return len(customers)

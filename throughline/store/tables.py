@@ -279,6 +279,31 @@ transitions = Table(
     postgresql_partition_by="HASH (customer)",
 )
 
+# What stands for an id's facts before the horizon, once they are gone (throughline/journey/horizon.py). `actor` was a
+# customer of its own then; `transitions` are those that led to the state, as JSON.
+bases = Table(
+    "bases",
+    metadata,
+    Column("actor", LargeBinary, nullable=False),
+    Column("model", BigInteger, nullable=False),
+    *_state(),
+    Column("transitions", Text, nullable=False),
+    PrimaryKeyConstraint("actor", "model"),
+    postgresql_partition_by="HASH (actor)",
+)
+
+# How far the facts before a workspace's horizon are gone: one row for each first half-byte of the customer digests.
+horizon_slots = Table(
+    "horizon_slots",
+    metadata,
+    Column("workspace", BigInteger, nullable=False),
+    Column("slot", SmallInteger, nullable=False),
+    Column("cursor", LargeBinary, nullable=False),  # ids up to it are done
+    Column("done", Boolean, nullable=False),
+    Column("touchpoints", BigInteger, nullable=False),  # gone at this horizon
+    PrimaryKeyConstraint("workspace", "slot"),
+)
+
 # --- sums and positions: together on one node -------------------------------------------------------------------------
 
 

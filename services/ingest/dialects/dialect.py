@@ -15,6 +15,7 @@ from services.ingest.dialects.event import Event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
 from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, refuse
+from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
@@ -87,11 +88,18 @@ Raises ServiceError, 400, for a request that nobody can read, and for nothing el
 
 
 def judge(
-    opened: Opened, *, workspace: int, source: int, received_us: int, new_id: Callable[[], str], ip: str = SHORTEN
+    opened: Opened,
+    *,
+    workspace: int,
+    source: int,
+    received_us: int,
+    new_id: Callable[[], str],
+    ip: str = SHORTEN,
+    horizon_us: int = MIN_US,
 ) -> Result:
     """A verdict for every event, and the touchpoints of those that are kept. Never raises for an event.
 
-    `ip` says what is kept of addresses, one of `privacy.MODES`.
+    `ip` says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused.
 
     Raises:
         ServiceError: 400, more events than `MAX_EVENTS`.
@@ -103,7 +111,7 @@ def judge(
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
-    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip)
+    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip, horizon_us)
     for item in opened.items:
         notes = item.notes
         try:

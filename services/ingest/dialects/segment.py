@@ -14,23 +14,33 @@ from services.ingest.dialects.event import read_event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
 from services.ingest.verdict import RefusedError, Verdict, refuse
+from throughline.kit.clock import MIN_US
 from throughline.wire.codec import Touchpoint
 
 _NOTHING = Raw()
 
 
 def judge(
-    body: Body, *, workspace: int, source: int, received_us: int, new_id: Callable[[], str], ip: str = SHORTEN
+    body: Body,
+    *,
+    workspace: int,
+    source: int,
+    received_us: int,
+    new_id: Callable[[], str],
+    ip: str = SHORTEN,
+    horizon_us: int = MIN_US,
 ) -> Result:
     """A verdict for every event of a body, and the touchpoints of those that are kept. Never raises for an event.
 
     `new_id` gives a random message id for an event that has neither its own nor a time to derive one from; `ip`
-    says what is kept of addresses, one of `privacy.MODES`.
+    says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused.
     """
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
-    batch = Batch(body.call, body.sent_us, workspace, source, received_us, new_id, ip, body.context, body.integrations)
+    batch = Batch(
+        body.call, body.sent_us, workspace, source, received_us, new_id, ip, horizon_us, body.context, body.integrations
+    )
     if body.context:
         batch.look_at_context(_NOTHING)
     defects = body.defects

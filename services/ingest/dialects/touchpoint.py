@@ -30,6 +30,7 @@ from services.ingest.verdict import (
     refuse,
     warning,
 )
+from throughline.kit.clock import MIN_US, rfc3339
 from throughline.wire.codec import Touchpoint
 
 CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
@@ -67,6 +68,8 @@ class Batch(Struct, gc=False):
     """Gives a random message id for an event that has neither its own nor a time to derive one from."""
     ip: str = SHORTEN
     """What is kept of addresses: one of `privacy.MODES`."""
+    horizon_us: int = MIN_US
+    """What occurred before it is refused: the workspace does not keep it."""
     shared_context: dict[str, Raw] = _EMPTY
     shared_integrations: dict[str, Raw] = _EMPTY
     # The context of the event before: libraries send the same one with each event of a batch.
@@ -184,6 +187,10 @@ def build(
                 notes.append(
                     warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
                 )
+
+    if occurred_us < batch.horizon_us:
+        kept = rfc3339(batch.horizon_us)
+        refuse("before_horizon", "timestamp", f"it happened before {kept}, from when on the workspace keeps events")
 
     message_id = event.messageId or _missing_message_id(raw, batch, client_us, notes)
     if len(message_id) > MAX_MESSAGE_ID:
