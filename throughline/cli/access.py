@@ -10,7 +10,7 @@ import typer
 from throughline.cli.database import Data, in_database
 from throughline.cli.output import Value, fail, instant, say, show_json, show_rows
 from throughline.kit.clock import now_us
-from throughline.store import admin, source_settings
+from throughline.store import admin, horizon, source_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 OfWorkspace = Annotated[str | None, typer.Option("--workspace", help="Only those of this workspace.")]
@@ -54,6 +54,39 @@ def list_workspaces(as_json: AsJson = False, data: Data = None) -> None:
     """Show all workspaces."""
     rows = _rows(in_database(admin.list_workspaces, data))
     show_rows(rows, columns=("name", "time_zone", "created_at"), as_json=as_json, none="there is no workspace yet")
+
+
+@workspaces.command("retention")
+def keep_workspace(
+    name: Annotated[str | None, typer.Argument(help="Name of the workspace; all of them without it.")] = None,
+    days: Annotated[int | None, typer.Option(help="How many days of events to keep.")] = None,
+    forever: Annotated[bool, typer.Option("--forever", help="Keep them for ever again, as at first.")] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Show or set how long events are kept. Journeys, counts and history stay; what is deleted does not come back.
+
+    The stagers follow once a day, at midnight UTC. Events that are older are refused from then on.
+    """
+    if days is not None and forever:
+        fail("give --days or --forever, not both")
+    if days is not None or forever:
+        if name is None:
+            fail("which workspace? throughline workspace retention NAME --days N")
+        in_database(lambda c: horizon.set_retention(c, name, days), data)
+    found = in_database(lambda c: horizon.read_retention(c, name), data)
+    rows: list[dict[str, Value]] = [
+        {
+            "workspace": one.workspace,
+            "days": one.days,
+            "horizon": None if one.horizon_us is None else instant(one.horizon_us),
+            "deleted": one.touchpoints,
+            "being_deleted": one.slots_left > 0,
+        }
+        for one in found
+    ]
+    columns = ("workspace", "days", "horizon", "deleted", "being_deleted")
+    show_rows(rows, columns=columns, as_json=as_json, none="there is no workspace yet")
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
