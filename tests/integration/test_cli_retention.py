@@ -28,11 +28,16 @@ def event(who: str, name: str, days_ago: int, **more: Any) -> dict[str, Any]:
     return {"type": "track", "userId": who, "event": name, "timestamp": at.isoformat(), **more}
 
 
-async def test_old_events_go_and_what_is_shown_stays(stack: Stack) -> None:
+@pytest.fixture
+async def api(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    async with stack.api(await stack.start("api")) as client:
+        yield client
+
+
+async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.AsyncClient) -> None:
     throughline = Throughline(stack.database)
     ingest = await stack.start("ingest", KEYS_REFRESH_SECONDS="0.2")
     await stack.start("stager")
-    api = stack.api(await stack.start("api"))
     old = [
         event(f"c{n}", "Order Completed", 100, messageId=f"old{n}", properties={"order_id": f"o{n}"}) for n in range(9)
     ]
@@ -104,7 +109,7 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack) -> None:
     ("words", "says"),
     [
         (("till", "--days", "0"), "between 1 and 36500"),
-        (("tull", "--days", "5"), "no workspace 'tull'"),
+        (("tull", "--days", "5"), "unknown workspace 'tull'"),
         (("--days", "5"), "which workspace?"),
         (("till", "--days", "5", "--forever"), "not both"),
     ],
