@@ -74,7 +74,7 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
     await until(all_stored, seconds=30, what=lambda: "the events")
 
     async def lapsed() -> bool:
-        return sum(one["lapsed"] for one in (await counts())["phases"]) == 8
+        return sum(int(one["lapsed"]) for one in (await counts())["phases"]) == 8
 
     await until(lapsed, seconds=30, what=lambda: "the long silence of all but c1 to count")
     before, was = await counts(), await journey()
