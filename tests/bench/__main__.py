@@ -16,13 +16,14 @@ from typing import Any
 
 from tests.bench import report
 from tests.bench.bed import QUICK, Bed, Scale, make_bed, say
-from tests.bench.figures import batches, million, parse, single, staging, visible
+from tests.bench.figures import batches, journeys, million, parse, single, staging, visible
 
 FIGURES: dict[str, ModuleType] = {
     "parse": parse,
     "single": single,
     "batches": batches,
     "staging": staging,
+    "journeys": journeys,
     "visible": visible,
     "million": million,
 }

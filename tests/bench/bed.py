@@ -42,6 +42,7 @@ class Scale(NamedTuple):
     asks: int = 15
     parse_turns: int = 9
     parse_seconds: float = 0.15
+    histories: tuple[int, ...] = (100, 10_000, 1_000_000)
 
 
 QUICK = Scale(
@@ -58,6 +59,7 @@ QUICK = Scale(
     asks=5,
     parse_turns=2,
     parse_seconds=0.05,
+    histories=(100, 2_000),
 )
 
 

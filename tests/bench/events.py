@@ -19,6 +19,11 @@ LEFT_OUT = frozenset({"sku", "brand"})
 """Properties that would make the events longer than usual ones."""
 
 
+IDENTIFY_PERCENT = 2
+LATE_BY = 20_000
+"""A late event comes at most so many events later."""
+
+
 class Act(NamedTuple):
     """One step of one customer, `at` seconds after the log began."""
 
@@ -72,6 +77,27 @@ def segment_event(act: Act, *, message_id: str, user_id: str, at_us: int) -> dic
         "properties": {name: value for name, value in step.properties.items() if name not in LEFT_OUT},
         "context": context,
     }
+
+
+def mixed(events: int, *, start_us: int) -> list[Touchpoint]:
+    """As many events, 5 % of them late, 2 % an identify: of some customers all before it was anonymous."""
+    random = Random(11)
+    log = [touchpoint(act, workspace=1, source=1, start_us=start_us) for act in log_of(events)]
+    places: dict[str, list[int]] = {}
+    for number, one in enumerate(log):
+        places.setdefault(one.actor, []).append(number)
+    joining = random.sample(sorted(places), min(len(places), events * IDENTIFY_PERCENT // 100))
+    turns = {actor: random.choice(places[actor]) for actor in joining}
+    for number, one in enumerate(log):
+        turn = turns.get(one.actor, -1)
+        anonymous = f"visitor-{one.actor}"
+        if number < turn:
+            log[number] = one._replace(actor=anonymous, user_id="", anonymous_id=anonymous)
+        elif number == turn:
+            log[number] = one._replace(call="identify", name="", anonymous_id=anonymous)
+    late = {number: number + random.randrange(1, LATE_BY) for number in random.sample(range(events), events // 20)}
+    order = sorted(range(events), key=lambda number: late.get(number, number))
+    return [log[number] for number in order]
 
 
 def touchpoint(act: Act, *, workspace: int, source: int, start_us: int) -> Touchpoint:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -16,11 +17,12 @@ import msgspec
 import psutil
 from aiokafka import AIOKafkaProducer
 
-from tests.bench.bed import Bed, Scale, run_python, say
+from tests.bench.bed import Bed, Scale, Site, run_python, say
 from tests.bench.events import log_of, touchpoint
 from tests.bench.report import Goal, Row
 from tests.bench.waits import sampled, table
 from tests.stack import Service
+from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
 from throughline.wire.codec import encode, partition_of
 
@@ -38,10 +40,10 @@ async def measure(bed: Bed, scale: Scale) -> list[Row]:
     rates: dict[str, list[float]] = {"stager": [], "latest": [], "facts": [], "per_event": []}
     shares: list[str] = []
     async with bed.topic() as topic:
-        customers = await fill(bed, topic, events)
+        customers = await fill(bed, topic, in_order(events))
         say(f"staging: {events:,} events of {customers:,} customers on the topic")
         for _ in range(scale.rounds):
-            rate, share = await _stage(bed, topic, events, customers)
+            rate, share = await stage(bed, topic, events, customers)
             rates["stager"].append(rate)
             shares.append(share)
             await bed.settle()
@@ -82,17 +84,22 @@ async def measure(bed: Bed, scale: Scale) -> list[Row]:
 async def profile(bed: Bed, scale: Scale, file: Path) -> None:
     """The stager on the same topic: first its sessions in PostgreSQL sampled, then itself under the profiler."""
     async with bed.topic() as topic:
-        customers = await fill(bed, topic, scale.staged_events)
-        rate, share = await _stage(bed, topic, scale.staged_events, customers, watch=True)
+        customers = await fill(bed, topic, in_order(scale.staged_events))
+        rate, share = await stage(bed, topic, scale.staged_events, customers, watch=True)
         say(f"staging: {rate:,.0f} events/s with its sessions sampled; {share}")
-        rate, share = await _stage(bed, topic, scale.staged_events, customers, profile=file)
+        rate, share = await stage(bed, topic, scale.staged_events, customers, profile=file)
         say(f"staging: {rate:,.0f} events/s under the profiler; {share}")
 
 
-async def fill(bed: Bed, topic: str, events: int) -> int:
-    """Put a log of this many events on the topic, in order per customer; how many customers it has."""
-    acts = log_of(events)
+def in_order(events: int) -> list[Touchpoint]:
+    """A shop's log of so many events, in order per customer."""
+    # Workspace and source are the first ones of a fresh database.
     start_us = now_us() - SPAN_US
+    return [touchpoint(act, workspace=1, source=1, start_us=start_us) for act in log_of(events)]
+
+
+async def fill(bed: Bed, topic: str, log: Sequence[Touchpoint]) -> int:
+    """Put a log on the topic; how many users it has."""
     producer = AIOKafkaProducer(bootstrap_servers=bed.kafka.bootstrap, acks="all", max_batch_size=1024 * 1024)
     await producer.start()
     try:
@@ -104,9 +111,7 @@ async def fill(bed: Bed, topic: str, events: int) -> int:
             await (await producer.send_batch(batches[partition], topic, partition=partition))
             batches[partition] = producer.create_batch()
 
-        for act in acts:
-            # Workspace and source are the first ones of a fresh database.
-            one = touchpoint(act, workspace=1, source=1, start_us=start_us)
+        for one in log:
             key, value, milliseconds = one.actor.encode(), encode(one), one.received_us // 1000
             partition = partition_of(key, partitions)
             if batches[partition].append(key=key, value=value, timestamp=milliseconds) is None:
@@ -116,13 +121,23 @@ async def fill(bed: Bed, topic: str, events: int) -> int:
             await flush(partition)
     finally:
         await producer.stop()
-    return len({act.customer for act in acts})
+    return len({one.user_id for one in log} - {""})
 
 
-async def _stage(
-    bed: Bed, topic: str, events: int, customers: int, *, profile: Path | None = None, watch: bool = False
+async def stage(
+    bed: Bed,
+    topic: str,
+    events: int,
+    customers: int,
+    *,
+    profile: Path | None = None,
+    watch: bool = False,
+    then: Callable[[Site], Awaitable[float]] | None = None,
 ) -> tuple[float, str]:
-    """(events a second, who used how much of a core) of one stager process, checked to be all there."""
+    """(events a second, who used how much of a core) of one stager process, checked to be all there.
+
+    `then` does something else with what is staged while the stager runs; its seconds are those that count.
+    """
     async with bed.site(topic) as site:
         assert site.workspace_id == 1
         connection = await asyncpg.connect(site.database)
@@ -138,6 +153,8 @@ async def _stage(
             found = await connection.fetchval(_TOUCHPOINTS), await connection.fetchval(_COUNTED)
             if found != (events, customers):
                 raise RuntimeError(f"staged {found} touchpoints and customers, expected {(events, customers)}")
+            if then is not None:
+                seconds = await then(site)
         finally:
             await connection.close()
     return events / seconds, f"the stager used {used / seconds:.2f} of a core"
