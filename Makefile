@@ -33,7 +33,7 @@ format: $(VENV)/.dev ## rewrite the code in the house format
 types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
 
-bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes bench.json (under ten minutes)
+bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes bench.json (a quarter of an hour)
 	@$(BIN)/python -m tests.bench
 
 proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
