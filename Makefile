@@ -22,7 +22,7 @@ test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on rea
 
 test-deep: $(VENV)/.dev ## the property tests with ten thousand new cases each, and every SDK through outages (hours)
 	@$(BIN)/pytest -m deep tests/e2e/clients
-	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/test_staging_law.py
+	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/test_staging_law.py tests/integration/test_retention.py
 
 lint: $(VENV)/.dev ## ruff, lint and format check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -69,6 +69,10 @@ async def test_the_last_events_of_a_source_and_what_became_of_them(stack: Stack,
     everything = await throughline("tail", "--no-follow", "--json")
     assert len(everything.out.splitlines()) == 8
     assert not (await throughline("tail", "--no-follow", "-n", "0")).out
+    crawler = {"context": {"userAgent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}}
+    await send(ingest, stack.write_key, EVENT | {"messageId": "crawled"} | crawler)
+    assert "warning   track 'Product Viewed'" in (last := (await throughline("tail", "--no-follow", "-n", "1")).out)
+    assert last.endswith("(bot)\n")
     assert "'Product Viewed' of 'ada4', occurred 2026-11-23T20:00:00Z" in (await throughline("tail", "--no-follow")).out
 
 

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 from services.ingest import times
 from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, channel_of
+from services.ingest.crawlers import is_crawler
 from services.ingest.dialects import careful
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.fields import NONE, read_fields
@@ -77,6 +78,8 @@ class Batch(Struct, gc=False):
     context: dict[str, Any] = _EMPTY
     context_text: str = ""
     hinted: bool = False
+    bot: bool = False
+    """The context's user agent is a crawler's."""
 
     def look_at_context(self, raw: Raw, read: dict[str, Any] | None = None) -> None:
         """Take an event's context, merged over the batch's; `read` is `raw` decoded, if somebody did.
@@ -90,6 +93,8 @@ class Batch(Struct, gc=False):
         kept = of_context(self.context, merged, self.ip) if "ip" in self.context else merged
         self.context_text = f'"context":{_json(kept)}' if self.context and len(kept) > EMPTY else ""
         self.hinted = not CONTEXT_HINTS.isdisjoint(self.context)
+        agent = self.context.get("userAgent")
+        self.bot = isinstance(agent, str) and is_crawler(agent)
         self.context_raw = raw
 
 
@@ -228,6 +233,8 @@ def build(
         rest.append(_checked("_metadata", event.metadata))
     if extra:
         rest.append(extra)
+    if batch.bot:
+        notes.append(warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey"))
     # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
     return _new(
         Touchpoint,
@@ -248,7 +255,7 @@ def build(
             *fields,
             tuple([note.code for note in notes]) if notes else (),
             f"{{{','.join(rest)}}}",
-            False,  # bot
+            batch.bot,
             "",  # attribution
         ),
     )

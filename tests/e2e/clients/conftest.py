@@ -32,7 +32,11 @@ from throughline.store.unit_of_work import transaction
 
 ARRIVE_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"),
+    # As people's browsers call themselves: what says HeadlessChrome is a crawler, and in nobody's journey.
+    "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
+]
 
 
 @dataclass
