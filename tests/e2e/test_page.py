@@ -106,6 +106,27 @@ async def test_filters(page: Page, service: Service, rows: Rows) -> None:
     await expect(page.locator("#customers")).to_have_text("16")
 
 
+async def test_another_model_is_a_choice_away(page: Page, service: Service, rows: Rows) -> None:
+    await rows.count(4, 10)
+    await page.goto(service.url)
+    await expect(page.locator("#customers")).to_have_text("10")
+    await expect(page.get_by_label("Model")).to_be_hidden()  # there is one
+    rows.model = await rows.live("five_stage")
+    await rows.count(2, 3)
+    await page.reload()
+    await page.get_by_label("Model").select_option("five_stage")
+    await expect(page.locator("#phases tr")).to_have_count(5)
+    await expect(page.locator("#customers")).to_have_text("3")
+    await rows.count(2, 1)
+    await expect(page.locator("#customers")).to_have_text("4")
+    second = page.locator("#phases tr").nth(1).get_by_role("link")
+    await second.click()
+    await expect(page.locator("#detail h2")).to_have_text(await second.inner_text())
+    await page.get_by_label("Model").select_option("seven_phase")
+    await expect(page.locator("#phases tr")).to_have_count(7)
+    await expect(page.locator("#customers")).to_have_text("10")
+
+
 async def test_an_empty_workspace_shows_how_to_start(page: Page, service: Service, rows: Rows) -> None:
     await page.goto(service.url)
     await expect(page.locator("#empty")).to_be_visible()

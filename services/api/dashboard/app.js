@@ -10,7 +10,7 @@ const MOST_WAIT_MS = 15_000;
 
 const rows = new Map();
 let phases = [];
-let filter = { source: "", channel: "" };
+let filter = { source: "", channel: "", model: "" };
 let lastId = null;
 let stream = null;
 let wake = () => {};
@@ -46,15 +46,45 @@ function askForToken(reason) {
 }
 
 async function open() {
-  const model = await get("/v1/phases");
-  phases = model.phases;
+  await loadModels();
+  await loadPhases();
   byId("lost").hidden = true;
   byId("ask").hidden = true;
   byId("main").hidden = false;
-  rows.clear();
-  byId("phases").replaceChildren(...phases.map(phaseRow));
   byId("first-event").textContent = firstEvent();
   await loadFilters();
+  restart();
+  route();
+}
+
+async function loadModels() {
+  const { models, default: usual } = await get("/v1/models");
+  const live = models.filter((model) => model.state === "live");
+  const select = byId("model");
+  select.replaceChildren(...live.map((model) => h("option", { value: model.name, text: model.label })));
+  select.value = live.some((model) => model.name === filter.model) ? filter.model : usual;
+  select.parentElement.hidden = live.length < 2;
+  filter.model = select.value;
+}
+
+async function loadPhases() {
+  ({ phases } = await get("/v1/phases", { model: filter.model }));
+  rows.clear();
+  byId("phases").replaceChildren(...phases.map(phaseRow));
+}
+
+async function changeModel(name) {
+  stream?.abort(); // its counts are of the other model's phases
+  filter = { ...filter, model: name };
+  try {
+    await loadPhases();
+  } catch (error) {
+    failed(error);
+    await loadModels().then(loadPhases).catch(() => {});
+  }
+  const [, phase] = location.hash.match(/^#\/phase\/(.*)$/s) ?? [];
+  // Phases are a model's own: one that this model does not have is closed.
+  if (phase && phase !== "unplaced" && !rows.has(decodeURIComponent(phase))) history.replaceState(null, "", "#");
   restart();
   route();
 }
@@ -148,6 +178,9 @@ async function run(signal) {
     if (error instanceof Refused && error.code === "unknown_source") {
       await loadFilters().catch(() => {});
     }
+    if (error instanceof Refused && error.code === "unknown_model") {
+      await loadModels().then(loadPhases).catch(() => {});
+    }
     const wait = Math.min(MOST_WAIT_MS, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
     failures += 1;
     // A service that merely restarted is back at once: no alarm for the first try.
@@ -223,8 +256,8 @@ function route() {
   }
   for (const [phase, { row }] of rows) row.classList.toggle("chosen", kind === "phase" && phase === name);
   document.body.classList.toggle("with-detail", Boolean(kind));
-  if (kind === "phase") showCustomers(byId("detail"), phases, name, failed);
-  else if (kind === "customer") showJourney(byId("detail"), phases, name, failed);
+  if (kind === "phase") showCustomers(byId("detail"), phases, name, filter.model, failed);
+  else if (kind === "customer") showJourney(byId("detail"), phases, name, filter.model, failed);
   else byId("detail").replaceChildren();
 }
 
@@ -250,5 +283,6 @@ for (const name of ["source", "channel"]) {
     restart();
   });
 }
+byId("model").addEventListener("change", (event) => changeModel(event.target.value));
 addEventListener("hashchange", route);
 start();

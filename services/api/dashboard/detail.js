@@ -59,8 +59,8 @@ function arrive(place) {
 
 // --- customers of a phase ---
 
-export function showCustomers(place, phases, phase, failed) {
-  const load = (cursor, signal) => get("/v1/customers", { phase, cursor, limit: 50 }, signal);
+export function showCustomers(place, phases, phase, model, failed) {
+  const load = (cursor, signal) => get("/v1/customers", { phase, model, cursor, limit: 50 }, signal);
   const label = phases.find((known) => known.name === phase)?.label ?? "Unplaced";
   latest(place, (signal) => load(null, signal), (page) => {
     const list = h("ul", { class: "customers" }, ...page.items.map(customerItem));
@@ -88,8 +88,8 @@ const tag = (text) => (text ? h("span", { class: "tag" }, h("bdi", { text })) : 
 
 // --- one journey ---
 
-export function showJourney(place, phases, customer, failed) {
-  const load = (cursor, signal) => get("/v1/journey", { customer, cursor, limit: 50 }, signal);
+export function showJourney(place, phases, customer, model, failed) {
+  const load = (cursor, signal) => get("/v1/journey", { customer, model, cursor, limit: 50 }, signal);
   latest(place, (signal) => load(null, signal), (journey) => {
     const list = h("ol", { class: "touchpoints" }, ...journey.touchpoints.items.map(touchpointItem));
     const further = more(journey.touchpoints.next_cursor, load, (next) => {
