@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
@@ -26,12 +27,36 @@ async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path
     await stack.stop()
 
 
+async def sums_while(stack: Stack, ended: asyncio.Event) -> set[tuple[int, int]]:
+    """What a reader sees until it is ended: the sum over all phases, and the number of customers."""
+    connection = await asyncpg.connect(stack.database)
+    seen: set[tuple[int, int]] = set()
+    try:
+        while not ended.is_set():
+            row = await connection.fetchrow(
+                "SELECT (SELECT coalesce(sum(active + lapsed), 0)::bigint FROM phase_counts), "
+                "(SELECT count(*) FROM journeys)"
+            )
+            assert row is not None
+            seen.add((row[0], row[1]))
+            await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+    return seen
+
+
 async def test_two_stagers_share_a_shuffled_log(stack: Stack) -> None:
     first, second = await stack.start("stager"), await stack.start("stager")
     log = shop_log(stack, 3_000)
+    staged = asyncio.Event()
+    looking = asyncio.create_task(sums_while(stack, staged))
     await send(stack, log)
     await staged_through(stack)
     await expect(stack, log)
+    staged.set()
+    looks = await looking
+    assert all(counted == customers for counted, customers in looks)
+    assert len(looks) > 2  # in the middle of it, too
     outcomes = [await service.metrics() for service in (first, second)]
     for outcome, count in (("staged", 3_000), ("duplicate", 300), ("conflict", 0), ("rejected", 0)):
         name = f'throughline_stager_records_total{{outcome="{outcome}"}}'
