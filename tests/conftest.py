@@ -3,11 +3,13 @@
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 import pytest
 from hypothesis import settings
 
+from tests.stack import Stack
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.store import migrate
@@ -67,6 +69,15 @@ async def topics(kafka: LocalKafka) -> Topics:
     names = Topics(touchpoints=name, rejected=f"{name}.rejected")
     await ensure_topics(kafka.bootstrap, {names.touchpoints: PARTITIONS, names.rejected: PARTITIONS})
     return names
+
+
+@pytest.fixture
+async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
+    """A provisioned workspace on this test's database and topics; what is started in it is stopped afterwards."""
+    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
+    await stack.provision()
+    yield stack
+    await stack.stop()
 
 
 async def execute(url: str, statement: str) -> None:

@@ -1,10 +1,12 @@
 """Hypothesis strategies for touchpoint logs: few ids, few instants, gaps around every window, so that all collides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
+from throughline.journey.fold import distinct
+from throughline.journey.identity import RULINGS
 from throughline.journey.touchpoint import Touchpoint
 
 MODELS = ("seven_phase", "six_stage", "need_to_review", "five_stage")
@@ -142,3 +144,8 @@ def clocks(draw: st.DrawFn, events: Sequence[Touchpoint]) -> int:
     """A T: before, among or after the events, or when one of them has just become a lapse."""
     times = sorted({0, START_US, *(event.occurred_us for event in events)})
     return draw(st.sampled_from(times)) + draw(st.sampled_from([0, 1, *WINDOWS_US])) + draw(st.sampled_from([-1, 0, 1]))
+
+
+def foldable(events: Iterable[Touchpoint]) -> list[Touchpoint]:
+    """What of a customer's facts is folded."""
+    return distinct(event for event in events if not event.bot and event.call not in RULINGS)

@@ -61,32 +61,27 @@ class Chores:
         if not more and through_us > self._swept_us:
             await finish(shared.engine, topic=self._tp.topic, partition=partition, through_us=through_us)
             self._swept_us = through_us
-        try:
-            restaged = await restage(
-                shared.engine, workspaces, partition=partition, partitions=partitions, through_us=through_us
-            )
-        except restaging.SlotTakenError as error:
-            log.info("%s", error)
-            restaged = None
-        if restaged is not None:
-            metrics.STAGER_RESTAGED.inc(restaged.touchpoints)
-        cleared = await self._clear(workspaces, partitions)
+        walked = await self._walk(workspaces, partitions, through_us)
         dropped = await self._clean_up(through_us)
-        self.waiting = more or restaged is not None or cleared or dropped > 0
+        self.waiting = more or walked or dropped > 0
         self._look_at = time.monotonic() + LOOK_SECONDS
 
-    async def _clear(self, workspaces: Mapping[int, Workspace], partitions: int) -> bool:
-        """Clear a piece of what no workspace keeps; whether there may be more."""
+    async def _walk(self, workspaces: Mapping[int, Workspace], partitions: int, through_us: int) -> bool:
+        """Restage a piece, clear a piece of what is no longer kept; whether there may be more."""
+        engine, partition = self._shared.engine, self._tp.partition
         try:
-            cleared = await clear(self._shared.engine, workspaces, partition=self._tp.partition, partitions=partitions)
-        except restaging.SlotTakenError as error:
+            restaged = await restage(
+                engine, workspaces, partition=partition, partitions=partitions, through_us=through_us
+            )
+            if restaged is not None:
+                metrics.STAGER_RESTAGED.inc(restaged.touchpoints)
+            cleared = await clear(engine, workspaces, partition=partition, partitions=partitions)
+            if cleared is not None:
+                metrics.STAGER_CLEARED.inc(cleared)
+        except (restaging.SlotTakenError, ModelsChangedError) as error:
             log.info("%s", error)
             return True
-        except ModelsChangedError:
-            return True  # they are read again before the next look
-        if cleared is not None:
-            metrics.STAGER_CLEARED.inc(cleared.touchpoints)
-        return cleared is not None
+        return restaged is not None or cleared is not None
 
     async def _clean_up(self, through_us: int) -> int:
         now = time.monotonic()

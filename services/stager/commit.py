@@ -7,10 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.stager.batch import Batch, content
 from services.stager.linking import Move, People
-from services.stager.plan import Customer, Plan, Workspace
-from services.stager.refold import BEGINNING, END, EVER, Again, Members, drop_twins, last_twins, refold
+from services.stager.plan import Customer, Members, Plan, Workspace
+from services.stager.refold import BEGINNING, END, Again, refold
+from services.stager.twins import drop_twins, last_twins
 from throughline.journey.fold import distinct
 from throughline.journey.identity import RULINGS
+from throughline.journey.lapse import EVER
 from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import counts, facts, generations, horizon, identity, journeys

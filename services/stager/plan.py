@@ -1,6 +1,6 @@
 """What a transaction changes, gathered before it is written. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
@@ -33,6 +33,10 @@ class Workspace(NamedTuple):
     horizon_us: int
     """What occurred before it is refused."""
     applied: Sequence[Applied]
+
+
+Members = Mapping[bytes, str]
+"""All ids of a customer, its own too: digest -> id."""
 
 
 class Customer(NamedTuple):

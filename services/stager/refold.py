@@ -4,29 +4,23 @@ A long history is folded in stretches from one old checkpoint to a later one. Wh
 behind the last change, everything after it stays as it is.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.stager.plan import Applied, Customer, Plan, after, upto
+from services.stager.plan import Applied, Customer, Members, Plan, after, upto
+from services.stager.twins import counted
 from throughline.journey.checkpoint import advance
-from throughline.journey.fold import distinct
 from throughline.journey.horizon import Base, join
-from throughline.journey.lapse import NEVER
+from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import facts, horizon, journeys
-from throughline.store.digest import message_digest
 from throughline.store.journeys import JourneyKey, Stored
 
-EVER = -(2**63)
 BEGINNING: OrderKey = (EVER, "", "")
 END: OrderKey = (NEVER, "", "")
-
-Members = Mapping[bytes, str]
-"""All ids of a customer, its own too: digest -> id."""
-
 
 _NOBODY: Mapping[bytes, bytes] = {}
 
@@ -217,66 +211,3 @@ async def _between(connection: AsyncConnection, task: _Task, state: Journey | No
     spans = [(member, from_us, to_us) for member in sorted(task.members)]
     history = await facts.read_history(connection, spans, task.members)
     return (t for touchpoints in history.values() for t in touchpoints)
-
-
-async def counted(
-    connection: AsyncConnection, members: Members, state: Journey | None, found: Iterable[Touchpoint]
-) -> list[Touchpoint]:
-    """Those that count after a state: later ones, sorted, each message id once under the whole customer."""
-    if state is None:
-        return distinct(found)
-    key = state.last_key
-    return await without_twins(connection, members, distinct(t for t in found if t[:3] > key))
-
-
-async def without_twins(
-    connection: AsyncConnection, members: Members, touchpoints: list[Touchpoint]
-) -> list[Touchpoint]:
-    """Leave out touchpoints whose message id another of the customer's ids has sent before.
-
-    Args:
-        connection: where to look.
-        members: all ids of the customer.
-        touchpoints: sorted, with distinct message ids.
-    """
-    if len(members) < 2 or not touchpoints:
-        return touchpoints
-    return (await drop_twins(connection, [(members, touchpoints)]))[0]
-
-
-async def drop_twins(
-    connection: AsyncConnection, customers: Sequence[tuple[Members, list[Touchpoint]]]
-) -> list[list[Touchpoint]]:
-    """`without_twins` of several customers at once."""
-    found = await _twins(connection, customers)
-    return [
-        [t for t in touchpoints if all((us, name) > (t.occurred_us, t.actor) for us, name in found.get(id(t), ()))]
-        for _, touchpoints in customers
-    ]
-
-
-async def last_twins(connection: AsyncConnection, customers: Collection[tuple[Members, list[Touchpoint]]]) -> list[int]:
-    """Of each customer, the latest instant at which another of its ids has sent one of these message ids, or EVER."""
-    found = await _twins(connection, customers)
-    return [
-        max((us for t in touchpoints for us, _ in found.get(id(t), ())), default=EVER) for _, touchpoints in customers
-    ]
-
-
-async def _twins(
-    connection: AsyncConnection, customers: Iterable[tuple[Members, list[Touchpoint]]]
-) -> dict[int, list[tuple[int, str]]]:
-    """By touchpoint (its `id`): when others of the customer's ids have sent its message id, and which."""
-    asked: dict[bytes, tuple[bytes, str, list[Touchpoint]]] = {}
-    for members, touchpoints in customers:
-        for digest, name in members.items():
-            for t in touchpoints:
-                if name != t.actor:
-                    asked.setdefault(message_digest(digest, t.message_id), (digest, name, []))[2].append(t)
-    twins = await facts.read_existing(connection, sorted((digest, m) for m, (digest, _, _) in asked.items()))
-    found: dict[int, list[tuple[int, str]]] = {}
-    for message, occurred_us in twins.items():
-        _, name, touchpoints = asked[message]
-        for t in touchpoints:
-            found.setdefault(id(t), []).append((occurred_us, name))
-    return found

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.commit import write
+from services.stager.commit import hold_versions, write
 from services.stager.linking import People
 from services.stager.plan import Applied, Customer, Plan, Workspace
 from services.stager.refold import BEGINNING, Again, refold
@@ -41,6 +41,10 @@ async def restage(
         partition: whose slots, and the shard of the counts.
         partitions: how many there are.
         through_us: T.
+
+    Raises:
+        ModelsChangedError: read the workspaces again.
+        restaging.SlotTakenError: another lane has done it.
     """
     async with snapshot(engine) as connection:
         open_slots = await restaging.read_open(connection)
@@ -48,13 +52,21 @@ async def restage(
         applied = [one for one in workspaces[slot.workspace].applied if one.id == slot.model]
         # One that is not known yet is known at the next look.
         if applied and slot.slot % min(SLOTS, partitions) == partition:
-            return await _chunk(engine, applied, slot, partition, through_us)
+            return await _chunk(engine, workspaces, applied, slot, partition, through_us)
     return None
 
 
-async def _chunk(engine: AsyncEngine, applied: Sequence[Applied], slot: Slot, shard: int, through_us: int) -> Restaged:
+async def _chunk(
+    engine: AsyncEngine,
+    workspaces: Mapping[int, Workspace],
+    applied: Sequence[Applied],
+    slot: Slot,
+    shard: int,
+    through_us: int,
+) -> Restaged:
     plan = Plan(through_us)
     async with transaction(engine) as connection:
+        await hold_versions(connection, {slot.workspace}, workspaces)
         walked = await restaging.read_ids(connection, slot, CHUNK)
         people = People(connection)
         customers: list[Customer] = []

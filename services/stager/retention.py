@@ -6,15 +6,16 @@ one transaction with the slot's cursor, so it can be killed at any moment.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.stager.commit import hold_versions
 from services.stager.linking import People
-from services.stager.plan import Workspace
-from services.stager.refold import EVER, Members, base_of, counted
+from services.stager.plan import Members, Workspace
+from services.stager.refold import base_of
+from services.stager.twins import counted
 from throughline.journey.horizon import Base, rebase
+from throughline.journey.lapse import EVER
 from throughline.store import facts, horizon, identity, restaging
 from throughline.store.horizon import Slot
 from throughline.store.journeys import JourneyKey
@@ -22,13 +23,6 @@ from throughline.store.unit_of_work import snapshot, transaction
 
 CHUNK = 400
 """Ids looked at in one transaction."""
-
-
-class Cleared(NamedTuple):
-    """What one chunk did."""
-
-    touchpoints: int
-    """That are gone."""
 
 
 async def move_horizons(engine: AsyncEngine, *, through_us: int) -> None:
@@ -42,8 +36,8 @@ async def move_horizons(engine: AsyncEngine, *, through_us: int) -> None:
 
 async def clear(
     engine: AsyncEngine, workspaces: Mapping[int, Workspace], *, partition: int, partitions: int
-) -> Cleared | None:
-    """Do one chunk of what falls to a partition; None when there is nothing to do.
+) -> int | None:
+    """Do one chunk of what falls to a partition: how many touchpoints are gone; None when there is nothing to do.
 
     Args:
         engine: where to.
@@ -63,7 +57,7 @@ async def clear(
     return None
 
 
-async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot: Slot) -> Cleared:
+async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot: Slot) -> int:
     async with transaction(engine) as connection:
         await hold_versions(connection, {slot.workspace}, workspaces)
         walked = await restaging.read_ids(connection, slot, CHUNK)
@@ -79,7 +73,7 @@ async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot:
         cursor = walked[-1][0] if walked else slot.cursor
         if not await horizon.move_slot(connection, slot, cursor=cursor, done=len(walked) < CHUNK, touchpoints=gone):
             raise restaging.SlotTakenError(f"slot {slot.slot} of workspace {slot.workspace} was taken by another lane")
-    return Cleared(gone)
+    return gone
 
 
 async def _clear(

@@ -3,18 +3,14 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import psutil
-import pytest
 from segment.analytics import Client
 
-from tests.conftest import Topics
 from tests.reference import Replayed, replay
 from tests.stack import Service, Stack, until
 from tests.strategies import NAMES
@@ -25,14 +21,6 @@ from throughline.models import load_model
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PHASES = ["", *(phase.name for phase in load_model("seven_phase").phases)]
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await stack.provision()
-    yield stack
-    await stack.stop()
 
 
 def shop_events(count: int, *, customers: int, seed: int) -> list[dict[str, Any]]:

@@ -1,27 +1,14 @@
 """`throughline identity` against a running stager: what it shows, and that an unlink parts and a relink joins again."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from tests.conftest import Topics
 from tests.integration.test_cli import Throughline
 from tests.shop import START_US, expect, send, staged_through
 from tests.stack import Stack
 from throughline.cli import identity
 from throughline.journey.touchpoint import Touchpoint
-from throughline.local import LocalKafka
 
 HOUR_US = 3_600_000_000
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await stack.provision()
-    yield stack
-    await stack.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import base64
 import gzip
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,24 +12,14 @@ import pytest
 from segment.analytics.client import Client
 
 from services.ingest.paths import DOCUMENTED
-from tests.conftest import Topics
 from tests.stack import Service, Stack, until
 from tests.topic import read_rejected, read_touchpoints
 from throughline.kit.clock import now_us
-from throughline.local import LocalKafka
 from throughline.store import admin
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import transaction
 
 EVENT = {"event": "Order Completed", "userId": "u", "properties": {"total": 5}}
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await stack.provision()
-    yield stack
-    await stack.stop()
 
 
 @pytest.fixture

@@ -5,26 +5,14 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
-from tests.conftest import Topics
 from tests.integration.test_ingest import event
 from tests.stack import Service, Stack, until
 from tests.topic import read_touchpoints
 from throughline.local import LocalKafka, LocalPostgres, free_port
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await stack.provision()
-    yield stack
-    await stack.stop()
 
 
 class Load:

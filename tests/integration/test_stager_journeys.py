@@ -3,31 +3,20 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.conftest import Topics
 from tests.shop import START_US, expect, projection_of, send, shop_log, staged_through
 from tests.stack import Stack, until
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
-from throughline.local import LocalKafka
 from throughline.store import generations
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import snapshot, transaction
 from throughline.wire.codec import partition_of
 
 DAY_US = 86_400_000_000
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    stack = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await stack.provision()
-    yield stack
-    await stack.stop()
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import LAPSE, Counts, Move, State, counts_at, naive_model, walk
-from tests.strategies import MODELS, clocks, one_customers
+from tests.strategies import MODELS, clocks, foldable, one_customers
 from throughline.journey import checkpoint
 from throughline.journey.diff import Deltas, contribute
-from throughline.journey.fold import Folded, distinct, fold, settle
+from throughline.journey.fold import Folded, fold, settle
 from throughline.journey.lapse import NEVER, due_us
 from throughline.journey.memory import CHURNED, Memory
 from throughline.journey.state import Journey, Transition
@@ -20,11 +20,6 @@ from throughline.models import load_model
 
 models = st.sampled_from(MODELS)
 cuts = st.lists(st.integers(0, 30), max_size=3).map(sorted)
-
-
-def foldable(events: Iterable[Touchpoint]) -> list[Touchpoint]:
-    """What of a customer's facts is folded."""
-    return distinct(event for event in events if not event.bot)
 
 
 def state_of(journey: Journey | None) -> State | None:

@@ -1,25 +1,17 @@
 """The laws of bases: they move on as the fold does, and joined ones depend on nobody's order and balance the books."""
 
-from collections.abc import Iterable
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.strategies import logs
+from tests.strategies import MODELS, foldable, logs
 from throughline.journey.diff import Deltas, contribute
-from throughline.journey.fold import distinct, fold
+from throughline.journey.fold import fold
 from throughline.journey.horizon import Base, dump, join, load, rebase
-from throughline.journey.identity import RULINGS
 from throughline.journey.memory import Memory
 from throughline.journey.touchpoint import Touchpoint
-from throughline.models import load_model, shipped_models
+from throughline.models import load_model
 
-models = st.sampled_from(sorted(shipped_models()))
-
-
-def foldable(events: Iterable[Touchpoint]) -> list[Touchpoint]:
-    """What of a customer's facts is folded."""
-    return distinct(event for event in events if not event.bot and event.call not in RULINGS)
+models = st.sampled_from(MODELS)
 
 
 def bases_of(name: str, log: list[Touchpoint]) -> list[Base]:

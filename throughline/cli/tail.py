@@ -27,7 +27,16 @@ Line = dict[str, Any]
 def tail(
     source: Annotated[str | None, typer.Argument(help="Name of the source; all of them without it.")] = None,
     workspace: Annotated[str | None, typer.Option("--workspace", help="Only events of this workspace.")] = None,
-    last: Annotated[int, typer.Option("--last", "-n", min=0, max=1000, help="How many that have come already.")] = 20,
+    last: Annotated[
+        int,
+        typer.Option(
+            "--last",
+            "-n",
+            min=0,
+            max=1000,
+            help="How many that have come, of the last 2,000 records of each partition.",
+        ),
+    ] = 20,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on with what comes, until Ctrl-C.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for scripts.")] = False,
     data: Data = None,

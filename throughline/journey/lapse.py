@@ -11,6 +11,8 @@ from throughline.journey.touchpoint import Touchpoint
 
 NEVER = 2**63 - 1
 """Later than every instant; fits a 64-bit column."""
+EVER = -(2**63)
+"""Earlier than every instant; fits one, too."""
 
 
 def due_in(phase: Phase, last_us: int, active_us: int, emptied: bool) -> int:

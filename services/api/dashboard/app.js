@@ -68,7 +68,10 @@ async function loadModels() {
 }
 
 async function loadPhases() {
-  ({ phases } = await get("/v1/phases", { model: filter.model }));
+  const { model } = filter;
+  const found = await get("/v1/phases", { model });
+  if (model !== filter.model) return; // another one was chosen meanwhile
+  ({ phases } = found);
   rows.clear();
   byId("phases").replaceChildren(...phases.map(phaseRow));
 }
@@ -82,9 +85,9 @@ async function changeModel(name) {
     failed(error);
     await loadModels().then(loadPhases).catch(() => {});
   }
-  const [, phase] = location.hash.match(/^#\/phase\/(.*)$/s) ?? [];
+  const { kind, name: shown } = asked();
   // Phases are a model's own: one that this model does not have is closed.
-  if (phase && phase !== "unplaced" && !rows.has(decodeURIComponent(phase))) history.replaceState(null, "", "#");
+  if (kind === "phase" && shown !== "unplaced" && !rows.has(shown)) history.replaceState(null, "", "#");
   restart();
   route();
 }
@@ -246,14 +249,17 @@ function change(element, text) {
 
 // --- what the address asks for ---
 
-function route() {
+function asked() {
   const [, kind, rest = ""] = location.hash.match(/^#\/(phase|customer)\/(.*)$/s) ?? [];
-  let name;
   try {
-    name = decodeURIComponent(rest);
+    return { kind, name: decodeURIComponent(rest) };
   } catch {
-    name = rest;
+    return { kind, name: rest };
   }
+}
+
+function route() {
+  const { kind, name } = asked();
   for (const [phase, { row }] of rows) row.classList.toggle("chosen", kind === "phase" && phase === name);
   document.body.classList.toggle("with-detail", Boolean(kind));
   if (kind === "phase") showCustomers(byId("detail"), phases, name, filter.model, failed);
