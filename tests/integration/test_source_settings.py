@@ -36,13 +36,21 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "rate_events": 5,
         "rate_burst": None,
         "ip": "shorten",
+        "consent": "off",
     }
     assert (
         "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
     )
     await throughline("source", "set", "till", "web", "--unset", "origin", "--unset", "rate", "--burst", "9")
     shown = await throughline("source", "show", "till", "web", "--json")
-    assert shown.json == {"app_id": "shop-web", "origins": None, "rate_events": None, "rate_burst": 9, "ip": "shorten"}
+    assert shown.json == {
+        "app_id": "shop-web",
+        "origins": None,
+        "rate_events": None,
+        "rate_burst": 9,
+        "ip": "shorten",
+        "consent": "off",
+    }
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typer.main import get_command
 _COMMANDS = {
     "migrate": ("migrate", "migrate"),
     "workspace": ("access", "workspaces"),
-    "source": ("access", "sources"),
+    "source": ("sources", "sources"),
     "key": ("access", "keys"),
     "token": ("access", "tokens"),
     "model": ("models", "models"),

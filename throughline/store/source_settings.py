@@ -1,4 +1,4 @@
-"""What a source's owner sets: who may name it, from where, and how fast it may send."""
+"""What a source's owner sets: who may name it, from where, how fast it may send, and what is kept."""
 
 import re
 from typing import Any
@@ -11,8 +11,9 @@ from throughline.store.keys import DEFAULT_SETTINGS, key_digest
 from throughline.store.names import AdminError, check_name, source_id
 from throughline.store.tables import sources, write_keys
 
-CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip")
+CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent")
 IP_MODES = ("shorten", "drop", "keep")
+CONSENT_MODES = ("off", "drop", "aggregate")
 MAX_RATE = 2_147_483_647
 
 # A scheme, a host (perhaps all below one), perhaps a port: what a browser sends as Origin has nothing more.
@@ -41,8 +42,9 @@ async def change_settings(connection: AsyncConnection, workspace: str, source: s
         AdminError: no such workspace or source, or a value that is not one; the message names it and what would do.
     """
     found = await source_id(connection, workspace, source)
-    if "ip" in changes and changes["ip"] is None:
-        changes = changes | {"ip": DEFAULT_SETTINGS.ip}
+    # What has a value always: unset is the default.
+    always = {"ip": DEFAULT_SETTINGS.ip, "consent": DEFAULT_SETTINGS.consent}
+    changes = {name: always.get(name) if value is None else value for name, value in changes.items()}
     values = {name: _checked(name, value) for name, value in changes.items()}
     app_id = values.get("app_id")
     if app_id is not None:
@@ -76,6 +78,9 @@ def _checked(name: str, value: Any) -> Any:
     elif name == "ip":
         if value not in IP_MODES:
             raise AdminError(f"ip is {value!r}; it is one of {', '.join(IP_MODES)}")
+    elif name == "consent":
+        if value not in CONSENT_MODES:
+            raise AdminError(f"consent is {value!r}; it is one of {', '.join(CONSENT_MODES)}")
     else:
         raise ValueError(f"no setting {name!r}")
     return value
