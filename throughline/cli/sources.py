@@ -1,0 +1,128 @@
+"""`throughline source`: where events come from, and what its owner sets for it."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from throughline.cli.access import AsJson, OfWorkspace, group, rows_of
+from throughline.cli.database import Data, in_database
+from throughline.cli.output import Value, fail, say, show_json, show_rows
+from throughline.kit.clock import now_us
+from throughline.store import admin, source_settings
+
+sources = group("Sources: where events come from, such as a website, an app or a store.")
+
+
+@sources.command("create")
+def create_source(
+    workspace: Annotated[str, typer.Argument(help="Name of the workspace.")],
+    name: Annotated[str, typer.Argument(help="Its name; unique in the workspace.")],
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a source in a workspace."""
+    made = in_database(lambda c: admin.create_source(c, workspace, name, now_us=now_us()), data)
+    if as_json:
+        show_json({"id": made, "workspace": workspace, "name": name, "enabled": True})
+    else:
+        say(f"made source {name!r}; next: throughline key create --workspace {workspace!r} --source {name!r}")
+
+
+@sources.command("list")
+def list_sources(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+    """Show the sources."""
+    rows = rows_of(in_database(lambda c: admin.list_sources(c, workspace), data))
+    columns = ("workspace", "name", "enabled", "created_at")
+    show_rows(rows, columns=columns, as_json=as_json, none="there is no source yet")
+
+
+@sources.command("disable")
+def disable_source(workspace: str, name: str, data: Data = None) -> None:
+    """Refuse events of a source (its clients see 404) until it is enabled again."""
+    in_database(lambda c: admin.set_source_enabled(c, workspace, name, False), data)
+    say(f"source {name!r} is disabled; ingest follows within seconds")
+
+
+@sources.command("enable")
+def enable_source(workspace: str, name: str, data: Data = None) -> None:
+    """Take events of a source again."""
+    in_database(lambda c: admin.set_source_enabled(c, workspace, name, True), data)
+    say(f"source {name!r} is enabled; ingest follows within seconds")
+
+
+class Setting(StrEnum):
+    """What `source set` sets and unsets."""
+
+    APP_ID = "app-id"
+    ORIGIN = "origin"
+    RATE = "rate"
+    BURST = "burst"
+    IP = "ip"
+    CONSENT = "consent"
+
+
+_COLUMNS = {
+    Setting.APP_ID: "app_id",
+    Setting.ORIGIN: "origins",
+    Setting.RATE: "rate_events",
+    Setting.BURST: "rate_burst",
+    Setting.IP: "ip",
+    Setting.CONSENT: "consent",
+}
+
+
+@sources.command("set")
+def set_source(
+    workspace: str,
+    name: str,
+    app_id: Annotated[
+        str | None,
+        typer.Option(help="What clients may send instead of a write key, as Snowplow trackers do; no secret."),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A website whose browsers may send, such as https://*.shop.example; give all of them."),
+    ] = None,
+    rate: Annotated[int | None, typer.Option(help="Events a second that each of its keys may send.")] = None,
+    burst: Annotated[int | None, typer.Option(help="Events that each of its keys may send at once.")] = None,
+    ip: Annotated[str | None, typer.Option(help="What is kept of addresses: shorten, drop or keep.")] = None,
+    consent: Annotated[
+        str | None,
+        typer.Option(help="Events without consent for analytics: off (taken), drop, or aggregate (counted by name)."),
+    ] = None,
+    unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
+    data: Data = None,
+) -> None:
+    """Set who may send to a source, how fast, and what is kept; what is not named stays as it is."""
+    given = {
+        Setting.APP_ID: app_id,
+        Setting.ORIGIN: origin or None,
+        Setting.RATE: rate,
+        Setting.BURST: burst,
+        Setting.IP: ip,
+        Setting.CONSENT: consent,
+    }
+    changes: dict[str, Any] = {_COLUMNS[setting]: value for setting, value in given.items() if value is not None}
+    for setting in unset or ():
+        if _COLUMNS[setting] in changes:
+            fail(f"--{setting} and --unset {setting} contradict each other; give one", 2)
+        changes[_COLUMNS[setting]] = None
+    if not changes:
+        fail(f"nothing to set; give one of {', '.join(f'--{setting}' for setting in Setting)}, or --unset", 2)
+    in_database(lambda c: source_settings.change_settings(c, workspace, name, changes), data)
+    say(f"source {name!r} is set; ingest follows within seconds")
+
+
+@sources.command("show")
+def show_source(workspace: str, name: str, as_json: AsJson = False, data: Data = None) -> None:
+    """Show what is set for a source."""
+    found = in_database(lambda c: source_settings.read_settings(c, workspace, name), data)
+    if as_json:
+        show_json(found)
+        return
+    rows: list[dict[str, Value]] = []
+    for setting in Setting:
+        value = found[_COLUMNS[setting]]
+        rows.append({"setting": setting, "value": ", ".join(value) if isinstance(value, list) else value})
+    show_rows(rows, columns=("setting", "value"), as_json=False, none="nothing is set")
