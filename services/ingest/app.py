@@ -125,9 +125,11 @@ class Front:
             new_id=_random_id,
             ip=source.settings.ip,
             horizon_us=MIN_US if source.horizon_us is None else source.horizon_us,
+            consent=source.settings.consent,
         )
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in found.touchpoints]
         refused = [encode_rejected(_rejected(source, received_us, *refusal)) for refusal in found.refused]
+        refused += [encode_rejected(_dropped(source, received_us, *drop)) for drop in found.dropped]
         ticket = self._batcher.put(touchpoints, refused, received_us)
         if not await ticket.done:
             raise unavailable("Kafka did not acknowledge in time")
@@ -136,15 +138,16 @@ class Front:
 
     def _settle(self, found: Result) -> tuple[bytes, reply.Headers]:
         verdicts = found.verdicts
-        rejected = len(found.refused)
-        warned = len(verdicts) - rejected - verdicts.count(None)
+        rejected, dropped = len(found.refused), len(found.dropped)
+        ok = verdicts.count(None)
         tally = self._tally
-        tally.ok += len(verdicts) - rejected - warned
-        if not rejected and not warned:
-            return reply.all_ok(len(verdicts))
-        tally.warning += warned
+        tally.ok += ok
+        if ok == len(verdicts):
+            return reply.all_ok(ok)
+        tally.warning += len(verdicts) - ok - rejected - dropped
         tally.rejected += rejected
-        return reply.with_verdicts(verdicts, rejected)
+        tally.dropped += dropped
+        return reply.with_verdicts(verdicts, rejected, dropped)
 
 
 def _request(scope: Any, body: bytes) -> Request:
@@ -168,6 +171,10 @@ def _rejected(source: SourceKey, received_us: int, verdict: Verdict, payload: by
         verdict.message,
         payload,
     )
+
+
+def _dropped(source: SourceKey, received_us: int, verdict: Verdict, name: str) -> Rejected:
+    return Rejected(source.workspace, source.source, received_us, "consent", verdict.code, "", "", b"", name=name)
 
 
 def _random_id() -> str:

@@ -69,7 +69,7 @@ _VERDICT = {
     "type": "object",
     "required": ["verdict"],
     "properties": {
-        "verdict": {"enum": ["ok", "warning", "rejected"]},
+        "verdict": {"enum": ["ok", "warning", "rejected", "dropped"]},
         "code": {"type": "string"},
         "field": {"type": "string"},
         "message": {"type": "string"},
@@ -77,14 +77,16 @@ _VERDICT = {
 }
 _TAKEN = {
     "type": "object",
-    "required": ["success", "accepted", "rejected", "verdicts"],
+    "required": ["success", "accepted", "rejected", "dropped", "verdicts"],
     "properties": {
         "success": {"const": True},
         "accepted": {"type": "integer"},
         "rejected": {"type": "integer"},
+        "dropped": {"type": "integer"},
         "verdicts": {"type": "array", "items": {"$ref": "#/components/schemas/Verdict"}},
     },
 }
+_ANSWER = {"success": True, "accepted": 1, "rejected": 0, "dropped": 0, "verdicts": [{"verdict": "ok"}]}
 _OBJECT = {
     "description": "What the family's own clients look for",
     "content": {"application/json": {"schema": {"type": "object"}}},
@@ -155,7 +157,7 @@ def _operation(path: str, summary: str, example: Any) -> dict[str, Any]:
                 "content": {
                     "application/json": {
                         "schema": {"$ref": "#/components/schemas/Taken"},
-                        "example": {"success": True, "accepted": 1, "rejected": 0, "verdicts": [{"verdict": "ok"}]},
+                        "example": _ANSWER,
                     }
                 },
             },

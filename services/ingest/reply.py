@@ -17,16 +17,17 @@ _OK = {"verdict": "ok"}
 @lru_cache(maxsize=MAX_EVENTS + 1)
 def all_ok(events: int) -> tuple[bytes, Headers]:
     """The answer to a request whose events are all ok. The headers must not be changed."""
-    return _json({"success": True, "accepted": events, "rejected": 0, "verdicts": [_OK] * events})
+    return _json({"success": True, "accepted": events, "rejected": 0, "dropped": 0, "verdicts": [_OK] * events})
 
 
-def with_verdicts(verdicts: Sequence[Verdict | None], rejected: int) -> tuple[bytes, Headers]:
+def with_verdicts(verdicts: Sequence[Verdict | None], rejected: int, dropped: int) -> tuple[bytes, Headers]:
     """The answer that says what became of each event, in their order."""
     return _json(
         {
             "success": True,
-            "accepted": len(verdicts) - rejected,
+            "accepted": len(verdicts) - rejected - dropped,
             "rejected": rejected,
+            "dropped": dropped,
             "verdicts": [_OK if verdict is None else verdict._asdict() for verdict in verdicts],
         }
     )

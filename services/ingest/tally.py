@@ -21,7 +21,7 @@ from throughline.kit.metrics import (
 )
 
 FLUSH_SECONDS = 0.25
-OUTCOMES = ("ok", "warning", "rejected")
+OUTCOMES = ("ok", "warning", "rejected", "dropped")
 
 
 class _Observations:
@@ -54,6 +54,7 @@ class Tally:
         self.ok = 0
         self.warning = 0
         self.rejected = 0
+        self.dropped = 0
         self._statuses: Counts[int] = Counts()
         self._reasons: Counts[str] = Counts()
         self._requests = _Observations(INGEST_REQUEST_SECONDS, LATENCY_BUCKETS)
@@ -78,10 +79,10 @@ class Tally:
 
     def flush(self) -> None:
         """Hand everything over to the metrics and start again at nothing."""
-        for outcome, number in zip(OUTCOMES, (self.ok, self.warning, self.rejected), strict=True):
+        for outcome, number in zip(OUTCOMES, (self.ok, self.warning, self.rejected, self.dropped), strict=True):
             if number:
                 INGEST_EVENTS.labels(outcome).inc(number)
-        self.ok = self.warning = self.rejected = 0
+        self.ok = self.warning = self.rejected = self.dropped = 0
         for status, number in self._statuses.items():
             INGEST_REQUESTS.labels(str(status)).inc(number)
         self._statuses.clear()

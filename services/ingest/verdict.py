@@ -47,7 +47,7 @@ would glue thousands of strangers together."""
 
 
 class Verdict(NamedTuple):
-    """`verdict` is warning or rejected; an event that is simply ok has none."""
+    """`verdict` is warning, rejected or dropped; an event that is simply ok has none."""
 
     verdict: str
     code: str
@@ -61,6 +61,15 @@ class RefusedError(Exception):
     def __init__(self, code: str, field: str, message: str) -> None:
         super().__init__(message)
         self.verdict = Verdict("rejected", code, field, message)
+
+
+class DroppedError(Exception):
+    """One event is dropped: nothing of it is kept. Carries its verdict, and the name it is counted by ("": by none)."""
+
+    def __init__(self, code: str, field: str, message: str, name: str) -> None:
+        super().__init__(message)
+        self.verdict = Verdict("dropped", code, field, message)
+        self.name = name
 
 
 def refuse(code: str, field: str, message: str) -> NoReturn:

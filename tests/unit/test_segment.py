@@ -268,7 +268,7 @@ def test_unreadable_json_is_located() -> None:
 
 
 def test_an_empty_batch_is_no_error() -> None:
-    assert batch() == Result([], [], [])
+    assert batch() == Result([], [], [], [])
 
 
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.json")), ids=lambda path: path.stem)

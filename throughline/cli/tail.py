@@ -15,6 +15,7 @@ from throughline.cli.log import Log, choose_log
 from throughline.cli.output import fail, say
 from throughline.kit.clock import rfc3339
 from throughline.store import admin
+from throughline.store.rejections import CONSENT
 from throughline.wire.codec import UndecodableError, decode, decode_rejected
 
 LOOK_BACK = 2_000
@@ -138,17 +139,20 @@ def _rejected(value: bytes) -> Line:
     return {
         "received_at": rfc3339(one.received_us),
         "source": one.source,
-        "verdict": "rejected",
+        "verdict": "dropped" if one.stage == CONSENT else "rejected",
         "stage": one.stage,
         "code": one.code,
         "field": one.field,
         "message": one.message,
+        "name": one.name,
         "payload": one.payload.decode(errors="replace"),
     }
 
 
 def _plain(line: Line) -> str:
-    if line["verdict"] == "rejected":
+    if line["verdict"] == "dropped":
+        what = f"{line['code']} {line['name']}".rstrip()
+    elif line["verdict"] == "rejected":
         what = f"{line['code']} {line['field']}: {line['message']} | {line['payload'][:200]}"
     else:
         notes = f" ({', '.join(line['warnings'])})" if line["warnings"] else ""

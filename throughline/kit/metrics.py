@@ -129,7 +129,7 @@ INGEST_REGISTRY = CollectorRegistry(auto_describe=True)
 
 INGEST_EVENTS = Counter(
     INGEST_PREFIX + "events_total",
-    "Events answered with a verdict after Kafka acknowledged them, by verdict: ok, warning, rejected.",
+    "Events answered with a verdict after Kafka acknowledged them, by verdict: ok, warning, rejected, dropped.",
     ["outcome"],
     registry=INGEST_REGISTRY,
 )

@@ -11,6 +11,8 @@ from throughline.store.arrays import Columns
 from throughline.store.tables_verdicts import rejected, rejected_counts
 
 HOUR_US = 3_600_000_000
+CONSENT = "consent"
+"""The stage of events that were dropped for want of consent: they are counted, and nothing of them is kept."""
 
 
 class Reason(NamedTuple):

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from services.ingest import times
+from services.ingest import consent, times
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.event import Event
@@ -26,7 +26,13 @@ MAX_EVENT_BYTES = 128 * 1024
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
-_NAMES_HERE = {"messageId": "id", "userId": "subject", "anonymousId": "anonymousid", "timestamp": "time"}
+_NAMES_HERE = {
+    "messageId": "id",
+    "userId": "subject",
+    "anonymousId": "anonymousid",
+    "timestamp": "time",
+    consent.FIELD: "analyticsconsent",
+}
 _BATCH = "application/cloudevents-batch"
 _STRUCTURED = "application/cloudevents"
 _VERSIONS = ("1.0", "0.3")
@@ -49,13 +55,14 @@ class _Sent(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     dataschema: Any = None
     userid: Any = None
     anonymousid: Any = None
+    analyticsconsent: Any = None
     data: Raw | UnsetType = UNSET
     data_base64: Raw | UnsetType = UNSET
 
 
 _SENT = msgspec.json.Decoder(_Sent)
 _IDS = ("userid", "anonymousid")
-_SENT_FIELDS = _Sent.__struct_fields__[:10]
+_SENT_FIELDS = _Sent.__struct_fields__[:11]
 
 
 def read(request: Request) -> Opened:
@@ -162,6 +169,8 @@ def _event(raw: bytes, notes: list[Verdict]) -> Found:
         timestamp=occurred,
         properties=_properties(sent),
     )
+    if sent.analyticsconsent is not None:
+        event.context = _raw({"consent": {"analytics": sent.analyticsconsent}})
     if not kept:
         sent.data = sent.data_base64 = UNSET
         sent.userid = sent.anonymousid = None

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Raw
 
+from services.ingest import consent as consents
 from services.ingest.dialects import careful
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
-from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, refuse
+from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, DroppedError, RefusedError, Verdict, refuse
 from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
@@ -23,6 +25,7 @@ Reply = Callable[[Sequence[Verdict | None]], tuple[bytes, bytes]]
 """From the verdicts, in the order of the events (None is ok), to a media type and a body; the status is 200."""
 
 _NO_NAMES: Mapping[str, str] = {}
+_NO_CONTEXT: Mapping[str, Raw] = {}
 _ANY = msgspec.json.Decoder()
 
 
@@ -78,6 +81,8 @@ class Opened(NamedTuple):
     names: Mapping[str, str] = _NO_NAMES
     """How this dialect calls fields of `Event`, for its verdicts: {"userId": "user_id"}."""
     max_event_bytes: int = MAX_EVENT_BYTES
+    context: Mapping[str, Raw] = _NO_CONTEXT
+    """What the contexts of all its events hold, where each says it for all."""
 
 
 Dialect = Callable[[Request], Opened | Body]
@@ -96,10 +101,12 @@ def judge(
     new_id: Callable[[], str],
     ip: str = SHORTEN,
     horizon_us: int = MIN_US,
+    consent: str = consents.OFF,
 ) -> Result:
     """A verdict for every event, and the touchpoints of those that are kept. Never raises for an event.
 
-    `ip` says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused.
+    `ip` says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused;
+    `consent`, one of `consent.MODES`, says what becomes of events without.
 
     Raises:
         ServiceError: 400, more events than `MAX_EVENTS`.
@@ -111,7 +118,8 @@ def judge(
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
-    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip, horizon_us)
+    dropped: list[tuple[Verdict, str]] = []
+    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip, horizon_us, consent)
     for item in opened.items:
         notes = item.notes
         try:
@@ -119,10 +127,15 @@ def judge(
         except RefusedError as error:
             verdict = _named(error.verdict, opened.names)
             verdicts.append(verdict)
-            refused.append((verdict, of_refused(item.raw, ip)))
+            verdict, kept = consents.refused(verdict, item.raw, consent, opened.context)
+            refused.append((verdict, of_refused(kept, ip)))
+        except DroppedError as error:
+            verdict = _named(error.verdict, opened.names)
+            verdicts.append(verdict)
+            dropped.append((verdict, error.name))
         else:
             verdicts.append(_named(notes[0], opened.names) if notes else None)
-    return Result(touchpoints, verdicts, refused)
+    return Result(touchpoints, verdicts, refused, dropped)
 
 
 def _touchpoint(item: Item, batch: Batch, most: int) -> Touchpoint:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw, Struct
 
+from services.ingest import consent
 from services.ingest.dialects.dialect import Item, Opened, Request, judge
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found, Pieces, cut, item
@@ -32,6 +33,7 @@ _NAMES_HERE = {
     "timestamp": "timestamp_micros",
     "event": "name",
     "properties": "params",
+    consent.FIELD: "consent.analytics_storage",
 }
 _CAMPAIGN = {
     "source": "source",
@@ -80,7 +82,8 @@ def read(request: Request) -> Opened:
     items = [item(raw, reader, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
     if request.path.startswith("/debug/"):
         return Opened("", [], reply=partial(_validation, items))
-    return Opened((query.get("api_secret") or [""])[0], items, names=_NAMES_HERE)
+    told = {"consent": pieces.head["consent"]} if "consent" in pieces.head else {}
+    return Opened((query.get("api_secret") or [""])[0], items, names=_NAMES_HERE, context=told)
 
 
 class _Sent(Struct, forbid_unknown_fields=True, gc=False):

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest import times
+from services.ingest import consent, times
 from services.ingest.body import GZIP_MAGIC, unpack
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Item, Opened, Request
@@ -34,6 +34,7 @@ NAMES = {
     "previousId": "distinct_id",
     "messageId": "uuid",
     "traits": "$set",
+    consent.FIELD: "properties.consent.analytics",
 }
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -199,7 +200,7 @@ def _results(items: Sequence[Item], verdicts: Sequence[Verdict | None]) -> tuple
         if verdict is None:
             results[uuid] = {"result": "ok"}
         else:
-            result = "drop" if verdict.verdict == "rejected" else "warning"
+            result = "drop" if verdict.verdict in ("rejected", "dropped") else "warning"
             details = f"{verdict.code} {verdict.field}: {verdict.message}"
             results[uuid] = {"result": result, "details": details}
     return b"application/json", msgspec.json.encode({"results": results})

@@ -13,7 +13,7 @@ from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found
 from services.ingest.dialects.posthog_wire import EMPTY_OBJECT, Known, Options, Sent, decode, extra_of
 from services.ingest.dialects.web import page_context
-from services.ingest.verdict import Verdict, json_type, read_id, refuse
+from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
 
 COOKIELESS = "$posthog_cookieless"
 """What posthog-js writes for everybody whom it must not tell apart."""
@@ -31,6 +31,7 @@ _PARTS = frozenset({"$set", "$set_once", "$group_set"})
 _NO_RAW = Raw()
 _NO_PART = (b"", b"null", b"{}")
 _NOTHING = Known()
+_CALLS = {"$pageview": "page", "$screen": "screen"}
 _NO_OPTIONS = Options()
 
 
@@ -62,8 +63,6 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
     if not name:
         refuse("missing_field", "event", "a PostHog event has to name its event")
     distinct = sent.distinct_id or read_id(known.distinct_id, "distinct_id", notes)
-    if distinct == COOKIELESS or _yes(known.cookieless) or _yes(options.cookieless_mode):
-        refuse("missing_id", "distinct_id", "sent in cookieless mode, which tells nobody from anybody else")
     event = Event(
         messageId=sent.uuid or None,
         timestamp=_time(sent, sent_at),
@@ -71,6 +70,13 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
         properties=_without_ip(sent.properties) if known.ip is not None else sent.properties,
         traits=_traits(sent, known),
     )
+    if distinct == COOKIELESS or _yes(known.cookieless) or _yes(options.cookieless_mode):
+        # Refused for want of an id, unless the source wants to count what has no consent.
+        notes.append(
+            warning("missing_id", "distinct_id", "sent in cookieless mode, which tells nobody from anybody else")
+        )
+        event.type, event.event = _CALLS.get(name, "track"), name
+        return event
     if not (_yes(known.ignore_sent_at) or _yes(options.disable_skew_correction)):
         event.sentAt = _instant(sent.sent_at) or sent_at
     if name == "$create_alias":

@@ -9,11 +9,12 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from services.ingest import consent as consents
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import read_event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
-from services.ingest.verdict import RefusedError, Verdict, refuse
+from services.ingest.verdict import DroppedError, RefusedError, Verdict, refuse
 from throughline.kit.clock import MIN_US
 from throughline.wire.codec import Touchpoint
 
@@ -29,17 +30,21 @@ def judge(
     new_id: Callable[[], str],
     ip: str = SHORTEN,
     horizon_us: int = MIN_US,
+    consent: str = consents.OFF,
 ) -> Result:
     """A verdict for every event of a body, and the touchpoints of those that are kept. Never raises for an event.
 
     `new_id` gives a random message id for an event that has neither its own nor a time to derive one from; `ip`
-    says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused.
+    says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused; `consent`, one
+    of `consent.MODES`, says what becomes of events without.
     """
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
+    dropped: list[tuple[Verdict, str]] = []
     batch = Batch(
-        body.call, body.sent_us, workspace, source, received_us, new_id, ip, horizon_us, body.context, body.integrations
+        *(body.call, body.sent_us, workspace, source, received_us, new_id, ip, horizon_us, consent),
+        *(body.context, body.integrations),
     )
     if body.context:
         batch.look_at_context(_NOTHING)
@@ -52,10 +57,14 @@ def judge(
             touchpoints.append(_read(raw, batch, notes))
         except RefusedError as error:
             verdicts.append(error.verdict)
-            refused.append((error.verdict, of_refused(bytes(raw), ip)))
+            verdict, kept = consents.refused(error.verdict, bytes(raw), consent, body.context)
+            refused.append((verdict, of_refused(kept, ip)))
+        except DroppedError as error:
+            verdicts.append(error.verdict)
+            dropped.append((error.verdict, error.name))
         else:
             verdicts.append(notes[0] if notes else None)
-    return Result(touchpoints, verdicts, refused)
+    return Result(touchpoints, verdicts, refused, dropped)
 
 
 def _read(raw: Raw, batch: Batch, notes: list[Verdict]) -> Touchpoint:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Raw
 
+from services.ingest import consent
 from services.ingest.dialects import careful, snowplow_ecommerce
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.event import Event
@@ -37,7 +38,14 @@ _FLAT = {
     "tr": ("track", "transaction", TRANSACTION),
     "ti": ("track", "transaction_item", ITEM),
 }
-_NAMES_HERE = {"messageId": "eid", "userId": "uid", "anonymousId": "duid", "timestamp": "dtm", "sentAt": "stm"}
+_NAMES_HERE = {
+    "messageId": "eid",
+    "userId": "uid",
+    "anonymousId": "duid",
+    "timestamp": "dtm",
+    "sentAt": "stm",
+    consent.FIELD: "cx",
+}
 _GIF = binascii.a2b_base64("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """One transparent pixel: some pages ask for /i as an image."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from services.ingest import consent as consents
 from services.ingest import times
 from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, channel_of
 from services.ingest.crawlers import is_crawler
@@ -45,6 +46,8 @@ class Result(Struct, gc=False):
     """In the order of the events; None is ok."""
     refused: list[tuple[Verdict, bytes]]
     """With the event, whole."""
+    dropped: list[tuple[Verdict, str]]
+    """With the name each is counted by, "" for none."""
 
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -71,6 +74,8 @@ class Batch(Struct, gc=False):
     """What is kept of addresses: one of `privacy.MODES`."""
     horizon_us: int = MIN_US
     """What occurred before it is refused: the workspace does not keep it."""
+    consent: str = consents.OFF
+    """What becomes of events without consent: one of `consent.MODES`."""
     shared_context: dict[str, Raw] = _EMPTY
     shared_integrations: dict[str, Raw] = _EMPTY
     # The context of the event before: libraries send the same one with each event of a batch.
@@ -80,6 +85,8 @@ class Batch(Struct, gc=False):
     hinted: bool = False
     bot: bool = False
     """The context's user agent is a crawler's."""
+    consented: bool | None = None
+    """What the context says of consent; looked at only if anybody asks."""
 
     def look_at_context(self, raw: Raw, read: dict[str, Any] | None = None) -> None:
         """Take an event's context, merged over the batch's; `read` is `raw` decoded, if somebody did.
@@ -95,6 +102,8 @@ class Batch(Struct, gc=False):
         self.hinted = not CONTEXT_HINTS.isdisjoint(self.context)
         agent = self.context.get("userAgent")
         self.bot = isinstance(agent, str) and is_crawler(agent)
+        if self.consent != consents.OFF:
+            self.consented = consents.of_context(self.context)
         self.context_raw = raw
 
 
@@ -139,10 +148,18 @@ def build(
     `context` are the event's own, decoded, if the dialect had to do that anyway.
 
     Raises:
+        DroppedError: the source asks for consent, and the event has none.
         RefusedError: the event can not be kept.
         msgspec.DecodeError: one of its parts is not JSON that can be held.
     """
     call = batch.call or event.type
+    if batch.consent != consents.OFF:
+        # Before anything else: who has not consented often has no id either.
+        if event.context != batch.context_raw:
+            batch.look_at_context(event.context, context)
+        if properties is None:
+            properties = _object("properties", event.properties)
+        consents.require(batch.consented, call if call in CALLS else "", event.event or "", properties, batch.consent)
     name = event.name or ""
     if call == "track":
         name = event.event or ""
@@ -164,7 +181,7 @@ def build(
     actor = user or anonymous
     if not actor:
         for note in notes:
-            if note.code == "illegal_id":
+            if note.code in ("illegal_id", "missing_id"):
                 refuse(note.code, note.field, note.message)
         refuse("missing_id", "userId", "an event needs a userId or an anonymousId")
     previous = ""
