@@ -65,6 +65,7 @@ KNOWN = {
 }
 
 KNOWN_AND_MOVING_NOBODY = {
+    "page_ping": "a page is still looked at; the view of it was what placed",
     "Order Updated": "the shop's bookkeeping; buying has its own events",
     "ORDERS_UPDATED": "as Order Updated",
     "ORDERS_EDITED": "as Order Updated",

@@ -13,7 +13,10 @@ from services.ingest.dialects.dialect import Request
 from services.ingest.dialects.touchpoint import Result
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
 from tests.unit.dialect_requests import take as take_by
+from throughline.journey.fold import Folded, fold
+from throughline.journey.state import ENTER, LAPSE
 from throughline.kit.errors import ServiceError
+from throughline.models import load_model
 from throughline.wire.codec import Touchpoint
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "snowplow"
@@ -65,7 +68,7 @@ def test_what_the_python_tracker_sends(name: str) -> None:
     assert result.verdicts == [None] * 4
     assert [(t.call, t.name) for t in result.touchpoints] == [
         ("page", "Home"),
-        ("page", "page_ping"),
+        ("track", "page_ping"),
         ("track", "add-to-basket"),
         ("track", "transaction"),
     ]
@@ -127,6 +130,38 @@ def test_a_page_view() -> None:
         },
         "snowplow": {"vid": "3"},
     }
+
+
+def folded(*kinds_and_seconds: tuple[str, int]) -> Folded:
+    """What becomes of a visitor whose events come so many seconds after the first."""
+    events = [
+        {**BASE, "e": kind, "eid": f"id-{number}", "dtm": str(TIME // 1000 + 1000 * seconds), "stm": ""}
+        for number, (kind, seconds) in enumerate(kinds_and_seconds)
+    ]
+    result = take_by(snowplow.read, post({"data": events}), received_us=TIME + 1_000_000 * kinds_and_seconds[-1][1])
+    return fold(load_model("seven_phase"), None, result.touchpoints)
+
+
+def phases(folded: Folded) -> list[str]:
+    names = [phase.name for phase in load_model("seven_phase").phases]
+    return [names[step.to_phase - 1] for step in folded.transitions]
+
+
+def test_a_page_ping_is_a_sign_of_life_and_no_page_view() -> None:
+    read = folded(("pv", 0), ("pp", 10), ("pp", 20))
+    assert phases(read) == ["discovery"]
+    assert read.journey is not None
+    assert read.journey.active_us == TIME + 20_000_000
+    assert phases(folded(("pv", 0), ("pp", 10), ("pv", 30))) == ["discovery", "consideration"]
+
+
+def test_a_page_ping_places_nobody() -> None:
+    # One that overtook its page view must not make a second one of it, and a page left open is no return.
+    assert phases(folded(("pp", 0))) == []
+    assert phases(folded(("pp", 0), ("pv", 5))) == ["discovery"]
+    month = 30 * 86_400
+    lapsed = folded(("pv", 0), ("pp", month)).transitions
+    assert [step.kind for step in lapsed] == [ENTER, LAPSE]
 
 
 def test_a_structured_event_has_no_money() -> None:

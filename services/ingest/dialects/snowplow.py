@@ -34,7 +34,7 @@ _Surroundings = tuple[Raw, dict[str, Any], Entities]
 _NOTHING: dict[str, Any] = {}
 _KINDS = "pv, pp, se, ue, tr, ti"
 _FLAT = {
-    "pp": ("page", "page_ping", PING),
+    "pp": ("track", "page_ping", PING),
     "tr": ("track", "transaction", TRANSACTION),
     "ti": ("track", "transaction_item", ITEM),
 }
