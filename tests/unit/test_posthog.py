@@ -68,6 +68,22 @@ def test_python(name: str) -> None:
     assert rest(plan)["traits"] == {"plan": "gold"}
 
 
+@pytest.mark.parametrize("headers", [(), ((b"posthog-sdk-info", b"posthog-python/7.91.1"),)])
+@pytest.mark.parametrize(
+    ("distinct", "verdict"),
+    [
+        ("$company_acme", ("rejected", "missing_id", "distinct_id")),
+        ("39e821e3-488f-4f1e-b372-9631b38512d1", ("rejected", "missing_id", "distinct_id")),
+        ("ada", None),
+        ("019a2b3c-488f-7f1e-b372-9631b38512d1", None),
+    ],
+)
+def test_a_group_is_no_customer(headers: Any, distinct: str, verdict: Any) -> None:
+    group = {"$group_type": "company", "$group_key": "acme", **({} if headers else {"$lib": "posthog-python"})}
+    event = {**EVENT, "event": "$groupidentify", "distinct_id": distinct, "properties": group}
+    assert codes(take_by(posthog.read, post({"batch": [event]}, path=posthog.V1, headers=headers))) == [verdict]
+
+
 def test_the_newer_endpoint_is_answered_by_uuid() -> None:
     request = recorded("python-v1")
     opened = posthog.read(request)

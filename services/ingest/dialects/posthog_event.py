@@ -1,5 +1,6 @@
 """One event as PostHog's libraries send it, in Segment's terms. Pure."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -18,6 +19,7 @@ from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
 COOKIELESS = "$posthog_cookieless"
 """What posthog-js writes for everybody whom it must not tell apart."""
 
+_RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _UTM = ("source", "medium", "name", "term", "content")
 
 
@@ -101,9 +103,9 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
     elif name == "$set":
         event.type = "identify"
     elif name == "$groupidentify":
-        if distinct == f"${known.group_type}_{known.group_key}":
+        if _is_no_person(distinct, known, library):
             refuse(
-                "missing_id", "distinct_id", "describes a group and names no customer; give groupIdentify a distinctId"
+                "missing_id", "distinct_id", "describes a group and names no customer; give it a person's distinct id"
             )
         event.type, event.traits = "group", known.group_set
         event.groupId = Raw(msgspec.json.encode(known.group_key))
@@ -140,6 +142,14 @@ def _is_anonymous(distinct: str, known: Known, options: Options) -> bool:
     if profiled is not None and not _yes(profiled):
         return True
     return isinstance(known.device, str) and known.device == distinct
+
+
+def _is_no_person(distinct: str, known: Known, library: str) -> bool:
+    """Whether a library made up the distinct id of a group's description: of the group, or, in Python, at random."""
+    if distinct == f"${known.group_type}_{known.group_key}":
+        return True
+    name = known.library if isinstance(known.library, str) else library
+    return name.startswith("posthog-python") and _RANDOM.fullmatch(distinct) is not None
 
 
 def _time(sent: Sent, sent_at: datetime | None) -> datetime | None:
