@@ -57,7 +57,14 @@ _FAMILIES: dict[str, tuple[str, Any]] = {
     "posthog_answers": ("PostHog: which feature flags are on; none, and nothing is kept", {}),
     "cloudevents": (
         "CloudEvents: binary, structured or batched",
-        {"specversion": "1.0", "id": "A-1001", "source": "/shop", "type": "Order Completed", "subject": "customer-42"},
+        {
+            "specversion": "1.0",
+            "id": "1",
+            "source": "/shop",
+            "type": "Order Completed",
+            "subject": "customer-42",
+            "data": {"order_id": "A-1001"},
+        },
     ),
 }
 """Module that reads a dialect -> what its requests are, and an example."""

@@ -19,7 +19,7 @@ from throughline.store import admin
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import transaction
 
-EVENT = {"event": "Order Completed", "userId": "u", "properties": {"total": 5}}
+EVENT = {"event": "Order Completed", "userId": "u", "properties": {"order_id": "A-1", "total": 5}}
 
 
 @pytest.fixture

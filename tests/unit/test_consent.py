@@ -253,7 +253,7 @@ def test_posthogs_newer_endpoint_is_told_of_a_drop() -> None:
     assert "no_consent" in result["details"]
 
 
-CLOUDEVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Order Completed", "subject": "ada"}
+CLOUDEVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Product Viewed", "subject": "ada"}
 
 
 @pytest.mark.parametrize(

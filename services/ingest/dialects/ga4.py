@@ -33,6 +33,7 @@ _NAMES_HERE = {
     "timestamp": "timestamp_micros",
     "event": "name",
     "properties": "params",
+    "properties.order_id": "params.transaction_id",
     consent.FIELD: "consent.analytics_storage",
 }
 _CAMPAIGN = {
@@ -62,6 +63,7 @@ _ONCE = frozenset({"purchase", "refund"})
 _VALIDATION_CODES = {
     "missing_field": "VALUE_REQUIRED",
     "missing_id": "VALUE_REQUIRED",
+    "missing_order_id": "VALUE_REQUIRED",
     "too_large": "VALUE_OUT_OF_BOUNDS",
     "too_long": "VALUE_OUT_OF_BOUNDS",
     "time_out_of_range": "VALUE_OUT_OF_BOUNDS",

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
-from services.ingest import times
+from services.ingest import orders, times
 from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, channel_of
 from services.ingest.crawlers import is_crawler
 from services.ingest.dialects import careful
@@ -229,6 +229,10 @@ def build(
             rest.append(f'"properties":{_json(event.properties)}')
             fields = read_fields(properties, notes)
             hinted = not PROPERTY_HINTS.isdisjoint(properties)
+    if not fields[0] and call == "track":
+        missing = orders.missing_id(name)
+        if missing is not None:
+            notes.append(missing)
     if event.traits and _object("traits", event.traits):
         rest.append(f'"traits":{_json(event.traits)}')
     if event.context != batch.context_raw:
