@@ -4,6 +4,7 @@
 what an event does. Everything else goes on to the FastAPI app (`rest.py`), which also describes the event paths.
 """
 
+from functools import partial
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -18,12 +19,12 @@ from services.ingest.dialects.touchpoint import Result
 from services.ingest.guards import Rates, check_origin
 from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, Takes, methods, takes
+from services.ingest.refusals import refusals
+from services.ingest.resent import RECEIVED_AT, id_of, read_resent, received_now, require_alone
 from services.ingest.tally import Tally
-from services.ingest.verdict import Verdict
 from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey
-from throughline.wire.codec import Rejected, encode, encode_rejected
+from throughline.wire.codec import encode, encode_rejected
 
 
 class Front:
@@ -71,17 +72,20 @@ class Front:
     async def _events(self, taken: Takes, scope: Any, receive: Any, send: Any) -> None:
         started = perf_counter()
         authorization = origin = None
+        resent = False
         for name, value in scope["headers"]:
             if name == b"authorization":
                 authorization = value
             elif name == b"origin":
                 origin = value
+            elif name == RECEIVED_AT:
+                resent = True
         status = 200
         try:
             body = await read_body(receive, self._body_seconds)
             if body is None:
                 return
-            content, headers = await self._take(taken, scope, authorization, origin, body)
+            content, headers = await self._take(taken, scope, authorization, origin, body, resent)
         except ServiceError as error:
             status = error.status
             self._tally.refuse(error.code)
@@ -93,7 +97,7 @@ class Front:
         self._tally.request(status, perf_counter() - started)
 
     async def _take(
-        self, taken: Takes, scope: Any, authorization: bytes | None, origin: bytes | None, body: bytes
+        self, taken: Takes, scope: Any, authorization: bytes | None, origin: bytes | None, body: bytes, resent: bool
     ) -> tuple[bytes, reply.Headers]:
         """Take the events of one body.
 
@@ -102,6 +106,7 @@ class Front:
                 acknowledged in time.
         """
         received_us = now_us()
+        before = read_resent(scope["headers"], received_us) if resent else None
         own_reply: Reply | None = None
         if isinstance(taken, str):
             if taken == METRICS:
@@ -115,21 +120,30 @@ class Front:
                 return reply.own(*own_reply(()))
         source = self._keys.source(authorization, opened.write_key)
         check_origin(source, origin)
-        self._rates.take(source, len(opened.events if isinstance(opened, Body) else opened.items))
+        events = len(opened.events if isinstance(opened, Body) else opened.items)
+        self._rates.take(source, events)
+        if before is not None:
+            require_alone(before, events)
         judge: Any = segment.judge if isinstance(opened, Body) else dialect.judge
         found = judge(
             opened,
             workspace=source.workspace,
             source=source.source,
-            received_us=received_us,
-            new_id=_random_id,
+            received_us=received_us if before is None else before.received_us,
+            new_id=_random_id if before is None or not before.replay_of else partial(id_of, before),
             ip=source.settings.ip,
             horizon_us=MIN_US if source.horizon_us is None else source.horizon_us,
             consent=source.settings.consent,
         )
+        if before is not None:
+            found = received_now(found, before, received_us)
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in found.touchpoints]
-        refused = [encode_rejected(_rejected(source, received_us, *refusal)) for refusal in found.refused]
-        refused += [encode_rejected(_dropped(source, received_us, *drop)) for drop in found.dropped]
+        refused = []
+        if found.refused or found.dropped:
+            request = f"{scope['method']} {scope['path']}"
+            replay_of = "" if before is None else before.replay_of
+            records = refusals(found, opened, source, received_us, request, replay_of)
+            refused = [encode_rejected(record) for record in records]
         ticket = self._batcher.put(touchpoints, refused, received_us)
         if not await ticket.done:
             raise unavailable("Kafka did not acknowledge in time")
@@ -158,23 +172,6 @@ def _request(scope: Any, body: bytes) -> Request:
         scope["headers"],
         body,
     )
-
-
-def _rejected(source: SourceKey, received_us: int, verdict: Verdict, payload: bytes) -> Rejected:
-    return Rejected(
-        source.workspace,
-        source.source,
-        received_us,
-        "ingest",
-        verdict.code,
-        verdict.field,
-        verdict.message,
-        payload,
-    )
-
-
-def _dropped(source: SourceKey, received_us: int, verdict: Verdict, name: str) -> Rejected:
-    return Rejected(source.workspace, source.source, received_us, "consent", verdict.code, "", "", b"", name=name)
 
 
 def _random_id() -> str:

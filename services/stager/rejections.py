@@ -161,8 +161,8 @@ def _reason(one: Rejected) -> Reason:
 
 
 def _row(one: Rejected) -> tuple[object, ...]:
-    name, message_id = (one.name, one.message_id) if one.name or one.message_id else _named(one.payload)
-    values = {**one._asdict(), "name": name, "message_id": message_id}
+    name, message_id = ("", "") if one.name and one.message_id else _named(one.payload)
+    values = {**one._asdict(), "name": one.name or name, "message_id": one.message_id or message_id}
     # PostgreSQL's text holds no NUL.
     return tuple(
         value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value := values[column], str) else value

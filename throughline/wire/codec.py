@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 # Exported: ingest, which must not know journey, takes it from here.
 from throughline.journey.touchpoint import Touchpoint as Touchpoint
+from throughline.wire.v1.touchpoint_pb2 import Envelope as _Envelope
 from throughline.wire.v1.touchpoint_pb2 import Rejected as _Rejected
 from throughline.wire.v1.touchpoint_pb2 import Touchpoint as _Touchpoint
 
@@ -28,6 +29,25 @@ class UndecodableError(ValueError):
         self.field = field
 
 
+class Envelope(NamedTuple):
+    """What makes one event of a request a request of its own: POST to `path`, the body is before + payload + after."""
+
+    path: str = ""
+    """With its query; "" when there is no such request."""
+    content_type: str = "application/json"
+    library: str = ""
+    """The header posthog-sdk-info, "" for none."""
+    before: bytes = b""
+    after: bytes = b""
+
+
+NO_ENVELOPE = Envelope(content_type="")
+
+REPLAY = "replay"
+"""The stage of a record that refuses nothing: its payload says which records were sent again, and what became of them.
+"""
+
+
 class Rejected(NamedTuple):
     """An event or record that was refused, whole, with the reason."""
 
@@ -42,6 +62,11 @@ class Rejected(NamedTuple):
     origin: str = ""
     name: str = ""
     message_id: str = ""
+    request: str = ""
+    """Method and path of the request it came in."""
+    envelope: Envelope = NO_ENVELOPE
+    replay_of: str = ""
+    """topic/partition/offset of the rejection that was sent again, and refused again as this one."""
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -289,7 +314,9 @@ def _require_finite(**numbers: float | None) -> None:
 
 def encode_rejected(rejected: Rejected) -> bytes:
     """The Kafka value of one rejection."""
-    return _Rejected(**rejected._asdict()).SerializeToString()
+    values = rejected._asdict()
+    values["envelope"] = _Envelope(**rejected.envelope._asdict()) if rejected.envelope.path else None
+    return _Rejected(**values).SerializeToString()
 
 
 def decode_rejected(value: bytes) -> Rejected:
@@ -302,7 +329,10 @@ def decode_rejected(value: bytes) -> Rejected:
         m = _Rejected.FromString(value)
     except DecodeError as error:
         raise UndecodableError("undecodable", "", f"not a rejection message: {error}") from None
+    e = m.envelope
     return Rejected(
         *(m.workspace, m.source, m.received_us, m.stage, m.code, m.field, m.message, m.payload, m.origin),
-        *(m.name, m.message_id),
+        *(m.name, m.message_id, m.request),
+        Envelope(e.path, e.content_type, e.library, e.before, e.after),
+        m.replay_of,
     )

@@ -20,6 +20,7 @@ from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found, Pieces, cut, embedded, is_clean, item, whole
 from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse, warning
+from throughline.wire.codec import Envelope
 
 MAX_EVENT_BYTES = 128 * 1024
 """Of one event in the JSON format: everybody has to take 64 KiB of data, which may be base64 here."""
@@ -73,17 +74,29 @@ def read(request: Request) -> Opened:
     """
     content_type = request.header(b"content-type")
     media_type = content_type.partition(";")[0].strip().lower()
+    envelope = _alone
     if media_type.startswith(_BATCH):
-        pieces = cut(request.body, "")
+        pieces, envelope = cut(request.body, ""), _of_a_batch
     elif media_type.startswith(_STRUCTURED):
         pieces = whole(request.body)
     elif request.header(b"ce-specversion") or request.header(b"ce-id"):
         pieces = _binary(request, content_type, media_type)
+    elif request.body.lstrip()[:1] == b"[":
+        pieces, envelope = cut(request.body, ""), _of_a_batch
     else:
-        pieces = cut(request.body, "") if request.body.lstrip()[:1] == b"[" else whole(request.body)
+        pieces = whole(request.body)
     items = [item(raw, _event, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
     write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0] if request.query else ""
-    return Opened(write_key, items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES)
+    return Opened(write_key, items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES, envelope=envelope)
+
+
+def _alone() -> Envelope:
+    # A binary event's too: it is kept in the JSON format.
+    return Envelope("/v1/cloudevents", f"{_STRUCTURED}+json")
+
+
+def _of_a_batch() -> Envelope:
+    return Envelope("/v1/cloudevents", f"{_BATCH}+json", before=b"[", after=b"]")
 
 
 @lru_cache(maxsize=256)

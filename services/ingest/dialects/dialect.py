@@ -19,7 +19,7 @@ from services.ingest.privacy import SHORTEN, of_refused
 from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, DroppedError, RefusedError, Verdict, refuse
 from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
-from throughline.wire.codec import Touchpoint
+from throughline.wire.codec import Envelope, Touchpoint
 
 Reply = Callable[[Sequence[Verdict | None]], tuple[bytes, bytes]]
 """From the verdicts, in the order of the events (None is ok), to a media type and a body; the status is 200."""
@@ -83,6 +83,8 @@ class Opened(NamedTuple):
     max_event_bytes: int = MAX_EVENT_BYTES
     context: Mapping[str, Raw] = _NO_CONTEXT
     """What the contexts of all its events hold, where each says it for all."""
+    envelope: Callable[[], Envelope] | None = None
+    """What each event is sent in to be a request of its own, asked for when one is refused. None: it can not be one."""
 
 
 Dialect = Callable[[Request], Opened | Body]

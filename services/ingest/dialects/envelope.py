@@ -12,7 +12,9 @@ from msgspec import Raw, Struct
 from services.ingest import times
 from services.ingest.dialects import careful
 from services.ingest.verdict import MAX_EVENTS, RefusedError, Verdict, json_type
+from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
+from throughline.wire.codec import Envelope
 
 
 class _Envelope(Struct, gc=False):
@@ -81,6 +83,24 @@ def open_body(body: bytes, call: str) -> Body:
                 integrations,
             )
     return _open_carefully(body, call)
+
+
+def envelope_of(body: Body) -> Envelope:
+    """What makes one of a body's events a body of its own."""
+    if body.call:
+        return Envelope(f"/v1/{body.call}")
+    shared: dict[str, Any] = {} if body.sent_us is None else {"sentAt": rfc3339(body.sent_us)}
+    if body.context:
+        shared["context"] = body.context
+    if body.integrations:
+        shared["integrations"] = body.integrations
+    return Envelope("/v1/batch", before=before(shared, "batch"), after=b"]}")
+
+
+def before(shared: dict[str, Any], name: str) -> bytes:
+    """An object with these members and a list `name`, up to the list's first item."""
+    members = msgspec.json.encode(shared)[:-1]
+    return members + (b"," if shared else b"") + msgspec.json.encode(name) + b":["
 
 
 def _open_carefully(body: bytes, call: str) -> Body:

@@ -8,18 +8,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest import consent
 from services.ingest.dialects.dialect import Item, Opened, Request, judge
+from services.ingest.dialects.envelope import before
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.pieces import Found, Pieces, cut, item
+from services.ingest.dialects.pieces import KEY_NAMES, Found, Pieces, cut, item
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
 from throughline.kit.clock import EPOCH, MAX_US, to_us
+from throughline.wire.codec import Envelope
 
 MAX_EVENTS = 25
 """In one request, as GA4 has it."""
@@ -85,7 +87,21 @@ def read(request: Request) -> Opened:
     if request.path.startswith("/debug/"):
         return Opened("", [], reply=partial(_validation, items))
     told = {"consent": pieces.head["consent"]} if "consent" in pieces.head else {}
-    return Opened((query.get("api_secret") or [""])[0], items, names=_NAMES_HERE, context=told)
+    return Opened(
+        (query.get("api_secret") or [""])[0],
+        items,
+        names=_NAMES_HERE,
+        context=told,
+        envelope=partial(_envelope, pieces.head, stream),
+    )
+
+
+def _envelope(head: dict[str, Raw], stream: str) -> Envelope:
+    return Envelope(
+        f"/mp/collect?{urlencode({'measurement_id': stream})}",
+        before=before({name: part for name, part in head.items() if name not in KEY_NAMES}, "events"),
+        after=b"]}",
+    )
 
 
 class _Sent(Struct, forbid_unknown_fields=True, gc=False):

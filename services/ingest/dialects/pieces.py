@@ -25,6 +25,9 @@ Read = Callable[[bytes, list[Verdict]], Found]
 Raises RefusedError, or a decoder's error for what it can not hold.
 """
 
+KEY_NAMES = frozenset({"writeKey", "write_key", "api_key", "api_secret", "token"})
+"""Members of a body that carry a write key: left out of what is kept around a refused event."""
+
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _EVENTS = msgspec.json.Decoder(list[Raw])
 _ANY = msgspec.json.Decoder()

@@ -19,11 +19,12 @@ from services.ingest import consent, times
 from services.ingest.body import GZIP_MAGIC, unpack
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Item, Opened, Request
-from services.ingest.dialects.envelope import Body, open_body
+from services.ingest.dialects.envelope import Body, before, open_body
 from services.ingest.dialects.pieces import Pieces, cut, is_clean, item, whole
 from services.ingest.dialects.posthog_event import reader
 from services.ingest.verdict import RefusedError, Verdict
 from throughline.kit.errors import ServiceError
+from throughline.wire.codec import Envelope
 
 V1 = "/i/v1/analytics/events"
 """Where a library wants a result for each event, by its uuid."""
@@ -76,7 +77,14 @@ def _open(request: Request, body: bytes, query: dict[str, list[str]], members: d
     read_one = reader(sent_at, request.header(b"posthog-sdk-info"))
     items = [item(raw, read_one, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
     reply = partial(_results, items) if request.path == V1 else None
-    return Opened(_write_key(pieces), items, reply=reply, names=NAMES)
+    return Opened(_write_key(pieces), items, reply=reply, names=NAMES, envelope=partial(_envelope, request, sent_at))
+
+
+def _envelope(request: Request, sent_at: datetime | None) -> Envelope:
+    # Not /batch, where the body has to carry its key to be known as PostHog's.
+    shared = {} if sent_at is None else {"sent_at": sent_at.isoformat()}
+    library = request.header(b"posthog-sdk-info")
+    return Envelope("/i/v0/e", library=library, before=before(shared, "batch"), after=b"]}")
 
 
 def read_batch(request: Request) -> Opened | Body:

@@ -17,6 +17,7 @@ from msgspec import Raw
 from services.ingest import consent
 from services.ingest.dialects import careful, snowplow_ecommerce
 from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects.envelope import before
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found, cut, embedded, item
 from services.ingest.dialects.snowplow_ecommerce import Entities
@@ -24,6 +25,7 @@ from services.ingest.dialects.snowplow_names import ITEM, NAMES, PING, STRUCTURE
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import Verdict, json_type, refuse, warning
 from throughline.kit.clock import EPOCH
+from throughline.wire.codec import Envelope
 
 _TEXTS = msgspec.json.Decoder(dict[str, str])
 _ANY = msgspec.json.Decoder()
@@ -60,11 +62,20 @@ def read(request: Request) -> Opened:
     if request.method == "GET":
         fields, raw = _asked(request.query)
         items = [item(raw, lambda _, notes: reader.read(fields, notes), careful.texts_defect(fields))]
-        return Opened(reader.app_id, items, reply=_pixel, names=_NAMES_HERE)
+        return Opened(reader.app_id, items, reply=_pixel, names=_NAMES_HERE, envelope=_envelope)
     pieces = cut(request.body, "data")
     defects = pieces.defects
     items = [item(raw, reader, defects.get(number)) for number, raw in enumerate(pieces.events)]
-    return Opened(reader.app_id, items, names=_NAMES_HERE)
+    return Opened(reader.app_id, items, names=_NAMES_HERE, envelope=_envelope)
+
+
+def _envelope() -> Envelope:
+    # Of an event that came in a query, too: it is kept as the object that a payload holds.
+    return Envelope(
+        "/com.snowplowanalytics.snowplow/tp2",
+        before=before({"schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"}, "data"),
+        after=b"]}",
+    )
 
 
 class _Reader:

@@ -17,7 +17,7 @@ from services.ingest.crawlers import is_crawler
 from services.ingest.dialects import careful
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.fields import NONE, read_fields
-from services.ingest.privacy import SHORTEN, of_context
+from services.ingest.privacy import SHORTEN, of_context, of_refused
 from services.ingest.times import SKEW_US
 from services.ingest.verdict import (
     ILLEGAL_IDS,
@@ -293,9 +293,10 @@ def _missing_message_id(raw: bytes | Raw, batch: Batch, client_us: int, notes: l
         return batch.new_id()
     digest = blake2b(f"{batch.source}\0{batch.call}\0".encode(), digest_size=16)
     try:
-        fields = _FIELDS.decode(raw)
+        # Of what is kept if it is refused, so that it has the same id when it is sent again.
+        fields = _FIELDS.decode(of_refused(bytes(raw), batch.ip))
     except (msgspec.DecodeError, UnicodeDecodeError):  # not JSON: a query string, or the body of a binary binding
-        digest.update(bytes(raw))
+        digest.update(of_refused(bytes(raw), batch.ip))
         return digest.hexdigest()
     for volatile in ("sentAt", "writeKey", "_metadata"):
         fields.pop(volatile, None)

@@ -1,8 +1,8 @@
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -59,7 +59,7 @@ class Touchpoint(_message.Message):
     def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., actor: _Optional[str] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., previous_id: _Optional[str] = ..., message_id: _Optional[str] = ..., call: _Optional[str] = ..., name: _Optional[str] = ..., occurred_us: _Optional[int] = ..., received_us: _Optional[int] = ..., client_us: _Optional[int] = ..., channel: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., order_id: _Optional[str] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ..., rating: _Optional[float] = ..., score: _Optional[float] = ..., product_id: _Optional[str] = ..., quantity: _Optional[float] = ..., bot: _Optional[bool] = ..., attribution: _Optional[str] = ..., rest: _Optional[bytes] = ...) -> None: ...
 
 class Rejected(_message.Message):
-    __slots__ = ("workspace", "source", "received_us", "stage", "code", "field", "message", "payload", "origin", "name", "message_id")
+    __slots__ = ("workspace", "source", "received_us", "stage", "code", "field", "message", "payload", "origin", "name", "message_id", "request", "envelope", "replay_of")
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_US_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,9 @@ class Rejected(_message.Message):
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_OF_FIELD_NUMBER: _ClassVar[int]
     workspace: int
     source: int
     received_us: int
@@ -82,4 +85,21 @@ class Rejected(_message.Message):
     origin: str
     name: str
     message_id: str
-    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., received_us: _Optional[int] = ..., stage: _Optional[str] = ..., code: _Optional[str] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[bytes] = ..., origin: _Optional[str] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ...) -> None: ...
+    request: str
+    envelope: Envelope
+    replay_of: str
+    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., received_us: _Optional[int] = ..., stage: _Optional[str] = ..., code: _Optional[str] = ..., field: _Optional[str] = ..., message: _Optional[str] = ..., payload: _Optional[bytes] = ..., origin: _Optional[str] = ..., name: _Optional[str] = ..., message_id: _Optional[str] = ..., request: _Optional[str] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ..., replay_of: _Optional[str] = ...) -> None: ...
+
+class Envelope(_message.Message):
+    __slots__ = ("path", "content_type", "library", "before", "after")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    LIBRARY_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    content_type: str
+    library: str
+    before: bytes
+    after: bytes
+    def __init__(self, path: _Optional[str] = ..., content_type: _Optional[str] = ..., library: _Optional[str] = ..., before: _Optional[bytes] = ..., after: _Optional[bytes] = ...) -> None: ...

@@ -1,0 +1,79 @@
+"""Refused events as the rejected topic keeps them: whole, why, and what each can be sent alone in. Pure."""
+
+from services.ingest.dialects.dialect import Opened
+from services.ingest.dialects.envelope import Body, envelope_of
+from services.ingest.dialects.touchpoint import Result
+from services.ingest.privacy import of_refused
+from services.ingest.verdict import MAX_MESSAGE_ID, MAX_TEXT
+from throughline.store.keys import SourceKey
+from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
+
+_UNSAID = ("", "")
+
+
+def refusals(
+    found: Result, opened: Body | Opened, source: SourceKey, received_us: int, request: str, replay_of: str
+) -> list[Rejected]:
+    """The records of a request's refused and dropped events. `request` is its method and path."""
+    envelope = _envelope(opened, source.settings.ip)
+    records: list[Rejected] = []
+    for (verdict, payload), said in zip(found.refused, _said(found, opened), strict=True):
+        name, message_id = said if payload else _UNSAID
+        records.append(
+            Rejected(
+                *(source.workspace, source.source, received_us, "ingest"),
+                *(verdict.code, verdict.field, verdict.message, payload),
+                name=name,
+                message_id=message_id,
+                request=request,
+                # Where nothing of an event may be kept, nothing that its request says of it may be.
+                envelope=envelope if payload else NO_ENVELOPE,
+                replay_of=replay_of,
+            )
+        )
+    for verdict, name in found.dropped:
+        values = (source.workspace, source.source, received_us, "consent", verdict.code, "", "", b"")
+        records.append(Rejected(*values, name=name))
+    return records
+
+
+def _envelope(opened: Body | Opened, ip: str) -> Envelope:
+    if isinstance(opened, Body):
+        found = envelope_of(opened)
+    elif opened.envelope is None:
+        return NO_ENVELOPE
+    else:
+        found = opened.envelope()
+    # What neighbours share holds addresses too: a batch's context, GA4's ip_override.
+    return found._replace(before=of_refused(found.before, ip))
+
+
+def _said(found: Result, opened: Body | Opened) -> list[tuple[str, str]]:
+    """The name and message id of each refused event, where its dialect has found out: GA4 derives an id of the request.
+
+    Segment's events say both themselves.
+    """
+    if isinstance(opened, Body):
+        return [_UNSAID] * len(found.refused)
+    events = [
+        item.event
+        for item, verdict in zip(opened.items, found.verdicts, strict=True)
+        if verdict is not None and verdict.verdict == "rejected"
+    ]
+    return [
+        _UNSAID
+        if event is None
+        else (_text(event.event or event.name, MAX_TEXT), _text(event.messageId, MAX_MESSAGE_ID))
+        for event in events
+    ]
+
+
+def _text(value: str | None, most: int) -> str:
+    """A text that can be kept and is not too long, else ""."""
+    if not value or len(value) > most or "\0" in value:
+        return ""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return ""
+    return value
