@@ -14,8 +14,9 @@ from tests.conftest import Topics
 from tests.integration.test_cli import Throughline
 from tests.stack import Service, Stack
 from tests.topic import read_rejected, read_touchpoints
+from throughline.cli.deliver import NotTakenError
 from throughline.cli.import_rows import Row, fingerprint, read_rows
-from throughline.cli.import_send import ImportStoppedError, Progress, send
+from throughline.cli.import_send import Progress, send
 from throughline.demo.target import Target
 from throughline.local import LocalKafka
 
@@ -89,11 +90,11 @@ async def test_what_was_stopped_goes_on_and_twice_is_once(stack: Stack, tmp_path
 
     def until_stopped() -> Iterator[Row]:
         yield from islice(read_rows(file, None, lambda _: None), 1_700)
-        raise ImportStoppedError("stopped")
+        raise NotTakenError("stopped")
 
     progress = Progress(fingerprint(file, ""))
     files = (tmp_path / f"{file.name}.progress.json", tmp_path / f"{file.name}.rejected.jsonl")
-    with pytest.raises(ImportStoppedError, match="stopped"):
+    with pytest.raises(NotTakenError, match="stopped"):
         await send(until_stopped(), Target(ingest(stack).url, stack.write_key), progress, files, print)
     for options in ((), ("--restart",)):
         done = await throughline("import", str(file), *door(stack), *options)

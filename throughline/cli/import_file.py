@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from throughline.cli.deliver import NotTakenError
 from throughline.cli.import_mapping import MappingError, RowMapping, parse_mapping, plain
 from throughline.cli.import_rows import ImportFileError, Row, fingerprint, is_csv, read_rows
-from throughline.cli.import_send import ImportStoppedError, Progress, send
+from throughline.cli.import_send import Progress, send
 from throughline.cli.output import fail, say
 from throughline.demo.target import Target, TargetError, find_target
 
@@ -91,7 +92,7 @@ def _run(file: Path, mapping: RowMapping | None, target: Target, progress: Progr
 
         try:
             asyncio.run(send(left(), target, progress, (_kept(file), _refused(file)), say))
-        except (ImportStoppedError, ImportFileError, KeyboardInterrupt) as error:
+        except (NotTakenError, ImportFileError, KeyboardInterrupt) as error:
             stopped = error
     _summary(file, progress)
     if isinstance(stopped, KeyboardInterrupt):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -12,20 +11,13 @@ from typing import Any
 import httpx
 import msgspec
 
+from throughline.cli.deliver import NotTakenError, deliver, reason_of
 from throughline.cli.import_rows import Row
 from throughline.demo.target import Target
 
 UNDER_WAY = 4
 BATCH_EVENTS = 500
 BATCH_BYTES = 400 * 1024
-PATIENCE_SECONDS = 300.0
-"""How long one batch is tried before the import gives up; it can be gone on with."""
-_WAIT_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 15.0
-
-
-class ImportStoppedError(Exception):
-    """Ingest does not take the file's events; the message says why. What was taken is remembered."""
 
 
 @dataclass
@@ -79,7 +71,7 @@ async def send(
         say: told when ingest does not take them now.
 
     Raises:
-        ImportStoppedError: ingest refuses the key, or takes nothing for `PATIENCE_SECONDS`.
+        NotTakenError: ingest refuses the key, or takes nothing for `PATIENCE_SECONDS`.
     """
     kept, refused = files
     under_way: deque[tuple[_Batch, asyncio.Task[list[dict[str, Any]]]]] = deque()
@@ -128,37 +120,11 @@ async def _deliver(client: httpx.AsyncClient, events: list[Row], say: Callable[[
     if not events:
         return []
     body = b'{"batch":[' + b",".join(row.event for row in events) + b"]}"
-    began, wait, told = time.monotonic(), _WAIT_SECONDS, False
-    while True:
-        try:
-            answer = await client.post("/v1/batch", content=body, headers={"Content-Type": "application/json"})
-            why = f"it answers {answer.status_code}"
-        except httpx.TransportError as error:
-            answer, why = None, str(error) or type(error).__name__
-        if answer is not None and answer.status_code == 200:
-            verdicts: list[dict[str, Any]] = answer.json()["verdicts"]
-            return verdicts
-        if answer is not None and answer.status_code not in (408, 429) and answer.status_code < 500:
-            raise ImportStoppedError(f"ingest at {client.base_url} answers {answer.status_code}: {_reason(answer)}")
-        if time.monotonic() - began > PATIENCE_SECONDS:
-            raise ImportStoppedError(f"ingest at {client.base_url} takes nothing ({why})")
-        if not told:
-            say(f"ingest takes nothing now ({why}); trying again")
-            told = True
-        await asyncio.sleep(_after(answer) or wait)
-        wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
-
-
-def _after(answer: httpx.Response | None) -> float:
-    said = "" if answer is None else answer.headers.get("Retry-After", "")
-    return min(float(said), _LONGEST_WAIT_SECONDS) if said.isdigit() else 0.0
-
-
-def _reason(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200]
+    answer = await deliver(client, "/v1/batch", body, {"Content-Type": "application/json"}, say)
+    if answer.status_code != 200:
+        raise NotTakenError(f"ingest at {client.base_url} answers {answer.status_code}: {reason_of(answer).message}")
+    verdicts: list[dict[str, Any]] = answer.json()["verdicts"]
+    return verdicts
 
 
 def _note(progress: Progress, batch: _Batch, verdicts: list[dict[str, Any]], out: Any) -> None:

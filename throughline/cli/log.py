@@ -1,5 +1,7 @@
-"""Which Kafka a command works on, and one record put on the log of touchpoints."""
+"""Which Kafka a command works on, and records put on the log of touchpoints."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,19 +38,33 @@ def choose_log(data: Path | None) -> Log:
     return Log(str(broker), settings.touchpoints_topic, settings.rejected_topic)
 
 
-async def write(log: Log, touchpoint: Touchpoint) -> None:
-    """Put one touchpoint on the log, acknowledged by all in-sync replicas; ends the command when it cannot."""
-    key = touchpoint.actor.encode()
+@asynccontextmanager
+async def writing(log: Log) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer whose records are acknowledged by all in-sync replicas; ends the command when Kafka takes none."""
     producer = AIOKafkaProducer(
         bootstrap_servers=log.kafka, enable_idempotence=True, acks="all", request_timeout_ms=_REQUEST_MS
     )
     try:
         await producer.start()
-        partitions = await producer.partitions_for(log.topic)
-        await producer.send_and_wait(
-            log.topic, encode(touchpoint), key=key, partition=partition_of(key, len(partitions))
-        )
+        yield producer
     except (KafkaError, OSError) as error:
         fail(f"Kafka at {log.kafka} does not take it ({error or type(error).__name__}); set KAFKA=host:port")
     finally:
         await producer.stop()
+
+
+async def put(producer: AIOKafkaProducer, log: Log, touchpoint: Touchpoint) -> None:
+    """Put one touchpoint on the log, in its actor's partition, and wait until it is acknowledged.
+
+    Raises:
+        KafkaError: it is not.
+    """
+    key = touchpoint.actor.encode()
+    partitions = await producer.partitions_for(log.topic)
+    await producer.send_and_wait(log.topic, encode(touchpoint), key=key, partition=partition_of(key, len(partitions)))
+
+
+async def write(log: Log, touchpoint: Touchpoint) -> None:
+    """Put one touchpoint on the log; ends the command when it cannot."""
+    async with writing(log) as producer:
+        await put(producer, log, touchpoint)
