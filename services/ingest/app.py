@@ -16,7 +16,7 @@ from services.ingest.dialects import dialect, segment
 from services.ingest.dialects.dialect import Opened, Reply, Request
 from services.ingest.dialects.envelope import Body, open_body
 from services.ingest.dialects.touchpoint import Result
-from services.ingest.guards import Rates, check_origin
+from services.ingest.guards import Rates, check_origin, check_signature
 from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, Takes, methods, takes
 from services.ingest.refusals import refusals
@@ -119,6 +119,8 @@ class Front:
             if own_reply is not None and not opened.items:
                 return reply.own(*own_reply(()))
         source = self._keys.source(authorization, opened.write_key)
+        if isinstance(opened, Opened) and opened.signature is not None:
+            check_signature(source, opened.signature)
         check_origin(source, origin)
         events = len(opened.events if isinstance(opened, Body) else opened.items)
         self._rates.take(source, events)

@@ -82,5 +82,8 @@ def unpack(body: bytes) -> bytes:
 def too_large() -> ServiceError:
     """400 and not 413: some trackers send a 413 again and again."""
     return ServiceError(
-        400, "body_too_large", f"the body has more than {MAX_BODY_BYTES} bytes (unpacked); send fewer events at once"
+        400,
+        "body_too_large",
+        f"the body has more than {MAX_BODY_BYTES} bytes (unpacked); send fewer events at once, or a file with "
+        "`throughline import`",
     )

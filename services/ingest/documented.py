@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.ingest.dialects import posthog
+from services.ingest.dialects import pos, posthog
 from services.ingest.paths import BATCH, DIALECTS, DOCUMENTED, METRICS
 
 _EVENT = {
@@ -66,8 +66,17 @@ _FAMILIES: dict[str, tuple[str, Any]] = {
             "data": {"order_id": "A-1001"},
         },
     ),
+    "shopify": (
+        "Shopify: one webhook, signed with the source's secret; the write key in the query as writeKey",
+        {"id": 820982911946154508, "customer": {"id": 115310627314723954}, "total_price": "59.90", "currency": "EUR"},
+    ),
+    "pos": (
+        "A till's sales: CSV with column names, JSON (an object, a list, sales) or JSON lines; a verdict for each row",
+        {"sales": [{"receipt": "R-1", "sold_at": "2026-01-31T09:30:00", "customer": "ada", "total": 42.5}]},
+    ),
 }
 """Module that reads a dialect -> what its requests are, and an example."""
+_SALES = "receipt,sold_at,customer,kind,total\nR-1,2026-01-31T09:30:00,ada,sale,42.50\n"
 _OWN_ANSWERS = frozenset({posthog.V1, "/flags", "/decide", "/debug/mp/collect"})
 """Paths whose clients want an answer of another shape."""
 _SECURITY: list[dict[str, list[str]]] = [{"writeKey": []}, {"bearerKey": []}, {}]
@@ -135,6 +144,9 @@ def describe(app: FastAPI) -> None:
                 for path, read in readers.items():
                     summary, example = _FAMILIES[read.__module__.rpartition(".")[2]]
                     operation = _operation(path, summary, example)
+                    if read is pos.read:
+                        csv = {"schema": {"type": "string"}, "example": _SALES}
+                        operation["requestBody"]["content"]["text/csv"] = csv
                     if path in _OWN_ANSWERS:
                         operation["responses"]["200"] = _OBJECT
                     if method == "GET":

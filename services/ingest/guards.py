@@ -1,13 +1,16 @@
-"""How much one write key may send: a token bucket for each. Of one event loop.
+"""How much one write key may send: a token bucket for each. Of one event loop. And who may: websites, signed webhooks.
 
 `guards_http.py` guards the connections, `body.py` the bodies.
 """
 
+import base64
+import hmac
 import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from services.ingest.dialects.dialect import Signature
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey
 
@@ -66,6 +69,26 @@ def check_origin(source: SourceKey, origin: bytes | None) -> None:
         "origin_not_allowed",
         f"the source {source.source_name!r} takes no events from {came}; its owner lists the websites that may send",
     )
+
+
+def check_signature(source: SourceKey, signature: Signature) -> None:
+    """Let a webhook in that is signed with its source's secret.
+
+    Raises:
+        ServiceError: 401, the source has no secret, or the signature is missing or another.
+    """
+    secret = source.settings.webhook_secret
+    if not secret:
+        raise ServiceError(
+            401,
+            "webhook_secret_not_set",
+            f"the source {source.source_name!r} has no secret to check the signature with; set the one the shop shows: "
+            f"throughline source set WORKSPACE {source.source_name!r} --webhook-secret -",
+        )
+    expected = base64.b64encode(hmac.digest(secret.encode(), signature.body, "sha256"))
+    if not hmac.compare_digest(expected, signature.sent.strip().encode()):
+        why = "the signature is not that of this body with the source's secret" if signature.sent else "not signed"
+        raise ServiceError(401, "invalid_signature", why)
 
 
 class Rates:

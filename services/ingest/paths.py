@@ -1,6 +1,6 @@
 """The event paths: which method and path takes what, of which family of SDKs."""
 
-from services.ingest.dialects import cloudevents, ga4, jitsu, posthog, posthog_answers, rudder, snowplow
+from services.ingest.dialects import cloudevents, ga4, jitsu, pos, posthog, posthog_answers, rudder, shopify, snowplow
 from services.ingest.dialects.dialect import Dialect
 
 BATCH = "batch"
@@ -31,6 +31,8 @@ DIALECTS: dict[str, dict[str, Dialect]] = {
         "/mp/collect": ga4.read,
         "/debug/mp/collect": ga4.read,
         "/v1/cloudevents": cloudevents.read,
+        "/v1/shopify": shopify.read,
+        "/v1/pos": pos.read,
         # Segment's too, told apart by the body.
         "/batch": posthog.read_batch,
         **dict.fromkeys(("/e", "/capture", "/engage", "/i/v0/e", "/i/v0/ai/batch", posthog.V1), posthog.read),

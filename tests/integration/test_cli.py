@@ -41,8 +41,8 @@ class Throughline:
     def __init__(self, database: str | None) -> None:
         self.environment: dict[str, str | None] = {**WIDE, "DATABASE_URL": database, "DATA": None}
 
-    async def __call__(self, *words: str) -> Result:
-        result = await asyncio.to_thread(CliRunner().invoke, app, list(words), env=self.environment)
+    async def __call__(self, *words: str, typed: str | None = None) -> Result:
+        result = await asyncio.to_thread(CliRunner().invoke, app, list(words), input=typed, env=self.environment)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Result(ANSI.sub("", result.stdout), ANSI.sub("", result.stderr), result.exit_code)

@@ -1,6 +1,7 @@
 """What a source's owner sets, from the command line to what clients are answered."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "rate_burst": None,
         "ip": "shorten",
         "consent": "off",
+        "webhook_secret": False,
     }
     assert (
         "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
@@ -50,13 +52,27 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "rate_burst": 9,
         "ip": "shorten",
         "consent": "off",
+        "webhook_secret": False,
     }
+
+
+async def test_a_secret_is_set_and_never_shown(throughline: Throughline) -> None:
+    for given, typed in (("s3cret", ""), ("-", "s3cret\n")):
+        assert (await throughline("source", "set", "till", "web", "--webhook-secret", given, typed=typed)).status == 0
+        for options in ((), ("--json",)):
+            shown = await throughline("source", "show", "till", "web", *options)
+            assert "s3cret" not in shown.out
+            assert shown.json["webhook_secret"] is True if options else re.search(r"webhook-secret +set", shown.out)
+        await throughline("source", "set", "till", "web", "--unset", "webhook-secret")
+        assert "not set" in (await throughline("source", "show", "till", "web")).out
 
 
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
         ((), 2, "nothing to set"),
+        (("--webhook-secret", "two words"), 1, "without spaces"),
+        (("--webhook-secret", ""), 1, "the webhook secret has 0 characters"),
         (("--rate", "5", "--unset", "rate"), 2, "contradict"),
         (("--rate", "0"), 1, "rate_events is 0; it lies between 1 and"),
         (("--origin", "https://shop.example/cart"), 1, "'https://shop.example/cart' is not an origin"),

@@ -1,5 +1,6 @@
 """`throughline source`: where events come from, and what its owner sets for it."""
 
+import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -60,6 +61,7 @@ class Setting(StrEnum):
     BURST = "burst"
     IP = "ip"
     CONSENT = "consent"
+    WEBHOOK_SECRET = "webhook-secret"
 
 
 _COLUMNS = {
@@ -69,6 +71,7 @@ _COLUMNS = {
     Setting.BURST: "rate_burst",
     Setting.IP: "ip",
     Setting.CONSENT: "consent",
+    Setting.WEBHOOK_SECRET: "webhook_secret",
 }
 
 
@@ -91,6 +94,10 @@ def set_source(
         str | None,
         typer.Option(help="Events without consent for analytics: off (taken), drop, or aggregate (counted by name)."),
     ] = None,
+    webhook_secret: Annotated[
+        str | None,
+        typer.Option(help="What the store signs its webhooks with; - reads it from standard input, unseen by history."),
+    ] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
     data: Data = None,
 ) -> None:
@@ -102,6 +109,7 @@ def set_source(
         Setting.BURST: burst,
         Setting.IP: ip,
         Setting.CONSENT: consent,
+        Setting.WEBHOOK_SECRET: _secret() if webhook_secret == "-" else webhook_secret,
     }
     changes: dict[str, Any] = {_COLUMNS[setting]: value for setting, value in given.items() if value is not None}
     for setting in unset or ():
@@ -114,6 +122,13 @@ def set_source(
     say(f"source {name!r} is set; ingest follows within seconds")
 
 
+def _secret() -> str:
+    """Standard input's first line; asked for without an echo where somebody types it."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("webhook secret", hide_input=True, err=True))
+    return sys.stdin.readline().strip()
+
+
 @sources.command("show")
 def show_source(workspace: str, name: str, as_json: AsJson = False, data: Data = None) -> None:
     """Show what is set for a source."""
@@ -124,5 +139,7 @@ def show_source(workspace: str, name: str, as_json: AsJson = False, data: Data =
     rows: list[dict[str, Value]] = []
     for setting in Setting:
         value = found[_COLUMNS[setting]]
+        if setting is Setting.WEBHOOK_SECRET:
+            value = "set" if value else "not set"
         rows.append({"setting": setting, "value": ", ".join(value) if isinstance(value, list) else value})
     show_rows(rows, columns=("setting", "value"), as_json=False, none="nothing is set")

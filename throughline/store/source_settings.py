@@ -11,10 +11,12 @@ from throughline.store.keys import DEFAULT_SETTINGS, key_digest
 from throughline.store.names import AdminError, check_name, source_id
 from throughline.store.tables import sources, write_keys
 
-CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent")
+CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent", "webhook_secret")
 IP_MODES = ("shorten", "drop", "keep")
 CONSENT_MODES = ("off", "drop", "aggregate")
 MAX_RATE = 2_147_483_647
+MAX_SECRET = 512
+"""Characters."""
 
 # A scheme, a host (perhaps all below one), perhaps a port: what a browser sends as Origin has nothing more.
 _ORIGIN = re.compile(
@@ -23,7 +25,8 @@ _ORIGIN = re.compile(
 
 
 async def read_settings(connection: AsyncConnection, workspace: str, source: str) -> dict[str, Any]:
-    """The settings of a source by their names in `CHANGEABLE`; None where nothing is set.
+    """The settings of a source by their names in `CHANGEABLE`; None where nothing is set. A secret is told by no more
+    than whether there is one.
 
     Raises:
         AdminError: no such workspace or source.
@@ -32,7 +35,7 @@ async def read_settings(connection: AsyncConnection, workspace: str, source: str
     row = (
         await connection.execute(select(*(sources.c[name] for name in CHANGEABLE)).where(sources.c.id == found))
     ).one()
-    return dict(row._mapping)
+    return {**row._mapping, "webhook_secret": row.webhook_secret is not None}
 
 
 async def change_settings(connection: AsyncConnection, workspace: str, source: str, changes: dict[str, Any]) -> None:
@@ -81,6 +84,12 @@ def _checked(name: str, value: Any) -> Any:
     elif name == "consent":
         if value not in CONSENT_MODES:
             raise AdminError(f"consent is {value!r}; it is one of {', '.join(CONSENT_MODES)}")
+    elif name == "webhook_secret":
+        if not 1 <= len(value) <= MAX_SECRET or not value.isascii() or not value.isprintable() or " " in value:
+            raise AdminError(
+                f"the webhook secret has {len(value)} characters; it is what the shop shows: up to {MAX_SECRET} ASCII "
+                "characters without spaces"
+            )
     else:
         raise ValueError(f"no setting {name!r}")
     return value

@@ -68,6 +68,14 @@ class Item(NamedTuple):
     context: dict[str, Any] | None = None
 
 
+class Signature(NamedTuple):
+    """What a request says that only who knows its source's secret can say."""
+
+    sent: str
+    """HMAC-SHA256 of the body in base64, as the request has it; "" without one."""
+    body: bytes
+
+
 class Opened(NamedTuple):
     """A request, opened."""
 
@@ -85,6 +93,8 @@ class Opened(NamedTuple):
     """What the contexts of all its events hold, where each says it for all."""
     envelope: Callable[[], Envelope] | None = None
     """What each event is sent in to be a request of its own, asked for when one is refused. None: it can not be one."""
+    signature: Signature | None = None
+    """To be checked with the source's secret before anything is judged; None where none is asked for."""
 
 
 Dialect = Callable[[Request], Opened | Body]

@@ -1,0 +1,212 @@
+"""A till's sales: POST /v1/pos, one object or row for each receipt, as JSON or CSV. Pure.
+
+`pos_rows.py` takes the rows out of a body. A row's columns are fixed (`COLUMNS`); all others become properties.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Raw
+
+from services.ingest import times
+from services.ingest.dialects import careful
+from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects.event import Event
+from services.ingest.dialects.pieces import Found, item
+from services.ingest.dialects.pos_rows import column, rows_of
+from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse
+from throughline.kit.errors import ServiceError
+
+COLUMNS = {
+    "receipt": ("receipt", "receipt_id", "order_id", "transaction_id"),
+    "sold_at": ("sold_at", "timestamp", "time"),
+    "customer": ("customer", "customer_id", "user_id", "loyalty_card"),
+    "kind": ("kind",),
+    "total": ("total", "amount", "value"),
+    "original_receipt": ("original_receipt", "refund_of"),
+    "message_id": ("message_id",),
+}
+"""Columns that mean something -> what they may be called, in any case."""
+EVENTS = {
+    "sale": "pos_sale",
+    "refund": "Order Refunded",
+    "return": "Order Refunded",
+    "void": "Order Cancelled",
+    "cancelled": "Order Cancelled",
+}
+"""Kind of a row -> the event's name."""
+CHANNEL = "store"
+
+_ANY = msgspec.json.Decoder()
+_NAMES = {name: own for own, names in COLUMNS.items() for name in names}
+_NAMES_HERE = {
+    "userId": "customer",
+    "messageId": "receipt",
+    "timestamp": "sold_at",
+    "properties.value": "total",
+    "properties.order_id": "receipt",
+    "properties.currency": "currency",
+}
+
+
+def read(request: Request) -> Opened:
+    """The sales of one request; the write key may be in the query as `writeKey`.
+
+    Raises:
+        ServiceError: 400, nobody can read the body, it has too many rows, or what the query says makes no sense.
+    """
+    query = parse_qs(request.query, errors="replace")
+    reader = _Reader(query)
+    rows = rows_of(request.body, frozenset(COLUMNS["receipt"]))
+    items = [item(raw, partial(reader, decimal_comma=rows.decimal_comma), defect) for raw, defect in rows.found]
+    key = query.get("writeKey", [""])[0]
+    return Opened(key, items, reply=_reply if items else None, names=_NAMES_HERE)
+
+
+class _Reader:
+    """Reads the rows of one request: what its query says holds for all."""
+
+    def __init__(self, query: dict[str, list[str]]) -> None:
+        def said(name: str) -> str:
+            return query.get(name, [""])[0]
+
+        self._zone = _zone(said("time_zone") or "UTC")
+        self._currency = said("currency")
+        anonymous = said("anonymous")
+        if anonymous not in ("", "receipt"):
+            raise ServiceError(
+                400,
+                "unknown_option",
+                f"anonymous={anonymous[:100]} is not receipt, the one it may be",
+                field="anonymous",
+            )
+        self._anonymous = bool(anonymous)
+
+    def __call__(self, raw: bytes, notes: list[Verdict], *, decimal_comma: bool) -> Found:
+        """One sale.
+
+        Raises:
+            RefusedError: it can not be understood.
+            msgspec.DecodeError: it holds a number that is out of range.
+        """
+        row = _ANY.decode(raw)
+        if not isinstance(row, dict):
+            refuse("wrong_type", "", f"a sale has to be an object, got {json_type(row)}")
+        own: dict[str, Any] = {}
+        properties: dict[str, Any] = {}
+        for name, value in row.items():
+            if value is None or value == "":
+                continue
+            known = _NAMES.get(column(name))
+            if known is None or known in own:
+                properties[column(name) if column(name) in ("currency", "store", "register") else name] = value
+            else:
+                own[known] = value
+        receipt = read_id(own.get("receipt"), "receipt", [])
+        if not receipt:
+            refuse("missing_field", "receipt", "a row has to name its receipt, by which it counts once")
+        total = _total(own.get("total"), decimal_comma)
+        kind = _kind(own.get("kind"), total)
+        if total is not None:
+            properties["value"] = total if kind == "sale" else abs(total)
+        properties["order_id"] = read_id(own.get("original_receipt"), "original_receipt", notes) or receipt
+        if self._currency:
+            properties.setdefault("currency", self._currency)
+        properties.setdefault("acquisition_channel", CHANNEL)
+        customer = read_id(own.get("customer"), "customer", notes)
+        if not customer and not self._anonymous:
+            _nobody(notes)
+        event = Event(
+            type="track",
+            event=EVENTS[kind],
+            messageId=_message_id(read_id(own.get("message_id"), "message_id", notes), receipt, kind),
+            userId=customer,
+            anonymousId="" if customer else f"pos-{properties['order_id']}",
+            timestamp=self._time(own.get("sold_at")),
+            properties=Raw(careful.dump(properties)),
+        )
+        return event, "", properties, None
+
+    def _time(self, value: Any) -> datetime | None:
+        if value is None:
+            return None
+        time = times.parse(value, "sold_at")
+        if time is None:
+            refuse(
+                "unreadable_time",
+                "sold_at",
+                f"sold_at {str(value)[:100]!r} is not like 2026-01-31T09:30:00; `throughline import` reads other forms",
+            )
+        return time if time.tzinfo else time.replace(tzinfo=self._zone)
+
+
+def _nobody(notes: list[Verdict]) -> None:
+    """Say why a row has no customer.
+
+    Raises:
+        RefusedError: always.
+    """
+    for note in notes:
+        if note.code == "illegal_id" and note.field == "customer":
+            refuse(note.code, note.field, note.message)
+    refuse("missing_id", "customer", "who bought it is not said; with ?anonymous=receipt it is a customer of its own")
+
+
+def _kind(value: Any, total: float | None) -> str:
+    if value is None:
+        return "sale" if total is None or total >= 0 else "refund"
+    kind = value.strip().lower() if isinstance(value, str) else ""
+    if kind not in EVENTS:
+        refuse("unknown_kind", "kind", f"kind {str(value)[:100]!r} is none of: {', '.join(EVENTS)}")
+    return kind
+
+
+def _total(value: Any, decimal_comma: bool) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | int | float) or value is True or value is False:
+        refuse("wrong_type", "total", f"total has to be a number, got {json_type(value)}")
+    text = value
+    if decimal_comma and isinstance(text, str) and "," in text:
+        text = text.replace(".", "").replace(",", ".")
+    try:
+        amount = float(text)
+    except ValueError:
+        refuse("wrong_type", "total", f"total {str(value)[:100]!r} is not a number like 12.50")
+    except OverflowError:
+        amount = math.inf
+    if not math.isfinite(amount):
+        refuse("number_out_of_range", "total", "total is not a number that can be kept")
+    return amount
+
+
+def _message_id(own: str, receipt: str, kind: str) -> str:
+    found = own or f"pos:{kind}:{receipt}"
+    return found if len(found) <= MAX_MESSAGE_ID else blake2b(found.encode(), digest_size=16).hexdigest()
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ServiceError(
+            400, "unknown_time_zone", f"{name[:100]!r} is not a time zone like UTC or Europe/Vienna", field="time_zone"
+        ) from None
+
+
+def _reply(verdicts: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
+    """The usual answer, each verdict with its row's number, from 1."""
+    said = [
+        {"row": row, **({"verdict": "ok"} if verdict is None else verdict._asdict())}
+        for row, verdict in enumerate(verdicts, start=1)
+    ]
+    rejected = sum(one["verdict"] == "rejected" for one in said)
+    answer = {"success": True, "accepted": len(said) - rejected, "rejected": rejected, "verdicts": said}
+    return b"application/json", msgspec.json.encode(answer)

@@ -1,0 +1,128 @@
+"""The rows of a till's export as JSON objects: out of JSON, JSON lines or CSV, told apart by how they begin. Pure.
+
+A row that is broken is one refused row: what comes after it is read all the same.
+"""
+
+import csv
+from collections.abc import Iterator
+from io import StringIO
+from itertools import islice
+from typing import NamedTuple
+
+from services.ingest.dialects import careful
+from services.ingest.dialects.pieces import Pieces, cut, whole
+from services.ingest.verdict import MAX_EVENTS, Verdict
+from throughline.kit.errors import ServiceError
+
+MAX_LINES = 100
+"""Of one CSV row, whose texts may have line ends in quotes: an open quote must not swallow the rest of a file."""
+
+_DELIMITERS = ",;\t"
+
+Row = tuple[bytes, Verdict | None]
+"""A row as a JSON object, and what is wrong with it."""
+
+
+class Rows(NamedTuple):
+    """All rows of a body."""
+
+    found: list[Row]
+    decimal_comma: bool = False
+    """Numbers may have a comma where others have a point: the columns are parted by something else."""
+
+
+def column(name: str) -> str:
+    """A column's name as it is compared: case and spaces do not matter."""
+    return name.strip().lower().replace(" ", "_")
+
+
+def rows_of(body: bytes, needed: frozenset[str]) -> Rows:
+    """The rows of a body; a CSV's first line has to name one of the columns `needed`.
+
+    Raises:
+        ServiceError: 400, nobody can read it, or it has more than `MAX_EVENTS` rows.
+    """
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    head = body.lstrip()[:1]
+    rows = Rows(_pieces(cut(body, "", most=len(body)))) if head == b"[" else None
+    if rows is None:
+        rows = Rows(_objects(body)) if head == b"{" else _csv(body, needed)
+    if len(rows.found) > MAX_EVENTS:
+        raise ServiceError(
+            400,
+            "too_many_events",
+            f"the body has more than {MAX_EVENTS} rows; send them in parts, or the file with `throughline import`",
+        )
+    return rows
+
+
+def _pieces(pieces: Pieces) -> list[Row]:
+    return [(bytes(raw), pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
+
+
+def _objects(body: bytes) -> list[Row]:
+    lines = [line for line in body.splitlines() if line.strip()]
+    if len(lines) > 1 and _line(lines[0])[1] is None:
+        return [_line(line) for line in lines[: MAX_EVENTS + 1]]
+    value = careful.load(body)
+    many = isinstance(value, dict) and "sales" in value
+    return _pieces(cut(body, "sales", most=len(body)) if many else whole(body))
+
+
+def _line(line: bytes) -> Row:
+    try:
+        return _pieces(whole(line))[0]
+    except ServiceError as error:
+        return line, Verdict("rejected", error.code, "", error.message.replace("the body", "the line"))
+
+
+def _csv(body: bytes, needed: frozenset[str]) -> Rows:
+    text = body.decode("utf-8", "surrogateescape")
+    lines = [line for line in StringIO(text, newline="") if line.strip()]
+    if not lines:
+        raise ServiceError(
+            400, "empty_body", "the body is empty; send sales as JSON, or CSV with a line of column names"
+        )
+    delimiter = max(_DELIMITERS, key=lines[0].count)
+    names, used = _record(lines, 0, delimiter)
+    known = [column(name) for name in names]
+    if needed.isdisjoint(known):
+        raise ServiceError(
+            400,
+            "missing_column",
+            f"neither JSON nor CSV with a column receipt: the first line has to name the columns, and has {names[:20]}"[
+                :500
+            ],
+        )
+    twice = next((name for name in known if known.count(name) > 1), None)
+    if twice is not None:
+        raise ServiceError(400, "duplicate_column", f"two columns are called {twice[:100]!r}")
+    return Rows(list(islice(_records(lines, used, names, delimiter), MAX_EVENTS + 1)), delimiter != ",")
+
+
+def _records(lines: list[str], at: int, names: list[str], delimiter: str) -> Iterator[Row]:
+    while at < len(lines):
+        cells, used = _record(lines, at, delimiter)
+        if len(cells) == len(names):
+            row = dict(zip(names, cells, strict=True))
+            yield careful.dump_texts(row), careful.texts_defect(row)
+        else:
+            # What a quote without an end took along are rows of their own.
+            used = 1
+            why = (
+                f"has {len(cells)} columns, the first line names {len(names)}"
+                if cells
+                else "is not CSV; see its quotes"
+            )
+            found = Verdict("rejected", "wrong_columns", "", f"the row {why}")
+            yield careful.dump({"row": lines[at].rstrip("\r\n")}), found
+        at += used
+
+
+def _record(lines: list[str], at: int, delimiter: str) -> tuple[list[str], int]:
+    """The cells of the row that begins at a line, and how many lines it has; no cells if it can not be read."""
+    reader = csv.reader(lines[at : at + MAX_LINES], delimiter=delimiter, strict=True)
+    try:
+        return next(reader), reader.line_num
+    except csv.Error:
+        return [], 1
