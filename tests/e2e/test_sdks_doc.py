@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Topics
-from tests.stack import Stack
+from tests.stack import Stack, until
 from tests.topic import read_touchpoints
 from throughline.kit.settings import base_environment
 from throughline.local import LocalKafka
@@ -39,11 +39,11 @@ async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path
         await running.stop()
 
 
-async def execute(stack: Stack, *arguments: str, folder: Path = ROOT) -> str:
+async def execute(stack: Stack, *arguments: str, folder: Path = ROOT, **more: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *arguments,
         cwd=folder,
-        env=base_environment() | {"INGEST": stack.services[0].url, "WRITE_KEY": stack.write_key},
+        env=base_environment() | {"INGEST": stack.services[0].url, "WRITE_KEY": stack.write_key} | more,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -121,3 +121,33 @@ async def test_ga4(stack: Stack) -> None:
     first, again = await read_touchpoints(stack.kafka, stack.touchpoints)
     assert (first.actor, first.name, first.order_id) == ("gil", "purchase", "A-1005")
     assert first.message_id == again.message_id
+
+
+async def test_shopify(stack: Stack) -> None:
+    setup, block = blocks("Shopify", "sh")
+    own = setup.replace("local local", f"{stack.workspace} web")
+    await execute(stack, "bash", "-c", own, DATABASE_URL=stack.database)
+    secret = own.partition("SHOPIFY_SECRET=")[2].partition("\n")[0]
+    said = ""
+
+    async def taken() -> bool:
+        nonlocal said
+        said = await execute(stack, "bash", "-c", block, SHOPIFY_SECRET=secret)
+        return '"success":true' in said
+
+    await until(taken, seconds=20, what=lambda: f"the secret known to ingest, not {said}")
+    found = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert {(t.actor, t.name, t.order_id, t.value) for t in found} == {("77", "orders/create", "1011", 59.9)}
+    assert found[0].channel == "email"
+
+
+async def test_a_till(stack: Stack) -> None:
+    (block,) = blocks("A till", "sh")
+    for _ in range(2):
+        assert '"accepted":2,"rejected":1' in await execute(stack, "bash", "-c", block)
+    found = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert {(t.actor, t.order_id, t.value, t.currency, t.channel) for t in found} == {
+        ("ada", "G-1-0041", 42.5, "EUR", "store"),
+        ("ben", "G-1-0042", 9.9, "EUR", "store"),
+    }
+    assert len({t.message_id for t in found}) == 2

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import pos
+from services.ingest.dialects.dialect import judge
 from services.ingest.dialects.touchpoint import Result
 from services.ingest.verdict import MAX_EVENTS
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
@@ -123,6 +124,14 @@ def test_a_bad_line_harms_nobody() -> None:
         ("rejected", "wrong_type", ""),
         None,
     ]
+
+
+def test_consent_has_a_column() -> None:
+    opened = pos.read(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
+    found = judge(opened, workspace=1, source=1, received_us=NOW, new_id=str, consent="drop")
+    assert codes(found) == [None, *[("dropped", "no_consent", "analytics_consent")] * 2]
+    assert opened.reply is not None
+    assert json.loads(opened.reply(found.verdicts)[1])["dropped"] == 2
 
 
 def test_who_did_not_say_is_a_customer_of_its_own_if_that_is_wanted() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import shopify
-from services.ingest.dialects.dialect import Request, Signature
+from services.ingest.dialects.dialect import Request, Signature, judge
 from services.ingest.dialects.touchpoint import Result
 from services.ingest.guards import check_signature
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
@@ -197,6 +197,15 @@ def test_the_journey_of_an_order() -> None:
         ("orders/fulfilled", 5),
         ("orders/create", 6),  # the third: of the two before it one was cancelled
     ]
+
+
+def test_consent_is_told_by_a_cart_attribute() -> None:
+    for said, outcome in (("granted", [None, None]), ("denied", ["dropped"] * 2), ("", ["dropped"] * 2)):
+        order = {**ORDER, "note_attributes": [{"name": "throughline_consent", "value": said}]}
+        opened = shopify.read(webhook(order))
+        found = judge(opened, workspace=1, source=1, received_us=NOW, new_id=str, consent="drop")
+        assert [verdict and verdict.verdict for verdict in found.verdicts] == outcome
+        assert not outcome[0] or codes(found)[0] == ("dropped", "no_consent", "note_attributes.throughline_consent")
 
 
 def test_a_program_that_orders_is_no_crawler() -> None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Raw
 
-from services.ingest import times
+from services.ingest import consent, times
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.event import Event
@@ -32,6 +32,7 @@ COLUMNS = {
     "total": ("total", "amount", "value"),
     "original_receipt": ("original_receipt", "refund_of"),
     "message_id": ("message_id",),
+    "analytics_consent": ("analytics_consent",),
 }
 """Columns that mean something -> what they may be called, in any case."""
 EVENTS = {
@@ -53,6 +54,7 @@ _NAMES_HERE = {
     "properties.value": "total",
     "properties.order_id": "receipt",
     "properties.currency": "currency",
+    consent.FIELD: "analytics_consent",
 }
 
 
@@ -123,6 +125,8 @@ class _Reader:
         customer = read_id(own.get("customer"), "customer", notes)
         if not customer and not self._anonymous:
             _nobody(notes)
+        said = own.get("analytics_consent")
+        context = {"consent": {"analytics": said}} if said is not None else {}
         event = Event(
             type="track",
             event=EVENTS[kind],
@@ -131,8 +135,9 @@ class _Reader:
             anonymousId="" if customer else f"pos-{properties['order_id']}",
             timestamp=self._time(own.get("sold_at")),
             properties=Raw(careful.dump(properties)),
+            context=Raw(careful.dump(context)) if context else Raw(),
         )
-        return event, "", properties, None
+        return event, "", properties, context
 
     def _time(self, value: Any) -> datetime | None:
         if value is None:
@@ -207,6 +212,7 @@ def _reply(verdicts: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
         {"row": row, **({"verdict": "ok"} if verdict is None else verdict._asdict())}
         for row, verdict in enumerate(verdicts, start=1)
     ]
-    rejected = sum(one["verdict"] == "rejected" for one in said)
-    answer = {"success": True, "accepted": len(said) - rejected, "rejected": rejected, "verdicts": said}
+    rejected, dropped = (sum(one["verdict"] == what for one in said) for what in ("rejected", "dropped"))
+    accepted = len(said) - rejected - dropped
+    answer = {"success": True, "accepted": accepted, "rejected": rejected, "dropped": dropped, "verdicts": said}
     return b"application/json", msgspec.json.encode(answer)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw
 
-from services.ingest import times
+from services.ingest import consent, times
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Item, Opened, Request, Signature
 from services.ingest.dialects.event import Event
@@ -24,10 +24,17 @@ from throughline.kit.errors import ServiceError
 SIGNATURE = b"x-shopify-hmac-sha256"
 ANONYMOUS_ID = ("throughline_anonymous_id", "anonymousId")
 """Cart attributes in which a shop's pages may leave the id they know their visitor by."""
+CONSENT = ("throughline_consent",)
+"""The same, for whether the visitor consents to analytics: granted or denied."""
 
 _ANY = msgspec.json.Decoder()
 _TRIGGERED = "X-Shopify-Triggered-At"
-_NAMES_HERE = {"messageId": "X-Shopify-Event-Id", "timestamp": _TRIGGERED, "userId": "customer.id"}
+_NAMES_HERE = {
+    "messageId": "X-Shopify-Event-Id",
+    "timestamp": _TRIGGERED,
+    "userId": "customer.id",
+    consent.FIELD: "note_attributes.throughline_consent",
+}
 _LINKING = frozenset({"orders/create", "orders/paid", "checkouts/create", "checkouts/update"})
 """Topics that tell once and for all whose a cart and an order are: later ones about the order need not name a customer.
 """
@@ -87,7 +94,7 @@ def _event(request: Request, topic: str, payload: dict[str, Any]) -> Item:
         "messageId": _short(f"{topic}:{own_id}"),
         "timestamp": time,
         "properties": properties,
-        "context": context_of(payload, request),
+        "context": context_of(payload, request) | _consent(payload),
     }
     try:
         event["userId"] = _customer(topic, payload, notes)
@@ -128,6 +135,7 @@ def _links(topic: str, payload: dict[str, Any]) -> list[Item]:
                 "timestamp": text_of(payload.get("created_at")),
                 "userId": user,
                 "previousId": other,
+                "context": _consent(payload),
             },
             [],
             None,
@@ -150,7 +158,7 @@ def _ids(topic: str, payload: dict[str, Any], notes: list[Verdict]) -> list[str]
     """Under which the shop knows the customer beside the customer's own, the best first: the visitor of its pages, the
     cart (or the checkout, if it has none), the order.
     """
-    visitor = read_id(_attribute(payload), "note_attributes", notes)
+    visitor = read_id(_attribute(payload, ANONYMOUS_ID), "note_attributes", notes)
     cart, checkout = payload.get("cart_token"), payload.get("checkout_token")
     if topic.startswith("carts/"):
         cart = payload.get("token") or payload.get("id")
@@ -167,13 +175,18 @@ def _order(topic: str, payload: dict[str, Any]) -> str:
     return text_of(payload.get("id" if topic.startswith("orders/") else "order_id"))
 
 
-def _attribute(payload: dict[str, Any]) -> Any:
+def _consent(payload: dict[str, Any]) -> dict[str, Any]:
+    said = text_of(_attribute(payload, CONSENT))
+    return {"consent": {"analytics": said}} if said else {}
+
+
+def _attribute(payload: dict[str, Any], names: tuple[str, ...]) -> Any:
     attributes = payload.get("note_attributes") or payload.get("attributes")
     if isinstance(attributes, list):
         attributes = {str(one.get("name")): one.get("value") for one in attributes if isinstance(one, dict)}
     if not isinstance(attributes, dict):
         return None
-    return next((attributes[name] for name in ANONYMOUS_ID if attributes.get(name)), None)
+    return next((attributes[name] for name in names if attributes.get(name)), None)
 
 
 def _last_refund(payload: dict[str, Any]) -> str:
