@@ -20,6 +20,7 @@ from services.ingest.resent import Resent, id_of, received_now
 from tests.property import test_posthog
 from tests.property.test_dialects_b import CLOUDEVENTS, GA4, SNOWPLOW
 from tests.property.test_ingest import EVENTS, JSON, NOW, TEXT, TIMES
+from tests.property.test_stores import NAMES, PAYLOADS, SALES, TOPICS, webhook
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey, SourceSettings
@@ -147,14 +148,31 @@ def cloudevents(draw: st.DrawFn) -> Request:
     return Request("POST", "/v1/cloudevents", f"write_key={KEY}", headers, body)
 
 
+@st.composite
+def tills(draw: st.DrawFn) -> Request:
+    query = draw(st.sampled_from(["", f"writeKey={KEY}", "time_zone=Europe/Vienna&currency=EUR&anonymous=receipt"]))
+    if draw(st.booleans()):
+        return Request("POST", "/v1/pos", query, [], text({"sales": draw(st.lists(SALES, max_size=3))}))
+    rows = draw(
+        st.lists(st.sampled_from(["R-1;ada;42,50;2026-11-23T18:00", "R-2;;1.5;soon", "R-3;ben;x;"]), max_size=3)
+    )
+    return Request("POST", "/v1/pos", query, [], "\n".join(["receipt;customer;total;sold_at", *rows]).encode())
+
+
+@st.composite
+def webhooks(draw: st.DrawFn) -> Request:
+    headers = draw(st.dictionaries(NAMES, st.binary(max_size=30)))
+    return webhook(draw(TOPICS), headers, text(draw(PAYLOADS.filter(lambda value: isinstance(value, dict)))))
+
+
 def quote_any(value: Any) -> str:
     return quote(str(value), errors="replace")
 
 
 FAMILIES = pytest.mark.parametrize(
     "family",
-    [segments(), snowplows(), ga4s(), posthogs(), cloudevents()],
-    ids=["segment", "snowplow", "ga4", "posthog", "cloudevents"],
+    [segments(), snowplows(), ga4s(), posthogs(), cloudevents(), tills()],
+    ids=["segment", "snowplow", "ga4", "posthog", "cloudevents", "pos"],
 )
 
 
@@ -225,7 +243,15 @@ def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], d
 def test_mended_it_is_the_touchpoint_it_would_have_been(
     family: st.SearchStrategy[Request], data: st.DataObject, ip: str
 ) -> None:
-    request = data.draw(family)
+    mended(data.draw(family), ip)
+
+
+@given(webhooks(), st.sampled_from([SHORTEN, DROP, KEEP]))
+def test_a_mended_webhook_needs_no_signature(request: Request, ip: str) -> None:
+    mended(request, ip)
+
+
+def mended(request: Request, ip: str) -> None:
     too_old = [one for one in refused(request, ip, MAX_US) if one.code == "before_horizon"]
     if not too_old:
         return

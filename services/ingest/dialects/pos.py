@@ -6,10 +6,9 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,6 +22,7 @@ from services.ingest.dialects.pieces import Found, item
 from services.ingest.dialects.pos_rows import column, rows_of
 from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse
 from throughline.kit.errors import ServiceError
+from throughline.wire.codec import Envelope
 
 COLUMNS = {
     "receipt": ("receipt", "receipt_id", "order_id", "transaction_id"),
@@ -44,6 +44,8 @@ EVENTS = {
 }
 """Kind of a row -> the event's name."""
 CHANNEL = "store"
+_OPTIONS = {"anonymous": "receipt", "decimal": "comma"}
+"""What the query may say beside a time zone and a currency -> the one value it may have."""
 
 _ANY = msgspec.json.Decoder()
 _NAMES = {name: own for own, names in COLUMNS.items() for name in names}
@@ -67,31 +69,34 @@ def read(request: Request) -> Opened:
     query = parse_qs(request.query, errors="replace")
     reader = _Reader(query)
     rows = rows_of(request.body, frozenset(COLUMNS["receipt"]))
-    items = [item(raw, partial(reader, decimal_comma=rows.decimal_comma), defect) for raw, defect in rows.found]
+    reader.decimal_comma = reader.decimal_comma or rows.decimal_comma
+    items = [item(raw, reader, defect) for raw, defect in rows.found]
     key = query.get("writeKey", [""])[0]
-    return Opened(key, items, reply=_reply if items else None, names=_NAMES_HERE)
+    return Opened(key, items, reply=_reply if items else None, names=_NAMES_HERE, envelope=reader.envelope)
 
 
 class _Reader:
     """Reads the rows of one request: what its query says holds for all."""
 
     def __init__(self, query: dict[str, list[str]]) -> None:
-        def said(name: str) -> str:
-            return query.get(name, [""])[0]
+        said = {name: query.get(name, [""])[0] for name in ("time_zone", "currency", *_OPTIONS)}
+        for name, option in _OPTIONS.items():
+            if said[name] not in ("", option):
+                why = f"{name}={said[name][:100]} is not {option}, the one it may be"
+                raise ServiceError(400, "unknown_option", why, field=name)
+        self._said = said
+        self._zone = _zone(said["time_zone"] or "UTC")
+        self._currency = said["currency"]
+        self._anonymous = bool(said["anonymous"])
+        self.decimal_comma = bool(said["decimal"])
 
-        self._zone = _zone(said("time_zone") or "UTC")
-        self._currency = said("currency")
-        anonymous = said("anonymous")
-        if anonymous not in ("", "receipt"):
-            raise ServiceError(
-                400,
-                "unknown_option",
-                f"anonymous={anonymous[:100]} is not receipt, the one it may be",
-                field="anonymous",
-            )
-        self._anonymous = bool(anonymous)
+    def envelope(self) -> Envelope:
+        """What makes one row, which is kept as an object, a request of its own."""
+        said = self._said | {"decimal": _OPTIONS["decimal"] if self.decimal_comma else ""}
+        query = urlencode({name: value for name, value in said.items() if value})
+        return Envelope(f"/v1/pos?{query}" if query else "/v1/pos", before=b"[", after=b"]")
 
-    def __call__(self, raw: bytes, notes: list[Verdict], *, decimal_comma: bool) -> Found:
+    def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
         """One sale.
 
         Raises:
@@ -114,7 +119,7 @@ class _Reader:
         receipt = read_id(own.get("receipt"), "receipt", [])
         if not receipt:
             refuse("missing_field", "receipt", "a row has to name its receipt, by which it counts once")
-        total = _total(own.get("total"), decimal_comma)
+        total = _total(own.get("total"), self.decimal_comma)
         kind = _kind(own.get("kind"), total)
         if total is not None:
             properties["value"] = total if kind == "sale" else abs(total)

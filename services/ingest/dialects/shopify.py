@@ -15,11 +15,13 @@ from msgspec import Raw
 from services.ingest import consent, times
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Item, Opened, Request, Signature
+from services.ingest.dialects.envelope import before
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import is_clean
 from services.ingest.dialects.shopify_fields import context_of, properties_of, text_of
 from services.ingest.verdict import MAX_BODY_BYTES, MAX_MESSAGE_ID, RefusedError, Verdict, json_type, read_id, warning
 from throughline.kit.errors import ServiceError
+from throughline.wire.codec import Envelope
 
 SIGNATURE = b"x-shopify-hmac-sha256"
 ANONYMOUS_ID = ("throughline_anonymous_id", "anonymousId")
@@ -33,11 +35,14 @@ _NAMES_HERE = {
     "messageId": "X-Shopify-Event-Id",
     "timestamp": _TRIGGERED,
     "userId": "customer.id",
+    "anonymousId": "note_attributes",
     consent.FIELD: "note_attributes.throughline_consent",
 }
 _LINKING = frozenset({"orders/create", "orders/paid", "checkouts/create", "checkouts/update"})
 """Topics that tell once and for all whose a cart and an order are: later ones about the order need not name a customer.
 """
+_NO_EVENTS = frozenset({"test_webhook", "unsupported_topic"})
+"""Codes of what must never become an event, however it is sent again."""
 _PRIVACY = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 
 
@@ -53,13 +58,25 @@ def read(request: Request) -> Opened:
     if topic in _LINKING and items[0].refused is None:
         items += _links(topic, payload)
     keys = parse_qs(request.query, errors="replace").get("writeKey", [""])
-    signature = Signature(request.header(SIGNATURE), request.body)
-    return Opened(keys[0], items, names=_NAMES_HERE, max_event_bytes=MAX_BODY_BYTES, signature=signature)
+    refused = items[0].refused
+    return Opened(
+        keys[0],
+        items,
+        names=_NAMES_HERE,
+        max_event_bytes=MAX_BODY_BYTES,
+        envelope=None if refused and refused.code in _NO_EVENTS else _envelope,
+        signature=Signature(request.header(SIGNATURE), request.body),
+    )
 
 
 def order_actor(order: str) -> str:
     """Whom an order is of as long as no customer is known: itself."""
     return f"shopify-order-{order}"
+
+
+def _envelope() -> Envelope:
+    # A webhook can not be signed again; what is kept of it is an event as Segment's libraries send it.
+    return Envelope("/v1/batch", before=before({}, "batch"), after=b"]}")
 
 
 def _payload(body: bytes) -> dict[str, Any]:
@@ -97,9 +114,9 @@ def _event(request: Request, topic: str, payload: dict[str, Any]) -> Item:
         "context": context_of(payload, request) | _consent(payload),
     }
     try:
-        event["userId"] = _customer(topic, payload, notes)
-        event["anonymousId"] = next(iter(_ids(topic, payload, notes)), "")
-        refused = _refusal(request, topic, bool(event["userId"] or event["anonymousId"] or notes))
+        event["userId"] = _customer(topic, payload)
+        event["anonymousId"] = next(iter(_ids(topic, payload)), "")
+        refused = _refusal(request, topic, bool(event["userId"] or event["anonymousId"]))
     except RefusedError as error:
         refused = error.verdict
     return _item(event, notes, refused)
@@ -124,8 +141,8 @@ def _refusal(request: Request, topic: str, names_somebody: bool) -> Verdict | No
 
 def _links(topic: str, payload: dict[str, Any]) -> list[Item]:
     """The ids of the customer's that the event itself does not carry: each becomes the customer's by an alias call."""
-    user = _customer(topic, payload, [])
-    others = _ids(topic, payload, [])[1:]
+    user = read_id(_customer(topic, payload), "customer.id", [])
+    others = [other for other in _ids(topic, payload)[1:] if read_id(other, "cart_token", [])]
     kind = topic.partition("/")[0]
     return [
         _item(
@@ -145,20 +162,29 @@ def _links(topic: str, payload: dict[str, Any]) -> list[Item]:
     ]
 
 
-def _customer(topic: str, payload: dict[str, Any], notes: list[Verdict]) -> str:
+def _customer(topic: str, payload: dict[str, Any]) -> str:
     if topic.startswith("customers/"):
         customer = payload.get("customer") if topic in _PRIVACY else payload
     else:
         customer = payload.get("customer")
     found = customer.get("id") if isinstance(customer, dict) else payload.get("customer_id")
-    return read_id(found, "customer.id", notes)
+    return _id(found, "customer.id")
 
 
-def _ids(topic: str, payload: dict[str, Any], notes: list[Verdict]) -> list[str]:
+def _id(value: Any, field: str) -> str:
+    """An id as text; placeholders too, which are left out with a warning where every event is judged.
+
+    Raises:
+        RefusedError: an object or a list.
+    """
+    return value if isinstance(value, str) else read_id(value, field, []) or text_of(value)
+
+
+def _ids(topic: str, payload: dict[str, Any]) -> list[str]:
     """Under which the shop knows the customer beside the customer's own, the best first: the visitor of its pages, the
     cart (or the checkout, if it has none), the order.
     """
-    visitor = read_id(_attribute(payload, ANONYMOUS_ID), "note_attributes", notes)
+    visitor = _id(_attribute(payload, ANONYMOUS_ID), "note_attributes")
     cart, checkout = payload.get("cart_token"), payload.get("checkout_token")
     if topic.startswith("carts/"):
         cart = payload.get("token") or payload.get("id")
@@ -212,16 +238,19 @@ def _short(text: str) -> str:
 
 def _item(event: dict[str, Any], notes: list[Verdict], refused: Verdict | None) -> Item:
     event = {name: value for name, value in event.items() if value}
+    time = None
+    try:
+        time = times.parse(event.get("timestamp"), "timestamp")
+    except RefusedError as error:
+        refused = refused or error.verdict
+    if time is not None:
+        event["timestamp"] = time.isoformat()
+    elif "timestamp" in event:
+        notes.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
     raw = careful.dump(event)
     refused = refused or careful.defect(event)
     if refused is not None:
         return Item(raw, None, refused, notes)
-    try:
-        time = times.parse(event.get("timestamp"), "timestamp")
-    except RefusedError as error:
-        return Item(raw, None, error.verdict, notes)
-    if time is None and "timestamp" in event:
-        notes.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
     known = {name: value for name, value in event.items() if name != "timestamp"}
     known |= {name: Raw(careful.dump(event[name])) for name in ("properties", "context") if name in event}
     found = Event(**known, timestamp=time)
