@@ -20,7 +20,7 @@ ORDERS = frozenset(
 TAKEN_BACK = frozenset(
     {
         *("ordercancelled", "orders/cancelled", "orders/delete", "orderscancelled", "ordersdelete"),
-        *("orderrefunded", "refund"),
+        *("orderrefunded", "refund", "refundscreate", "refunds/create"),
     }
 )
 """Each cancels or refunds an order."""
