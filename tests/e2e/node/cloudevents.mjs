@@ -1,7 +1,8 @@
-// Sends COUNT events with the unmodified cloudevents SDK: HOST=... WRITE_KEY=... node cloudevents.mjs COUNT
+// Sends COUNT events with the unmodified cloudevents SDK: HOST=... WRITE_KEY=... node cloudevents.mjs COUNT CUSTOMER
 import { CloudEvent, HTTP, Mode, emitterFor } from 'cloudevents'
 
 const count = Number(process.argv[2])
+const customer = process.argv[3]
 const url = `${process.env.HOST}/v1/cloudevents`
 // The SDK makes messages and leaves the sending, and so trying again, to this function.
 const send = async ({ headers, body }) => {
@@ -22,7 +23,7 @@ const event = (n) =>
     id: `order-${n}`,
     source: 'https://shop.example/orders',
     type: 'com.example.shop.order.completed',
-    subject: 'eva',
+    subject: customer,
     datacontenttype: 'application/json',
     data: { order_id: `A-${n}`, total: 54.9, currency: 'EUR' },
   })
