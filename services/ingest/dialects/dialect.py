@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
 from services.ingest.dialects import careful
@@ -51,8 +51,8 @@ class Request(NamedTuple):
         return ""
 
 
-class Item(NamedTuple):
-    """One event of a request."""
+class Item(Struct, gc=False):
+    """One event of a request. Not a NamedTuple, which takes three times as long to make."""
 
     raw: bytes
     """The one event, whole, as sent: what the rejected topic keeps."""
@@ -171,17 +171,17 @@ def _look_at_text(found: Touchpoint, item: Item) -> None:
     rest = found.rest
     texts = (
         f"{found.name}{found.actor}{found.message_id}{found.anonymous_id}{found.previous_id}"
-        f"{found.order_id}{found.currency}{found.product_id}{found.channel}{rest}"
+        f"{found.order_id}{found.currency}{found.product_id}{found.channel}"
     )
-    if not texts.isascii():
+    if not (texts.isascii() and rest.isascii()):
         try:
-            texts.encode()
+            f"{texts}{rest}".encode()
         except UnicodeEncodeError:
             refuse("invalid_unicode", "", "not Unicode text: a lone surrogate or bytes not in UTF-8")
-    if "\0" in texts:
+    if "\0" in texts or "\0" in rest:
         _explain(item)
         refuse("nul_character", "", "a NUL character can not be stored; leave it out")
-    if "\\u0000" in rest:
+    if "\\" in rest and "\\u0000" in rest:
         defect = careful.defect(_ANY.decode(rest))
         if defect is not None:
             _explain(item)
