@@ -38,7 +38,7 @@ def read_fields(properties: dict[str, Any], notes: list[Verdict]) -> Fields:
     """
     fields: list[Any] | None = None
     slot_of = _SLOTS.get
-    if len(properties) > _MANY and _SLOTS.keys().isdisjoint(properties):
+    if len(properties) > _MANY and properties.keys().isdisjoint(_SLOTS.keys()):
         return NONE
     for name, value in properties.items():
         slot = slot_of(name)

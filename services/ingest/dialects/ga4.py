@@ -80,7 +80,7 @@ def read(request: Request) -> Opened:
         ServiceError: 400, nobody can read the body, or it has more than `MAX_EVENTS` events.
     """
     query = parse_qs(request.query, errors="replace")
-    pieces = cut(request.body, "events", most=MAX_EVENTS)
+    pieces = cut(request.body, "events", HEAD, most=MAX_EVENTS)
     stream = (query.get("measurement_id") or query.get("firebase_app_id") or [""])[0]
     reader = _Reader(pieces, stream)
     items = [item(raw, reader, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]

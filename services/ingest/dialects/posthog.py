@@ -6,7 +6,7 @@ The body is one event, a list of them, or `{"batch": [...]}`; as JSON, or as the
 
 import base64
 import binascii
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from services.ingest.body import GZIP_MAGIC, unpack
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Item, Opened, Request
 from services.ingest.dialects.envelope import Body, before, open_body
-from services.ingest.dialects.pieces import Pieces, cut, is_clean, item, whole
+from services.ingest.dialects.pieces import Pieces, cut, in_one_go, is_clean, item, whole
 from services.ingest.dialects.posthog_event import reader
 from services.ingest.verdict import RefusedError, Verdict
 from throughline.kit.errors import ServiceError
@@ -41,6 +41,9 @@ NAMES = {
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _JSON = (b"{", b"[")
+_KEYS = frozenset({"api_key", "token"})
+_HEAD = ("api_key", "token", "sent_at", "historical_migration", "created_at")
+"""What stands beside the events as a rule."""
 
 
 class _InProperties(Struct, gc=False):
@@ -68,11 +71,10 @@ def read(request: Request) -> Opened:
         ServiceError: 400, nobody can read the body, or it has too many events.
     """
     body, query = _plain(request)
-    return _open(request, body, query, _members(body) if body.startswith(b"{") else None)
+    return _open(request, _cut(body), query)
 
 
-def _open(request: Request, body: bytes, query: dict[str, list[str]], members: dict[str, Raw] | None) -> Opened:
-    pieces = _cut(body, members)
+def _open(request: Request, pieces: Pieces, query: dict[str, list[str]]) -> Opened:
     sent_at = _sent_at(request, query, pieces.head)
     read_one = reader(sent_at, request.header(b"posthog-sdk-info"))
     items = [item(raw, read_one, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
@@ -95,10 +97,9 @@ def read_batch(request: Request) -> Opened | Body:
     """
     body = request.body
     if b'"api_key"' in body or b'"token"' in body:
-        members = _members(body)
-        named = _names(body) if members is None else members
-        if "api_key" in named or "token" in named:
-            return read(request) if members is None else _open(request, body, _query(request), members)
+        pieces = in_one_go(body, "batch", _HEAD)
+        if not _KEYS.isdisjoint(_names(body) if pieces is None else pieces.head):
+            return read(request) if pieces is None else _open(request, pieces, _query(request))
     return open_body(body, "")
 
 
@@ -137,28 +138,22 @@ def _decoded(data: str) -> bytes:
     return unpack(found).strip() if found.startswith(GZIP_MAGIC) else found.strip()
 
 
-def _cut(body: bytes, members: dict[str, Raw] | None) -> Pieces:
-    if members is not None:
-        return cut(body, "batch", members=members) if "batch" in members else Pieces({}, [Raw(body)], {})
+def _cut(body: bytes) -> Pieces:
     if body.startswith(b"["):
         return cut(body, "")
-    if b'"batch"' in body and "batch" in _names(body):
-        return cut(body, "batch")
-    return whole(body)
+    pieces = in_one_go(body, "batch", _HEAD)
+    if pieces is None:
+        pieces = cut(body, "batch") if b'"batch"' in body and "batch" in _names(body) else whole(body)
+    return pieces
 
 
-def _members(body: bytes) -> dict[str, Raw] | None:
-    """The members of a body that is a clean object; else None."""
+def _names(body: bytes) -> Collection[str]:
+    """The names of a body's members; none if it is no object."""
     if is_clean(body):
         try:
             return _FIELDS.decode(body)
         except (msgspec.DecodeError, RecursionError):
             pass
-    return None
-
-
-def _names(body: bytes) -> Container[str]:
-    """The names of a body's members; none if it is no object."""
     value = careful.load(body)
     return value if isinstance(value, dict) else ()
 

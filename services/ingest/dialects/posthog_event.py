@@ -13,6 +13,7 @@ from services.ingest import times
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found
 from services.ingest.dialects.posthog_wire import EMPTY_OBJECT, Known, Options, Sent, decode, extra_of
+from services.ingest.dialects.posthog_wire import known as known_of
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
 
@@ -23,13 +24,9 @@ _RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0
 _UTM = ("source", "medium", "name", "term", "content")
 
 
-_KNOWN = msgspec.json.Decoder(Known)
 _OPTIONS = msgspec.json.Decoder(Options)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
-_MANY = 30
-_PARTS = frozenset({"$set", "$set_once", "$group_set"})
-"""Properties that are passed on as they came."""
 _NO_RAW = Raw()
 _NO_PART = (b"", b"null", b"{}")
 _NOTHING = Known()
@@ -50,7 +47,7 @@ def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verd
         sent, extra = decode(raw, notes)
         decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
         properties = decoded if type(decoded) is dict else None
-        known = _NOTHING if properties is None else _known(sent.properties, properties)
+        known = _NOTHING if properties is None else known_of(sent.properties, properties)
         event = _event(sent, known, sent_at, library, notes)
         if known.ip is not None and properties is not None:
             del properties["$ip"]
@@ -112,13 +109,6 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
     elif not event.type:
         event.type, event.event = "track", name
     return event
-
-
-def _known(raw: Raw, properties: dict[str, Any]) -> Known:
-    """What is known of the properties. A browser's are long, so that they are not read twice without need."""
-    if len(properties) < _MANY or not _PARTS.isdisjoint(properties):
-        return _KNOWN.decode(raw)
-    return msgspec.convert(properties, Known)
 
 
 def _options(raw: Raw) -> Options:

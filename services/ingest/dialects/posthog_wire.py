@@ -72,13 +72,26 @@ class Known(Struct, gc=False):
     screen: Any = msgspec.field(default=None, name="$screen_name")
     group_type: Any = msgspec.field(default=None, name="$group_type")
     group_key: Any = msgspec.field(default=None, name="$group_key")
-    group_set: Raw = msgspec.field(default=Raw(), name="$group_set")
-    set: Raw = msgspec.field(default=Raw(), name="$set")
-    set_once: Raw = msgspec.field(default=Raw(), name="$set_once")
     library: Any = msgspec.field(default=None, name="$lib")
     library_version: Any = msgspec.field(default=None, name="$lib_version")
     user_agent: Any = msgspec.field(default=None, name="$raw_user_agent")
     ip: Any = msgspec.field(default=None, name="$ip")
+    group_set: Raw = msgspec.field(default=Raw(), name="$group_set")
+    set: Raw = msgspec.field(default=Raw(), name="$set")
+    set_once: Raw = msgspec.field(default=Raw(), name="$set_once")
+
+
+_PASSED_ON = frozenset({"$group_set", "$set", "$set_once"})
+_LOOKED_AT = Known.__struct_encode_fields__[: -len(_PASSED_ON)]
+_KNOWN = msgspec.json.Decoder(Known)
+
+
+def known(raw: Raw, properties: dict[str, Any]) -> Known:
+    """What is known of the properties, `raw` and decoded: read once more only if there is a part to be passed on."""
+    if _PASSED_ON.isdisjoint(properties):
+        looked_at: Any = map(properties.get, _LOOKED_AT)
+        return Known(*looked_at)
+    return _KNOWN.decode(raw)
 
 
 _SENT = msgspec.json.Decoder(Sent)

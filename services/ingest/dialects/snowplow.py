@@ -63,7 +63,7 @@ def read(request: Request) -> Opened:
         fields, raw = _asked(request.query)
         items = [item(raw, lambda _, notes: reader.read(fields, notes), careful.texts_defect(fields))]
         return Opened(reader.app_id, items, reply=_pixel, names=_NAMES_HERE, envelope=_envelope)
-    pieces = cut(request.body, "data")
+    pieces = cut(request.body, "data", ("schema",))
     defects = pieces.defects
     items = [item(raw, reader, defects.get(number)) for number, raw in enumerate(pieces.events)]
     return Opened(reader.app_id, items, names=_NAMES_HERE, envelope=_envelope)

@@ -228,7 +228,7 @@ def build(
         if properties:
             rest.append(f'"properties":{_json(event.properties)}')
             fields = read_fields(properties, notes)
-            hinted = not PROPERTY_HINTS.isdisjoint(properties)
+            hinted = not properties.keys().isdisjoint(PROPERTY_HINTS)
     if not fields[0] and call == "track":
         missing = orders.missing_id(name)
         if missing is not None:
