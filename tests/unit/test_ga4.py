@@ -132,7 +132,10 @@ def test_nobody() -> None:
     assert codes(take({"name": "login"}, user_id=None, client_id=None)) == [("rejected", "missing_id", "user_id")]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"events":1}', {"events": [{"name": "e"}] * 26}])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"events":1}', {"events": [{"name": "e"}] * 26}, b'{"timestamp_micros":1e999,"events":[]}'],
+)
 def test_a_request_nobody_can_read(body: Any) -> None:
     with pytest.raises(ServiceError) as failure:
         ga4.read(post(body, QUERY))

@@ -259,6 +259,13 @@ def test_bodies_nobody_can_read(body: bytes) -> None:
     assert caught.value.status == 400
 
 
+def test_a_head_nobody_can_read() -> None:
+    body = json.dumps({"api_key": "k", "sent_at": 0, "batch": [EVENT]}).replace('"sent_at": 0', '"sent_at": 1e999')
+    with pytest.raises(ServiceError) as caught:
+        posthog.read(post(body.encode(), path="/batch"))
+    assert (caught.value.code, caught.value.field) == ("number_out_of_range", "sent_at")
+
+
 def test_bad_events_harm_no_neighbour() -> None:
     bad: list[Any] = [
         7,

@@ -72,6 +72,8 @@ def texts_defect(texts: dict[str, str]) -> Verdict | None:
     """`defect` of an object of texts, quickly when there is none."""
     text = "".join([*texts, *texts.values()])
     if "\0" not in text:
+        if text.isascii():
+            return None
         try:
             text.encode()
         except UnicodeEncodeError:

@@ -71,9 +71,9 @@ def in_one_go(body: bytes, name: str, usual: tuple[str, ...], *, most: int = MAX
         return None
     try:
         found = _usual(name, usual).decode(body)
+        head = _readable({member: part for member in usual if (part := getattr(found, member))})
     except (msgspec.DecodeError, RecursionError):
         return None
-    head = {member: part for member in usual if (part := getattr(found, member))}
     pieces = Pieces(head, getattr(found, name), {})
     _limit(pieces, name, most)
     return pieces
@@ -91,9 +91,17 @@ def _cut_cleanly(body: bytes, name: str) -> Pieces | None:
         if not name:
             return Pieces({}, _EVENTS.decode(body), {})
         head = _FIELDS.decode(body)
-        return Pieces(head, _EVENTS.decode(head.pop(name)), {})
+        events = _EVENTS.decode(head.pop(name))
+        return Pieces(_readable(head), events, {})
     except (msgspec.DecodeError, RecursionError, KeyError):
         return None
+
+
+def _readable(head: dict[str, Raw]) -> dict[str, Raw]:
+    """The members of a head, of which none holds a number that is out of range or nests without end."""
+    for part in head.values():
+        _ANY.decode(part)
+    return head
 
 
 def whole(body: bytes) -> Pieces:

@@ -31,9 +31,12 @@ _TEXTS = msgspec.json.Decoder(dict[str, str])
 _ANY = msgspec.json.Decoder()
 _DATA = ("ue_px", "ue_pr", "cx", "co")
 _ABOUT_CONTEXT = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
+_NOT_GIVEN = (None,) * len(_ABOUT_CONTEXT)
 _Surroundings = tuple[Raw, dict[str, Any], Entities]
 """A context as JSON and decoded, and the entities in it."""
 _NOTHING: dict[str, Any] = {}
+_SHORT = 1024
+"""Characters of what is remembered, so that nobody fills the memory with it."""
 _KINDS = "pv, pp, se, ue, tr, ti"
 _FLAT = {
     "pp": ("track", "page_ping", PING),
@@ -103,14 +106,14 @@ class _Reader:
         """
         take = fields.pop
         kind = take("e", "")
-        about = tuple([take(name, None) for name in _ABOUT_CONTEXT])
+        about = tuple(map(take, _ABOUT_CONTEXT, _NOT_GIVEN))
         app_id = about[0] or ""
         if app_id != self.app_id:
             self._one_app(app_id)
         # What surrounds an event is the same for most events of a request.
         known = self._contexts.get(about)
         if known is None:
-            known = self._contexts[about] = _read_context(*about)
+            known = self._contexts[about] = _context_of(about)
         raw_context, context, entities = known
         call, name, properties = _what(kind, fields, entities)
         anonymous = take("duid", "") or take("tnuid", "") or take("nuid", "")
@@ -161,11 +164,21 @@ def _asked(query: str) -> tuple[dict[str, str], bytes]:
         name, _, value = pair.partition("=")
         if value:
             if "%" in pair or "+" in pair:
-                # A plus sign is a space, as in a form.
-                name = unquote(name.replace("+", " "), errors="surrogateescape")
-                value = unquote(value.replace("+", " "), errors="surrogateescape")
+                name, value = _unescaped(name), _unescaped(value)
             fields[name] = value
     return fields, careful.dump_texts(fields)
+
+
+def _unescaped(text: str) -> str:
+    if "%" not in text and "+" not in text:
+        return text
+    return _known_unescaped(text) if len(text) <= _SHORT else _known_unescaped.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def _known_unescaped(text: str) -> str:
+    # Pages, their titles, languages and time zones come again and again.
+    return unquote(text.replace("+", " "), errors="surrogateescape")  # a plus sign is a space, as in a form
 
 
 def _fields(raw: bytes) -> dict[str, str]:
@@ -253,6 +266,14 @@ def _no_schema(field: str) -> NoReturn:
     refuse("missing_field", f"{field}.schema", "the schema has to be iglu:vendor/name/format/version")
 
 
+def _context_of(about: tuple[str | None, ...]) -> _Surroundings:
+    """What `_ABOUT_CONTEXT` says. Remembered for longer than a request where it is short and about the page only."""
+    *texts, encoded, plain = about
+    if encoded or plain or len("".join(filter(None, texts))) > _SHORT:
+        return _read_context(*about)
+    return _known_context(*about)
+
+
 def _read_context(
     _: str | None,
     title: str | None,
@@ -293,19 +314,30 @@ def _read_context(
     return _raw(context), context, entities
 
 
+_known_context = lru_cache(maxsize=1024)(_read_context)
+
+
 def _payload(encoded: str | None, plain: str | None, prefix: str) -> Any:
     """The JSON in one of a pair of fields, the first of which is base64 for URLs; None when neither is given."""
     if encoded:
         field = f"{prefix}_px" if prefix == "ue" else "cx"
-        try:
-            # A space is a plus that went through a query; padding is optional.
-            data = binascii.a2b_base64(encoded.replace("-", "+").replace("_", "/").replace(" ", "+") + "==")
-        except ValueError:
-            refuse("unreadable_base64", field, f"{field} is not base64")
-        return embedded(data, field)
+        return (_known_unpacked if len(encoded) <= _SHORT else _unpacked)(encoded, field)
     if plain:
         return embedded(plain.encode(), f"{prefix}_pr" if prefix == "ue" else "co")
     return None
+
+
+def _unpacked(encoded: str, field: str) -> Any:
+    try:
+        # A space is a plus that went through a query; padding is optional.
+        data = binascii.a2b_base64(encoded.replace("-", "+").replace("_", "/").replace(" ", "+") + "==")
+    except ValueError:
+        refuse("unreadable_base64", field, f"{field} is not base64")
+    return embedded(data, field)
+
+
+_known_unpacked = lru_cache(maxsize=1024)(_unpacked)
+"""Most events of the e-commerce plugin say no more than their type. Whoever gets one must not change it."""
 
 
 def _device(entities: Entities) -> str:
