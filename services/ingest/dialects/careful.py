@@ -68,6 +68,12 @@ def defect(event: Any) -> Verdict | None:
     return None
 
 
+def may_be_deep(text: bytes) -> bool:
+    """Whether JSON opens more than `MAX_DEPTH` objects and lists, which it has to for being nested as deeply."""
+    # Taking them out takes a fifth of the time that counting them does.
+    return len(text) - len(text.replace(b"{", b"").replace(b"[", b"")) > MAX_DEPTH
+
+
 def texts_defect(texts: dict[str, str]) -> Verdict | None:
     """`defect` of an object of texts, quickly when there is none."""
     text = "".join([*texts, *texts.values()])

@@ -15,7 +15,7 @@ from msgspec import Raw
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Item
 from services.ingest.dialects.event import Event
-from services.ingest.verdict import MAX_DEPTH, MAX_EVENTS, RefusedError, Verdict, json_type, refuse
+from services.ingest.verdict import MAX_EVENTS, RefusedError, Verdict, json_type, refuse
 from throughline.kit.errors import ServiceError
 
 Found = tuple[Event, str, dict[str, Any] | None, dict[str, Any] | None]
@@ -150,7 +150,7 @@ def embedded(data: bytes, field: str) -> Any:
     Raises:
         RefusedError: it is not JSON, or holds what no event may.
     """
-    if is_clean(data) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+    if is_clean(data) and not careful.may_be_deep(data):
         try:
             return _ANY.decode(data)
         except (msgspec.DecodeError, RecursionError):

@@ -117,7 +117,7 @@ def measure(raw: bytes | Raw, most: int = MAX_EVENT_BYTES) -> None:
     size = len(raw)
     if size > most:
         refuse("too_large", "", f"the event has {size} bytes, {most} are allowed")
-    if size > 2 * MAX_DEPTH and _may_be_deep(raw):
+    if size > 2 * MAX_DEPTH and careful.may_be_deep(bytes(raw)):
         look_closely(raw)
 
 
@@ -340,8 +340,3 @@ def _merged(name: str, own: Raw, shared: dict[str, Raw]) -> Raw:
     except msgspec.ValidationError:
         refuse("wrong_type", name, f"{name} has to be an object")
     return Raw(msgspec.json.encode({**shared, **fields}))
-
-
-def _may_be_deep(raw: bytes | Raw) -> bool:
-    text = bytes(raw)
-    return text.count(b"{") + text.count(b"[") > MAX_DEPTH
