@@ -2,15 +2,17 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, func, select, tuple_
+from sqlalchemy import BigInteger, Select, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.cursors import RejectedCursor
-from throughline.store.rejections import HOUR_US
+from throughline.store.rejections import HOUR_US, OTHER
 from throughline.store.tables_verdicts import rejected, rejected_counts
 
 SHOWN_BYTES = 16_384
 """Of each event, at most."""
+SHOWN_NAMES = 100
+"""Of each reason that is counted by name."""
 
 
 class Wanted(NamedTuple):
@@ -47,6 +49,7 @@ class RejectedCount(NamedTuple):
     source: int
     stage: str
     code: str
+    name: str
     events: int
     kept: int
 
@@ -72,20 +75,29 @@ async def list_rejected(
 
 
 async def count_rejected(connection: AsyncConnection, wanted: Wanted) -> list[RejectedCount]:
-    """All that were refused in the hours that the span touches, most frequent reason first."""
+    """All that were refused in the hours that the span touches, most frequent reason first.
+
+    Of a reason that is counted by name the `SHOWN_NAMES` most frequent, the others as one.
+    """
     c = rejected_counts.c
+    reason = (c.source, c.stage, c.code)
     events, kept = (func.sum(column).cast(BigInteger) for column in (c.events, c.kept))
+    rank = func.row_number().over(partition_by=reason, order_by=(events.desc(), c.name))
     query: Select[Any] = (
-        select(c.source, c.stage, c.code, events, kept)
+        select(*reason, c.name, events.label("events"), kept.label("kept"), rank.label("rank"))
         .where(
             c.workspace == wanted.workspace,
             c.bucket_us > wanted.from_us - HOUR_US,
             c.bucket_us < wanted.to_us,
         )
-        .group_by(c.source, c.stage, c.code)
-        .order_by(events.desc(), c.source, c.stage, c.code)
+        .group_by(*reason, c.name)
     )
     for column, value in ((c.source, wanted.source), (c.stage, wanted.stage), (c.code, wanted.code)):
         if value is not None:
             query = query.where(column == value)
-    return [RejectedCount._make(row) for row in await connection.execute(query)]
+    named = query.subquery().c
+    name = case((named.rank > SHOWN_NAMES, OTHER), else_=named.name).label("shown")
+    events, kept = (func.sum(column).cast(BigInteger) for column in (named.events, named.kept))
+    columns = (named.source, named.stage, named.code, name)
+    rows = await connection.execute(select(*columns, events, kept).group_by(*columns).order_by(events.desc(), *columns))
+    return [RejectedCount._make(row) for row in rows]

@@ -180,8 +180,9 @@ class RejectedCount(_Shape):
     """How many events of a source were refused for a reason."""
 
     source: str | None = Field(examples=["web"])
-    stage: str = Field(description="`ingest` or `stager`", examples=["ingest"])
+    stage: str = Field(description="`ingest` or `stager`; `consent`: dropped for want of it", examples=["ingest"])
     code: str = Field(examples=["missing_field"])
+    name: str = Field(description="of dropped events whose source counts them by name; else empty", examples=[""])
     events: int = Field(examples=[1200])
     kept: int = Field(description="of these, kept whole when they came; for 30 days", examples=[100])
 

@@ -23,7 +23,7 @@ from throughline.kit.clock import now_us
 from throughline.store import rejections
 from throughline.store.errors import failure_of
 from throughline.store.offsets import Offset, move_offset
-from throughline.store.rejections import HOUR_US, KEPT_COLUMNS, Reason
+from throughline.store.rejections import CONSENT, HOUR_US, KEPT_COLUMNS, OTHER, Reason
 from throughline.store.unit_of_work import transaction
 from throughline.wire.codec import Rejected, UndecodableError, decode_rejected
 
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_NAME = 200
+"""Characters of an event's name or message id."""
 SAMPLE = 100
 """Events kept whole of one reason (source, stage, code), partition and hour; all are counted."""
+NAMES = 100
+"""Names of dropped events counted apart, of one source, partition and hour; more are counted under `OTHER`."""
 KEEP_DAYS = 30
 """How long they are kept."""
 BATCH_RECORDS = 500
@@ -128,15 +132,20 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _write(self, tp: TopicPartition, position: Position, records: Records, sample: int) -> None:
         last = records[-1]
         to = Offset(last.offset + 1, record_digest(last), last.timestamp * 1000)
-        found = [(_reason(one), one) for one in map(_decode, records)]
+        decoded = [_decode(record) for record in records]
         async with transaction(self._engine) as connection:
             if not await move_offset(connection, tp.topic, tp.partition, expected=position.expected, to=to):
                 raise StaleOffsetError(f"{tp.topic}/{tp.partition} is no longer at {position.expected}")
+            reasons = [_reason(one) for one in decoded]
+            named = [reason for reason in reasons if reason.name]
+            if named:
+                reasons = counted_by(reasons, await rejections.read_names(connection, tp.partition, named))
+            found = [*zip(reasons, decoded, strict=True)]
             kept = Counter(await rejections.read_kept(connection, tp.partition, {reason for reason, _ in found}))
             before = kept.copy()
             rows = []
             for reason, one in found:
-                if kept[reason] < sample:
+                if reason.stage != CONSENT and kept[reason] < sample:
                     kept[reason] += 1
                     rows.append(_row(one))
             events = Counter(reason for reason, _ in found)
@@ -156,18 +165,41 @@ def _decode(record: "ConsumerRecord[bytes, bytes]") -> Rejected:
         return Rejected(0, 0, received_us, "stager", error.code, error.field, str(error), record.value or b"", where)
 
 
+def counted_by(reasons: Iterable[Reason], known: Iterable[Reason]) -> list[Reason]:
+    """What events are counted by, each for its reason, where `known` are those with a name that there are already.
+
+    Whoever sends ever new names of events that are dropped does not fill the table: `NAMES` are counted apart.
+    """
+    kept = set(known)
+    names = Counter(reason._replace(name="") for reason in kept)
+    found = []
+    for reason in reasons:
+        group = reason._replace(name="")
+        if reason.name and reason not in kept:
+            if names[group] < NAMES:
+                kept.add(reason)
+                names[group] += 1
+            else:
+                reason = reason._replace(name=OTHER)
+        found.append(reason)
+    return found
+
+
 def _reason(one: Rejected) -> Reason:
-    return Reason(one.workspace, one.received_us // HOUR_US * HOUR_US, one.source, one.stage, one.code)
+    hour_us = one.received_us // HOUR_US * HOUR_US
+    name = _storable(one.name[:MAX_NAME]) if one.stage == CONSENT else ""
+    return Reason(one.workspace, hour_us, one.source, one.stage, one.code, name)
 
 
 def _row(one: Rejected) -> tuple[object, ...]:
     name, message_id = ("", "") if one.name and one.message_id else _named(one.payload)
     values = {**one._asdict(), "name": one.name or name, "message_id": one.message_id or message_id}
+    return tuple(_storable(value) if isinstance(value := values[column], str) else value for column in KEPT_COLUMNS)
+
+
+def _storable(text: str) -> str:
     # PostgreSQL's text holds no NUL.
-    return tuple(
-        value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value := values[column], str) else value
-        for column in KEPT_COLUMNS
-    )
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _named(payload: bytes) -> tuple[str, str]:
@@ -182,4 +214,4 @@ def _named(payload: bytes) -> tuple[str, str]:
 
 
 def _text(event: dict[str, Any], *names: str) -> str:
-    return next((value[:200] for name in names if isinstance(value := event.get(name), str) and value), "")
+    return next((value[:MAX_NAME] for name in names if isinstance(value := event.get(name), str) and value), "")

@@ -13,6 +13,8 @@ from throughline.store.tables_verdicts import rejected, rejected_counts
 HOUR_US = 3_600_000_000
 CONSENT = "consent"
 """The stage of events that were dropped for want of consent: they are counted, and nothing of them is kept."""
+OTHER = "(other)"
+"""What dropped events are counted by whose names would be too many."""
 
 
 class Reason(NamedTuple):
@@ -25,17 +27,17 @@ class Reason(NamedTuple):
     source: int
     stage: str
     code: str
+    name: str = ""
+    """The event's, where the source counts what it drops by it."""
 
 
 _c = rejected_counts.c
 _REASON = {name: _c[name].type for name in Reason._fields}
 _reasons = Columns("reasons", _REASON)
-_of_reason = and_(*(_c[name] == _reasons.table.c[name] for name in Reason._fields), _c.name == "")
-_read_kept = (
-    select(*(_c[name] for name in Reason._fields), _c.kept)
-    .join(_reasons.table, _of_reason)
-    .where(_c.shard == bindparam("of_shard", type_=_c.shard.type))
-)
+_of_shard = _c.shard == bindparam("of_shard", type_=_c.shard.type)
+_columns = [_c[name] for name in Reason._fields]
+_same = {name: _c[name] == _reasons.table.c[name] for name in Reason._fields}
+_read_kept = select(*_columns, _c.kept).join(_reasons.table, and_(*_same.values())).where(_of_shard)
 
 
 async def read_kept(connection: AsyncConnection, shard: int, reasons: Iterable[Reason]) -> dict[Reason, int]:
@@ -44,21 +46,30 @@ async def read_kept(connection: AsyncConnection, shard: int, reasons: Iterable[R
     return {Reason(*row[:-1]): row[-1] for row in rows}
 
 
-_added = Columns(
-    "added", {**_REASON, "name": _c.name.type, "shard": _c.shard.type, "events": BigInteger(), "kept": BigInteger()}
-)
+_same_but_name = and_(*(same for name, same in _same.items() if name != "name"))
+_read_names = select(*_columns).join(_reasons.table, _same_but_name).where(_of_shard, _c.name != "")
+
+
+async def read_names(connection: AsyncConnection, shard: int, reasons: Iterable[Reason]) -> set[Reason]:
+    """What one partition has counted by name of some reasons, whatever name these have."""
+    groups = {reason._replace(name="") for reason in reasons}
+    rows = await connection.execute(_read_names, {"of_shard": shard, **_reasons.parameters(groups)})
+    return {Reason(*row) for row in rows}
+
+
+_added = Columns("added", {**_REASON, "shard": _c.shard.type, "events": BigInteger(), "kept": BigInteger()})
 _counts_insert = insert(rejected_counts).from_select(
     list(_added.table.c.keys()), select(*_added.table.c).order_by(*_added.table.c)
 )
 _add_counts = _counts_insert.on_conflict_do_update(
-    index_elements=[*(_c[name] for name in Reason._fields), _c.name, _c.shard],
+    index_elements=[*_columns, _c.shard],
     set_={name: _c[name] + _counts_insert.excluded[name] for name in ("events", "kept")},
 ).returning(_c.events)
 
 
 async def add_counts(connection: AsyncConnection, shard: int, counts: Iterable[tuple[Reason, int, int]]) -> None:
     """Add (reason, events, of these kept whole) to what one partition has counted; a reason once."""
-    rows = [(*reason, "", shard, events, kept) for reason, events, kept in sorted(counts)]
+    rows = [(*reason, shard, events, kept) for reason, events, kept in sorted(counts)]
     await connection.execute(_add_counts, _added.parameters(rows))
 
 

@@ -15,6 +15,7 @@ from services.api.queries_rejected import RejectedRow, Wanted, count_rejected, l
 from services.api.routes.answers import json_response
 from services.api.steps import parse_instant
 from throughline.kit.clock import rfc3339
+from throughline.store.rejections import CONSENT
 
 router = APIRouter(tags=["events"])
 
@@ -34,7 +35,7 @@ class RejectedFilter(BaseModel):
     to: str | None = Field(None, description="received before this instant", examples=[_AT])
     source: str | None = Field(None, pattern=_TEXT, description="sent to this source", examples=["web"])
     stage: str | None = Field(
-        None, pattern=_TEXT, description="refused by `ingest` or by `stager`", examples=["ingest"]
+        None, pattern=_TEXT, description="refused by `ingest` or `stager`; `consent`: dropped", examples=["ingest"]
     )
     code: str | None = Field(None, pattern=_TEXT, description="refused for this reason", examples=["missing_field"])
     limit: int = Field(50, ge=1, le=200, description="how many items at most")
@@ -51,7 +52,8 @@ async def get_rejected(
     readers: AllReaders, reader: Authenticated, which: Annotated[RejectedFilter, Query()]
 ) -> Response:
     """Refused events that are kept whole, newest first, and how many there were of each reason. Where more than a
-    hundred came in an hour, a sample is kept (`sampled`); all are counted. Counts are of whole hours (UTC)."""
+    hundred came in an hour, a sample is kept (`sampled`); all are counted. Events dropped for want of consent are only
+    counted, by their names where the source is set so. Counts are of whole hours (UTC)."""
     after = None if which.cursor is None else decode_cursor(RejectedCursor, which.cursor)
     wanted = Wanted(
         reader.workspace,
@@ -69,7 +71,7 @@ async def get_rejected(
     return json_response(
         {
             "counts": [count._asdict() | {"source": sources.get(count.source)} for count in counts],
-            "sampled": any(count.kept < count.events for count in counts),
+            "sampled": any(count.kept < count.events for count in counts if count.stage != CONSENT),
             "items": [_item(row, sources) for row in shown],
             "next_cursor": encode_cursor(RejectedCursor(shown[-1].received_us, shown[-1].id))
             if len(rows) > which.limit
