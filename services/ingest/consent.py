@@ -95,7 +95,7 @@ def _readable_in(raw: bytes, shared: Mapping[str, Raw]) -> bool:
     if not isinstance(event, dict):
         return False
     context = {name: msgspec.json.decode(part) for name, part in shared.items()} | {**_object(event.get("context"))}
-    answers = [*_in_context(context), _answer(event.get("analyticsconsent"))]
+    answers = [*_in_context(context), _answer(event.get("analyticsconsent")), _answer(event.get("analytics_consent"))]
     for part in (event.get("properties"), event.get("data")):
         answers += _in_event("", _object(part))
     for part in (_decoded(event.get("cx")), event.get("co")):

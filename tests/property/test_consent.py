@@ -11,25 +11,29 @@ from hypothesis import strategies as st
 
 from services.ingest.consent import AGGREGATE, DROP, OFF
 from services.ingest.dialects import cloudevents, dialect, ga4, posthog, segment, snowplow
-from services.ingest.dialects.envelope import open_body
+from services.ingest.dialects.dialect import Opened
+from services.ingest.dialects.envelope import Body, open_body
 from services.ingest.dialects.touchpoint import Result
+from services.ingest.refusals import refusals
 from tests.property import test_dialects_b as others
 from tests.property import test_ingest as plain
 from tests.property import test_posthog as hogs
 from tests.property.test_ingest import JSON, NOW
 from tests.unit.dialect_requests import Read, post
-from throughline.wire.codec import Rejected, encode, encode_rejected
+from throughline.store.keys import SourceKey
+from throughline.wire.codec import encode, encode_rejected
 
 YES: dict[str, Any] = {"consent": {"analytics": True}}
 SECRET = "SECRET"
 NAME = "NAMED"
-JUDGED: dict[str, Any] = {"workspace": 1, "source": 1, "received_us": NOW, "new_id": lambda: "random"}
+SOURCE = SourceKey(b"", 1, 1, "web", enabled=True)
 
 
 class Family(NamedTuple):
     """How a family of SDKs sends events, and tells that there is consent."""
 
-    judge: Callable[[list[Any], str], Result]
+    read: Callable[[list[Any]], Body | Opened]
+    """From events to a request of them, opened."""
     events: st.SearchStrategy[Any]
     good: Any
     give: Callable[[Any], Any]
@@ -43,13 +47,19 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def segments(events: list[Any], consent: str) -> Result:
-    return segment.judge(open_body(compact({"batch": events}), ""), consent=consent, **JUDGED)
+def segments(events: list[Any]) -> Body:
+    shared = {"context": {"page": {"title": SECRET}}, "integrations": {SECRET: True}}
+    return open_body(compact({"batch": events, **shared}), "")
 
 
-def by(read: Read, member: str, head: dict[str, Any], events: list[Any], consent: str) -> Result:
-    body = {**head, member: events} if member else events
-    return dialect.judge(read(post(compact(body))), consent=consent, **JUDGED)
+def by(read: Read, member: str, head: dict[str, Any], events: list[Any]) -> Opened:
+    return read(post(compact({**head, member: events} if member else events)))
+
+
+def judge(opened: Body | Opened, consent: str) -> Result:
+    judging: Any = segment.judge if isinstance(opened, Body) else dialect.judge
+    found: Result = judging(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random", consent=consent)
+    return found
 
 
 def in_context(event: Any) -> Any:
@@ -95,7 +105,7 @@ FAMILIES = {
         dict.fromkeys(("e", "uid", "duid", "eid", "url", "refr", "page", "ue_pr", "co", "ip", "tr_id", SECRET), SECRET),
     ),
     "ga4": Family(
-        partial(by, ga4.read, "events", {"client_id": "c", "consent": {"ad_user_data": "GRANTED"}}),
+        partial(by, ga4.read, "events", {"client_id": SECRET, "consent": {"ad_user_data": "GRANTED"}}),
         others.GA4,
         others.GOOD_GA4,
         lambda event: event,
@@ -119,25 +129,25 @@ EACH_THAT_TELLS_BY_EVENT = pytest.mark.parametrize("family", [name for name in F
 ASKING = st.sampled_from([DROP, AGGREGATE])
 
 
-def on_kafka(result: Result) -> bytes:
+def on_kafka(result: Result, opened: Body | Opened) -> bytes:
     """All that goes there."""
-    refused = [Rejected(1, 1, NOW, "ingest", *verdict[1:], payload) for verdict, payload in result.refused]
-    dropped = [Rejected(1, 1, NOW, "consent", verdict.code, "", "", b"", name=name) for verdict, name in result.dropped]
-    return b"".join([*map(encode, result.touchpoints), *map(encode_rejected, [*refused, *dropped])])
+    records = refusals(result, opened, SOURCE, NOW, "POST /v1/batch", "")
+    return b"".join([*map(encode, result.touchpoints), *map(encode_rejected, records)])
 
 
 @EACH
 @given(st.data(), ASKING)
 def test_nothing_of_an_event_without_consent_goes_to_kafka(family: str, data: st.DataObject, consent: str) -> None:
-    judge, events, _, _, secrets = FAMILIES[family]
+    read, events, _, _, secrets = FAMILIES[family]
     event = data.draw(events)
     if isinstance(event, dict):
         event |= {key: secrets[key] for key in data.draw(st.sets(st.sampled_from(sorted(secrets))))}
         event |= data.draw(st.sampled_from([{}, {NAMES[family]: NAME}]))
-    result = judge([event], consent)
+    opened = read([event])
+    result = judge(opened, consent)
     assert not result.touchpoints
     assert len(result.refused) + len(result.dropped) == 1
-    written = on_kafka(result)
+    written = on_kafka(result, opened)
     assert SECRET.encode() not in written
     assert consent == AGGREGATE or NAME.encode() not in written
     assert len(written) < 400
@@ -148,13 +158,13 @@ def test_nothing_of_an_event_without_consent_goes_to_kafka(family: str, data: st
 def test_with_consent_all_is_as_if_nobody_asked_whatever_the_neighbour(
     family: str, data: st.DataObject, consent: str
 ) -> None:
-    judge, events, good, give, _ = FAMILIES[family]
+    read, events, good, give, _ = FAMILIES[family]
     good, event = give(good), data.draw(events)
     if isinstance(event, dict) and data.draw(st.booleans()):
         event = give(event)
-        assert judge([good, event, good], consent) == judge([good, event, good], OFF)
+        assert judge(read([good, event, good]), consent) == judge(read([good, event, good]), OFF)
     else:
-        assert judge([good, event, good], consent).touchpoints == judge([good], OFF).touchpoints * 2
+        assert judge(read([good, event, good]), consent).touchpoints == judge(read([good]), OFF).touchpoints * 2
 
 
 @given(st.dictionaries(st.sampled_from(["consent", "consentManagement", "entities"]), JSON), JSON, ASKING)
@@ -163,5 +173,5 @@ def test_whatever_stands_where_consent_is_told(context: Any, other: Any, consent
     told["consentManagement"] |= dict.fromkeys(("allowedConsentIds", "deniedConsentIds"), other)
     listed = [{"schema": "iglu:a/consent_preferences/j/1", "data": {"eventType": other, "consentScopes": other}}]
     for one in (context, told, {"entities": listed}):
-        result = segments([plain.GOOD | {"context": one}], consent)
+        result = judge(segments([plain.GOOD | {"context": one}]), consent)
         assert len(result.touchpoints) + len(result.refused) + len(result.dropped) == 1
