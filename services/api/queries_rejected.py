@@ -13,6 +13,8 @@ SHOWN_BYTES = 16_384
 """Of each event, at most."""
 SHOWN_NAMES = 100
 """Of each reason that is counted by name."""
+BEGINNING_US, END_US = 0, 2**62
+"""A span that holds every instant."""
 
 
 class Wanted(NamedTuple):
@@ -55,13 +57,18 @@ class RejectedCount(NamedTuple):
 
 
 async def list_rejected(
-    connection: AsyncConnection, wanted: Wanted, after: RejectedCursor | None, count: int
+    connection: AsyncConnection,
+    wanted: Wanted,
+    after: RejectedCursor | None,
+    count: int,
+    *,
+    shown_bytes: int = SHOWN_BYTES,
 ) -> list[RejectedRow]:
-    """Up to `count` events that are kept whole, newest first, after a position."""
+    """Up to `count` events that are kept whole, newest first, after a position; how each begins, so many bytes."""
     c = rejected.c
     query = select(
         *(c.id, c.source, c.received_us, c.stage, c.code, c.field, c.message, c.name, c.message_id),
-        func.substring(c.payload, 1, SHOWN_BYTES),
+        func.substring(c.payload, 1, shown_bytes),
         func.octet_length(c.payload),
         c.origin,
     ).where(c.workspace == wanted.workspace, c.received_us >= wanted.from_us, c.received_us < wanted.to_us)

@@ -13,17 +13,31 @@ from services.api.cache import Cache
 from services.api.counts import Snapshot, snapshot
 from services.api.queries import Generation, Source, Workspace, live_counts, workspace_of, workspace_sources
 from services.api.queries_history import past_counts
+from services.api.queries_recent import RecentRow, list_recent, settled_us
+from services.api.queries_rejected import (
+    BEGINNING_US,
+    END_US,
+    RejectedRow,
+    Wanted,
+    count_rejected,
+    list_rejected,
+)
 from services.api.queries_session import Database
+from services.api.recent_view import Events, recent_body
 from services.api.steps import floored, since
 from throughline.journey.model import Model
+from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.models import define, model_of, shipped_text
 from throughline.store.keys import ReadToken, read_token
+from throughline.store.rejections import HOUR_US
 
 COUNTS_SECONDS = 0.25
 """Each distinct question about counts is asked at most this often."""
 TOKEN_SECONDS = 1.0
 """How long a token or the list of sources is believed before it is looked up again."""
+EXCERPT_BYTES = 2_048
+"""Of a refused event among the last ones; `/v1/rejected` has more of it."""
 
 
 class CountsKey(NamedTuple):
@@ -40,6 +54,15 @@ class PastKey(NamedTuple):
 
     of: CountsKey
     at_us: int
+
+
+class RecentKey(NamedTuple):
+    """A distinct question about the last events. `verdict`: None asks for all."""
+
+    workspace: int
+    source: int | None
+    verdict: str | None
+    limit: int
 
 
 class Applied(NamedTuple):
@@ -74,6 +97,7 @@ class Readers:
         self.sources: Cache[int, list[Source]] = Cache(self._sources, seconds=TOKEN_SECONDS)
         self.counts: Cache[CountsKey, Snapshot] = Cache(self._counts, seconds=COUNTS_SECONDS)
         self.past: Cache[PastKey, Snapshot] = Cache(self._past, seconds=COUNTS_SECONDS)
+        self.recent: Cache[RecentKey, Snapshot] = Cache(self._recent, seconds=COUNTS_SECONDS)
 
     @asynccontextmanager
     async def reading(
@@ -158,6 +182,22 @@ class Readers:
             settled_us=past.settled_us,
             horizon_us=applied.workspace.horizon_us,
         )
+
+    async def _recent(self, key: RecentKey) -> Snapshot:
+        since_us = (now_us() // HOUR_US - 1) * HOUR_US
+        wanted = Wanted(key.workspace, BEGINNING_US, END_US, key.source, None, None)
+        async with self.database.reading("recent", one_snapshot=True) as connection:
+            reached_us = await settled_us(connection, self.topic)
+            taken: list[RecentRow] = []
+            if key.verdict in (None, "ok", "warning"):
+                warned = None if key.verdict is None else key.verdict == "warning"
+                taken = await list_recent(connection, key.workspace, key.source, warned=warned, count=key.limit)
+            refused: list[RejectedRow] = []
+            if key.verdict in (None, "rejected"):
+                refused = await list_rejected(connection, wanted, None, key.limit, shown_bytes=EXCERPT_BYTES)
+            counts = await count_rejected(connection, wanted._replace(from_us=since_us))
+        names = await self.source_names(key.workspace)
+        return recent_body(Events(taken, refused, counts, since_us, reached_us), names, key.limit)
 
 
 def live_generation(workspace: Workspace, model: str | None) -> Generation:

@@ -1,5 +1,6 @@
 """Records of one partition to rows and facts by actor. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
@@ -49,6 +50,8 @@ class Batch(NamedTuple):
     repeats: list[Row]
     """What came again within the batch."""
     rejected: list[Rejected]
+    arrived: Mapping[int, list[Touchpoint]]
+    """Source -> its touchpoints, in order of arrival, those that came again too."""
 
 
 def record_digest(record: Record) -> bytes:
@@ -62,6 +65,7 @@ def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, pa
     rows: list[Row] = []
     repeats: list[Row] = []
     rejected: list[Rejected] = []
+    arrived: defaultdict[int, list[Touchpoint]] = defaultdict(list)
     known: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
     for record in records:
         try:
@@ -78,14 +82,15 @@ def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, pa
             rejected.append(reject(record, error.code, error.field, str(error), topic=topic, partition=partition))
             continue
         message = message_digest(actor, touchpoint.message_id)
-        row = _row(actor, message, touchpoint)
+        row = row_of(actor, message, touchpoint)
+        arrived[touchpoint.source].append(touchpoint)
         if message in touchpoints:
             repeats.append(row)
         else:
             touchpoints[message] = touchpoint
             rows.append(row)
     rows.sort()
-    return Batch(actors, rows, repeats, rejected)
+    return Batch(actors, rows, repeats, rejected, arrived)
 
 
 def _introduce(
@@ -115,7 +120,8 @@ def reject(record: Record, code: str, field: str, message: str, *, topic: str, p
     )
 
 
-def _row(actor: bytes, message: bytes, t: Touchpoint) -> Row:
+def row_of(actor: bytes, message: bytes, t: Touchpoint) -> Row:
+    """A touchpoint as it is stored: under the digests of its actor and message id."""
     (occurred_us, message_id, _, call, name, _, source, channel, received_us, _, user_id, anonymous_id, previous_id) = (
         t[:13]
     )

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.batch import Batch, content
+from services.stager.batch import Batch, Row, content
 from services.stager.linking import Move, People
 from services.stager.plan import Customer, Members, Plan, Workspace
+from services.stager.recent import recent_of
 from services.stager.refold import BEGINNING, END, Again, refold
 from services.stager.twins import drop_twins, last_twins
 from throughline.journey.fold import distinct
@@ -17,6 +18,7 @@ from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import counts, facts, generations, horizon, identity, journeys
 from throughline.store.offsets import Offset, move_offset, move_through
+from throughline.store.recent import write_recent
 from throughline.store.unit_of_work import transaction
 
 
@@ -126,10 +128,12 @@ class _Staging:
         moves = await self._people.meet(fresh) if fresh else []
         again = await self._fold(fresh, moves)
         await write(self._connection, self._plan, self._shard)
-        conflicts, repeated = await self._conflicts(new)
+        first, repeated = await self._repeated(new)
+        conflicts = sum(content(first[row[1]]) != content(row) for row in repeated)
+        await write_recent(self._connection, self._shard, *recent_of(self._batch, new, first))
         return Staged(
             staged=len(new),
-            duplicates=repeated - conflicts,
+            duplicates=len(repeated) - conflicts,
             conflicts=conflicts,
             rejected=len(self._batch.rejected),
             refolded=again,
@@ -292,17 +296,16 @@ class _Staging:
         row = self._people.row(digest)
         return Customer(digest, row.name, self._workspaces[row.workspace].applied)
 
-    async def _conflicts(self, new: set[bytes]) -> tuple[int, int]:
-        """How many of the repeated events differ from the first with their message id, and how many were repeated."""
+    async def _repeated(self, new: set[bytes]) -> tuple[dict[bytes, Row], list[Row]]:
+        """The events whose message id was there before, and by message digest the facts that count instead of them."""
         batch = self._batch
         if len(new) == len(batch.rows) and not batch.repeats:
-            return 0, 0
+            return {}, []
         again = [row for row in batch.rows if row[1] not in new]
         first = await facts.read_facts(self._connection, [row[:2] for row in again]) if again else {}
         repeats = {row[1] for row in batch.repeats}
         first |= {row[1]: row for row in batch.rows if row[1] in repeats and row[1] in new}
-        repeated = again + batch.repeats
-        return sum(content(first[row[1]]) != content(row) for row in repeated), len(repeated)
+        return first, again + batch.repeats
 
 
 async def write(connection: AsyncConnection, plan: Plan, shard: int, *, looked_at: bool = False) -> None:

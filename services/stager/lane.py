@@ -213,7 +213,7 @@ class Lane:
 
     def _refuse(self, record: "ConsumerRecord[bytes, bytes]", error: Exception) -> Batch:
         refused = reject(record, "unstorable", "", _first_line(error), topic=self.tp.topic, partition=self.tp.partition)
-        return Batch({}, [], [], [refused])
+        return Batch({}, [], [], [refused], {})
 
     async def _idle(self, position: Position) -> None:
         """Nothing came: the state holds everything up to the last answer of the broker. Says so in PostgreSQL."""

@@ -33,6 +33,7 @@ class Rows:
     model: int = 0
     source: int = 0
     zone: tzinfo = UTC
+    numbers: int = 0
 
     async def __aenter__(self) -> "Rows":
         self._connection = await asyncpg.connect(self.url)
@@ -226,6 +227,46 @@ class Rows:
             first_us=first_us,
             last_us=first_us + SECOND_US,
         )
+
+    async def recent(self, message_id: str, received_us: int, **columns: Any) -> None:
+        """One of the last events; `columns` replaces the usual values."""
+        self.numbers += 1
+        row = {
+            "source": self.source,
+            "shard": 0,
+            "slot": self.numbers,
+            "number": self.numbers,
+            "workspace": self.workspace,
+            "received_us": received_us,
+            "occurred_us": received_us - SECOND_US,
+            "actor": "user-1",
+            "message_id": message_id,
+            "call": "track",
+            "name": "Product Viewed",
+            "channel": "direct",
+            "bot": False,
+            "warnings": "",
+            **columns,
+        }
+        await self._insert("recent_events", **row)
+
+    async def refused(self, message_id: str, received_us: int, **columns: Any) -> None:
+        """One event that was refused and is kept whole; `columns` replaces the usual values."""
+        row = {
+            "workspace": self.workspace,
+            "source": self.source,
+            "received_us": received_us,
+            "stage": "ingest",
+            "code": "missing_field",
+            "field": "event",
+            "message": "a track call has to name its event",
+            "name": "",
+            "message_id": message_id,
+            "payload": b'{"type":"track"}',
+            "origin": "",
+            **columns,
+        }
+        await self._insert("rejected", **row)
 
     async def _insert(self, table: str, **row: Any) -> None:
         names = ", ".join(f'"{name}"' for name in row)

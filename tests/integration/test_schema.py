@@ -66,6 +66,7 @@ INDEXES = {
     ("recent_events", "source, shard, slot"),
     ("rejected", "id"),
     ("rejected", "workspace, received_us, id"),
+    ("rejected", "workspace, source, received_us, id"),
     ("rejected_counts", "workspace, bucket_us, source, stage, code, name, shard"),
 }
 """Every index there is. None holds a column that changes with every event: ask that of a new one first."""

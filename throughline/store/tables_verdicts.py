@@ -25,7 +25,8 @@ recent_events = Table(
     metadata,
     Column("source", BigInteger, nullable=False),
     Column("shard", Integer, nullable=False),
-    Column("slot", SmallInteger, nullable=False),
+    Column("slot", SmallInteger, nullable=False),  # `number` modulo the size of the ring
+    Column("number", BigInteger, nullable=False),  # how many there were before it, itself included
     Column("workspace", BigInteger, nullable=False),
     Column("received_us", BigInteger, nullable=False),
     Column("occurred_us", BigInteger, nullable=False),
@@ -59,6 +60,7 @@ rejected = Table(
     Column("replayed_us", BigInteger),  # sent again by an operator
 )
 Index("rejected_by_time", rejected.c.workspace, rejected.c.received_us, rejected.c.id)
+Index("rejected_by_source", rejected.c.workspace, rejected.c.source, rejected.c.received_us, rejected.c.id)
 
 rejected_counts = Table(
     "rejected_counts",

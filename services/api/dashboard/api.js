@@ -37,13 +37,19 @@ async function request(path, parameters, options = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
   const headers = { Authorization: `Bearer ${token}`, ...options.headers };
   const response = await fetch(`${path}?${query}`, { cache: "no-store", ...options, headers });
-  if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
+  if (!response.ok && response.status !== 304) throw new Refused(response.status, await response.json().catch(() => ({})));
   return response;
 }
 
 /** The JSON at `path`. Throws `Refused`, or TypeError when the service cannot be reached. */
 export async function get(path, parameters = {}, signal = undefined) {
   return (await request(path, parameters, { signal })).json();
+}
+
+/** The JSON at `path` as { body, etag }, or null when it is still what `etag` names. Throws as `get` does. */
+export async function getIfNew(path, parameters, etag, signal) {
+  const response = await request(path, parameters, { signal, headers: etag ? { "If-None-Match": etag } : {} });
+  return response.status === 304 ? null : { body: await response.json(), etag: response.headers.get("ETag") };
 }
 
 /**

@@ -1,8 +1,9 @@
-// The page: live counts, filters, and what the address after # asks for (a phase's customers, or a journey).
+// The page: live counts, filters, and what the address after # asks for (a phase's customers, a journey, or events).
 
 import { Refused, findToken, follow, forgetToken, get, keepToken } from "./api.js";
-import { byId, clockTime, customerLink, duration, h, number, share } from "./dom.js";
-import { showCustomers, showJourney } from "./detail.js";
+import { byId, clockTime, customerLink, duration, firstEvent, h, number, share } from "./dom.js";
+import { clear, showCustomers, showJourney } from "./detail.js";
+import { leaveEvents, showEvents } from "./events.js";
 
 const STALE_MS = 15_000;
 const SPEAK_MS = 10_000;
@@ -10,6 +11,7 @@ const MOST_WAIT_MS = 15_000;
 
 const rows = new Map();
 let phases = [];
+let sources = [];
 let filter = { source: "", channel: "", model: "" };
 let lastId = null;
 let stream = null;
@@ -36,6 +38,7 @@ async function start() {
 
 function askForToken(reason) {
   stream?.abort();
+  leaveEvents();
   forgetToken();
   byId("lost").hidden = true;
   byId("main").hidden = true;
@@ -89,12 +92,13 @@ async function changeModel(name) {
   // Phases are a model's own: one that this model does not have is closed.
   if (kind === "phase" && shown !== "unplaced" && !rows.has(shown)) history.replaceState(null, "", "#");
   restart();
-  route();
+  if (kind !== "events") route();
 }
 
 async function loadFilters() {
-  const [{ sources }, { channels }] = await Promise.all([get("/v1/sources"), get("/v1/channels")]);
-  fill("source", sources.map((source) => source.name));
+  const [found, { channels }] = await Promise.all([get("/v1/sources"), get("/v1/channels")]);
+  sources = found.sources.map((source) => source.name);
+  fill("source", sources);
   fill("channel", channels);
 }
 
@@ -136,12 +140,6 @@ function phaseRow(phase) {
 }
 
 const hue = (rank) => 215 + ((rank - 1) * 110) / Math.max(phases.length - 1, 1);
-
-function firstEvent() {
-  const address = `${location.protocol}//${location.hostname}:8081/v1/track`;
-  const event = JSON.stringify({ userId: "user-1", event: "Product Viewed", properties: { product_id: "p1" } });
-  return `curl -u WRITE_KEY: ${address} \\\n  -H 'Content-Type: application/json' \\\n  -d '${event}'`;
-}
 
 // --- the stream ---
 
@@ -250,7 +248,7 @@ function change(element, text) {
 // --- what the address asks for ---
 
 function asked() {
-  const [, kind, rest = ""] = location.hash.match(/^#\/(phase|customer)\/(.*)$/s) ?? [];
+  const [, kind, rest = ""] = location.hash.match(/^#\/(phase|customer|events)\/(.*)$/s) ?? [];
   try {
     return { kind, name: decodeURIComponent(rest) };
   } catch {
@@ -262,9 +260,12 @@ function route() {
   const { kind, name } = asked();
   for (const [phase, { row }] of rows) row.classList.toggle("chosen", kind === "phase" && phase === name);
   document.body.classList.toggle("with-detail", Boolean(kind));
+  byId("events-link").setAttribute("aria-current", kind === "events" ? "page" : "false");
+  leaveEvents();
   if (kind === "phase") showCustomers(byId("detail"), phases, name, filter.model, failed);
   else if (kind === "customer") showJourney(byId("detail"), phases, name, filter.model, failed);
-  else byId("detail").replaceChildren();
+  else if (kind === "events") showEvents(byId("detail"), sources, name, failed);
+  else clear(byId("detail"));
 }
 
 function failed(error) {

@@ -26,7 +26,15 @@ async function latest(place, ask, show, failed) {
   }
 }
 
-function card(title, ...children) {
+/** Empties the place; what was asked for is shown no more. */
+export function clear(place) {
+  asked?.abort();
+  asked = null;
+  place.removeAttribute("aria-busy");
+  place.replaceChildren();
+}
+
+export function card(title, ...children) {
   const close = h("a", { class: "close", href: "#", "aria-label": "Close", text: "×" });
   return h("div", { class: "card" }, h("div", { class: "bar" }, h("h2", {}, title), close), ...children);
 }
@@ -51,7 +59,7 @@ function more(cursor, load, add, failed) {
   return row;
 }
 
-function arrive(place) {
+export function arrive(place) {
   // On a narrow screen the detail stands below the counts.
   if (matchMedia("(max-width: 68rem)").matches) place.scrollIntoView({ block: "start" });
   place.focus({ preventScroll: true });
@@ -84,7 +92,7 @@ function customerItem(customer) {
     facts);
 }
 
-const tag = (text) => (text ? h("span", { class: "tag" }, h("bdi", { text })) : null);
+export const tag = (text) => (text ? h("span", { class: "tag" }, h("bdi", { text })) : null);
 
 // --- one journey ---
 

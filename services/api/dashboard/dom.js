@@ -31,6 +31,9 @@ export function time(instant) {
   return h("time", { datetime: instant, title: instant, text: moment.format(new Date(instant)) });
 }
 
+/** A <time> of today to the second, with the exact instant as its title. */
+export const exactTime = (instant) => h("time", { datetime: instant, title: instant, text: clockTime(instant) });
+
 /** "3 d 4 h", "12 min", "5.2 s": the two largest units. */
 export function duration(seconds) {
   const units = [["d", 86400], ["h", 3600], ["min", 60]];
@@ -49,3 +52,10 @@ export function duration(seconds) {
 export const id = (text) => h("bdi", { class: "id", text });
 
 export const customerLink = (customer) => `#/customer/${encodeURIComponent(customer)}`;
+
+/** How to send an event, for who has sent none. */
+export function firstEvent() {
+  const address = `${location.protocol}//${location.hostname}:8081/v1/track`;
+  const event = JSON.stringify({ userId: "user-1", event: "Product Viewed", properties: { product_id: "p1" } });
+  return `curl -u WRITE_KEY: ${address} \\\n  -H 'Content-Type: application/json' \\\n  -d '${event}'`;
+}

@@ -6,6 +6,8 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from services.api.counts import Snapshot, names_same_state
+
 
 class OfModel(BaseModel):
     """Under which phase model."""
@@ -31,3 +33,11 @@ class Page(OfModel):
 def json_response(body: Any) -> Response:
     """200 with JSON that no cache may keep: it belongs to whoever holds the token."""
     return Response(msgspec.json.encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def unless_seen(latest: Snapshot, if_none_match: str) -> Response:
+    """The snapshot, or 304 to who has it already."""
+    headers = {"ETag": latest.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if if_none_match and names_same_state(if_none_match, latest.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(latest.body, media_type="application/json", headers=headers)

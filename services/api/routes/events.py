@@ -1,18 +1,51 @@
-"""Events that a model's vocabulary does not know, so that an owner sees what to map."""
+"""The last events and what became of them, and those that a model's vocabulary does not know."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import schemas
+from services.api import schemas, schemas_events
 from services.api.auth import AllReaders, Authenticated
 from services.api.cursors import UnmappedCursor, decode_cursor, encode_cursor
 from services.api.queries_events import list_unmapped
-from services.api.routes.answers import Page, json_response
+from services.api.readers import RecentKey
+from services.api.routes.answers import Page, json_response, unless_seen
 from throughline.kit.clock import rfc3339
 
 router = APIRouter(tags=["events"])
+
+
+class RecentFilter(BaseModel):
+    """Which of the last events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str | None = Field(None, description="sent to this source", examples=["web"])
+    verdict: Literal["ok", "warning", "rejected", "dropped"] | None = Field(
+        None, description="only those of which this became; of what was dropped only the count is kept"
+    )
+    limit: int = Field(50, ge=1, le=200, description="how many items at most")
+
+
+@router.get(
+    "/v1/events/recent",
+    response_model=schemas_events.RecentEvents,
+    responses={304: {"description": "nothing came since the If-None-Match"}, **schemas.responses(400)},
+    summary="The last events",
+)
+async def get_recent(
+    readers: AllReaders,
+    reader: Authenticated,
+    which: Annotated[RecentFilter, Query()],
+    if_none_match: Annotated[str, Header(description="the ETag of the events you have")] = "",
+) -> Response:
+    """What came last and what became of it, newest first: for whoever wires up an SDK. Of each source and partition the
+    last 32 events are kept, and of refused ones a sample. Ask once a second, with the ETag, to see them come."""
+    source = await readers.source_id(reader.workspace, which.source)
+    latest = await readers.recent.get(RecentKey(reader.workspace, source, which.verdict, which.limit))
+    return unless_seen(latest, if_none_match)
 
 
 @router.get(

@@ -9,10 +9,9 @@ from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated, Credentials, authenticate
-from services.api.counts import names_same_state
 from services.api.queries import channels
 from services.api.readers import PastKey
-from services.api.routes.answers import OfModel, json_response
+from services.api.routes.answers import OfModel, json_response, unless_seen
 from services.api.steps import parse_instant
 from services.api.stream import CountsStream, Feeds
 from throughline.journey.diff import MINUTE_US
@@ -62,10 +61,7 @@ async def get_counts(
         latest = await readers.counts.get(key)
     else:
         latest = await readers.past.get(PastKey(key, at_us - at_us % MINUTE_US))
-    headers = {"ETag": latest.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    if if_none_match and names_same_state(if_none_match, latest.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(latest.body, media_type="application/json", headers=headers)
+    return unless_seen(latest, if_none_match)
 
 
 @router.get(

@@ -1,7 +1,5 @@
 """Events that were refused, with the reason, so that whoever sends them sees what to mend."""
 
-import base64
-import codecs
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,7 +9,8 @@ from starlette.responses import Response
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated
 from services.api.cursors import RejectedCursor, decode_cursor, encode_cursor
-from services.api.queries_rejected import RejectedRow, Wanted, count_rejected, list_rejected
+from services.api.queries_rejected import BEGINNING_US, END_US, RejectedRow, Wanted, count_rejected, list_rejected
+from services.api.recent_view import payload_body
 from services.api.routes.answers import json_response
 from services.api.steps import parse_instant
 from throughline.kit.clock import rfc3339
@@ -20,7 +19,6 @@ from throughline.store.rejections import CONSENT
 router = APIRouter(tags=["events"])
 
 _AT = "2026-11-23T20:28:00Z"
-_BEGINNING, _EVER = 0, 2**62
 _TEXT = r"^[^\x00]*$"  # PostgreSQL's text holds no NUL
 
 
@@ -57,8 +55,8 @@ async def get_rejected(
     after = None if which.cursor is None else decode_cursor(RejectedCursor, which.cursor)
     wanted = Wanted(
         reader.workspace,
-        _BEGINNING if which.from_ is None else parse_instant(which.from_, "from"),
-        _EVER if which.to is None else parse_instant(which.to, "to"),
+        BEGINNING_US if which.from_ is None else parse_instant(which.from_, "from"),
+        END_US if which.to is None else parse_instant(which.to, "to"),
         await readers.source_id(reader.workspace, which.source),
         which.stage,
         which.code,
@@ -81,7 +79,6 @@ async def get_rejected(
 
 
 def _item(row: RejectedRow, sources: dict[int, str]) -> dict[str, Any]:
-    encoding, payload = _text(row.payload, whole=row.payload_bytes == len(row.payload))
     return {
         "id": row.id,
         "received_at": rfc3339(row.received_us),
@@ -92,16 +89,6 @@ def _item(row: RejectedRow, sources: dict[int, str]) -> dict[str, Any]:
         "message": row.message,
         "name": row.name,
         "message_id": row.message_id,
-        "payload": payload,
-        "payload_encoding": encoding,
-        "payload_bytes": row.payload_bytes,
+        **payload_body(row.payload, row.payload_bytes),
         "origin": row.origin or None,
     }
-
-
-def _text(payload: bytes, *, whole: bool) -> tuple[str, str]:
-    """How the bytes are shown, and the bytes so."""
-    try:
-        return "utf-8", codecs.getincrementaldecoder("utf-8")().decode(payload, final=whole)
-    except UnicodeDecodeError:
-        return "base64", base64.b64encode(payload).decode()

@@ -1,0 +1,226 @@
+// The last events of a source and what became of them, as they come: for whoever wires up an SDK.
+
+import { getIfNew } from "./api.js";
+import { arrive, card, clear, tag } from "./detail.js";
+import { clockTime, customerLink, exactTime, firstEvent, h, id, number } from "./dom.js";
+
+const EVERY_MS = 1000;
+const AFTER_FAILURE_MS = 3000;
+const SPEAK_MS = 10_000;
+const SHOWN = 100;
+const WORDS = { ok: "OK", warning: "Warning", rejected: "Rejected", dropped: "Dropped" };
+
+let open = null; // what ends the panel that is shown
+
+/** Ends the panel, if it is shown. */
+export function leaveEvents() {
+  open?.abort();
+  open = null;
+}
+
+/** Shows the panel in `place`, with the events of one of `sources` or ("") of all. */
+export function showEvents(place, sources, source, failed) {
+  leaveEvents();
+  open = new AbortController();
+  const panel = new Panel(place, sources, source, open.signal);
+  panel.run().catch(failed);
+}
+
+class Panel {
+  constructor(place, sources, source, signal) {
+    this.signal = signal;
+    this.filter = { source: sources.includes(source) ? source : "", verdict: "" };
+    this.rows = new Map();
+    this.etag = null;
+    this.asking = null;
+    this.paused = false;
+    this.wake = () => {};
+    this.unsaid = { events: 0, rejected: 0 };
+    this.spokenAt = 0;
+    const all = h("option", { value: "", text: "All" });
+    const bySource = select("Source", [all, ...sources.map((name) => h("option", { value: name, text: name }))]);
+    bySource.value = this.filter.source;
+    bySource.addEventListener("change", () => this.choose({ source: bySource.value }));
+    const verdicts = Object.entries(WORDS).map(([value, text]) => h("option", { value, text }));
+    const byVerdict = select("Show", [h("option", { value: "", text: "All" }), ...verdicts]);
+    byVerdict.addEventListener("change", () => this.choose({ verdict: byVerdict.value }));
+    this.pause = h("button", { type: "button", text: "Pause", on: { click: () => this.toggle() } });
+    this.said = h("p", { class: "note", text: "Asking for the last events…" });
+    this.list = h("ol", { class: "events", "aria-label": "Events, newest first" });
+    this.empty = h("div", { class: "none", hidden: true });
+    this.counts = h("p", { class: "note", hidden: true });
+    this.spoken = h("p", { class: "hidden", "aria-live": "polite" });
+    const controls = h("div", { class: "filters" }, bySource.parentElement, byVerdict.parentElement, this.pause);
+    clear(place);
+    place.replaceChildren(card("Live events", controls, this.said, this.empty, this.list, this.counts, this.spoken));
+    arrive(place);
+    document.addEventListener("visibilitychange", () => this.wake(), { signal });
+    signal.addEventListener("abort", () => this.wake());
+  }
+
+  /** Asks once a second, while the page can be seen and nobody has paused it, until the panel is left. */
+  async run() {
+    while (!this.signal.aborted) {
+      if (this.paused || document.hidden) {
+        await this.rest(null);
+        continue;
+      }
+      let wait = EVERY_MS;
+      try {
+        await this.ask();
+      } catch (error) {
+        if (this.signal.aborted) return;
+        if (error.status === 401) throw error;
+        if (error.name === "AbortError") continue; // others are asked for now
+        this.say(`The events cannot be read: ${error.status ? error.message : "the service cannot be reached"}.`, true);
+        wait = AFTER_FAILURE_MS;
+      }
+      await this.rest(wait);
+    }
+  }
+
+  async ask() {
+    this.asking = new AbortController();
+    const signal = AbortSignal.any([this.signal, this.asking.signal]);
+    const answer = await getIfNew("/v1/events/recent", { ...this.filter, limit: SHOWN }, this.etag, signal);
+    if (this.paused || signal.aborted) return;
+    this.say("Newest first, as they come.");
+    if (!answer) return;
+    this.show(answer.body, this.etag === null);
+    this.etag = answer.etag;
+  }
+
+  rest(milliseconds) {
+    return new Promise((resolve) => {
+      this.wake = resolve;
+      if (milliseconds !== null) setTimeout(resolve, milliseconds);
+    });
+  }
+
+  choose(change) {
+    this.filter = { ...this.filter, ...change };
+    history.replaceState(null, "", `#/events/${encodeURIComponent(this.filter.source)}`);
+    this.rows.clear();
+    this.list.replaceChildren();
+    this.etag = null;
+    if (this.paused) this.toggle();
+    this.asking?.abort();
+    this.wake();
+  }
+
+  toggle() {
+    this.paused = !this.paused;
+    this.pause.textContent = this.paused ? "Go on" : "Pause";
+    this.say(this.paused ? "Paused: what comes now is shown when you go on." : "Newest first, as they come.");
+    this.wake();
+  }
+
+  say(text, isFault = false) {
+    this.said.className = isFault ? "error" : "note";
+    if (this.said.textContent !== text) this.said.textContent = text;
+  }
+
+  show({ items, counts, counts_since: since, sampled }, isFirst) {
+    const there = new Set(items.map((item) => item.id));
+    for (const [key, row] of this.rows) {
+      // What somebody has opened to read stays.
+      if (there.has(key) || row.querySelector("details[open]")) continue;
+      row.remove();
+      this.rows.delete(key);
+    }
+    let next = this.list.firstElementChild;
+    for (const item of items) {
+      while (next && !there.has(next.dataset.id) && next.dataset.at > Date.parse(item.received_at)) next = next.nextElementSibling;
+      let row = this.rows.get(item.id);
+      if (row && row === next) {
+        next = next.nextElementSibling;
+        continue;
+      }
+      if (!row) {
+        row = eventRow(item, isFirst);
+        this.rows.set(item.id, row);
+        this.unsaid.events += 1;
+        if (item.verdict === "rejected") this.unsaid.rejected += 1;
+      }
+      this.list.insertBefore(row, next);
+    }
+    this.tellNothing(items.length === 0);
+    this.tellCounts(counts, since, sampled);
+    this.speak();
+  }
+
+  tellNothing(isNothing) {
+    this.empty.hidden = !isNothing;
+    if (!isNothing) return;
+    if (this.filter.verdict === "dropped") {
+      this.empty.replaceChildren(h("p", { text: "Of what is dropped for want of consent nothing is kept but how many there were." }));
+    } else if (this.filter.verdict) {
+      this.empty.replaceChildren(h("p", { text: "None like this among the last events." }));
+    } else {
+      this.empty.replaceChildren(
+        h("p", { text: "Nothing has come yet. Send a first event with the source’s write key:" }),
+        h("pre", {}, h("code", { text: firstEvent() })),
+        h("p", { text: "It appears here within a second, with what became of it." }));
+    }
+  }
+
+  tellCounts(counts, since, sampled) {
+    const sums = new Map();
+    for (const { stage, code, events } of counts) {
+      const what = stage === "consent" ? "dropped for want of consent" : `rejected (${code})`;
+      sums.set(what, (sums.get(what) ?? 0) + events);
+    }
+    const said = [...sums].map(([what, events]) => `${number(events)} ${what}`).join(", ");
+    const more = sampled ? " More were rejected than are kept to be shown." : "";
+    this.counts.hidden = !said;
+    this.counts.textContent = `Since ${clockTime(since)}: ${said}.${more}`;
+  }
+
+  /** For those who listen: how much came, now and then. */
+  speak() {
+    const { events, rejected } = this.unsaid;
+    if (!events || Date.now() - this.spokenAt < SPEAK_MS) return;
+    this.spokenAt = Date.now();
+    this.spoken.textContent = `${number(events)} new events, ${number(rejected)} of them rejected`;
+    this.unsaid = { events: 0, rejected: 0 };
+  }
+}
+
+function select(label, options) {
+  const found = h("select", {}, ...options);
+  h("label", {}, `${label} `, found);
+  return found;
+}
+
+function eventRow(event, isFirst) {
+  const named = event.name || event.call || "Without a name";
+  const parts = [
+    h("div", { class: "head" }, h("span", { class: "verdict", text: WORDS[event.verdict] }), h("strong", {}, h("bdi", { text: named })),
+      event.call && event.call !== named ? h("span", { class: "call", text: event.call }) : null, exactTime(event.received_at)),
+    h("div", { class: "tags" }, event.actor ? h("a", { href: customerLink(event.actor) }, id(event.actor)) : null,
+      tag(event.source), tag(event.channel), event.bot ? tag("bot") : null),
+    ...event.warnings.map(({ code, explanation }) => h("p", { class: "why" }, h("code", { text: code }), explanation ? ` ${explanation}` : null)),
+  ];
+  if (event.refused) parts.push(refusal(event));
+  else parts.push(more(event));
+  const data = { "data-verdict": event.verdict, "data-id": event.id, "data-at": Date.parse(event.received_at) };
+  return h("li", { class: isFirst ? "" : "new", ...data }, ...parts);
+}
+
+function refusal({ refused, message_id: messageId }) {
+  const { code, field, message, payload, payload_encoding: encoding, payload_bytes: bytes } = refused;
+  const cut = encoding === "utf-8" && new TextEncoder().encode(payload).length < bytes ? ", its beginning" : "";
+  return h("details", {},
+    h("summary", {}, h("code", { text: code }), " ", h("bdi", { text: message })),
+    facts({ Field: field || "–", "Message id": messageId || "–", "Refused by": refused.stage }),
+    h("p", { class: "note", text: `As sent: ${number(bytes)} bytes${encoding === "base64" ? " that are no text, in base64" : ""}${cut}.` }),
+    h("pre", { text: payload }));
+}
+
+function more({ message_id: messageId, occurred_at: occurred, received_at: received }) {
+  return h("details", {}, h("summary", { text: "Details" }),
+    facts({ "Message id": messageId, Occurred: occurred, Received: received }));
+}
+
+const facts = (said) =>
+  h("dl", { class: "said" }, ...Object.entries(said).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", {}, id(value))]));

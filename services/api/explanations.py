@@ -1,0 +1,23 @@
+"""What the codes in an event's `warnings` mean, for whoever wires up an SDK. A test holds them complete."""
+
+WARNINGS = {
+    "bot": "Sent by a crawler, by its user agent: it is kept, and left out of every journey.",
+    "conflict": "Another event with this message id came before and counts; this one says something else and does not. "
+    "Every event needs a message id of its own.",
+    "duplicate": "The same event came before: it counts once. A client that tries again after a timeout sends such "
+    "copies, and they do no harm.",
+    "illegal_id": "An id was a placeholder such as null, undefined or anonymous. It was left out, because it would "
+    "make one customer of many.",
+    "missing_message_id": "It has neither a message id nor a time: sent again, it counts twice.",
+    "time_in_future": "Its time lies in the future, so the time it was received is used. The device's clock is wrong, "
+    "or the time is in another unit.",
+    "unreadable_time": "A time could not be read and was left out; the answer to the request names the field. "
+    "ISO 8601 with a zone is read everywhere.",
+    "wrong_type": "A field has another type than its name promises (a price that is no number, say), or is too long. "
+    "It is kept as sent, and not used; the answer to the request names it.",
+}
+
+
+def explained(codes: str) -> list[dict[str, str | None]]:
+    """Codes with commas between, each with its meaning; None for one that a newer ingest gave."""
+    return [{"code": code, "explanation": WARNINGS.get(code)} for code in codes.split(",") if code]

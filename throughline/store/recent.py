@@ -1,0 +1,69 @@
+"""Statements over the last events of each source: a ring of rows per source and partition, written over and over.
+
+Only the partition's own lane writes a partition's rings, in a transaction that has moved its offset before: nobody
+contends for them, and what is read of them stands until the commit.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, SmallInteger, Text, bindparam, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.store.arrays import Columns, literal_of_numbers
+from throughline.store.direct import Direct
+from throughline.store.tables_verdicts import recent_events
+
+SLOTS = 32
+"""Events kept of each source and partition."""
+
+_r = recent_events.c
+_PLACE = ("source", "shard", "slot")
+RECENT_COLUMNS = tuple(column.name for column in _r if column.name not in ("shard", "slot"))
+"""The columns of `write_recent`, in this order; `number` counts from 1 within the source and the batch."""
+
+_come = Columns("come", {name: _r[name].type for name in RECENT_COLUMNS})
+_so_far = (
+    select(_r.source, func.max(_r.number).label("number"))
+    .where(
+        _r.shard == bindparam("shard", type_=Integer),
+        _r.source == func.any(cast(bindparam("sources", type_=Text), ARRAY(BigInteger))),
+    )
+    .group_by(_r.source)
+    .subquery("so_far")
+)
+_number = func.coalesce(_so_far.c.number, 0) + _come.table.c.number
+_values: dict[str, Any] = {
+    **{name: _come.table.c[name] for name in RECENT_COLUMNS},
+    "shard": bindparam("shard", type_=Integer),
+    "slot": cast(_number % SLOTS, SmallInteger),
+    "number": _number,
+}
+_recent_insert = insert(recent_events).from_select(
+    list(_values),
+    select(*(value.label(name) for name, value in _values.items()))
+    .select_from(_come.table.outerjoin(_so_far, _so_far.c.source == _come.table.c.source))
+    .order_by("source", "slot"),
+)
+_write_recent = Direct(
+    _recent_insert.on_conflict_do_update(
+        index_elements=_PLACE,
+        set_={name: _recent_insert.excluded[name] for name in _values if name not in _PLACE},
+    )
+)
+
+
+async def write_recent(
+    connection: AsyncConnection, shard: int, sources: Collection[int], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Put the last events of a batch into the rings of its sources, over the oldest there.
+
+    Args:
+        connection: its transaction has moved the partition's offset.
+        shard: the partition.
+        sources: those the rows are of.
+        rows: of `RECENT_COLUMNS`; of a source at most `SLOTS`, consecutive ones.
+    """
+    parameters = {"shard": shard, "sources": literal_of_numbers(sorted(sources)), **_come.parameters(rows)}
+    await _write_recent.fetch(connection, parameters)
