@@ -19,10 +19,12 @@ export const byId = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat();
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+const short = new Intl.DateTimeFormat(undefined, { timeStyle: "short", hourCycle: "h23" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
 export const number = (value) => whole.format(value);
 export const share = (part, all) => (all ? percent.format(part / all) : "–");
+export const hour = (instant) => short.format(new Date(instant));
 export const clockTime = (instant) => clock.format(new Date(instant));
 
 /** A <time> in the reader's zone, with the exact instant as its title. */

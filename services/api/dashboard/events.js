@@ -2,7 +2,7 @@
 
 import { getIfNew } from "./api.js";
 import { arrive, card, clear, tag } from "./detail.js";
-import { clockTime, customerLink, exactTime, firstEvent, h, id, number } from "./dom.js";
+import { customerLink, exactTime, firstEvent, h, hour, id, number } from "./dom.js";
 
 const EVERY_MS = 1000;
 const AFTER_FAILURE_MS = 3000;
@@ -52,8 +52,8 @@ class Panel {
     this.spoken = h("p", { class: "hidden", "aria-live": "polite" });
     const controls = h("div", { class: "filters" }, bySource.parentElement, byVerdict.parentElement, this.pause);
     clear(place);
-    place.replaceChildren(card("Live events", controls, this.said, this.empty, this.list, this.counts, this.spoken));
-    arrive(place);
+    place.replaceChildren(card("Live events", controls, this.said, this.counts, this.empty, this.list, this.spoken));
+    this.arrive = () => arrive(place);
     document.addEventListener("visibilitychange", () => this.wake(), { signal });
     signal.addEventListener("abort", () => this.wake());
   }
@@ -88,6 +88,8 @@ class Panel {
     if (!answer) return;
     this.show(answer.body, this.etag === null);
     this.etag = answer.etag;
+    this.arrive();
+    this.arrive = () => {};
   }
 
   rest(milliseconds) {
@@ -153,7 +155,7 @@ class Panel {
     this.empty.hidden = !isNothing;
     if (!isNothing) return;
     if (this.filter.verdict === "dropped") {
-      this.empty.replaceChildren(h("p", { text: "Of what is dropped for want of consent nothing is kept but how many there were." }));
+      this.empty.replaceChildren(h("p", { text: "Of what is dropped for want of consent only the number is kept." }));
     } else if (this.filter.verdict) {
       this.empty.replaceChildren(h("p", { text: "None like this among the last events." }));
     } else {
@@ -166,14 +168,20 @@ class Panel {
 
   tellCounts(counts, since, sampled) {
     const sums = new Map();
+    let dropped = 0;
     for (const { stage, code, events } of counts) {
-      const what = stage === "consent" ? "dropped for want of consent" : `rejected (${code})`;
-      sums.set(what, (sums.get(what) ?? 0) + events);
+      if (stage === "consent") dropped += events;
+      else sums.set(code, (sums.get(code) ?? 0) + events);
     }
-    const said = [...sums].map(([what, events]) => `${number(events)} ${what}`).join(", ");
+    const rejected = [...sums.values()].reduce((sum, events) => sum + events, 0);
+    const reasons = [...sums].map(([code, events]) => `${number(events)} ${code}`).join(", ");
+    const said = [
+      rejected ? `${number(rejected)} rejected (${reasons})` : null,
+      dropped ? `${number(dropped)} dropped for want of consent` : null,
+    ].filter(Boolean).join(", ");
     const more = sampled ? " More were rejected than are kept to be shown." : "";
     this.counts.hidden = !said;
-    this.counts.textContent = `Since ${clockTime(since)}: ${said}.${more}`;
+    this.counts.textContent = `Since ${hour(since)}: ${said}.${more}`;
   }
 
   /** For those who listen: how much came, now and then. */
@@ -199,10 +207,9 @@ function eventRow(event, isFirst) {
       event.call && event.call !== named ? h("span", { class: "call", text: event.call }) : null, exactTime(event.received_at)),
     h("div", { class: "tags" }, event.actor ? h("a", { href: customerLink(event.actor) }, id(event.actor)) : null,
       tag(event.source), tag(event.channel), event.bot ? tag("bot") : null),
+    event.refused ? refusal(event) : details(event),
     ...event.warnings.map(({ code, explanation }) => h("p", { class: "why" }, h("code", { text: code }), explanation ? ` ${explanation}` : null)),
   ];
-  if (event.refused) parts.push(refusal(event));
-  else parts.push(more(event));
   const data = { "data-verdict": event.verdict, "data-id": event.id, "data-at": Date.parse(event.received_at) };
   return h("li", { class: isFirst ? "" : "new", ...data }, ...parts);
 }
@@ -217,8 +224,8 @@ function refusal({ refused, message_id: messageId }) {
     h("pre", { text: payload }));
 }
 
-function more({ message_id: messageId, occurred_at: occurred, received_at: received }) {
-  return h("details", {}, h("summary", { text: "Details" }),
+function details({ message_id: messageId, occurred_at: occurred, received_at: received }) {
+  return h("details", { class: "further" }, h("summary", { text: "Details" }),
     facts({ "Message id": messageId, Occurred: occurred, Received: received }));
 }
 
