@@ -8,7 +8,10 @@ WARNINGS = {
     "copies, and they do no harm.",
     "illegal_id": "An id was a placeholder such as null, undefined or anonymous. It was left out, because it would "
     "make one customer of many.",
+    "missing_id": "It names nobody.",
     "missing_message_id": "It has neither a message id nor a time: sent again, it counts twice.",
+    "missing_order_id": "An order event without an order id: each report of an order counts as another one, and a "
+    "refund or cancellation takes none back.",
     "time_in_future": "Its time lies in the future, so the time it was received is used. The device's clock is wrong, "
     "or the time is in another unit.",
     "unreadable_time": "A time could not be read and was left out; the answer to the request names the field. "

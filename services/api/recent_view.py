@@ -13,9 +13,7 @@ from services.api.explanations import explained
 from services.api.queries_recent import RecentRow
 from services.api.queries_rejected import RejectedCount, RejectedRow
 from throughline.kit.clock import rfc3339
-
-CONSENT = "consent"
-"""The stage of what a source drops for want of consent: counted, and nothing of it is kept."""
+from throughline.store.rejections import CONSENT
 
 
 class Events(NamedTuple):

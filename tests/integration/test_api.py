@@ -375,7 +375,7 @@ async def test_the_pages_token_is_for_this_machine_only(stack: Stack) -> None:
 
 async def test_openapi_says_what_is_answered(api: httpx.AsyncClient) -> None:
     document = (await api.get("/openapi.json")).json()
-    lists = ("models", "phases", "events/unmapped", "sources", "channels", "customers", "rejected")
+    lists = ("models", "phases", "events/recent", "events/unmapped", "sources", "channels", "customers", "rejected")
     views = ("phases/counts", "phases/counts/stream", "phases/history", "customers/{customer}/journey", "journey")
     assert set(document["paths"]) == {f"/v1/{path}" for path in lists + views}
     assert document["components"]["securitySchemes"]["readToken"]["scheme"] == "bearer"
