@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench import report
 from tests.bench.bed import QUICK, Bed, Scale, make_bed, say
-from tests.bench.figures import batches, journeys, million, parse, single, staging, visible
+from tests.bench.figures import batches, imports, journeys, million, parse, single, staging, visible
 
 FIGURES: dict[str, ModuleType] = {
     "parse": parse,
@@ -24,6 +24,7 @@ FIGURES: dict[str, ModuleType] = {
     "batches": batches,
     "staging": staging,
     "journeys": journeys,
+    "import": imports,
     "visible": visible,
     "million": million,
 }

@@ -43,6 +43,8 @@ class Scale(NamedTuple):
     parse_turns: int = 9
     parse_seconds: float = 0.15
     histories: tuple[int, ...] = (100, 10_000, 1_000_000)
+    imported_rows: int = 100_000
+    posted_rows: int = 2_000
 
 
 QUICK = Scale(
@@ -60,6 +62,8 @@ QUICK = Scale(
     parse_turns=2,
     parse_seconds=0.05,
     histories=(100, 2_000),
+    imported_rows=5_000,
+    posted_rows=200,
 )
 
 

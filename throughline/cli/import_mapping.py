@@ -8,7 +8,9 @@ comes from: `{ column = "sold_at", format = "%d.%m.%Y %H:%M" }`,
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -44,14 +46,15 @@ class Taken(NamedTuple):
     format: str = ""
 
 
-class RowMapping(NamedTuple):
-    """A whole mapping; None for `fields` when rows are events already."""
+@dataclass(frozen=True)
+class RowMapping:
+    """A whole mapping."""
 
     fields: Mapping[tuple[str, ...], Taken]
     rest: bool
     zone: ZoneInfo
 
-    @property
+    @cached_property
     def columns(self) -> frozenset[str]:
         """The columns it names."""
         return frozenset(taken.column for taken in self.fields.values() if taken.column)
@@ -177,11 +180,11 @@ def _value(row: Mapping[str, Any], taken: Taken, path: tuple[str, ...], zone: Zo
         return None
     if taken.values is not None:
         value = taken.values.get(str(value), value)
-    where = ".".join(path)
     if taken.number and not isinstance(value, int | float):
         try:
             value = float(str(value))
         except ValueError:
+            where = ".".join(path)
             raise RowError("wrong_type", where, f"{taken.column} {value!r} is not a number like 12.50") from None
     if path == ("timestamp",):
         return _time(value, taken, zone)
