@@ -154,16 +154,10 @@ class Front:
 
     def _settle(self, found: Result) -> tuple[bytes, reply.Headers]:
         verdicts = found.verdicts
-        rejected, dropped = len(found.refused), len(found.dropped)
-        ok = verdicts.count(None)
-        tally = self._tally
-        tally.ok += ok
-        if ok == len(verdicts):
-            return reply.all_ok(ok)
-        tally.warning += len(verdicts) - ok - rejected - dropped
-        tally.rejected += rejected
-        tally.dropped += dropped
-        return reply.with_verdicts(verdicts, rejected, dropped)
+        self._tally.events(verdicts)
+        if verdicts.count(None) == len(verdicts):
+            return reply.all_ok(len(verdicts))
+        return reply.with_verdicts(verdicts, len(found.refused), len(found.dropped))
 
 
 def _request(scope: Any, body: bytes) -> Request:

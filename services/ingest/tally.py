@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.ingest.guards_http import REFUSED
+from services.ingest.verdict import Verdict
 from throughline.kit.metrics import (
     INGEST_EVENTS,
     INGEST_PRODUCE_RECORDS,
@@ -16,6 +17,7 @@ from throughline.kit.metrics import (
     INGEST_REFUSED,
     INGEST_REQUEST_SECONDS,
     INGEST_REQUESTS,
+    INGEST_VERDICTS,
     LATENCY_BUCKETS,
     PRODUCE_RECORDS_BUCKETS,
 )
@@ -51,10 +53,8 @@ class Tally:
     """Counts of requests, events and record batches. Of one event loop."""
 
     def __init__(self) -> None:
-        self.ok = 0
-        self.warning = 0
-        self.rejected = 0
-        self.dropped = 0
+        self._ok = 0
+        self._verdicts: Counts[tuple[str, str]] = Counts()
         self._statuses: Counts[int] = Counts()
         self._reasons: Counts[str] = Counts()
         self._requests = _Observations(INGEST_REQUEST_SECONDS, LATENCY_BUCKETS)
@@ -62,6 +62,13 @@ class Tally:
         self._produce_records = _Observations(INGEST_PRODUCE_RECORDS, PRODUCE_RECORDS_BUCKETS)
         for outcome in OUTCOMES:
             INGEST_EVENTS.labels(outcome)
+
+    def events(self, verdicts: Sequence[Verdict | None]) -> None:
+        """Events that were answered with a verdict each; None is ok."""
+        self._ok += verdicts.count(None)
+        for found in verdicts:
+            if found is not None:
+                self._verdicts[found.verdict, found.code] += 1
 
     def request(self, status: int, seconds: float) -> None:
         """One answered request."""
@@ -79,10 +86,12 @@ class Tally:
 
     def flush(self) -> None:
         """Hand everything over to the metrics and start again at nothing."""
-        for outcome, number in zip(OUTCOMES, (self.ok, self.warning, self.rejected, self.dropped), strict=True):
-            if number:
-                INGEST_EVENTS.labels(outcome).inc(number)
-        self.ok = self.warning = self.rejected = self.dropped = 0
+        INGEST_EVENTS.labels("ok").inc(self._ok)
+        self._ok = 0
+        for (outcome, reason), number in self._verdicts.items():
+            INGEST_EVENTS.labels(outcome).inc(number)
+            INGEST_VERDICTS.labels(outcome, reason).inc(number)
+        self._verdicts.clear()
         for status, number in self._statuses.items():
             INGEST_REQUESTS.labels(str(status)).inc(number)
         self._statuses.clear()

@@ -243,8 +243,10 @@ async def test_what_is_counted(client: httpx.AsyncClient, ingest: Service) -> No
         found = await ingest.metrics()
         events = [found.get(f'throughline_ingest_events_total{{outcome="{outcome}"}}') for outcome in OUTCOMES]
         requests = [found.get(f'throughline_ingest_requests_total{{status="{status}"}}') for status in (200, 400)]
+        reasons = {name for name in found if name.startswith("throughline_ingest_verdicts_total")}
         return (
             events == [1, 1, 1]
+            and reasons == REASONS
             and requests == [1, 1]
             and found["throughline_ingest_request_seconds_count"] == 2
             and found["throughline_ingest_produce_records_sum"] == 3
@@ -257,3 +259,7 @@ async def test_what_is_counted(client: httpx.AsyncClient, ingest: Service) -> No
 
 
 OUTCOMES = ("ok", "warning", "rejected")
+REASONS = {
+    f'throughline_ingest_verdicts_total{{outcome="{outcome}",reason="{reason}"}}'
+    for outcome, reason in (("warning", "illegal_id"), ("rejected", "missing_field"))
+}

@@ -133,6 +133,12 @@ INGEST_EVENTS = Counter(
     ["outcome"],
     registry=INGEST_REGISTRY,
 )
+INGEST_VERDICTS = Counter(
+    INGEST_PREFIX + "verdicts_total",
+    "Events whose verdict was not ok, by outcome (warning, rejected, dropped) and reason: the code of their verdict.",
+    ["outcome", "reason"],
+    registry=INGEST_REGISTRY,
+)
 INGEST_REQUESTS = Counter(
     INGEST_PREFIX + "requests_total",
     "Requests on the event paths, by HTTP status; 503 means clients are being asked to come back.",
