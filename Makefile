@@ -44,6 +44,7 @@ lock: $(VENV)/.venv ## compile the pinned, hashed requirements again
 	@$(COMPILE) pyproject.toml -o requirements/services.txt
 	@$(COMPILE) pyproject.toml --group local -c requirements/services.txt -o requirements/local.txt
 	@$(COMPILE) pyproject.toml --group dev -c requirements/local.txt -o requirements/dev.txt
+	@$(COMPILE) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
 up: ## docker compose up
 	docker compose up --build --detach --wait

@@ -20,8 +20,11 @@ _texts = [_ESCAPED.sub(r"\1", one) for one in _patterns if not _SPECIAL.search(_
 _search = re.compile("|".join(one for one in _patterns if _SPECIAL.search(_ESCAPED.sub("", one)))).search
 
 
-@lru_cache(maxsize=4096)
 def is_crawler(user_agent: str) -> bool:
     """Whether a crawler calls itself by this name."""
-    head = user_agent[:MAX_CHARACTERS]
+    return _is_crawler(user_agent[:MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=4096)
+def _is_crawler(head: str) -> bool:
     return any(text in head for text in _texts) or _search(head) is not None

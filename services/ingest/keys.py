@@ -16,6 +16,8 @@ from throughline.store.keys import SourceKey, key_digest
 log = logging.getLogger(__name__)
 
 MAX_CACHED_HEADERS = 10_000
+MAX_CACHED_BYTES = 512
+"""Of a header that is remembered: after a key may stand a password of any length, each time another."""
 READ_SECONDS = 10.0
 """How long one reading may take before it is given up."""
 
@@ -89,7 +91,7 @@ class Keys:
         found = None
         if header is not None:
             found = self.find(header.decode("latin-1"), header=True)
-            if found is not None and found.enabled:
+            if found is not None and found.enabled and len(header) <= MAX_CACHED_BYTES:
                 if len(self._by_header) >= MAX_CACHED_HEADERS:
                     self._by_header.clear()
                 self._by_header[header] = found

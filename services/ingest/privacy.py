@@ -17,7 +17,7 @@ _IPV6_MASK = ((1 << 48) - 1) << 80
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 # The fields that the protocols name for it, in JSON and in queries.
-_IN_JSON = re.compile(rb'("(?:\$?ip|ip_override|ip_address|ipAddress|_uip)"\s*:\s*)"((?:[^"\\]|\\.)*)"')
+_IN_JSON = re.compile(rb'("(?:\$?ip|ip_override|ip_address|ipAddress|_uip)"\s*:\s*)"((?:[^"\\]++|\\.)*+)"')
 _IN_QUERY = re.compile(rb"((?:^|[?&])(?:ip|_uip)=)([^&\s\"]*)")
 
 

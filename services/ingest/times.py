@@ -65,8 +65,8 @@ def parse(value: Any, field: str) -> datetime | None:
             return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    seconds = value / 1000 if abs(value) >= 1e11 else value
     try:
+        seconds = value / 1000 if abs(value) >= 1e11 else value
         return None if math.isnan(seconds) else EPOCH + timedelta(seconds=seconds)
     except OverflowError:
         _out_of_range(field)

@@ -15,10 +15,11 @@ from services.ingest.dialects.dialect import Opened
 from services.ingest.dialects.envelope import Body, open_body
 from services.ingest.dialects.touchpoint import Result
 from services.ingest.refusals import refusals
+from tests.laws import NOW
 from tests.property import test_dialects_b as others
 from tests.property import test_ingest as plain
 from tests.property import test_posthog as hogs
-from tests.property.test_ingest import JSON, NOW
+from tests.property.test_ingest import JSON
 from tests.unit.dialect_requests import Read, post
 from throughline.store.keys import SourceKey
 from throughline.wire.codec import encode, encode_rejected

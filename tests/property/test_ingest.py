@@ -1,7 +1,6 @@
 """Any JSON at all: a verdict for each event, no exception, and never harm to the neighbours."""
 
 import json
-import math
 from typing import Any
 
 from hypothesis import given, settings
@@ -10,11 +9,9 @@ from hypothesis import strategies as st
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
 from services.ingest.dialects.touchpoint import CALLS, Result
-from services.ingest.verdict import ILLEGAL_IDS
+from tests.laws import NOW, check
 from throughline.kit.errors import ServiceError
-from throughline.wire.codec import MAX_US, MIN_US, decode, encode
 
-NOW = 1_795_465_713_000_000
 GOOD = {"type": "track", "event": "E", "userId": "good", "messageId": "m", "timestamp": "2026-11-23T20:00:00Z"}
 
 TEXT = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(["null", "0", "", "\0", "\ud800", "u1"])
@@ -74,28 +71,6 @@ def attempt(body: bytes, call: str = "") -> Result | None:
     assert error.code
     assert error.message
     return None
-
-
-def check(result: Result, events: int) -> None:
-    """What holds for whatever was sent."""
-    assert len(result.verdicts) == events == len(result.touchpoints) + len(result.refused)
-    assert [verdict for verdict in result.verdicts if verdict and verdict.verdict == "rejected"] == [
-        verdict for verdict, _ in result.refused
-    ]
-    for touchpoint in result.touchpoints:
-        assert decode(encode(touchpoint)) == touchpoint
-        assert touchpoint.call in CALLS
-        assert touchpoint.actor
-        assert touchpoint.actor.strip().lower() not in ILLEGAL_IDS
-        assert touchpoint.message_id
-        assert MIN_US <= touchpoint.occurred_us <= NOW
-        assert MIN_US <= touchpoint.client_us <= MAX_US
-        rest = json.loads(touchpoint.rest)
-        assert isinstance(rest, dict)
-        assert "\0" not in json.dumps(rest, ensure_ascii=False)
-        json.dumps(rest, ensure_ascii=False, allow_nan=False).encode()
-        for number in (touchpoint.value, touchpoint.rating, touchpoint.score, touchpoint.quantity):
-            assert number is None or math.isfinite(number)
 
 
 @given(st.lists(EVENTS, max_size=4), SPACES, st.booleans())

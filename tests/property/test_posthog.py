@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from services.ingest.dialects import posthog
 from services.ingest.dialects.dialect import Request, judge
 from services.ingest.dialects.touchpoint import Result
-from tests.property.test_ingest import JSON, NOW, TEXT, TIMES, check
+from tests.laws import NOW, check
+from tests.property.test_ingest import JSON, TEXT, TIMES
 from throughline.kit.errors import ServiceError
 
 T = TypeVar("T")

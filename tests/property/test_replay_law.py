@@ -17,9 +17,10 @@ from services.ingest.paths import BATCH, takes
 from services.ingest.privacy import DROP, KEEP, SHORTEN
 from services.ingest.refusals import refusals
 from services.ingest.resent import Resent, id_of, received_now
+from tests.laws import NOW
 from tests.property import test_posthog
 from tests.property.test_dialects_b import CLOUDEVENTS, GA4, SNOWPLOW
-from tests.property.test_ingest import EVENTS, JSON, NOW, TEXT, TIMES
+from tests.property.test_ingest import EVENTS, JSON, TEXT, TIMES
 from tests.property.test_stores import NAMES, PAYLOADS, SALES, TOPICS, webhook
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError

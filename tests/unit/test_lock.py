@@ -46,6 +46,7 @@ def test_every_declared_dependency_is_locked() -> None:
         "services.txt": project["project"]["dependencies"],
         "local.txt": [*project["project"]["dependencies"], *groups["local"]],
         "dev.txt": [*project["project"]["dependencies"], *groups["local"], *groups["dev"]],
+        "fuzz.txt": groups["fuzz"],
         "bootstrap.txt": (ROOT / "requirements" / "bootstrap.in").read_text().split(),
     }
     assert {path.name for path in REQUIREMENTS} == wanted.keys()

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from services.ingest import times
 from services.ingest.dialects import careful
-from services.ingest.verdict import MAX_EVENTS, RefusedError, Verdict, json_type
+from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, json_type
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Envelope
@@ -72,7 +72,7 @@ def open_body(body: bytes, call: str) -> Body:
         except (msgspec.DecodeError, RecursionError, RefusedError):
             pass
         else:
-            _limit(len(envelope.batch))
+            _limit(len(envelope.batch), context, integrations)
             return Body(
                 "",
                 envelope.batch,
@@ -104,22 +104,22 @@ def before(shared: dict[str, Any], name: str) -> bytes:
 
 
 def _open_carefully(body: bytes, call: str) -> Body:
-    value = careful.load(body)
+    text = careful.text_of(body)
+    value = careful.load_text(text)
     if not isinstance(value, dict):
         raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
     write_key = _text(value.get("writeKey"))
     if call:
-        found = careful.defect(value)
-        raw = Raw(body if found else careful.dump(value))
-        return Body(call, [raw], {0: found} if found else {}, write_key, None, _EMPTY, _EMPTY)
+        found = careful.defect_in(value, text)
+        return Body(call, [Raw(careful.bytes_of(text))], {0: found} if found else {}, write_key, None, _EMPTY, _EMPTY)
     events = value.get("batch")
     if not isinstance(events, list):
         found_type = "nothing" if events is None else json_type(events)
         raise ServiceError(400, "wrong_type", f"batch has to be a list of events, got {found_type}", field="batch")
     _limit(len(events))
-    shared = {name: value.get(name) for name in ("context", "integrations")}
-    for name, part in shared.items():
-        found = careful.defect(part)
+    parts = careful.members(text)
+    for name in ("context", "integrations"):
+        found = careful.defect_in(value.get(name), parts.get(name, ""))
         if found is not None:
             raise ServiceError(400, found.code, found.message, field=f"{name}.{found.field}".rstrip("."))
     try:
@@ -127,16 +127,15 @@ def _open_carefully(body: bytes, call: str) -> Body:
         sent_us = None if sent is None else times.instant(sent, "sentAt")
     except RefusedError:
         sent_us = None
-    defects = {number: found for number, event in enumerate(events) if (found := careful.defect(event)) is not None}
-    return Body(
-        "",
-        [Raw(careful.dump(event)) for event in events],
-        defects,
-        write_key,
-        sent_us,
-        _shared(Raw(careful.dump(shared["context"]))),
-        _shared(Raw(careful.dump(shared["integrations"]))),
-    )
+    try:
+        context, integrations = (
+            _shared(Raw(careful.bytes_of(parts.get(name, "")))) for name in ("context", "integrations")
+        )
+    except (msgspec.DecodeError, RecursionError):
+        raise ServiceError(400, "unreadable_json", "the batch's context can not be read", field="context") from None
+    _limit(len(events), context, integrations)
+    raws, defects = careful.cut(events, parts["batch"])
+    return Body("", raws, defects, write_key, sent_us, context, integrations)
 
 
 def _shared(raw: Raw) -> dict[str, Raw]:
@@ -153,9 +152,24 @@ def _is_utf8(body: bytes) -> bool:
     return not body.startswith(b"\xef\xbb\xbf")
 
 
-def _limit(events: int) -> None:
+def _limit(events: int, *shared: dict[str, Raw]) -> None:
     if events > MAX_EVENTS:
         raise ServiceError(400, "too_many_events", f"the batch has {events} events, {MAX_EVENTS} are allowed")
+    # Each event is kept, and read, with what its batch shares.
+    size = size_of(*shared)
+    if size > MAX_EVENT_BYTES:
+        raise ServiceError(
+            400,
+            "too_large",
+            f"the batch's context and integrations, which each of its events has, have {size} bytes, "
+            f"{MAX_EVENT_BYTES} are allowed",
+            field="context",
+        )
+
+
+def size_of(*shared: dict[str, Raw]) -> int:
+    """Bytes of what a batch shares with each of its events."""
+    return sum(len(name) + len(part) for one in shared for name, part in one.items())
 
 
 def _text(value: Any) -> str:

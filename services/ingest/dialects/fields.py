@@ -65,12 +65,11 @@ def _text(properties: dict[str, Any], names: tuple[str, ...], notes: list[Verdic
         value = properties.get(name)
         if value is None or value == "":
             continue
-        if isinstance(value, str):
-            if len(value) <= MAX_TEXT:
-                return value
-            got = f"{len(value)} characters"
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            return str(value)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            text = str(value)
+            if len(text) <= MAX_TEXT:
+                return text
+            got = f"{len(text)} characters"
         else:
             got = json_type(value)
         _note(notes, name, f"{name} has to be text of up to {MAX_TEXT} characters, got {got}; it was left out")

@@ -117,11 +117,12 @@ def whole(body: bytes) -> Pieces:
             pass
         else:
             return Pieces({}, [Raw(body)], {})
-    value = careful.load(body)
+    text = careful.text_of(body)
+    value = careful.load_text(text)
     if not isinstance(value, dict):
         raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
-    found = careful.defect(value)
-    return Pieces({}, [Raw(careful.dump(value))], {0: found} if found else {})
+    found = careful.defect_in(value, text)
+    return Pieces({}, [Raw(careful.bytes_of(text))], {0: found} if found else {})
 
 
 def item(raw: bytes | Raw, read: Read, defect: Verdict | None = None) -> Item:
@@ -135,9 +136,7 @@ def item(raw: bytes | Raw, read: Read, defect: Verdict | None = None) -> Item:
             defect = error.verdict
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # JSON the decoder can not hold: most likely a number out of range.
-            defect = careful.defect(careful.load(raw)) or Verdict(
-                "rejected", "unreadable", "", "the event can not be read"
-            )
+            defect = careful.defect_of(raw) or Verdict("rejected", "unreadable", "", "the event can not be read")
         else:
             event, extra, properties, context = found
             return Item(raw, event, None, notes, extra, properties, context)
@@ -186,8 +185,9 @@ def _limit(pieces: Pieces, name: str, most: int) -> None:
 
 
 def _cut_carefully(body: bytes, name: str) -> Pieces:
-    value = careful.load(body)
-    head: dict[str, Raw] = {}
+    text = careful.text_of(body)
+    value = careful.load_text(text)
+    parts: dict[str, str] = {}
     events = value
     if name:
         if not isinstance(value, dict):
@@ -196,10 +196,15 @@ def _cut_carefully(body: bytes, name: str) -> Pieces:
         found = careful.defect(value)
         if found is not None:
             raise ServiceError(400, found.code, found.message, field=found.field)
-        head = {key: Raw(careful.dump(part)) for key, part in value.items()}
+        parts = careful.members(text)
+        text = parts.pop(name, "")
     if not isinstance(events, list):
         kind = "nothing" if events is None else json_type(events)
         what = name or "the body"
         raise ServiceError(400, "wrong_type", f"{what} has to be a list of events, got {kind}", field=name)
-    defects = {number: found for number, event in enumerate(events) if (found := careful.defect(event)) is not None}
-    return Pieces(head, [Raw(careful.dump(event)) for event in events], defects)
+    head = {key: Raw(careful.bytes_of(part)) for key, part in parts.items()}
+    try:
+        _readable(head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ServiceError(400, "unreadable_json", f"what stands beside {name} can not be read") from None
+    return Pieces(head, *careful.cut(events, text))

@@ -4,6 +4,7 @@ A row that is broken is one refused row: what comes after it is read all the sam
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
 from itertools import islice
@@ -94,7 +95,7 @@ def _csv(body: bytes, needed: frozenset[str]) -> Rows:
                 :500
             ],
         )
-    twice = next((name for name in known if known.count(name) > 1), None)
+    twice = next((name for name, times in Counter(known).items() if times > 1), None)
     if twice is not None:
         raise ServiceError(400, "duplicate_column", f"two columns are called {twice[:100]!r}")
     return Rows(list(islice(_records(lines, used, names, delimiter), MAX_EVENTS + 1)), delimiter != ",")

@@ -38,6 +38,9 @@ NAMES = {
     consent.FIELD: "properties.consent.analytics",
 }
 
+MAX_FIELDS = 100
+"""Of a form."""
+
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _JSON = (b"{", b"[")
@@ -110,7 +113,10 @@ def _plain(request: Request) -> tuple[bytes, dict[str, list[str]]]:
     if body.startswith(_JSON) or not body:
         return body, query
     if body.startswith(b"data=") or b"&data=" in body:
-        form = parse_qs(body.decode("latin-1"), errors="replace", max_num_fields=100)
+        try:
+            form = parse_qs(body.decode("latin-1"), errors="replace", max_num_fields=MAX_FIELDS)
+        except ValueError:
+            raise ServiceError(400, "unreadable_data", f"the form has more than {MAX_FIELDS} fields") from None
         return _decoded(form.get("data", [""])[0]), {**form, **query}
     try:
         return _decoded(body.decode("ascii")), query

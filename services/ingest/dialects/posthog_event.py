@@ -27,6 +27,10 @@ _UTM = ("source", "medium", "name", "term", "content")
 _OPTIONS = msgspec.json.Decoder(Options)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
+_SMALL = 8 * 1024
+"""Bytes of properties up to which what they say of the context is remembered."""
+MAX_LIBRARY = 200
+"""Characters that are kept of what the headers say of the client."""
 _NO_RAW = Raw()
 _NO_PART = (b"", b"null", b"{}")
 _NOTHING = Known()
@@ -42,6 +46,8 @@ def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verd
     The function it gives raises RefusedError for an event that can not be understood, msgspec.DecodeError for one that
     holds a number out of range.
     """
+
+    library = library[:MAX_LIBRARY]
 
     def read(raw: bytes, notes: list[Verdict]) -> Found:
         sent, extra = decode(raw, notes)
@@ -65,7 +71,7 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
     event = Event(
         messageId=sent.uuid or None,
         timestamp=_time(sent, sent_at),
-        context=_context(known, library),
+        context=_context(known, library, small=len(sent.properties) <= _SMALL),
         properties=_without_ip(sent.properties) if known.ip is not None else sent.properties,
         traits=_traits(sent, known),
     )
@@ -156,7 +162,7 @@ def _instant(value: Any) -> datetime | None:
     return None if value is None else times.parse(value, "sent_at")
 
 
-def _context(known: Known, library: str) -> Raw:
+def _context(known: Known, library: str, *, small: bool) -> Raw:
     said = (
         known.url,
         known.referrer,
@@ -172,9 +178,9 @@ def _context(known: Known, library: str) -> Raw:
         known.library_version,
     )
     try:
-        return _context_of(said, library)
+        return _context_of(said, library) if small else _context_of.__wrapped__(said, library)
     except TypeError:  # a list or an object where text belongs: it stays among the properties
-        return _context_of(tuple([part if isinstance(part, str) else None for part in said]), library)
+        return _context_of.__wrapped__(tuple([part if isinstance(part, str) else None for part in said]), library)
 
 
 @lru_cache(maxsize=4096)

@@ -149,7 +149,10 @@ def _unusual(raw: bytes, notes: list[Verdict]) -> tuple[Sent, str]:
     if time is not None and sent.timestamp is None:
         notes.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
     if isinstance(offset, int | float) and not isinstance(offset, bool):
-        sent.offset = float(offset)
+        try:
+            sent.offset = float(offset)
+        except OverflowError:
+            refuse("number_out_of_range", "offset", "offset is too large a number")
     elif offset is not None:
         notes.append(warning("unreadable_time", "offset", "offset is not a number of milliseconds; it was left out"))
     for part in fields.values():

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from services.ingest import consent as consents
-from services.ingest.dialects.envelope import Body
+from services.ingest.dialects.envelope import Body, size_of
 from services.ingest.dialects.event import read_event
 from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
@@ -46,6 +46,7 @@ def judge(
         *(body.call, body.sent_us, workspace, source, received_us, new_id, ip, horizon_us, consent),
         *(body.context, body.integrations),
     )
+    batch.shared = size_of(body.context, body.integrations)
     if body.context:
         batch.look_at_context(_NOTHING)
     defects = body.defects

@@ -55,6 +55,12 @@ _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
 _NOTHING = Raw()
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
+SMALL_REST = 4 * 1024
+"""Characters of what is kept of an event as sent that are never too many: of as many events as may be, 10 MB."""
+MAX_REST = 160 * 1024
+"""The most of one event. What its batch shares is kept with each event."""
+MAX_RESTS = 16 * 1024 * 1024
+"""The most of the larger events of one request."""
 EMPTY = len("null")
 """Characters of a part that says nothing: `null` or `{}`."""
 
@@ -87,6 +93,21 @@ class Batch(Struct, gc=False):
     """The context's user agent is a crawler's."""
     consented: bool | None = None
     """What the context says of consent; looked at only if anybody asks."""
+    shared: int = 0
+    """Characters of what is shared by all, which every event is kept with."""
+    rests: int = 0
+    """Characters kept of its larger events so far."""
+
+    def weigh(self, rest: int) -> None:
+        """Take note of an event of which so many characters are to be kept.
+
+        Raises:
+            RefusedError: too many of this event, or of all. A batch that shares much with many events is a small body.
+        """
+        self.rests += rest
+        if rest > MAX_REST or self.rests > MAX_RESTS:
+            what, most = ("it", MAX_REST) if rest > MAX_REST else ("all events", MAX_RESTS)
+            refuse("too_large", "", f"with what the batch shares {what} would have more than {most} characters")
 
     def look_at_context(self, raw: Raw, read: dict[str, Any] | None = None) -> None:
         """Take an event's context, merged over the batch's; `read` is `raw` decoded, if somebody did.
@@ -111,8 +132,8 @@ def measure(raw: bytes | Raw, most: int = MAX_EVENT_BYTES) -> None:
     """Check what has to hold before an event is looked into: its size and its nesting.
 
     Raises:
-        RefusedError: too large, nested too deeply, or what else `careful.defect` finds in it.
-        ServiceError: nested so deeply that nothing reads it.
+        RefusedError: too large, nested too deeply, or what else `careful.defect_of` finds in it.
+        ServiceError: not JSON at all.
     """
     size = len(raw)
     if size > most:
@@ -125,10 +146,10 @@ def look_closely(raw: bytes | Raw) -> None:
     """Find what is wrong with an event that can not be read.
 
     Raises:
-        RefusedError: what `careful.defect` finds.
+        RefusedError: what `careful.defect_of` finds.
         ServiceError: not JSON at all.
     """
-    found = careful.defect(careful.load(bytes(raw)))
+    found = careful.defect_of(bytes(raw))
     if found is not None:
         raise RefusedError(*found[1:])
 
@@ -152,6 +173,8 @@ def build(
         RefusedError: the event can not be kept.
         msgspec.DecodeError: one of its parts is not JSON that can be held.
     """
+    if batch.shared:
+        batch.weigh(batch.shared + len(raw))
     call = batch.call or event.type
     if batch.consent != consents.OFF:
         # Before anything else: who has not consented often has no id either.
@@ -256,6 +279,9 @@ def build(
         rest.append(extra)
     if batch.bot:
         notes.append(warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey"))
+    kept = f"{{{','.join(rest)}}}"
+    if len(kept) > SMALL_REST and not batch.shared:
+        batch.weigh(len(kept))
     # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
     return _new(
         Touchpoint,
@@ -275,7 +301,7 @@ def build(
             previous,
             *fields,
             tuple([note.code for note in notes]) if notes else (),
-            f"{{{','.join(rest)}}}",
+            kept,
             batch.bot,
             "",  # attribution
         ),

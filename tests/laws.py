@@ -1,0 +1,91 @@
+"""What holds of a request's events, whatever was sent."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+
+from services.ingest.dialects.touchpoint import CALLS, MAX_RESTS, SMALL_REST, Result
+from services.ingest.producer import MAX_BATCH_BYTES
+from services.ingest.verdict import ILLEGAL_IDS, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
+from throughline.wire.codec import (
+    MAX_US,
+    MIN_US,
+    Rejected,
+    Touchpoint,
+    decode,
+    decode_rejected,
+    encode,
+    encode_rejected,
+)
+
+MOST_KEPT = MAX_RESTS + MAX_EVENTS * SMALL_REST
+NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
+
+
+def check(result: Result, events: int, records: Sequence[Rejected] | None = None) -> None:
+    """A verdict for each event; touchpoints that Kafka and PostgreSQL hold; refusals that Kafka holds.
+
+    `records` are those of the refused and dropped events, if they were made.
+    """
+    found = [len(part) for part in (result.touchpoints, result.refused, result.dropped)]
+    assert len(result.verdicts) == events == sum(found)
+    for what, number in (("rejected", found[1]), ("dropped", found[2])):
+        assert number == sum(verdict is not None and verdict.verdict == what for verdict in result.verdicts)
+    for touchpoint in result.touchpoints:
+        _check_touchpoint(touchpoint)
+    assert sum(len(touchpoint.rest) for touchpoint in result.touchpoints) <= MOST_KEPT
+    for verdict, _ in result.refused:
+        assert verdict.code
+        assert verdict.message
+    if records is None:
+        records = [
+            Rejected(1, 1, NOW, "ingest", verdict.code, verdict.field, verdict.message, payload)
+            for verdict, payload in result.refused
+        ]
+    for record in records:
+        value = encode_rejected(record)
+        assert decode_rejected(value) == record
+        assert len(value) < MAX_BATCH_BYTES
+
+
+def _check_touchpoint(touchpoint: Touchpoint) -> None:
+    value = encode(touchpoint)
+    assert decode(value) == touchpoint
+    assert len(value) < MAX_BATCH_BYTES
+    assert touchpoint.call in CALLS
+    assert touchpoint.actor
+    assert touchpoint.actor.strip().lower() not in ILLEGAL_IDS
+    assert 0 < len(touchpoint.message_id) <= MAX_MESSAGE_ID
+    assert MIN_US <= touchpoint.occurred_us <= NOW
+    assert MIN_US <= touchpoint.client_us <= MAX_US
+    for text in (
+        *(touchpoint.actor, touchpoint.user_id, touchpoint.anonymous_id, touchpoint.previous_id, touchpoint.name),
+        *(touchpoint.channel, touchpoint.order_id, touchpoint.currency, touchpoint.product_id, touchpoint.attribution),
+    ):
+        assert len(text) <= MAX_TEXT
+        assert "\0" not in text
+    assert "\0" not in touchpoint.message_id
+    for number in (touchpoint.value, touchpoint.rating, touchpoint.score, touchpoint.quantity):
+        assert number is None or math.isfinite(number)
+    rest = json.loads(touchpoint.rest)
+    assert isinstance(rest, dict)
+    for part in _parts(rest):
+        if isinstance(part, str):
+            assert "\0" not in part
+            part.encode()
+        else:
+            assert math.isfinite(part)
+
+
+def _parts(value: object) -> Iterator[str | float]:
+    """All texts and floats in a JSON value."""
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, dict):
+            stack.extend(part)
+            stack.extend(part.values())
+        elif isinstance(part, list):
+            stack.extend(part)
+        elif isinstance(part, str | float):
+            yield part
