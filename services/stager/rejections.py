@@ -37,7 +37,8 @@ MAX_NAME = 200
 SAMPLE = 100
 """Events kept whole of one reason (source, stage, code), partition and hour; all are counted."""
 NAMES = 100
-"""Names of dropped events counted apart, of one source, partition and hour; more are counted under `OTHER`."""
+"""Names of dropped events counted apart, of one source and hour; more are counted under `OTHER`. Partitions that are
+indexed at the same instant may add some each."""
 KEEP_DAYS = 30
 """How long they are kept."""
 BATCH_RECORDS = 500
@@ -139,7 +140,7 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
             reasons = [_reason(one) for one in decoded]
             named = [reason for reason in reasons if reason.name]
             if named:
-                reasons = counted_by(reasons, await rejections.read_names(connection, tp.partition, named))
+                reasons = counted_by(reasons, await rejections.read_names(connection, named))
             found = [*zip(reasons, decoded, strict=True)]
             kept = Counter(await rejections.read_kept(connection, tp.partition, {reason for reason, _ in found}))
             before = kept.copy()

@@ -153,7 +153,8 @@ def _plain(line: Line) -> str:
     if line["verdict"] == "dropped":
         what = f"{line['code']} {line['name']}".rstrip()
     elif line["verdict"] == "rejected":
-        what = f"{line['code']} {line['field']}: {line['message']} | {line['payload'][:200]}"
+        payload = f" | {line['payload'][:200]}" if line["payload"] else ""
+        what = " ".join(filter(None, (line["code"], line["field"]))) + f": {line['message']}{payload}"
     else:
         notes = f" ({', '.join(line['warnings'])})" if line["warnings"] else ""
         what = f"{line['call']} {line['name']!r} of {line['actor']!r}, occurred {line['occurred_at']}{notes}"

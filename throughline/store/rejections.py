@@ -47,13 +47,13 @@ async def read_kept(connection: AsyncConnection, shard: int, reasons: Iterable[R
 
 
 _same_but_name = and_(*(same for name, same in _same.items() if name != "name"))
-_read_names = select(*_columns).join(_reasons.table, _same_but_name).where(_of_shard, _c.name != "")
+_read_names = select(*_columns).join(_reasons.table, _same_but_name).where(_c.name != "").distinct()
 
 
-async def read_names(connection: AsyncConnection, shard: int, reasons: Iterable[Reason]) -> set[Reason]:
-    """What one partition has counted by name of some reasons, whatever name these have."""
+async def read_names(connection: AsyncConnection, reasons: Iterable[Reason]) -> set[Reason]:
+    """What all partitions have counted by name of some reasons, whatever name these have."""
     groups = {reason._replace(name="") for reason in reasons}
-    rows = await connection.execute(_read_names, {"of_shard": shard, **_reasons.parameters(groups)})
+    rows = await connection.execute(_read_names, _reasons.parameters(groups))
     return {Reason(*row) for row in rows}
 
 
