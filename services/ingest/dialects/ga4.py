@@ -97,11 +97,9 @@ def read(request: Request) -> Opened:
 
 
 def _envelope(head: dict[str, Raw], stream: str) -> Envelope:
-    return Envelope(
-        f"/mp/collect?{urlencode({'measurement_id': stream})}",
-        before=before({name: part for name, part in head.items() if name not in KEY_NAMES}, "events"),
-        after=b"]}",
-    )
+    # Sorted: a body is read in one of two ways, each with its own order, and the same is kept of both.
+    kept = {name: head[name] for name in sorted(head) if name not in KEY_NAMES}
+    return Envelope(f"/mp/collect?{urlencode({'measurement_id': stream})}", before=before(kept, "events"), after=b"]}")
 
 
 class _Sent(Struct, forbid_unknown_fields=True, gc=False):
