@@ -6,6 +6,7 @@ A row that is broken is one refused row: what comes after it is read all the sam
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from io import StringIO
 from itertools import islice
 from typing import NamedTuple
@@ -32,6 +33,7 @@ class Rows(NamedTuple):
     """Numbers may have a comma where others have a point: the columns are parted by something else."""
 
 
+@lru_cache(maxsize=1024)
 def column(name: str) -> str:
     """A column's name as it is compared: case and spaces do not matter."""
     return name.strip().lower().replace(" ", "_")
