@@ -6,19 +6,21 @@ A binary event is put into the JSON format first, so that all are read alike and
 
 import base64
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from services.ingest import consent, times
 from services.ingest.dialects import careful
-from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects.cloudevents_headers import attributes_of
+from services.ingest.dialects.dialect import Item, Opened, Request
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.pieces import Found, Pieces, cut, embedded, is_clean, item, whole
+from services.ingest.dialects.pieces import Found, cut, embedded, is_clean, item, whole
 from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse, warning
 from throughline.wire.codec import Envelope
 
@@ -40,7 +42,6 @@ _VERSIONS = ("1.0", "0.3")
 _SEPARATORS = re.compile(r"[./:#]+")
 _VERSION = re.compile(r"v?\d+([_-]\d+)*", re.IGNORECASE)
 _DEED = re.compile(r"[A-Za-z][a-z]*ed|[Pp]aid|[Ss]ent|[Bb]egun|[Ww]on|[Ll]ost")
-_QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 
 
 class _Sent(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
@@ -62,8 +63,10 @@ class _Sent(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
 
 
 _SENT = msgspec.json.Decoder(_Sent)
-_IDS = ("userid", "anonymousid")
-_SENT_FIELDS = _Sent.__struct_fields__[:11]
+_IDS = frozenset({"userid", "anonymousid"})
+_DATA = frozenset({"data", "data_base64"})
+_SENT_FIELDS = tuple(name for name in _Sent.__struct_fields__ if name not in _DATA)
+_USUAL = frozenset(_SENT_FIELDS)
 
 
 def read(request: Request) -> Opened:
@@ -74,18 +77,17 @@ def read(request: Request) -> Opened:
     """
     content_type = request.header(b"content-type")
     media_type = content_type.partition(";")[0].strip().lower()
-    envelope = _alone
-    if media_type.startswith(_BATCH):
-        pieces, envelope = cut(request.body, ""), _of_a_batch
-    elif media_type.startswith(_STRUCTURED):
-        pieces = whole(request.body)
-    elif request.header(b"ce-specversion") or request.header(b"ce-id"):
-        pieces = _binary(request, content_type, media_type)
-    elif request.body.lstrip()[:1] == b"[":
-        pieces, envelope = cut(request.body, ""), _of_a_batch
-    else:
-        pieces = whole(request.body)
+    batch = media_type.startswith(_BATCH)
+    if not media_type.startswith(_STRUCTURED):
+        if request.header(b"ce-specversion") or request.header(b"ce-id"):
+            return _opened(request, [_binary(request, content_type, media_type)], _alone)
+        batch = request.body.lstrip()[:1] == b"["
+    pieces = cut(request.body, "") if batch else whole(request.body)
     items = [item(raw, _event, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
+    return _opened(request, items, _of_a_batch if batch else _alone)
+
+
+def _opened(request: Request, items: list[Item], envelope: Callable[[], Envelope]) -> Opened:
     write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0] if request.query else ""
     return Opened(write_key, items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES, envelope=envelope)
 
@@ -110,44 +112,35 @@ def name_of(kind: str) -> str:
     return parts[-1] if parts else ""
 
 
-def _binary(request: Request, content_type: str, media_type: str) -> Pieces:
-    attributes: dict[str, str] = {}
-    for name, value in request.headers:
-        if name.startswith(b"ce-"):
-            attributes[name[3:].decode("latin-1")] = _header(value)
+def _binary(request: Request, content_type: str, media_type: str) -> Item:
+    """A binary event, put into the JSON format. As a rule it is read without taking that apart again."""
+    attributes = attributes_of(request.headers)
     if media_type:
         attributes["datacontenttype"] = content_type
-    found = careful.texts_defect(attributes)
+    defect = careful.texts_defect(attributes)
     body = request.body
-    if not body:
-        return _one(careful.dump_texts(attributes), found)
-    if _is_json(media_type) and is_clean(body):
+    data: Any = None
+    if body:
         try:
-            _ANY.decode(body)
+            data = _ANY.decode(body) if _is_json(media_type) and is_clean(body) else UNSET
         except (msgspec.DecodeError, RecursionError):
-            pass
-        else:
-            return _one(careful.dump_texts(attributes)[:-1] + b',"data":' + body + b"}", found)
-    attributes["data_base64"] = base64.b64encode(body).decode()
-    return _one(careful.dump_texts(attributes), found)
-
-
-def _header(value: bytes) -> str:
-    """An attribute's text: percent-encoded UTF-8, perhaps in quotes; what some libraries send as it is, too."""
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        text = value.decode("latin-1")
-    if "%" not in text and not text.startswith('"'):
-        return text
-    quoted = _QUOTED.fullmatch(text)
-    if quoted:
-        text = re.sub(r"\\(.)", r"\1", quoted[1])
-    return unquote(text, errors="surrogateescape")
-
-
-def _one(raw: bytes, defect: Verdict | None) -> Pieces:
-    return Pieces({}, [Raw(raw)], {0: defect} if defect else {})
+            data = UNSET
+        if data is UNSET:
+            attributes["data_base64"] = base64.b64encode(body).decode()
+            return item(careful.dump_texts(attributes), _event, defect)
+    raw = said = careful.dump_texts(attributes)
+    if body:
+        raw = said[:-1] + b',"data":' + body + b"}"
+    if defect is not None or not _DATA.isdisjoint(attributes):
+        return item(raw, _event, defect)
+    known: Any = map(attributes.get, _SENT_FIELDS)
+    sent = _Sent(*known)
+    if body:
+        sent.data = Raw(body.strip())
+    kept = ""
+    if not attributes.keys() <= _USUAL:
+        kept = said.decode() if _IDS.isdisjoint(attributes) else _kept(attributes)
+    return item(raw, lambda _, notes: _said(sent, kept, data if type(data) is dict else None, notes))
 
 
 def _event(raw: bytes, notes: list[Verdict]) -> Found:
@@ -158,6 +151,11 @@ def _event(raw: bytes, notes: list[Verdict]) -> Found:
         msgspec.DecodeError: it holds a number that is out of range.
     """
     sent, kept = _sent(raw)
+    return _said(sent, kept, None, notes)
+
+
+def _said(sent: _Sent, kept: str, properties: dict[str, Any] | None, notes: list[Verdict]) -> Found:
+    """What an event says; `kept` are its attributes as JSON if it has unusual ones, `properties` its data decoded."""
     version = sent.specversion
     if version not in _VERSIONS:
         version = _text("specversion", version)
@@ -188,7 +186,7 @@ def _event(raw: bytes, notes: list[Verdict]) -> Found:
         sent.data = sent.data_base64 = UNSET
         sent.userid = sent.anonymousid = None
         kept = msgspec.json.encode(sent).decode()
-    return event, f'"cloudevents":{kept}', None, None
+    return event, f'"cloudevents":{kept}', properties, None
 
 
 def _sent(raw: bytes) -> tuple[_Sent, str]:
@@ -201,11 +199,14 @@ def _sent(raw: bytes) -> tuple[_Sent, str]:
         fields = _FIELDS.decode(raw)
     except msgspec.ValidationError:
         refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
-    data = {name: fields.pop(name) for name in ("data", "data_base64") if name in fields}
+    data = {name: fields.pop(name) for name in _DATA if name in fields}
     attributes = {name: _ANY.decode(part) for name, part in fields.items()}
     known = {name: attributes[name] for name in _SENT_FIELDS if name in attributes}
-    kept = {name: value for name, value in attributes.items() if name not in _IDS}
-    return _Sent(**known, **data), msgspec.json.encode(kept).decode()
+    return _Sent(**known, **data), _kept(attributes)
+
+
+def _kept(attributes: dict[str, Any]) -> str:
+    return msgspec.json.encode({name: value for name, value in attributes.items() if name not in _IDS}).decode()
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,0 +1,43 @@
+"""CloudEvents' attributes in headers, as the binary mode has them. Pure."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import unquote
+
+_PREFIX = b"ce-"
+_QUOTED = re.compile(r'"(.*)"', re.DOTALL)
+_SHORT = 256
+"""Characters of a header that is remembered, so that nobody fills the memory with them."""
+
+
+def attributes_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The attributes that stand in headers: percent-encoded, perhaps in quotes, or as they are, as some libraries send.
+
+    Text that is none in Unicode is left for `careful` to find.
+    """
+    attributes: dict[str, str] = {}
+    for name, value in headers:
+        attribute = _attribute(name)
+        if attribute is not None:
+            try:
+                text = value.decode()
+            except UnicodeDecodeError:
+                text = value.decode("latin-1")
+            if "%" in text or text.startswith('"'):
+                text = _unescaped(text) if len(text) <= _SHORT else _unescaped.__wrapped__(text)
+            attributes[attribute] = text
+    return attributes
+
+
+@lru_cache(maxsize=256)
+def _attribute(header: bytes) -> str | None:
+    return header.removeprefix(_PREFIX).decode("latin-1") if header.startswith(_PREFIX) else None
+
+
+@lru_cache(maxsize=1024)
+def _unescaped(text: str) -> str:
+    quoted = _QUOTED.fullmatch(text)
+    if quoted:
+        text = re.sub(r"\\(.)", r"\1", quoted[1])
+    return unquote(text, errors="surrogateescape")
