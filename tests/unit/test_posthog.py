@@ -250,6 +250,12 @@ def test_bodies(body: Any, compression: Any) -> None:
         assert only(take_by(posthog.read, request)).message_id == "u-1"
 
 
+def test_a_form_of_plain_json() -> None:
+    sent = json.dumps({**EVENT, "event": "注文", "token": "k"}, ensure_ascii=False)
+    for form in (f"data={quote(sent)}", f"a=1&data={quote(sent)}"):
+        assert only(take_by(posthog.read, post(form.encode(), path="/e"))).name == "注文"
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"7", b"data=%21", b"data=", b"garbage{", b'{"batch": 5}', b'[{"event"', b"\xff"]
 )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import msgspec
 from msgspec import Raw, Struct
@@ -44,6 +44,7 @@ MAX_FIELDS = 100
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _JSON = (b"{", b"[")
+_DATA = b"data="
 _KEYS = frozenset({"api_key", "token"})
 _HEAD = ("api_key", "token", "sent_at", "historical_migration", "created_at")
 """What stands beside the events as a rule."""
@@ -112,32 +113,43 @@ def _plain(request: Request) -> tuple[bytes, dict[str, list[str]]]:
     body = request.body.strip()
     if body.startswith(_JSON) or not body:
         return body, query
-    if body.startswith(b"data=") or b"&data=" in body:
-        try:
-            form = parse_qs(body.decode("latin-1"), errors="replace", max_num_fields=MAX_FIELDS)
-        except ValueError:
-            raise ServiceError(400, "unreadable_data", f"the form has more than {MAX_FIELDS} fields") from None
-        return _decoded(form.get("data", [""])[0]), {**form, **query}
+    if body.startswith(_DATA) or b"&data=" in body:
+        data, form = _form(body)
+        return _decoded(data), {**form, **query}
     try:
-        return _decoded(body.decode("ascii")), query
-    except (ServiceError, UnicodeDecodeError):
+        return _decoded(body), query
+    except ServiceError:
         return body, query  # whose readers say what is wrong with it
+
+
+def _form(body: bytes) -> tuple[bytes, dict[str, list[str]]]:
+    """The field `data` of a form, and its other fields."""
+    fields = body.split(b"&")
+    if len(fields) > MAX_FIELDS:
+        raise ServiceError(400, "unreadable_data", f"the form has more than {MAX_FIELDS} fields")
+    data, others = b"", []
+    for field in fields:
+        if field.startswith(_DATA) and not data:
+            data = unquote_to_bytes(field.removeprefix(_DATA).replace(b"+", b" "))
+        else:
+            others.append(field)
+    return data, parse_qs(b"&".join(others).decode("latin-1"), errors="replace") if others else {}
 
 
 def _query(request: Request) -> dict[str, list[str]]:
     return parse_qs(request.query, errors="replace") if request.query else {}
 
 
-def _decoded(data: str) -> bytes:
+def _decoded(data: bytes) -> bytes:
     """JSON that may stand in base64, and in gzip within that."""
     data = data.strip()
-    if data.startswith(("{", "[")):
-        return data.encode("latin-1")
+    if data.startswith(_JSON):
+        return data
     # A plus sign that nobody escaped has become a space on its way.
-    text = data.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
+    data = data.replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
     try:
-        found = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
+        found = base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
+    except binascii.Error:
         raise ServiceError(
             400, "unreadable_data", "data is neither JSON nor base64; lz64 is not understood", field="data"
         ) from None
