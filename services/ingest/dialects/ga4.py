@@ -28,6 +28,7 @@ MAX_EVENTS = 25
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
 _NAMES_HERE = {
     "messageId": "params.message_id",
     "userId": "user_id",
@@ -57,6 +58,8 @@ _CONTEXT = {
 _IDS = ("client_id", "app_instance_id", "user_id")
 HEAD = (*_IDS, *_CONTEXT, "timestamp_micros", "user_properties")
 """What is read of a body beside its events."""
+_USUAL = (*HEAD, "user_data", "non_personalized_ads", "validation_behavior")
+_ITEM = {"item_id": "product_id", "quantity": "quantity"}
 _PAGE = ("page_location", "page_referrer", "page_title")
 _HINTS = frozenset({*_PAGE, "source", "medium"})
 """Parameters that say something of the page or the campaign."""
@@ -80,7 +83,7 @@ def read(request: Request) -> Opened:
         ServiceError: 400, nobody can read the body, or it has more than `MAX_EVENTS` events.
     """
     query = parse_qs(request.query, errors="replace")
-    pieces = cut(request.body, "events", HEAD, most=MAX_EVENTS)
+    pieces = cut(request.body, "events", _USUAL, most=MAX_EVENTS)
     stream = (query.get("measurement_id") or query.get("firebase_app_id") or [""])[0]
     reader = _Reader(pieces, stream)
     items = [item(raw, reader, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
@@ -149,7 +152,8 @@ class _Reader:
             params = {}
         time = self._common_time(notes) if sent.timestamp_micros is None else _time(sent.timestamp_micros, notes)
         client, app, user = self._ids
-        properties = _properties(params)
+        added = _added(params)
+        properties = {**added, **params} if added else params
         context_raw, context = self._context_of(params)
         event = Event(
             type="track",
@@ -159,7 +163,7 @@ class _Reader:
             userId=user if type(user) is str else read_id(user, "user_id", notes),
             anonymousId=client if type(client) is str and client else _other_id(client, app, notes),
             timestamp=time,
-            properties=sent.params if properties is params else _raw(properties),
+            properties=Raw(b"%b,%b" % (_encode(added)[:-1], bytes(sent.params)[1:])) if added else sent.params,
             context=context_raw,
             traits=self._traits,
         )
@@ -190,7 +194,7 @@ class _Reader:
         return digest.hexdigest()
 
     def _context_of(self, params: dict[str, Any]) -> tuple[Raw, dict[str, Any]]:
-        if _HINTS.isdisjoint(params):
+        if params.keys().isdisjoint(_HINTS):
             return self._context_raw, self._context
         url, referrer, title = (_string(params.get(name)) for name in _PAGE)
         context = page_context(url, referrer, title)
@@ -223,17 +227,21 @@ def _other_id(client: Any, app: Any, notes: list[Verdict]) -> str:
     return read_id(client, "client_id", notes) or read_id(app, "app_instance_id", notes)
 
 
-def _properties(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters, and the typed fields under the names they have here."""
+def _added(params: dict[str, Any]) -> dict[str, Any]:
+    """The typed fields under the names they have here, where the parameters have none of that name."""
     added: dict[str, Any] = {}
     if "transaction_id" in params:
         added["order_id"] = params["transaction_id"]
     items = params.get("items")
     # What an event with several items is about is in them, not in one of them.
     if isinstance(items, list) and len(items) == 1 and isinstance(items[0], dict):
-        about = {"product_id": items[0].get("item_id"), "quantity": items[0].get("quantity")}
-        added.update((name, value) for name, value in about.items() if value is not None)
-    return {**added, **params} if added else params
+        for name, ours in _ITEM.items():
+            value = items[0].get(name)
+            if value is not None:
+                added[ours] = value
+    if added and not params.keys().isdisjoint(added):
+        return {name: value for name, value in added.items() if name not in params}
+    return added
 
 
 def _values(properties: Any) -> Any:
