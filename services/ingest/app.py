@@ -20,7 +20,7 @@ from services.ingest.guards import Rates, check_origin, check_signature
 from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, Takes, methods, takes
 from services.ingest.refusals import refusals
-from services.ingest.resent import RECEIVED_AT, id_of, read_resent, received_now, require_alone
+from services.ingest.resent import RECEIVED_AT, read_resent, received_now, require_each
 from services.ingest.tally import Tally
 from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.errors import ServiceError
@@ -125,25 +125,26 @@ class Front:
         events = len(opened.events if isinstance(opened, Body) else opened.items)
         self._rates.take(source, events)
         if before is not None:
-            require_alone(before, events)
+            require_each(before, events)
+        no_id = _random_id() if before is not None and before.replay_of else ""
         judge: Any = segment.judge if isinstance(opened, Body) else dialect.judge
         found = judge(
             opened,
             workspace=source.workspace,
             source=source.source,
             received_us=received_us if before is None else before.received_us,
-            new_id=_random_id if before is None or not before.replay_of else partial(id_of, before),
+            new_id=partial(str, no_id) if no_id else _random_id,
             ip=source.settings.ip,
             horizon_us=MIN_US if source.horizon_us is None else source.horizon_us,
             consent=source.settings.consent,
         )
         if before is not None:
-            found = received_now(found, before, received_us)
+            found = received_now(found, before, received_us, no_id)
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in found.touchpoints]
         refused = []
         if found.refused or found.dropped:
             request = f"{scope['method']} {scope['path']}"
-            replay_of = "" if before is None else before.replay_of
+            replay_of = () if before is None else before.replay_of
             records = refusals(found, opened, source, received_us, request, replay_of)
             refused = [encode_rejected(record) for record in records]
         ticket = self._batcher.put(touchpoints, refused, received_us)

@@ -1,6 +1,8 @@
 """Refused events as the rejected topic keeps them: whole, why, and what each can be sent alone in. Pure."""
 
-from services.ingest.dialects.dialect import Opened
+from collections.abc import Sequence
+
+from services.ingest.dialects.dialect import Item, Opened
 from services.ingest.dialects.envelope import Body, envelope_of
 from services.ingest.dialects.touchpoint import Result
 from services.ingest.privacy import of_refused
@@ -12,12 +14,16 @@ _UNSAID = ("", "")
 
 
 def refusals(
-    found: Result, opened: Body | Opened, source: SourceKey, received_us: int, request: str, replay_of: str
+    found: Result, opened: Body | Opened, source: SourceKey, received_us: int, request: str, replay_of: Sequence[str]
 ) -> list[Rejected]:
-    """The records of a request's refused and dropped events. `request` is its method and path."""
+    """The records of a request's refused and dropped events. `request` is its method and path; `replay_of` says which
+    record each of its events was sent again of, empty for events that are new.
+    """
     envelope = _envelope(opened, source.settings.ip)
     records: list[Rejected] = []
-    for (verdict, payload), said in zip(found.refused, _said(found, opened), strict=True):
+    positions = [number for number, one in enumerate(found.verdicts) if one is not None and one.verdict == "rejected"]
+    for number, (verdict, payload) in zip(positions, found.refused, strict=True):
+        said = _UNSAID if isinstance(opened, Body) else _said(opened.items[number])
         name, message_id = said if payload else _UNSAID
         records.append(
             Rejected(
@@ -28,7 +34,7 @@ def refusals(
                 request=request,
                 # Where nothing of an event may be kept, nothing that its request says of it may be.
                 envelope=envelope if payload else NO_ENVELOPE,
-                replay_of=replay_of,
+                replay_of=replay_of[number] if replay_of else "",
             )
         )
     for verdict, name in found.dropped:
@@ -48,24 +54,15 @@ def _envelope(opened: Body | Opened, ip: str) -> Envelope:
     return found._replace(before=of_refused(found.before, ip))
 
 
-def _said(found: Result, opened: Body | Opened) -> list[tuple[str, str]]:
-    """The name and message id of each refused event, where its dialect has found out: GA4 derives an id of the request.
+def _said(item: Item) -> tuple[str, str]:
+    """The name and message id of a refused event, where its dialect has found out: GA4 derives an id of the request.
 
     Segment's events say both themselves.
     """
-    if isinstance(opened, Body):
-        return [_UNSAID] * len(found.refused)
-    events = [
-        item.event
-        for item, verdict in zip(opened.items, found.verdicts, strict=True)
-        if verdict is not None and verdict.verdict == "rejected"
-    ]
-    return [
-        _UNSAID
-        if event is None
-        else (_text(event.event or event.name, MAX_TEXT), _text(event.messageId, MAX_MESSAGE_ID))
-        for event in events
-    ]
+    event = item.event
+    if event is None:
+        return _UNSAID
+    return _text(event.event or event.name, MAX_TEXT), _text(event.messageId, MAX_MESSAGE_ID)
 
 
 def _text(value: str | None, most: int) -> str:

@@ -25,7 +25,7 @@ from throughline.store.errors import failure_of
 from throughline.store.offsets import Offset, move_offset
 from throughline.store.rejections import CONSENT, HOUR_US, KEPT_COLUMNS, OTHER, Reason
 from throughline.store.unit_of_work import transaction
-from throughline.wire.codec import Rejected, UndecodableError, decode_rejected
+from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode_rejected
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -133,7 +133,8 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _write(self, tp: TopicPartition, position: Position, records: Records, sample: int) -> None:
         last = records[-1]
         to = Offset(last.offset + 1, record_digest(last), last.timestamp * 1000)
-        decoded = [_decode(record) for record in records]
+        # What a replay notes down refuses nothing.
+        decoded = [one for one in map(_decode, records) if one.stage != REPLAY]
         async with transaction(self._engine) as connection:
             if not await move_offset(connection, tp.topic, tp.partition, expected=position.expected, to=to):
                 raise StaleOffsetError(f"{tp.topic}/{tp.partition} is no longer at {position.expected}")

@@ -8,7 +8,6 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 from services.ingest import body as bodies
@@ -20,7 +19,7 @@ from services.ingest.guards import check_signature
 from services.ingest.keys import Keys
 from services.ingest.paths import BATCH, METRICS, takes
 from services.ingest.refusals import refusals
-from services.ingest.resent import RECEIVED_AT, id_of, read_resent, received_now, require_alone
+from services.ingest.resent import RECEIVED_AT, read_resent, received_now, require_each
 from services.ingest.verdict import MAX_BODY_BYTES
 from tests.laws import NOW, check
 from throughline.kit.clock import MIN_US
@@ -103,21 +102,23 @@ def take(request: Request) -> None:
             check_signature(source, opened.signature)
     events = len(opened.items if isinstance(opened, Opened) else opened.events)
     if before is not None:
-        require_alone(before, events)
+        require_each(before, events)
     judge: Any = dialect.judge if isinstance(opened, Opened) else segment.judge
     result = judge(
         opened,
         workspace=source.workspace,
         source=source.source,
         received_us=NOW if before is None else before.received_us,
-        new_id=(lambda: "random") if before is None else partial(id_of, before),
+        new_id=lambda: "random",
         ip=source.settings.ip,
         horizon_us=MIN_US,
         consent=source.settings.consent,
     )
     if before is not None:
-        result = received_now(result, before, NOW)
-    records = refusals(result, opened, source, NOW, f"{request.method} {request.path}", "")
+        result = received_now(result, before, NOW, "random")
+    records = refusals(
+        result, opened, source, NOW, f"{request.method} {request.path}", before.replay_of if before else ()
+    )
     check(result, events, records)
     reply.with_verdicts(result.verdicts, len(result.refused), len(result.dropped))
     if reply_of is not None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,7 +17,7 @@ from services.ingest.dialects.touchpoint import CALLS, Result
 from services.ingest.paths import BATCH, takes
 from services.ingest.privacy import DROP, KEEP, SHORTEN
 from services.ingest.refusals import refusals
-from services.ingest.resent import Resent, id_of, received_now
+from services.ingest.resent import Resent, received_now
 from tests.laws import NOW
 from tests.property import test_posthog
 from tests.property.test_dialects_b import CLOUDEVENTS, GA4, SNOWPLOW
@@ -201,24 +202,35 @@ def refused(request: Request, ip: str, horizon_us: int) -> list[Rejected]:
     except ServiceError:
         return []
     source = SourceKey(b"", 5, 3, "web", True, SourceSettings(ip=ip))
-    records = refusals(found, body, source, NOW, f"{request.method} {request.path}", "")
+    records = refusals(found, body, source, NOW, f"{request.method} {request.path}", [])
     assert [decode_rejected(encode_rejected(one)) for one in records] == records
     return records
 
 
-def again(one: Rejected) -> Request:
-    """The request that sends it again."""
+def again(one: Rejected, *others: Rejected) -> Request:
+    """The request that sends it again, with others that came in the same request."""
     path, _, query = one.envelope.path.partition("?")
     headers = [(b"content-type", one.envelope.content_type.encode())]
     if one.envelope.library:
         headers.append((b"posthog-sdk-info", one.envelope.library.encode("latin-1")))
-    return Request("POST", path, query, headers, one.envelope.before + one.payload + one.envelope.after)
+    payload = b",".join([one.payload, *(other.payload for other in others)])
+    return Request("POST", path, query, headers, one.envelope.before + payload + one.envelope.after)
 
 
 def replayed(one: Rejected, ip: str, horizon_us: int) -> Result:
-    resent = Resent(one.received_us, one.message_id, WHERE)
-    found = judge(opened(again(one)), ip, horizon_us, resent.received_us, lambda: id_of(resent))
-    return received_now(found, resent, LATER)
+    return together([one], ip, horizon_us)
+
+
+def together(ones: Sequence[Rejected], ip: str, horizon_us: int) -> Result:
+    """What becomes of events that came in one request and are sent again in one."""
+    resent = Resent(NOW, [one.message_id for one in ones], [f"{WHERE}{number}" for number in range(len(ones))])
+    found = judge(opened(again(*ones)), ip, horizon_us)
+    return received_now(found, resent, LATER, "random")
+
+
+def shared(one: Rejected) -> Any:
+    around = one.envelope.before + one.envelope.after
+    return one.envelope._replace(before=b"", after=b""), json.loads(around) if around else None
 
 
 def without_key(rest: str) -> Any:
@@ -235,8 +247,24 @@ def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], d
         assert (verdict.code, verdict.field) == (one.code, one.field)
         assert payload == one.payload
         (second,) = refused(again(one), ip, MIN_US)
-        assert second.envelope == one.envelope
+        assert shared(second) == shared(one)
         assert second.payload == one.payload
+
+
+@FAMILIES
+@given(st.data())
+def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request], data: st.DataObject) -> None:
+    request = data.draw(family)
+    for horizon_us in (MIN_US, MAX_US):
+        ones = [one for one in refused(request, SHORTEN, horizon_us) if one.code != "mixed_app_ids"]
+        if len(ones) > 1 and ones[0].envelope.after:
+            all_at_once = together(ones, SHORTEN, MIN_US)
+            alone = [together([one], SHORTEN, MIN_US) for one in ones]
+            assert all_at_once.refused == [refusal for found in alone for refusal in found.refused]
+            named = [touchpoint for found in alone for touchpoint in found.touchpoints]
+            for one, other in zip(all_at_once.touchpoints, named, strict=True):
+                same_id = "missing_message_id" in one.warnings
+                assert one == (other._replace(message_id=one.message_id) if same_id else other)
 
 
 @FAMILIES

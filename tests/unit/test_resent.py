@@ -1,26 +1,37 @@
 """What the headers of an event that is sent again say, and what is made of it."""
 
+import json
+
 import pytest
 
-from services.ingest.resent import Resent, id_of, read_resent, require_alone
+from services.ingest.dialects.envelope import open_body
+from services.ingest.dialects.segment import judge
+from services.ingest.refusals import refusals
+from services.ingest.resent import Resent, read_resent, received_now, require_each
 from throughline.kit.errors import ServiceError
+from throughline.store.keys import SourceKey
 
 NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
 AT = b"x-throughline-received-at"
+EVENT = {"type": "track", "event": "E", "userId": "ada"}
 
 
-def test_when_it_was_first_received_and_whose_it_is() -> None:
+def test_when_they_were_first_received_and_whose_they_are() -> None:
     headers = [
         (b"host", b"x"),
         (AT, b"2026-11-22T20:28:33.000001Z"),
-        (b"x-throughline-message-id", b"Caf%C3%A9%231"),
-        (b"x-throughline-replay-of", b"touchpoints.rejected/2/71"),
+        (b"x-throughline-message-id", b"Caf%C3%A9%231, ,a%2Cb"),
+        (b"x-throughline-replay-of", b"touchpoints.rejected/2/71,touchpoints.rejected/2/72, touchpoints.rejected/2/75"),
     ]
-    assert read_resent(headers, NOW) == Resent(NOW - 86_399_999_999, "Caf\u00e9#1", "touchpoints.rejected/2/71")
+    assert read_resent(headers, NOW) == Resent(
+        NOW - 86_399_999_999,
+        ["Caf\u00e9#1", "", "a,b"],
+        ["touchpoints.rejected/2/71", "touchpoints.rejected/2/72", "touchpoints.rejected/2/75"],
+    )
 
 
 def test_never_later_than_now() -> None:
-    assert read_resent([(AT, b"2026-11-23T23:00:00Z")], NOW) == Resent(NOW, "", "")
+    assert read_resent([(AT, b"2026-11-23T23:00:00Z")], NOW) == Resent(NOW, [], [])
 
 
 @pytest.mark.parametrize(
@@ -29,7 +40,7 @@ def test_never_later_than_now() -> None:
         ([(AT, b"yesterday")], "X-Throughline-Received-At"),
         ([(AT, b"")], "X-Throughline-Received-At"),
         ([(AT, b"+12345-01-01T00:00:00Z")], "X-Throughline-Received-At"),
-        ([(AT, b"2026-11-23"), (b"x-throughline-message-id", b"m" * 101)], "X-Throughline-Message-Id"),
+        ([(AT, b"2026-11-23"), (b"x-throughline-message-id", b"a," + b"m" * 101)], "X-Throughline-Message-Id"),
         ([(AT, b"2026-11-23"), (b"x-throughline-message-id", b"%00")], "X-Throughline-Message-Id"),
         ([(AT, b"2026-11-23"), (b"x-throughline-replay-of", b"r" * 1000)], "X-Throughline-Replay-Of"),
     ],
@@ -40,16 +51,33 @@ def test_what_cannot_be_read_is_told(headers: list[tuple[bytes, bytes]], field: 
     assert (caught.value.status, caught.value.field) == (400, field)
 
 
-def test_what_is_said_of_one_event_is_not_taken_for_two() -> None:
-    require_alone(Resent(NOW, "", ""), 2)
-    require_alone(Resent(NOW, "m", "r"), 1)
-    for resent in (Resent(NOW, "m", ""), Resent(NOW, "", "r")):
-        with pytest.raises(ServiceError, match="2"):
-            require_alone(resent, 2)
+def test_what_is_said_of_some_events_is_not_taken_for_all() -> None:
+    require_each(Resent(NOW, [], []), 2)
+    require_each(Resent(NOW, ["m", ""], ["r", "s"]), 2)
+    for resent in (Resent(NOW, ["m"], []), Resent(NOW, [], ["r"]), Resent(NOW, ["a", "b"], ["r", "s", "t"])):
+        with pytest.raises(ServiceError, match="the body has 2"):
+            require_each(resent, 2)
 
 
-def test_an_event_without_an_id_has_the_same_each_time() -> None:
-    first = id_of(Resent(NOW, "", "touchpoints.rejected/2/71"))
-    assert first == id_of(Resent(NOW, "", "touchpoints.rejected/2/71"))
-    others = [Resent(NOW, "", "touchpoints.rejected/2/72"), Resent(NOW + 1, "", "touchpoints.rejected/2/71")]
-    assert len({first, *map(id_of, others)}) == 3
+def test_events_without_an_id_have_one_of_the_record_they_come_from() -> None:
+    def ids(*replay_of: str, received_us: int = NOW) -> list[str]:
+        body = open_body(json.dumps({"batch": [EVENT] * len(replay_of)}).encode(), "")
+        found = judge(body, workspace=3, source=5, received_us=received_us, new_id=lambda: "none")
+        kept = received_now(found, Resent(received_us, [], list(replay_of)), NOW + 5, "none").touchpoints
+        assert all((one.occurred_us, one.received_us) == (received_us, NOW + 5) for one in kept)
+        return [one.message_id for one in kept]
+
+    first = ids("t/0/1", "t/0/2")
+    assert first == ids("t/0/1", "t/0/2") == [*ids("t/0/1"), *ids("t/0/2")]
+    assert len({*first, *ids("t/1/1"), *ids("t/0/1", received_us=NOW + 1)}) == 4
+
+
+def test_each_id_stays_with_its_event_when_a_neighbour_is_refused() -> None:
+    body = open_body(json.dumps({"batch": [EVENT, {"type": "track"}, EVENT]}).encode(), "")
+    found = judge(body, workspace=3, source=5, received_us=NOW, new_id=lambda: "none")
+    kept = received_now(found, Resent(NOW, ["a", "b", "c"], []), NOW, "none").touchpoints
+    assert [one.message_id for one in kept] == ["a", "c"]
+    records = refusals(
+        found, body, SourceKey(b"", 5, 3, "web", True), NOW, "POST /v1/batch", ["t/0/1", "t/0/2", "t/0/3"]
+    )
+    assert [(one.code, one.replay_of) for one in records] == [("missing_field", "t/0/2")]

