@@ -1,14 +1,15 @@
 """Snowplow's tracker protocol: POST tp2 and GET /i. Pure.
 
 Every event is a flat object of texts, named by two to six letters. The app id (`aid`) says which source it is for.
-`snowplow_names.py` has the tables, `snowplow_ecommerce.py` the e-commerce actions.
+`snowplow_context.py` reads what surrounds it, `snowplow_ecommerce.py` the e-commerce actions; `snowplow_names.py` has
+the tables.
 """
 
 import binascii
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -19,10 +20,19 @@ from services.ingest.dialects import careful, snowplow_ecommerce
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.envelope import before
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.pieces import Found, cut, embedded, item
+from services.ingest.dialects.pieces import Found, cut, item
+from services.ingest.dialects.snowplow_context import (
+    ABOUT_CONTEXT,
+    SHORT,
+    Surroundings,
+    context_of,
+    device,
+    payload,
+    schema_of,
+    shopper,
+)
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.snowplow_names import ITEM, NAMES, PING, STRUCTURED, TRANSACTION
-from services.ingest.dialects.web import page_context
 from services.ingest.verdict import Verdict, json_type, refuse, warning
 from throughline.kit.clock import EPOCH
 from throughline.wire.codec import Envelope
@@ -30,13 +40,8 @@ from throughline.wire.codec import Envelope
 _TEXTS = msgspec.json.Decoder(dict[str, str])
 _ANY = msgspec.json.Decoder()
 _DATA = ("ue_px", "ue_pr", "cx", "co")
-_ABOUT_CONTEXT = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
-_NOT_GIVEN = (None,) * len(_ABOUT_CONTEXT)
-_Surroundings = tuple[Raw, dict[str, Any], Entities]
-"""A context as JSON and decoded, and the entities in it."""
+_NOT_GIVEN = (None,) * len(ABOUT_CONTEXT)
 _NOTHING: dict[str, Any] = {}
-_SHORT = 1024
-"""Characters of what is remembered, so that nobody fills the memory with it."""
 _KINDS = "pv, pp, se, ue, tr, ti"
 _FLAT = {
     "pp": ("track", "page_ping", PING),
@@ -87,7 +92,7 @@ class _Reader:
     def __init__(self) -> None:
         self.app_id = ""
         self._sent: tuple[str, datetime | None] = ("", None)
-        self._contexts: dict[tuple[str | None, ...], _Surroundings] = {}
+        self._contexts: dict[tuple[str | None, ...], Surroundings] = {}
 
     def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
         """One event.
@@ -106,21 +111,21 @@ class _Reader:
         """
         take = fields.pop
         kind = take("e", "")
-        about = tuple(map(take, _ABOUT_CONTEXT, _NOT_GIVEN))
+        about = tuple(map(take, ABOUT_CONTEXT, _NOT_GIVEN))
         app_id = about[0] or ""
         if app_id != self.app_id:
             self._one_app(app_id)
         # What surrounds an event is the same for most events of a request.
         known = self._contexts.get(about)
         if known is None:
-            known = self._contexts[about] = _context_of(about)
+            known = self._contexts[about] = context_of(about)
         raw_context, context, entities = known
         call, name, properties = _what(kind, fields, entities)
         anonymous = take("duid", "") or take("tnuid", "") or take("nuid", "")
         user: str | None = take("uid", "")
         if entities:
-            anonymous = anonymous or _device(entities)
-            user = user or _shopper(entities)
+            anonymous = anonymous or device(entities)
+            user = user or shopper(entities)
         device_time = _time(take("dtm", ""), "dtm", notes)
         sent_text = take("stm", "")
         known_text, sent = self._sent
@@ -172,7 +177,7 @@ def _asked(query: str) -> tuple[dict[str, str], bytes]:
 def _unescaped(text: str) -> str:
     if "%" not in text and "+" not in text:
         return text
-    return _known_unescaped(text) if len(text) <= _SHORT else _known_unescaped.__wrapped__(text)
+    return _known_unescaped(text) if len(text) <= SHORT else _known_unescaped.__wrapped__(text)
 
 
 @lru_cache(maxsize=4096)
@@ -225,11 +230,11 @@ def _what(kind: str, fields: dict[str, str], entities: Entities) -> tuple[str, s
 
 def _self_describing(fields: dict[str, str], entities: Entities) -> tuple[str, str, dict[str, Any]]:
     field = "ue_px" if "ue_px" in fields else "ue_pr"
-    envelope = _payload(fields.pop("ue_px", None), fields.pop("ue_pr", None), "ue")
+    envelope = payload(fields.pop("ue_px", None), fields.pop("ue_pr", None), "ue")
     inner = envelope.get("data") if isinstance(envelope, dict) else None
     if not isinstance(inner, dict):
         refuse("missing_field", field, f"{field} has to hold an event with its schema and data")
-    vendor, name = _schema(inner.get("schema")) or _no_schema(field)
+    vendor, name = schema_of(inner.get("schema"), field)
     data = inner.get("data")
     if not isinstance(data, dict):
         refuse("wrong_type", f"{field}.data", f"the event's data has to be an object, got {json_type(data)}")
@@ -249,111 +254,6 @@ def _named(name: Any, properties: dict[str, Any], field: str) -> tuple[str, dict
     if not isinstance(name, str) or not name:
         refuse("missing_field", field, f"{field} has to say what happened, as text")
     return name, properties
-
-
-def _schema(schema: Any) -> tuple[str, str] | None:
-    """Vendor and name of `iglu:vendor/name/format/version`; None when it is none."""
-    return _parts(schema) if isinstance(schema, str) else None
-
-
-@lru_cache(maxsize=1024)
-def _parts(schema: str) -> tuple[str, str] | None:
-    parts = schema.removeprefix("iglu:").split("/")
-    return (parts[0], parts[1]) if len(parts) > 1 and parts[1] else None
-
-
-def _no_schema(field: str) -> NoReturn:
-    refuse("missing_field", f"{field}.schema", "the schema has to be iglu:vendor/name/format/version")
-
-
-def _context_of(about: tuple[str | None, ...]) -> _Surroundings:
-    """What `_ABOUT_CONTEXT` says. Remembered for longer than a request where it is short and about the page only."""
-    *texts, encoded, plain = about
-    if encoded or plain or len("".join(filter(None, texts))) > _SHORT:
-        return _read_context(*about)
-    return _known_context(*about)
-
-
-def _read_context(
-    _: str | None,
-    title: str | None,
-    url: str | None,
-    referrer: str | None,
-    user_agent: str | None,
-    ip: str | None,
-    language: str | None,
-    timezone: str | None,
-    tracker: str | None,
-    encoded: str | None,
-    plain: str | None,
-) -> _Surroundings:
-    """What `_ABOUT_CONTEXT` says, in that order."""
-    context = page_context(url, referrer, title)
-    if user_agent:
-        context["userAgent"] = user_agent
-    if ip:
-        context["ip"] = ip
-    if language:
-        context["locale"] = language
-    if timezone:
-        context["timezone"] = timezone
-    if tracker:
-        context["library"] = {"name": tracker}
-    entities: Entities = {}
-    envelope = _payload(encoded, plain, "c")
-    if envelope is not None:
-        found = envelope.get("data") if isinstance(envelope, dict) else None
-        if not isinstance(found, list):
-            refuse("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
-        context["entities"] = found
-        for entity in found:
-            data = entity.get("data") if isinstance(entity, dict) else None
-            if isinstance(data, dict):
-                _, name = _schema(entity.get("schema")) or _no_schema("cx")
-                entities.setdefault(name, []).append(data)
-    return _raw(context), context, entities
-
-
-_known_context = lru_cache(maxsize=1024)(_read_context)
-
-
-def _payload(encoded: str | None, plain: str | None, prefix: str) -> Any:
-    """The JSON in one of a pair of fields, the first of which is base64 for URLs; None when neither is given."""
-    if encoded:
-        field = f"{prefix}_px" if prefix == "ue" else "cx"
-        return (_known_unpacked if len(encoded) <= _SHORT else _unpacked)(encoded, field)
-    if plain:
-        return embedded(plain.encode(), f"{prefix}_pr" if prefix == "ue" else "co")
-    return None
-
-
-def _unpacked(encoded: str, field: str) -> Any:
-    try:
-        # A space is a plus that went through a query; padding is optional.
-        data = binascii.a2b_base64(encoded.replace("-", "+").replace("_", "/").replace(" ", "+") + "==")
-    except ValueError:
-        refuse("unreadable_base64", field, f"{field} is not base64")
-    return embedded(data, field)
-
-
-_known_unpacked = lru_cache(maxsize=1024)(_unpacked)
-"""Most events of the e-commerce plugin say no more than their type. Whoever gets one must not change it."""
-
-
-def _device(entities: Entities) -> str:
-    """The id a mobile tracker gives to its installation."""
-    found = entities.get("client_session")
-    device = found[0].get("userId") if found else None
-    return device if isinstance(device, str) else ""
-
-
-def _shopper(entities: Entities) -> str | None:
-    """The user the e-commerce plugin was told of, unless it is a guest."""
-    found = entities.get("user")
-    if not found or found[0].get("is_guest"):
-        return None
-    shopper = found[0].get("id")
-    return shopper if isinstance(shopper, str) else None
 
 
 def _time(text: str, field: str, notes: list[Verdict]) -> datetime | None:
