@@ -52,6 +52,13 @@ def test_a_purchase() -> None:
     }
 
 
+def test_a_purchase_of_very_many_items_is_one_event() -> None:
+    items = [{"item_id": f"BOOT-{number}", "item_name": "x" * 400} for number in range(200)]
+    assert len(rest(one("purchase", {"transaction_id": "T", "items": items}))["properties"]["items"]) == 200
+    large = {"name": "purchase", "params": {"transaction_id": "T", "items": items * 2}}
+    assert codes(take(large)) == [("rejected", "too_large", "")]
+
+
 def test_several_items_are_no_product() -> None:
     found = one("view_item_list", {"items": [{"item_id": "a"}, {"item_id": "b"}]})
     assert found.product_id == ""

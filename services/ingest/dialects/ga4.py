@@ -25,6 +25,8 @@ from throughline.wire.codec import Envelope
 
 MAX_EVENTS = 25
 """In one request, as GA4 has it."""
+MAX_EVENT_BYTES = 130 * 1024
+"""What GA4 takes in one request may be one event: a purchase of 200 items."""
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
@@ -94,6 +96,7 @@ def read(request: Request) -> Opened:
         (query.get("api_secret") or [""])[0],
         items,
         names=_NAMES_HERE,
+        max_event_bytes=MAX_EVENT_BYTES,
         context=told,
         envelope=partial(_envelope, pieces.head, stream),
     )
@@ -272,9 +275,8 @@ def _time(micros: Any, notes: list[Verdict]) -> datetime | None:
 
 def _validation(items: list[Item], _: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
     """What GA4's validation server answers."""
-    result = judge(
-        Opened("", items, names=_NAMES_HERE), workspace=0, source=0, received_us=MAX_US, new_id=lambda: "random"
-    )
+    opened = Opened("", items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES)
+    result = judge(opened, workspace=0, source=0, received_us=MAX_US, new_id=lambda: "random")
     messages = [
         {
             "fieldPath": f"events[{number}].{verdict.field}".rstrip("."),
