@@ -14,6 +14,7 @@ class RecentRow(NamedTuple):
 
     source: int
     shard: int
+    slot: int
     number: int
     received_us: int
     occurred_us: int
@@ -38,7 +39,7 @@ async def list_recent(
         query = query.where(c.source == source)
     if warned is not None:
         query = query.where(c.warnings != "" if warned else c.warnings == "")
-    order = (c.received_us.desc(), c.source, c.shard, c.number.desc())
+    order = (c.received_us.desc(), c.occurred_us.desc(), c.source, c.shard, c.number.desc())
     return [RecentRow._make(row) for row in await connection.execute(query.order_by(*order).limit(count))]
 
 

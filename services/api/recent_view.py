@@ -46,7 +46,7 @@ def recent_body(events: Events, sources: Mapping[int, str], limit: int) -> Snaps
 
 def _taken(row: RecentRow, sources: Mapping[int, str]) -> dict[str, Any]:
     return {
-        "id": f"{row.source}-{row.shard}-{row.number}",
+        "id": f"{row.source}-{row.shard}-{row.slot}-{row.number}",
         "received_at": rfc3339(row.received_us),
         "occurred_at": rfc3339(row.occurred_us),
         "source": sources.get(row.source),

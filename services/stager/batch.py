@@ -50,8 +50,8 @@ class Batch(NamedTuple):
     repeats: list[Row]
     """What came again within the batch."""
     rejected: list[Rejected]
-    arrived: Mapping[int, list[Touchpoint]]
-    """Source -> its touchpoints, in order of arrival, those that came again too."""
+    arrived: Mapping[tuple[int, bool], list[Touchpoint]]
+    """(source, whether ingest warned of it) -> touchpoints, in order of arrival, those that came again too."""
 
 
 def record_digest(record: Record) -> bytes:
@@ -65,7 +65,7 @@ def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, pa
     rows: list[Row] = []
     repeats: list[Row] = []
     rejected: list[Rejected] = []
-    arrived: defaultdict[int, list[Touchpoint]] = defaultdict(list)
+    arrived: defaultdict[tuple[int, bool], list[Touchpoint]] = defaultdict(list)
     known: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
     for record in records:
         try:
@@ -83,7 +83,7 @@ def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, pa
             continue
         message = message_digest(actor, touchpoint.message_id)
         row = row_of(actor, message, touchpoint)
-        arrived[touchpoint.source].append(touchpoint)
+        arrived[touchpoint.source, touchpoint.warnings != ()].append(touchpoint)
         if message in touchpoints:
             repeats.append(row)
         else:

@@ -1,7 +1,7 @@
 """The last events of each source in a batch, and what became of them: what a person who wires up an SDK looks at. Pure.
 
-A ring of the store holds the last `SLOTS` of each source and partition; its law: the same log leaves the same rings,
-however it is cut into batches. (Of a batch with very many sources fewer of each are written.)
+Rings of the store hold the last `SLOTS` with warnings and the last without, of each source and partition. Their law:
+the same log leaves the same rings, however it is cut into batches. (Of a batch with very many sources fewer are kept.)
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ MOST_ID, MOST_TEXT = 512, 200
 
 
 class Recent(NamedTuple):
-    """Rows of the store's `RECENT_COLUMNS`, and the sources they are of."""
+    """Rows as the store's `write_recent` takes them, and the sources they are of."""
 
     sources: set[int]
     rows: list[tuple[Any, ...]]
@@ -37,16 +37,16 @@ def recent_of(batch: Batch, new: set[bytes], first: Mapping[bytes, Row]) -> Rece
         new: the message digests that were not there before.
         first: for each event that was, the fact that counts, by message digest.
     """
-    sources = {source for source in batch.arrived if source}  # none: an operator's word
-    of_each = min(SLOTS, max(1, MOST_ROWS // max(1, len(sources))))
+    rings = sorted(ring for ring in batch.arrived if ring[0])  # no source: an operator's word
+    of_each = min(SLOTS, max(1, MOST_ROWS // max(1, len(rings))))
     rows = []
-    for source in sorted(sources):
-        arrived = batch.arrived[source]
+    for source, warned in rings:
+        arrived = batch.arrived[source, warned]
         before = max(0, len(arrived) - of_each)
         for number, touchpoint in enumerate(arrived[before:], before + 1):
             codes = touchpoint.warnings + _repeated(batch, touchpoint, new, first)
-            rows.append(_row(number, touchpoint, codes))
-    return Recent(sources, rows)
+            rows.append(_row(int(warned), number, touchpoint, codes))
+    return Recent({source for source, _ in rings}, rows)
 
 
 def _repeated(batch: Batch, touchpoint: Touchpoint, new: set[bytes], first: Mapping[bytes, Row]) -> tuple[str, ...]:
@@ -57,8 +57,9 @@ def _repeated(batch: Batch, touchpoint: Touchpoint, new: set[bytes], first: Mapp
     return (DUPLICATE if content(first[message]) == content(row_of(actor, message, touchpoint)) else CONFLICT,)
 
 
-def _row(number: int, t: Touchpoint, codes: tuple[str, ...]) -> tuple[Any, ...]:
+def _row(ring: int, number: int, t: Touchpoint, codes: tuple[str, ...]) -> tuple[Any, ...]:
     return (
+        ring,
         t.source,
         number,
         t.workspace,

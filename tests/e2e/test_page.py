@@ -14,6 +14,7 @@ from tests.stack import Service, Stack, until
 from throughline.kit.clock import now_us
 from throughline.store import admin
 from throughline.store.engine import create_engine
+from throughline.store.rejections import HOUR_US
 from throughline.store.unit_of_work import transaction
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">/../%2F?&#\u202eü"
@@ -217,6 +218,11 @@ async def test_events_are_shown_as_they_come_with_what_became_of_them(page: Page
     await expect(events).to_have_count(1)
     await panel.get_by_label("Show").select_option("dropped")
     await expect(panel.get_by_text("only the number is kept")).to_be_visible()
+    await rows.execute(
+        "insert into rejected_counts values ($1, $2, $3, 'consent', 'no_consent', 'Ad Clicked', 0, 7, 0)",
+        *(rows.workspace, now_us() // HOUR_US * HOUR_US, rows.source),
+    )
+    await expect(panel.get_by_text("dropped for want of consent 7 (7 Ad Clicked)")).to_be_visible()
     await panel.get_by_label("Show").select_option("")
     await expect(events.last.locator("strong")).to_have_text(HOSTILE)
     await events.last.get_by_role("link").click()

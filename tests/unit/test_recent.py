@@ -57,12 +57,17 @@ def batch_of(*log: Touchpoint) -> Batch:
 def planned(batch: Batch) -> list[dict[str, object]]:
     new = {row[1] for row in batch.rows}
     first = {row[1]: row for row in batch.rows}
-    return [dict(zip(RECENT_COLUMNS, row, strict=True)) for row in recent_of(batch, new, first).rows]
+    return [dict(zip(("ring", *RECENT_COLUMNS), row, strict=True)) for row in recent_of(batch, new, first).rows]
 
 
 def test_of_a_source_the_last_are_written_and_of_very_many_fewer() -> None:
     one = planned(batch_of(*(EVENT._replace(message_id=f"m{n}") for n in range(100))))
     assert [(row["number"], row["message_id"]) for row in one] == [(n + 1, f"m{n}") for n in range(100 - SLOTS, 100)]
+    odd = EVENT._replace(message_id="odd", warnings=("illegal_id",))
+    assert [row["ring"] for row in planned(batch_of(odd, *(EVENT._replace(message_id=f"m{n}") for n in range(9))))] == [
+        *[0] * 9,
+        1,
+    ]
     many = planned(batch_of(*(EVENT._replace(message_id=f"m{n}", source=1 + n % 100) for n in range(1_000))))
     assert len(many) == MOST_ROWS // 100 * 100
     assert {row["number"] for row in many} == set(range(11 - MOST_ROWS // 100, 11))
@@ -78,13 +83,13 @@ def test_rows_are_small_and_an_operators_word_is_no_event() -> None:
 
 
 def test_the_answer_is_newest_first_and_its_etag_names_what_came() -> None:
-    taken = RecentRow(1, 0, 7, 50, 40, "ada", "m7", "track", "Viewed", "direct", False, "")
+    taken = RecentRow(1, 0, 7, 7, 50, 40, "ada", "m7", "track", "Viewed", "direct", False, "")
     refused = RejectedRow(3, 9, 60, "ingest", "missing_id", "userId", "why", "", "m8", b"\xc3\xa9"[:1], 2, "")
     counts = [RejectedCount(1, "ingest", "missing_id", "", 5, 5), RejectedCount(1, "consent", "no_consent", "", 7, 0)]
     answer = recent_body(Events([taken], [refused], counts, 0, 70), {1: "web"}, 50)
     again = recent_body(Events([taken], [refused], counts, 0, 80), {1: "web"}, 50)
     assert (answer.etag, answer.as_of) == (again.etag, "1970-01-01T00:00:00.000070Z")
-    assert answer.body.index(b'"r3"') < answer.body.index(b'"1-0-7"')
+    assert answer.body.index(b'"r3"') < answer.body.index(b'"1-0-7-7"')
     assert b'"verdict":"rejected"' in answer.body
     assert b'"sampled":false' in answer.body  # what is dropped is never kept
     more = recent_body(Events([taken._replace(number=8), taken], [refused], counts, 0, 80), {1: "web"}, 1)

@@ -1,13 +1,15 @@
-"""Statements over the last events of each source: a ring of rows per source and partition, written over and over.
+"""Statements over the last events of each source: rings of rows, written over and over.
 
-Only the partition's own lane writes a partition's rings, in a transaction that has moved its offset before: nobody
-contends for them, and what is read of them stands until the commit.
+A source has two rings in each partition, one of the events that ingest took without a word and one of those it warned
+of: however many pass, the last warnings can still be looked at. Only the partition's own lane writes its rings, in a
+transaction that has moved its offset before: nobody contends for them, and what is read of them stands until the
+commit.
 """
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, SmallInteger, Text, bindparam, cast, func, select
+from sqlalchemy import BigInteger, Integer, SmallInteger, Text, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,34 +18,36 @@ from throughline.store.direct import Direct
 from throughline.store.tables_verdicts import recent_events
 
 SLOTS = 32
-"""Events kept of each source and partition."""
+"""Events kept in a ring; those with warnings have the slots from here on."""
 
 _r = recent_events.c
 _PLACE = ("source", "shard", "slot")
 RECENT_COLUMNS = tuple(column.name for column in _r if column.name not in ("shard", "slot"))
-"""The columns of `write_recent`, in this order; `number` counts from 1 within the source and the batch."""
+"""The columns of `write_recent`, after the ring (0 or 1); `number` counts from 1 within the ring and the batch."""
 
-_come = Columns("come", {name: _r[name].type for name in RECENT_COLUMNS})
+_come = Columns("come", {"ring": SmallInteger(), **{name: _r[name].type for name in RECENT_COLUMNS}})
+_slots = literal_column(str(SLOTS), Integer)
 _so_far = (
-    select(_r.source, func.max(_r.number).label("number"))
+    select(_r.source, (_r.slot // _slots).label("ring"), func.max(_r.number).label("number"))
     .where(
         _r.shard == bindparam("shard", type_=Integer),
         _r.source == func.any(cast(bindparam("sources", type_=Text), ARRAY(BigInteger))),
     )
-    .group_by(_r.source)
+    .group_by(_r.source, _r.slot // _slots)
     .subquery("so_far")
 )
+_same_ring = (_so_far.c.source == _come.table.c.source) & (_so_far.c.ring == _come.table.c.ring)
 _number = func.coalesce(_so_far.c.number, 0) + _come.table.c.number
 _values: dict[str, Any] = {
     **{name: _come.table.c[name] for name in RECENT_COLUMNS},
     "shard": bindparam("shard", type_=Integer),
-    "slot": cast(_number % SLOTS, SmallInteger),
+    "slot": cast(_come.table.c.ring * _slots + _number % _slots, SmallInteger),
     "number": _number,
 }
 _recent_insert = insert(recent_events).from_select(
     list(_values),
     select(*(value.label(name) for name, value in _values.items()))
-    .select_from(_come.table.outerjoin(_so_far, _so_far.c.source == _come.table.c.source))
+    .select_from(_come.table.outerjoin(_so_far, _same_ring))
     .order_by("source", "slot"),
 )
 _write_recent = Direct(
@@ -63,7 +67,7 @@ async def write_recent(
         connection: its transaction has moved the partition's offset.
         shard: the partition.
         sources: those the rows are of.
-        rows: of `RECENT_COLUMNS`; of a source at most `SLOTS`, consecutive ones.
+        rows: ring, and `RECENT_COLUMNS`; of a ring at most `SLOTS`, consecutive ones.
     """
     parameters = {"shard": shard, "sources": literal_of_numbers(sorted(sources)), **_come.parameters(rows)}
     await _write_recent.fetch(connection, parameters)

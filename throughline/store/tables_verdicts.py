@@ -19,14 +19,15 @@ from sqlalchemy import (
 
 from throughline.store.metadata import metadata
 
-# The last events of each source and partition, in a ring: what a person who wires up an SDK looks at.
+# The last events of each source and partition, in two rings (with warnings, and without): what a person who wires up
+# an SDK looks at.
 recent_events = Table(
     "recent_events",
     metadata,
     Column("source", BigInteger, nullable=False),
     Column("shard", Integer, nullable=False),
-    Column("slot", SmallInteger, nullable=False),  # `number` modulo the size of the ring
-    Column("number", BigInteger, nullable=False),  # how many there were before it, itself included
+    Column("slot", SmallInteger, nullable=False),  # those with warnings from 32 on
+    Column("number", BigInteger, nullable=False),  # how many there were in its ring, itself included
     Column("workspace", BigInteger, nullable=False),
     Column("received_us", BigInteger, nullable=False),
     Column("occurred_us", BigInteger, nullable=False),

@@ -8,6 +8,7 @@ const EVERY_MS = 1000;
 const AFTER_FAILURE_MS = 3000;
 const SPEAK_MS = 10_000;
 const SHOWN = 100;
+const MOST_PARTS = 5;
 const WORDS = { ok: "OK", warning: "Warning", rejected: "Rejected", dropped: "Dropped" };
 
 let open = null; // what ends the panel that is shown
@@ -167,21 +168,12 @@ class Panel {
   }
 
   tellCounts(counts, since, sampled) {
-    const sums = new Map();
-    let dropped = 0;
-    for (const { stage, code, events } of counts) {
-      if (stage === "consent") dropped += events;
-      else sums.set(code, (sums.get(code) ?? 0) + events);
-    }
-    const rejected = [...sums.values()].reduce((sum, events) => sum + events, 0);
-    const reasons = [...sums].map(([code, events]) => `${number(events)} ${code}`).join(", ");
-    const said = [
-      rejected ? `${number(rejected)} rejected (${reasons})` : null,
-      dropped ? `${number(dropped)} dropped for want of consent` : null,
-    ].filter(Boolean).join(", ");
+    const dropped = summed(counts.filter(({ stage }) => stage === "consent"), "name");
+    const rejected = summed(counts.filter(({ stage }) => stage !== "consent"), "code");
+    const said = [rejected && `rejected ${rejected}`, dropped && `dropped for want of consent ${dropped}`].filter(Boolean);
     const more = sampled ? " More were rejected than are kept to be shown." : "";
-    this.counts.hidden = !said;
-    this.counts.textContent = `Since ${hour(since)}: ${said}.${more}`;
+    this.counts.hidden = !said.length;
+    this.counts.textContent = `Since ${hour(since)}: ${said.join("; ")}.${more}`;
   }
 
   /** For those who listen: how much came, now and then. */
@@ -192,6 +184,18 @@ class Panel {
     this.spoken.textContent = `${number(events)} new events, ${number(rejected)} of them rejected`;
     this.unsaid = { events: 0, rejected: 0 };
   }
+}
+
+/** "7 (4 missing_id, 3 too_long)", or null for none: how many, and of what. Where `by` is empty there is nothing more to say. */
+function summed(counts, by) {
+  if (!counts.length) return null;
+  const parts = new Map();
+  for (const count of counts) parts.set(count[by], (parts.get(count[by]) ?? 0) + count.events);
+  const named = [...parts].filter(([what]) => what).sort(([, one], [, other]) => other - one);
+  const told = named.slice(0, MOST_PARTS).map(([what, events]) => `${number(events)} ${what}`);
+  if (named.length > MOST_PARTS) told.push("…");
+  const all = [...parts.values()].reduce((sum, events) => sum + events, 0);
+  return `${number(all)}${told.length ? ` (${told.join(", ")})` : ""}`;
 }
 
 function select(label, options) {

@@ -42,7 +42,8 @@ async def get_recent(
     if_none_match: Annotated[str, Header(description="the ETag of the events you have")] = "",
 ) -> Response:
     """What came last and what became of it, newest first: for whoever wires up an SDK. Of each source and partition the
-    last 32 events are kept, and of refused ones a sample. Ask once a second, with the ETag, to see them come."""
+    last 32 events without warnings are kept, the last 32 with some, and of refused ones a sample. Ask once a second,
+    with the ETag, to see them come."""
     source = await readers.source_id(reader.workspace, which.source)
     latest = await readers.recent.get(RecentKey(reader.workspace, source, which.verdict, which.limit))
     return unless_seen(latest, if_none_match)
