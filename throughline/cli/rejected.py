@@ -29,7 +29,7 @@ from throughline.cli.rejected_look import (
 from throughline.cli.rejected_replay import replay
 from throughline.kit.clock import rfc3339
 from throughline.store import admin
-from throughline.wire.codec import Rejected, UndecodableError, decode
+from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode
 
 rejected = group("Refused events: see what was refused and why, and send it again once the fault is mended.")
 
@@ -90,7 +90,7 @@ def show_rejected(
     names = {one.id: one.name for one in in_database(admin.list_sources, data)}
     log = choose_log(data)
     found = in_topic(log, lambda consumer: read_one(consumer, where))
-    if found is None:
+    if found is None or found.one.stage == REPLAY:
         fail(f"{log.rejected} holds no refused event {which}: it ends earlier, or its retention has ended")
     one = found.one
     head: dict[str, Any] = {

@@ -161,7 +161,7 @@ def hindrance(one: Rejected) -> str:
     if one.stage == "stager":
         return ""
     if not one.envelope.path:
-        return "kept by a version before this, without what its request said"
+        return "its request was not kept: a test, or refused by a version before this"
     if one.code == "mixed_app_ids":
         return "of another app than its request: have that app send it"
     return ""

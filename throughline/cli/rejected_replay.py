@@ -143,6 +143,7 @@ def _say_plan(choice: Choice, found: Look, plan: Plan) -> None:
 
 
 def _say_sums(sums: Sums) -> None:
-    say(f"sent again: {sums.taken:,} taken, {sums.refused:,} refused again, {sums.failed:,} that cannot be read yet")
+    unsent = f"; {sums.failed:,} not sent, which no stager would take" if sums.failed else ""
+    say(f"sent again: {sums.taken:,} taken, {sums.refused:,} refused again{unsent}")
     for why, events in sums.reasons.most_common():
         say(f"  {events:,} {why}")

@@ -47,7 +47,7 @@ class Sums:
     taken: int = 0
     refused: int = 0
     failed: int = 0
-    """Records that are no touchpoint to this version either, and were not sent."""
+    """Records that stager refused and would again: not sent."""
     reasons: Counter[str] = field(default_factory=Counter)
     interrupted: bool = False
     stopped: str = ""
