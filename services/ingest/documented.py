@@ -79,6 +79,14 @@ _FAMILIES: dict[str, tuple[str, Any]] = {
 _SALES = "receipt,sold_at,customer,kind,total\nR-1,2026-01-31T09:30:00,ada,sale,42.50\n"
 _OWN_ANSWERS = frozenset({posthog.V1, "/flags", "/decide", "/debug/mp/collect"})
 """Paths whose clients want an answer of another shape."""
+_IN_QUERY = {
+    "cloudevents": ("write_key",),
+    "ga4": ("api_secret", "measurement_id"),
+    "pos": ("writeKey", "time_zone", "currency", "anonymous", "decimal"),
+    "rudder": ("writeKey",),
+    "shopify": ("writeKey",),
+}
+"""Module that reads a dialect -> what it reads of the query."""
 _SECURITY: list[dict[str, list[str]]] = [{"writeKey": []}, {"bearerKey": []}, {}]
 
 _VERDICT = {
@@ -107,6 +115,7 @@ _OBJECT = {
     "description": "What the family's own clients look for",
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
+_PIXEL = {"description": "Acknowledged by Kafka: a pixel", "content": {"image/gif": {"schema": {"type": "string"}}}}
 _PROBLEM = {
     "type": "object",
     "required": ["status", "code", "message"],
@@ -142,8 +151,10 @@ def describe(app: FastAPI) -> None:
                 schema["paths"][path] = {"post": _operation(path, summary, _EXAMPLES[call])}
             for method, readers in DIALECTS.items():
                 for path, read in readers.items():
-                    summary, example = _FAMILIES[read.__module__.rpartition(".")[2]]
+                    family = read.__module__.rpartition(".")[2]
+                    summary, example = _FAMILIES[family]
                     operation = _operation(path, summary, example)
+                    operation["parameters"] = [_in_query(name) for name in _IN_QUERY.get(family, ())]
                     if read is pos.read:
                         csv = {"schema": {"type": "string"}, "example": _SALES}
                         operation["requestBody"]["content"]["text/csv"] = csv
@@ -151,8 +162,13 @@ def describe(app: FastAPI) -> None:
                         operation["responses"]["200"] = _OBJECT
                     if method == "GET":
                         operation["operationId"] = "get" + path.replace("/", "_")
+                        operation["parameters"] = [_in_query(name) for name in example["data"][0]]
+                        operation["responses"]["200"] = _PIXEL
                         del operation["requestBody"]
                     schema["paths"].setdefault(path, {})[method.lower()] = operation
+            for operations in schema["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)  # any text is a key: at worst an unknown one
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -168,7 +184,7 @@ def _operation(path: str, summary: str, example: Any) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "description": "JSON of any content type, as it is or gzip; the write key may stand in it as `writeKey`",
-            "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+            "content": {"application/json": {"schema": _shape(example), "example": example}},
         },
         "responses": {
             "200": {
@@ -180,18 +196,32 @@ def _operation(path: str, summary: str, example: Any) -> dict[str, Any]:
                     }
                 },
             },
-            "400": _problem("Nobody can read the body, or it is too large", 400, "unreadable_json"),
-            "401": _problem("No such write key", 401, "invalid_write_key"),
-            "403": _problem("The source takes no events from this website", 403, "origin_not_allowed"),
-            "404": _problem("The key's source is disabled", 404, "source_disabled"),
-            "408": _problem("The body did not arrive in time", 408, "slow_body"),
-            "429": _problem("More events than the key may send: again after Retry-After seconds", 429, "rate_limited"),
-            "503": _problem("Not accepted now: send it again after Retry-After seconds", 503, "unavailable"),
+            "400": problem("Nobody can read the body, or it is too large", 400, "unreadable_json"),
+            "401": problem("No such write key", 401, "invalid_write_key"),
+            "403": problem("The source takes no events from this website", 403, "origin_not_allowed"),
+            "404": problem("The key's source is disabled", 404, "source_disabled"),
+            "408": problem("The body did not arrive in time", 408, "slow_body"),
+            "429": problem("More events than the key may send: again after Retry-After seconds", 429, "rate_limited"),
+            "503": problem("Not accepted now: send it again after Retry-After seconds", 503, "unavailable"),
         },
     }
 
 
-def _problem(description: str, status: int, code: str) -> dict[str, Any]:
+def _shape(example: Any) -> dict[str, Any]:
+    """The schema of values like an example: what else they hold is taken as well, and nothing has to be there."""
+    if isinstance(example, dict):
+        return {"type": "object", "properties": {name: _shape(part) for name, part in example.items()}}
+    if isinstance(example, list):
+        return {"type": "array", "items": _shape(example[0]) if example else {"type": "object"}}
+    return {"type": "string" if isinstance(example, str) else "number"}
+
+
+def _in_query(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+
+
+def problem(description: str, status: int, code: str) -> dict[str, Any]:
+    """An answer that says what is wrong, for an operation's `responses`."""
     example = {"type": "about:blank", "status": status, "code": code, "message": description}
     return {
         "description": description,

@@ -10,6 +10,11 @@ from services.ingest.verdict import MAX_MESSAGE_ID, MAX_TEXT
 from throughline.store.keys import SourceKey
 from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
 
+MAX_RECORD_BYTES = 900_000
+"""Of an event and what it is sent in: a broker takes a million. No body is as large, but what is made of it may be."""
+MAX_ENVELOPES_BYTES = 16 * 1024 * 1024
+"""Of all that the refused events of one request are sent in, which is the same for each."""
+
 _UNSAID = ("", "")
 
 
@@ -20,20 +25,24 @@ def refusals(
     record each of its events was sent again of, empty for events that are new.
     """
     envelope = _envelope(opened, source.settings.ip)
+    around = len(envelope.before) + len(envelope.after)
+    room = MAX_ENVELOPES_BYTES
     records: list[Rejected] = []
     positions = [number for number, one in enumerate(found.verdicts) if one is not None and one.verdict == "rejected"]
     for number, (verdict, payload) in zip(positions, found.refused, strict=True):
         said = _UNSAID if isinstance(opened, Body) else _said(opened.items[number])
         name, message_id = said if payload else _UNSAID
+        # Where nothing of an event may be kept, nothing that its request says of it may be.
+        has_one = bool(payload) and len(payload) + around <= MAX_RECORD_BYTES and around <= room
+        room -= around if has_one else 0
         records.append(
             Rejected(
                 *(source.workspace, source.source, received_us, "ingest"),
-                *(verdict.code, verdict.field, verdict.message, payload),
+                *(verdict.code, verdict.field, verdict.message, payload[:MAX_RECORD_BYTES]),
                 name=name,
                 message_id=message_id,
                 request=request,
-                # Where nothing of an event may be kept, nothing that its request says of it may be.
-                envelope=envelope if payload else NO_ENVELOPE,
+                envelope=envelope if has_one else NO_ENVELOPE,
                 replay_of=replay_of[number] if replay_of else "",
             )
         )

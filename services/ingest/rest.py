@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from services.ingest import reply
 from services.ingest.dialects import posthog_answers
-from services.ingest.documented import describe
+from services.ingest.documented import describe, problem
 from services.ingest.keys import Keys
 from throughline.kit.errors import ServiceError
 from throughline.kit.health import Check, routes
@@ -27,6 +27,12 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
         lifespan=lifespan,
     )
 
+    unknown: dict[int | str, dict[str, Any]] = {
+        404: problem("No enabled source has this write key", 404, "unknown_write_key"),
+        503: problem("The write keys could not be read yet", 503, "keys_unavailable"),
+    }
+    script = {"description": "A script", "content": {"application/javascript": {"schema": {"type": "string"}}}}
+
     def enabled(key: str) -> SourceKey:
         if not keys.loaded:
             raise ServiceError(
@@ -37,23 +43,31 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
             raise ServiceError(404, "unknown_write_key", "no enabled source has this write key")
         return source
 
-    @app.get("/v1/projects/{key}/settings", tags=["settings"], summary="What the browser library asks for first")
-    @app.get("/projects/{key}/settings", tags=["settings"], summary="What the mobile libraries ask for first")
+    about: dict[str, Any] = {"tags": ["settings"], "responses": unknown}
+
+    @app.get("/v1/projects/{key}/settings", **about, summary="What the browser library asks for first")
+    @app.get("/projects/{key}/settings", **about, summary="What the mobile libraries ask for first")
     async def settings(key: str) -> dict[str, Any]:
         enabled(key)
         return {"integrations": {"Segment.io": {"apiKey": key}}, "plan": {}, "analyticsNextEnabled": True}
 
-    @app.get("/array/{token}/config", tags=["settings"], summary="What posthog-js asks for before it sends")
+    @app.get("/array/{token}/config", **about, summary="What posthog-js asks for before it sends")
     async def posthog_config(token: str) -> Response:
         enabled(token)
         return Response(posthog_answers.config(), media_type="application/json")
 
-    @app.get("/array/{token}/config.js", tags=["settings"], summary="The same, as a script")
+    @app.get(
+        "/array/{token}/config.js",
+        tags=["settings"],
+        responses={**unknown, 200: script},
+        response_class=Response,
+        summary="The same, as a script",
+    )
     async def posthog_config_script(token: str) -> Response:
         enabled(token)
         return Response(posthog_answers.config_script(token), media_type="application/javascript")
 
-    @app.get("/sourceConfig/", tags=["settings"], summary="What RudderStack's browser library asks for first")
+    @app.get("/sourceConfig/", **about, summary="What RudderStack's browser library asks for first")
     @app.get("/sourceConfig", include_in_schema=False)
     async def source_config(key: Annotated[str, Query(alias="writeKey")] = "") -> dict[str, Any]:
         found = enabled(key)

@@ -6,19 +6,22 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import cloudevents, ga4, pos, posthog, snowplow
+from services.ingest.dialects import cloudevents, ga4, pos, posthog, shopify, snowplow
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
 from services.ingest.dialects.touchpoint import Result
 from services.ingest.keys import MAX_CACHED_BYTES, Keys
+from services.ingest.refusals import refusals
 from services.ingest.verdict import MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_TEXT
 from tests.laws import NOW, check
 from tests.unit.dialect_requests import codes, only, post, take
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey, key_digest
+from throughline.wire.codec import NO_ENVELOPE
 
 GOOD = {"type": "track", "event": "E", "userId": "good", "timestamp": "2026-11-23T20:00:00Z"}
+WEB = SourceKey(key_digest("key"), 1, 1, "web", enabled=True)
 HUGE = 10**400
 """An integer that JSON can say and no 64-bit float can hold."""
 
@@ -188,15 +191,13 @@ def test_what_headers_say_of_a_client_is_not_kept_at_length() -> None:
 
 
 async def test_long_headers_are_not_remembered() -> None:
-    source = SourceKey(key_digest("key"), 1, 1, "web", enabled=True)
-
     async def read() -> list[SourceKey]:
-        return [source]
+        return [WEB]
 
     keys = Keys(read, refresh_seconds=1)
     await keys.refresh()
     for header in (b"Bearer key", b"Bearer key:" + b"x" * MAX_CACHED_BYTES):
-        assert keys.source(header, "") == source
+        assert keys.source(header, "") == WEB
     assert list(keys._by_header) == [b"Bearer key"]
 
 
@@ -206,3 +207,25 @@ def test_any_bytes_in_binary_cloudevents() -> None:
     opened = cloudevents.read(request)
     assert isinstance(opened, Opened)
     check(take(cloudevents.read, request), 1)
+
+
+def test_what_is_made_of_a_body_fits_into_kafkas_message_too() -> None:
+    """A webhook's items are kept under longer names, numbers are written out."""
+    items = b",".join([b'{"sku":1e15}'] * 39_000)
+    body = b'{"id":1,"line_items":[' + items + b"]}"
+    opened = shopify.read(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
+    found = take(lambda _: opened, post(b""))
+    assert len(found.refused[0][1]) > 1_000_000
+    (record,) = refusals(found, opened, WEB, NOW, "POST /v1/shopify", "")
+    assert record.code == "too_large"
+    assert record.envelope == NO_ENVELOPE
+    check(found, len(opened.items), [record])
+
+
+def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
+    shared = b'{"context":{"a":"' + b"x" * 30_000 + b'"},' + batch(*[b"{}"] * 2500)[1:]
+    body = open_body(shared, "")
+    found = judge(body, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
+    records = refusals(found, body, WEB, NOW, "POST /v1/batch", "")
+    assert len(records) == 2500
+    assert 20_000_000 > sum(len(record.envelope.before) for record in records) > 10_000_000

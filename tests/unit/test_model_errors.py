@@ -142,7 +142,7 @@ def test_the_models_own_meaning_of_a_name_goes_before_the_shipped_one() -> None:
         (changed("[rules]", "[rules]\npage = []"), "club.toml:23: not TOML: Cannot overwrite a value"),
         (GOOD + '\n"', "not TOML: "),
         ("", "club.toml:1: name: is missing; add it"),
-        ("#" * (MAX_BYTES + 1), "club.toml: has 262,145 characters, at most 262,144 are read"),
+        ("#" * (MAX_BYTES + 1), "club.toml: has 65,537 characters, at most 65,536 are read"),
     ],
 )
 def test_faults(text: str, fault: str) -> None:

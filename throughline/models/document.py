@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from throughline.models.lines import Path, lines_of
 
-MAX_BYTES = 256 * 1024
-"""Of a model file."""
+MAX_BYTES = 64 * 1024
+"""Of a model file. What reads TOML takes time squared for keys of many parts."""
 
 T = TypeVar("T")
 
