@@ -32,7 +32,7 @@ def check(result: Result, events: int, records: Sequence[Rejected] | None = None
     for what, number in (("rejected", found[1]), ("dropped", found[2])):
         assert number == sum(verdict is not None and verdict.verdict == what for verdict in result.verdicts)
     for touchpoint in result.touchpoints:
-        _check_touchpoint(touchpoint)
+        check_touchpoint(touchpoint)
     assert sum(len(touchpoint.rest) for touchpoint in result.touchpoints) <= MOST_KEPT
     for verdict, _ in result.refused:
         assert verdict.code
@@ -43,12 +43,19 @@ def check(result: Result, events: int, records: Sequence[Rejected] | None = None
             for verdict, payload in result.refused
         ]
     for record in records:
-        value = encode_rejected(record)
-        assert decode_rejected(value) == record
-        assert len(value) < MAX_BATCH_BYTES
+        check_record(record)
 
 
-def _check_touchpoint(touchpoint: Touchpoint) -> None:
+def check_record(record: Rejected) -> None:
+    """One that Kafka holds."""
+    value = encode_rejected(record)
+    assert decode_rejected(value) == record
+    assert len(value) < MAX_BATCH_BYTES
+    assert record.code
+
+
+def check_touchpoint(touchpoint: Touchpoint, now_us: int = NOW) -> None:
+    """One that Kafka and PostgreSQL hold."""
     value = encode(touchpoint)
     assert decode(value) == touchpoint
     assert len(value) < MAX_BATCH_BYTES
@@ -56,7 +63,7 @@ def _check_touchpoint(touchpoint: Touchpoint) -> None:
     assert touchpoint.actor
     assert touchpoint.actor.strip().lower() not in ILLEGAL_IDS
     assert 0 < len(touchpoint.message_id) <= MAX_MESSAGE_ID
-    assert MIN_US <= touchpoint.occurred_us <= NOW
+    assert MIN_US <= touchpoint.occurred_us <= now_us
     assert MIN_US <= touchpoint.client_us <= MAX_US
     for text in (
         *(touchpoint.actor, touchpoint.user_id, touchpoint.anonymous_id, touchpoint.previous_id, touchpoint.name),

@@ -12,11 +12,16 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 MAX_CHARACTERS = 400
 """Of a user agent that are looked at: whoever sends long ones, each another, must not buy much of our time."""
 
+START = 3
+"""Characters, fewer than which no text has."""
+
 _ESCAPED = re.compile(r"\\([^\w\s])")
 _SPECIAL = re.compile(r"[\\\[\](){}^$|?*+.]")
 _patterns = [one["pattern"] for one in CRAWLER_USER_AGENTS_DATA if "http-library" not in one.get("tags", ())]
-# Nearly all are plain text, which is found five times faster than a pattern is.
-_texts = [_ESCAPED.sub(r"\1", one) for one in _patterns if not _SPECIAL.search(_ESCAPED.sub("", one))]
+# Nearly all are plain text. They are looked up by how they begin, at each place of a user agent.
+_texts: dict[str, tuple[str, ...]] = {}
+for _text in (_ESCAPED.sub(r"\1", one) for one in _patterns if not _SPECIAL.search(_ESCAPED.sub("", one))):
+    _texts[_text[:START]] = (*_texts.get(_text[:START], ()), _text)
 _search = re.compile("|".join(one for one in _patterns if _SPECIAL.search(_ESCAPED.sub("", one)))).search
 
 
@@ -27,4 +32,8 @@ def is_crawler(user_agent: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_crawler(head: str) -> bool:
-    return any(text in head for text in _texts) or _search(head) is not None
+    for place in range(len(head) - START + 1):
+        texts = _texts.get(head[place : place + START])
+        if texts is not None and head.startswith(texts, place):
+            return True
+    return _search(head) is not None

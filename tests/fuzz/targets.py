@@ -4,28 +4,33 @@
 body. `size` makes the body as long as may be, by repeating the part of it that a line `grow: START END` names.
 """
 
+import asyncio
+import base64
+import hmac
+import itertools
+import json
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from services.ingest import body as bodies
 from services.ingest import consent, privacy, reply
-from services.ingest.dialects import dialect, segment
-from services.ingest.dialects.dialect import Opened, Request
-from services.ingest.dialects.envelope import open_body
-from services.ingest.guards import check_signature
+from services.ingest.app import Front
+from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.shopify import SIGNATURE
+from services.ingest.guards import Rates, by_source
 from services.ingest.keys import Keys
-from services.ingest.paths import BATCH, METRICS, takes
-from services.ingest.refusals import refusals
-from services.ingest.resent import RECEIVED_AT, read_resent, received_now, require_each
-from services.ingest.verdict import MAX_BODY_BYTES
-from tests.laws import NOW, check
-from throughline.kit.clock import MIN_US
+from services.ingest.paths import METRICS, takes
+from services.ingest.resent import RECEIVED_AT
+from services.ingest.tally import Tally
+from services.ingest.verdict import MAX_BODY_BYTES, Verdict
+from tests.laws import MOST_KEPT, check_record, check_touchpoint
+from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.models import ModelError, define
-from throughline.store.keys import SourceKey, SourceSettings
+from throughline.store.keys import SourceKey, SourceSettings, key_digest
 from throughline.wire.codec import UndecodableError, decode, decode_rejected, encode, encode_rejected
 
 T = TypeVar("T")
@@ -33,13 +38,58 @@ T = TypeVar("T")
 SECONDS = 4.0
 """That the largest body may take with all its memory traced, which makes it a few times slower."""
 MEMORY = 96 * 1024 * 1024
+SECRET = b"secret"
+SETTINGS = [
+    SourceSettings(ip=ip, consent=asked, webhook_secret=SECRET.decode())
+    for ip, asked in itertools.product(privacy.MODES, (consent.OFF, *consent.MODES))
+]
+"""Each is a source's; an input has one, by its length."""
 
-_SOURCE = SourceKey(b"", 1, 1, "web", enabled=True)
-_KEYS = Keys(lambda: _no_keys(), refresh_seconds=1)
+
+class _Done:
+    """Of a ticket, awaited: acknowledged at once."""
+
+    def __await__(self) -> Generator[None, None, bool]:
+        yield from ()
+        return True
 
 
-async def _no_keys() -> list[Any]:
-    return []
+class _Ticket:
+    done = _Done()
+
+
+class _Log(Tally):
+    """In the place of Kafka and of the counts: what the last request came to."""
+
+    touchpoints: Sequence[tuple[bytes, bytes]] = ()
+    refused: Sequence[bytes] = ()
+    verdicts: Sequence[Verdict | None] = ()
+
+    def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], _: int) -> _Ticket:
+        self.touchpoints, self.refused = touchpoints, rejected
+        return _Ticket()
+
+    def events(self, verdicts: Sequence[Verdict | None]) -> None:
+        self.verdicts = verdicts
+
+
+def _keys() -> Keys:
+    async def read() -> list[SourceKey]:
+        return [
+            SourceKey(key_digest(f"key-{number}"), 1, 1, "web", enabled=True, settings=one)
+            for number, one in enumerate(SETTINGS)
+        ]
+
+    keys = Keys(read, refresh_seconds=1)
+    asyncio.run(keys.refresh())
+    return keys
+
+
+_KEYS = _keys()
+_LOG = _Log()
+_REST: Any = None
+_BATCHER: Any = _LOG
+_FRONT = Front(_REST, _KEYS, _BATCHER, _LOG, Rates(by_source(0, 0, 1)), body_seconds=1)
 
 
 def request_of(data: bytes) -> Request:
@@ -72,7 +122,7 @@ def _attempt(request: Request) -> None:
 
 
 def take(request: Request) -> None:
-    """As `services.ingest.app` takes a request, without its key and its broker.
+    """As ingest takes a request of an event path, with a key that is known.
 
     Raises:
         ServiceError: the request fails as a whole.
@@ -80,49 +130,46 @@ def take(request: Request) -> None:
     taken = takes(request.method, request.path)
     if taken is None or taken == METRICS:
         return
-    request = request._replace(body=bodies.unpack(request.body), path=request.path.rstrip("/"))
-    before = read_resent(request.headers, NOW) if request.header(RECEIVED_AT) else None
-    if isinstance(taken, str):
-        opened: Any = open_body(request.body, "" if taken == BATCH else taken)
-    else:
-        opened = taken(request)
-    _KEYS.find(opened.write_key)
+    body = bodies.unpack(request.body)
     _KEYS.find(request.header(b"authorization"), header=True)
-    reply_of = opened.reply if isinstance(opened, Opened) else None
-    if reply_of is not None and not opened.items:
-        reply.own(*reply_of(()))
-        return
-    # So that one input has one setting, and each setting many inputs.
-    chance = len(request.body)
-    source = _SOURCE._replace(
-        settings=SourceSettings(ip=privacy.MODES[chance % 3], consent=consent.MODES[chance % 4 % 3])
-    )
-    if isinstance(opened, Opened) and opened.signature is not None:
-        with suppress(ServiceError):
-            check_signature(source, opened.signature)
-    events = len(opened.items if isinstance(opened, Opened) else opened.events)
-    if before is not None:
-        require_each(before, events)
-    judge: Any = dialect.judge if isinstance(opened, Opened) else segment.judge
-    result = judge(
-        opened,
-        workspace=source.workspace,
-        source=source.source,
-        received_us=NOW if before is None else before.received_us,
-        new_id=lambda: "random",
-        ip=source.settings.ip,
-        horizon_us=MIN_US,
-        consent=source.settings.consent,
-    )
-    if before is not None:
-        result = received_now(result, before, NOW, "random")
-    records = refusals(
-        result, opened, source, NOW, f"{request.method} {request.path}", before.replay_of if before else ()
-    )
-    check(result, events, records)
-    reply.with_verdicts(result.verdicts, len(result.refused), len(result.dropped))
-    if reply_of is not None:
-        reply.own(*reply_of(result.verdicts))
+    signature = base64.b64encode(hmac.digest(SECRET, body, "sha256"))
+    scope = {
+        "method": request.method,
+        "path": request.path,
+        "query_string": request.query.encode("latin-1"),
+        "headers": [*((name, value) for name, value in request.headers if name != SIGNATURE), (SIGNATURE, signature)],
+    }
+    _LOG.touchpoints, _LOG.refused, _LOG.verdicts = (), (), ()
+    key = b"Bearer key-%d" % (len(body) % len(SETTINGS))
+    taking = _FRONT._take(taken, scope, key, None, body, bool(request.header(RECEIVED_AT)))
+    try:
+        taking.send(None)
+    except StopIteration as done:
+        content, headers = done.value
+    else:
+        raise AssertionError("it waits for something")
+    _check(content, dict(headers))
+
+
+def _check(content: bytes, headers: dict[bytes, bytes]) -> None:
+    verdicts = _LOG.verdicts
+    assert len(verdicts) == len(_LOG.touchpoints) + len(_LOG.refused)
+    kept = 0
+    now = now_us()
+    for key, value in _LOG.touchpoints:
+        touchpoint = decode(value)
+        check_touchpoint(touchpoint, now)
+        assert touchpoint.actor.encode() == key
+        kept += len(touchpoint.rest)
+    assert kept <= MOST_KEPT
+    for value in _LOG.refused:
+        check_record(decode_rejected(value))
+    assert headers[b"content-length"] == b"%d" % len(content)
+    answer = json.loads(content) if headers[b"content-type"] == b"application/json" else {}
+    if "verdicts" in answer:
+        assert len(answer["verdicts"]) == len(verdicts)
+        assert answer["accepted"] == len(_LOG.touchpoints)
+        assert answer["rejected"] + answer["dropped"] == len(_LOG.refused)
 
 
 def size(data: bytes) -> None:
