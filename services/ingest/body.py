@@ -10,8 +10,21 @@ from throughline.kit.errors import ServiceError
 GZIP_MAGIC = b"\x1f\x8b"
 
 
+MAX_HELD_BYTES = 256 * 1024 * 1024
+"""Of all bodies that one worker has the beginning of and waits for the end: beyond it the larger ones are given up."""
+SMALL_BODY_BYTES = 64 * 1024
+"""So much of a body may always come."""
 MAX_GZIP_MEMBERS = 16
 """Of one body: each costs a copy of all that comes after it."""
+
+
+class _Held:
+    """What is waited for in this process."""
+
+    total = 0
+
+
+_held = _Held()
 
 
 async def read_body(receive: Any, seconds: float) -> bytes | None:
@@ -39,16 +52,29 @@ async def read_rest(receive: Any, message: Any) -> bytes:
     """The whole body, whose first part is `message`.
 
     Raises:
-        ServiceError: 400, it is longer than `MAX_BODY_BYTES`, or the client hung up.
+        ServiceError: 400, it is longer than `MAX_BODY_BYTES`, or the client hung up; 503, too much is waited for.
     """
     parts = bytearray(message.get("body", b""))
-    while message.get("more_body", False):
-        if len(parts) > MAX_BODY_BYTES:
-            raise too_large()
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ServiceError(400, "incomplete_body", "the connection was closed before the body was complete")
-        parts += message.get("body", b"")
+    _held.total += len(parts)
+    try:
+        while message.get("more_body", False):
+            if len(parts) > MAX_BODY_BYTES:
+                raise too_large()
+            if _held.total > MAX_HELD_BYTES and len(parts) > SMALL_BODY_BYTES:
+                raise ServiceError(
+                    503,
+                    "unavailable",
+                    "not accepted now: too many bodies are under way; send it again",
+                    headers={"Retry-After": "1", "Connection": "close"},
+                )
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ServiceError(400, "incomplete_body", "the connection was closed before the body was complete")
+            part = message.get("body", b"")
+            _held.total += len(part)
+            parts += part
+    finally:
+        _held.total -= len(parts)
     return bytes(parts)
 
 

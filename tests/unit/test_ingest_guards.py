@@ -1,9 +1,12 @@
 """Rate limits by a clock of the test's own, and bodies that are bombs."""
 
+import asyncio
 import gzip
+from typing import Any
 
 import pytest
 
+from services.ingest import body
 from services.ingest.body import MAX_GZIP_MEMBERS, unpack
 from services.ingest.guards import Rate, Rates, by_source
 from services.ingest.verdict import MAX_BODY_BYTES
@@ -103,3 +106,22 @@ def test_a_source_may_have_a_rate_of_its_own() -> None:
     assert limit(slow._replace(settings=SourceSettings(rate_events=2))) == Rate(1, 10)
     assert limit(key(b"usual")) == Rate(50, 500)
     assert by_source(0, 0, 2)(slow) == Rate(1, 1.5)
+
+
+async def test_a_worker_does_not_wait_for_large_bodies_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MAX_HELD_BYTES", 300_000)
+
+    async def wait(first: int) -> bytes | None:
+        parts = [{"type": "http.request", "body": bytes(first), "more_body": True}]
+
+        async def receive() -> dict[str, Any]:
+            if not parts:
+                await asyncio.Event().wait()
+            return parts.pop()
+
+        return await body.read_body(receive, 0.2)
+
+    several = await asyncio.gather(*(wait(120_000) for _ in range(4)), wait(10), return_exceptions=True)
+    codes = [error.code for error in several if isinstance(error, ServiceError)]
+    assert codes == ["slow_body", "slow_body", "unavailable", "unavailable", "slow_body"]
+    assert body._held.total == 0
