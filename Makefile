@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep lint format types bench proto lock up down clean
+.PHONY: help run test test-deep lint format types bench proto referrers lock up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes b
 
 proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto/throughline --python_out=throughline/wire --pyi_out=throughline/wire proto/throughline/v1/touchpoint.proto
+
+referrers: $(VENV)/.dev ## make ingest's list of referring sites again, after `make lock` brought a newer package
+	@$(BIN)/python -m tests.unit.referrer_list > .referrers && mv .referrers services/ingest/attribution/referrers.txt
 
 lock: $(VENV)/.venv ## compile the pinned, hashed requirements again
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt

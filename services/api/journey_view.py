@@ -215,8 +215,17 @@ def _touchpoint(t: TouchpointRow, sources: Mapping[int, str]) -> dict[str, Any]:
         "product_id": t.product_id,
         "quantity": t.quantity,
         "bot": t.bot,
+        "attribution": _attribution(t.attribution),
         **as_sent(t.rest),
     }
+
+
+def _attribution(facts: str | None) -> dict[str, Any] | None:
+    """What ingest found out; None for nothing, and for what is no JSON object."""
+    try:
+        return msgspec.json.decode(facts, type=dict[str, Any]) if facts else None
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
 
 
 def as_sent(rest: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class TouchpointRow(NamedTuple):
     quantity: float | None
     rest: str
     bot: bool
+    attribution: str | None
 
     @property
     def position(self) -> TouchpointCursor:

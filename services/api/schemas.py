@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.api.schemas_attribution import Attribution
+
 _AT = "2026-11-23T20:28:33.120001Z"
 
 
@@ -291,6 +293,7 @@ class Touchpoint(_Shape):
     product_id: str | None = Field(examples=[None])
     quantity: float | None = Field(examples=[None])
     bot: bool = Field(description="kept out of every journey", examples=[False])
+    attribution: Attribution | None = Field(description="null: nothing is known")
     properties: dict[str, Any] = Field(description="its properties or traits, as sent", examples=[{"color": "green"}])
     rest: Any = Field(description="everything else of the event, as sent", examples=[{"context": {"locale": "de-DE"}}])
 

@@ -141,6 +141,22 @@ async def test_from_the_sdk_to_the_counts(stack: Stack) -> None:
         listed = (await client.get("/v1/customers", params={"phase": PHASES[state.phase], "limit": 200})).json()
         assert customer in {item["customer"] for item in listed["items"]}
 
+        # A browser's event, with where its visitor came from.
+        seen = {"context": {"page": {"url": "https://shop.example/?gclid=abc"}, "userAgentData": {"mobile": True}}}
+        async with httpx.AsyncClient(base_url=ingest.url, auth=(stack.write_key, "")) as browser:
+            sent = await browser.post("/v1/page", json={"anonymousId": "visitor", "messageId": "landed"} | seen)
+            assert sent.json()["accepted"] == 1
+
+        async def landed() -> Any:
+            answer = await client.get("/v1/customers/visitor/journey")
+            return answer.status_code == 200 and answer.json()["touchpoints"]["items"]
+
+        (touchpoint,) = await until(landed, what="the visitor")
+        assert (touchpoint["channel"], touchpoint["attribution"]) == (
+            "paid_search",
+            {"source": "google", "medium": "cpc", "click_ids": {"gclid": "abc"}, "device": {"type": "mobile"}},
+        )
+
 
 async def test_kill_9_of_anything_loses_and_repeats_nothing(
     stack: Stack, kafka: LocalKafka, postgres: LocalPostgres

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from services.ingest.channel import channel_of
 from services.ingest.dialects.fields import NONE, read_fields
 from services.ingest.times import SKEW_US, correct, parse
 from services.ingest.verdict import MAX_TEXT, RefusedError, Verdict, read_id
@@ -95,26 +94,6 @@ def test_years_out_of_range_refuse_the_event(sent: Any) -> None:
     with pytest.raises(RefusedError) as refused:
         parse(sent, "timestamp")
     assert refused.value.verdict.code == "time_out_of_range"
-
-
-@pytest.mark.parametrize(
-    ("properties", "context", "expected"),
-    [
-        ({}, {}, "direct"),
-        ({"acquisition_channel": " Store "}, {"campaign": {"medium": "cpc"}}, "store"),
-        ({}, {"campaign": {"medium": "CPC"}}, "paid_search"),
-        ({}, {"campaign": {"medium": "Email", "source": "google"}}, "email"),
-        ({}, {"campaign": {"medium": "skywriting"}}, "campaign"),
-        ({}, {"campaign": {"source": "facebook"}}, "social"),
-        ({}, {"page": {"referrer": "https://www.google.co.uk/search"}}, "organic_search"),
-        ({"referrer": "https://t.co/abc"}, {}, "social"),
-        ({"referrer": "https://blog.example/post"}, {}, "referral"),
-        ({"referrer": "https://shop.example/a", "url": "https://www.shop.example/b"}, {}, "direct"),
-        ({"referrer": "http://[broken"}, {"campaign": "odd", "page": 3}, "direct"),
-    ],
-)
-def test_acquisition_channel(properties: dict[str, Any], context: dict[str, Any], expected: str) -> None:
-    assert channel_of(properties, context) == expected
 
 
 def test_typed_fields_take_the_first_name_that_is_given() -> None:

@@ -94,6 +94,12 @@ function customerItem(customer) {
 
 export const tag = (text) => (text ? h("span", { class: "tag" }, h("bdi", { text })) : null);
 
+/** Where a touchpoint came from and by what device, as short as it can be said. */
+function origin(attribution) {
+  const { source, medium, campaign, referral_code, device } = attribution ?? {};
+  return [[source, medium].filter(Boolean).join(" / "), campaign, referral_code, device?.type ?? device?.os].map(tag);
+}
+
 // --- one journey ---
 
 export function showJourney(place, phases, customer, model, failed) {
@@ -167,6 +173,6 @@ function touchpointItem(touchpoint) {
   return h("li", {},
     h("div", {}, h("strong", {}, h("bdi", { text: named })),
       named === touchpoint.call ? null : h("span", { class: "call", text: touchpoint.call }), time(touchpoint.occurred_at)),
-    h("div", { class: "tags" }, tag(touchpoint.source), tag(touchpoint.channel), ...facts),
+    h("div", { class: "tags" }, tag(touchpoint.source), tag(touchpoint.channel), ...origin(touchpoint.attribution), ...facts),
     h("details", {}, h("summary", { text: "As sent" }), h("pre", { text: JSON.stringify(sent, null, 2) })));
 }

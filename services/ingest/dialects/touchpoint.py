@@ -12,7 +12,16 @@ from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
 from services.ingest import orders, times
-from services.ingest.channel import CONTEXT_HINTS, DIRECT, PROPERTY_HINTS, channel_of
+from services.ingest.attribution.facts import (
+    CONTEXT_HINTS,
+    NOTHING,
+    NOWHERE_FROM,
+    PROPERTY_HINTS,
+    Attribution,
+    Origin,
+    attribution_of,
+    origin_of,
+)
 from services.ingest.crawlers import is_crawler
 from services.ingest.dialects import careful
 from services.ingest.dialects.event import Event
@@ -88,7 +97,10 @@ class Batch(Struct, gc=False):
     context_raw: Raw = _NOTHING
     context: dict[str, Any] = _EMPTY
     context_text: str = ""
-    hinted: bool = False
+    origin: Origin = NOWHERE_FROM
+    """What the context says of where its events came from."""
+    attribution: Attribution | None = NOTHING
+    """That of events whose properties say nothing of it; None: nobody has asked yet."""
     bot: bool = False
     """The context's user agent is a crawler's."""
     consented: bool | None = None
@@ -120,7 +132,10 @@ class Batch(Struct, gc=False):
         self.context = _object("context", merged) if read is None or merged is not raw else read
         kept = of_context(self.context, merged, self.ip) if "ip" in self.context else merged
         self.context_text = f'"context":{_json(kept)}' if self.context and len(kept) > EMPTY else ""
-        self.hinted = not CONTEXT_HINTS.isdisjoint(self.context)
+        if CONTEXT_HINTS.isdisjoint(self.context):
+            self.origin, self.attribution = NOWHERE_FROM, NOTHING
+        else:
+            self.origin, self.attribution = origin_of(self.context), None
         agent = self.context.get("userAgent")
         self.bot = isinstance(agent, str) and is_crawler(agent)
         if self.consent != consents.OFF:
@@ -282,6 +297,10 @@ def build(
     kept = f"{{{','.join(rest)}}}"
     if len(kept) > SMALL_REST and not batch.shared:
         batch.weigh(len(kept))
+    if hinted:
+        attribution = attribution_of(batch.origin, properties or _EMPTY, call)
+    else:
+        attribution = batch.attribution = batch.attribution or attribution_of(batch.origin)
     # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
     return _new(
         Touchpoint,
@@ -293,7 +312,7 @@ def build(
             name,
             batch.workspace,
             batch.source,
-            channel_of(properties or _EMPTY, batch.context) if hinted or batch.hinted else DIRECT,
+            attribution.channel,
             received_us,
             client_us,
             user,
@@ -303,7 +322,7 @@ def build(
             tuple([note.code for note in notes]) if notes else (),
             kept,
             batch.bot,
-            "",  # attribution
+            attribution.facts,
         ),
     )
 

@@ -1,0 +1,272 @@
+"""Where events come from: the rules of docs/ingest.md, and what becomes of nonsense."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.attribution.clicks import CLICKS
+from services.ingest.attribution.facts import MAX_CHANNEL, MAX_CLICKS, NOTHING, Attribution, attribution_of, origin_of
+from services.ingest.attribution.landing import CODES, MAX_TEXT, UTM, landing
+from services.ingest.dialects.envelope import open_body
+from services.ingest.dialects.segment import judge
+from throughline.wire.codec import Touchpoint
+
+SHOP = "https://www.shop.example/shoes"
+GOOGLE = "https://www.google.co.uk/"
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 "
+    "Mobile/15E148 Safari/604.1"
+)
+
+
+def page(query: str = "", referrer: str = "") -> dict[str, Any]:
+    return {"page": {"url": f"{SHOP}?{query}" if query else SHOP, "referrer": referrer}}
+
+
+def campaign(**said: Any) -> dict[str, Any]:
+    return {"campaign": said}
+
+
+def found_of(context: dict[str, Any], properties: dict[str, Any] | None = None, call: str = "track") -> Attribution:
+    return attribution_of(origin_of(context), properties or {}, call)
+
+
+def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, call: str = "track") -> dict[str, Any]:
+    text = found_of(context, properties, call).facts
+    return json.loads(text) if text else {}
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        ({}, "direct"),
+        (page(), "direct"),
+        # The medium, and what is paid by the click by its source.
+        (campaign(medium="CPC"), "paid_search"),
+        (campaign(medium="cpc", source="Google"), "paid_search"),
+        (campaign(medium="cpc", source="facebook"), "paid_social"),
+        (campaign(medium="cpc", source="ig"), "paid_social"),
+        (campaign(medium="cpm", source="linkedin.com"), "paid_social"),
+        (campaign(medium="ppc", source="youtube"), "paid_video"),
+        (campaign(medium="cpm", source="dsp"), "display"),
+        (campaign(medium="paid", source="partner"), "paid_other"),
+        (campaign(medium="retargeting"), "paid_other"),
+        (campaign(medium="Paid Social"), "paid_social"),
+        (campaign(medium="paid-social", source="google"), "paid_social"),
+        (campaign(medium="paid-search", source="facebook"), "paid_search"),
+        (campaign(medium="banner"), "display"),
+        (campaign(medium="Email", source="google"), "email"),
+        (campaign(medium="newsletter"), "email"),
+        (campaign(medium="affiliates"), "affiliate"),
+        (campaign(medium="social-network"), "social"),
+        (campaign(medium="organic"), "organic_search"),
+        (campaign(medium="organic", source="instagram"), "social"),
+        (campaign(medium="referral"), "referral"),
+        (campaign(medium="referral", source="pinterest.com"), "social"),
+        (campaign(medium="webpush"), "push"),
+        (campaign(medium="mobile-notification"), "push"),
+        (campaign(medium="sms"), "sms"),
+        (campaign(medium="audio"), "audio"),
+        (campaign(medium="video-ad"), "video"),
+        (campaign(medium="skywriting"), "campaign"),
+        # A medium that says nothing leaves it to the source.
+        (campaign(source="facebook"), "social"),
+        (campaign(source="m.facebook.com", medium="skywriting"), "social"),
+        (campaign(source="chatgpt.com"), "ai_assistant"),
+        (campaign(source="newsletter"), "email"),
+        (campaign(source="spring-flyer"), "campaign"),
+        (campaign(source="google", medium="(none)"), "organic_search"),
+        (campaign(source="(direct)", medium="(none)"), "direct"),
+        # A campaign's name says nothing of the channel.
+        (campaign(name="spring") | page(referrer=GOOGLE), "organic_search"),
+        # The address of the page.
+        (page("utm_source=bing&utm_medium=cpc"), "paid_search"),
+        (page("utm_source=mail&utm_medium=e%2Dmail"), "email"),
+        (page("UTM_MEDIUM=Affiliate"), "affiliate"),
+        (page("utm_medium=affiliate") | campaign(medium="email"), "email"),
+        # Click ids, before a source and after a medium.
+        (page("gclid=a"), "paid_search"),
+        (page("wbraid=a", "https://www.facebook.com/"), "paid_search"),
+        (page("dclid=a"), "display"),
+        (page("msclkid=a&fbclid=b"), "paid_search"),
+        (page("ttclid=a"), "paid_social"),
+        (page("ScCid=a"), "paid_social"),
+        (page("fbclid=a"), "social"),
+        (page("irclickid=a"), "affiliate"),
+        (page("srsltid=a", GOOGLE), "organic_search"),
+        (page("gclid=a&utm_source=flyer"), "paid_search"),
+        (page("gclid=a&utm_source=x&utm_medium=email"), "email"),
+        # The referrer.
+        (page(referrer=GOOGLE), "organic_search"),
+        (page(referrer="https://duckduckgo.com/?q=shoes"), "organic_search"),
+        (page(referrer="android-app://com.google.android.googlequicksearchbox/"), "organic_search"),
+        (page(referrer="https://classroom.google.com/c/1"), "referral"),
+        (page(referrer="https://mail.google.com/mail/u/0/"), "email"),
+        (page(referrer="https://t.co/abc"), "social"),
+        (page(referrer="https://lm.facebook.com/l.php?u=x"), "social"),
+        (page(referrer="http://m.youtube.com"), "video"),
+        (page(referrer="https://chatgpt.com/"), "ai_assistant"),
+        (page(referrer="https://gemini.google.com/app"), "ai_assistant"),
+        (page(referrer="https://ad.doubleclick.net/x"), "display"),
+        (page(referrer="https://blog.example/post"), "referral"),
+        (page(referrer="blog.example/post"), "referral"),
+        # From a page of the same site nobody comes.
+        (page(referrer="https://shop.example/a"), "direct"),
+        (page(referrer="https://checkout.shop.example/b"), "direct"),
+        (page("ref=footer", "https://shop.example/a"), "direct"),
+        # A friend's link.
+        (page("ref=ADA10"), "referral"),
+        (page("ref=ADA10", "https://www.facebook.com/"), "social"),
+        # None of it.
+        (page(referrer="$direct"), "direct"),
+        (page(referrer="about:blank"), "direct"),
+        ({"campaign": "odd", "page": 3}, "direct"),
+        (campaign(medium=["cpc"], source={"a": 1}), "direct"),
+        ({"page": {"url": None, "referrer": False}}, "direct"),
+    ],
+)
+def test_channels(context: dict[str, Any], expected: str) -> None:
+    assert found_of(context).channel == expected
+
+
+@pytest.mark.parametrize(
+    ("properties", "call", "expected"),
+    [
+        ({"acquisition_channel": " Store "}, "track", "store"),
+        ({"acquisition_channel": "x" * 100}, "track", "x" * MAX_CHANNEL),
+        ({"acquisition_channel": 7, "utm_medium": "email"}, "track", "email"),
+        ({"referrer": "https://t.co/abc"}, "track", "social"),
+        ({"referrer": "https://shop.example/a", "url": "https://www.shop.example/b"}, "page", "direct"),
+        ({"url": f"{SHOP}?gclid=a"}, "page", "paid_search"),
+        ({"url": f"{SHOP}?gclid=a"}, "track", "direct"),  # the address of a product
+        ({"msclkid": "a"}, "track", "paid_search"),
+        ({"gclid": None, "fbclid": 3}, "track", "direct"),
+        ({"referralCode": "ADA10"}, "track", "referral"),
+    ],
+)
+def test_properties_say_it_too(properties: dict[str, Any], call: str, expected: str) -> None:
+    assert found_of({}, properties, call).channel == expected
+
+
+def test_what_is_kept_of_a_click_on_an_ad() -> None:
+    query = "utm_campaign=Spring%20Sale&utm_term=red+shoes&utm_content=b&gclid=Cj0-K&gbraid=0AA&ref=ADA10&email=a%40b.c"
+    assert facts(page(query, "https://www.google.com/search?q=secret") | {"userAgent": IPHONE}) == {
+        "source": "google",
+        "medium": "cpc",
+        "campaign": "Spring Sale",
+        "term": "red shoes",
+        "content": "b",
+        "click_ids": {"gclid": "Cj0-K", "gbraid": "0AA"},
+        "referrer": "google.com",
+        "referral_code": "ADA10",
+        "device": {"type": "mobile", "os": "iOS"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        (page(), {}),
+        (page(referrer=GOOGLE), {"source": "google", "medium": "organic", "referrer": "google.co.uk"}),
+        (page(referrer="https://x.com/"), {"source": "twitter", "medium": "referral", "referrer": "x.com"}),
+        (page(referrer="https://Blog.Example:8443/"), {"source": "blog.example", "medium": "referral"}),
+        (page("fbclid=a"), {"source": "facebook", "medium": "social", "click_ids": {"fbclid": "a"}}),
+        (page("utm_source=Mail", GOOGLE), {"source": "Mail", "referrer": "google.co.uk"}),
+        (campaign(source="a", medium="b", name="c", term="d", content="e", id="f"), {"source": "a", "content": "e"}),
+        (page("via=one&ref=two&referral_code=three"), {"referral_code": "three"}),
+        (page("ref=%00&via=one"), {"referral_code": "one"}),
+    ],
+)
+def test_what_is_kept(context: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = facts(context)
+    assert found | expected == found
+    assert bool(found) == bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://user:secret@shop.example:8443/a?b#c", "shop.example"),
+        ("https://[2001:DB8::1]:8443/a", "2001:db8::1"),
+        ("https://xn--mnchen-3ya.example/", "xn--mnchen-3ya.example"),
+        ("https://MÜNCHEN.example./", "münchen.example"),
+        ("shop.example", "shop.example"),
+        ("http://localhost/", "localhost"),
+        ("http://[broken", "broken"),
+        ("http://", ""),
+        ("https://a b/", ""),
+        ("https://a\ud800b/", ""),
+        ("https://a\0b/", ""),
+        (f"https://{'a' * 300}.example/", ""),
+        ("$direct", ""),
+        ("", ""),
+    ],
+)
+def test_hosts(url: str, host: str) -> None:
+    assert landing(url).host == host
+
+
+def test_no_text_is_longer_than_it_may_be_and_half_a_click_id_is_none() -> None:
+    found = facts(page(f"utm_campaign={'x' * 400}&gclid={'y' * 400}&msclkid={'z' * MAX_TEXT}"))
+    assert found["campaign"] == "x" * MAX_TEXT
+    assert found["click_ids"] == {"msclkid": "z" * MAX_TEXT}
+    assert len(facts(page("&".join(f"{name}=a" for name in CLICKS)))["click_ids"]) == MAX_CLICKS
+
+
+_NAMES = st.sampled_from([*UTM, *CLICKS, *CODES, "Utm_Source", "q"])
+_ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=400)  # halves of characters too
+_SITES = st.sampled_from(["google.com", "shop.example", "[::1]", "a@b", "xn--a", "x.com/y", "%00", "android-app:"])
+_URLS = st.builds(
+    lambda scheme, site, query: f"{scheme}{site}?{'&'.join(f'{name}={value}' for name, value in query)}",
+    st.sampled_from(["https://", "", "//", "x:"]),
+    _SITES | _ANY_TEXT,
+    st.lists(st.tuples(_NAMES, _ANY_TEXT | st.sampled_from(["%00", "%ED%A0%80", "cpc", "google", "%", "+"]))),
+)
+_VALUES = _URLS | _ANY_TEXT | st.none() | st.booleans() | st.integers() | st.lists(st.integers(), max_size=2)
+_PART = st.dictionaries(
+    st.sampled_from(["url", "referrer", "source", "medium", "name", "term", "type", "model", "mobile", "platform"]),
+    _VALUES,
+)
+_CONTEXTS = st.dictionaries(
+    st.sampled_from(["page", "campaign", "userAgent", "userAgentData", "device", "os"]), _PART | _VALUES
+)
+_PROPERTIES = st.dictionaries(
+    st.sampled_from(["acquisition_channel", "referrer", "url", "referral_code", *UTM, *CLICKS]), _VALUES
+)
+
+
+@given(_CONTEXTS, _PROPERTIES, st.sampled_from(["page", "track", ""]))
+def test_whatever_is_sent_the_facts_are_small_sound_json(
+    context: dict[str, Any], properties: dict[str, Any], call: str
+) -> None:
+    channel, text = found_of(context, properties, call)
+    assert 0 < len(channel) <= MAX_CHANNEL
+    for one in (channel, text):
+        assert "\0" not in one
+        assert "\\u0000" not in one
+        one.encode()
+    found = json.loads(text or "{}")
+    texts = [*found.values()]
+    for name in ("click_ids", "device"):
+        texts += found.get(name, {}).values()
+    assert all(0 < len(one) <= MAX_TEXT for one in texts if isinstance(one, str))
+    assert len(found.get("click_ids", {})) <= MAX_CLICKS
+    if not context and not properties:
+        assert (channel, text) == NOTHING
+
+
+def judged(*events: dict[str, Any]) -> list[Touchpoint]:
+    body = open_body(json.dumps({"batch": events}).encode(), "")
+    return judge(body, workspace=1, source=1, received_us=1, new_id=lambda: "new").touchpoints
+
+
+def test_an_event_has_the_facts_of_its_own_context() -> None:
+    plain = {"type": "track", "event": "Seen", "userId": "ada", "messageId": "m"}
+    ad = plain | {"context": page("gclid=a")}
+    found = judged(plain, ad, ad | {"properties": {"acquisition_channel": "Store"}}, plain | {"context": {}}, ad)
+    assert [one.channel for one in found] == ["direct", "paid_search", "store", "direct", "paid_search"]
+    assert [one.attribution == "" for one in found] == [True, False, False, True, False]
+    assert found[1].attribution == found[2].attribution == found[4].attribution
