@@ -43,6 +43,8 @@ class RejectedRow(NamedTuple):
     payload: bytes
     payload_bytes: int
     origin: str
+    request: str
+    record: str
 
 
 class RejectedCount(NamedTuple):
@@ -70,7 +72,7 @@ async def list_rejected(
         *(c.id, c.source, c.received_us, c.stage, c.code, c.field, c.message, c.name, c.message_id),
         func.substring(c.payload, 1, shown_bytes),
         func.octet_length(c.payload),
-        c.origin,
+        *(c.origin, c.request, c.record),
     ).where(c.workspace == wanted.workspace, c.received_us >= wanted.from_us, c.received_us < wanted.to_us)
     for column, value in ((c.source, wanted.source), (c.stage, wanted.stage), (c.code, wanted.code)):
         if value is not None:

@@ -205,6 +205,8 @@ class RejectedEvent(_Shape):
     payload_encoding: str = Field(description="`utf-8`, or `base64` for what is no text", examples=["utf-8"])
     payload_bytes: int = Field(description="of all of it", examples=[16])
     origin: str | None = Field(description="topic/partition/offset of a record that stager refused", examples=[None])
+    request: str | None = Field(description="method and path of the request it came in", examples=["POST /v1/batch"])
+    record: str | None = Field(description="what `throughline rejected show` takes", examples=["0/12"])
 
 
 class RejectedEvents(_Shape):

@@ -134,7 +134,8 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
         last = records[-1]
         to = Offset(last.offset + 1, record_digest(last), last.timestamp * 1000)
         # What a replay notes down refuses nothing.
-        decoded = [one for one in map(_decode, records) if one.stage != REPLAY]
+        places = [(one, record) for record in records if (one := _decode(record)).stage != REPLAY]
+        decoded = [one for one, _ in places]
         async with transaction(self._engine) as connection:
             if not await move_offset(connection, tp.topic, tp.partition, expected=position.expected, to=to):
                 raise StaleOffsetError(f"{tp.topic}/{tp.partition} is no longer at {position.expected}")
@@ -142,14 +143,14 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
             named = [reason for reason in reasons if reason.name]
             if named:
                 reasons = counted_by(reasons, await rejections.read_names(connection, named))
-            found = [*zip(reasons, decoded, strict=True)]
+            found = [*zip(reasons, places, strict=True)]
             kept = Counter(await rejections.read_kept(connection, tp.partition, {reason for reason, _ in found}))
             before = kept.copy()
             rows = []
-            for reason, one in found:
+            for reason, (one, record) in found:
                 if reason.stage != CONSENT and kept[reason] < sample:
                     kept[reason] += 1
-                    rows.append(_row(one))
+                    rows.append(_row(one, f"{record.partition}/{record.offset}"))
             events = Counter(reason for reason, _ in found)
             added = [(reason, number, kept[reason] - before[reason]) for reason, number in events.items()]
             await rejections.add_counts(connection, tp.partition, added)
@@ -193,9 +194,10 @@ def _reason(one: Rejected) -> Reason:
     return Reason(one.workspace, hour_us, one.source, one.stage, one.code, name)
 
 
-def _row(one: Rejected) -> tuple[object, ...]:
+def _row(one: Rejected, record: str) -> tuple[object, ...]:
     name, message_id = ("", "") if one.name and one.message_id else _named(one.payload)
     values = {**one._asdict(), "name": one.name or name, "message_id": one.message_id or message_id}
+    values["record"] = record
     return tuple(_storable(value) if isinstance(value := values[column], str) else value for column in KEPT_COLUMNS)
 
 

@@ -33,8 +33,8 @@ INDEX_REVISION = '''
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -52,8 +52,8 @@ BROKEN_REVISION = '''
 
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -78,7 +78,7 @@ def next_version(tmp_path: Path) -> Path:
     """The migrations of a version with one more revision."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0007_index.py").write_text(INDEX_REVISION)
+    (folder / "versions" / "r0008_index.py").write_text(INDEX_REVISION)
     return folder
 
 
@@ -107,7 +107,7 @@ async def revision(url: str) -> str:
 async def test_eight_starters_at_once(empty: str) -> None:
     await asyncio.gather(*(upgrade(empty) for _ in range(8)))
     assert await tables(empty) == {*metadata.tables, "alembic_version"}
-    assert await revision(empty) == "0006"
+    assert await revision(empty) == "0007"
 
 
 async def test_a_current_database_is_left_alone_even_while_another_process_has_the_lock(database: str) -> None:
@@ -147,23 +147,23 @@ async def test_an_index_is_built_without_a_lock_while_others_wait_to_start(empty
     await upgrade(empty)
     async with asyncio.timeout(60):
         await asyncio.gather(*(upgrade(empty, migrations=next_version) for _ in range(4)))
-    assert await revision(empty) == "0007"
+    assert await revision(empty) == "0008"
     assert await fetch(empty, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'by_source'::regclass") == [True]
 
 
 async def test_a_newer_database_is_refused_in_plain_words(empty: str, next_version: Path) -> None:
     await upgrade(empty, migrations=next_version)
     for step in (upgrade, check):
-        with pytest.raises(MigrateError, match=r"at schema revision 0007.* up to 0006: a newer version has migrated"):
+        with pytest.raises(MigrateError, match=r"at schema revision 0008.* up to 0007: a newer version has migrated"):
             await step(empty)
-    assert await revision(empty) == "0007"
+    assert await revision(empty) == "0008"
 
 
 async def test_a_revision_is_applied_wholly_or_not_at_all(empty: str, next_version: Path) -> None:
-    (next_version / "versions" / "r0007_index.py").write_text(BROKEN_REVISION)
+    (next_version / "versions" / "r0008_index.py").write_text(BROKEN_REVISION)
     with pytest.raises(Exception, match="division by zero"):
         await upgrade(empty, migrations=next_version)
-    assert await revision(empty) == "0006"
+    assert await revision(empty) == "0007"
     assert await tables(empty) == {*metadata.tables, "alembic_version"}
     await upgrade(empty)
 

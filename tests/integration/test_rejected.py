@@ -1,6 +1,7 @@
 """Refused events on their way: ingest to the rejected topic, stager to its index, the api to whoever sent them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,8 @@ async def test_whoever_sent_it_sees_what_was_wrong(stack: Stack) -> None:
     (nameless,) = (await read(code="missing_field"))["items"]
     assert httpx.Response(200, text=nameless["payload"]).json() == NAMELESS
     assert nameless["payload_bytes"] == len(nameless["payload"])
+    assert nameless["request"] == "POST /v1/batch"
+    assert re.fullmatch("[0-3]/[01]", nameless["record"])
     assert sorted((one["code"], one["events"], one["kept"]) for one in found["counts"]) == [
         ("missing_field", 1, 1),
         ("missing_id", 1, 1),
@@ -189,7 +192,10 @@ async def test_a_wrong_question_is_told_which_part_is_wrong(
 async def test_what_is_kept_is_forgotten_in_time_and_stays_counted(database: str) -> None:
     engine = create_engine(database)
     reason = Reason(1, BASE_US, 1, "ingest", "missing_field")
-    rows = [(1, 1, BASE_US + n, "ingest", "missing_field", "event", "why", "", f"m{n}", b"{}", "") for n in range(10)]
+    rows = [
+        (1, 1, BASE_US + n, "ingest", "missing_field", "event", "why", "", f"m{n}", b"{}", "", "", "")
+        for n in range(10)
+    ]
     try:
         async with transaction(engine) as connection:
             await rejections.add_counts(connection, 0, [(reason, 10, 10)])

@@ -84,7 +84,7 @@ def test_rows_are_small_and_an_operators_word_is_no_event() -> None:
 
 def test_the_answer_is_newest_first_and_its_etag_names_what_came() -> None:
     taken = RecentRow(1, 0, 7, 7, 50, 40, "ada", "m7", "track", "Viewed", "direct", False, "")
-    refused = RejectedRow(3, 9, 60, "ingest", "missing_id", "userId", "why", "", "m8", b"\xc3\xa9"[:1], 2, "")
+    refused = RejectedRow(3, 9, 60, "ingest", "missing_id", "userId", "why", "", "m8", b"\xc3\xa9"[:1], 2, "", "", "")
     counts = [RejectedCount(1, "ingest", "missing_id", "", 5, 5), RejectedCount(1, "consent", "no_consent", "", 7, 0)]
     answer = recent_body(Events([taken], [refused], counts, 0, 70), {1: "web"}, 50)
     again = recent_body(Events([taken], [refused], counts, 0, 80), {1: "web"}, 50)

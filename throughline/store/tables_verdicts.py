@@ -59,6 +59,8 @@ rejected = Table(
     Column("payload", LargeBinary, nullable=False),  # the event or record, whole
     Column("origin", Text, nullable=False),  # topic/partition/offset of the record it came as
     Column("replayed_us", BigInteger),  # sent again by an operator
+    Column("request", Text, nullable=False, server_default=""),  # method and path it came in
+    Column("record", Text, nullable=False, server_default=""),  # partition/offset in its topic
 )
 Index("rejected_by_time", rejected.c.workspace, rejected.c.received_us, rejected.c.id)
 Index("rejected_by_source", rejected.c.workspace, rejected.c.source, rejected.c.received_us, rejected.c.id)

@@ -91,4 +91,6 @@ def _item(row: RejectedRow, sources: dict[int, str]) -> dict[str, Any]:
         "message_id": row.message_id,
         **payload_body(row.payload, row.payload_bytes),
         "origin": row.origin or None,
+        "request": row.request or None,
+        "record": row.record or None,
     }
