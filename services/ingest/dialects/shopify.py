@@ -94,7 +94,6 @@ def _payload(body: bytes) -> dict[str, Any]:
 
 
 def _event(request: Request, topic: str, payload: dict[str, Any]) -> Item:
-    notes: list[Verdict] = []
     name, own_id, said = topic, _own_id(request), request.header(_TRIGGERED.lower().encode())
     time = said or text_of(payload.get("updated_at")) or text_of(payload.get("created_at"))
     order = _order(topic, payload)
@@ -119,7 +118,7 @@ def _event(request: Request, topic: str, payload: dict[str, Any]) -> Item:
         refused = _refusal(request, topic, bool(event["userId"] or event["anonymousId"]))
     except RefusedError as error:
         refused = error.verdict
-    return _item(event, notes, refused)
+    return _item(event, refused)
 
 
 def _refusal(request: Request, topic: str, names_somebody: bool) -> Verdict | None:
@@ -154,7 +153,6 @@ def _links(topic: str, payload: dict[str, Any]) -> list[Item]:
                 "previousId": other,
                 "context": _consent(payload),
             },
-            [],
             None,
         )
         for other in others
@@ -236,7 +234,8 @@ def _short(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _item(event: dict[str, Any], notes: list[Verdict], refused: Verdict | None) -> Item:
+def _item(event: dict[str, Any], refused: Verdict | None) -> Item:
+    notes: list[Verdict] = []
     event = {name: value for name, value in event.items() if value}
     time = None
     try:
