@@ -287,13 +287,15 @@ def mended(request: Request, ip: str) -> None:
     expected = judge(opened(request), ip, MIN_US).touchpoints
     found = []
     for one in too_old:
-        (touchpoint,) = replayed(one, ip, MIN_US).touchpoints
-        assert replayed(one, ip, MIN_US).touchpoints == [touchpoint]
-        found.append(touchpoint)
+        # None where it has another fault, which shows only now: then it is none of those expected either.
+        touchpoints = replayed(one, ip, MIN_US).touchpoints
+        assert replayed(one, ip, MIN_US).touchpoints == touchpoints
+        found += touchpoints
     for then, now in zip(expected, found, strict=True):
         identity = now.message_id if then.message_id == "random" else then.message_id
         assert now == then._replace(received_us=LATER, message_id=identity, rest=now.rest)
-        if ip == KEEP:
+        # A placeholder in place of an id may stay among the rest: of a webhook it does only when it is sent again.
+        if ip == KEEP and "illegal_id" not in then.warnings:
             assert json.loads(now.rest) == without_key(then.rest)
 
 

@@ -124,6 +124,7 @@ def test_a_bad_line_harms_nobody() -> None:
         ("rejected", "wrong_type", ""),
         None,
     ]
+    assert [json.loads(payload) for _, payload in result.refused] == [{"row": '{"receipt": '}, {"row": "[1]"}]
 
 
 def test_consent_has_a_column() -> None:

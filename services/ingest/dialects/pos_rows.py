@@ -76,7 +76,14 @@ def _line(line: bytes) -> Row:
     try:
         return _pieces(whole(line))[0]
     except ServiceError as error:
-        return line, Verdict("rejected", error.code, "", error.message.replace("the body", "the line"))
+        return _broken(
+            line.decode("utf-8", "surrogateescape"), error.code, error.message.replace("the body", "the line")
+        )
+
+
+def _broken(text: str, code: str, message: str) -> Row:
+    # In an object, as whoever sends it again with its neighbours needs it.
+    return careful.dump({"row": text}), Verdict("rejected", code, "", message)
 
 
 def _csv(body: bytes, needed: frozenset[str]) -> Rows:
@@ -93,9 +100,7 @@ def _csv(body: bytes, needed: frozenset[str]) -> Rows:
         raise ServiceError(
             400,
             "missing_column",
-            f"neither JSON nor CSV with a column receipt: the first line has to name the columns, and has {names[:20]}"[
-                :500
-            ],
+            f"neither JSON nor CSV with a column receipt; the first line, which names the columns: {str(names)[:300]}",
         )
     twice = next((name for name, times in Counter(known).items() if times > 1), None)
     if twice is not None:
@@ -117,8 +122,7 @@ def _records(lines: list[str], at: int, names: list[str], delimiter: str) -> Ite
                 if cells
                 else "is not CSV; see its quotes"
             )
-            found = Verdict("rejected", "wrong_columns", "", f"the row {why}")
-            yield careful.dump({"row": lines[at].rstrip("\r\n")}), found
+            yield _broken(lines[at].rstrip("\r\n"), "wrong_columns", f"the row {why}")
         at += used
 
 

@@ -253,4 +253,5 @@ def _item(event: dict[str, Any], refused: Verdict | None) -> Item:
     known = {name: value for name, value in event.items() if name != "timestamp"}
     known |= {name: Raw(careful.dump(event[name])) for name in ("properties", "context") if name in event}
     found = Event(**known, timestamp=time)
-    return Item(raw, found, None, notes, "", event.get("properties"), event.get("context"))
+    extra = f'"timestamp":{careful.dump(event["timestamp"]).decode()}' if notes else ""
+    return Item(raw, found, None, notes, extra, event.get("properties"), event.get("context"))
