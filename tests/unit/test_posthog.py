@@ -140,6 +140,13 @@ def test_the_browser() -> None:
     assert rest(identify)["traits"]["plan"] == "gold"
 
 
+def test_the_device_of_an_app_and_not_that_of_a_server() -> None:
+    assert json.loads(
+        one({"$device_type": "Tablet", "$os_name": "Android", "$lib": "posthog-android"}).attribution
+    ) == {"device": {"type": "tablet", "os": "Android"}}
+    assert one({"$os": "Linux", "$os_name": "Linux", "$lib": "posthog-python"}).attribution == ""
+
+
 def test_the_browsers_last_words() -> None:
     request = recorded("browser-beacon")
     assert request.body.startswith(b"data=")

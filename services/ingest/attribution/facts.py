@@ -86,7 +86,7 @@ def _own(properties: dict[str, Any]) -> _Own:
     return tuple([(name, text[: MAX_TEXT + 1]) for name, text in pairs if type(text) is str and name in _OWN_NAMES])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _attribution(origin: Origin, sent: _Own) -> Attribution:
     said, url, referrer, signs = origin
     own = dict(sent)

@@ -46,7 +46,7 @@ def clean(text: str) -> str:
     return (text if text.isprintable() else _UNKEPT.sub("", text)).strip()
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def landing(url: str) -> Landing:
     """Reads an address; without a scheme it has to have a dot in what could be its host.
 

@@ -176,6 +176,8 @@ def _context(known: Known, library: str, *, small: bool) -> Raw:
         known.ip,
         known.library,
         known.library_version,
+        known.device_type,
+        known.os,
     )
     try:
         return _context_of(said, library) if small else _context_of.__wrapped__(said, library)
@@ -187,13 +189,17 @@ def _context(known: Known, library: str, *, small: bool) -> Raw:
 def _context_of(said: tuple[Any, ...], library: str) -> Raw:
     # A visitor's events have it in common: one page's, often one visit's.
     texts = [part if isinstance(part, str) and part else None for part in said]
-    url, referrer, title, *campaign, user_agent, ip, name, version = texts
+    url, referrer, title, *campaign, user_agent, ip, name, version, device, os = texts
     context = page_context(url, referrer if referrer != "$direct" else None, title)
     named = {ours: value for ours, value in zip(_UTM, campaign, strict=True) if value}
     if named:
         context["campaign"] = named
     if user_agent:
         context["userAgent"] = user_agent
+    elif device:  # an app's; a server names its own system, which is nobody's device
+        context["device"] = {"type": device}
+        if os:
+            context["os"] = {"name": os}
     if ip:
         context["ip"] = ip
     if name:

@@ -76,6 +76,8 @@ class Known(Struct, gc=False):
     library_version: Any = msgspec.field(default=None, name="$lib_version")
     user_agent: Any = msgspec.field(default=None, name="$raw_user_agent")
     ip: Any = msgspec.field(default=None, name="$ip")
+    device_type: Any = msgspec.field(default=None, name="$device_type")
+    os: Any = msgspec.field(default=None, name="$os_name")
     group_set: Raw = msgspec.field(default=Raw(), name="$group_set")
     set: Raw = msgspec.field(default=Raw(), name="$set")
     set_once: Raw = msgspec.field(default=Raw(), name="$set_once")
