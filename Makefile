@@ -6,8 +6,11 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
 
+# Of each fuzzer's target, with `make fuzz`.
+SECONDS ?= 60
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep lint format types bench proto referrers lock up down clean
+.PHONY: help run test test-deep fuzz lint format types bench proto referrers lock up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -20,9 +23,13 @@ run: $(VENV)/.local ## Kafka, Postgres, the three services, a demo shop and a li
 test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on real Kafka and Postgres
 	@VENV=$(VENV) tests/run
 
-test-deep: $(VENV)/.dev ## the property tests with ten thousand new cases each, and every SDK through outages (hours)
-	@$(BIN)/pytest -m deep tests/e2e/clients
+test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each, fuzzing, and every SDK through outages (hours)
+	@$(BIN)/pytest -m deep tests/e2e/clients tests/fuzz
+	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/fuzz/test_openapi.py
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/test_staging_law.py tests/integration/test_retention.py
+
+fuzz: $(VENV)/.fuzz ## let a coverage-guided fuzzer loose on all that reads foreign bytes, SECONDS=60 on each target
+	@for target in ingest size wire model; do $(BIN)/python -m tests.fuzz $$target --seconds=$(SECONDS) || exit 1; done
 
 lint: $(VENV)/.dev ## ruff, lint and format check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -56,7 +63,7 @@ down: ## docker compose down (volumes stay)
 	docker compose down
 
 clean: ## remove the virtual environment, caches and built files (never DATA)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench bench.json
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .bench bench.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.venv: requirements/bootstrap.txt
@@ -75,3 +82,7 @@ $(VENV)/.dev: $(VENV)/.venv requirements/dev.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.fuzz: $(VENV)/.dev requirements/fuzz.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --only-binary :all: --require-hashes -r requirements/fuzz.txt
+	@touch $@

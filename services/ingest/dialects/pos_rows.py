@@ -65,11 +65,19 @@ def _pieces(pieces: Pieces) -> list[Row]:
 
 def _objects(body: bytes) -> list[Row]:
     lines = [line for line in body.splitlines() if line.strip()]
-    if len(lines) > 1 and _line(lines[0])[1] is None:
+    if len(lines) > 1 and _is_object(lines[0]):
         return [_line(line) for line in lines[: MAX_EVENTS + 1]]
     value = careful.load(body)
     many = isinstance(value, dict) and "sales" in value
     return _pieces(cut(body, "sales", most=len(body)) if many else whole(body))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        whole(line)
+    except ServiceError:
+        return False
+    return True
 
 
 def _line(line: bytes) -> Row:
