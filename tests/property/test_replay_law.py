@@ -95,7 +95,7 @@ def segments(draw: st.DrawFn) -> Request:
         {"batch": st.lists(SEGMENT, max_size=3)},
         optional={
             "sentAt": HOURS | TIMES,
-            "context": st.dictionaries(st.sampled_from(["ip", "library"]) | TEXT, JSON | ADDRESSES, max_size=2),
+            "context": st.fixed_dictionaries({"ip": ADDRESSES | JSON}) | st.dictionaries(TEXT, JSON, max_size=2),
             "integrations": JSON,
             "writeKey": st.just(KEY),
         },
