@@ -4,6 +4,7 @@
 what an event does. Everything else goes on to the FastAPI app (`rest.py`), which also describes the event paths.
 """
 
+import logging
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -25,6 +26,10 @@ from services.ingest.tally import Tally
 from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import encode, encode_rejected
+
+log = logging.getLogger(__name__)
+
+FAULT = ServiceError(500, "internal_error", "the service failed; see its log")
 
 
 class Front:
@@ -90,6 +95,12 @@ class Front:
             status = error.status
             self._tally.refuse(error.code)
             content, headers = reply.problem(error)
+        except Exception:
+            # A fault of ours. Its client is answered in the way that all others are, and it shows in the metrics.
+            log.exception("a request to %r failed", scope["path"])
+            status = FAULT.status
+            self._tally.refuse(FAULT.code)
+            content, headers = reply.problem(FAULT)
         if origin is not None:
             headers = [*headers, *cors.allow(origin)]
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -2,17 +2,21 @@
 
 import base64
 import gzip
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
+from services.ingest.app import Front
 from services.ingest.body import unpack
 from services.ingest.dialects.careful import defect
 from services.ingest.documented import describe
+from services.ingest.guards import Rates, by_source
 from services.ingest.keys import Keys
 from services.ingest.paths import DIALECTS, DOCUMENTED, takes
+from services.ingest.tally import Tally
 from services.ingest.verdict import MAX_BODY_BYTES
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey, key_digest
@@ -191,3 +195,35 @@ def test_a_defect_is_named_by_its_path() -> None:
     assert found is not None
     assert found.field == "a[0].b"
     assert defect({"a": [1, 2.5, None, "é"]}) is None
+
+
+async def test_a_fault_of_ours_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
+    """With a code, for libraries that look for one; counted; and readable for browsers."""
+
+    class Broken(Tally):
+        def put(self, *_: Any) -> None:
+            raise ZeroDivisionError
+
+    async def read() -> list[SourceKey]:
+        return [SourceKey(key_digest(KEY), 1, 1, "web", enabled=True)]
+
+    keys = Keys(read, refresh_seconds=1)
+    await keys.refresh()
+    broken: Any = Broken()
+    front = Front(None, keys, broken, broken, Rates(by_source(0, 0, 1)), body_seconds=1)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b'{"userId":"u","event":"E"}', "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", KEY.encode()), (b"origin", b"https://shop.example")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/track", "query_string": b"", "headers": headers}
+    await front(scope, receive, send)
+    assert sent[0]["status"] == 500
+    assert (b"access-control-allow-origin", b"https://shop.example") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["code"] == "internal_error"
+    assert "ZeroDivisionError" in caplog.text
+    assert broken._statuses == {500: 1}
