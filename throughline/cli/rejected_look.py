@@ -138,14 +138,17 @@ def look(choice: Choice, newest: int = 0) -> Look:
     async def work(consumer: Any) -> Look:
         found = Look({}, {}, {}, {}, [])
         last: dict[int, deque[Found]] = {}
+        alike: dict[Reason, Reason] = {}
         with progress("reading") as told:
             async for record in read(consumer, choice.wanted.since_us, told):
                 found.outcomes.update(outcomes_of(record.one))
                 if record.one.stage != REPLAY and choice.wanted(record.one):
-                    found.reasons[record.id] = Reason(source_of(record.one), record.one.stage, record.one.code)
-                    found.received[record.id] = record.one.received_us
+                    where, reason = record.id, Reason(source_of(record.one), record.one.stage, record.one.code)
+                    # Millions may be alike.
+                    found.reasons[where] = alike.setdefault(reason, reason)
+                    found.received[where] = record.one.received_us
                     if why := hindrance(record.one):
-                        found.hindered[record.id] = why
+                        found.hindered[where] = why
                     last.setdefault(record.partition, deque(maxlen=newest)).append(record)
         records = [record for ones in last.values() for record in ones]
         found.last.extend(sorted(records, key=lambda record: -record.one.received_us)[:newest])
