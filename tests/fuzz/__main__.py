@@ -6,11 +6,13 @@ again. Each crash becomes a test, its input a file in `corpus/` if it is small.
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["services", "throughline"]):
+    from services.ingest.dialects import event, ga4, posthog_wire
     from tests.fuzz.targets import TARGETS
 
 from tests.fuzz.mutate import mutated
@@ -50,21 +52,19 @@ def main() -> None:
     atheris.Fuzz()
 
 
-def _mutator(target: str):  # type: ignore[no-untyped-def]
+def _mutator(target: str) -> Callable[[bytes, int, int], bytes]:
     of_requests = target in ("ingest", "size")
 
     def mutator(data: bytes, longest: int, seed: int) -> bytes:
         found = mutated(data, seed) if of_requests and seed % 3 else None
         if found is None:
             found = atheris.Mutate(data, longest)
-        return found[:longest]
+        return bytes(found[:longest])
 
     return mutator
 
 
 def _words() -> list[str]:
-    from services.ingest.dialects import event, ga4, posthog_wire
-
     names = {
         *event.Event.__struct_fields__,
         *ga4.HEAD,
