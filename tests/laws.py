@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from services.ingest.dialects.touchpoint import CALLS, MAX_RESTS, SMALL_REST, Result
 from services.ingest.producer import MAX_BATCH_BYTES
-from services.ingest.verdict import ILLEGAL_IDS, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
+from services.ingest.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
 from throughline.wire.codec import (
     MAX_US,
     MIN_US,
@@ -67,21 +67,23 @@ def check_touchpoint(touchpoint: Touchpoint, now_us: int = NOW) -> None:
     assert MIN_US <= touchpoint.client_us <= MAX_US
     for text in (
         *(touchpoint.actor, touchpoint.user_id, touchpoint.anonymous_id, touchpoint.previous_id, touchpoint.name),
-        *(touchpoint.channel, touchpoint.order_id, touchpoint.currency, touchpoint.product_id, touchpoint.attribution),
+        *(touchpoint.channel, touchpoint.order_id, touchpoint.currency, touchpoint.product_id),
     ):
         assert len(text) <= MAX_TEXT
         assert "\0" not in text
     assert "\0" not in touchpoint.message_id
     for number in (touchpoint.value, touchpoint.rating, touchpoint.score, touchpoint.quantity):
         assert number is None or math.isfinite(number)
-    rest = json.loads(touchpoint.rest)
-    assert isinstance(rest, dict)
-    for part in _parts(rest):
-        if isinstance(part, str):
-            assert "\0" not in part
-            part.encode()
-        else:
-            assert math.isfinite(part)
+    assert len(touchpoint.attribution) < MAX_EVENT_BYTES
+    for text in (touchpoint.rest, touchpoint.attribution or "{}"):
+        found = json.loads(text)
+        assert isinstance(found, dict)
+        for part in _parts(found):
+            if isinstance(part, str):
+                assert "\0" not in part
+                part.encode()
+            else:
+                assert math.isfinite(part)
 
 
 def _parts(value: object) -> Iterator[str | float]:

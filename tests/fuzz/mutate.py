@@ -19,6 +19,7 @@ VALUES = [
         "[" * 900 + "]" * 900,
     ),
     *('{"schema":"iglu:a/product/jsonschema/1-0-0","data":{"id":1}}', '"iglu:a/user/x"', '"cpc"', '"$identify"'),
+    *(f'"{sign * number}"' for sign in ("x", "é", "\\u0001") for number in (65, 101, 257, 513)),
     *('"Googlebot/2.1"', '"+123456-01-01"', '"0001-01-01T00:00:00+14:00"', "1e11", "-62135596801", "0.1e-400"),
 ]
 """As JSON writes them, and some that it does not."""
