@@ -171,7 +171,7 @@ async def test_identities_are_bigint_and_given_by_the_database(catalog: asyncpg.
         f"""
         SELECT relname::text, attname::text, format_type(atttypid, atttypmod), attidentity::text
         FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-        WHERE {OURS} AND relkind IN ('r', 'p') AND attnum > 0
+        WHERE {OURS} AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped
           AND (attidentity <> '' OR pg_get_serial_sequence(relname, attname) IS NOT NULL)
         """,
     )

@@ -73,7 +73,7 @@ async def add_counts(connection: AsyncConnection, shard: int, counts: Iterable[t
     await connection.execute(_add_counts, _added.parameters(rows))
 
 
-KEPT_COLUMNS = tuple(column.name for column in rejected.c if column.name not in ("id", "replayed_us"))
+KEPT_COLUMNS = tuple(column.name for column in rejected.c if column.name != "id")
 """The columns of `insert_kept`, in this order."""
 
 _kept = Columns("kept", {name: rejected.c[name].type for name in KEPT_COLUMNS})

@@ -58,7 +58,6 @@ rejected = Table(
     Column("message_id", Text, nullable=False),  # likewise
     Column("payload", LargeBinary, nullable=False),  # the event or record, whole
     Column("origin", Text, nullable=False),  # topic/partition/offset of the record it came as
-    Column("replayed_us", BigInteger),  # sent again by an operator
     Column("request", Text, nullable=False, server_default=""),  # method and path it came in
     Column("record", Text, nullable=False, server_default=""),  # partition/offset in its topic
 )
