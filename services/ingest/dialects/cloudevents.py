@@ -186,7 +186,7 @@ def _said(sent: _Sent, kept: str, properties: dict[str, Any] | None, notes: list
         sent.data = sent.data_base64 = UNSET
         sent.userid = sent.anonymousid = None
         kept = msgspec.json.encode(sent).decode()
-    return event, f'"cloudevents":{kept}', properties, None
+    return event, f'"cloudevents":{kept}', properties, None, None
 
 
 def _sent(raw: bytes) -> tuple[_Sent, str]:

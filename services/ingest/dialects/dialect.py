@@ -12,9 +12,10 @@ from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
 from services.ingest.dialects import careful
+from services.ingest.dialects.context import Context
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
+from services.ingest.dialects.touchpoint import Batch, Result, When, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
 from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, DroppedError, RefusedError, Verdict, refuse
 from throughline.kit.clock import MIN_US
@@ -64,8 +65,9 @@ class Item(Struct, gc=False):
     extra: str = ""
     """The inside of a JSON object, known to be one: what has no place in `Event`."""
     properties: dict[str, Any] | None = None
-    """The event's properties and context, decoded, if the dialect had to do that anyway."""
-    context: dict[str, Any] | None = None
+    """The event's properties, context and times, decoded, if the dialect had to do that anyway."""
+    context: Context | None = None
+    when: When | None = None
 
 
 class Signature(NamedTuple):
@@ -157,7 +159,7 @@ def _touchpoint(item: Item, batch: Batch, most: int) -> Touchpoint:
     assert event is not None
     try:
         measure(item.raw, most)
-        found = build(event, item.raw, batch, item.notes, item.extra, item.properties, item.context)
+        found = build(event, item.raw, batch, item.notes, item.extra, item.properties, item.context, item.when)
     except (msgspec.DecodeError, RecursionError, ServiceError):
         # Parts of it that a dialect passed on unread: a number out of range, nesting without end.
         _explain(item)

@@ -4,23 +4,23 @@ Event names stay GA4's. The protocol has no message ids: one is derived, so that
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlencode
 
 import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest import consent
+from services.ingest.dialects.context import Context, look_at
 from services.ingest.dialects.dialect import Item, Opened, Request, judge
 from services.ingest.dialects.envelope import before
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import KEY_NAMES, Found, Pieces, cut, item
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
-from throughline.kit.clock import EPOCH, MAX_US, to_us
+from throughline.kit.clock import MAX_US, MIN_US
 from throughline.wire.codec import Envelope
 
 MAX_EVENTS = 25
@@ -127,9 +127,9 @@ class _Reader:
         shared = {name: _ANY.decode(head[name]) for name in HEAD if name in head}
         self._ids = [shared.get(name) for name in _IDS]
         self._time = shared.get("timestamp_micros")
-        self._read_time: datetime | None = None
+        self._read_time: int | None = None
         self._context = {_CONTEXT[name]: part for name, part in shared.items() if name in _CONTEXT and part is not None}
-        self._context_raw = _raw(self._context)
+        self._looked = look_at(self._context)
         self._traits = _raw(_values(shared.get("user_properties")))
         self._extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(head[name]))}" for name in head if name not in HEAD)
         self._digest = blake2b(f"{stream}\0{_text(self._ids)}\0".encode(), digest_size=16)
@@ -153,39 +153,38 @@ class _Reader:
             if params is not None:
                 refuse("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
             params = {}
-        time = self._common_time(notes) if sent.timestamp_micros is None else _time(sent.timestamp_micros, notes)
+        micros = sent.timestamp_micros
+        client_us = self._common_time(notes) if micros is None else _time(micros, notes)
         client, app, user = self._ids
         added = _added(params)
         properties = {**added, **params} if added else params
-        context_raw, context = self._context_of(params)
         event = Event(
             type="track",
             event=name,
-            messageId=self._message_id(name, params, time),
+            messageId=self._message_id(name, params, client_us),
             # Text is looked at when the touchpoint is built.
             userId=user if type(user) is str else read_id(user, "user_id", notes),
             anonymousId=client if type(client) is str and client else _other_id(client, app, notes),
-            timestamp=time,
             properties=Raw(b"%b,%b" % (_encode(added)[:-1], bytes(sent.params)[1:])) if added else sent.params,
-            context=context_raw,
             traits=self._traits,
         )
         if self._extra:
             extra = f"{self._extra},{extra}" if extra else self._extra
-        return event, extra, properties or None, context
+        when = None if client_us is None else (client_us, None)
+        return event, extra, properties or None, self._context_of(params), when
 
-    def _common_time(self, notes: list[Verdict]) -> datetime | None:
+    def _common_time(self, notes: list[Verdict]) -> int | None:
         if self._read_time is None:
             self._read_time = _time(self._time, notes)
         return self._read_time
 
-    def _message_id(self, name: str, params: dict[str, Any], time: datetime | None) -> str | None:
+    def _message_id(self, name: str, params: dict[str, Any], client_us: int | None) -> str | None:
         """The same for a request sent again; None when nothing tells that from another event like it."""
         own = params.get("message_id")
         if isinstance(own, str) and own:
             return own
         once = name in _ONCE and params.get("transaction_id")
-        if time is None and not once:
+        if client_us is None and not once:
             return None
         event = msgspec.json.encode([name, params], order="sorted")
         again = 0
@@ -193,19 +192,18 @@ class _Reader:
             again = self._seen.get(event, 0)
             self._seen[event] = again + 1
         digest = self._digest.copy()
-        digest.update(b"%d\0%d\0%b" % (-1 if time is None else to_us(time), again, event))
+        digest.update(b"%d\0%d\0%b" % (-1 if client_us is None else client_us, again, event))
         return digest.hexdigest()
 
-    def _context_of(self, params: dict[str, Any]) -> tuple[Raw, dict[str, Any]]:
+    def _context_of(self, params: dict[str, Any]) -> Context:
         if params.keys().isdisjoint(_HINTS):
-            return self._context_raw, self._context
+            return self._looked
         url, referrer, title = (_string(params.get(name)) for name in _PAGE)
         context = page_context(url, referrer, title)
         campaign = {_CAMPAIGN[name]: params[name] for name in _CAMPAIGN if _string(params.get(name))}
         if "source" in campaign or "medium" in campaign:
             context["campaign"] = campaign
-        context = {**self._context, **context}
-        return _raw(context), context
+        return look_at({**self._context, **context})
 
 
 def _sent(raw: bytes) -> tuple[_Sent, str]:
@@ -256,21 +254,28 @@ def _values(properties: Any) -> Any:
     }
 
 
-def _time(micros: Any, notes: list[Verdict]) -> datetime | None:
+def _time(micros: Any, notes: list[Verdict]) -> int | None:
     """A number of microseconds since the epoch, or the same as text."""
     if micros is None or micros == "":
         return None
     try:
         if isinstance(micros, int | float | str) and not isinstance(micros, bool):
-            return EPOCH + timedelta(microseconds=int(micros))
+            us = int(micros)
+            if MIN_US <= us <= MAX_US:
+                return us
+            _out_of_range()
     except ValueError:
         pass
-    except OverflowError:
-        refuse("time_out_of_range", "timestamp_micros", "timestamp_micros lies outside the years 1-9999")
+    except OverflowError:  # infinite
+        _out_of_range()
     notes.append(
         warning("unreadable_time", "timestamp_micros", "timestamp_micros is not a number of microseconds; left out")
     )
     return None
+
+
+def _out_of_range() -> NoReturn:
+    refuse("time_out_of_range", "timestamp_micros", "timestamp_micros lies outside the years 1-9999")
 
 
 def _validation(items: list[Item], _: Sequence[Verdict | None]) -> tuple[bytes, bytes]:

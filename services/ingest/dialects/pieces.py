@@ -13,14 +13,16 @@ import msgspec
 from msgspec import Raw
 
 from services.ingest.dialects import careful
+from services.ingest.dialects.context import Context
 from services.ingest.dialects.dialect import Item
 from services.ingest.dialects.event import Event
+from services.ingest.dialects.touchpoint import When
 from services.ingest.verdict import MAX_EVENTS, RefusedError, Verdict, json_type, refuse
 from throughline.kit.errors import ServiceError
 
-Found = tuple[Event, str, dict[str, Any] | None, dict[str, Any] | None]
-"""An event; the inside of a JSON object with what has no place in it; its properties and its context decoded, or None.
-"""
+Found = tuple[Event, str, dict[str, Any] | None, Context | None, When | None]
+"""An event; the inside of a JSON object with what has no place in it; its properties, context and times decoded, or
+None."""
 Read = Callable[[bytes, list[Verdict]], Found]
 """From one event as JSON, and where its warnings go.
 
@@ -138,8 +140,8 @@ def item(raw: bytes | Raw, read: Read, defect: Verdict | None = None) -> Item:
             # JSON the decoder can not hold: most likely a number out of range.
             defect = careful.defect_of(raw) or Verdict("rejected", "unreadable", "", "the event can not be read")
         else:
-            event, extra, properties, context = found
-            return Item(raw, event, None, notes, extra, properties, context)
+            event, extra, properties, context, when = found
+            return Item(raw, event, None, notes, extra, properties, context, when)
     return Item(raw, None, defect, notes)
 
 

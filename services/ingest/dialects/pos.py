@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from services.ingest import consent, times
 from services.ingest.dialects import careful
+from services.ingest.dialects.context import look
 from services.ingest.dialects.dialect import Opened, Request
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found, item
@@ -142,7 +143,7 @@ class _Reader:
             properties=Raw(careful.dump(properties)),
             context=Raw(careful.dump(context)) if context else Raw(),
         )
-        return event, "", properties, context
+        return event, "", properties, look(event.context, context), None
 
     def _time(self, value: Any) -> datetime | None:
         if value is None:

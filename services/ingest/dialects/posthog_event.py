@@ -57,7 +57,7 @@ def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verd
         event = _event(sent, known, sent_at, library, notes)
         if known.ip is not None and properties is not None:
             del properties["$ip"]
-        return event, extra_of(sent, extra), properties, None
+        return event, extra_of(sent, extra), properties, None, None
 
     return read
 

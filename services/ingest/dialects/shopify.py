@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from services.ingest import consent, times
 from services.ingest.dialects import careful
+from services.ingest.dialects.context import look
 from services.ingest.dialects.dialect import Item, Opened, Request, Signature
 from services.ingest.dialects.envelope import before
 from services.ingest.dialects.event import Event
@@ -254,4 +255,5 @@ def _item(event: dict[str, Any], refused: Verdict | None) -> Item:
     known |= {name: Raw(careful.dump(event[name])) for name in ("properties", "context") if name in event}
     found = Event(**known, timestamp=time)
     extra = f'"timestamp":{careful.dump(event["timestamp"]).decode()}' if notes else ""
-    return Item(raw, found, None, notes, extra, event.get("properties"), event.get("context"))
+    context = look(known["context"], event["context"]) if "context" in event else None
+    return Item(raw, found, None, notes, extra, event.get("properties"), context)

@@ -7,7 +7,6 @@ the tables.
 
 import binascii
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -33,15 +32,18 @@ from services.ingest.dialects.snowplow_context import (
 )
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.snowplow_names import ITEM, NAMES, PING, STRUCTURED, TRANSACTION
+from services.ingest.dialects.touchpoint import When
 from services.ingest.verdict import Verdict, json_type, refuse, warning
-from throughline.kit.clock import EPOCH
+from throughline.kit.clock import MAX_US, MIN_US
 from throughline.wire.codec import Envelope
 
 _TEXTS = msgspec.json.Decoder(dict[str, str])
 _ANY = msgspec.json.Decoder()
 _DATA = ("ue_px", "ue_pr", "cx", "co")
 _NOT_GIVEN = (None,) * len(ABOUT_CONTEXT)
-_NOTHING: dict[str, Any] = {}
+Said = tuple[str, str, dict[str, Any], Raw]
+"""Call, name and properties of an event, the latter decoded and as JSON."""
+_PAGE_VIEW: Said = ("page", "", {}, Raw())
 _KINDS = "pv, pp, se, ue, tr, ti"
 _FLAT = {
     "pp": ("track", "page_ping", PING),
@@ -91,7 +93,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.app_id = ""
-        self._sent: tuple[str, datetime | None] = ("", None)
+        self._sent: tuple[str, int | None] = ("", None)
         self._contexts: dict[tuple[str | None, ...], Surroundings] = {}
 
     def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
@@ -119,22 +121,27 @@ class _Reader:
         known = self._contexts.get(about)
         if known is None:
             known = self._contexts[about] = context_of(about)
-        raw_context, context, entities = known
-        call, name, properties = _what(kind, fields, entities)
+        entities = known.entities
+        call, name, properties, raw_properties = _what(kind, fields, known)
         anonymous = take("duid", "") or take("tnuid", "") or take("nuid", "")
         user: str | None = take("uid", "")
         if entities:
             anonymous = anonymous or device(entities)
             user = user or shopper(entities)
-        device_time = _time(take("dtm", ""), "dtm", notes)
+        device_us = _time(take("dtm", ""), "dtm", notes)
         sent_text = take("stm", "")
-        known_text, sent = self._sent
+        known_text, sent_us = self._sent
         if sent_text != known_text:
-            sent = _time(sent_text, "stm", notes)
-            if sent is not None:
-                self._sent = (sent_text, sent)
+            sent_us = _time(sent_text, "stm", notes)
+            if sent_us is not None:
+                self._sent = (sent_text, sent_us)
         true_text = take("ttm", "")
-        true_time = _time(true_text, "ttm", notes) if true_text else None
+        true_us = _time(true_text, "ttm", notes) if true_text else None
+        if true_us is not None:
+            # A true time is right whatever the device's clock says.
+            when: When | None = (true_us, None)
+        else:
+            when = None if device_us is None else (device_us, sent_us)
         event = Event(
             type=call,
             messageId=take("eid", None),
@@ -142,14 +149,10 @@ class _Reader:
             anonymousId=anonymous,
             event=name,
             name=about[1] if kind == "pv" else name,
-            # A true time is right whatever the device's clock says.
-            timestamp=true_time or device_time,
-            sentAt=None if true_time else sent,
-            properties=_raw(properties),
-            context=raw_context,
+            properties=raw_properties,
         )
         extra = f'"snowplow":{msgspec.json.encode(fields).decode()}' if fields else ""
-        return event, extra, properties or None, context
+        return event, extra, properties or None, known.context, when
 
     def _one_app(self, app_id: str) -> None:
         if app_id and app_id != self.app_id:
@@ -207,28 +210,38 @@ def _fields(raw: bytes) -> dict[str, str]:
     return fields
 
 
-def _what(kind: str, fields: dict[str, str], entities: Entities) -> tuple[str, str, dict[str, Any]]:
-    """Call, name and properties."""
+def _what(kind: str, fields: dict[str, str], known: Surroundings) -> Said:
+    """Call, name and properties, decoded and as JSON."""
     if kind == "pv":
-        return "page", "", _NOTHING
+        return _PAGE_VIEW
     if kind == "ue":
-        return _self_describing(fields, entities)
+        encoded = fields.get("ue_px")
+        if not (encoded and known.entities):
+            return _self_describing(fields, known.entities)
+        said = known.said.get(encoded)
+        if said is None:
+            said = known.said[encoded] = _self_describing(fields, known.entities)
+        else:
+            del fields["ue_px"]
+            fields.pop("ue_pr", None)
+        return said
     if kind == "se":
         properties = _renamed(fields, STRUCTURED)
         action = properties.get("se_action")
         if not action:
             refuse("missing_field", "se_ac", "a structured event has to have an action as se_ac")
-        return "track", action, properties
+        return "track", action, properties, _raw(properties)
     flat = _FLAT.get(kind)
     if flat is None:
         if not kind:
             refuse("missing_field", "e", f"an event has to name its kind as e: {_KINDS}")
         refuse("unknown_type", "e", f"{kind[:100]!r} is none of: {_KINDS}")
     call, name, names = flat
-    return call, name, _renamed(fields, names)
+    properties = _renamed(fields, names)
+    return call, name, properties, _raw(properties)
 
 
-def _self_describing(fields: dict[str, str], entities: Entities) -> tuple[str, str, dict[str, Any]]:
+def _self_describing(fields: dict[str, str], entities: Entities) -> Said:
     field = "ue_px" if "ue_px" in fields else "ue_pr"
     envelope = payload(fields.pop("ue_px", None), fields.pop("ue_pr", None), "ue")
     inner = envelope.get("data") if isinstance(envelope, dict) else None
@@ -247,7 +260,7 @@ def _self_describing(fields: dict[str, str], entities: Entities) -> tuple[str, s
         call, called = "screen", str(data.get("name") or "")
     elif name == "message_notification" and data.get("action") == "click":
         called = "push_notification_tapped"
-    return call, called, properties
+    return call, called, properties, _raw(properties)
 
 
 def _named(name: Any, properties: dict[str, Any], field: str) -> tuple[str, dict[str, Any]]:
@@ -256,17 +269,18 @@ def _named(name: Any, properties: dict[str, Any], field: str) -> tuple[str, dict
     return name, properties
 
 
-def _time(text: str, field: str, notes: list[Verdict]) -> datetime | None:
-    """Milliseconds since the epoch."""
+def _time(text: str, field: str, notes: list[Verdict]) -> int | None:
+    """Milliseconds since the epoch as microseconds."""
     if not text:
         return None
     try:
-        return EPOCH + timedelta(milliseconds=int(text))
+        us = int(text) * 1000
     except ValueError:
         notes.append(warning("unreadable_time", field, f"{field} is not a number of milliseconds; it was left out"))
         return None
-    except OverflowError:
+    if not MIN_US <= us <= MAX_US:
         refuse("time_out_of_range", field, f"{field} lies outside the years 1-9999")
+    return us
 
 
 def _renamed(fields: dict[str, str], names: dict[str, str]) -> dict[str, str]:

@@ -2,21 +2,28 @@
 
 import binascii
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import Raw
-
+from services.ingest.dialects.context import Context, look_at
 from services.ingest.dialects.pieces import embedded
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import refuse
 
 ABOUT_CONTEXT = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
-Surroundings = tuple[Raw, dict[str, Any], Entities]
-"""A context as JSON and decoded, and the entities in it."""
 SHORT = 1024
 """Characters of what is remembered, so that nobody fills the memory with it."""
+
+
+class Surroundings(NamedTuple):
+    """What surrounds an event."""
+
+    context: Context
+    entities: Entities
+    """Those in the context."""
+    said: dict[str, Any]
+    """What the self-describing events seen in it say, by their base64: it depends on the entities beside them. Filled
+    by who reads them, and only where there are entities."""
 
 
 def context_of(about: tuple[str | None, ...]) -> Surroundings:
@@ -64,7 +71,7 @@ def _read_context(
             if isinstance(data, dict):
                 _, name = schema_of(entity.get("schema"), "cx")
                 entities.setdefault(name, []).append(data)
-    return Raw(msgspec.json.encode(context)) if context else Raw(), context, entities
+    return Surroundings(look_at(context), entities, {})
 
 
 _known_context = lru_cache(maxsize=1024)(_read_context)

@@ -12,18 +12,9 @@ from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
 from services.ingest import orders, times
-from services.ingest.attribution.facts import (
-    CONTEXT_HINTS,
-    NOTHING,
-    NOWHERE_FROM,
-    PROPERTY_HINTS,
-    Attribution,
-    Origin,
-    attribution_of,
-    origin_of,
-)
-from services.ingest.crawlers import is_crawler
+from services.ingest.attribution.facts import PROPERTY_HINTS, attribution_of
 from services.ingest.dialects import careful
+from services.ingest.dialects.context import NO_CONTEXT, Context, look
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.fields import NONE, read_fields
 from services.ingest.privacy import SHORTEN, of_context, of_refused
@@ -64,6 +55,8 @@ _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
 _NOTHING = Raw()
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
+When = tuple[int, int | None]
+"""When an event happened and, if that is said, was sent, both by the client's clock and within the years 1-9999."""
 SMALL_REST = 4 * 1024
 """Characters of what is kept of an event as sent that are never too many: of as many events as may be, 10 MB."""
 MAX_REST = 160 * 1024
@@ -95,14 +88,11 @@ class Batch(Struct, gc=False):
     shared_integrations: dict[str, Raw] = _EMPTY
     # The context of the event before: libraries send the same one with each event of a batch.
     context_raw: Raw = _NOTHING
-    context: dict[str, Any] = _EMPTY
+    """The event's own."""
+    context: Context = NO_CONTEXT
+    """The same, merged over the batch's."""
     context_text: str = ""
-    origin: Origin = NOWHERE_FROM
-    """What the context says of where its events came from."""
-    attribution: Attribution | None = NOTHING
-    """That of events whose properties say nothing of it; None: nobody has asked yet."""
-    bot: bool = False
-    """The context's user agent is a crawler's."""
+    """What is kept of it, as the member of an object."""
     consented: bool | None = None
     """What the context says of consent; looked at only if anybody asks."""
     shared: int = 0
@@ -121,26 +111,25 @@ class Batch(Struct, gc=False):
             what, most = ("it", MAX_REST) if rest > MAX_REST else ("all events", MAX_RESTS)
             refuse("too_large", "", f"with what the batch shares {what} would have more than {most} characters")
 
-    def look_at_context(self, raw: Raw, read: dict[str, Any] | None = None) -> None:
-        """Take an event's context, merged over the batch's; `read` is `raw` decoded, if somebody did.
+    def look_at_context(self, raw: Raw) -> None:
+        """Take an event's context, merged over the batch's.
 
         Raises:
             RefusedError: it is not an object.
             msgspec.DecodeError: it holds a number that is out of range.
         """
         merged = _merged("context", raw, self.shared_context)
-        self.context = _object("context", merged) if read is None or merged is not raw else read
-        kept = of_context(self.context, merged, self.ip) if "ip" in self.context else merged
-        self.context_text = f'"context":{_json(kept)}' if self.context and len(kept) > EMPTY else ""
-        if CONTEXT_HINTS.isdisjoint(self.context):
-            self.origin, self.attribution = NOWHERE_FROM, NOTHING
-        else:
-            self.origin, self.attribution = origin_of(self.context), None
-        agent = self.context.get("userAgent")
-        self.bot = isinstance(agent, str) and is_crawler(agent)
-        if self.consent != consents.OFF:
-            self.consented = consents.of_context(self.context)
+        self.take_context(look(merged, _object("context", merged)))
         self.context_raw = raw
+
+    def take_context(self, context: Context) -> None:
+        """Take the context of an event whose dialect has looked at it."""
+        raw, read = context.raw, context.read
+        kept = of_context(read, raw, self.ip) if "ip" in read else raw
+        self.context_text = f'"context":{_json(kept)}' if read and len(kept) > EMPTY else ""
+        if self.consent != consents.OFF:
+            self.consented = consents.of_context(read)
+        self.context, self.context_raw = context, raw
 
 
 def measure(raw: bytes | Raw, most: int = MAX_EVENT_BYTES) -> None:
@@ -176,12 +165,13 @@ def build(
     notes: list[Verdict],
     extra: str,
     properties: dict[str, Any] | None = None,
-    context: dict[str, Any] | None = None,
+    context: Context | None = None,
+    when: When | None = None,
 ) -> Touchpoint:
     """The touchpoint of one event; what was mended or left out goes to `notes`.
 
-    `raw` is the event as sent; `extra` the inside of a JSON object, with what has no place in `Event`; `properties` and
-    `context` are the event's own, decoded, if the dialect had to do that anyway.
+    `raw` is the event as sent; `extra` the inside of a JSON object, with what has no place in `Event`; `properties`,
+    `context` and `when` are the event's own, decoded, if the dialect had to do that anyway.
 
     Raises:
         DroppedError: the source asks for consent, and the event has none.
@@ -193,8 +183,10 @@ def build(
     call = batch.call or event.type
     if batch.consent != consents.OFF:
         # Before anything else: who has not consented often has no id either.
-        if event.context != batch.context_raw:
-            batch.look_at_context(event.context, context)
+        if context is not None:
+            batch.take_context(context)
+        elif event.context != batch.context_raw:
+            batch.look_at_context(event.context)
         if properties is None:
             properties = _object("properties", event.properties)
         consents.require(batch.consented, call if call in CALLS else "", event.event or "", properties, batch.consent)
@@ -233,12 +225,16 @@ def build(
     # When.
     received_us = batch.received_us
     client = event.originalTimestamp or event.timestamp
-    if client is None:
+    if client is None and when is None:
         client_us = 0
         occurred_us = received_us
     else:
-        client_us = times.instant(client, "timestamp")
-        sent_us = batch.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
+        if when is not None:
+            client_us, sent_us = when
+        else:
+            assert client is not None
+            client_us = times.instant(client, "timestamp")
+            sent_us = batch.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
         if client_us <= received_us and (sent_us is None or -SKEW_US <= received_us - sent_us <= SKEW_US):
             occurred_us = client_us
         else:
@@ -273,8 +269,11 @@ def build(
             notes.append(missing)
     if event.traits and _object("traits", event.traits):
         rest.append(f'"traits":{_json(event.traits)}')
-    if event.context != batch.context_raw:
-        batch.look_at_context(event.context, context)
+    if context is not None:
+        if context is not batch.context:
+            batch.take_context(context)
+    elif event.context != batch.context_raw:
+        batch.look_at_context(event.context)
     if batch.context_text:
         rest.append(batch.context_text)
     integrations = _merged("integrations", event.integrations, batch.shared_integrations)
@@ -292,15 +291,15 @@ def build(
         rest.append(_checked("_metadata", event.metadata))
     if extra:
         rest.append(extra)
-    if batch.bot:
+    if batch.context.bot:
         notes.append(warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey"))
     kept = f"{{{','.join(rest)}}}"
     if len(kept) > SMALL_REST and not batch.shared:
         batch.weigh(len(kept))
     if hinted:
-        attribution = attribution_of(batch.origin, properties or _EMPTY, call)
+        attribution = attribution_of(batch.context.origin, properties or _EMPTY, call)
     else:
-        attribution = batch.attribution = batch.attribution or attribution_of(batch.origin)
+        attribution = batch.context.attribution
     # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
     return _new(
         Touchpoint,
@@ -321,7 +320,7 @@ def build(
             *fields,
             tuple([note.code for note in notes]) if notes else (),
             kept,
-            batch.bot,
+            batch.context.bot,
             attribution.facts,
         ),
     )
