@@ -19,8 +19,10 @@ _CODE_PROPERTIES = ("referral_code", "referralCode")
 _OWN = ("acquisition_channel", *_CODE_PROPERTIES, *UTM, *CLICKS)
 """Properties that say something by themselves."""
 _OWN_NAMES = frozenset(_OWN)
-PROPERTY_HINTS = _OWN_NAMES | {"referrer", "url"}
-"""An event whose properties and context have none of these is `NOTHING`: no need to ask `attribution_of`."""
+HINTS = (*_OWN, "referrer", "url")
+PROPERTY_HINTS = frozenset(HINTS)
+"""The properties that are looked at. An event whose properties and context have none of them is `NOTHING`: no need to
+ask `attribution_of`."""
 
 MAX_CHANNEL = 64
 MAX_CLICKS = 5

@@ -35,6 +35,7 @@ KEY_NAMES = frozenset({"writeKey", "write_key", "api_key", "api_secret", "token"
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _EVENTS = msgspec.json.Decoder(list[Raw])
 _ANY = msgspec.json.Decoder()
+_BYTES = msgspec.json.Decoder(bytes)
 _NUL = re.compile(rb"\\u0000").search  # twice as fast as `in`
 
 
@@ -164,6 +165,16 @@ def embedded(data: bytes, field: str) -> Any:
     if found is not None:
         refuse(found.code, f"{field}.{found.field}".rstrip("."), found.message)
     return value
+
+
+def plain_base64(data: bytes) -> bytes | None:
+    """What base64 says that has its padding and nothing beside; None for other data. Twice as fast as binascii."""
+    if b"\\" in data:  # an escape of JSON
+        return None
+    try:
+        return _BYTES.decode(b'"%b"' % data)
+    except msgspec.DecodeError:
+        return None
 
 
 def is_clean(body: bytes) -> bool:

@@ -20,7 +20,7 @@ from services.ingest.body import GZIP_MAGIC, unpack
 from services.ingest.dialects import careful
 from services.ingest.dialects.dialect import Item, Opened, Request
 from services.ingest.dialects.envelope import Body, before, open_body
-from services.ingest.dialects.pieces import Pieces, cut, in_one_go, is_clean, item, whole
+from services.ingest.dialects.pieces import Pieces, cut, in_one_go, is_clean, item, plain_base64, whole
 from services.ingest.dialects.posthog_event import reader
 from services.ingest.verdict import RefusedError, Verdict
 from throughline.kit.errors import ServiceError
@@ -149,8 +149,9 @@ def _decoded(data: bytes) -> bytes:
         return data
     # A plus sign that nobody escaped has become a space on its way.
     data = data.replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
+    padded = data + b"=" * (-len(data) % 4)
     try:
-        found = base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
+        found = plain_base64(padded) or base64.b64decode(padded, validate=True)
     except binascii.Error:
         raise ServiceError(
             400, "unreadable_data", "data is neither JSON nor base64; lz64 is not understood", field="data"

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from services.ingest import times
+from services.ingest.dialects.context import Context, look_at
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found
 from services.ingest.dialects.posthog_wire import EMPTY_OBJECT, Known, Options, Sent, decode, extra_of
@@ -55,9 +56,10 @@ def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verd
         properties = decoded if type(decoded) is dict else None
         known = _NOTHING if properties is None else known_of(sent.properties, properties)
         event = _event(sent, known, sent_at, library, notes)
+        context = _context(known, library, small=len(sent.properties) <= _SMALL)
         if known.ip is not None and properties is not None:
             del properties["$ip"]
-        return event, extra_of(sent, extra), properties, None, None
+        return event, extra_of(sent, extra), properties, context, None
 
     return read
 
@@ -71,7 +73,6 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
     event = Event(
         messageId=sent.uuid or None,
         timestamp=_time(sent, sent_at),
-        context=_context(known, library, small=len(sent.properties) <= _SMALL),
         properties=_without_ip(sent.properties) if known.ip is not None else sent.properties,
         traits=_traits(sent, known),
     )
@@ -162,7 +163,7 @@ def _instant(value: Any) -> datetime | None:
     return None if value is None else times.parse(value, "sent_at")
 
 
-def _context(known: Known, library: str, *, small: bool) -> Raw:
+def _context(known: Known, library: str, *, small: bool) -> Context:
     said = (
         known.url,
         known.referrer,
@@ -186,7 +187,7 @@ def _context(known: Known, library: str, *, small: bool) -> Raw:
 
 
 @lru_cache(maxsize=4096)
-def _context_of(said: tuple[Any, ...], library: str) -> Raw:
+def _context_of(said: tuple[Any, ...], library: str) -> Context:
     # A visitor's events have it in common: one page's, often one visit's.
     texts = [part if isinstance(part, str) and part else None for part in said]
     url, referrer, title, *campaign, user_agent, ip, name, version, device, os = texts
@@ -207,7 +208,7 @@ def _context_of(said: tuple[Any, ...], library: str) -> Raw:
     elif library:
         name, _, version = library.partition("/")
         context["library"] = {"name": name, "version": version}
-    return Raw(msgspec.json.encode(context)) if context else Raw()
+    return look_at(context)
 
 
 def _without_ip(properties: Raw) -> Raw:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from services.ingest.dialects.context import Context, look_at
-from services.ingest.dialects.pieces import embedded
+from services.ingest.dialects.pieces import embedded, plain_base64
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.web import page_context
 from services.ingest.verdict import refuse
@@ -88,9 +88,10 @@ def payload(encoded: str | None, plain: str | None, prefix: str) -> Any:
 
 
 def _unpacked(encoded: str, field: str) -> Any:
+    # A space is a plus that went through a query; padding is optional.
+    text = encoded.replace("-", "+").replace("_", "/").replace(" ", "+")
     try:
-        # A space is a plus that went through a query; padding is optional.
-        data = binascii.a2b_base64(encoded.replace("-", "+").replace("_", "/").replace(" ", "+") + "==")
+        data = plain_base64(text.encode()) or binascii.a2b_base64(text + "==")
     except ValueError:
         refuse("unreadable_base64", field, f"{field} is not base64")
     return embedded(data, field)

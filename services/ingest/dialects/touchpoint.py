@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
 from services.ingest import orders, times
-from services.ingest.attribution.facts import PROPERTY_HINTS, attribution_of
+from services.ingest.attribution.facts import HINTS, NOTHING, PROPERTY_HINTS, Attribution, attribution_of
 from services.ingest.dialects import careful
 from services.ingest.dialects.context import NO_CONTEXT, Context, look
 from services.ingest.dialects.event import Event
@@ -93,6 +93,11 @@ class Batch(Struct, gc=False):
     """The same, merged over the batch's."""
     context_text: str = ""
     """What is kept of it, as the member of an object."""
+    said: tuple[Any, ...] = ()
+    """What the properties of an event before said of where it came from, by `HINTS`, and with which call and context:
+    browsers say the same with each event of a visit."""
+    attribution: Attribution = NOTHING
+    """That of this event."""
     consented: bool | None = None
     """What the context says of consent; looked at only if anybody asks."""
     shared: int = 0
@@ -130,6 +135,13 @@ class Batch(Struct, gc=False):
         if self.consent != consents.OFF:
             self.consented = consents.of_context(read)
         self.context, self.context_raw = context, raw
+
+    def attribution_of(self, properties: dict[str, Any], call: str) -> Attribution:
+        """Where an event of the context at hand came from."""
+        said = (call, self.context, *map(properties.get, HINTS))
+        if said != self.said:
+            self.said, self.attribution = said, attribution_of(self.context.origin, properties, call)
+        return self.attribution
 
 
 def measure(raw: bytes | Raw, most: int = MAX_EVENT_BYTES) -> None:
@@ -296,10 +308,7 @@ def build(
     kept = f"{{{','.join(rest)}}}"
     if len(kept) > SMALL_REST and not batch.shared:
         batch.weigh(len(kept))
-    if hinted:
-        attribution = attribution_of(batch.context.origin, properties or _EMPTY, call)
-    else:
-        attribution = batch.context.attribution
+    attribution = batch.attribution_of(properties or _EMPTY, call) if hinted else batch.context.attribution
     # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
     return _new(
         Touchpoint,
