@@ -135,6 +135,20 @@ def _snowplow(name: str, file: str, kinds: str) -> Callable[[int], Case]:
     return make
 
 
+def _snowplow_orders(requests: int) -> Case:
+    """Orders that differ, so that no two events of a request have their entities in common."""
+    case = _snowplow("", "python-base64", "ue")(requests)
+    bodies = [msgspec.json.decode(request.body) for request in case.requests]
+    for body in bodies:
+        for event in body["data"]:
+            contexts = msgspec.json.decode(base64.urlsafe_b64decode(event["cx"]))
+            _, order = contexts["data"]
+            order["data"]["transaction_id"] = _ids()[0]
+            event["cx"] = base64.urlsafe_b64encode(msgspec.json.encode(contexts)).decode()
+    found = [_post(case.requests[0].path, body) for body in bodies]
+    return Case("Snowplow, orders", 100, found, case.received_us)
+
+
 def _snowplow_get(requests: int) -> Case:
     found = []
     for line in islice(cycle(_load("snowplow/python-get.json")), requests):
@@ -239,6 +253,7 @@ _MAKERS: tuple[Callable[[int], Case], ...] = (
     _jitsu,
     _snowplow("Snowplow, tp2", "python-base64", "pv pp se ue"),
     _snowplow("Snowplow, e-commerce", "python-base64", "ue"),
+    _snowplow_orders,
     _snowplow_get,
     _posthog("PostHog, Python", "python", "/batch"),
     _posthog("PostHog, Node.js", "node", "/batch"),
