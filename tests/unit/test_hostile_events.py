@@ -229,3 +229,13 @@ def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
     records = refusals(found, body, WEB, NOW, "POST /v1/batch", "")
     assert len(records) == 2500
     assert 20_000_000 > sum(len(record.envelope.before) for record in records) > 10_000_000
+
+
+@pytest.mark.parametrize(("customer", "cart"), [(b"c" * 513, b"cart-1"), (b"1", b"c" * 513)])
+def test_ids_of_a_webhook_too_long_for_a_link(customer: bytes, cart: bytes) -> None:
+    body = b'{"id":1,"customer":{"id":"%s"},"note_attributes":{"anonymousId":"v"},"cart_token":"%s"}' % (customer, cart)
+    opened = shopify.read(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
+    found = take(lambda _: opened, post(b""))
+    check(found, len(opened.items))
+    assert [verdict.code for verdict, _ in found.refused] == (["too_long"] if len(customer) > 512 else [])
+    assert cart.decode() not in {touchpoint.previous_id for touchpoint in found.touchpoints}

@@ -141,8 +141,9 @@ def _refusal(request: Request, topic: str, names_somebody: bool) -> Verdict | No
 
 def _links(topic: str, payload: dict[str, Any]) -> list[Item]:
     """The ids of the customer's that the event itself does not carry: each becomes the customer's by an alias call."""
-    user = read_id(_customer(topic, payload), "customer.id", [])
-    others = [other for other in _ids(topic, payload)[1:] if read_id(other, "cart_token", [])]
+    user = _customer(topic, payload)
+    if not _can_be_linked(user):
+        return []
     kind = topic.partition("/")[0]
     return [
         _item(
@@ -156,9 +157,17 @@ def _links(topic: str, payload: dict[str, Any]) -> list[Item]:
             },
             None,
         )
-        for other in others
-        if user
+        for other in _ids(topic, payload)[1:]
+        if _can_be_linked(other)
     ]
+
+
+def _can_be_linked(one: str) -> bool:
+    """Whether it is an id at all: what is wrong with it is said of the event itself."""
+    try:
+        return bool(read_id(one, "", []))
+    except RefusedError:
+        return False
 
 
 def _customer(topic: str, payload: dict[str, Any]) -> str:
