@@ -12,10 +12,11 @@ from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
 from services.ingest.dialects import careful
+from services.ingest.dialects.batch import Batch
 from services.ingest.dialects.context import Context
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.event import Event
-from services.ingest.dialects.touchpoint import Batch, Result, When, build, look_closely, measure
+from services.ingest.dialects.touchpoint import Result, When, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
 from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, DroppedError, RefusedError, Verdict, refuse
 from throughline.kit.clock import MIN_US

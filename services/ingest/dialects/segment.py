@@ -10,9 +10,10 @@ import msgspec
 from msgspec import Raw
 
 from services.ingest import consent as consents
+from services.ingest.dialects.batch import Batch
 from services.ingest.dialects.envelope import Body, size_of
 from services.ingest.dialects.event import read_event
-from services.ingest.dialects.touchpoint import Batch, Result, build, look_closely, measure
+from services.ingest.dialects.touchpoint import Result, build, look_closely, measure
 from services.ingest.privacy import SHORTEN, of_refused
 from services.ingest.verdict import DroppedError, RefusedError, Verdict, refuse
 from throughline.kit.clock import MIN_US

@@ -12,12 +12,13 @@ from msgspec import Raw, Struct
 
 from services.ingest import consent as consents
 from services.ingest import orders, times
-from services.ingest.attribution.facts import HINTS, NOTHING, PROPERTY_HINTS, Attribution, attribution_of
+from services.ingest.attribution.facts import PROPERTY_HINTS
 from services.ingest.dialects import careful
-from services.ingest.dialects.context import NO_CONTEXT, Context, look
+from services.ingest.dialects.batch import EMPTY, SMALL_REST, Batch, merged, object_of, text_of
+from services.ingest.dialects.context import Context
 from services.ingest.dialects.event import Event
 from services.ingest.dialects.fields import NONE, read_fields
-from services.ingest.privacy import SHORTEN, of_context, of_refused
+from services.ingest.privacy import of_refused
 from services.ingest.times import SKEW_US
 from services.ingest.verdict import (
     ILLEGAL_IDS,
@@ -27,12 +28,11 @@ from services.ingest.verdict import (
     MAX_TEXT,
     RefusedError,
     Verdict,
-    json_type,
     read_id,
     refuse,
     warning,
 )
-from throughline.kit.clock import MIN_US, rfc3339
+from throughline.kit.clock import rfc3339
 from throughline.wire.codec import Touchpoint
 
 CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
@@ -53,95 +53,9 @@ class Result(Struct, gc=False):
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
-_NOTHING = Raw()
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
 When = tuple[int, int | None]
 """When an event happened and, if that is said, was sent, both by the client's clock and within the years 1-9999."""
-SMALL_REST = 4 * 1024
-"""Characters of what is kept of an event as sent that are never too many: of as many events as may be, 10 MB."""
-MAX_REST = 160 * 1024
-"""The most of one event. What its batch shares is kept with each event."""
-MAX_RESTS = 16 * 1024 * 1024
-"""The most of the larger events of one request."""
-EMPTY = len("null")
-"""Characters of a part that says nothing: `null` or `{}`."""
-
-
-class Batch(Struct, gc=False):
-    """What the events of one request share while they are judged."""
-
-    call: str
-    """The call all its events are, "" when each names its own."""
-    sent_us: int | None
-    workspace: int
-    source: int
-    received_us: int
-    new_id: Callable[[], str]
-    """Gives a random message id for an event that has neither its own nor a time to derive one from."""
-    ip: str = SHORTEN
-    """What is kept of addresses: one of `privacy.MODES`."""
-    horizon_us: int = MIN_US
-    """What occurred before it is refused: the workspace does not keep it."""
-    consent: str = consents.OFF
-    """What becomes of events without consent: one of `consent.MODES`."""
-    shared_context: dict[str, Raw] = _EMPTY
-    shared_integrations: dict[str, Raw] = _EMPTY
-    # The context of the event before: libraries send the same one with each event of a batch.
-    context_raw: Raw = _NOTHING
-    """The event's own."""
-    context: Context = NO_CONTEXT
-    """The same, merged over the batch's."""
-    context_text: str = ""
-    """What is kept of it, as the member of an object."""
-    said: tuple[Any, ...] = ()
-    """What the properties of an event before said of where it came from, by `HINTS`, and with which call and context:
-    browsers say the same with each event of a visit."""
-    attribution: Attribution = NOTHING
-    """That of this event."""
-    consented: bool | None = None
-    """What the context says of consent; looked at only if anybody asks."""
-    shared: int = 0
-    """Characters of what is shared by all, which every event is kept with."""
-    rests: int = 0
-    """Characters kept of its larger events so far."""
-
-    def weigh(self, rest: int) -> None:
-        """Take note of an event of which so many characters are to be kept.
-
-        Raises:
-            RefusedError: too many of this event, or of all. A batch that shares much with many events is a small body.
-        """
-        self.rests += rest
-        if rest > MAX_REST or self.rests > MAX_RESTS:
-            what, most = ("it", MAX_REST) if rest > MAX_REST else ("all events", MAX_RESTS)
-            refuse("too_large", "", f"with what the batch shares {what} would have more than {most} characters")
-
-    def look_at_context(self, raw: Raw) -> None:
-        """Take an event's context, merged over the batch's.
-
-        Raises:
-            RefusedError: it is not an object.
-            msgspec.DecodeError: it holds a number that is out of range.
-        """
-        merged = _merged("context", raw, self.shared_context)
-        self.take_context(look(merged, _object("context", merged)))
-        self.context_raw = raw
-
-    def take_context(self, context: Context) -> None:
-        """Take the context of an event whose dialect has looked at it."""
-        raw, read = context.raw, context.read
-        kept = of_context(read, raw, self.ip) if "ip" in read else raw
-        self.context_text = f'"context":{_json(kept)}' if read and len(kept) > EMPTY else ""
-        if self.consent != consents.OFF:
-            self.consented = consents.of_context(read)
-        self.context, self.context_raw = context, raw
-
-    def attribution_of(self, properties: dict[str, Any], call: str) -> Attribution:
-        """Where an event of the context at hand came from."""
-        said = (call, self.context, *map(properties.get, HINTS))
-        if said != self.said:
-            self.said, self.attribution = said, attribution_of(self.context.origin, properties, call)
-        return self.attribution
 
 
 def measure(raw: bytes | Raw, most: int = MAX_EVENT_BYTES) -> None:
@@ -200,7 +114,7 @@ def build(
         elif event.context != batch.context_raw:
             batch.look_at_context(event.context)
         if properties is None:
-            properties = _object("properties", event.properties)
+            properties = object_of("properties", event.properties)
         consents.require(batch.consented, call if call in CALLS else "", event.event or "", properties, batch.consent)
     name = event.name or ""
     if call == "track":
@@ -270,17 +184,17 @@ def build(
     hinted = False
     if event.properties:
         if properties is None:
-            properties = _object("properties", event.properties)
+            properties = object_of("properties", event.properties)
         if properties:
-            rest.append(f'"properties":{_json(event.properties)}')
+            rest.append(f'"properties":{text_of(event.properties)}')
             fields = read_fields(properties, notes)
             hinted = not properties.keys().isdisjoint(PROPERTY_HINTS)
     if not fields[0] and call == "track":
         missing = orders.missing_id(name)
         if missing is not None:
             notes.append(missing)
-    if event.traits and _object("traits", event.traits):
-        rest.append(f'"traits":{_json(event.traits)}')
+    if event.traits and object_of("traits", event.traits):
+        rest.append(f'"traits":{text_of(event.traits)}')
     if context is not None:
         if context is not batch.context:
             batch.take_context(context)
@@ -288,7 +202,7 @@ def build(
         batch.look_at_context(event.context)
     if batch.context_text:
         rest.append(batch.context_text)
-    integrations = _merged("integrations", event.integrations, batch.shared_integrations)
+    integrations = merged("integrations", event.integrations, batch.shared_integrations)
     if len(integrations) > EMPTY:
         rest.append(_checked("integrations", integrations))
     if event.groupId:
@@ -357,39 +271,7 @@ def _missing_message_id(raw: bytes | Raw, batch: Batch, client_us: int, notes: l
     return digest.hexdigest()
 
 
-def _object(name: str, raw: Raw) -> dict[str, Any]:
-    """One of the objects an event carries; empty when it is not given.
-
-    Raises:
-        RefusedError: it is not an object.
-        msgspec.DecodeError: it holds a number that is out of range.
-    """
-    if not raw:
-        return _EMPTY
-    value = _ANY.decode(raw)
-    if type(value) is dict:
-        return value
-    if value is not None:
-        refuse("wrong_type", name, f"{name} has to be an object, got {json_type(value)}")
-    return _EMPTY
-
-
-def _json(raw: Raw) -> str:
-    return str(raw, "utf-8")
-
-
 def _checked(name: str, raw: Raw) -> str:
     """A member of the rest that nobody here looks into, once it is known that it can be read."""
     _ANY.decode(raw)
-    return f'"{name}":{_json(raw)}'
-
-
-def _merged(name: str, own: Raw, shared: dict[str, Raw]) -> Raw:
-    """An event's own part over the one its batch gives to all."""
-    if not shared:
-        return own
-    try:
-        fields = _FIELDS.decode(own) if own and bytes(own) != b"null" else {}
-    except msgspec.ValidationError:
-        refuse("wrong_type", name, f"{name} has to be an object")
-    return Raw(msgspec.json.encode({**shared, **fields}))
+    return f'"{name}":{text_of(raw)}'
