@@ -24,7 +24,7 @@ test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on rea
 	@VENV=$(VENV) tests/run
 
 test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each, fuzzing, and every SDK through outages (hours)
-	@$(BIN)/pytest -m deep tests/e2e/clients tests/fuzz
+	@$(BIN)/pytest -n auto --maxprocesses 4 -m deep tests/e2e/clients tests/fuzz
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/fuzz/test_openapi.py
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/test_staging_law.py tests/integration/test_retention.py
 
