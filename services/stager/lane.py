@@ -64,6 +64,8 @@ class Lane:
     def __init__(self, shared: Shared, tp: TopicPartition) -> None:
         self.tp = tp
         self.trouble = ""
+        self.without_kafka_since: float | None = None
+        """Since when, by the monotonic clock, nothing but failures came of Kafka; None: it works, or was not asked."""
         """What keeps the lane from going on; "" when nothing does."""
         self._shared = shared
         self._position: Position | None = None
@@ -108,6 +110,7 @@ class Lane:
                 await self._wait_out(error)
             else:
                 self.trouble = ""
+                self.without_kafka_since = None
                 self._pause = FIRST_PAUSE_SECONDS
 
     async def _wait_out(self, error: Exception) -> None:
@@ -118,6 +121,10 @@ class Lane:
         if kind == "contention":
             return
         self.trouble = f"{kind}: {_first_line(error)}"
+        if kind != "kafka":
+            self.without_kafka_since = None
+        elif self.without_kafka_since is None:
+            self.without_kafka_since = time.monotonic()
         log.warning(
             "%s/%d waits %.2f s and tries again: %s",
             self.tp.topic,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from starlette.applications import Starlette
 
 from services.stager.lane import Shared
-from services.stager.member import Member
+from services.stager.member import Member, StuckError
 from services.stager.rejections import Index
 from services.stager.workspaces import Workspaces
 from throughline.kit import health, logs
@@ -33,6 +34,8 @@ FETCH_WAIT_MS = 50
 """How long the broker may hold a fetch: a partition that is not part of the fetch under way waits as long."""
 COLLECTOR_THRESHOLDS = (100_000, 20, 20)
 """A batch makes some hundred thousand objects without cycles; reference counts free them when it is staged."""
+STOP_SECONDS = 10.0
+"""How long a Kafka client may take to say goodbye."""
 LONGEST_POLL_MS = 3_600_000
 """A lane that waits for its database must not be thrown out of the group; a dead process is, by its heartbeat."""
 
@@ -102,8 +105,13 @@ async def run(settings: StagerSettings) -> None:
             log.info("stopping: finishing what is under way")
             work.cancel()
         stopped.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+        except StuckError as error:
+            log.error("%s; ending, to be started again", error)
+            # Not by unwinding: tasks of a client that hangs may not end. What was staged is committed.
+            os._exit(1)
     log.info("stopped")
 
 
@@ -124,9 +132,10 @@ async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Me
     finally:
         if indexing is not None:
             indexing.cancel()
-            await asyncio.wait([indexing])
+            await asyncio.wait([indexing], timeout=STOP_SECONDS)
         await member.close()
-        await consumer.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(consumer.stop(), STOP_SECONDS)
 
 
 class Rejections:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -14,6 +15,12 @@ from throughline.kit.clock import now_us
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+STUCK_SECONDS = 90.0
+"""A lane that failed with Kafka for so long ends the process: a client may miss that its broker is back, for ever."""
+
+
+class StuckError(Exception):
+    """The process has to be started anew; the message says why. Nothing is lost by it."""
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -47,11 +54,22 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._lanes[tp] = Lane(self._shared, tp)
 
     async def watch(self) -> None:
-        """Every second: commit the group's offsets to Kafka, for lag tools only, and measure the lag."""
+        """Every second: commit the group's offsets to Kafka, for lag tools only, and measure the lag.
+
+        Raises:
+            StuckError: a lane has failed with Kafka for `STUCK_SECONDS`.
+        """
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            self._require_kafka()
             await self._commit_group()
             self._measure()
+
+    def _require_kafka(self) -> None:
+        for tp, lane in self._lanes.items():
+            since = lane.without_kafka_since
+            if since is not None and time.monotonic() - since > STUCK_SECONDS:
+                raise StuckError(f"partition {tp.partition} has had no answer of Kafka for {STUCK_SECONDS:.0f} s")
 
     async def close(self) -> None:
         """Drain: finish the transactions under way and commit the group's offsets."""

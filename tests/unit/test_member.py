@@ -1,0 +1,31 @@
+"""A stager whose Kafka client hangs."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from services.stager import member
+from services.stager.member import STUCK_SECONDS, Member, StuckError
+
+
+@pytest.mark.parametrize(
+    ("since", "stuck"),
+    [(None, False), (time.monotonic(), False), (time.monotonic() - STUCK_SECONDS - 1, True)],
+)
+async def test_one_lane_without_kafka_for_long_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, since: float | None, stuck: bool
+) -> None:
+    monkeypatch.setattr(member, "TICK_SECONDS", 0.0)
+    nothing: Any = SimpleNamespace(consumer=SimpleNamespace(highwater=lambda _: None))
+    one = Member(nothing)
+    for partition, of in enumerate((None, since)):
+        lane: Any = SimpleNamespace(without_kafka_since=of, next_offset=None)
+        one._lanes[TopicPartition("touchpoints", partition)] = lane
+    if stuck:
+        with pytest.raises(StuckError, match="partition 1 has had no answer"):
+            await one.watch()
+    else:
+        one._require_kafka()
