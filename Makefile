@@ -41,13 +41,13 @@ types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
 
 bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes bench.json (a quarter of an hour)
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m bench
 
 proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto/throughline --python_out=throughline/wire --pyi_out=throughline/wire proto/throughline/v1/touchpoint.proto
 
 referrers: $(VENV)/.dev ## make ingest's list of referring sites again, after `make lock` brought a newer package
-	@$(BIN)/python -m tests.unit.referrer_list > .referrers && mv .referrers services/ingest/attribution/referrers.txt
+	@$(BIN)/python -m tests.unit.referrer_list > .referrers && mv .referrers services/ingest/enrich/referrers.txt
 
 lock: $(VENV)/.venv ## compile the pinned, hashed requirements again
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from services.ingest.dialects.batch import MAX_RESTS, SMALL_REST
-from services.ingest.dialects.touchpoint import CALLS, Result
-from services.ingest.producer import MAX_BATCH_BYTES
-from services.ingest.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
+from services.ingest.event.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
+from services.ingest.publish.producer import MAX_BATCH_BYTES
+from services.ingest.validate.touchpoint import CALLS, Result
 from throughline.wire.codec import (
     MAX_US,
     MIN_US,

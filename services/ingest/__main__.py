@@ -1,6 +1,6 @@
 """`python -m services.ingest`."""
 
-from services.ingest.serve import serve
+from services.ingest.process.supervisor import serve
 
 if __name__ == "__main__":
     serve()

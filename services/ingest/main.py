@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from services.ingest.app import Front
-from services.ingest.batcher import Batcher
-from services.ingest.guards import Rates, by_source
-from services.ingest.guards_http import Guarded
-from services.ingest.keys import Keys
-from services.ingest.producer import Producer
-from services.ingest.rest import create_rest
-from services.ingest.tally import FLUSH_SECONDS, Tally
-from services.ingest.watch import end_with_parent, worker_metrics
+from services.ingest.http.access import Rates, by_source
+from services.ingest.http.app import Front
+from services.ingest.http.control import create_rest
+from services.ingest.http.keys import Keys
+from services.ingest.metrics_buffer import FLUSH_SECONDS, Tally
+from services.ingest.process.connection_limits import Guarded
+from services.ingest.process.worker import end_with_parent, worker_metrics
+from services.ingest.publish.batcher import Batcher
+from services.ingest.publish.producer import Producer
 from throughline.kit.clock import now_us
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS

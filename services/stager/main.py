@@ -12,10 +12,10 @@ import uvicorn
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from starlette.applications import Starlette
 
-from services.stager.lane import Shared
-from services.stager.member import Member, StuckError
-from services.stager.rejections import Index
-from services.stager.workspaces import Workspaces
+from services.stager.consume.group import Member, StuckError
+from services.stager.consume.partition import Shared
+from services.stager.rejected.index import Index
+from services.stager.stage.models import Workspaces
 from throughline.kit import health, logs
 from throughline.kit.kafka import require_compiled_records, wait_for_topics
 from throughline.kit.metrics import REGISTRY

@@ -12,7 +12,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["services", "throughline"]):
-    from services.ingest.dialects import event, ga4, posthog_wire
+    from services.ingest.dialects import ga4, posthog_wire
+    from services.ingest.event import event
     from tests.fuzz.targets import TARGETS
 
 from tests.fuzz.mutate import mutated

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.ingest.paths import DIALECTS, DOCUMENTED
+from services.ingest.dialects.registry import DIALECTS, DOCUMENTED
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import shipped_models, shipped_text
 from throughline.wire.codec import Rejected, encode, encode_rejected

@@ -15,17 +15,18 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from services.ingest import body as bodies
-from services.ingest import consent, privacy, reply
-from services.ingest.app import Front
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.base import Request
+from services.ingest.dialects.registry import METRICS, takes
 from services.ingest.dialects.shopify import SIGNATURE
-from services.ingest.guards import Rates, by_source
-from services.ingest.keys import Keys
-from services.ingest.paths import METRICS, takes
-from services.ingest.resent import RECEIVED_AT
-from services.ingest.tally import Tally
-from services.ingest.verdict import MAX_BODY_BYTES, Verdict
+from services.ingest.event.verdict import MAX_BODY_BYTES, Verdict
+from services.ingest.http import body as bodies
+from services.ingest.http import responses
+from services.ingest.http.access import Rates, by_source
+from services.ingest.http.app import Front
+from services.ingest.http.keys import Keys
+from services.ingest.http.replay import RECEIVED_AT
+from services.ingest.metrics_buffer import Tally
+from services.ingest.validate import consent, privacy
 from tests.laws import MOST_KEPT, check_record, check_touchpoint
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
@@ -118,7 +119,7 @@ def _attempt(request: Request) -> None:
     assert 400 <= failed.status < 500, failed
     assert failed.code
     assert failed.message
-    reply.problem(failed)
+    responses.problem(failed)
 
 
 def take(request: Request) -> None:

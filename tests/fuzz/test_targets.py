@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.verdict import MAX_BODY_BYTES, MAX_EVENTS
+from services.ingest.event.verdict import MAX_BODY_BYTES, MAX_EVENTS
 from tests.fuzz.mutate import mutated
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS, bounded

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.stager.rejections import NAMES
+from services.stager.rejected.index import NAMES
 from tests.integration.test_cli import Throughline
 from tests.integration.test_rejected import Reader
 from tests.stack import Service, Stack, until

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from segment.analytics.client import Client
 
-from services.ingest.paths import DOCUMENTED
+from services.ingest.dialects.registry import DOCUMENTED
 from tests.stack import Service, Stack, until
 from tests.topic import read_rejected, read_touchpoints
 from throughline.kit.clock import now_us

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from services.ingest.verdict import MAX_BODY_BYTES
+from services.ingest.event.verdict import MAX_BODY_BYTES
 from tests.conftest import Topics
 from tests.stack import Service, Stack, until
 from throughline.kit.clock import now_us

@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.stager.batch import prepare
-from services.stager.plan import Workspace
+from services.stager.stage.changes import Workspace
+from services.stager.stage.decode import prepare
 from tests.conftest import Topics, execute
 from tests.projection import assert_same, read_projection
 from tests.reference import replay

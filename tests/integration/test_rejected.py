@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from sqlalchemy import select
 
-from services.stager.rejections import SAMPLE
+from services.stager.rejected.index import SAMPLE
 from tests.conftest import Topics
 from tests.stack import Service, Stack, until
 from throughline.kit.clock import now_us, rfc3339

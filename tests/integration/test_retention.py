@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.batch import prepare
-from services.stager.retention import clear, move_horizons
+from services.stager.maintain.retention import clear, move_horizons
+from services.stager.stage.decode import prepare
 from tests.integration.test_staging_law import PARTITIONS, Case, Kept, Pipeline, cases, marked, open_pipeline
 from tests.integration.test_staging_law import engine as engine
 from tests.projection import Projection, assert_same

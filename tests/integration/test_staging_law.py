@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.batch import prepare, record_digest
-from services.stager.commit import Staged, StaleOffsetError, commit
-from services.stager.restage import restage
-from services.stager.sweep import sweep
-from services.stager.workspaces import Workspaces
+from services.stager.maintain.lapses import sweep
+from services.stager.maintain.restage import restage
+from services.stager.stage.decode import prepare, record_digest
+from services.stager.stage.models import Workspaces
+from services.stager.stage.transaction import Staged, StaleOffsetError, commit
 from tests.projection import Projection, assert_same, read_projection
 from tests.reference import replay
 from tests.strategies import clocks, logs, ruled

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.consent import AGGREGATE, DROP, OFF
-from services.ingest.dialects import cloudevents, dialect, ga4, posthog, segment, snowplow
-from services.ingest.dialects.dialect import Opened
+from services.ingest.dialects import base, cloudevents, ga4, posthog, segment, snowplow
+from services.ingest.dialects.base import Opened
 from services.ingest.dialects.envelope import Body, open_body
-from services.ingest.dialects.touchpoint import Result
-from services.ingest.refusals import refusals
+from services.ingest.publish.rejected import refusals
+from services.ingest.validate.consent import AGGREGATE, DROP, OFF
+from services.ingest.validate.touchpoint import Result
 from tests.laws import NOW
 from tests.property import test_dialects_b as others
 from tests.property import test_ingest as plain
@@ -58,7 +58,7 @@ def by(read: Read, member: str, head: dict[str, Any], events: list[Any]) -> Open
 
 
 def judge(opened: Body | Opened, consent: str) -> Result:
-    judging: Any = segment.judge if isinstance(opened, Body) else dialect.judge
+    judging: Any = segment.judge if isinstance(opened, Body) else base.judge
     found: Result = judging(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random", consent=consent)
     return found
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segment.analytics.client import Client
 
-from services.ingest.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_MESSAGE_ID, MAX_TEXT
+from services.ingest.event.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_MESSAGE_ID, MAX_TEXT
 from throughline.demo.shop import stream
 from throughline.kit.clock import to_us
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.dialects.touchpoint import CALLS, Result
+from services.ingest.validate.touchpoint import CALLS, Result
 from tests.laws import NOW, check
 from throughline.kit.errors import ServiceError
 

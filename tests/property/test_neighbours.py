@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import dialect, segment
-from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects import base, segment
+from services.ingest.dialects.base import Opened, Request
 from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.event import Event
 from services.ingest.dialects.posthog import V1
-from services.ingest.dialects.touchpoint import Result
-from services.ingest.paths import BATCH, takes
+from services.ingest.dialects.registry import BATCH, takes
+from services.ingest.event.event import Event
+from services.ingest.validate.touchpoint import Result
 from tests.laws import NOW, check
 
 
@@ -115,7 +115,7 @@ def take(where: Path, events: list[bytes]) -> Result:
     if opened is None:
         assert not isinstance(taken, str)
         opened = taken(Request("POST", where.path, "", [], body))
-    judge: Any = dialect.judge if isinstance(opened, Opened) else segment.judge
+    judge: Any = base.judge if isinstance(opened, Opened) else segment.judge
     result: Result = judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
     check(result, len(events))
     return result

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.dialects import posthog
-from services.ingest.dialects.dialect import Request, judge
-from services.ingest.dialects.touchpoint import Result
+from services.ingest.dialects.base import Request, judge
+from services.ingest.validate.touchpoint import Result
 from tests.laws import NOW, check
 from tests.property.test_ingest import JSON, TEXT, TIMES
 from throughline.kit.errors import ServiceError

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import dialect, segment
-from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects import base, segment
+from services.ingest.dialects.base import Opened, Request
 from services.ingest.dialects.envelope import Body, open_body
-from services.ingest.dialects.touchpoint import CALLS, Result
-from services.ingest.paths import BATCH, takes
-from services.ingest.privacy import DROP, KEEP, SHORTEN
-from services.ingest.refusals import refusals
-from services.ingest.resent import Resent, received_now
+from services.ingest.dialects.registry import BATCH, takes
+from services.ingest.http.replay import Resent, received_now
+from services.ingest.publish.rejected import refusals
+from services.ingest.validate.privacy import DROP, KEEP, SHORTEN
+from services.ingest.validate.touchpoint import CALLS, Result
 from tests.laws import NOW
 from tests.property import test_posthog
 from tests.property.test_dialects_b import CLOUDEVENTS, GA4, SNOWPLOW
@@ -187,7 +187,7 @@ def opened(request: Request) -> Body | Opened:
 def judge(
     body: Body | Opened, ip: str, horizon_us: int, received_us: int = NOW, new_id: Any = lambda: "random"
 ) -> Result:
-    how: Any = segment.judge if isinstance(body, Body) else dialect.judge
+    how: Any = segment.judge if isinstance(body, Body) else base.judge
     found: Result = how(
         body, workspace=3, source=5, received_us=received_us, new_id=new_id, ip=ip, horizon_us=horizon_us
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.dialects import pos, shopify
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.pos import COLUMNS, EVENTS
 from services.ingest.dialects.shopify_fields import KEPT
 from tests.property.test_dialects_b import attempt, take

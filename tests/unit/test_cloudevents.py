@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import cloudevents
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.cloudevents import name_of
-from services.ingest.dialects.dialect import Request
-from services.ingest.dialects.touchpoint import Result
+from services.ingest.validate.touchpoint import Result
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
 from tests.unit.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.ingest.consent import AGGREGATE, DROP, MODES, require
-from services.ingest.dialects import cloudevents, dialect, ga4, posthog, segment, snowplow
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects import base, cloudevents, ga4, posthog, segment, snowplow
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.touchpoint import Result
-from services.ingest.verdict import DroppedError
+from services.ingest.event.verdict import DroppedError
+from services.ingest.validate.consent import AGGREGATE, DROP, MODES, require
+from services.ingest.validate.touchpoint import Result
 from tests.unit.dialect_requests import NOW, Read, codes, post
 from throughline.store.source_settings import CONSENT_MODES
 
@@ -28,7 +28,7 @@ def batch(*events: Any, consent: str = AGGREGATE, **shared: Any) -> Result:
 
 
 def take(read: Read, request: Request, consent: str = AGGREGATE) -> Result:
-    return dialect.judge(read(request), workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=consent)
+    return base.judge(read(request), workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=consent)
 
 
 def said(result: Result) -> Sequence[bool]:
@@ -246,7 +246,7 @@ def test_posthog(fields: Any, given: bool) -> None:
 def test_posthogs_newer_endpoint_is_told_of_a_drop() -> None:
     event = {"event": "Seen", "distinct_id": "ada", "uuid": "0192"}
     opened = posthog.read(post({"batch": [event]}, path=posthog.V1))
-    found = dialect.judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=DROP)
+    found = base.judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=DROP)
     assert opened.reply is not None
     (result,) = json.loads(opened.reply(found.verdicts)[1])["results"].values()
     assert result["result"] == "drop"

@@ -9,10 +9,10 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.crawlers import MAX_CHARACTERS, is_crawler
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.dialects.touchpoint import Result
+from services.ingest.enrich.crawlers import MAX_CHARACTERS, is_crawler
+from services.ingest.validate.touchpoint import Result
 
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 SAFARI = (

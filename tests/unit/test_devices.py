@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.attribution.devices import MAX_CHARACTERS, UNKNOWN, device_of, signs_of
+from services.ingest.enrich.devices import MAX_CHARACTERS, UNKNOWN, device_of, signs_of
 
 CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0"
 

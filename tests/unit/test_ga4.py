@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import ga4
-from services.ingest.dialects.touchpoint import Result
+from services.ingest.validate.touchpoint import Result
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
 from tests.unit.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError

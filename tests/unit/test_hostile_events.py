@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import cloudevents, ga4, pos, posthog, shopify, snowplow
-from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects.base import Opened, Request
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.dialects.touchpoint import Result
-from services.ingest.keys import MAX_CACHED_BYTES, Keys
-from services.ingest.refusals import refusals
-from services.ingest.verdict import MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_TEXT
+from services.ingest.event.verdict import MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_TEXT
+from services.ingest.http.keys import MAX_CACHED_BYTES, Keys
+from services.ingest.publish.rejected import refusals
+from services.ingest.validate.touchpoint import Result
 from tests.laws import NOW, check
 from tests.unit.dialect_requests import codes, only, post, take
 from throughline.kit.errors import ServiceError

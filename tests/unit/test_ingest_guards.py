@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.ingest import body
-from services.ingest.body import MAX_GZIP_MEMBERS, unpack
-from services.ingest.guards import Rate, Rates, by_source
-from services.ingest.verdict import MAX_BODY_BYTES
+from services.ingest.event.verdict import MAX_BODY_BYTES
+from services.ingest.http import body
+from services.ingest.http.access import Rate, Rates, by_source
+from services.ingest.http.body import MAX_GZIP_MEMBERS, unpack
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey, SourceSettings
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from services.stager import member
-from services.stager.member import STUCK_SECONDS, Member, StuckError
+from services.stager.consume import group
+from services.stager.consume.group import STUCK_SECONDS, Member, StuckError
 
 
 @pytest.mark.parametrize(("seconds", "stuck"), [(None, False), (STUCK_SECONDS - 30, False), (STUCK_SECONDS + 1, True)])
 async def test_one_lane_without_kafka_for_long_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, seconds: float | None, stuck: bool
 ) -> None:
-    monkeypatch.setattr(member, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(group, "TICK_SECONDS", 0.0)
     nothing: Any = SimpleNamespace(consumer=SimpleNamespace(highwater=lambda _: None))
     one = Member(nothing)
     since = None if seconds is None else time.monotonic() - seconds

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.ingest import orders
 from services.ingest.dialects import ga4
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
+from services.ingest.validate import order_names
 from tests.unit.dialect_requests import NOW, codes, post, take
 from throughline.journey.model import normalise
 from throughline.models import vocabulary
@@ -16,15 +16,15 @@ from throughline.models import vocabulary
 
 def test_the_names_are_those_of_the_vocabulary() -> None:
     effects = {normalise(name): kind.order for kind in vocabulary().values() for name in kind.names if kind.order}
-    assert {name for name, effect in effects.items() if effect == "place"} == orders.ORDERS
-    assert {name for name, effect in effects.items() if effect != "place"} == orders.TAKEN_BACK
+    assert {name for name, effect in effects.items() if effect == "place"} == order_names.ORDERS
+    assert {name for name, effect in effects.items() if effect != "place"} == order_names.TAKEN_BACK
 
 
 @pytest.mark.parametrize("kind", ["order", "order_cancelled", "order_refunded", "cart_added", "bookkeeping"])
 def test_names_are_compared_as_the_models_do(kind: str) -> None:
     for name in vocabulary()[kind].names:
         for spelling in (name, name.upper(), name.replace("_", " ").title(), name.replace("_", "-")):
-            assert (orders.missing_id(spelling) is not None) == bool(vocabulary()[kind].order)
+            assert (order_names.missing_id(spelling) is not None) == bool(vocabulary()[kind].order)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import pos
-from services.ingest.dialects.dialect import judge
-from services.ingest.dialects.touchpoint import Result
-from services.ingest.verdict import MAX_EVENTS
+from services.ingest.dialects.base import judge
+from services.ingest.event.verdict import MAX_EVENTS
+from services.ingest.validate.touchpoint import Result
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
 from tests.unit.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError

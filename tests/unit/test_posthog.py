@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from services.ingest.dialects import posthog, posthog_answers
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.envelope import Body
-from services.ingest.dialects.touchpoint import Result
+from services.ingest.validate.touchpoint import Result
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
 from tests.unit.dialect_requests import take as take_by
 from throughline.kit.clock import to_us

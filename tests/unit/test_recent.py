@@ -10,9 +10,9 @@ from services.api.explanations import WARNINGS, explained
 from services.api.queries_recent import RecentRow
 from services.api.queries_rejected import RejectedCount, RejectedRow
 from services.api.recent_view import Events, recent_body
-from services.stager.batch import Batch, prepare
-from services.stager.plan import Workspace
-from services.stager.recent import CONFLICT, DUPLICATE, MOST_ROWS, recent_of
+from services.stager.stage.changes import Workspace
+from services.stager.stage.decode import Batch, prepare
+from services.stager.stage.recent import CONFLICT, DUPLICATE, MOST_ROWS, recent_of
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.recent import RECENT_COLUMNS, SLOTS
 from throughline.wire.codec import encode

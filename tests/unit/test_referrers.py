@@ -1,6 +1,6 @@
 """The list of referring sites is what `make referrers` makes of the package that keeps it."""
 
-from services.ingest.attribution.referrers import NOT_LISTED, Site, site_named, site_of
+from services.ingest.enrich.referrers import NOT_LISTED, Site, site_named, site_of
 from tests.unit.referrer_list import LISTED, made
 
 

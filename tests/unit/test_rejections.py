@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.stager.rejections import NAMES, counted_by
+from services.stager.rejected.index import NAMES, counted_by
 from throughline.store.rejections import CONSENT, OTHER, Reason
 
 

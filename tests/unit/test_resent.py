@@ -6,8 +6,8 @@ import pytest
 
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.refusals import refusals
-from services.ingest.resent import Resent, read_resent, received_now, require_each
+from services.ingest.http.replay import Resent, read_resent, received_now, require_each
+from services.ingest.publish.rejected import refusals
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey
 

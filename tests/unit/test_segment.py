@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.ingest.body import unpack
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.dialects.touchpoint import Result
-from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS
+from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS
+from services.ingest.http.body import unpack
+from services.ingest.validate.touchpoint import Result
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import jitsu, rudder
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.envelope import Body
 from services.ingest.dialects.segment import judge
-from services.ingest.dialects.touchpoint import Result
+from services.ingest.validate.touchpoint import Result
 from throughline.kit.errors import ServiceError
 
 NOW = 1_790_000_000_000_000

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import shopify
-from services.ingest.dialects.dialect import Request, Signature, judge
-from services.ingest.dialects.touchpoint import Result
-from services.ingest.guards import check_signature
+from services.ingest.dialects.base import Request, Signature, judge
+from services.ingest.http.access import check_signature
+from services.ingest.validate.touchpoint import Result
 from tests.unit.dialect_requests import NOW, codes, only, post, rest
 from tests.unit.dialect_requests import take as take_by
 from throughline.journey.fold import fold

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from services.ingest.app import Front
-from services.ingest.body import unpack
-from services.ingest.dialects.careful import defect
-from services.ingest.documented import describe
-from services.ingest.guards import Rates, by_source
-from services.ingest.keys import Keys
-from services.ingest.paths import DIALECTS, DOCUMENTED, takes
-from services.ingest.tally import Tally
-from services.ingest.verdict import MAX_BODY_BYTES
+from services.ingest.dialects.registry import DIALECTS, DOCUMENTED, takes
+from services.ingest.event.tolerant_json import defect
+from services.ingest.event.verdict import MAX_BODY_BYTES
+from services.ingest.http.access import Rates, by_source
+from services.ingest.http.app import Front
+from services.ingest.http.body import unpack
+from services.ingest.http.keys import Keys
+from services.ingest.http.openapi import describe
+from services.ingest.metrics_buffer import Tally
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey, key_digest
 

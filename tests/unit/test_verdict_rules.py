@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects.fields import NONE, read_fields
-from services.ingest.times import SKEW_US, correct, parse
-from services.ingest.verdict import MAX_TEXT, RefusedError, Verdict, read_id
+from services.ingest.event.times import SKEW_US, correct, parse
+from services.ingest.event.verdict import MAX_TEXT, RefusedError, Verdict, read_id
+from services.ingest.validate.fields import NONE, read_fields
 from throughline.kit.clock import to_us
 
 NOW = 1_795_000_000_000_000

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest import consent as consents
-from services.ingest.attribution.facts import HINTS, NOTHING, Attribution, attribution_of
-from services.ingest.dialects.context import NO_CONTEXT, Context, look
-from services.ingest.privacy import SHORTEN, of_context
-from services.ingest.verdict import json_type, refuse
+from services.ingest.enrich.attribution import HINTS, NOTHING, Attribution, attribution_of
+from services.ingest.enrich.context import NO_CONTEXT, Context, look
+from services.ingest.event.verdict import json_type, refuse
+from services.ingest.validate import consent as consents
+from services.ingest.validate.privacy import SHORTEN, of_context
 from throughline.kit.clock import MIN_US
 
 SMALL_REST = 4 * 1024

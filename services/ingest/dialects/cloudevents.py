@@ -15,13 +15,13 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from services.ingest import consent, times
-from services.ingest.dialects import careful
+from services.ingest.dialects.base import Item, Opened, Request
 from services.ingest.dialects.cloudevents_headers import attributes_of
-from services.ingest.dialects.dialect import Item, Opened, Request
-from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found, cut, embedded, is_clean, item, whole
-from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse, warning
+from services.ingest.event import times, tolerant_json
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse, warning
+from services.ingest.validate import consent
 from throughline.wire.codec import Envelope
 
 MAX_EVENT_BYTES = 128 * 1024
@@ -117,7 +117,7 @@ def _binary(request: Request, content_type: str, media_type: str) -> Item:
     attributes = attributes_of(request.headers)
     if media_type:
         attributes["datacontenttype"] = content_type
-    defect = careful.texts_defect(attributes)
+    defect = tolerant_json.texts_defect(attributes)
     body = request.body
     data: Any = None
     if body:
@@ -127,8 +127,8 @@ def _binary(request: Request, content_type: str, media_type: str) -> Item:
             data = UNSET
         if data is UNSET:
             attributes["data_base64"] = base64.b64encode(body).decode()
-            return item(careful.dump_texts(attributes), _event, defect)
-    raw = said = careful.dump_texts(attributes)
+            return item(tolerant_json.dump_texts(attributes), _event, defect)
+    raw = said = tolerant_json.dump_texts(attributes)
     if body:
         raw = said[:-1] + b',"data":' + body + b"}"
     if defect is not None or not _DATA.isdisjoint(attributes):

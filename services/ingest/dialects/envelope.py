@@ -9,9 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest import times
-from services.ingest.dialects import careful
-from services.ingest.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, json_type
+from services.ingest.event import times, tolerant_json
+from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, json_type
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Envelope
@@ -104,22 +103,24 @@ def before(shared: dict[str, Any], name: str) -> bytes:
 
 
 def _open_carefully(body: bytes, call: str) -> Body:
-    text = careful.text_of(body)
-    value = careful.load_text(text)
+    text = tolerant_json.text_of(body)
+    value = tolerant_json.load_text(text)
     if not isinstance(value, dict):
         raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
     write_key = _text(value.get("writeKey"))
     if call:
-        found = careful.defect_in(value, text)
-        return Body(call, [Raw(careful.bytes_of(text))], {0: found} if found else {}, write_key, None, _EMPTY, _EMPTY)
+        found = tolerant_json.defect_in(value, text)
+        return Body(
+            call, [Raw(tolerant_json.bytes_of(text))], {0: found} if found else {}, write_key, None, _EMPTY, _EMPTY
+        )
     events = value.get("batch")
     if not isinstance(events, list):
         found_type = "nothing" if events is None else json_type(events)
         raise ServiceError(400, "wrong_type", f"batch has to be a list of events, got {found_type}", field="batch")
     _limit(len(events))
-    parts = careful.members(text)
+    parts = tolerant_json.members(text)
     for name in ("context", "integrations"):
-        found = careful.defect_in(value.get(name), parts.get(name, ""))
+        found = tolerant_json.defect_in(value.get(name), parts.get(name, ""))
         if found is not None:
             raise ServiceError(400, found.code, found.message, field=f"{name}.{found.field}".rstrip("."))
     try:
@@ -129,12 +130,12 @@ def _open_carefully(body: bytes, call: str) -> Body:
         sent_us = None
     try:
         context, integrations = (
-            _shared(Raw(careful.bytes_of(parts.get(name, "")))) for name in ("context", "integrations")
+            _shared(Raw(tolerant_json.bytes_of(parts.get(name, "")))) for name in ("context", "integrations")
         )
     except (msgspec.DecodeError, RecursionError):
         raise ServiceError(400, "unreadable_json", "the batch's context can not be read", field="context") from None
     _limit(len(events), context, integrations)
-    raws, defects = careful.cut(events, parts["batch"])
+    raws, defects = tolerant_json.cut(events, parts["batch"])
     return Body("", raws, defects, write_key, sent_us, context, integrations)
 
 

@@ -12,14 +12,14 @@ from urllib.parse import parse_qs, urlencode
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest import consent
-from services.ingest.dialects.context import Context, look_at
-from services.ingest.dialects.dialect import Item, Opened, Request, judge
+from services.ingest.dialects.base import Item, Opened, Request, judge
 from services.ingest.dialects.envelope import before
-from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import KEY_NAMES, Found, Pieces, cut, item
 from services.ingest.dialects.web import page_context
-from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
+from services.ingest.enrich.context import Context, look_at
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
+from services.ingest.validate import consent
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.wire.codec import Envelope
 

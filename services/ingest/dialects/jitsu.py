@@ -1,6 +1,6 @@
 """Jitsu: one event of Segment's shape for each request, its call in the path, its write key in `X-Write-Key`. Pure."""
 
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.envelope import Body, open_body
 
 

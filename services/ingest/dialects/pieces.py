@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects import careful
-from services.ingest.dialects.context import Context
-from services.ingest.dialects.dialect import Item
-from services.ingest.dialects.event import Event
-from services.ingest.dialects.touchpoint import When
-from services.ingest.verdict import MAX_EVENTS, RefusedError, Verdict, json_type, refuse
+from services.ingest.dialects.base import Item
+from services.ingest.enrich.context import Context
+from services.ingest.event import tolerant_json
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import MAX_EVENTS, RefusedError, Verdict, json_type, refuse
+from services.ingest.validate.touchpoint import When
 from throughline.kit.errors import ServiceError
 
 Found = tuple[Event, str, dict[str, Any] | None, Context | None, When | None]
@@ -120,12 +120,12 @@ def whole(body: bytes) -> Pieces:
             pass
         else:
             return Pieces({}, [Raw(body)], {})
-    text = careful.text_of(body)
-    value = careful.load_text(text)
+    text = tolerant_json.text_of(body)
+    value = tolerant_json.load_text(text)
     if not isinstance(value, dict):
         raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
-    found = careful.defect_in(value, text)
-    return Pieces({}, [Raw(careful.bytes_of(text))], {0: found} if found else {})
+    found = tolerant_json.defect_in(value, text)
+    return Pieces({}, [Raw(tolerant_json.bytes_of(text))], {0: found} if found else {})
 
 
 def item(raw: bytes | Raw, read: Read, defect: Verdict | None = None) -> Item:
@@ -139,7 +139,7 @@ def item(raw: bytes | Raw, read: Read, defect: Verdict | None = None) -> Item:
             defect = error.verdict
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # JSON the decoder can not hold: most likely a number out of range.
-            defect = careful.defect_of(raw) or Verdict("rejected", "unreadable", "", "the event can not be read")
+            defect = tolerant_json.defect_of(raw) or Verdict("rejected", "unreadable", "", "the event can not be read")
         else:
             event, extra, properties, context, when = found
             return Item(raw, event, None, notes, extra, properties, context, when)
@@ -152,16 +152,16 @@ def embedded(data: bytes, field: str) -> Any:
     Raises:
         RefusedError: it is not JSON, or holds what no event may.
     """
-    if is_clean(data) and not careful.may_be_deep(data):
+    if is_clean(data) and not tolerant_json.may_be_deep(data):
         try:
             return _ANY.decode(data)
         except (msgspec.DecodeError, RecursionError):
             pass
     try:
-        value = careful.load(data)
+        value = tolerant_json.load(data)
     except ServiceError as error:
         refuse(error.code, field, f"{field}: {error.message.replace('the body', 'it')}")
-    found = careful.defect(value)
+    found = tolerant_json.defect(value)
     if found is not None:
         refuse(found.code, f"{field}.{found.field}".rstrip("."), found.message)
     return value
@@ -198,26 +198,26 @@ def _limit(pieces: Pieces, name: str, most: int) -> None:
 
 
 def _cut_carefully(body: bytes, name: str) -> Pieces:
-    text = careful.text_of(body)
-    value = careful.load_text(text)
+    text = tolerant_json.text_of(body)
+    value = tolerant_json.load_text(text)
     parts: dict[str, str] = {}
     events = value
     if name:
         if not isinstance(value, dict):
             raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
         events = value.pop(name, None)
-        found = careful.defect(value)
+        found = tolerant_json.defect(value)
         if found is not None:
             raise ServiceError(400, found.code, found.message, field=found.field)
-        parts = careful.members(text)
+        parts = tolerant_json.members(text)
         text = parts.pop(name, "")
     if not isinstance(events, list):
         kind = "nothing" if events is None else json_type(events)
         what = name or "the body"
         raise ServiceError(400, "wrong_type", f"{what} has to be a list of events, got {kind}", field=name)
-    head = {key: Raw(careful.bytes_of(part)) for key, part in parts.items()}
+    head = {key: Raw(tolerant_json.bytes_of(part)) for key, part in parts.items()}
     try:
         _readable(head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ServiceError(400, "unreadable_json", f"what stands beside {name} can not be read") from None
-    return Pieces(head, *careful.cut(events, text))
+    return Pieces(head, *tolerant_json.cut(events, text))

@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Raw
 
-from services.ingest import consent, times
-from services.ingest.dialects import careful
-from services.ingest.dialects.context import look
-from services.ingest.dialects.dialect import Opened, Request
-from services.ingest.dialects.event import Event
+from services.ingest.dialects.base import Opened, Request
 from services.ingest.dialects.pieces import Found, item
 from services.ingest.dialects.pos_rows import column, rows_of
-from services.ingest.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse
+from services.ingest.enrich.context import look
+from services.ingest.event import times, tolerant_json
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse
+from services.ingest.validate import consent
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Envelope
 
@@ -140,8 +140,8 @@ class _Reader:
             userId=customer,
             anonymousId="" if customer else f"pos-{properties['order_id']}",
             timestamp=self._time(own.get("sold_at")),
-            properties=Raw(careful.dump(properties)),
-            context=Raw(careful.dump(context)) if context else Raw(),
+            properties=Raw(tolerant_json.dump(properties)),
+            context=Raw(tolerant_json.dump(context)) if context else Raw(),
         )
         return event, "", properties, look(event.context, context), None
 

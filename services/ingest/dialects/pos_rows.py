@@ -11,9 +11,9 @@ from io import StringIO
 from itertools import islice
 from typing import NamedTuple
 
-from services.ingest.dialects import careful
 from services.ingest.dialects.pieces import Pieces, cut, whole
-from services.ingest.verdict import MAX_EVENTS, Verdict
+from services.ingest.event import tolerant_json
+from services.ingest.event.verdict import MAX_EVENTS, Verdict
 from throughline.kit.errors import ServiceError
 
 MAX_LINES = 100
@@ -67,7 +67,7 @@ def _objects(body: bytes) -> list[Row]:
     lines = [line for line in body.splitlines() if line.strip()]
     if len(lines) > 1 and _is_object(lines[0]):
         return [_line(line) for line in lines[: MAX_EVENTS + 1]]
-    value = careful.load(body)
+    value = tolerant_json.load(body)
     many = isinstance(value, dict) and "sales" in value
     return _pieces(cut(body, "sales", most=len(body)) if many else whole(body))
 
@@ -91,7 +91,7 @@ def _line(line: bytes) -> Row:
 
 def _broken(text: str, code: str, message: str) -> Row:
     # In an object, as whoever sends it again with its neighbours needs it.
-    return careful.dump({"row": text}), Verdict("rejected", code, "", message)
+    return tolerant_json.dump({"row": text}), Verdict("rejected", code, "", message)
 
 
 def _csv(body: bytes, needed: frozenset[str]) -> Rows:
@@ -121,7 +121,7 @@ def _records(lines: list[str], at: int, names: list[str], delimiter: str) -> Ite
         cells, used = _record(lines, at, delimiter)
         if len(cells) == len(names):
             row = dict(zip(names, cells, strict=True))
-            yield careful.dump_texts(row), careful.texts_defect(row)
+            yield tolerant_json.dump_texts(row), tolerant_json.texts_defect(row)
         else:
             # What a quote without an end took along are rows of their own.
             used = 1

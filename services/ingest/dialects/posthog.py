@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, unquote_to_bytes
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest import consent, times
-from services.ingest.body import GZIP_MAGIC, unpack
-from services.ingest.dialects import careful
-from services.ingest.dialects.dialect import Item, Opened, Request
+from services.ingest.dialects.base import Item, Opened, Request
 from services.ingest.dialects.envelope import Body, before, open_body
 from services.ingest.dialects.pieces import Pieces, cut, in_one_go, is_clean, item, plain_base64, whole
 from services.ingest.dialects.posthog_event import reader
-from services.ingest.verdict import RefusedError, Verdict
+from services.ingest.event import times, tolerant_json
+from services.ingest.event.verdict import RefusedError, Verdict
+from services.ingest.http.body import GZIP_MAGIC, unpack
+from services.ingest.validate import consent
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Envelope
 
@@ -175,7 +175,7 @@ def _names(body: bytes) -> Collection[str]:
             return _FIELDS.decode(body)
         except (msgspec.DecodeError, RecursionError):
             pass
-    value = careful.load(body)
+    value = tolerant_json.load(body)
     return value if isinstance(value, dict) else ()
 
 

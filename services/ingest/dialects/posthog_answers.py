@@ -5,8 +5,8 @@ from functools import partial
 
 import msgspec
 
-from services.ingest.dialects.dialect import Opened, Request
-from services.ingest.verdict import Verdict
+from services.ingest.dialects.base import Opened, Request
+from services.ingest.event.verdict import Verdict
 
 JSON = b"application/json"
 SCRIPT = b"application/javascript"

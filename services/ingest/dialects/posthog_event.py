@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import Raw
 
-from services.ingest import times
-from services.ingest.dialects.context import Context, look_at
-from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found
 from services.ingest.dialects.posthog_wire import EMPTY_OBJECT, Known, Options, Sent, decode, extra_of
 from services.ingest.dialects.posthog_wire import known as known_of
 from services.ingest.dialects.web import page_context
-from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
+from services.ingest.enrich.context import Context, look_at
+from services.ingest.event import times
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
 
 COOKIELESS = "$posthog_cookieless"
 """What posthog-js writes for everybody whom it must not tell apart."""

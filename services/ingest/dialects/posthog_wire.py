@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest import times
-from services.ingest.verdict import Verdict, json_type, read_id, refuse, warning
+from services.ingest.event import times
+from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
 
 
 class Sent(Struct, forbid_unknown_fields=True, gc=False):

@@ -6,7 +6,7 @@ write key stands in the query.
 
 from urllib.parse import parse_qs
 
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.envelope import Body, open_body
 
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
-from services.ingest import consent as consents
 from services.ingest.dialects.batch import Batch
 from services.ingest.dialects.envelope import Body, size_of
-from services.ingest.dialects.event import read_event
-from services.ingest.dialects.touchpoint import Result, build, look_closely, measure
-from services.ingest.privacy import SHORTEN, of_refused
-from services.ingest.verdict import DroppedError, RefusedError, Verdict, refuse
+from services.ingest.event.event import read_event
+from services.ingest.event.verdict import DroppedError, RefusedError, Verdict, refuse
+from services.ingest.validate import consent as consents
+from services.ingest.validate.privacy import SHORTEN, of_refused
+from services.ingest.validate.touchpoint import Result, build, look_closely, measure
 from throughline.kit.clock import MIN_US
 from throughline.wire.codec import Touchpoint
 

@@ -12,15 +12,23 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw
 
-from services.ingest import consent, times
-from services.ingest.dialects import careful
-from services.ingest.dialects.context import look
-from services.ingest.dialects.dialect import Item, Opened, Request, Signature
+from services.ingest.dialects.base import Item, Opened, Request, Signature
 from services.ingest.dialects.envelope import before
-from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import is_clean
 from services.ingest.dialects.shopify_fields import context_of, properties_of, text_of
-from services.ingest.verdict import MAX_BODY_BYTES, MAX_MESSAGE_ID, RefusedError, Verdict, json_type, read_id, warning
+from services.ingest.enrich.context import look
+from services.ingest.event import times, tolerant_json
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import (
+    MAX_BODY_BYTES,
+    MAX_MESSAGE_ID,
+    RefusedError,
+    Verdict,
+    json_type,
+    read_id,
+    warning,
+)
+from services.ingest.validate import consent
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Envelope
 
@@ -88,7 +96,7 @@ def _payload(body: bytes) -> dict[str, Any]:
     if value is None:
         if body.lstrip()[:1] == b"<":
             raise ServiceError(400, "unreadable_json", "the webhook is XML; have the shop send it as JSON")
-        value = careful.load(body)
+        value = tolerant_json.load(body)
     if not isinstance(value, dict):
         raise ServiceError(400, "wrong_type", f"the body has to be an object, got {json_type(value)}")
     return value
@@ -256,13 +264,13 @@ def _item(event: dict[str, Any], refused: Verdict | None) -> Item:
         event["timestamp"] = time.isoformat()
     elif "timestamp" in event:
         notes.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
-    raw = careful.dump(event)
-    refused = refused or careful.defect(event)
+    raw = tolerant_json.dump(event)
+    refused = refused or tolerant_json.defect(event)
     if refused is not None:
         return Item(raw, None, refused, notes)
     known = {name: value for name, value in event.items() if name != "timestamp"}
-    known |= {name: Raw(careful.dump(event[name])) for name in ("properties", "context") if name in event}
+    known |= {name: Raw(tolerant_json.dump(event[name])) for name in ("properties", "context") if name in event}
     found = Event(**known, timestamp=time)
-    extra = f'"timestamp":{careful.dump(event["timestamp"]).decode()}' if notes else ""
+    extra = f'"timestamp":{tolerant_json.dump(event["timestamp"]).decode()}' if notes else ""
     context = look(known["context"], event["context"]) if "context" in event else None
     return Item(raw, found, None, notes, extra, event.get("properties"), context)

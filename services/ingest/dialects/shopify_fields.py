@@ -8,9 +8,9 @@ import math
 from typing import Any
 from urllib.parse import urljoin
 
-from services.ingest.crawlers import is_crawler
-from services.ingest.dialects.dialect import Request
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.web import page_context
+from services.ingest.enrich.crawlers import is_crawler
 
 KEPT = frozenset(
     {

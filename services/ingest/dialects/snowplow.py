@@ -14,11 +14,9 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Raw
 
-from services.ingest import consent
-from services.ingest.dialects import careful, snowplow_ecommerce
-from services.ingest.dialects.dialect import Opened, Request
+from services.ingest.dialects import snowplow_ecommerce
+from services.ingest.dialects.base import Opened, Request
 from services.ingest.dialects.envelope import before
-from services.ingest.dialects.event import Event
 from services.ingest.dialects.pieces import Found, cut, item
 from services.ingest.dialects.snowplow_context import (
     ABOUT_CONTEXT,
@@ -32,8 +30,11 @@ from services.ingest.dialects.snowplow_context import (
 )
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.snowplow_names import ITEM, NAMES, PING, STRUCTURED, TRANSACTION
-from services.ingest.dialects.touchpoint import When
-from services.ingest.verdict import Verdict, json_type, refuse, warning
+from services.ingest.event import tolerant_json
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import Verdict, json_type, refuse, warning
+from services.ingest.validate import consent
+from services.ingest.validate.touchpoint import When
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.wire.codec import Envelope
 
@@ -71,7 +72,7 @@ def read(request: Request) -> Opened:
     reader = _Reader()
     if request.method == "GET":
         fields, raw = _asked(request.query)
-        items = [item(raw, lambda _, notes: reader.read(fields, notes), careful.texts_defect(fields))]
+        items = [item(raw, lambda _, notes: reader.read(fields, notes), tolerant_json.texts_defect(fields))]
         return Opened(reader.app_id, items, reply=_pixel, names=_NAMES_HERE, envelope=_envelope)
     pieces = cut(request.body, "data", ("schema",))
     defects = pieces.defects
@@ -174,7 +175,7 @@ def _asked(query: str) -> tuple[dict[str, str], bytes]:
             if "%" in pair or "+" in pair:
                 name, value = _unescaped(name), _unescaped(value)
             fields[name] = value
-    return fields, careful.dump_texts(fields)
+    return fields, tolerant_json.dump_texts(fields)
 
 
 def _unescaped(text: str) -> str:

@@ -4,11 +4,11 @@ import binascii
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from services.ingest.dialects.context import Context, look_at
 from services.ingest.dialects.pieces import embedded, plain_base64
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.web import page_context
-from services.ingest.verdict import refuse
+from services.ingest.enrich.context import Context, look_at
+from services.ingest.event.verdict import refuse
 
 ABOUT_CONTEXT = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
 SHORT = 1024

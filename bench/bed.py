@@ -1,0 +1,255 @@
+"""What the figures are measured on: one Kafka and one PostgreSQL in a temporary folder, and processes on free ports."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
+
+from bench.load import Result, Spec
+from tests.stack import HOST, Service, Stack
+from throughline.kit.kafka import ensure_topics
+from throughline.local import Child, LocalKafka, LocalPostgres, free_port
+from throughline.store import migrate
+
+ROOT = Path(__file__).parent.parent
+PARTITIONS = 4
+TEMPLATE = "template_migrated"
+
+
+class Scale(NamedTuple):
+    """How long and how much."""
+
+    rounds: int = 3
+    warm_seconds: float = 1.5
+    seconds: float = 4.0
+    perf_records: int = 1_000_000
+    staged_events: int = 150_000
+    per_event_events: int = 1_500
+    visible_seconds: float = 6.0
+    customers: int = 1_000_000
+    warm_customers: int = 50_000
+    warm_events: int = 250_000
+    asks: int = 15
+    parse_turns: int = 9
+    parse_seconds: float = 0.15
+    histories: tuple[int, ...] = (100, 10_000, 1_000_000)
+    imported_rows: int = 100_000
+    posted_rows: int = 2_000
+
+
+QUICK = Scale(
+    rounds=1,
+    warm_seconds=0.5,
+    seconds=1.0,
+    perf_records=100_000,
+    staged_events=20_000,
+    per_event_events=300,
+    visible_seconds=2.0,
+    customers=50_000,
+    warm_customers=10_000,
+    warm_events=30_000,
+    asks=5,
+    parse_turns=2,
+    parse_seconds=0.05,
+    histories=(100, 2_000),
+    imported_rows=5_000,
+    posted_rows=200,
+)
+
+
+@dataclass
+class Site(Stack):
+    """One database, one pair of topics, and the services that work on them."""
+
+    async def run(self, name: str, *, profile: Path | None = None, ready: bool = True, **variables: str) -> Service:
+        """Start a service and wait until it is ready; with `profile`, under the profiler, which writes there."""
+        module = [f"services.{name}"]
+        port = free_port()
+        environment = {
+            "KAFKA": self.kafka,
+            "DATABASE_URL": self.database,
+            "TOUCHPOINTS_TOPIC": self.touchpoints,
+            "REJECTED_TOPIC": self.rejected,
+            "CONSUMER_GROUP": f"group-{secrets.token_hex(4)}",
+            "HOST": HOST,
+            "PORT": str(port),
+            "LOG_LEVEL": "warning",
+            **variables,
+        }
+        argv = ["-m", *module] if profile is None else ["-m", "bench.profiled", str(profile), *module]
+        service = await launch(name, argv, environment, self.folder, port=port, ready=ready)
+        self.services.append(service)
+        return service
+
+
+class Bed:
+    """Gives fresh databases, topics and sites; stops everything at the end."""
+
+    def __init__(self, folder: Path, kafka: LocalKafka, postgres: LocalPostgres) -> None:
+        self.folder = folder
+        self.kafka = kafka
+        self.postgres = postgres
+
+    async def database(self) -> str:
+        """A fresh, migrated database; its URL."""
+        name = f"bench_{secrets.token_hex(4)}"
+        await execute(self.postgres.url, f"create database {name} template {TEMPLATE}")
+        return self.postgres.url_of(name)
+
+    @contextlib.asynccontextmanager
+    async def topic(self) -> AsyncIterator[str]:
+        """A fresh topic of four partitions, and `NAME.rejected`; deleted afterwards."""
+        name = f"touchpoints-{secrets.token_hex(4)}"
+        names = [name, f"{name}.rejected"]
+        await ensure_topics(self.kafka.bootstrap, dict.fromkeys(names, PARTITIONS))
+        yield name
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+        await admin.start()
+        try:
+            await admin.delete_topics(names)
+        finally:
+            await admin.close()
+
+    @contextlib.asynccontextmanager
+    async def site(self, topic: str) -> AsyncIterator[Site]:
+        """A fresh, provisioned database on a topic; its services are stopped and it is dropped afterwards."""
+        database = await self.database()
+        site = Site(self.kafka.bootstrap, database, topic, f"{topic}.rejected", self.folder)
+        try:
+            await site.provision()
+            site.model = await fetch_value(database, "select id from models where workspace = $1", site.workspace_id)
+            yield site
+        finally:
+            await site.stop()
+            await execute(self.postgres.url, f"drop database {database.rpartition('/')[2]} with (force)")
+
+    async def settle(self) -> None:
+        """Let PostgreSQL write out what it holds now rather than in the middle of the next measurement."""
+        await execute(self.postgres.url, "checkpoint")
+
+
+@contextlib.asynccontextmanager
+async def make_bed() -> AsyncIterator[Bed]:
+    """Start both servers; stop them and remove their data at the end."""
+    with tempfile.TemporaryDirectory(prefix="throughline-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        async with LocalKafka(folder / "kafka", report=say) as kafka, LocalPostgres(folder / "postgres") as postgres:
+            await execute(postgres.url, f"create database {TEMPLATE}")
+            await migrate.upgrade(postgres.url_of(TEMPLATE))
+            yield Bed(folder, kafka, postgres)
+
+
+async def launch(
+    name: str, arguments: list[str], environment: Mapping[str, str], folder: Path, *, port: int, ready: bool = True
+) -> Service:
+    """Start a Python process that listens on `port` and wait until its /readyz says so."""
+    child = Child(
+        name,
+        [sys.executable, *arguments],
+        log=folder / f"{name}-{secrets.token_hex(4)}.log",
+        env={**_inherited(), **environment},
+        cwd=ROOT,
+    )
+    await child.start()
+    service = Service(name, f"http://{HOST}:{port}", child)
+    try:
+        if ready:
+            await service.ready()
+    except BaseException:
+        await child.stop()
+        raise
+    return service
+
+
+async def serve_baseline(bed: Bed, module: str, **environment: str) -> tuple[Service, int]:
+    """Start an ASGI baseline as ingest is started: one uvicorn worker, httptools, uvloop, no access log."""
+    port = free_port()
+    options = ["--http", "httptools", "--loop", "uvloop", "--ws", "none", "--no-access-log", "--log-level", "warning"]
+    target = [f"bench.baselines.{module}:app", "--host", HOST, "--port", str(port)]
+    argv = ["-m", "uvicorn", *target, *options]
+    return await launch(module, argv, {"KAFKA": bed.kafka.bootstrap, **environment}, bed.folder, port=port), port
+
+
+async def run_python(module: str, *arguments: str, **environment: str) -> bytes:
+    """Run a module to its end; what it printed.
+
+    Raises:
+        RuntimeError: it failed, with what it wrote to its standard error.
+    """
+    return await run_command(sys.executable, "-m", module, *arguments, **environment)
+
+
+async def run_command(*argv: str, **environment: str) -> bytes:
+    """`run_python` for any program."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**_inherited(), **environment},
+        cwd=ROOT,
+    )
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv[:4])} ended with {process.returncode}:\n{errors.decode()[-4000:]}")
+    return output
+
+
+async def send(spec: Spec) -> Result:
+    """Run the load generator.
+
+    Raises:
+        RuntimeError: an answer was not a 200: such a run says nothing about speed.
+    """
+    output = await run_python("bench.load", msgspec.json.encode(spec).decode())
+    result = msgspec.json.decode(output, type=Result)
+    if result.failures or not result.requests:
+        raise RuntimeError(f"{result.requests} requests were answered 200, and beside them: {result.failures}")
+    return result
+
+
+async def execute(url: str, statement: str) -> None:
+    """Run one statement outside a transaction."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def fetch_value(url: str, statement: str, *arguments: object) -> int:
+    """The one number a statement gives."""
+    connection = await asyncpg.connect(url)
+    try:
+        value: int = await connection.fetchval(statement, *arguments)
+        return value
+    finally:
+        await connection.close()
+
+
+def port_of(service: Service) -> int:
+    """The port a service listens on."""
+    return int(service.url.rpartition(":")[2])
+
+
+def say(line: str) -> None:
+    """Progress, beside the table."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "M2_REPO", "TMPDIR")}

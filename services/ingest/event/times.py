@@ -1,0 +1,76 @@
+"""When an event happened, from what its client's clock says. Pure; microseconds since the epoch, UTC.
+
+A client's clock is trusted unless it is plainly wrong: `receivedAt - (sentAt - originalTimestamp)` is applied only when
+sentAt and the time of receiving differ by more than `SKEW_US` (less is transit, not skew).
+"""
+
+import math
+import re
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from services.ingest.event.verdict import refuse
+from throughline.kit.clock import EPOCH, MAX_US, MIN_US, to_us
+
+SKEW_US = 30_000_000
+
+_YEAR_OUT_OF_RANGE = re.compile(r"\s*([+-]\d{5,}-|-?0000-|\d{5,}-|-\d{4}-)")
+
+
+def correct(client_us: int, sent_us: int | None, received_us: int) -> tuple[int, bool]:
+    """The instant an event happened, and whether its client placed it in the future (which is cut to `received_us`).
+
+    Raises:
+        RefusedError: the corrected instant lies before the year 1.
+    """
+    if sent_us is not None and not -SKEW_US <= received_us - sent_us <= SKEW_US:
+        waited_us = sent_us - client_us
+        if waited_us < 0:
+            return received_us, waited_us < -SKEW_US
+        occurred_us = received_us - waited_us
+        if occurred_us < MIN_US:
+            refuse("time_out_of_range", "timestamp", "the corrected time lies before the year 1; check sentAt")
+        return occurred_us, False
+    if client_us > received_us:
+        return received_us, client_us - received_us > SKEW_US
+    return client_us, False
+
+
+def instant(value: datetime, field: str) -> int:
+    """A decoded time as microseconds; a time without a zone is UTC.
+
+    Raises:
+        RefusedError: its zone moves it out of the years 1-9999.
+    """
+    us = to_us(value)
+    if not MIN_US <= us <= MAX_US:
+        _out_of_range(field)
+    return us
+
+
+def parse(value: Any, field: str) -> datetime | None:
+    """A time in any of the forms clients send: ISO 8601 text, or a number of seconds or milliseconds since the epoch
+    (from 1e11 on it is milliseconds). None when it can not be read.
+
+    Raises:
+        RefusedError: it is a time outside the years 1-9999.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if _YEAR_OUT_OF_RANGE.match(text):
+            _out_of_range(field)
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = value / 1000 if abs(value) >= 1e11 else value
+        return None if math.isnan(seconds) else EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        _out_of_range(field)
+
+
+def _out_of_range(field: str) -> NoReturn:
+    refuse("time_out_of_range", field, f"{field} lies outside the years 1-9999")

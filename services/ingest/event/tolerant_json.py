@@ -1,0 +1,228 @@
+"""Bodies and events that are out of the ordinary, read slowly and exactly. Pure.
+
+The fast decoder answers for a whole body; here each event gets its own answer: NaN, lone surrogates, NUL, text that is
+not UTF-8, numbers no float holds, nesting without end.
+"""
+
+import codecs
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from services.ingest.event.verdict import MAX_DEPTH, Verdict
+from throughline.kit.errors import ServiceError
+
+MAX_DIGITS = 4300
+"""Digits of an integer: Python's own limit, because what reads them takes time squared."""
+MAX_PATH = 300
+"""Characters of a field's path in a verdict: keys may be as long as a body."""
+
+_Place = tuple[Any, str | int] | None
+"""Where a value stands, from within: the place of what it stands in, and its key there. Hardly ever a text is made of
+it, so that a long key above many values costs nothing."""
+_ESCAPE = "throughline.escape"
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def text_of(body: bytes) -> str:
+    """A body as text, without a byte order mark; `bytes_of` undoes it, whatever the bytes are."""
+    return body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes that a text came from."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def load(body: bytes) -> Any:
+    """The JSON value of a body, taking NaN, lone surrogates and stray bytes for `defect` to find.
+
+    Raises:
+        ServiceError: 400, naming where the JSON ends to be JSON.
+    """
+    return load_text(text_of(body))
+
+
+def load_text(text: str) -> Any:
+    """`load` of a body that `text_of` has decoded.
+
+    Raises:
+        ServiceError: 400, naming where the JSON ends to be JSON.
+    """
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise ServiceError(
+            400,
+            "unreadable_json",
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno} (character {error.pos})",
+        ) from None
+    except RecursionError:
+        raise ServiceError(400, "nested_too_deeply", "the body is nested too deeply to be read") from None
+
+
+def members(text: str) -> dict[str, str]:
+    """The members of an object that `load` has read, each as it stands in its text: of a name given twice, the last."""
+    found: dict[str, str] = {}
+    at = _past_space(text, text.index("{") + 1)
+    while text[at] != "}":
+        name, at = _DECODER.raw_decode(text, at)
+        start = _past_space(text, _past_space(text, at) + 1)
+        _, at = _DECODER.raw_decode(text, start)
+        found[name] = text[start:at]
+        at = _past_comma(text, at)
+    return found
+
+
+def dump(value: Any) -> bytes:
+    """A loaded value as JSON again: byte for byte where its text was not UTF-8; a lone surrogate escaped."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", _ESCAPE)
+
+
+def cut(events: list[Any], text: str) -> tuple[list[Raw], dict[int, Verdict]]:
+    """A list of events that `load` has read from `text`: each as it was sent, so that what is wrong with one of them
+    leaves the others as they are alone; and those that can not be kept, by position."""
+    texts = _elements(text)
+    found = (defect_in(event, part) for event, part in zip(events, texts, strict=True))
+    return [Raw(bytes_of(part)) for part in texts], {number: one for number, one in enumerate(found) if one is not None}
+
+
+def _elements(text: str) -> list[str]:
+    found: list[str] = []
+    at = _past_space(text, text.index("[") + 1)
+    while text[at] != "]":
+        start = at
+        _, at = _DECODER.raw_decode(text, start)
+        found.append(text[start:at])
+        at = _past_comma(text, at)
+    return found
+
+
+def defect(event: Any) -> Verdict | None:
+    """Why an event can not be kept, naming the field, or None. Looks at every key and value."""
+    found = _part_defect(None, event)
+    if found is not None:
+        return found
+    stack: list[tuple[_Place, int, Any]] = [(None, 1, event)]
+    while stack:
+        place, depth, value = stack.pop()
+        if depth > MAX_DEPTH:
+            return _rejected("nested_too_deeply", place, f"more than {MAX_DEPTH} levels of nesting")
+        named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, inner in named:
+            if isinstance(key, str):
+                found = _part_defect(place, key)
+                if found is not None:
+                    return found
+            if isinstance(inner, dict | list):
+                stack.append(((place, key), depth + 1, inner))
+            elif isinstance(inner, str | float):
+                found = _part_defect((place, key), inner)
+                if found is not None:
+                    return found
+    return None
+
+
+def may_be_deep(text: bytes) -> bool:
+    """Whether JSON opens more than `MAX_DEPTH` objects and lists, which it has to for being nested as deeply."""
+    # Taking them out takes a fifth of the time that counting them does.
+    return len(text) - len(text.replace(b"{", b"").replace(b"[", b"")) > MAX_DEPTH
+
+
+def defect_in(value: Any, text: str) -> Verdict | None:
+    """`defect` of a loaded value, or what is wrong with the text it was loaded from: of a name given twice, the first
+    is in the text only."""
+    return defect(value) or _part_defect(None, text)
+
+
+def defect_of(raw: bytes) -> Verdict | None:
+    """`defect` of an event as JSON.
+
+    Raises:
+        ServiceError: 400, it is not JSON.
+    """
+    try:
+        return defect(load(raw))
+    except ServiceError as error:
+        if error.code != "nested_too_deeply":
+            raise
+        return _rejected(error.code, None, f"more than {MAX_DEPTH} levels of nesting")
+
+
+def texts_defect(texts: dict[str, str]) -> Verdict | None:
+    """`defect` of an object of texts, quickly when there is none."""
+    text = "".join([*texts, *texts.values()])
+    if "\0" not in text:
+        if text.isascii():
+            return None
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return None
+    return defect(texts)
+
+
+def dump_texts(texts: dict[str, str]) -> bytes:
+    """`dump` of an object of texts."""
+    try:
+        return msgspec.json.encode(texts)
+    except UnicodeEncodeError:
+        return dump(texts)
+
+
+def _part_defect(place: _Place, part: Any) -> Verdict | None:
+    """Why a text or a number can not be kept."""
+    if isinstance(part, str):
+        if "\0" in part:
+            return _rejected("nul_character", place, "a NUL character can not be stored; leave it out")
+        try:
+            part.encode()
+        except UnicodeEncodeError:
+            return _rejected("invalid_unicode", place, "not Unicode text: a lone surrogate or bytes not in UTF-8")
+    elif isinstance(part, float) and not math.isfinite(part):
+        return _rejected("number_out_of_range", place, "NaN, infinite or too large a number")
+    return None
+
+
+def _rejected(code: str, place: _Place, message: str) -> Verdict:
+    path = ""
+    while place is not None:
+        place, key = place
+        path = f"[{key}]{path}" if isinstance(key, int) else f".{key}{path}"
+    path = path.removeprefix(".")
+    return Verdict("rejected", code, path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}...", message)
+
+
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    assert found is not None  # it matches nothing too
+    return found.end()
+
+
+def _past_comma(text: str, at: int) -> int:
+    """To what comes after a value: the next one, or the end of what it stands in."""
+    at = _past_space(text, at)
+    return _past_space(text, at + 1) if text[at] == "," else at
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf
+
+
+def _escaped(error: UnicodeError) -> tuple[bytes, int]:
+    """Surrogates as `bytes_of` writes them, and else as JSON does: in a text of JSON they stand within quotes."""
+    assert isinstance(error, UnicodeEncodeError)
+    codes = (ord(sign) for sign in error.object[error.start : error.end])
+    return b"".join(
+        bytes((code - 0xDC00,)) if 0xDC80 <= code <= 0xDCFF else b"\\u%04x" % code for code in codes
+    ), error.end
+
+
+codecs.register_error(_ESCAPE, _escaped)
+_DECODER = json.JSONDecoder(parse_int=_integer)

@@ -1,0 +1,49 @@
+"""What is applied in each workspace, kept until it changes."""
+
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.stager.stage.changes import Applied, Workspace
+from throughline.models import model_of
+from throughline.store.generations import read_generations
+from throughline.store.restaging import read_open
+from throughline.store.unit_of_work import snapshot
+from throughline.wire.codec import MIN_US
+
+
+class Workspaces:
+    """The models of every workspace, read again when one is asked for that is not known, or has changed."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._known: dict[int, Workspace] = {}
+
+    async def of(self, needed: set[int]) -> dict[int, Workspace]:
+        """All workspaces, up to date at least in knowing these."""
+        if not self._known or not needed <= self._known.keys():
+            await self.refresh()
+        return self._known
+
+    async def refresh(self) -> None:
+        """Read them again."""
+        async with snapshot(self._engine) as connection:
+            found = await read_generations(connection)
+            filling = {slot.model for slot in await read_open(connection)}
+        self._known = {
+            workspace: Workspace(
+                one.version,
+                MIN_US if one.horizon_us is None else one.horizon_us,
+                [
+                    Applied(
+                        g.id,
+                        model_of(g.name, g.document),
+                        ZoneInfo(one.zone),
+                        filling=g.id in filling,
+                        based=one.horizon_us is not None,
+                    )
+                    for g in one.generations
+                ],
+            )
+            for workspace, one in found.items()
+        }
