@@ -26,7 +26,7 @@ test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on rea
 test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each, fuzzing, and every SDK through outages (hours)
 	@$(BIN)/pytest -n auto --maxprocesses 4 -m deep tests/e2e/clients tests/fuzz
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/fuzz/test_openapi.py
-	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/test_staging_law.py tests/integration/test_retention.py
+	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/stager/test_staging_law.py tests/integration/stager/test_retention.py
 
 fuzz: $(VENV)/.fuzz ## let a coverage-guided fuzzer loose on all that reads foreign bytes, SECONDS=60 on each target
 	@for target in ingest size wire model; do $(BIN)/python -m tests.fuzz $$target --seconds=$(SECONDS) || exit 1; done
@@ -47,7 +47,7 @@ proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto/throughline --python_out=throughline/wire --pyi_out=throughline/wire proto/throughline/v1/touchpoint.proto
 
 referrers: $(VENV)/.dev ## make ingest's list of referring sites again, after `make lock` brought a newer package
-	@$(BIN)/python -m tests.unit.referrer_list > .referrers && mv .referrers services/ingest/enrich/referrers.txt
+	@$(BIN)/python -m tools.referrer_list > .referrers && mv .referrers services/ingest/enrich/referrers.txt
 
 lock: $(VENV)/.venv ## compile the pinned, hashed requirements again
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -16,7 +16,7 @@ import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
 
 from bench.load import Result, Spec
-from tests.stack import HOST, Service, Stack
+from tests.support.stack import HOST, Service, Stack
 from throughline.kit.kafka import ensure_topics
 from throughline.local import Child, LocalKafka, LocalPostgres, free_port
 from throughline.store import migrate

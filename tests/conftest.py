@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from hypothesis import settings
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.store import migrate

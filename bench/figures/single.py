@@ -7,7 +7,7 @@ import httpx
 from bench.bed import Bed, Scale, port_of, say, send, serve_baseline
 from bench.load import Result, Spec
 from bench.report import Goal, Row
-from tests.stack import Service
+from tests.support.stack import Service
 
 CONNECTIONS = 64
 

@@ -21,7 +21,7 @@ from bench.bed import Bed, Scale, Site, run_python, say
 from bench.events import log_of, touchpoint
 from bench.report import Goal, Row
 from bench.waits import sampled, table
-from tests.stack import Service
+from tests.support.stack import Service
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
 from throughline.wire.codec import encode, partition_of

@@ -20,7 +20,7 @@ from bench.bed import Bed, Scale, Site, port_of, say, send
 from bench.figures.staging import until_staged
 from bench.load import Spec
 from bench.report import Goal, Row
-from tests.stack import Service
+from tests.support.stack import Service
 from throughline.kit.clock import now_us
 from throughline.store import admin
 from throughline.store.engine import create_engine

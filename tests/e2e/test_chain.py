@@ -12,8 +12,8 @@ import psutil
 from segment.analytics import Client
 
 from tests.reference import Replayed, replay
-from tests.stack import Service, Stack, until
-from tests.strategies import NAMES
+from tests.strategies.touchpoints import NAMES
+from tests.support.stack import Service, Stack, until
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us, to_us
 from throughline.local import LocalKafka, LocalPostgres

@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.conftest import Topics
 from tests.e2e.conftest import run
-from tests.stack import Stack
-from tests.topic import read_touchpoints
+from tests.support.stack import Stack
+from tests.support.topic import read_touchpoints
 from throughline.local import LocalKafka
 
 SEND_SECONDS = 60.0

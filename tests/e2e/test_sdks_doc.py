@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Topics
-from tests.stack import Stack, until
-from tests.topic import read_touchpoints
+from tests.support.stack import Stack, until
+from tests.support.topic import read_touchpoints
 from throughline.kit.settings import base_environment
 from throughline.local import LocalKafka
 

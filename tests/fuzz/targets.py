@@ -27,7 +27,7 @@ from services.ingest.http.keys import Keys
 from services.ingest.http.replay import RECEIVED_AT
 from services.ingest.metrics_buffer import Tally
 from services.ingest.validate import consent, privacy
-from tests.laws import MOST_KEPT, check_record, check_touchpoint
+from tests.support.laws import MOST_KEPT, check_record, check_touchpoint
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.models import ModelError, define

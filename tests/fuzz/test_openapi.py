@@ -23,8 +23,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.conftest import Topics
-from tests.integration.api_rows import AT_US, Rows
-from tests.stack import Stack
+from tests.integration.api.rows import AT_US, Rows
+from tests.support.stack import Stack
 from throughline.local import LocalKafka
 
 CHECKS: list[Any] = [

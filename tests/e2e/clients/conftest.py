@@ -20,8 +20,8 @@ from tests.conftest import PARTITIONS, execute
 from tests.e2e.clients.website import Website
 from tests.e2e.conftest import run
 from tests.e2e.fault import Fault
-from tests.stack import Service, Stack, until
-from tests.topic import read_touchpoints
+from tests.support.stack import Service, Stack, until
+from tests.support.topic import read_touchpoints
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
 from throughline.kit.kafka import ensure_topics

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page
 from tests.e2e.clients.conftest import Edge
 from tests.e2e.clients.troubles import REFUSED_SECONDS, Trouble, dropped, healthy, refused
 from tests.e2e.clients.website import Website
-from tests.stack import until
+from tests.support.stack import until
 
 EVENTS = 12
 LAST = 3

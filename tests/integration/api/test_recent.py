@@ -1,0 +1,167 @@
+"""The last events of a source: the law of the rings on real PostgreSQL, and what a person who wires up an SDK sees."""
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.api import schemas_events
+from tests.integration.api.rows import AT_US, SECOND_US, Rows
+from tests.integration.stager.test_staging_law import PARTITIONS, open_pipeline
+from tests.support.stack import Stack, until
+from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import now_us
+from throughline.store.engine import create_engine
+from throughline.store.recent import SLOTS
+from throughline.wire.codec import partition_of
+
+sources = itertools.count(1_000, 2)
+START_US = 1_700_000_000_000_000
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database)
+    yield engine
+    await engine.dispose()
+
+
+sent = st.tuples(
+    st.integers(0, 1), st.sampled_from(["ada", "bob", "cy"]), st.integers(0, 60), st.integers(0, 2).map(bool)
+)
+"""Which source, whose, which message id, and whether it says the usual."""
+Sent = tuple[int, str, int, bool]
+
+
+def event(source: int, said: Sent) -> Touchpoint:
+    _, actor, message, usual = said
+    warnings = () if usual else ("wrong_type",)
+    name = "Product Viewed" if usual else "Order Completed"
+    return Touchpoint(
+        START_US, f"m{message}", actor, "track", name, 0, source + said[0], "direct", START_US, warnings=warnings
+    )
+
+
+Rings = dict[tuple[int, int, bool], list[tuple[int, str, str]]]
+"""By source, partition, and whether with warnings: (number, message id, warnings), oldest first."""
+
+
+def became(source: int, log: list[Sent]) -> Rings:
+    """What the rings hold of a log."""
+    first: dict[tuple[str, int], bool] = {}
+    found: Rings = {}
+    for which, actor, message, usual in log:
+        codes = [] if usual else ["wrong_type"]
+        if (actor, message) in first:
+            codes.append("duplicate" if first[actor, message] == usual else "conflict")
+        first.setdefault((actor, message), usual)
+        ring = found.setdefault((source + which, partition_of(actor.encode(), PARTITIONS), not usual), [])
+        ring.append((len(ring) + 1, f"m{message}", ",".join(codes)))
+    return {place: ring[-SLOTS:] for place, ring in found.items()}
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    log=st.lists(sent, min_size=100, max_size=250),
+    cuts=st.lists(st.tuples(st.integers(1, 80), st.booleans()), min_size=1),
+)
+async def test_however_a_log_is_cut_the_rings_hold_the_last_of_it(
+    database: str, engine: AsyncEngine, log: list[Sent], cuts: list[tuple[int, bool]]
+) -> None:
+    source = next(sources)
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send([event(source, said) for said in log])
+    for (size, dies), partition in zip(itertools.cycle(cuts), itertools.cycle(range(PARTITIONS)), strict=False):
+        await pipeline.stage(partition, size, dies=dies)
+        if not any(pipeline.waiting):
+            break
+    connection = await asyncpg.connect(database)
+    rows = await connection.fetch(
+        "SELECT * FROM recent_events WHERE source >= $1 ORDER BY source, shard, number", source
+    )
+    await connection.close()
+    found: Rings = {}
+    for row in rows:
+        warned = "wrong_type" in row["warnings"]
+        assert row["slot"] == SLOTS * warned + row["number"] % SLOTS
+        ring = found.setdefault((row["source"], row["shard"], warned), [])
+        ring.append((row["number"], row["message_id"], row["warnings"]))
+    assert found == became(source, log)
+
+
+CALL = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "good"}
+ODD = CALL | {"messageId": "odd", "anonymousId": "null"}
+NAMELESS = {"type": "track", "userId": "ada", "messageId": "bad"}
+URL = "/v1/events/recent"
+
+
+async def test_whoever_wires_up_an_sdk_sees_what_became_of_each_event(stack: Stack) -> None:
+    ingest, _, service = [await stack.start(name) for name in ("ingest", "stager", "api")]
+
+    async with stack.api(service) as api, httpx.AsyncClient(base_url=ingest.url, auth=(stack.write_key, "")) as sdk:
+        assert (await sdk.post("/v1/batch", json={"batch": [CALL, ODD, NAMELESS]})).status_code == 200
+        assert (await sdk.post("/v1/batch", json={"batch": [CALL]})).status_code == 200
+
+        async def shown() -> Any:
+            body = (await api.get(URL, params={"source": "web"})).json()
+            schemas_events.RecentEvents.model_validate(body)
+            # Partitions that nothing has come to have a T of their own, a moment later.
+            return body if len(body["items"]) == 4 and body["as_of"] else None
+
+        body = await until(shown, what="four events to be shown")
+        by_id: dict[str, list[Any]] = {}
+        for item in body["items"]:
+            by_id.setdefault(item["message_id"], []).append(item)
+        again, good = by_id["good"]
+        assert (good["verdict"], good["actor"], good["call"], good["name"]) == ("ok", "ada", "track", "Product Viewed")
+        assert (good["source"], good["channel"], good["bot"], good["warnings"]) == ("web", "direct", False, [])
+        assert [warning["code"] for warning in again["warnings"]] == ["duplicate"]
+        (odd,) = by_id["odd"]
+        assert (odd["verdict"], odd["warnings"][0]["code"]) == ("warning", "illegal_id")
+        assert "placeholder" in odd["warnings"][0]["explanation"]
+        (bad,) = by_id["bad"]
+        assert (bad["verdict"], bad["actor"]) == ("rejected", None)
+        assert (bad["refused"]["code"], bad["refused"]["field"]) == ("missing_field", "event")
+        assert httpx.Response(200, text=bad["refused"]["payload"]).json() == NAMELESS
+        assert [(one["code"], one["events"], one["kept"]) for one in body["counts"]] == [("missing_field", 1, 1)]
+
+
+async def test_the_list_is_filtered_bounded_and_of_one_workspace(database: str, stack: Stack) -> None:
+    service = await stack.start("api")
+    async with Rows(database, stack.workspace_id) as rows, stack.api(service) as api:
+
+        async def items(**which: Any) -> list[str]:
+            answer = await api.get(URL, params=which)
+            assert answer.status_code == 200, answer.text
+            return [item["message_id"] for item in answer.json()["items"]]
+
+        nothing = (await api.get(URL)).json()
+        assert (nothing["items"], nothing["counts"], nothing["as_of"]) == ([], [], None)
+        for number in range(6):
+            warnings = "bot,illegal_id" if number % 2 else ""
+            await rows.recent(f"m{number}", AT_US + number * SECOND_US, shard=number % 3, warnings=warnings)
+        await rows.refused("r", AT_US + SECOND_US // 2)
+        await rows.recent("theirs", AT_US, source=999, workspace=stack.workspace_id + 1)
+        assert await until(items) == ["m5", "m4", "m3", "m2", "m1", "r", "m0"]
+        assert await items(limit=3) == ["m5", "m4", "m3"]
+        assert await items(verdict="ok") == ["m4", "m2", "m0"]
+        assert await items(verdict="warning", source="web") == ["m5", "m3", "m1"]
+        assert await items(verdict="rejected", source="web") == ["r"]
+        assert await items(verdict="dropped") == []
+        answer = await api.get(URL)
+        same = await api.get(URL, headers={"If-None-Match": answer.headers["etag"]})
+        assert (same.status_code, same.content) == (304, b"")
+        await rows.through(now_us())
+        for query, field in (
+            ({"source": "nowhere"}, "source"),
+            ({"verdict": "fine"}, "verdict"),
+            ({"limit": 0}, "limit"),
+        ):
+            wrong = await api.get(URL, params=query)
+            assert (wrong.status_code, wrong.json()["field"]) == (400, field)

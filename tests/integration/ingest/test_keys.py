@@ -1,0 +1,164 @@
+"""Workspaces, sources, keys and tokens on a real database; every statement they run keeps the store's rules."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tests.unit.store.statement_rules import broken_rules
+from throughline.store import admin, keys
+from throughline.store.admin import AdminError
+from throughline.store.engine import create_engine
+from throughline.store.tables import metadata, models
+from throughline.store.unit_of_work import snapshot, transaction
+
+NOW = 1_763_930_000_000_000
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database, pool_size=2)
+    broken: list[str] = []
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def check(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        broken.extend(f"{rule}: {statement}" for rule in broken_rules(statement))
+
+    yield engine
+    await engine.dispose()
+    assert not broken
+
+
+@pytest.fixture
+async def shop(engine: AsyncEngine) -> AsyncEngine:
+    """A workspace `shop` with the sources `web` and `app`."""
+    async with transaction(engine) as connection:
+        await admin.create_workspace(connection, "shop", now_us=NOW, time_zone="Europe/Vienna")
+        await admin.create_source(connection, "shop", "web", now_us=NOW)
+        await admin.create_source(connection, "shop", "app", now_us=NOW)
+    return engine
+
+
+async def do(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Any]]) -> Any:
+    async with transaction(engine) as connection:
+        return await work(connection)
+
+
+async def test_a_workspace_has_its_model_from_the_start(shop: AsyncEngine) -> None:
+    async with snapshot(shop) as connection:
+        (workspace,) = await admin.list_workspaces(connection)
+        rows = (await connection.execute(select(models.c.workspace, models.c.name, models.c.created_us))).all()
+    assert workspace == (workspace.id, "shop", "Europe/Vienna", NOW)
+    assert [tuple(row) for row in rows] == [(workspace.id, "seven_phase", NOW)]
+
+
+async def test_a_write_key_is_known_by_its_digest_only(shop: AsyncEngine) -> None:
+    key = await do(shop, lambda c: admin.create_write_key(c, "shop", "web", now_us=NOW))
+    assert key.startswith("tlw_")
+    assert len(key) == 44
+    assert key[4:].isalnum()
+    async with snapshot(shop) as connection:
+        (found,) = await keys.write_keys(connection, now_us=NOW)
+        (listed,) = await admin.list_write_keys(connection, "shop")
+        stored = [
+            str(await connection.scalar(text(f"SELECT string_agg(t::text, '') FROM {name} t")))
+            for name in metadata.tables
+        ]
+    assert found.digest == keys.key_digest(key)
+    assert (found.source_name, found.enabled) == ("web", True)
+    assert listed == (listed.id, key[:10], "shop", "web", NOW, None, None)
+    assert not [table for table in stored if key in table or key[10:] in table]
+
+
+async def test_keys_differ(shop: AsyncEngine) -> None:
+    async with transaction(shop) as connection:
+        made = {await admin.create_write_key(connection, "shop", "web", now_us=NOW) for _ in range(50)}
+        assert len(made) == 50
+        assert len(await keys.write_keys(connection, now_us=NOW)) == 50
+
+
+async def test_the_keys_of_a_disabled_source_are_known_as_disabled(shop: AsyncEngine) -> None:
+    for source in ("web", "app"):
+        await do(shop, lambda c, source=source: admin.create_write_key(c, "shop", source, now_us=NOW))  # type: ignore[misc]
+    await do(shop, lambda c: admin.set_source_enabled(c, "shop", "web", False))
+    found = await do(shop, lambda c: keys.write_keys(c, now_us=NOW))
+    assert {key.source_name: key.enabled for key in found} == {"web": False, "app": True}
+    assert [source.enabled for source in await do(shop, admin.list_sources)] == [True, False]
+    await do(shop, lambda c: admin.set_source_enabled(c, "shop", "web", True))
+    assert all(key.enabled for key in await do(shop, lambda c: keys.write_keys(c, now_us=NOW)))
+
+
+@pytest.mark.parametrize("by", ["id", "hint", "key"])
+async def test_a_revoked_key_is_gone_and_stays_listed(shop: AsyncEngine, by: str) -> None:
+    key = await do(shop, lambda c: admin.create_write_key(c, "shop", "web", now_us=NOW))
+    kept = await do(shop, lambda c: admin.create_write_key(c, "shop", "web", now_us=NOW))
+    first, _ = await do(shop, admin.list_write_keys)
+    named = {"id": str(first.id), "hint": first.hint, "key": key}[by]
+    assert (await do(shop, lambda c: admin.revoke_write_key(c, named, now_us=NOW + 1))).revoked_us == NOW + 1
+    assert (await do(shop, lambda c: admin.revoke_write_key(c, named, now_us=NOW + 2))).revoked_us == NOW + 1
+    assert [found.digest for found in await do(shop, lambda c: keys.write_keys(c, now_us=NOW))] == [
+        keys.key_digest(kept)
+    ]
+    assert [listed.revoked_us for listed in await do(shop, admin.list_write_keys)] == [NOW + 1, None]
+
+
+async def test_a_read_token_opens_its_workspace_until_it_is_revoked(shop: AsyncEngine) -> None:
+    await do(shop, lambda c: admin.create_workspace(c, "other", now_us=NOW))
+    token = await do(shop, lambda c: admin.create_read_token(c, "shop", "page", now_us=NOW))
+    assert token.startswith("tlr_")
+    digest = keys.key_digest(token)
+    opened = await do(shop, lambda c: keys.read_token(c, digest))
+    assert opened.workspace_name == "shop"
+    assert await do(shop, lambda c: keys.read_token(c, keys.key_digest(token + "x"))) is None
+    assert await do(shop, lambda c: admin.list_read_tokens(c, "other")) == []
+    await do(shop, lambda c: admin.revoke_read_token(c, token[:10], now_us=NOW + 1))
+    assert await do(shop, lambda c: keys.read_token(c, digest)) is None
+    (listed,) = await do(shop, admin.list_read_tokens)
+    assert listed == (listed.id, token[:10], "shop", "page", NOW, NOW + 1)
+
+
+BAD: list[tuple[Callable[[AsyncConnection], Awaitable[Any]], str]] = [
+    (lambda c: admin.create_workspace(c, "shop", now_us=NOW), "there is a workspace 'shop' already"),
+    (lambda c: admin.create_source(c, "shop", "web", now_us=NOW), "has a source 'web' already"),
+    (lambda c: admin.create_source(c, "shpo", "x", now_us=NOW), "did you mean 'shop'\\? known: shop"),
+    (lambda c: admin.create_source(c, "zzzz", "x", now_us=NOW), "unknown workspace 'zzzz'; known: shop"),
+    (lambda c: admin.create_write_key(c, "shop", "wep", now_us=NOW), "did you mean 'web'\\? known: app, web"),
+    (lambda c: admin.list_write_keys(c, "zzzz"), "unknown workspace"),
+    (lambda c: admin.create_workspace(c, "x", now_us=NOW, time_zone="Europe/Wien"), "unknown time zone 'Europe/Wien'"),
+    (lambda c: admin.create_workspace(c, "x", now_us=NOW, time_zone="q"), "like Europe/Berlin"),
+    (lambda c: admin.create_workspace(c, "", now_us=NOW), "cannot be the name of a workspace"),
+    (lambda c: admin.create_workspace(c, " x", now_us=NOW), "no space at its ends"),
+    (lambda c: admin.create_workspace(c, "x" * 101, now_us=NOW), "1 to 100 printable characters"),
+    (lambda c: admin.create_source(c, "shop", "a\x00b", now_us=NOW), "cannot be the name of a source"),
+    (lambda c: admin.create_source(c, "shop", "a\ud800", now_us=NOW), "cannot be the name of a source"),
+    (lambda c: admin.create_read_token(c, "shop", "\n", now_us=NOW), "cannot be the name of a token"),
+    (lambda c: admin.revoke_write_key(c, "tlw_nobody", now_us=NOW), "no write key has the id or hint 'tlw_nobody'"),
+    (lambda c: admin.revoke_write_key(c, "9" * 30, now_us=NOW), "no write key"),
+    (lambda c: admin.revoke_read_token(c, "a\x00\ud800", now_us=NOW), "no read token"),
+]
+
+
+@pytest.mark.parametrize(("work", "message"), BAD, ids=[message for _, message in BAD])
+async def test_what_cannot_be_done_is_said_and_changes_nothing(
+    shop: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Any]], message: str
+) -> None:
+    with pytest.raises(AdminError, match=message):
+        await do(shop, work)
+    assert len(await do(shop, admin.list_workspaces)) == 1
+    assert len(await do(shop, admin.list_sources)) == 2
+
+
+async def test_an_empty_database_says_how_to_begin(engine: AsyncEngine) -> None:
+    with pytest.raises(AdminError, match="there is none yet; make one with `throughline workspace create NAME`"):
+        await do(engine, lambda c: admin.create_source(c, "shop", "web", now_us=NOW))
+
+
+async def test_two_keys_with_one_hint_are_told_apart_by_id(shop: AsyncEngine) -> None:
+    async with transaction(shop) as connection:
+        for _ in range(2):
+            await admin.create_write_key(connection, "shop", "web", now_us=NOW)
+        await connection.execute(text("UPDATE write_keys SET hint = 'tlw_same00'"))
+    with pytest.raises(AdminError, match="several have the hint 'tlw_same00'; say which by id: 1, 2"):
+        await do(shop, lambda c: admin.revoke_write_key(c, "tlw_same00", now_us=NOW))

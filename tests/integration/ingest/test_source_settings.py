@@ -1,0 +1,179 @@
+"""What a source's owner sets, from the command line to what clients are answered."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Topics
+from tests.integration.cli.test_cli import Throughline
+from tests.support.stack import Stack, until
+from tests.support.topic import read_rejected, read_touchpoints
+from throughline.local import LocalKafka
+
+EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "timestamp": "2026-11-23T20:00:00Z"}
+
+
+@pytest.fixture
+async def throughline(database: str) -> Throughline:
+    made = Throughline(database)
+    await made("workspace", "create", "till")
+    await made("source", "create", "till", "web")
+    return made
+
+
+async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -> None:
+    origins = ("--origin", "https://shop.example", "--origin", "https://*.shop.example:8443")
+    done = await throughline("source", "set", "till", "web", "--app-id", "shop-web", *origins, "--rate", "5")
+    assert done.status == 0, done.err
+    shown = await throughline("source", "show", "till", "web", "--json")
+    assert shown.json == {
+        "app_id": "shop-web",
+        "origins": ["https://shop.example", "https://*.shop.example:8443"],
+        "rate_events": 5,
+        "rate_burst": None,
+        "ip": "shorten",
+        "consent": "off",
+        "webhook_secret": False,
+    }
+    assert (
+        "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
+    )
+    await throughline("source", "set", "till", "web", "--unset", "origin", "--unset", "rate", "--burst", "9")
+    shown = await throughline("source", "show", "till", "web", "--json")
+    assert shown.json == {
+        "app_id": "shop-web",
+        "origins": None,
+        "rate_events": None,
+        "rate_burst": 9,
+        "ip": "shorten",
+        "consent": "off",
+        "webhook_secret": False,
+    }
+
+
+async def test_a_secret_is_set_and_never_shown(throughline: Throughline) -> None:
+    for given, typed in (("s3cret", ""), ("-", "s3cret\n")):
+        assert (await throughline("source", "set", "till", "web", "--webhook-secret", given, typed=typed)).status == 0
+        for options in ((), ("--json",)):
+            shown = await throughline("source", "show", "till", "web", *options)
+            assert "s3cret" not in shown.out
+            assert shown.json["webhook_secret"] is True if options else re.search(r"webhook-secret +set", shown.out)
+        await throughline("source", "set", "till", "web", "--unset", "webhook-secret")
+        assert "not set" in (await throughline("source", "show", "till", "web")).out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        ((), 2, "nothing to set"),
+        (("--webhook-secret", "two words"), 1, "without spaces"),
+        (("--webhook-secret", ""), 1, "the webhook secret has 0 characters"),
+        (("--rate", "5", "--unset", "rate"), 2, "contradict"),
+        (("--rate", "0"), 1, "rate_events is 0; it lies between 1 and"),
+        (("--origin", "https://shop.example/cart"), 1, "'https://shop.example/cart' is not an origin"),
+        (("--origin", "shop.example"), 1, "it looks like https://shop.example"),
+        (("--ip", "hide"), 1, "ip is 'hide'; it is one of shorten, drop, keep"),
+        (("--app-id", "a:b"), 1, "it has a colon"),
+        (("--app-id", ""), 1, "cannot be the name of a client app"),
+        (("--unset", "everything"), 2, "app-id"),
+    ],
+)
+async def test_what_cannot_be_set_is_said(
+    throughline: Throughline, words: tuple[str, ...], status: int, says: str
+) -> None:
+    result = await throughline("source", "set", "till", "web", *words)
+    assert result.status == status
+    assert says in " ".join(result.err.replace("│", " ").split())
+
+
+async def test_an_app_id_names_one_source_and_is_no_key(throughline: Throughline) -> None:
+    await throughline("source", "create", "till", "app")
+    assert (await throughline("source", "set", "till", "web", "--app-id", "shop")).status == 0
+    again = await throughline("source", "set", "till", "app", "--app-id", "shop")
+    assert again.status == 1
+    assert "another source has the app id 'shop' already" in again.err
+    key = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
+    assert "is a write key" in (await throughline("source", "set", "till", "app", "--app-id", key)).err
+
+
+@pytest.mark.parametrize("overlap", ["soon", "1.5h", "-1h", "5"])
+async def test_an_overlap_is_a_span(throughline: Throughline, overlap: str) -> None:
+    key = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
+    result = await throughline("key", "rotate", key, f"--overlap={overlap}")
+    assert result.status == 2
+    assert "90s, 30m, 24h or 7d" in result.err
+
+
+@pytest.fixture
+async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
+    running = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
+    await running.provision()
+    yield running
+    await running.stop()
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, "81.2.69.0"), ("drop", None), ("keep", "81.2.69.160")])
+async def test_addresses_are_kept_as_the_source_says(
+    stack: Stack, throughline: Throughline, topics: Topics, mode: str | None, expected: str | None
+) -> None:
+    key = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
+    if mode is not None:
+        await throughline("source", "set", "till", "web", "--ip", mode)
+    ingest = await stack.start("ingest")
+    good = EVENT | {"messageId": "m", "context": {"ip": "81.2.69.160", "locale": "de"}}
+    async with httpx.AsyncClient(base_url=ingest.url) as client:
+        batch = {"batch": [good, {name: value for name, value in good.items() if name != "event"}]}
+        assert (await client.post("/v1/batch", json=batch, auth=(key, ""))).json()["rejected"] == 1
+    (kept,) = await read_touchpoints(stack.kafka, topics.touchpoints, topics.partitions)
+    assert json.loads(kept.rest)["context"].get("ip") == expected
+    (refused,) = await read_rejected(stack.kafka, topics.rejected, topics.partitions)
+    assert json.loads(refused.payload)["context"]["ip"] == (expected or "")
+
+
+async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> None:
+    old = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
+    origin = ("--origin", "https://shop.example", "--origin", "https://*.shop.example")
+    await throughline("source", "set", "till", "web", "--app-id", "shop-web", *origin)
+    ingest = await stack.start("ingest", KEYS_REFRESH_SECONDS="0.2")
+    async with httpx.AsyncClient(base_url=ingest.url) as client:
+
+        async def send(key: str, number: int = 1, **headers: str) -> httpx.Response:
+            body: dict[str, Any] = {"batch": [EVENT | {"messageId": f"m{i}"} for i in range(number)]}
+            return await client.post("/v1/batch", json=body, auth=(key, ""), headers=headers)
+
+        assert (await send(old)).status_code == 200  # a server says no origin
+        assert (await send("shop-web")).status_code == 200
+        for fine in ("https://shop.example", "https://www.shop.example", "https://a.b.shop.example"):
+            assert (await send(old, Origin=fine)).status_code == 200
+        for other in ("https://shop.example.evil", "http://shop.example", "https://evilshop.example", "null"):
+            refused = await send(old, Origin=other)
+            assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed")
+            assert refused.headers["access-control-allow-origin"] == other  # so that the page can read why
+        await throughline("source", "set", "till", "web", "--rate", "1", "--burst", "3")
+
+        async def limited() -> bool:
+            return (await send(old, 10)).status_code == 429
+
+        await until(limited, seconds=20, what=lambda: "the source's own rate")
+        await throughline("source", "set", "till", "web", "--unset", "rate")
+
+        made = await throughline("key", "rotate", old, "--overlap", "4s")
+        assert made.status == 0, made.err
+        assert "is taken until" in made.err
+        new = made.out.strip()
+
+        async def both() -> bool:
+            return {(await send(key)).status_code for key in (old, new)} == {200}
+
+        async def only_new() -> bool:
+            return [(await send(key)).status_code for key in (old, new)] == [401, 200]
+
+        await until(both, seconds=20, what=lambda: "both keys")
+        await until(only_new, seconds=20, what=lambda: "the new key only")
+    late = await throughline("key", "rotate", old)
+    assert "no longer taken" in late.err

@@ -1,0 +1,229 @@
+"""Retention on real PostgreSQL: facts before the horizon go, and every journey, count and history stays as it was."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.stager.maintain.retention import clear, move_horizons
+from services.stager.stage.decode import prepare
+from tests.integration.stager.test_staging_law import PARTITIONS, Case, Kept, Pipeline, cases, marked, open_pipeline
+from tests.integration.stager.test_staging_law import engine as engine
+from tests.reference import replay
+from tests.reference.replay import Replayed
+from tests.support.projection import Projection, assert_same
+from throughline.journey.touchpoint import Touchpoint
+from throughline.store import horizon
+from throughline.store.horizon import DAY_US
+from throughline.store.names import AdminError
+from throughline.store.restaging import SlotTakenError
+from throughline.store.unit_of_work import transaction
+from throughline.wire.codec import encode
+
+START_US = 1_700_000_000_000_000 // DAY_US * DAY_US
+law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+async def cut(pipeline: Pipeline, horizon_us: int) -> int:
+    """Move the horizon and clear what is before it, as the stagers' lanes do; how many facts are gone."""
+    async with transaction(pipeline.engine) as connection:
+        await horizon.move_horizon(connection, pipeline.workspace, horizon_us)
+    await pipeline.workspaces.refresh()
+    known = await pipeline.workspaces.of({pipeline.workspace})
+    gone = 0
+    for partition in range(PARTITIONS):
+        while (cleared := await clear(pipeline.engine, known, partition=partition, partitions=PARTITIONS)) is not None:
+            gone += cleared
+    return gone
+
+
+async def facts_before(pipeline: Pipeline, horizon_us: int) -> int:
+    connection = await asyncpg.connect(pipeline.url)
+    try:
+        count: int = await connection.fetchval(
+            "SELECT count(*) FROM touchpoints JOIN ids ON ids.id = actor WHERE workspace = $1 AND occurred_us < $2 "
+            "AND call NOT IN ('unlink', 'relink')",
+            pipeline.workspace,
+            horizon_us,
+        )
+    finally:
+        await connection.close()
+    return count
+
+
+def without_members(found: Projection | Replayed) -> Projection:
+    """Who belonged to a customer is no longer all to be seen in facts."""
+    customers = {name: one._replace(members=frozenset()) for name, one in found.customers.items()}
+    return Projection(customers, found.counts, found.history, found.unmapped)
+
+
+@law
+@given(case=cases(), at=st.integers(0, 60), share=st.floats(0, 1), steps=st.integers(1, 2))
+async def test_what_is_cleared_changes_nothing_and_what_follows_folds_on(
+    database: str, engine: AsyncEngine, case: Case, at: int, share: float, steps: int
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    # One message id is one event here: which of two counts is told by the earlier, and that may be gone.
+    log = [event._replace(message_id=f"{event.message_id}-{event.actor}-{event.occurred_us}") for event in case.log]
+    times = sorted(event.occurred_us for event in log) or [START_US]
+    horizons = sorted(times[int(share * n / steps * (len(times) - 1))] for n in range(1, steps + 1))
+    # What comes afterwards is not too old, and joins or parts nobody.
+    later = [
+        event._replace(anonymous_id="" if event.user_id else event.anonymous_id)
+        for event in log[at:]
+        if event.occurred_us >= horizons[-1] and event.call not in ("alias", "unlink", "relink")
+    ]
+    with marked(case):
+        pipeline.send(log[:at])
+        await pipeline.finish()
+        await pipeline.tick(case.clock_us)
+        for horizon_us in horizons:
+            before = {name: await pipeline.projection(model) for name, model in pipeline.models.items()}
+            await cut(pipeline, horizon_us)
+            assert await facts_before(pipeline, horizon_us) == 0
+            for name, model in pipeline.models.items():
+                now = await pipeline.projection(model)
+                assert without_members(now) == without_members(before[name])
+        pipeline.send(later)
+        for do in case.todo:
+            await pipeline.stage(do.partition, do.count)
+        await pipeline.finish()
+    for name, model in pipeline.models.items():
+        wanted = replay(log[:at] + later, name, pipeline.known_us)
+        found = await pipeline.projection(model)
+        assert_same(without_members(found), without_members(wanted), pipeline.known_us)  # type: ignore[arg-type]
+
+
+def seen(name: str, day: int, who: str, message_id: str) -> Touchpoint:
+    return Touchpoint(START_US + day * DAY_US, message_id, who, "track", name, 0, 1, "direct", user_id=who)
+
+
+async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_they_were(
+    database: str, engine: AsyncEngine
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    model = pipeline.models["seven_phase"]
+    visitor = seen("Product Added", 0, "a1", "m1")._replace(user_id="", anonymous_id="a1")
+    bought = seen("Order Completed", 1, "ada", "m2")._replace(order_id="o1")
+    pipeline.send([visitor, bought])
+    await pipeline.finish()
+    alone = await pipeline.projection(model)
+    assert await cut(pipeline, START_US + 5 * DAY_US) == 2
+    said = seen("", 6, "ada", "m3")._replace(call="identify", anonymous_id="a1")
+    again = seen("Order Completed", 7, "a1", "m4")._replace(user_id="", anonymous_id="a1", order_id="o2")
+    pipeline.send([said, again])
+    await pipeline.finish()
+    joined = await pipeline.projection(model)
+    assert list(joined.customers) == ["ada"]
+    ada = joined.customers["ada"].state
+    assert (ada.phase, ada.first_us) == (6, START_US)  # a second order: loyal; first seen as a visitor
+    assert sum(one.active + one.lapsed for one in joined.counts.values()) == 1
+    parted = Touchpoint(START_US + 8 * DAY_US, "m5", "ada", "unlink", "", user_id="ada", previous_id="a1")
+    pipeline.send([parted])
+    await pipeline.finish()
+    found = await pipeline.projection(model)
+    assert found.customers["ada"].moves == alone.customers["ada"].moves
+    assert found.customers["a1"].moves[0] == alone.customers["a1"].moves[0]
+    assert found.customers["a1"].state.phase == 4
+    assert sum(one.active + one.lapsed for one in found.counts.values()) == 2
+
+
+async def test_a_new_model_begins_at_the_horizon(database: str, engine: AsyncEngine) -> None:
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send([seen("Order Completed", 0, "ada", "m1"), seen("Product Viewed", 9, "ada", "m2")])
+    await pipeline.finish()
+    await cut(pipeline, START_US + 5 * DAY_US)
+    made = await pipeline.begin("six_stage")
+    await pipeline.restage_all()
+    found = await pipeline.projection(made)
+    wanted = replay([seen("Product Viewed", 9, "ada", "m2")], "six_stage", pipeline.known_us)
+    assert without_members(found).customers == without_members(wanted).customers
+
+
+async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, engine: AsyncEngine) -> None:
+    pipeline = await open_pipeline(engine, database)
+    log = [seen("Order Completed", 0, f"c{n}", f"m{n}") for n in range(20)]
+    pipeline.send(log)
+    await pipeline.finish()
+    made = await pipeline.begin("six_stage")
+    await pipeline.restage(0, 3)
+    assert await cut(pipeline, START_US + 5 * DAY_US) == 20
+    await pipeline.restage_all()
+    found = await pipeline.projection(made)
+    assert_same(
+        without_members(found)._replace(unmapped={}),
+        without_members(replay(log, "six_stage", pipeline.known_us))._replace(unmapped={}),  # type: ignore[arg-type]
+        pipeline.known_us,
+    )
+
+
+async def test_what_is_older_than_the_horizon_is_refused(database: str, engine: AsyncEngine) -> None:
+    pipeline = await open_pipeline(engine, database)
+    await cut(pipeline, START_US + 5 * DAY_US)
+    known = await pipeline.workspaces.of({pipeline.workspace})
+    records = [
+        Kept(number, encode(seen("Product Viewed", day, "ada", f"m{day}")._replace(workspace=pipeline.workspace)))
+        for number, day in enumerate((4, 5))
+    ]
+    batch = prepare(records, known, topic=pipeline.topic, partition=0)
+    assert [(one.code, one.field) for one in batch.rejected] == [("before_horizon", "occurred_us")]
+    assert len(batch.rows) == 1
+
+
+async def test_two_lanes_at_one_slot_clear_it_once(database: str, engine: AsyncEngine) -> None:
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send([seen("Order Completed", 0, f"c{n}", f"m{n}") for n in range(40)])
+    await pipeline.finish()
+    model = pipeline.models["seven_phase"]
+    before = await pipeline.projection(model)
+    async with transaction(engine) as connection:
+        await horizon.move_horizon(connection, pipeline.workspace, START_US + 5 * DAY_US)
+    await pipeline.workspaces.refresh()
+    known = await pipeline.workspaces.of({pipeline.workspace})
+    both = await asyncio.gather(
+        *(clear(engine, known, partition=0, partitions=1) for _ in range(2)), return_exceptions=True
+    )
+    taken = [one for one in both if isinstance(one, SlotTakenError)]
+    gone = sum(one for one in both if isinstance(one, int))
+    assert len(taken) + len([one for one in both if isinstance(one, int)]) == 2
+    while (more := await clear(engine, known, partition=0, partitions=1)) is not None:
+        gone += more
+    assert gone == 40
+    assert without_members(await pipeline.projection(model)) == without_members(before)
+
+
+async def test_the_horizon_follows_the_clock_day_by_day_and_slots_are_taken_once(
+    database: str, engine: AsyncEngine
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    name = f"w{pipeline.workspace}"
+
+    async def stands() -> tuple[int | None, int]:
+        async with transaction(engine) as connection:
+            (one,) = await horizon.read_retention(connection, name)
+        return one.horizon_us, one.slots_left
+
+    async with transaction(engine) as connection:
+        await horizon.set_retention(connection, name, 30)
+    await move_horizons(engine, through_us=0)
+    assert await stands() == (None, 0)
+    now_us = START_US + 40 * DAY_US + 5
+    await move_horizons(engine, through_us=now_us)
+    assert await stands() == (START_US + 10 * DAY_US, 16)
+    await move_horizons(engine, through_us=now_us + DAY_US)
+    assert await stands() == (START_US + 10 * DAY_US, 16)  # the one before is cleared first
+    await pipeline.workspaces.refresh()
+    async with transaction(engine) as connection:
+        slots = [one for one in await horizon.read_open(connection) if one.workspace == pipeline.workspace]
+        assert await horizon.move_slot(connection, slots[0], cursor=b"\0", done=False, touchpoints=0)
+        assert not await horizon.move_slot(connection, slots[0], cursor=b"\1", done=False, touchpoints=0)
+    await cut(pipeline, START_US)  # never back
+    assert await stands() == (START_US + 10 * DAY_US, 0)
+    await move_horizons(engine, through_us=now_us + DAY_US)
+    assert await stands() == (START_US + 11 * DAY_US, 16)
+    with pytest.raises(AdminError, match="between 1 and 36500"):
+        async with transaction(engine) as connection:
+            await horizon.set_retention(connection, name, 0)

@@ -1,0 +1,74 @@
+"""What the documents name exists: files, links, settings, metrics."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.project.test_deploy import declared
+from throughline.kit import settings
+
+ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([\w-]+))?\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"`((?:throughline|services|deploy|docs|tests|proto|requirements)/[\w./-]*)`")
+VARIABLE = re.compile(r"`([A-Z][A-Z_]*[A-Z])(?:=[^`]*)?`")
+EXAMPLE = "docs/decisions/0009-x.md"  # of test_architecture.py
+MENTIONED = re.compile(r"(?<![\w./-])docs/[\w./-]*\w")
+
+
+def anchors(markdown: str) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", markdown), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    for target, anchor in LINK.findall(FENCE.sub("", path.read_text())):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file = path.parent / target if target else path
+        assert file.exists(), f"{path.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file.read_text()), f"{path.name} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_named_exist(path: Path) -> None:
+    for name in NAMED.findall(path.read_text()):
+        assert (ROOT / name).exists(), f"{path.name} names {name}"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_metrics_named_are_declared(path: Path) -> None:
+    for name in re.findall(r"`(throughline_[a-z_]+)`", path.read_text()):
+        assert {name, f"{name}_bucket"} & declared().keys(), f"{path.name} names the metric {name}"
+
+
+def test_settings_named_in_operations_exist() -> None:
+    kinds = (settings.IngestSettings, settings.StagerSettings, settings.ApiSettings)
+    known = {field.upper() for kind in kinds for field in kind.model_fields}
+    known |= set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    for name in VARIABLE.findall((ROOT / "docs" / "operations.md").read_text()):
+        assert name in known | {"SIGTERM"}, f"docs/operations.md names {name}"
+
+
+def test_documents_named_in_the_code_exist() -> None:
+    missing = [
+        f"{file.relative_to(ROOT)} points to {name}"
+        for folder in ("throughline", "services", "deploy", "tests")
+        for file in sorted((ROOT / folder).rglob("*"))
+        if file.suffix in (".py", ".yml", ".yaml", ".toml") and "node_modules" not in file.parts
+        for name in MENTIONED.findall(file.read_text())
+        if name != EXAMPLE and not list(ROOT.glob(f"{name}*"))
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_the_architecture_mentions_every_package() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    starts = [*ROOT.glob("throughline/*/__init__.py"), *ROOT.glob("services/*/__init__.py")]
+    for package in sorted(start.parent.relative_to(ROOT).as_posix() for start in starts):
+        assert f"`{package}`" in text, f"docs/architecture.md does not mention {package}"

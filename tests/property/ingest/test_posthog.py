@@ -1,0 +1,100 @@
+"""Any request to PostHog's paths: a verdict for each event, or a 400; never harm to the neighbours."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.dialects import posthog
+from services.ingest.dialects.base import Request, judge
+from services.ingest.validate.touchpoint import Result
+from tests.property.ingest.test_segment import JSON, TEXT, TIMES
+from tests.support.laws import NOW, check
+from throughline.kit.errors import ServiceError
+
+T = TypeVar("T")
+
+NAMES = ["$identify", "$create_alias", "$merge_dangerously", "$pageview", "$screen", "$groupidentify", "$set", "Bought"]
+FLAGS = ["$is_identified", "$process_person_profile", "$cookieless_mode", "$ignore_sent_at"]
+PEOPLE = ["distinct_id", "alias", "$anon_distinct_id", "$device_id"]
+OTHERS = ["$ip", "$set", "$set_once", "$group_type", "$group_key", "$group_set", "$screen_name", "$lib", "token"]
+PAGES = ["$current_url", "$referrer", "title", "utm_source", "utm_medium", "$raw_user_agent"]
+PROPERTIES = st.dictionaries(st.sampled_from([*FLAGS, *PEOPLE, *OTHERS, *PAGES]) | TEXT, JSON, max_size=5)
+OPTIONS = st.dictionaries(
+    st.sampled_from(["process_person_profile", "cookieless_mode", "disable_skew_correction"]) | TEXT, JSON, max_size=3
+)
+EVENTS = (
+    st.fixed_dictionaries(
+        {"event": st.sampled_from(NAMES) | TEXT | JSON, "distinct_id": TEXT | JSON},
+        optional={
+            "uuid": TEXT | JSON,
+            "timestamp": TIMES,
+            "offset": st.integers() | st.floats() | JSON,
+            "sent_at": TIMES,
+            "properties": PROPERTIES | JSON,
+            "options": OPTIONS | JSON,
+            **dict.fromkeys(("$set", "$set_once", "$unset", "session_id", "type", "api_key", "other"), JSON),
+        },
+    )
+    | JSON
+)
+GOOD = {"event": "Bought", "distinct_id": "good", "uuid": "m", "timestamp": "2026-11-23T20:00:00Z", "properties": {}}
+
+
+def attempt(read: Callable[[Request], T], request: Request) -> T | None:
+    """None when the request fails as a whole, as a 400 that says why."""
+    try:
+        return read(request)
+    except ServiceError as failure:
+        error = failure
+    assert error.status == 400
+    assert error.code
+    assert error.message
+    return None
+
+
+def take(body: bytes, path: str = posthog.V1, query: str = "", sent: bytes = b"") -> Result | None:
+    request = Request("POST", path, query, [(b"posthog-request-timestamp", sent)] if sent else [], body)
+    opened = attempt(posthog.read, request)
+    if opened is None:
+        return None
+    result = judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
+    check(result, len(opened.items))
+    if opened.reply is not None:
+        assert set(json.loads(opened.reply(result.verdicts)[1])) == {"results"}
+    return result
+
+
+@given(st.lists(EVENTS, max_size=4), st.booleans())
+def test_a_verdict_for_every_event(events: list[Any], form: bool) -> None:
+    for value in (events, {"batch": events}):
+        body = json.dumps(value).encode()
+        result = take(b"data=" + base64.urlsafe_b64encode(body) if form else body)
+        assert result is not None
+        assert len(result.verdicts) == len(events)
+
+
+@given(EVENTS)
+def test_neighbours_survive(event: Any) -> None:
+    result = take(json.dumps({"batch": [GOOD, event, GOOD]}).encode())
+    alone = take(json.dumps(GOOD).encode())
+    assert result is not None
+    assert alone is not None
+    assert result.verdicts[0] is result.verdicts[2] is None
+    assert [result.touchpoints[0], result.touchpoints[-1]] == alone.touchpoints * 2
+
+
+@given(EVENTS, TIMES, JSON, TEXT, st.binary(max_size=30).filter(bool))
+def test_whatever_a_request_says_about_itself(event: Any, sent_at: Any, other: Any, query: str, sent: bytes) -> None:
+    head = {"sent_at": sent_at, "api_key": other, "token": other, "historical_migration": other, "more": other}
+    take(json.dumps({**head, "batch": [event]}).encode(), "/batch", f"_={query}&sent_at={query}", sent)
+
+
+@given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes(body: bytes) -> None:
+    for sent in (body, b"data=" + body, b"data=" + base64.b64encode(body), b'{"batch":[' + body + b"]}"):
+        take(sent, "/e", "compression=base64")
+        attempt(posthog.read_batch, Request("POST", "/batch", "", [], sent))

@@ -1,0 +1,110 @@
+"""A shop's log on its way through Kafka to a stager, and what must come of it."""
+
+import asyncio
+import random
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from tests.reference import replay
+from tests.strategies.touchpoints import NAMES
+from tests.support.projection import Projection, assert_same, read_projection
+from tests.support.stack import Stack, until
+from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import now_us
+from throughline.wire.codec import encode, partition_of
+
+START_US = 1_700_000_000_000_000
+
+
+def shop_log(stack: Stack, events: int, *, customers: int = 60, seed: int = 1) -> list[Touchpoint]:
+    """A shuffled log with some events twice: customers known, anonymous, and joined on the way, on all partitions."""
+    dice = random.Random(seed)
+    log = []
+    for number in range(events):
+        user, anonymous = f"c{dice.randrange(customers)}", f"a{dice.randrange(customers)}"
+        who = dice.choice(["user"] * 10 + ["anonymous"] * 8 + ["both", "alias"])
+        log.append(
+            Touchpoint(
+                occurred_us=START_US + number * 60_000_000,
+                message_id=f"m{number}",
+                actor=anonymous if who == "anonymous" else user,
+                call="alias" if who == "alias" else "track",
+                name="" if who == "alias" else dice.choice(NAMES),
+                workspace=stack.workspace_id,
+                source=1,
+                channel=dice.choice(["direct", "email"]),
+                received_us=START_US,
+                user_id="" if who == "anonymous" else user,
+                anonymous_id=anonymous if who in ("anonymous", "both") else "",
+                previous_id=f"c{dice.randrange(customers)}" if who == "alias" else "",
+                order_id=dice.choice(["", "o1", "o2"]),
+            )
+        )
+    log += dice.sample(log, events // 10)
+    dice.shuffle(log)
+    return log
+
+
+async def send(stack: Stack, log: list[Touchpoint], *, partitions: int = 4) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=stack.kafka, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        sent = []
+        for event in log:
+            key = event.actor.encode()
+            partition = partition_of(key, partitions)
+            sent.append(await producer.send(stack.touchpoints, encode(event), key=key, partition=partition))
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+async def staged_through(stack: Stack, *, seconds: float = 60) -> None:
+    """Wait until PostgreSQL holds everything that is in the log."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=stack.kafka)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(stack.touchpoints, n) for n in range(4)]
+        ends = {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
+    finally:
+        await consumer.stop()
+
+    async def reached() -> bool:
+        try:
+            connection = await asyncpg.connect(stack.database)
+        except (OSError, asyncpg.PostgresError):
+            return False
+        try:
+            rows = await connection.fetch(
+                "select partition, next_offset from offsets where topic = $1", stack.touchpoints
+            )
+        finally:
+            await connection.close()
+        return {row["partition"]: row["next_offset"] for row in rows} == ends
+
+    logs = [service.child for service in stack.services]
+    await until(reached, seconds=seconds, what=lambda: "\n".join(log.tail(30) for log in logs))
+
+
+async def projection_of(stack: Stack) -> Projection:
+    """What is derived under the live model, once the sweep has seen today: what the log began has lapsed by then."""
+    began_us = now_us()
+    connection = await asyncpg.connect(stack.database)
+    try:
+        model = await connection.fetchval(
+            "select id from models where workspace = $1 and state = 'live'", stack.workspace_id
+        )
+
+        async def swept() -> bool:
+            rows = await connection.fetch("select swept_us from offsets where topic = $1", stack.touchpoints)
+            return len(rows) == 4 and min(row[0] for row in rows) >= began_us
+
+        await until(swept, what="every partition to be swept")
+    finally:
+        await connection.close()
+    return await read_projection(stack.database, model)
+
+
+async def expect(stack: Stack, log: list[Touchpoint]) -> None:
+    assert_same(await projection_of(stack), replay(log, "seven_phase", now_us()), now_us())

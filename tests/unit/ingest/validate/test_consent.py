@@ -1,0 +1,290 @@
+"""Which events have consent for analytics, family by family, and what becomes of those that have none."""
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from services.ingest.dialects import base, cloudevents, ga4, posthog, segment, snowplow
+from services.ingest.dialects.base import Request
+from services.ingest.dialects.envelope import open_body
+from services.ingest.event.verdict import DroppedError
+from services.ingest.validate.consent import AGGREGATE, DROP, MODES, require
+from services.ingest.validate.touchpoint import Result
+from tests.support.dialect_requests import NOW, Read, codes, post
+from throughline.store.source_settings import CONSENT_MODES
+
+EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "m"}
+YES: dict[str, Any] = {"consent": {"analytics": True}}
+NO: dict[str, Any] = {"consent": {"analytics": False}}
+DROPPED = ("dropped", "no_consent", "context.consent.analytics")
+
+
+def batch(*events: Any, consent: str = AGGREGATE, **shared: Any) -> Result:
+    body = open_body(json.dumps({"batch": events, **shared}).encode(), "")
+    return segment.judge(body, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=consent)
+
+
+def take(read: Read, request: Request, consent: str = AGGREGATE) -> Result:
+    return base.judge(read(request), workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=consent)
+
+
+def said(result: Result) -> Sequence[bool]:
+    """Of each event whether it was taken; the others were dropped."""
+    assert not result.refused, result.refused
+    return [verdict is None or verdict.verdict != "dropped" for verdict in result.verdicts]
+
+
+def test_the_modes_that_can_be_set_are_the_modes_there_are() -> None:
+    assert MODES == CONSENT_MODES
+
+
+@pytest.mark.parametrize(
+    ("context", "given"),
+    [
+        ({}, False),
+        ({"consent": {}}, False),
+        ({"consent": True}, False),
+        (YES, True),
+        (NO, False),
+        ({"consent": {"analytics": "granted"}}, True),
+        ({"consent": {"analytics": "maybe"}}, False),
+        ({"consent": {"analytics": 1}}, True),
+        ({"consent": {"analytics": 2}}, False),
+        ({"consent": {"marketing": True}}, False),
+        # Segment, Jitsu
+        ({"consent": {"categoryPreferences": {"Analytics": True, "Advertising": False}}}, True),
+        ({"consent": {"categoryPreferences": {"Analytics": False, "Advertising": True}}}, False),
+        ({"consent": {"categoryPreferences": {"Advertising": True}}}, False),
+        ({"consent": {"categoryPreferences": {"C0001": True, "C0002": True}}}, True),
+        ({"consent": {"categoryPreferences": {"C0001": True, "C0002": False}}}, False),
+        ({"consent": {"categoryPreferences": {"statistics": True}}}, True),
+        ({"consent": {"categoryPreferences": {"Performance Cookies": True}}}, True),
+        ({"consent": {"categoryPreferences": {"marketingAndAnalytics": True, "functional": False}}}, True),
+        ({"consent": {"categoryPreferences": {"analytics": True, "performance": False}}}, False),
+        ({"consent": {"categoryPreferences": ["Analytics"]}}, False),
+        # RudderStack
+        ({"consentManagement": {"allowedConsentIds": ["C0001", "C0002"], "deniedConsentIds": ["C0004"]}}, True),
+        ({"consentManagement": {"allowedConsentIds": ["C0001"], "deniedConsentIds": ["C0002"]}}, False),
+        ({"consentManagement": {"deniedConsentIds": ["C0004"]}}, False),
+        ({"consentManagement": {"allowedConsentIds": {"C0002": "Performance Cookies"}}}, True),
+        ({"consentManagement": {"allowedConsentIds": {"7f": "Analytics"}, "deniedConsentIds": {}}}, True),
+        ({"consentManagement": {"allowedConsentIds": {"analytics": False}}}, False),
+        ({"consentManagement": {"allowedConsentIds": ["analytics"], "deniedConsentIds": ["analytics"]}}, False),
+        ({"consentManagement": {"allowedConsentIds": ["1", "4"], "provider": "iubenda"}}, True),
+        ({"consentManagement": {"allowedConsentIds": ["1", "4"], "provider": "custom"}}, False),
+        ({"consentManagement": {"allowedConsentIds": ["1"], "deniedConsentIds": ["4"], "provider": "iubenda"}}, False),
+        ({"consentManagement": "analytics"}, False),
+        # Two that disagree.
+        (YES | {"consentManagement": {"deniedConsentIds": ["analytics"]}}, False),
+        (NO | {"consentManagement": {"allowedConsentIds": ["analytics"]}}, False),
+    ],
+)
+def test_what_a_context_says(context: Any, given: bool) -> None:
+    assert said(batch(EVENT | {"context": context})) == [given]
+    # Where the batch says it for all, and an event alone, as Jitsu's come.
+    assert said(batch(EVENT, context=context)) == [given]
+    body = open_body(json.dumps(EVENT | {"context": context}).encode(), "track")
+    alone = segment.judge(body, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=DROP)
+    assert said(alone) == [given]
+
+
+def test_each_event_of_a_batch_is_asked() -> None:
+    events = [EVENT | {"messageId": f"m{n}", "context": [YES, NO, {}][n % 3]} for n in range(9)]
+    assert said(batch(*events)) == [True, False, False] * 3
+    assert said(batch(EVENT, EVENT | {"context": NO}, EVENT, context=YES)) == [True, False, True]
+
+
+def test_a_property_says_it_too() -> None:
+    assert said(batch(EVENT | {"properties": YES}, EVENT | {"properties": NO, "context": YES})) == [True, False]
+
+
+@pytest.mark.parametrize("call", ["identify", "alias", "group", "page", "screen", "track"])
+def test_every_call_needs_it(call: str) -> None:
+    event = EVENT | {"type": call, "anonymousId": "b1c0", "previousId": "old", "name": "Order of Ada"}
+    found = batch(event)
+    assert codes(found) == [DROPPED]
+    assert not found.touchpoints
+    # A page's name may be its title, which is no name to count by.
+    assert [name for _, name in found.dropped] == ["Product Viewed" if call == "track" else call]
+    assert [name for _, name in batch(event, consent=DROP).dropped] == [""]
+
+
+def test_consent_is_asked_before_anything_else() -> None:
+    nobody = {"type": "track", "event": "Seen", "timestamp": "0001-01-01"}
+    assert codes(batch(nobody, {"type": "track"}, {})) == [DROPPED] * 3
+    assert codes(batch(nobody | {"context": YES})) == [("rejected", "missing_id", "userId")]
+
+
+def test_off_asks_nobody() -> None:
+    assert said(batch(EVENT, EVENT | {"context": NO}, consent="off")) == [True, True]
+
+
+def test_the_verdict_tells_silence_from_refusal() -> None:
+    silent, refused = (verdict for verdict in batch(EVENT, EVENT | {"context": NO}).verdicts)
+    assert silent is not None
+    assert refused is not None
+    assert "says nothing of consent" in silent.message
+    assert "has no consent" in refused.message
+    assert "context.consent.analytics" in silent.message
+
+
+TOO_LARGE = {"properties": {"note": "x" * 40_000}}
+
+
+@pytest.mark.parametrize("wrong", [{"userId": {"a": 1}}, {"properties": {"a\0": 1}}, {"event": [1]}, TOO_LARGE])
+def test_a_refused_event_is_kept_only_if_it_says_that_there_is_consent(wrong: Any) -> None:
+    with_, without = EVENT | {"context": YES} | wrong, EVENT | {"context": NO} | wrong
+    found = batch(with_, without, EVENT | wrong)
+    assert [verdict and verdict.verdict for verdict in found.verdicts] == ["rejected"] * 3
+    assert json.loads(found.refused[0][1]) == with_
+    for kept, payload in found.refused[1:]:
+        assert (kept.field, payload) == ("", b"")
+        assert kept.code == found.refused[0][0].code
+        assert "not kept" in kept.message
+    shared = batch(EVENT | wrong, context=YES)
+    assert json.loads(shared.refused[0][1]) == EVENT | wrong
+    assert batch(EVENT | wrong, consent="off").refused[0][1]
+
+
+@pytest.mark.parametrize(
+    ("consent", "given"),
+    [
+        (None, False),
+        ({"ad_user_data": "GRANTED", "ad_personalization": "GRANTED"}, False),
+        ({"analytics_storage": "GRANTED"}, True),
+        ({"analytics_storage": "DENIED", "ad_user_data": "GRANTED"}, False),
+        ({"analytics": True}, True),
+    ],
+)
+def test_ga4(consent: Any, given: bool) -> None:
+    body = {"client_id": "1.2", "consent": consent, "events": [{"name": "login", "params": {"message_id": "m"}}, {}]}
+    found = take(ga4.read, post(body))
+    assert codes(found)[0] == (None if given else ("dropped", "no_consent", "consent.analytics_storage"))
+    # The second has no name: it is kept if the request says that there is consent.
+    assert [payload for _, payload in found.refused] == [b"{}" if given else b""]
+
+
+def entity(name: str, data: Any) -> Any:
+    return {"schema": f"iglu:com.snowplowanalytics.snowplow/{name}/jsonschema/1-0-0", "data": data}
+
+
+def chosen(kind: str, *scopes: str) -> Any:
+    return {"eventType": kind, "consentScopes": scopes, "basisForProcessing": "consent", "consentVersion": "1"}
+
+
+@pytest.mark.parametrize(
+    ("entities", "given"),
+    [
+        ([], False),
+        ([entity("web_page", {"id": "1"})], False),
+        ([entity("gdpr", {"basisForProcessing": "consent", "documentId": "1"})], True),
+        ([entity("gdpr", {"basisForProcessing": "legitimate_interests"})], False),
+        ([entity("consent_document", {"id": "1", "version": "2"})], False),
+        ([entity("consent_preferences", chosen("allow_all"))], True),
+        ([entity("consent_preferences", chosen("allow_selected", "necessary", "statistics"))], True),
+        ([entity("consent_preferences", chosen("allow_selected", "necessary"))], False),
+        ([entity("consent_preferences", chosen("implicit_consent", "analytics"))], True),
+        ([entity("consent_preferences", chosen("deny_all"))], False),
+        ([entity("consent_preferences", chosen("withdrawn", "analytics"))], False),
+        ([entity("consent_preferences", chosen("pending", "analytics"))], False),
+        ([entity("consent", {"analytics": True})], True),
+        ([entity("gdpr", {"basisForProcessing": "consent"}), entity("consent", {"analytics": False})], False),
+        ([None, 5, {"schema": "nonsense"}, {"schema": "iglu:a/consent/j/1", "data": {"analytics": True}}], True),
+    ],
+)
+def test_snowplow(entities: Any, given: bool) -> None:
+    contexts = json.dumps({"schema": "iglu:c/contexts/jsonschema/1-0-0", "data": entities})
+    packed = base64.urlsafe_b64encode(contexts.encode()).decode().rstrip("=")
+    for where in ({"co": contexts}, {"cx": packed}):
+        event = {"e": "pv", "eid": "m", "duid": "b1c0", "page": "Ada's orders", **where}
+        found = take(snowplow.read, post({"data": [event, {**event, "e": "nonsense"}]}))
+        assert codes(found)[0] == (None if given else ("dropped", "no_consent", "cx"))
+        assert found.refused[0][0].code == "unknown_type"
+        assert bool(found.refused[0][1]) == given
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "given"),
+    [
+        ("consent_granted", {"expiry": "2027-01-01T00:00:00Z"}, True),
+        ("consent_withdrawn", {"all": True}, False),
+        ("consent_preferences", chosen("allow_selected", "analytics"), True),
+        ("consent_preferences", chosen("expired", "analytics"), False),
+        ("cmp_visible", {"elapsedTime": 1.5}, False),
+    ],
+)
+def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, given: bool) -> None:
+    told = json.dumps({"schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": entity(name, data)})
+    found = take(snowplow.read, post({"data": [{"e": "ue", "eid": "m", "duid": "b1c0", "ue_pr": told}]}))
+    assert said(found) == [given]
+    assert [name for _, name in found.dropped] == ([] if given else [name])
+
+
+@pytest.mark.parametrize(
+    ("fields", "given"),
+    [
+        ({}, False),
+        ({"properties": YES}, True),
+        ({"properties": NO}, False),
+        ({"properties": {"$cookieless_mode": True}}, False),
+        ({"properties": {"$cookieless_mode": True} | YES}, False),
+        ({"options": {"cookieless_mode": True}}, False),
+        ({"distinct_id": "$posthog_cookieless"}, False),
+        ({"event": "$opt_in"}, True),
+    ],
+)
+def test_posthog(fields: Any, given: bool) -> None:
+    event = {"event": "$pageview", "distinct_id": "ada", "uuid": "0192", "properties": {"token": "k"}} | fields
+    found = take(posthog.read, post({"api_key": "k", "batch": [event]}))
+    assert codes(found) == [None if given else ("dropped", "no_consent", "properties.consent.analytics")]
+    assert [name for _, name in found.dropped] == ([] if given else ["page"])
+
+
+def test_posthogs_newer_endpoint_is_told_of_a_drop() -> None:
+    event = {"event": "Seen", "distinct_id": "ada", "uuid": "0192"}
+    opened = posthog.read(post({"batch": [event]}, path=posthog.V1))
+    found = base.judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=DROP)
+    assert opened.reply is not None
+    (result,) = json.loads(opened.reply(found.verdicts)[1])["results"].values()
+    assert result["result"] == "drop"
+    assert "no_consent" in result["details"]
+
+
+CLOUDEVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Product Viewed", "subject": "ada"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "given"),
+    [
+        ({}, False),
+        ({"analyticsconsent": True}, True),
+        ({"analyticsconsent": "true"}, True),
+        ({"analyticsconsent": False}, False),
+        ({"analyticsconsent": "so be it"}, False),
+        ({"data": YES}, True),
+        ({"data": {"context": YES}}, True),
+        ({"data": {"context": {"consent": {"categoryPreferences": {"Analytics": True}}}}}, True),
+        ({"data": {"context": YES}, "analyticsconsent": False}, False),
+    ],
+)
+def test_cloudevents(fields: Any, given: bool) -> None:
+    found = take(cloudevents.read, post([CLOUDEVENT | fields, CLOUDEVENT | fields | {"id": {}}]))
+    assert codes(found)[0] == (None if given else ("dropped", "no_consent", "analyticsconsent"))
+    assert bool(found.refused[0][1]) == given
+
+
+def test_a_binary_cloudevent() -> None:
+    headers = [(f"ce-{name}".encode(), value.encode()) for name, value in CLOUDEVENT.items()]
+    for told, given in ((b"true", True), (b"false", False)):
+        request = Request("POST", "/v1/cloudevents", "", [*headers, (b"ce-analyticsconsent", told)], b"")
+        assert said(take(cloudevents.read, request)) == [given]
+
+
+def test_a_name_that_no_text_can_be_is_counted_all_the_same() -> None:
+    with pytest.raises(DroppedError) as dropped:
+        require(None, "track", "\udcff", None, AGGREGATE)
+    assert dropped.value.name == "?"
+    assert [len(name) for _, name in batch(EVENT | {"event": "n" * 5_000}).dropped] == [200]
