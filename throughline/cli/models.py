@@ -185,7 +185,8 @@ def _sentences(work: Callable[[], Definition]) -> Definition:
         faults = str(error).splitlines()
         for fault in faults:
             say(fault)
-        fail(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}; docs/models.md says what a model file holds")
+        count = f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}"
+        fail(f"{count}; docs/reference/models.md says what a model file holds")
 
 
 def _read(file: Path) -> str:

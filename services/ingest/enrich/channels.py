@@ -1,6 +1,6 @@
 """The channel a customer came by, after the default channel groups of Google Analytics 4. Pure.
 
-docs/ingest.md has the rules as a table.
+docs/reference/ingest.md has the rules as a table.
 """
 
 import re

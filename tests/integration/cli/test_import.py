@@ -20,7 +20,7 @@ from throughline.cli.import_send import Progress, send
 from throughline.demo.target import Target
 from throughline.local import LocalKafka
 
-MANUAL = (Path(__file__).parents[3] / "docs" / "import.md").read_text()
+MANUAL = (Path(__file__).parents[3] / "docs" / "reference" / "import.md").read_text()
 (SALES,) = re.findall(r"```csv\n(.*?)```", MANUAL, re.DOTALL)
 (MAPPING,) = re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL)
 throughline = Throughline(None)

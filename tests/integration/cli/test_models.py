@@ -29,7 +29,7 @@ from throughline.store.tables import restage_slots
 from throughline.store.unit_of_work import snapshot, transaction
 from throughline.wire.codec import encode, partition_of
 
-MANUAL = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+MANUAL = (Path(__file__).parents[3] / "docs" / "reference" / "models.md").read_text()
 (CLUB,) = re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL)
 
 
@@ -108,7 +108,7 @@ async def test_every_fault_is_a_line(throughline: Throughline, tmp_path: Path) -
     )
     checked = await throughline("model", "check", str(file))
     assert [line.split(": ")[0] for line in checked.err.splitlines()] == [f"{file}:13", f"{file}:44", "error"]
-    assert checked.err.endswith("error: 2 faults; docs/models.md says what a model file holds\n")
+    assert checked.err.endswith("error: 2 faults; docs/reference/models.md says what a model file holds\n")
     assert checked.status == 1
 
 

@@ -27,7 +27,7 @@ from throughline.store.migrate import LOCK, MIGRATIONS, MigrateError, check, upg
 from throughline.store.tables import metadata
 from throughline.wire.codec import MIN_US, encode
 
-# How a later revision adds an index to a partitioned table without stopping its writers (docs/store.md).
+# How a later revision adds an index to a partitioned table without stopping its writers (docs/reference/store.md).
 INDEX_REVISION = '''
 """An index on a table that is being written to."""
 

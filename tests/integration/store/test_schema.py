@@ -1,4 +1,4 @@
-"""The migrated schema is that of `tables.py` and keeps the rules of `docs/store.md`, by what the catalog says."""
+"""The migrated schema is that of `tables.py` and keeps the rules of `docs/reference/store.md`, read off the catalog."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC

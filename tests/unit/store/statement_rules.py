@@ -1,4 +1,4 @@
-"""The rules of `docs/store.md` that can be read off a statement's text."""
+"""The rules of `docs/reference/store.md` that can be read off a statement's text."""
 
 import re
 

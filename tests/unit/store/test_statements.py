@@ -1,4 +1,4 @@
-"""Every statement of the store keeps the rules of `docs/store.md`, and each rule can fail."""
+"""Every statement of the store keeps the rules of `docs/reference/store.md`, and each rule can fail."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""Where events come from: the rules of docs/ingest.md, and what becomes of nonsense."""
+"""Where events come from: the rules of docs/reference/ingest.md, and what becomes of nonsense."""
 
 import json
 from typing import Any
