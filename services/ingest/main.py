@@ -11,8 +11,8 @@ from services.ingest.http.access import Rates, by_source
 from services.ingest.http.app import Front
 from services.ingest.http.control import create_rest
 from services.ingest.http.keys import Keys
-from services.ingest.metrics_buffer import FLUSH_SECONDS, Tally
-from services.ingest.process.connection_limits import Guarded
+from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
+from services.ingest.process.connection_limits import LimitedHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
 from services.ingest.publish.producer import Producer
@@ -50,10 +50,10 @@ def create_app() -> Front:
         replication_factor=settings.replication_factor,
         min_insync_replicas=settings.min_insync_replicas,
     )
-    tally = Tally()
+    metrics = MetricsBuffer()
     batcher = Batcher(
         producer,
-        tally,
+        metrics,
         touchpoints_topic=settings.touchpoints_topic,
         rejected_topic=settings.rejected_topic,
         queue_events=settings.queue_events,
@@ -64,7 +64,7 @@ def create_app() -> Front:
     async def count() -> None:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            tally.flush()
+            metrics.flush()
             INGEST_KEYS_AGE_SECONDS.set(keys.age_seconds)
 
     async def kafka_check() -> str:
@@ -90,11 +90,11 @@ def create_app() -> Front:
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*background, return_exceptions=True)
         await producer.stop()
-        tally.flush()
+        metrics.flush()
         await engine.dispose()
 
     rest = create_rest(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
-    Guarded.head_seconds, Guarded.body_seconds = settings.head_seconds, settings.body_seconds
-    Guarded.max_connections = settings.max_connections
+    LimitedHttpProtocol.head_seconds, LimitedHttpProtocol.body_seconds = settings.head_seconds, settings.body_seconds
+    LimitedHttpProtocol.max_connections = settings.max_connections
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
-    return Front(rest, keys, batcher, tally, rates, body_seconds=settings.body_seconds)
+    return Front(rest, keys, batcher, metrics, rates, body_seconds=settings.body_seconds)

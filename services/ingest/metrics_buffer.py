@@ -49,7 +49,7 @@ class _Observations:
         self._sum = 0.0
 
 
-class Tally:
+class MetricsBuffer:
     """Counts of requests, events and record batches. Of one event loop."""
 
     def __init__(self) -> None:
@@ -63,23 +63,23 @@ class Tally:
         for outcome in OUTCOMES:
             INGEST_EVENTS.labels(outcome)
 
-    def events(self, verdicts: Sequence[Verdict | None]) -> None:
+    def count_events(self, verdicts: Sequence[Verdict | None]) -> None:
         """Events that were answered with a verdict each; None is ok."""
         self._ok += verdicts.count(None)
         for found in verdicts:
             if found is not None:
                 self._verdicts[found.verdict, found.code] += 1
 
-    def request(self, status: int, seconds: float) -> None:
+    def count_request(self, status: int, seconds: float) -> None:
         """One answered request."""
         self._statuses[status] += 1
         self._requests.add(seconds)
 
-    def refuse(self, reason: str) -> None:
+    def count_failure(self, reason: str) -> None:
         """One request that failed as a whole."""
         self._reasons[reason] += 1
 
-    def produced(self, records: int, seconds: float) -> None:
+    def count_batch(self, records: int, seconds: float) -> None:
         """One acknowledged record batch."""
         self._produce_seconds.add(seconds)
         self._produce_records.add(records)

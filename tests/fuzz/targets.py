@@ -25,7 +25,7 @@ from services.ingest.http.access import Rates, by_source
 from services.ingest.http.app import Front
 from services.ingest.http.keys import Keys
 from services.ingest.http.replay import RECEIVED_AT
-from services.ingest.metrics_buffer import Tally
+from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.validate import consent, privacy
 from tests.support.laws import MOST_KEPT, check_record, check_touchpoint
 from throughline.kit.clock import now_us
@@ -47,30 +47,30 @@ SETTINGS = [
 """Each is a source's; an input has one, by its length."""
 
 
-class _Done:
-    """Of a ticket, awaited: acknowledged at once."""
+class _Acknowledged:
+    """The future of a delivery that is acknowledged at once."""
 
     def __await__(self) -> Generator[None, None, bool]:
         yield from ()
         return True
 
 
-class _Ticket:
-    done = _Done()
+class _Delivery:
+    acknowledged = _Acknowledged()
 
 
-class _Log(Tally):
+class _Log(MetricsBuffer):
     """In the place of Kafka and of the counts: what the last request came to."""
 
     touchpoints: Sequence[tuple[bytes, bytes]] = ()
     refused: Sequence[bytes] = ()
     verdicts: Sequence[Verdict | None] = ()
 
-    def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], _: int) -> _Ticket:
+    def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], _: int) -> _Delivery:
         self.touchpoints, self.refused = touchpoints, rejected
-        return _Ticket()
+        return _Delivery()
 
-    def events(self, verdicts: Sequence[Verdict | None]) -> None:
+    def count_events(self, verdicts: Sequence[Verdict | None]) -> None:
         self.verdicts = verdicts
 
 

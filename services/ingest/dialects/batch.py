@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.enrich.attribution import HINTS, NOTHING, Attribution, attribution_of
-from services.ingest.enrich.context import NO_CONTEXT, Context, look
+from services.ingest.enrich.attribution import ATTRIBUTION_PROPERTIES, NO_ATTRIBUTION, Attribution, attribution_of
+from services.ingest.enrich.context import NO_CONTEXT, Context, parse_context
 from services.ingest.event.verdict import json_type, refuse
 from services.ingest.validate import consent as consents
 from services.ingest.validate.privacy import SHORTEN, of_context
@@ -55,9 +55,9 @@ class Batch(Struct, gc=False):
     context_text: str = ""
     """What is kept of it, as the member of an object."""
     said: tuple[Any, ...] = ()
-    """What the properties of an event before said of where it came from, by `HINTS`, and with which call and context:
-    browsers say the same with each event of a visit."""
-    attribution: Attribution = NOTHING
+    """The inputs of `attribution`: call, context and `ATTRIBUTION_PROPERTIES`. A browser sends the same ones with each
+    event of a visit."""
+    attribution: Attribution = NO_ATTRIBUTION
     """That of this event."""
     consented: bool | None = None
     """What the context says of consent; looked at only if anybody asks."""
@@ -85,12 +85,12 @@ class Batch(Struct, gc=False):
             msgspec.DecodeError: it holds a number that is out of range.
         """
         whole = merged("context", raw, self.shared_context)
-        self.take_context(look(whole, object_of("context", whole)))
+        self.take_context(parse_context(whole, object_of("context", whole)))
         self.context_raw = raw
 
     def take_context(self, context: Context) -> None:
         """Take the context of an event whose dialect has looked at it."""
-        raw, read = context.raw, context.read
+        raw, read = context.raw, context.decoded
         kept = of_context(read, raw, self.ip) if "ip" in read else raw
         self.context_text = f'"context":{text_of(kept)}' if read and len(kept) > EMPTY else ""
         if self.consent != consents.OFF:
@@ -99,7 +99,7 @@ class Batch(Struct, gc=False):
 
     def attribution_of(self, properties: dict[str, Any], call: str) -> Attribution:
         """Where an event of the context at hand came from."""
-        said = (call, self.context, *map(properties.get, HINTS))
+        said = (call, self.context, *map(properties.get, ATTRIBUTION_PROPERTIES))
         if said != self.said:
             self.said, self.attribution = said, attribution_of(self.context.origin, properties, call)
         return self.attribution

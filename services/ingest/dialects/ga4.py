@@ -16,7 +16,7 @@ from services.ingest.dialects.base import Item, Opened, Request, judge
 from services.ingest.dialects.envelope import before
 from services.ingest.dialects.pieces import KEY_NAMES, Found, Pieces, cut, item
 from services.ingest.dialects.web import page_context
-from services.ingest.enrich.context import Context, look_at
+from services.ingest.enrich.context import Context, build_context
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
 from services.ingest.validate import consent
@@ -129,7 +129,7 @@ class _Reader:
         self._time = shared.get("timestamp_micros")
         self._read_time: int | None = None
         self._context = {_CONTEXT[name]: part for name, part in shared.items() if name in _CONTEXT and part is not None}
-        self._looked = look_at(self._context)
+        self._looked = build_context(self._context)
         self._traits = _raw(_values(shared.get("user_properties")))
         self._extra = ",".join(f"{_text(name)}:{_text(_ANY.decode(head[name]))}" for name in head if name not in HEAD)
         self._digest = blake2b(f"{stream}\0{_text(self._ids)}\0".encode(), digest_size=16)
@@ -203,7 +203,7 @@ class _Reader:
         campaign = {_CAMPAIGN[name]: params[name] for name in _CAMPAIGN if _string(params.get(name))}
         if "source" in campaign or "medium" in campaign:
             context["campaign"] = campaign
-        return look_at({**self._context, **context})
+        return build_context({**self._context, **context})
 
 
 def _sent(raw: bytes) -> tuple[_Sent, str]:

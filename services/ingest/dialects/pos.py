@@ -17,7 +17,7 @@ from msgspec import Raw
 from services.ingest.dialects.base import Opened, Request
 from services.ingest.dialects.pieces import Found, item
 from services.ingest.dialects.pos_rows import column, rows_of
-from services.ingest.enrich.context import look
+from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse
@@ -143,7 +143,7 @@ class _Reader:
             properties=Raw(tolerant_json.dump(properties)),
             context=Raw(tolerant_json.dump(context)) if context else Raw(),
         )
-        return event, "", properties, look(event.context, context), None
+        return event, "", properties, parse_context(event.context, context), None
 
     def _time(self, value: Any) -> datetime | None:
         if value is None:

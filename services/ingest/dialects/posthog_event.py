@@ -13,7 +13,7 @@ from services.ingest.dialects.pieces import Found
 from services.ingest.dialects.posthog_wire import EMPTY_OBJECT, Known, Options, Sent, decode, extra_of
 from services.ingest.dialects.posthog_wire import known as known_of
 from services.ingest.dialects.web import page_context
-from services.ingest.enrich.context import Context, look_at
+from services.ingest.enrich.context import Context, build_context
 from services.ingest.event import times
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
@@ -208,7 +208,7 @@ def _context_of(said: tuple[Any, ...], library: str) -> Context:
     elif library:
         name, _, version = library.partition("/")
         context["library"] = {"name": name, "version": version}
-    return look_at(context)
+    return build_context(context)
 
 
 def _without_ip(properties: Raw) -> Raw:

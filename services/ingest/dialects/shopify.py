@@ -16,7 +16,7 @@ from services.ingest.dialects.base import Item, Opened, Request, Signature
 from services.ingest.dialects.envelope import before
 from services.ingest.dialects.pieces import is_clean
 from services.ingest.dialects.shopify_fields import context_of, properties_of, text_of
-from services.ingest.enrich.context import look
+from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import (
@@ -272,5 +272,5 @@ def _item(event: dict[str, Any], refused: Verdict | None) -> Item:
     known |= {name: Raw(tolerant_json.dump(event[name])) for name in ("properties", "context") if name in event}
     found = Event(**known, timestamp=time)
     extra = f'"timestamp":{tolerant_json.dump(event["timestamp"]).decode()}' if notes else ""
-    context = look(known["context"], event["context"]) if "context" in event else None
+    context = parse_context(known["context"], event["context"]) if "context" in event else None
     return Item(raw, found, None, notes, extra, event.get("properties"), context)

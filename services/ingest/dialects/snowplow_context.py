@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from services.ingest.dialects.pieces import embedded, plain_base64
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.web import page_context
-from services.ingest.enrich.context import Context, look_at
+from services.ingest.enrich.context import Context, build_context
 from services.ingest.event.verdict import refuse
 
 ABOUT_CONTEXT = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
@@ -71,7 +71,7 @@ def _read_context(
             if isinstance(data, dict):
                 _, name = schema_of(entity.get("schema"), "cx")
                 entities.setdefault(name, []).append(data)
-    return Surroundings(look_at(context), entities, {})
+    return Surroundings(build_context(context), entities, {})
 
 
 _known_context = lru_cache(maxsize=1024)(_read_context)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from services.ingest.enrich.address import CODES, MAX_ADDRESS, MAX_TEXT, NOWHERE, UTM, Landing, clean, landing
 from services.ingest.enrich.channels import CAMPAIGN, DIRECT, REFERRAL, by_medium, by_site, by_source, given
-from services.ingest.enrich.clicks import CLICKS
+from services.ingest.enrich.click_ids import CLICKS
 from services.ingest.enrich.devices import Signs, device_of, signs_of
-from services.ingest.enrich.landing import CODES, MAX_ADDRESS, MAX_TEXT, NOWHERE, UTM, Landing, clean, landing
 from services.ingest.enrich.referrers import SEARCH, Site, site_named, site_of
 
 CONTEXT_HINTS = frozenset({"campaign", "page", "userAgent", "userAgentData", "device", "os"})
@@ -19,10 +19,10 @@ _CODE_PROPERTIES = ("referral_code", "referralCode")
 _OWN = ("acquisition_channel", *_CODE_PROPERTIES, *UTM, *CLICKS)
 """Properties that say something by themselves."""
 _OWN_NAMES = frozenset(_OWN)
-HINTS = (*_OWN, "referrer", "url")
-PROPERTY_HINTS = frozenset(HINTS)
-"""The properties that are looked at. An event whose properties and context have none of them is `NOTHING`: no need to
-ask `attribution_of`."""
+ATTRIBUTION_PROPERTIES = (*_OWN, "referrer", "url")
+ATTRIBUTION_PROPERTY_SET = frozenset(ATTRIBUTION_PROPERTIES)
+"""An event with none of these properties, and no context, has `NO_ATTRIBUTION`: callers need not ask
+`attribution_of`."""
 
 MAX_CHANNEL = 64
 MAX_CLICKS = 5
@@ -53,7 +53,7 @@ class Origin(NamedTuple):
     """Of the device."""
 
 
-NOTHING = Attribution(DIRECT, "")
+NO_ATTRIBUTION = Attribution(DIRECT, "")
 NOWHERE_FROM = Origin()
 
 

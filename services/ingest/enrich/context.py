@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from services.ingest.enrich.attribution import (
     CONTEXT_HINTS,
-    NOTHING,
+    NO_ATTRIBUTION,
     NOWHERE_FROM,
     Attribution,
     Origin,
@@ -22,10 +22,10 @@ class Context(Struct, frozen=True, gc=False):
 
     raw: Raw = Raw()
     """As JSON; empty or `null` for none."""
-    read: dict[str, Any] = {}
+    decoded: dict[str, Any] = {}
     """The same, decoded. Never changed."""
     origin: Origin = NOWHERE_FROM
-    attribution: Attribution = NOTHING
+    attribution: Attribution = NO_ATTRIBUTION
     """That of events whose properties say nothing of it."""
     bot: bool = False
     """The user agent is a crawler's."""
@@ -34,7 +34,7 @@ class Context(Struct, frozen=True, gc=False):
 NO_CONTEXT = Context()
 
 
-def look(raw: Raw, read: dict[str, Any]) -> Context:
+def parse_context(raw: Raw, read: dict[str, Any]) -> Context:
     """A context, `raw` and decoded."""
     if CONTEXT_HINTS.isdisjoint(read):
         return Context(raw, read)
@@ -43,6 +43,6 @@ def look(raw: Raw, read: dict[str, Any]) -> Context:
     return Context(raw, read, origin, attribution_of(origin), isinstance(agent, str) and is_crawler(agent))
 
 
-def look_at(read: dict[str, Any]) -> Context:
+def build_context(read: dict[str, Any]) -> Context:
     """A context that a dialect has put together."""
-    return look(Raw(msgspec.json.encode(read)), read) if read else NO_CONTEXT
+    return parse_context(Raw(msgspec.json.encode(read)), read) if read else NO_CONTEXT

@@ -12,7 +12,7 @@ from ua_parser import Domain
 from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
 
-from services.ingest.enrich.landing import clean
+from services.ingest.enrich.address import clean
 
 MAX_CHARACTERS = 400
 """Of a user agent that are looked at: whoever sends long ones, each another, must not buy much of our time."""

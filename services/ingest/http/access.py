@@ -1,6 +1,6 @@
 """How much one write key may send: a token bucket for each. Of one event loop. And who may: websites, signed webhooks.
 
-`guards_http.py` guards the connections, `body.py` the bodies.
+`connection_limits.py` guards the connections, `body.py` the bodies.
 """
 
 import base64

@@ -19,9 +19,9 @@ from services.ingest.http.access import Rates, check_origin, check_signature
 from services.ingest.http.body import read_body
 from services.ingest.http.keys import Keys
 from services.ingest.http.replay import RECEIVED_AT, read_resent, received_now, require_each
-from services.ingest.metrics_buffer import Tally
+from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.batcher import Batcher, unavailable
-from services.ingest.publish.rejected import refusals
+from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.touchpoint import Result
 from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.errors import ServiceError
@@ -36,12 +36,12 @@ class Front:
     """The ASGI app of one worker."""
 
     def __init__(
-        self, rest: Any, keys: Keys, batcher: Batcher, tally: Tally, rates: Rates, *, body_seconds: float
+        self, rest: Any, keys: Keys, batcher: Batcher, metrics: MetricsBuffer, rates: Rates, *, body_seconds: float
     ) -> None:
         self._rest = rest
         self._keys = keys
         self._batcher = batcher
-        self._tally = tally
+        self._metrics = metrics
         self._rates = rates
         self._body_seconds = body_seconds
 
@@ -93,19 +93,19 @@ class Front:
             content, headers = await self._take(taken, scope, authorization, origin, body, resent)
         except ServiceError as error:
             status = error.status
-            self._tally.refuse(error.code)
+            self._metrics.count_failure(error.code)
             content, headers = responses.problem(error)
         except Exception:
             # A fault of ours. Its client is answered in the way that all others are, and it shows in the metrics.
             log.exception("a request to %r failed", scope["path"])
             status = FAULT.status
-            self._tally.refuse(FAULT.code)
+            self._metrics.count_failure(FAULT.code)
             content, headers = responses.problem(FAULT)
         if origin is not None:
             headers = [*headers, *cors.allow(origin)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
-        self._tally.request(status, perf_counter() - started)
+        self._metrics.count_request(status, perf_counter() - started)
 
     async def _take(
         self, taken: Takes, scope: Any, authorization: bytes | None, origin: bytes | None, body: bytes, resent: bool
@@ -156,17 +156,17 @@ class Front:
         if found.refused or found.dropped:
             request = f"{scope['method']} {scope['path']}"
             replay_of = () if before is None else before.replay_of
-            records = refusals(found, opened, source, received_us, request, replay_of)
+            records = rejected_records(found, opened, source, received_us, request, replay_of)
             refused = [encode_rejected(record) for record in records]
-        ticket = self._batcher.put(touchpoints, refused, received_us)
-        if not await ticket.done:
+        delivery = self._batcher.put(touchpoints, refused, received_us)
+        if not await delivery.acknowledged:
             raise unavailable("Kafka did not acknowledge in time")
         answer = self._settle(found)
         return answer if own_reply is None else responses.own(*own_reply(found.verdicts))
 
     def _settle(self, found: Result) -> tuple[bytes, responses.Headers]:
         verdicts = found.verdicts
-        self._tally.events(verdicts)
+        self._metrics.count_events(verdicts)
         if verdicts.count(None) == len(verdicts):
             return responses.all_ok(len(verdicts))
         return responses.with_verdicts(verdicts, len(found.refused), len(found.dropped))

@@ -40,7 +40,7 @@ FLOODED = ServiceError(
 SLOW = ServiceError(408, "slow_headers", "the headers did not arrive in time", headers=_CLOSE)
 
 
-class Guarded(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """One connection. What it is limited to is set once, before the worker listens."""
 
     head_seconds: ClassVar[float] = 10.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from services.ingest.process.connection_limits import Guarded
+from services.ingest.process.connection_limits import LimitedHttpProtocol
 from throughline.kit.settings import IngestSettings, load_or_exit, set_environment
 
 BACKLOG = 4096
@@ -37,7 +37,7 @@ def serve() -> None:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http=Guarded,
+        http=LimitedHttpProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from services.ingest.metrics_buffer import Tally
+from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.producer import Producer
 from throughline.kit.errors import ServiceError
 from throughline.kit.metrics import INGEST_PRODUCE_FAILURES, INGEST_QUEUE_EVENTS
@@ -27,26 +27,26 @@ RECREATE_AFTER = 4
 """A batch that takes this many times `ack_seconds` gets a new producer: all known brokers may have new addresses."""
 
 
-class Ticket:
+class Delivery:
     """What one request waits for."""
 
-    __slots__ = ("deadline", "done", "waiting")
+    __slots__ = ("acknowledged", "deadline", "waiting")
 
-    def __init__(self, done: asyncio.Future[bool], deadline: float) -> None:
-        self.done = done
+    def __init__(self, acknowledged: asyncio.Future[bool], deadline: float) -> None:
+        self.acknowledged = acknowledged
         """True: acknowledged by all in-sync replicas. False: it is not known whether the events ever will be."""
         self.deadline = deadline
         self.waiting = 0
 
 
 class _Load:
-    """A record batch, and the tickets of the requests whose events it holds."""
+    """A record batch, and the deliveries of the requests whose events it holds."""
 
-    __slots__ = ("builder", "bytes", "events", "since", "tickets")
+    __slots__ = ("builder", "bytes", "deliveries", "events", "since")
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
-        self.tickets: list[Ticket] = []
+        self.deliveries: list[Delivery] = []
         self.events = 0
         self.bytes = 0
         self.since = 0.0
@@ -84,7 +84,7 @@ class Batcher:
     def __init__(
         self,
         producer: Producer,
-        tally: Tally,
+        metrics: MetricsBuffer,
         *,
         touchpoints_topic: str,
         rejected_topic: str,
@@ -93,7 +93,7 @@ class Batcher:
         ack_seconds: float,
     ) -> None:
         self._producer = producer
-        self._tally = tally
+        self._metrics = metrics
         self._topics = (touchpoints_topic, rejected_topic)
         self._queue_events = queue_events
         self._queue_bytes = queue_bytes
@@ -116,8 +116,8 @@ class Batcher:
             return f"Kafka has not acknowledged a batch for more than {self._ack_seconds:g} s"
         return ""
 
-    def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], received_us: int) -> Ticket:
-        """Queue the events of one request: (key, value) of touchpoints, values of refusals. Await `Ticket.done`.
+    def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], received_us: int) -> Delivery:
+        """Queue the events of one request: (key, value) of touchpoints, values of rejected events.
 
         Raises:
             ServiceError: 503, nothing was queued: Kafka is away or slow, or the queue is full.
@@ -129,7 +129,7 @@ class Batcher:
             raise unavailable("the queue is full")
         if client is not self._laid_out_for:
             self._lay_out(client)
-        ticket = Ticket(self._loop.create_future(), time.monotonic() + self._ack_seconds)
+        delivery = Delivery(self._loop.create_future(), time.monotonic() + self._ack_seconds)
         milliseconds = received_us // 1000
         lanes, refusal_lanes = self._lanes
         count = len(lanes)
@@ -142,18 +142,18 @@ class Batcher:
             if load.builder.append(timestamp=milliseconds, key=key, value=value) is None:
                 load = self._open(client, lane)
                 load.builder.append(timestamp=milliseconds, key=key, value=value)
-            if not load.tickets or load.tickets[-1] is not ticket:
-                load.tickets.append(ticket)
-                ticket.waiting += 1
+            if not load.deliveries or load.deliveries[-1] is not delivery:
+                load.deliveries.append(delivery)
+                delivery.waiting += 1
             length = len(value)
             load.events += 1
             load.bytes += length
             size += length
         self._events += len(touchpoints) + len(rejected)
         self._bytes += size
-        if not ticket.waiting:
-            ticket.done.set_result(True)
-        return ticket
+        if not delivery.waiting:
+            delivery.acknowledged.set_result(True)
+        return delivery
 
     def _open(self, client: Any, lane: _Lane) -> _Load:
         """A new load for a lane, which leaves with its broker's next round."""
@@ -238,12 +238,12 @@ class Batcher:
     def _settle(self, load: _Load, *, acknowledged: bool) -> None:
         self._events -= load.events
         self._bytes -= load.bytes
-        for ticket in load.tickets:
-            ticket.waiting -= 1
-            if not ticket.done.done() and (not acknowledged or not ticket.waiting):
-                ticket.done.set_result(acknowledged)
+        for delivery in load.deliveries:
+            delivery.waiting -= 1
+            if not delivery.acknowledged.done() and (not acknowledged or not delivery.waiting):
+                delivery.acknowledged.set_result(acknowledged)
         if acknowledged:
-            self._tally.produced(load.events, time.monotonic() - load.since)
+            self._metrics.count_batch(load.events, time.monotonic() - load.since)
 
     def _lay_out(self, client: Any) -> None:
         """Lanes as the topics have partitions now; those of partitions that are gone stay until they are empty."""
@@ -304,11 +304,11 @@ class Batcher:
 
 
 def _expire(load: _Load, now: float) -> None:
-    for ticket in load.tickets:
-        if ticket.deadline > now:
+    for delivery in load.deliveries:
+        if delivery.deadline > now:
             return
-        if not ticket.done.done():
-            ticket.done.set_result(False)
+        if not delivery.acknowledged.done():
+            delivery.acknowledged.set_result(False)
 
 
 def unavailable(reason: str) -> ServiceError:

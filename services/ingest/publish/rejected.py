@@ -18,7 +18,7 @@ MAX_ENVELOPES_BYTES = 16 * 1024 * 1024
 _UNSAID = ("", "")
 
 
-def refusals(
+def rejected_records(
     found: Result, opened: Body | Opened, source: SourceKey, received_us: int, request: str, replay_of: Sequence[str]
 ) -> list[Rejected]:
     """The records of a request's refused and dropped events. `request` is its method and path; `replay_of` says which

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest.dialects.batch import EMPTY, SMALL_REST, Batch, merged, object_of, text_of
-from services.ingest.enrich.attribution import PROPERTY_HINTS
+from services.ingest.enrich.attribution import ATTRIBUTION_PROPERTY_SET
 from services.ingest.enrich.context import Context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
@@ -188,7 +188,7 @@ def build(
         if properties:
             rest.append(f'"properties":{text_of(event.properties)}')
             fields = read_fields(properties, notes)
-            hinted = not properties.keys().isdisjoint(PROPERTY_HINTS)
+            hinted = not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET)
     if not fields[0] and call == "track":
         missing = order_names.missing_id(name)
         if missing is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.ingest.dialects import base, cloudevents, ga4, posthog, segment, snowplow
 from services.ingest.dialects.base import Opened
 from services.ingest.dialects.envelope import Body, open_body
-from services.ingest.publish.rejected import refusals
+from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.consent import AGGREGATE, DROP, OFF
 from services.ingest.validate.touchpoint import Result
 from tests.property.ingest import test_dialects as others
@@ -132,7 +132,7 @@ ASKING = st.sampled_from([DROP, AGGREGATE])
 
 def on_kafka(result: Result, opened: Body | Opened) -> bytes:
     """All that goes there."""
-    records = refusals(result, opened, SOURCE, NOW, "POST /v1/batch", "")
+    records = rejected_records(result, opened, SOURCE, NOW, "POST /v1/batch", "")
     return b"".join([*map(encode, result.touchpoints), *map(encode_rejected, records)])
 
 

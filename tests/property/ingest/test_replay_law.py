@@ -15,7 +15,7 @@ from services.ingest.dialects.base import Opened, Request
 from services.ingest.dialects.envelope import Body, open_body
 from services.ingest.dialects.registry import BATCH, takes
 from services.ingest.http.replay import Resent, received_now
-from services.ingest.publish.rejected import refusals
+from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.privacy import DROP, KEEP, SHORTEN
 from services.ingest.validate.touchpoint import CALLS, Result
 from tests.property.ingest import test_posthog
@@ -202,7 +202,7 @@ def refused(request: Request, ip: str, horizon_us: int) -> list[Rejected]:
     except ServiceError:
         return []
     source = SourceKey(b"", 5, 3, "web", True, SourceSettings(ip=ip))
-    records = refusals(found, body, source, NOW, f"{request.method} {request.path}", [])
+    records = rejected_records(found, body, source, NOW, f"{request.method} {request.path}", [])
     assert [decode_rejected(encode_rejected(one)) for one in records] == records
     return records
 

@@ -12,7 +12,7 @@ from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
 from services.ingest.event.verdict import MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_TEXT
 from services.ingest.http.keys import MAX_CACHED_BYTES, Keys
-from services.ingest.publish.rejected import refusals
+from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.touchpoint import Result
 from tests.support.dialect_requests import codes, only, post, take
 from tests.support.laws import NOW, check
@@ -216,7 +216,7 @@ def test_what_is_made_of_a_body_fits_into_kafkas_message_too() -> None:
     opened = shopify.read(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
     found = take(lambda _: opened, post(b""))
     assert len(found.refused[0][1]) > 1_000_000
-    (record,) = refusals(found, opened, WEB, NOW, "POST /v1/shopify", "")
+    (record,) = rejected_records(found, opened, WEB, NOW, "POST /v1/shopify", "")
     assert record.code == "too_large"
     assert record.envelope == NO_ENVELOPE
     check(found, len(opened.items), [record])
@@ -226,7 +226,7 @@ def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
     shared = b'{"context":{"a":"' + b"x" * 30_000 + b'"},' + batch(*[b"{}"] * 2500)[1:]
     body = open_body(shared, "")
     found = judge(body, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
-    records = refusals(found, body, WEB, NOW, "POST /v1/batch", "")
+    records = rejected_records(found, body, WEB, NOW, "POST /v1/batch", "")
     assert len(records) == 2500
     assert 20_000_000 > sum(len(record.envelope.before) for record in records) > 10_000_000
 

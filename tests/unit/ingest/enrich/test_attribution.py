@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.enrich.attribution import MAX_CHANNEL, MAX_CLICKS, NOTHING, Attribution, attribution_of, origin_of
-from services.ingest.enrich.clicks import CLICKS
-from services.ingest.enrich.landing import CODES, MAX_TEXT, UTM, landing
+from services.ingest.enrich.address import CODES, MAX_TEXT, UTM, landing
+from services.ingest.enrich.attribution import (
+    MAX_CHANNEL,
+    MAX_CLICKS,
+    NO_ATTRIBUTION,
+    Attribution,
+    attribution_of,
+    origin_of,
+)
+from services.ingest.enrich.click_ids import CLICKS
 from throughline.wire.codec import Touchpoint
 
 SHOP = "https://www.shop.example/shoes"
@@ -255,7 +262,7 @@ def test_whatever_is_sent_the_facts_are_small_sound_json(
     assert all(0 < len(one) <= MAX_TEXT for one in texts if isinstance(one, str))
     assert len(found.get("click_ids", {})) <= MAX_CLICKS
     if not context and not properties:
-        assert (channel, text) == NOTHING
+        assert (channel, text) == NO_ATTRIBUTION
 
 
 def judged(*events: dict[str, Any]) -> list[Touchpoint]:

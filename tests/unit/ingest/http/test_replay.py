@@ -7,7 +7,7 @@ import pytest
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
 from services.ingest.http.replay import Resent, read_resent, received_now, require_each
-from services.ingest.publish.rejected import refusals
+from services.ingest.publish.rejected import rejected_records
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey
 
@@ -77,7 +77,7 @@ def test_each_id_stays_with_its_event_when_a_neighbour_is_refused() -> None:
     found = judge(body, workspace=3, source=5, received_us=NOW, new_id=lambda: "none")
     kept = received_now(found, Resent(NOW, ["a", "b", "c"], []), NOW, "none").touchpoints
     assert [one.message_id for one in kept] == ["a", "c"]
-    records = refusals(
+    records = rejected_records(
         found, body, SourceKey(b"", 5, 3, "web", True), NOW, "POST /v1/batch", ["t/0/1", "t/0/2", "t/0/3"]
     )
     assert [(one.code, one.replay_of) for one in records] == [("missing_field", "t/0/2")]

@@ -17,7 +17,7 @@ from services.ingest.http.app import Front
 from services.ingest.http.body import unpack
 from services.ingest.http.keys import Keys
 from services.ingest.http.openapi import describe
-from services.ingest.metrics_buffer import Tally
+from services.ingest.metrics_buffer import MetricsBuffer
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import SourceKey, key_digest
 
@@ -200,7 +200,7 @@ def test_a_defect_is_named_by_its_path() -> None:
 async def test_a_fault_of_ours_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
     """With a code, for libraries that look for one; counted; and readable for browsers."""
 
-    class Broken(Tally):
+    class Broken(MetricsBuffer):
         def put(self, *_: Any) -> None:
             raise ZeroDivisionError
 

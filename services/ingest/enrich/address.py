@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from services.ingest.enrich.clicks import CLICKS
+from services.ingest.enrich.click_ids import CLICKS
 
 MAX_ADDRESS = 4096
 """Characters of an address that are looked at."""
