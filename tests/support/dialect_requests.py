@@ -6,9 +6,10 @@ from typing import Any
 
 from services.ingest.dialects.base import Opened, Request, judge
 from services.ingest.validate.touchpoint import Result
+from tests.support.laws import NOW as NOW
+from tests.support.laws import check
 from throughline.wire.codec import Touchpoint
 
-NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
 Read = Callable[[Request], Opened]
 
 
@@ -19,6 +20,16 @@ def post(body: Any, query: str = "", path: str = "", headers: Sequence[tuple[byt
 
 def take(read: Read, request: Request, received_us: int = NOW) -> Result:
     return judge(read(request), workspace=3, source=5, received_us=received_us, new_id=lambda: "random")
+
+
+def checked(read: Read, request: Request) -> Result:
+    """The result of a request, which keeps the laws of any request; its own reply can be written, too."""
+    opened = read(request)
+    result = judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
+    check(result, len(opened.items))
+    if opened.reply is not None:
+        opened.reply(result.verdicts)
+    return result
 
 
 def only(result: Result) -> Touchpoint:

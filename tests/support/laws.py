@@ -2,12 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import ParamSpec, TypeVar
 
 from services.ingest.dialects.batch import MAX_RESTS, SMALL_REST
 from services.ingest.event.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.publish.producer import MAX_BATCH_BYTES
 from services.ingest.validate.touchpoint import CALLS, Result
+from throughline.kit.errors import ServiceError
 from throughline.wire.codec import (
     MAX_US,
     MIN_US,
@@ -21,6 +23,22 @@ from throughline.wire.codec import (
 
 MOST_KEPT = MAX_RESTS + MAX_EVENTS * SMALL_REST
 NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def attempt(parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What `parse` returns. None when it refuses the request as a whole, which must be a 400 with code and message."""
+    try:
+        return parse(*args, **kwargs)
+    except ServiceError as failure:
+        error = failure
+    assert error.status == 400
+    assert error.code
+    assert error.message
+    return None
 
 
 def check(result: Result, events: int, records: Sequence[Rejected] | None = None) -> None:

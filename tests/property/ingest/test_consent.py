@@ -15,10 +15,12 @@ from services.ingest.dialects.envelope import Body, open_body
 from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.consent import AGGREGATE, DROP, OFF
 from services.ingest.validate.touchpoint import Result
-from tests.property.ingest import test_dialects as others
-from tests.property.ingest import test_posthog as hogs
-from tests.property.ingest import test_segment as plain
-from tests.property.ingest.test_segment import JSON
+from tests.strategies.cloudevents import CLOUDEVENTS, GOOD_CLOUDEVENT
+from tests.strategies.ga4 import GA4_EVENTS, GOOD_GA4
+from tests.strategies.posthog import GOOD_POSTHOG, POSTHOG_EVENTS
+from tests.strategies.segment import GOOD_SEGMENT, SEGMENT_EVENTS
+from tests.strategies.snowplow import GOOD_SNOWPLOW, SNOWPLOW_EVENTS
+from tests.strategies.values import JSON
 from tests.support.dialect_requests import Read, post
 from tests.support.laws import NOW
 from throughline.store.keys import SourceKey
@@ -87,11 +89,11 @@ EVENTS_OWN = {
     **dict.fromkeys(("properties", "traits", "context", "integrations", "groupId"), OBJECT),
 }
 FAMILIES = {
-    "segment": Family(segments, plain.EVENTS, plain.GOOD, in_context, EVENTS_OWN),
+    "segment": Family(segments, SEGMENT_EVENTS, GOOD_SEGMENT, in_context, EVENTS_OWN),
     "posthog": Family(
         partial(by, posthog.read, "batch", {"api_key": "k"}),
-        hogs.EVENTS,
-        hogs.GOOD,
+        POSTHOG_EVENTS,
+        GOOD_POSTHOG,
         in_properties,
         {
             **dict.fromkeys(("distinct_id", "uuid", "timestamp", "library", SECRET), SECRET),
@@ -100,22 +102,22 @@ FAMILIES = {
     ),
     "snowplow": Family(
         partial(by, snowplow.read, "data", {}),
-        others.SNOWPLOW,
-        others.GOOD_SNOWPLOW,
+        SNOWPLOW_EVENTS,
+        GOOD_SNOWPLOW,
         in_an_entity,
         dict.fromkeys(("e", "uid", "duid", "eid", "url", "refr", "page", "ue_pr", "co", "ip", "tr_id", SECRET), SECRET),
     ),
     "ga4": Family(
         partial(by, ga4.read, "events", {"client_id": SECRET, "consent": {"ad_user_data": "GRANTED"}}),
-        others.GA4,
-        others.GOOD_GA4,
+        GA4_EVENTS,
+        GOOD_GA4,
         lambda event: event,
         {"params": {**OBJECT, "transaction_id": SECRET}, "timestamp_micros": SECRET, SECRET: SECRET},
     ),
     "cloudevents": Family(
         partial(by, cloudevents.read, "", {}),
-        others.CLOUDEVENTS,
-        others.GOOD_CLOUDEVENT,
+        CLOUDEVENTS,
+        GOOD_CLOUDEVENT,
         in_an_attribute,
         {
             **dict.fromkeys(("id", "source", "subject", "userid", "anonymousid", "time", "specversion"), SECRET),
@@ -174,5 +176,5 @@ def test_whatever_stands_where_consent_is_told(context: Any, other: Any, consent
     told["consentManagement"] |= dict.fromkeys(("allowedConsentIds", "deniedConsentIds"), other)
     listed = [{"schema": "iglu:a/consent_preferences/j/1", "data": {"eventType": other, "consentScopes": other}}]
     for one in (context, told, {"entities": listed}):
-        result = judge(segments([plain.GOOD | {"context": one}]), consent)
+        result = judge(segments([GOOD_SEGMENT | {"context": one}]), consent)
         assert len(result.touchpoints) + len(result.refused) + len(result.dropped) == 1

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hypothesis import given
@@ -11,49 +10,11 @@ from hypothesis import strategies as st
 from services.ingest.dialects import posthog
 from services.ingest.dialects.base import Request, judge
 from services.ingest.validate.touchpoint import Result
-from tests.property.ingest.test_segment import JSON, TEXT, TIMES
-from tests.support.laws import NOW, check
-from throughline.kit.errors import ServiceError
+from tests.strategies.posthog import GOOD_POSTHOG, POSTHOG_EVENTS
+from tests.strategies.values import JSON, TEXT, TIMES
+from tests.support.laws import NOW, attempt, check
 
 T = TypeVar("T")
-
-NAMES = ["$identify", "$create_alias", "$merge_dangerously", "$pageview", "$screen", "$groupidentify", "$set", "Bought"]
-FLAGS = ["$is_identified", "$process_person_profile", "$cookieless_mode", "$ignore_sent_at"]
-PEOPLE = ["distinct_id", "alias", "$anon_distinct_id", "$device_id"]
-OTHERS = ["$ip", "$set", "$set_once", "$group_type", "$group_key", "$group_set", "$screen_name", "$lib", "token"]
-PAGES = ["$current_url", "$referrer", "title", "utm_source", "utm_medium", "$raw_user_agent"]
-PROPERTIES = st.dictionaries(st.sampled_from([*FLAGS, *PEOPLE, *OTHERS, *PAGES]) | TEXT, JSON, max_size=5)
-OPTIONS = st.dictionaries(
-    st.sampled_from(["process_person_profile", "cookieless_mode", "disable_skew_correction"]) | TEXT, JSON, max_size=3
-)
-EVENTS = (
-    st.fixed_dictionaries(
-        {"event": st.sampled_from(NAMES) | TEXT | JSON, "distinct_id": TEXT | JSON},
-        optional={
-            "uuid": TEXT | JSON,
-            "timestamp": TIMES,
-            "offset": st.integers() | st.floats() | JSON,
-            "sent_at": TIMES,
-            "properties": PROPERTIES | JSON,
-            "options": OPTIONS | JSON,
-            **dict.fromkeys(("$set", "$set_once", "$unset", "session_id", "type", "api_key", "other"), JSON),
-        },
-    )
-    | JSON
-)
-GOOD = {"event": "Bought", "distinct_id": "good", "uuid": "m", "timestamp": "2026-11-23T20:00:00Z", "properties": {}}
-
-
-def attempt(read: Callable[[Request], T], request: Request) -> T | None:
-    """None when the request fails as a whole, as a 400 that says why."""
-    try:
-        return read(request)
-    except ServiceError as failure:
-        error = failure
-    assert error.status == 400
-    assert error.code
-    assert error.message
-    return None
 
 
 def take(body: bytes, path: str = posthog.V1, query: str = "", sent: bytes = b"") -> Result | None:
@@ -68,7 +29,7 @@ def take(body: bytes, path: str = posthog.V1, query: str = "", sent: bytes = b""
     return result
 
 
-@given(st.lists(EVENTS, max_size=4), st.booleans())
+@given(st.lists(POSTHOG_EVENTS, max_size=4), st.booleans())
 def test_a_verdict_for_every_event(events: list[Any], form: bool) -> None:
     for value in (events, {"batch": events}):
         body = json.dumps(value).encode()
@@ -77,17 +38,17 @@ def test_a_verdict_for_every_event(events: list[Any], form: bool) -> None:
         assert len(result.verdicts) == len(events)
 
 
-@given(EVENTS)
+@given(POSTHOG_EVENTS)
 def test_neighbours_survive(event: Any) -> None:
-    result = take(json.dumps({"batch": [GOOD, event, GOOD]}).encode())
-    alone = take(json.dumps(GOOD).encode())
+    result = take(json.dumps({"batch": [GOOD_POSTHOG, event, GOOD_POSTHOG]}).encode())
+    alone = take(json.dumps(GOOD_POSTHOG).encode())
     assert result is not None
     assert alone is not None
     assert result.verdicts[0] is result.verdicts[2] is None
     assert [result.touchpoints[0], result.touchpoints[-1]] == alone.touchpoints * 2
 
 
-@given(EVENTS, TIMES, JSON, TEXT, st.binary(max_size=30).filter(bool))
+@given(POSTHOG_EVENTS, TIMES, JSON, TEXT, st.binary(max_size=30).filter(bool))
 def test_whatever_a_request_says_about_itself(event: Any, sent_at: Any, other: Any, query: str, sent: bytes) -> None:
     head = {"sent_at": sent_at, "api_key": other, "token": other, "historical_migration": other, "more": other}
     take(json.dumps({**head, "batch": [event]}).encode(), "/batch", f"_={query}&sent_at={query}", sent)
