@@ -150,7 +150,7 @@ async def _sweep(bed: Bed, scale: Scale) -> list[float]:
                 swept, more = 0, True
                 while more:
                     lapsed, more = await sweep(
-                        engine, known, partition=partition, partitions=PARTITIONS, through_us=now_us()
+                        engine, known, partition=partition, partitions=PARTITIONS, watermark_us=now_us()
                     )
                     swept += lapsed
                 return swept

@@ -46,7 +46,7 @@ def snapshot(
     sums: Mapping[int, Sums],
     *,
     as_of_us: int | None,
-    settled_us: int | None,
+    applied_watermark_us: int | None,
     horizon_us: int | None = None,
 ) -> Snapshot:
     """The answer for sums by phase number.
@@ -55,7 +55,7 @@ def snapshot(
         model: whose phases they are.
         sums: absent phases count nothing.
         as_of_us: the instant they are true for; None before anything was staged.
-        settled_us: T, how far the state reaches.
+        applied_watermark_us: how far the state reaches.
         horizon_us: facts that occurred before it are gone.
     """
     phases = [{"phase": phase.name, **phase_body(sums.get(phase.number, NONE))} for phase in model.phases]
@@ -66,7 +66,7 @@ def snapshot(
     body = {
         "model": model.name,
         "as_of": as_of,
-        "settled_until": instant(settled_us),
+        "settled_until": instant(applied_watermark_us),
         "history_from": instant(horizon_us),
         **changing,
     }

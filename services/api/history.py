@@ -32,24 +32,32 @@ class Span(NamedTuple):
         return since(Moment(self.end_us, self.step), zone)
 
 
-def span(step: Step, from_us: int | None, to_us: int | None, *, settled_us: int, newest_us: int, zone: tzinfo) -> Span:
-    """The steps from the one that `from_us` lies in to the one before `to_us`, none of them after T.
+def span(
+    step: Step,
+    from_us: int | None,
+    to_us: int | None,
+    *,
+    applied_watermark_us: int,
+    latest_watermark_us: int,
+    zone: tzinfo,
+) -> Span:
+    """The steps from the one that `from_us` lies in to the one before `to_us`, none of them after the watermark.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: backwards, too many steps, or older than these steps are kept.
     """
-    last_us = ceiling(step, settled_us + 1, zone)
+    last_us = ceiling(step, applied_watermark_us + 1, zone)
     if from_us is not None and to_us is not None and from_us >= to_us:
         raise _wrong("to", "to: give an instant after from")
     end_us = last_us if to_us is None else min(ceiling(step, to_us, zone), last_us)
     if from_us is None:
         begin_us = _back(step, end_us, zone)
-        kept_us = kept_from(step, newest_us)
+        kept_us = kept_from(step, latest_watermark_us)
         if kept_us is not None and begin_us < kept_us:
             begin_us = min(ceiling(step, kept_us, zone), end_us)
     else:
         begin_us = min(floor(step, from_us, zone), end_us)
-        kept_us = kept_from(step, newest_us)
+        kept_us = kept_from(step, latest_watermark_us)
         if kept_us is not None and begin_us < kept_us:
             reach = rfc3339(ceiling(step, kept_us, zone))
             raise _wrong(
@@ -90,7 +98,7 @@ def history_body(
     *,
     closing: Mapping[int, Sums],
     changes: Change,
-    settled_us: int | None,
+    applied_watermark_us: int | None,
     horizon_us: int | None,
     zone_name: str,
 ) -> dict[str, Any]:
@@ -101,7 +109,7 @@ def history_body(
         steps: of what.
         closing: the sums at the end of the last step, by phase number.
         changes: of each step and phase.
-        settled_us: T.
+        applied_watermark_us: how far the state reaches.
         horizon_us: facts that occurred before it are gone.
         zone_name: the time zone that days follow.
     """
@@ -139,7 +147,7 @@ def history_body(
         "time_zone": zone_name,
         "from": rfc3339(steps.starts[0] if steps.starts else steps.end_us),
         "to": rfc3339(steps.end_us),
-        "settled_until": instant(settled_us),
+        "settled_until": instant(applied_watermark_us),
         "history_from": instant(horizon_us),
         "steps": said[::-1],
     }

@@ -43,9 +43,9 @@ class Touchpoints(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """How far the answer reaches: T, and since when there are facts."""
+    """How far the answer reaches: the applied watermark, and since when there are facts."""
 
-    settled_us: int | None
+    applied_watermark_us: int | None
     horizon_us: int | None
 
 
@@ -65,7 +65,7 @@ def journey_body(
     return {
         "customer": customer.id,
         "model": model.name,
-        "as_of": instant(reach.settled_us),
+        "as_of": instant(reach.applied_watermark_us),
         "history_from": instant(reach.horizon_us),
         **place(journey, names),
         "activity": activity(model, journey, transitions),
@@ -75,7 +75,7 @@ def journey_body(
         "ids": linked_ids(customer),
         "ids_total": sum(row.owner is not None and row.id != customer.digest for row in customer.ids),
         "cycles": cycles(journey, transitions, names),
-        "phases": stays(transitions, names, reach.settled_us),
+        "phases": stays(transitions, names, reach.applied_watermark_us),
         "transitions": said,
         "touchpoints": {
             "items": [_touchpoint(t, sources) for t in touchpoints.items],

@@ -29,9 +29,9 @@ class Workspace(NamedTuple):
     horizon_us: int | None
     """Facts that occurred before it are gone."""
     generations: tuple[Generation, ...]
-    settled_us: int | None
-    """T: what was received, and what lapsed, before it is in the state; None before anything was."""
-    newest_us: int
+    applied_watermark_us: int | None
+    """What was received and what lapsed before it is in the state; None before anything was staged."""
+    latest_watermark_us: int
     """The largest such instant of any partition: the furthest that some writer has been."""
 
 
@@ -44,16 +44,16 @@ class Source(NamedTuple):
 
 
 class LiveCounts(NamedTuple):
-    """The sums of a generation by phase number, and the T they are of."""
+    """The sums of a generation by phase number, and the watermark they are of."""
 
     generation: Generation
-    settled_us: int | None
+    applied_watermark_us: int | None
     horizon_us: int | None
     sums: dict[int, Sums]
 
 
-def settled(topic: str) -> ScalarSelect[int]:
-    """T of the topic's partitions; null before each of them was swept."""
+def applied_watermark(topic: str) -> ScalarSelect[int]:
+    """Applied watermark of a topic: the smallest of its partitions; null before each of them was swept."""
     return select(func.nullif(func.min(offsets.c.swept_us), 0)).where(offsets.c.topic == topic).scalar_subquery()
 
 
@@ -64,7 +64,7 @@ async def workspace_of(connection: AsyncConnection, workspace: int, topic: str) 
     rows = (
         await connection.execute(
             select(
-                w.time_zone, w.default_model, w.horizon_us, settled(topic), func.coalesce(newest, 0),
+                w.time_zone, w.default_model, w.horizon_us, applied_watermark(topic), func.coalesce(newest, 0),
                 m.id, m.name, m.state, m.document, m.created_us,
             )
             .select_from(workspaces)
@@ -73,9 +73,9 @@ async def workspace_of(connection: AsyncConnection, workspace: int, topic: str) 
             .order_by(m.name.collate("C"), m.state.desc())
         )
     ).all()  # fmt: skip
-    zone, default_model, horizon_us, settled_us, newest_us = rows[0][:5]
+    zone, default_model, horizon_us, applied_watermark_us, latest_watermark_us = rows[0][:5]
     generations = tuple(Generation(*row[5:]) for row in rows if row[5] is not None)
-    return Workspace(workspace, zone, default_model, horizon_us, generations, settled_us, newest_us)
+    return Workspace(workspace, zone, default_model, horizon_us, generations, applied_watermark_us, latest_watermark_us)
 
 
 async def workspace_sources(connection: AsyncConnection, workspace: int) -> list[Source]:
@@ -127,16 +127,16 @@ async def live_counts(
     )
     rows = (
         await connection.execute(
-            select(*(live.c[field] for field in Generation._fields), live.c.horizon_us, settled(topic), sums)
+            select(*(live.c[field] for field in Generation._fields), live.c.horizon_us, applied_watermark(topic), sums)
             .select_from(live)
             .outerjoin(sums, true())
         )
     ).all()
     if not rows:
         return None
-    *generation, horizon_us, settled_us = rows[0][:7]
+    *generation, horizon_us, applied_watermark_us = rows[0][:7]
     found = {row.phase: Sums(*row[8:]) for row in rows if row.phase is not None}
-    return LiveCounts(Generation(*generation), settled_us, horizon_us, found)
+    return LiveCounts(Generation(*generation), applied_watermark_us, horizon_us, found)
 
 
 def summed(table: Table) -> list[ColumnElement[int]]:

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Select, literal, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.counts import NONE, Sums
-from services.api.queries import cells, settled, summed
+from services.api.queries import applied_watermark, cells, summed
 from services.api.steps import Buckets
 from throughline.journey.rollup import STEPS
 from throughline.store.tables import phase_counts, phase_history
@@ -17,7 +17,7 @@ _NOW, _LATER, _INSIDE = 0, 1, 2
 class Past(NamedTuple):
     """Counts of the past, of one moment's knowledge."""
 
-    settled_us: int | None
+    applied_watermark_us: int | None
     closing: dict[int, Sums]
     """The sums by phase number before everything that came later."""
     changes: dict[tuple[int, int], Sums]
@@ -62,7 +62,7 @@ async def past_counts(
     if inside is not None:
         parts.append(changed(_INSIDE, inside, each=True))
     found = union_all(*parts).subquery("found")
-    one = select(settled(topic).label("settled_us")).subquery("one")
+    one = select(applied_watermark(topic).label("applied_watermark_us")).subquery("one")
     rows = (await connection.execute(select(one, found).select_from(one.outerjoin(found, literal(True))))).all()
     closing: dict[int, Sums] = {}
     changes: dict[tuple[int, int], Sums] = {}
@@ -77,4 +77,4 @@ async def past_counts(
             closing[phase] = closing.get(phase, NONE).minus(sums)
         else:
             changes[bucket_us, phase] = sums
-    return Past(rows[0].settled_us, closing, changes)
+    return Past(rows[0].applied_watermark_us, closing, changes)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.queries import settled
+from services.api.queries import applied_watermark
 from throughline.store.tables import recent_events, sources
 
 
@@ -43,7 +43,7 @@ async def list_recent(
     return [RecentRow._make(row) for row in await connection.execute(query.order_by(*order).limit(count))]
 
 
-async def settled_us(connection: AsyncConnection, topic: str) -> int | None:
-    """T of the topic: everything received before it is in the state."""
-    found: int | None = await connection.scalar(select(settled(topic)))
+async def read_applied_watermark(connection: AsyncConnection, topic: str) -> int | None:
+    """Applied watermark of the topic: everything received before it is in the state."""
+    found: int | None = await connection.scalar(select(applied_watermark(topic)))
     return found

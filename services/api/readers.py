@@ -13,7 +13,7 @@ from services.api.cache import Cache
 from services.api.counts import Snapshot, snapshot
 from services.api.queries import Generation, Source, Workspace, live_counts, workspace_of, workspace_sources
 from services.api.queries_history import past_counts
-from services.api.queries_recent import RecentRow, list_recent, settled_us
+from services.api.queries_recent import RecentRow, list_recent, read_applied_watermark
 from services.api.queries_rejected import (
     BEGINNING_US,
     END_US,
@@ -160,18 +160,21 @@ class Readers:
         return snapshot(
             model_of(found.generation.name, found.generation.document),
             found.sums,
-            as_of_us=found.settled_us,
-            settled_us=found.settled_us,
+            as_of_us=found.applied_watermark_us,
+            applied_watermark_us=found.applied_watermark_us,
             horizon_us=found.horizon_us,
         )
 
     async def _past(self, key: PastKey) -> Snapshot:
         of = key.of
         async with self.reading("past", of.workspace, of.model) as (connection, applied):
-            settled_us, newest_us = applied.workspace.settled_us, applied.workspace.newest_us
-            if settled_us is None:
-                return snapshot(applied.model, {}, as_of_us=None, settled_us=None)
-            moment = floored(min(key.at_us, settled_us), newest_us, applied.zone)
+            applied_watermark_us, latest_watermark_us = (
+                applied.workspace.applied_watermark_us,
+                applied.workspace.latest_watermark_us,
+            )
+            if applied_watermark_us is None:
+                return snapshot(applied.model, {}, as_of_us=None, applied_watermark_us=None)
+            moment = floored(min(key.at_us, applied_watermark_us), latest_watermark_us, applied.zone)
             past = await past_counts(
                 connection, applied.id, self.topic, of.source, of.channel, later=since(moment, applied.zone)
             )
@@ -179,7 +182,7 @@ class Readers:
             applied.model,
             past.closing,
             as_of_us=moment.at_us,
-            settled_us=past.settled_us,
+            applied_watermark_us=past.applied_watermark_us,
             horizon_us=applied.workspace.horizon_us,
         )
 
@@ -187,7 +190,7 @@ class Readers:
         since_us = (now_us() // HOUR_US - 1) * HOUR_US
         wanted = Wanted(key.workspace, BEGINNING_US, END_US, key.source, None, None)
         async with self.database.reading("recent", one_snapshot=True) as connection:
-            reached_us = await settled_us(connection, self.topic)
+            applied_watermark_us = await read_applied_watermark(connection, self.topic)
             taken: list[RecentRow] = []
             if key.verdict in (None, "ok", "warning"):
                 warned = None if key.verdict is None else key.verdict == "warning"
@@ -197,7 +200,7 @@ class Readers:
                 refused = await list_rejected(connection, wanted, None, key.limit, shown_bytes=EXCERPT_BYTES)
             counts = await count_rejected(connection, wanted._replace(from_us=since_us))
         names = await self.source_names(key.workspace)
-        return recent_body(Events(taken, refused, counts, since_us, reached_us), names, key.limit)
+        return recent_body(Events(taken, refused, counts, since_us, applied_watermark_us), names, key.limit)
 
 
 def live_generation(workspace: Workspace, model: str | None) -> Generation:

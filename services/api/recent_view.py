@@ -24,7 +24,7 @@ class Events(NamedTuple):
     counts: Sequence[RejectedCount]
     """Of what was refused or dropped since `since_us`."""
     since_us: int
-    settled_us: int | None
+    applied_watermark_us: int | None
 
 
 def recent_body(events: Events, sources: Mapping[int, str], limit: int) -> Snapshot:
@@ -39,7 +39,7 @@ def recent_body(events: Events, sources: Mapping[int, str], limit: int) -> Snaps
         "sampled": any(count.kept < count.events for count in events.counts if count.stage != CONSENT),
     }
     digest = blake2b(msgspec.json.encode(changing), digest_size=12).hexdigest()
-    as_of = instant(events.settled_us)
+    as_of = instant(events.applied_watermark_us)
     # Weak: two answers with the same events may differ in as_of.
     return Snapshot(msgspec.json.encode({"as_of": as_of, **changing}), f'W/"{digest}"', as_of)
 

@@ -85,7 +85,7 @@ class PhaseCounts(_Shape):
     returned: int = Field(description="of entered: back after a lapse", examples=[10])
 
 
-_SETTLED = "T: what was received, and every lapse due, before this instant is in; null before the first"
+_SETTLED = "Watermark: what was received, and every lapse due, before this instant is in; null before the first"
 _FROM = "facts that occurred before this instant are gone; null: none are"
 
 

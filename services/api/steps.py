@@ -84,16 +84,16 @@ def ceiling(step: Step, at_us: int, zone: tzinfo) -> int:
     return at_us if floor(step, at_us, zone) == at_us else next_start(step, at_us, zone)
 
 
-def kept_from(step: Step, newest_us: int) -> int | None:
+def kept_from(step: Step, latest_watermark_us: int) -> int | None:
     """The first instant from which a step's buckets are sure to be whole; None: all are."""
     kept_us = KEPT_US.get(step)
-    return None if kept_us is None else newest_us - kept_us + MINUTE_US
+    return None if kept_us is None else latest_watermark_us - kept_us + MINUTE_US
 
 
-def floored(at_us: int, newest_us: int, zone: tzinfo) -> Moment:
+def floored(at_us: int, latest_watermark_us: int, zone: tzinfo) -> Moment:
     """The moment that is stored at or before an instant, by the finest step that is kept so far back."""
     for step in STEPS:
-        start, kept_us = floor(step, at_us, zone), kept_from(step, newest_us)
+        start, kept_us = floor(step, at_us, zone), kept_from(step, latest_watermark_us)
         if kept_us is None or start >= kept_us:
             return Moment(start, step)
     raise AssertionError("days are kept for ever")

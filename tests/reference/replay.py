@@ -38,8 +38,8 @@ class Replayed(NamedTuple):
         return counts_at([(customer.state, customer.moves) for customer in self.customers.values()], before_us)
 
 
-def replay(log: Iterable[Touchpoint], model_name: str, through_us: int = 0, zone: str = "UTC") -> Replayed:
-    """Everything that follows from a log, when every lapse due by `through_us` has happened."""
+def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zone: str = "UTC") -> Replayed:
+    """Everything that follows from a log, when every lapse due by `watermark_us` has happened."""
     model = naive_model(model_name)
     # A crawler is nobody: what it sends is kept, and out of everything.
     facts = [event for event in distinct(log) if not event.bot]
@@ -52,7 +52,7 @@ def replay(log: Iterable[Touchpoint], model_name: str, through_us: int = 0, zone
         theirs[customer].append(event)
     customers: dict[str, Customer] = {}
     for customer, events in theirs.items():
-        state, moves = walk(model, events, through_us)
+        state, moves = walk(model, events, watermark_us)
         if state is not None:
             customers[customer] = Customer(frozenset(members[customer]), state, moves)
     unknown: dict[tuple[int, str], list[int]] = defaultdict(list)

@@ -50,8 +50,8 @@ def in_order(facts: Iterable[Touchpoint]) -> list[Touchpoint]:
     return list(once.values())
 
 
-def walk(model: NaiveModel, facts: Iterable[Touchpoint], through_us: int = 0) -> tuple[State | None, list[Move]]:
-    """Where one customer stands when every lapse due by `through_us` has happened, and how it came there."""
+def walk(model: NaiveModel, facts: Iterable[Touchpoint], watermark_us: int = 0) -> tuple[State | None, list[Move]]:
+    """Where one customer stands when every lapse due by `watermark_us` has happened, and how it came there."""
     events = in_order(facts)
     if not events:
         return None, []
@@ -92,7 +92,7 @@ def walk(model: NaiveModel, facts: Iterable[Touchpoint], through_us: int = 0) ->
         if rule is not None and rule.ends and rule.phase == phase:
             lapsed_us = event.occurred_us
             moves.append(Move(*event.order_key, LAPSE, phase, phase, cycle, event.name, silence(n + 1)))
-    if due(len(events)) <= through_us:
+    if due(len(events)) <= watermark_us:
         lapsed_us = int(due(len(events)))
         moves.append(Move(lapsed_us, "", "", LAPSE, phase, phase, cycle, "", silence(len(events))))
     first = events[0]

@@ -141,7 +141,7 @@ def logs(draw: st.DrawFn, *, workspace: int = 1, ids: int = 4, most: int = 30) -
 
 @st.composite
 def clocks(draw: st.DrawFn, events: Sequence[Touchpoint]) -> int:
-    """A T: before, among or after the events, or when one of them has just become a lapse."""
+    """A watermark: before, among or after the events, or when one of them has just become a lapse."""
     times = sorted({0, START_US, *(event.occurred_us for event in events)})
     return draw(st.sampled_from(times)) + draw(st.sampled_from([0, 1, *WINDOWS_US])) + draw(st.sampled_from([-1, 0, 1]))
 

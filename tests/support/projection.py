@@ -103,7 +103,7 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
 History = dict[tuple[str, int], dict[Cell, Counts]]
 
 
-def assert_same(found: Projection, wanted: Replayed, known_us: int) -> None:
+def assert_same(found: Projection, wanted: Replayed, watermark_us: int) -> None:
     """The projection is what the reference says; of the history, all days, and what finer steps promise to keep."""
     names = sorted(found.customers.keys() | wanted.customers.keys())
     others = [n for n in names if found.customers.get(n) != wanted.customers.get(n)]
@@ -111,9 +111,9 @@ def assert_same(found: Projection, wanted: Replayed, known_us: int) -> None:
     assert found.counts == wanted.counts
     assert found.unmapped == wanted.unmapped
     for step in STEPS:
-        assert kept(found.history, step, known_us) == kept(wanted.history, step, known_us)
+        assert kept(found.history, step, watermark_us) == kept(wanted.history, step, watermark_us)
 
 
-def kept(history: History, step: Step, known_us: int) -> History:
-    first_us = known_us - KEPT_US[step] if step in KEPT_US else None
+def kept(history: History, step: Step, watermark_us: int) -> History:
+    first_us = watermark_us - KEPT_US[step] if step in KEPT_US else None
     return {key: n for key, n in history.items() if key[0] == step and (first_us is None or key[1] >= first_us)}

@@ -25,12 +25,12 @@ class Advanced(NamedTuple):
 
 
 def advance(
-    model: Model, journey: Journey | None, touchpoints: Sequence[Touchpoint], through_us: int, since: int = 0
+    model: Model, journey: Journey | None, touchpoints: Sequence[Touchpoint], watermark_us: int, since: int = 0
 ) -> Advanced:
-    """Fold touchpoints (sorted, distinct, all later than the journey) and let the clock pass to `through_us`."""
+    """Fold touchpoints (sorted, distinct, all later than the journey) and let the clock pass to `watermark_us`."""
     count = len(touchpoints)
     if since + count < EVERY:
-        folded = fold(model, journey, touchpoints, through_us)
+        folded = fold(model, journey, touchpoints, watermark_us)
         return Advanced(*folded, [], since + count)
     checkpoints: list[Journey] = []
     transitions: list[Transition] = []
@@ -47,5 +47,5 @@ def advance(
         if since >= EVERY and journey is not None:
             checkpoints.append(journey)
             since = 0
-    settled = fold(model, journey, (), through_us)
+    settled = fold(model, journey, (), watermark_us)
     return Advanced(settled.journey, transitions + settled.transitions, revoked, checkpoints, since)

@@ -1,8 +1,8 @@
 """The fold: touchpoints in order, one after another, move a customer through the model's phases.
 
-state = f(facts, T): folding on from a state equals folding everything anew, as long as what comes is later than what
-was folded (`Journey.is_late` tells). Within a cycle a customer only moves forward; skipped phases are not entered. A
-silence of at least the phase's window is a lapse (`lapse.py`); the return from one opens a new cycle.
+state = f(facts, watermark): folding on from a state equals folding everything anew, as long as every new touchpoint is
+later than those folded (`Journey.is_late` tells). Within a cycle a customer only moves forward; skipped phases are not
+entered. A silence of at least the phase's window is a lapse (`lapse.py`); the return from one opens a new cycle.
 """
 
 from collections.abc import Iterable
@@ -27,14 +27,14 @@ class Folded(NamedTuple):
     """The lapse of the state before, when a touchpoint turned up from before it: it never was."""
 
 
-def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint], through_us: int = 0) -> Folded:
+def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint], watermark_us: int = 0) -> Folded:
     """Fold sorted touchpoints onto a journey (None: a customer not seen before), then let the clock pass.
 
     Args:
         model: the phase model.
         journey: the state so far; every touchpoint must come after its last one.
         touchpoints: sorted, with distinct message ids.
-        through_us: T. A lapse due by then has happened.
+        watermark_us: a lapse due by then has happened.
     """
     transitions: list[Transition] = []
     revoked: Transition | None = None
@@ -106,7 +106,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             lapsed_us, due = at_us, NEVER
         elif phase:
             due = due_in(phases[phase - 1], at_us, active_us, memory.emptied)
-    if due <= through_us:
+    if due <= watermark_us:
         if memory is None:
             memory = Memory.load(text, flags)
         churned = bool(memory.orders)
@@ -140,9 +140,9 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
     )
 
 
-def settle(model: Model, journey: Journey, through_us: int) -> Folded:
+def settle(model: Model, journey: Journey, watermark_us: int) -> Folded:
     """Let the clock pass without a touchpoint."""
-    return fold(model, journey, (), through_us)
+    return fold(model, journey, (), watermark_us)
 
 
 def distinct(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:

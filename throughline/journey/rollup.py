@@ -12,10 +12,10 @@ STEPS: tuple[Step, ...] = ("minute", "hour", "day")
 """From the finest."""
 
 KEPT_US: dict[Step, int] = {"minute": 2 * 86_400_000_000, "hour": 90 * 86_400_000_000}
-"""How long before T a step's buckets are whole; days are for ever."""
+"""How long before the watermark a step's buckets are whole; days are for ever."""
 
 MARGIN_US = 86_400_000_000
-"""How much longer they are written and kept: whoever writes may know of a later T than whoever reads."""
+"""How much longer they are written and kept: whoever writes may know of a later watermark than whoever reads."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -45,8 +45,8 @@ def floor(step: Step, at_us: int, zone: tzinfo) -> int:
     return bucket_of(step, at_us - at_us % MINUTE_US, zone)
 
 
-def kept_steps(minute_us: int, through_us: int) -> Iterator[Step]:
-    """The steps in which a change of that minute is kept, T being `through_us`."""
+def kept_steps(minute_us: int, watermark_us: int) -> Iterator[Step]:
+    """The steps in which a change of that minute is kept, as of the watermark."""
     for step in STEPS:
-        if step == "day" or minute_us >= through_us - KEPT_US[step] - MARGIN_US:
+        if step == "day" or minute_us >= watermark_us - KEPT_US[step] - MARGIN_US:
             yield step

@@ -40,7 +40,7 @@ _add_history = Direct(
 
 
 async def add_counts(
-    connection: AsyncConnection, shard: int, deltas: Deltas, zones: Mapping[int, tzinfo], through_us: int
+    connection: AsyncConnection, shard: int, deltas: Deltas, zones: Mapping[int, tzinfo], watermark_us: int
 ) -> None:
     """Add deltas to one shard's rows, now and in every step of their past; what adds up to nothing is left alone.
 
@@ -49,7 +49,7 @@ async def add_counts(
         shard: whose rows.
         deltas: what changed, by cell and minute.
         zones: model id -> time zone of its workspace, in which days begin.
-        through_us: T.
+        watermark_us: everything received before it is in the state; lapses due by it have happened.
     """
     sums: dict[tuple[Any, ...], list[int]] = {}
     history: dict[tuple[Any, ...], list[int]] = {}
@@ -58,7 +58,7 @@ async def add_counts(
             continue
         _add(sums, (model, shard, source, channel, phase), delta)
         zone = zones[model]
-        for step in kept_steps(minute_us, through_us):
+        for step in kept_steps(minute_us, watermark_us):
             bucket_us = bucket_of(step, minute_us, zone)
             _add(history, (model, STEPS.index(step), bucket_us, shard, source, channel, phase), delta)
     if sums:
@@ -83,11 +83,11 @@ _prune = delete(phase_history).where(
 )
 
 
-async def prune_history(connection: AsyncConnection, shard: int, through_us: int) -> None:
+async def prune_history(connection: AsyncConnection, shard: int, watermark_us: int) -> None:
     """Drop one shard's minutes and hours that nobody reads any more."""
     for number, step in enumerate(STEPS):
         if step in KEPT_US:
-            before_us = through_us - KEPT_US[step] - MARGIN_US
+            before_us = watermark_us - KEPT_US[step] - MARGIN_US
             await connection.execute(_prune, {"shard": shard, "step": number, "before_us": before_us})
 
 

@@ -78,11 +78,11 @@ _kept = select(workspaces.c.id, workspaces.c.retention_days, workspaces.c.horizo
 )
 
 
-async def read_behind(connection: AsyncConnection, through_us: int) -> list[tuple[int, int]]:
-    """Workspaces whose horizon is to move, and where to: to the midnight (UTC) that their days before T began after."""
+async def read_behind(connection: AsyncConnection, watermark_us: int) -> list[tuple[int, int]]:
+    """Workspaces whose horizon is to move, and where to: the midnight (UTC) that many days before the watermark's."""
     found = []
     for workspace, days, horizon_us in await connection.execute(_kept):
-        to_us = (through_us // DAY_US - days) * DAY_US
+        to_us = (watermark_us // DAY_US - days) * DAY_US
         if to_us > 0 and (horizon_us is None or horizon_us < to_us):
             found.append((workspace, to_us))
     return found

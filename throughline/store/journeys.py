@@ -89,7 +89,7 @@ async def delete_customers(connection: AsyncConnection, customers: Sequence[byte
 
 
 _due = select(journeys.c.customer, journeys.c.model, journeys.c.id).where(
-    journeys.c.look_us <= bindparam("through_us"),
+    journeys.c.look_us <= bindparam("watermark_us"),
     journeys.c.customer >= bindparam("first", type_=LargeBinary),
     journeys.c.customer <= bindparam("last", type_=LargeBinary),
     journeys.c.model == any_(bindparam("models", type_=ARRAY(journeys.c.model.type))),
@@ -98,10 +98,10 @@ _read_due = _due.order_by(journeys.c.look_us).limit(bindparam("count"))
 
 
 async def read_due(
-    connection: AsyncConnection, models: Sequence[int], through_us: int, span: tuple[bytes, bytes], count: int
+    connection: AsyncConnection, models: Sequence[int], watermark_us: int, span: tuple[bytes, bytes], count: int
 ) -> list[tuple[bytes, int, str]]:
     """Up to `count` journeys to look at: (customer digest, model id, customer id). `span`: first and last digest."""
-    asked = {"models": list(models), "through_us": through_us, "first": span[0], "last": span[1], "count": count}
+    asked = {"models": list(models), "watermark_us": watermark_us, "first": span[0], "last": span[1], "count": count}
     return [(row[0], row[1], row[2]) for row in await connection.execute(_read_due, asked)]
 
 

@@ -55,8 +55,8 @@ async def get_history(readers: AllReaders, reader: Authenticated, which: Annotat
             which.step,
             from_us,
             to_us,
-            settled_us=workspace.settled_us or 0,
-            newest_us=workspace.newest_us,
+            applied_watermark_us=workspace.applied_watermark_us or 0,
+            latest_watermark_us=workspace.latest_watermark_us,
             zone=zone,
         )
         past = await past_counts(
@@ -74,7 +74,7 @@ async def get_history(readers: AllReaders, reader: Authenticated, which: Annotat
             steps,
             closing=past.closing,
             changes=past.changes,
-            settled_us=past.settled_us,
+            applied_watermark_us=past.applied_watermark_us,
             horizon_us=workspace.horizon_us,
             zone_name=workspace.time_zone,
         )

@@ -106,4 +106,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
                 continue
             behind = max(0, highwater - lane.next_offset)
             metrics.STAGER_LAG_RECORDS.labels(label).set(behind)
-            metrics.STAGER_LAG_SECONDS.labels(label).set(max(0.0, (now - lane.through_us) / 1e6) if behind else 0.0)
+            metrics.STAGER_LAG_SECONDS.labels(label).set(
+                max(0.0, (now - lane.received_watermark_us) / 1e6) if behind else 0.0
+            )

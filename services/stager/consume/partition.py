@@ -54,8 +54,8 @@ class Shared:
         self.transactions = asyncio.Semaphore(transactions)
         self.workspaces = workspaces
         self.send_rejected = send_rejected
-        self.known_us = 0
-        """T: everything received before it is staged, as far as this process knows."""
+        self.received_watermark_us = 0
+        """Everything received before it is staged, on all partitions, as far as this process knows."""
 
 
 class Lane:
@@ -81,9 +81,9 @@ class Lane:
         return None if self._position is None else self._position.expected
 
     @property
-    def through_us(self) -> int:
+    def received_watermark_us(self) -> int:
         """Everything received before this instant is in the state; 0 when not known."""
-        return 0 if self._position is None else self._position.through_us
+        return 0 if self._position is None else self._position.received_watermark_us
 
     async def stop(self, *, patience_seconds: float = 10.0) -> None:
         """Finish the transaction under way, then end. One that hangs is rolled back after `patience_seconds`."""
@@ -212,10 +212,10 @@ class Lane:
             partition=self.tp.partition,
             expected=position.expected,
             to=to,
-            known_us=self._shared.known_us,
+            received_watermark_us=self._shared.received_watermark_us,
         )
         position.expected = position.next_offset = to.next_offset
-        position.through_us = to.through_us
+        position.received_watermark_us = to.received_watermark_us
         return staged
 
     def _refuse(self, record: "ConsumerRecord[bytes, bytes]", error: Exception) -> Batch:
@@ -228,16 +228,16 @@ class Lane:
         answered_ms = consumer.last_poll_timestamp(self.tp)
         if answered_ms is None or consumer.highwater(self.tp) != position.next_offset:
             return
-        through_us = answered_ms * 1000
-        if through_us > position.through_us:
+        received_watermark_us = answered_ms * 1000
+        if received_watermark_us > position.received_watermark_us:
             await advance(
                 self._shared.engine,
                 topic=self.tp.topic,
                 partition=self.tp.partition,
                 expected=position.expected,
-                through_us=through_us,
+                received_watermark_us=received_watermark_us,
             )
-            position.through_us = through_us
+            position.received_watermark_us = received_watermark_us
 
     async def _tend(self) -> None:
         """Lapses, restaging, cleaning up: what is due besides the log, a piece at a time."""

@@ -21,12 +21,12 @@ class Position:
     They differ only after a loss or a recreated topic.
     """
 
-    __slots__ = ("expected", "next_offset", "through_us")
+    __slots__ = ("expected", "next_offset", "received_watermark_us")
 
-    def __init__(self, expected: int, next_offset: int, through_us: int) -> None:
+    def __init__(self, expected: int, next_offset: int, received_watermark_us: int) -> None:
         self.expected = expected
         self.next_offset = next_offset
-        self.through_us = through_us
+        self.received_watermark_us = received_watermark_us
 
 
 async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicPartition) -> Position:
@@ -54,7 +54,7 @@ async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicParti
     else:
         next_offset = expected
     consumer.seek(tp, next_offset)
-    return Position(expected, next_offset, stored.through_us)
+    return Position(expected, next_offset, stored.received_watermark_us)
 
 
 async def _differs(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int, digest: bytes) -> bool:

@@ -27,16 +27,16 @@ def share(partition: int, partitions: int) -> tuple[bytes, bytes]:
 
 
 async def sweep(
-    engine: AsyncEngine, workspaces: Mapping[int, Workspace], *, partition: int, partitions: int, through_us: int
+    engine: AsyncEngine, workspaces: Mapping[int, Workspace], *, partition: int, partitions: int, watermark_us: int
 ) -> tuple[int, bool]:
-    """Apply one chunk of the lapses due by T among a partition's customers.
+    """Apply one chunk of the lapses due by the watermark among a partition's customers.
 
     Args:
         engine: where to.
         workspaces: what is applied.
         partition: whose customers, and the shard of the counts.
         partitions: how many there are.
-        through_us: T.
+        watermark_us: everything received before it is in the state; lapses due by it have happened.
 
     Returns:
         how many lapsed, and whether there may be more.
@@ -45,10 +45,10 @@ async def sweep(
     if not applied:
         return 0, False
     async with snapshot(engine) as connection:
-        due = await journeys.read_due(connection, sorted(applied), through_us, share(partition, partitions), CHUNK)
+        due = await journeys.read_due(connection, sorted(applied), watermark_us, share(partition, partitions), CHUNK)
     if not due:
         return 0, False
-    plan = Plan(through_us)
+    plan = Plan(watermark_us)
     async with transaction(engine) as connection:
         await People(connection).hold({(applied[model][0], customer, name) for customer, model, name in due})
         states = await journeys.read_journeys(connection, sorted({customer for customer, _, _ in due}))
@@ -61,13 +61,13 @@ async def sweep(
     return len(plan.transitions), len(due) == CHUNK
 
 
-async def finish(engine: AsyncEngine, *, topic: str, partition: int, through_us: int) -> None:
-    """Note that a partition's customers are swept to T."""
+async def finish(engine: AsyncEngine, *, topic: str, partition: int, watermark_us: int) -> None:
+    """Note that a partition's customers are swept to the watermark."""
     async with transaction(engine) as connection:
-        await offsets.move_swept(connection, topic, partition, through_us)
+        await offsets.move_applied_watermark(connection, topic, partition, watermark_us)
 
 
-async def prune(engine: AsyncEngine, *, partition: int, through_us: int) -> None:
+async def prune(engine: AsyncEngine, *, partition: int, watermark_us: int) -> None:
     """Drop the steps of the history that nobody reads any more."""
     async with transaction(engine) as connection:
-        await counts.prune_history(connection, partition, through_us)
+        await counts.prune_history(connection, partition, watermark_us)

@@ -31,7 +31,7 @@ class Restaged(NamedTuple):
 
 
 async def restage(
-    engine: AsyncEngine, workspaces: Mapping[int, Workspace], *, partition: int, partitions: int, through_us: int
+    engine: AsyncEngine, workspaces: Mapping[int, Workspace], *, partition: int, partitions: int, watermark_us: int
 ) -> Restaged | None:
     """Do one chunk of what falls to a partition; None when there is nothing to do.
 
@@ -40,7 +40,7 @@ async def restage(
         workspaces: what is applied, generations being built included.
         partition: whose slots, and the shard of the counts.
         partitions: how many there are.
-        through_us: T.
+        watermark_us: everything received before it is in the state; lapses due by it have happened.
 
     Raises:
         ModelsChangedError: read the workspaces again.
@@ -52,7 +52,7 @@ async def restage(
         applied = [one for one in workspaces[slot.workspace].applied if one.id == slot.model]
         # One that is not known yet is known at the next look.
         if applied and slot.slot % min(SLOTS, partitions) == partition:
-            return await _chunk(engine, workspaces, applied, slot, partition, through_us)
+            return await _chunk(engine, workspaces, applied, slot, partition, watermark_us)
     return None
 
 
@@ -62,9 +62,9 @@ async def _chunk(
     applied: Sequence[Applied],
     slot: Slot,
     shard: int,
-    through_us: int,
+    watermark_us: int,
 ) -> Restaged:
-    plan = Plan(through_us)
+    plan = Plan(watermark_us)
     async with transaction(engine) as connection:
         await hold_versions(connection, {slot.workspace}, workspaces)
         walked = await restaging.read_ids(connection, slot, CHUNK)

@@ -25,10 +25,10 @@ CHUNK = 400
 """Ids looked at in one transaction."""
 
 
-async def move_horizons(engine: AsyncEngine, *, through_us: int) -> None:
-    """Move the horizon of every workspace that keeps more than its days before T."""
+async def move_horizons(engine: AsyncEngine, *, watermark_us: int) -> None:
+    """Move the horizon of every workspace that keeps more than its days before the watermark."""
     async with snapshot(engine) as connection:
-        behind = await horizon.read_behind(connection, through_us)
+        behind = await horizon.read_behind(connection, watermark_us)
     for workspace, to_us in behind:
         async with transaction(engine) as connection:
             await horizon.move_horizon(connection, workspace, to_us)

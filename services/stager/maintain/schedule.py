@@ -14,7 +14,7 @@ from services.stager.stage.changes import Workspace
 from services.stager.stage.transaction import ModelsChangedError
 from throughline.kit import metrics
 from throughline.store import restaging
-from throughline.store.offsets import read_through
+from throughline.store.offsets import read_received_watermark
 from throughline.store.unit_of_work import snapshot, transaction
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Chores:
         """There is more to do at once."""
         self._shared = shared
         self._tp = tp
-        self._swept_us = 0
+        self._applied_watermark_us = 0
         self._look_at = 0.0
         self._prune_at = 0.0
 
@@ -52,26 +52,26 @@ class Chores:
         await shared.workspaces.refresh()
         workspaces = await shared.workspaces.of(set())
         async with snapshot(shared.engine) as connection:
-            through_us = await read_through(connection, self._tp.topic, partitions)
-        shared.known_us = max(shared.known_us, through_us)
+            watermark_us = await read_received_watermark(connection, self._tp.topic, partitions)
+        shared.received_watermark_us = max(shared.received_watermark_us, watermark_us)
         lapsed, more = await sweep(
-            shared.engine, workspaces, partition=partition, partitions=partitions, through_us=through_us
+            shared.engine, workspaces, partition=partition, partitions=partitions, watermark_us=watermark_us
         )
         metrics.STAGER_LAPSED.inc(lapsed)
-        if not more and through_us > self._swept_us:
-            await finish(shared.engine, topic=self._tp.topic, partition=partition, through_us=through_us)
-            self._swept_us = through_us
-        walked = await self._walk(workspaces, partitions, through_us)
-        dropped = await self._clean_up(through_us)
+        if not more and watermark_us > self._applied_watermark_us:
+            await finish(shared.engine, topic=self._tp.topic, partition=partition, watermark_us=watermark_us)
+            self._applied_watermark_us = watermark_us
+        walked = await self._walk(workspaces, partitions, watermark_us)
+        dropped = await self._clean_up(watermark_us)
         self.waiting = more or walked or dropped > 0
         self._look_at = time.monotonic() + LOOK_SECONDS
 
-    async def _walk(self, workspaces: Mapping[int, Workspace], partitions: int, through_us: int) -> bool:
+    async def _walk(self, workspaces: Mapping[int, Workspace], partitions: int, watermark_us: int) -> bool:
         """Restage a piece, clear a piece of what is no longer kept; whether there may be more."""
         engine, partition = self._shared.engine, self._tp.partition
         try:
             restaged = await restage(
-                engine, workspaces, partition=partition, partitions=partitions, through_us=through_us
+                engine, workspaces, partition=partition, partitions=partitions, watermark_us=watermark_us
             )
             if restaged is not None:
                 metrics.STAGER_RESTAGED.inc(restaged.touchpoints)
@@ -83,13 +83,13 @@ class Chores:
             return True
         return restaged is not None or cleared is not None
 
-    async def _clean_up(self, through_us: int) -> int:
+    async def _clean_up(self, watermark_us: int) -> int:
         now = time.monotonic()
         if now >= self._prune_at:
-            await prune(self._shared.engine, partition=self._tp.partition, through_us=through_us)
+            await prune(self._shared.engine, partition=self._tp.partition, watermark_us=watermark_us)
             self._prune_at = now + PRUNE_SECONDS
         if self._tp.partition:
             return 0
-        await move_horizons(self._shared.engine, through_us=through_us)
+        await move_horizons(self._shared.engine, watermark_us=watermark_us)
         async with transaction(self._shared.engine) as connection:
             return await restaging.drop_retired(connection, DROPPED)

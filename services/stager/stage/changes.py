@@ -50,9 +50,9 @@ class Customer(NamedTuple):
 class Plan:
     """Rows to write and to remove, and count deltas."""
 
-    def __init__(self, through_us: int) -> None:
-        self.through_us = through_us
-        """T: lapses due by then have happened."""
+    def __init__(self, watermark_us: int) -> None:
+        self.watermark_us = watermark_us
+        """Lapses due by then have happened."""
         self.journeys: list[tuple[Any, ...]] = []
         """(customer digest, model id, customer id, since, due_us, *Journey)."""
         self.transitions: list[tuple[Any, ...]] = []
@@ -74,7 +74,7 @@ class Plan:
     ) -> None:
         """The fast path: touchpoints (sorted, distinct) that are later than all before, or a customer's first."""
         start, since = (None, 0) if before is None else before
-        done = advance(applied.model, start, touchpoints, self.through_us, since)
+        done = advance(applied.model, start, touchpoints, self.watermark_us, since)
         if done.journey is None:
             return
         if done.revoked is not None:

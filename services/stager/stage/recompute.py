@@ -174,7 +174,7 @@ async def _fold_long(connection: AsyncConnection, plan: Plan, task: _Task) -> in
     found = await _between(connection, task, state, NEVER)
     touchpoints = await counted(connection, task.members, state, found)
     read += len(touchpoints)
-    done = advance(task.applied.model, state, touchpoints, plan.through_us, since)
+    done = advance(task.applied.model, state, touchpoints, plan.watermark_us, since)
     if done.journey is None:
         _vanish(plan, task, old)
         return read
@@ -190,7 +190,7 @@ def _finish(plan: Plan, task: _Task, old: list[Transition], touchpoints: list[To
     start = task.start
     if start is not None:
         old = after(old, start.last_key)
-    done = advance(task.applied.model, task.origin, touchpoints, plan.through_us)
+    done = advance(task.applied.model, task.origin, touchpoints, plan.watermark_us)
     if done.journey is None:
         _vanish(plan, task, old)
         return

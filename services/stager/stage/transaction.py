@@ -17,7 +17,7 @@ from throughline.journey.lapse import EVER
 from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import counts, facts, generations, horizon, identity, journeys
-from throughline.store.offsets import Offset, move_offset, move_through
+from throughline.store.offsets import Offset, move_offset, move_received_watermark
 from throughline.store.recent import write_recent
 from throughline.store.unit_of_work import transaction
 
@@ -53,7 +53,7 @@ async def commit(
     partition: int,
     expected: int,
     to: Offset,
-    known_us: int = 0,
+    received_watermark_us: int = 0,
 ) -> Staged:
     """Stage a batch: all of it or nothing.
 
@@ -65,7 +65,7 @@ async def commit(
         partition: also the shard of the counts.
         expected: the offset the batch starts at.
         to: the offset after it.
-        known_us: T as far as this process knows it.
+        received_watermark_us: of the topic, as far as this process knows.
 
     Raises:
         StaleOffsetError: the stored offset is not `expected`.
@@ -77,7 +77,7 @@ async def commit(
         if not batch.rows:
             return Staged(rejected=len(batch.rejected))
         await hold_versions(connection, {actor.workspace for actor in batch.actors.values()}, workspaces)
-        return await _Staging(connection, batch, workspaces, partition, known_us).run()
+        return await _Staging(connection, batch, workspaces, partition, received_watermark_us).run()
 
 
 async def hold_versions(connection: AsyncConnection, needed: set[int], workspaces: Mapping[int, Workspace]) -> None:
@@ -92,14 +92,18 @@ async def hold_versions(connection: AsyncConnection, needed: set[int], workspace
             raise ModelsChangedError(f"the models of workspace {workspace} have changed")
 
 
-async def advance(engine: AsyncEngine, *, topic: str, partition: int, expected: int, through_us: int) -> None:
-    """Note that nothing more was received before `through_us`: an idle partition moves with the clock.
+async def advance(
+    engine: AsyncEngine, *, topic: str, partition: int, expected: int, received_watermark_us: int
+) -> None:
+    """Note that nothing more was received before `received_watermark_us`: an idle partition moves with the clock.
 
     Raises:
         StaleOffsetError: the stored offset is not `expected`.
     """
     async with transaction(engine) as connection:
-        if not await move_through(connection, topic, partition, expected=expected, through_us=through_us):
+        if not await move_received_watermark(
+            connection, topic, partition, expected=expected, received_watermark_us=received_watermark_us
+        ):
             raise StaleOffsetError(f"{topic}/{partition} is no longer at {expected}")
 
 
@@ -112,14 +116,14 @@ class _Staging:
         batch: Batch,
         workspaces: Mapping[int, Workspace],
         shard: int,
-        through_us: int,
+        watermark_us: int,
     ) -> None:
         self._connection = connection
         self._batch = batch
         self._workspaces = workspaces
         self._shard = shard
         self._people = People(connection)
-        self._plan = Plan(through_us)
+        self._plan = Plan(watermark_us)
         self._late_us: list[int] = []
 
     async def run(self) -> Staged:
@@ -322,5 +326,5 @@ async def write(connection: AsyncConnection, plan: Plan, shard: int, *, looked_a
         await journeys.write_transitions(connection, sorted(plan.transitions))
     if plan.checkpoints:
         await journeys.write_checkpoints(connection, sorted(plan.checkpoints))
-    await counts.add_counts(connection, shard, plan.deltas, plan.zones, plan.through_us)
+    await counts.add_counts(connection, shard, plan.deltas, plan.zones, plan.watermark_us)
     await counts.add_unmapped(connection, shard, plan.unmapped)

@@ -111,7 +111,7 @@ async def test_whoever_wires_up_an_sdk_sees_what_became_of_each_event(stack: Sta
         async def shown() -> Any:
             body = (await api.get(URL, params={"source": "web"})).json()
             schemas_events.RecentEvents.model_validate(body)
-            # Partitions that nothing has come to have a T of their own, a moment later.
+            # Partitions that nothing has come to have a watermark of their own, a moment later.
             return body if len(body["items"]) == 4 and body["as_of"] else None
 
         body = await until(shown, what="four events to be shown")

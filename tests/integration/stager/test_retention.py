@@ -92,9 +92,9 @@ async def test_what_is_cleared_changes_nothing_and_what_follows_folds_on(
             await pipeline.stage(do.partition, do.count)
         await pipeline.finish()
     for name, model in pipeline.models.items():
-        wanted = replay(log[:at] + later, name, pipeline.known_us)
+        wanted = replay(log[:at] + later, name, pipeline.watermark_us)
         found = await pipeline.projection(model)
-        assert_same(without_members(found), without_members(wanted), pipeline.known_us)  # type: ignore[arg-type]
+        assert_same(without_members(found), without_members(wanted), pipeline.watermark_us)  # type: ignore[arg-type]
 
 
 def seen(name: str, day: int, who: str, message_id: str) -> Touchpoint:
@@ -139,7 +139,7 @@ async def test_a_new_model_begins_at_the_horizon(database: str, engine: AsyncEng
     made = await pipeline.begin("six_stage")
     await pipeline.restage_all()
     found = await pipeline.projection(made)
-    wanted = replay([seen("Product Viewed", 9, "ada", "m2")], "six_stage", pipeline.known_us)
+    wanted = replay([seen("Product Viewed", 9, "ada", "m2")], "six_stage", pipeline.watermark_us)
     assert without_members(found).customers == without_members(wanted).customers
 
 
@@ -155,8 +155,8 @@ async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, e
     found = await pipeline.projection(made)
     assert_same(
         without_members(found)._replace(unmapped={}),
-        without_members(replay(log, "six_stage", pipeline.known_us))._replace(unmapped={}),  # type: ignore[arg-type]
-        pipeline.known_us,
+        without_members(replay(log, "six_stage", pipeline.watermark_us))._replace(unmapped={}),  # type: ignore[arg-type]
+        pipeline.watermark_us,
     )
 
 
@@ -208,12 +208,12 @@ async def test_the_horizon_follows_the_clock_day_by_day_and_slots_are_taken_once
 
     async with transaction(engine) as connection:
         await horizon.set_retention(connection, name, 30)
-    await move_horizons(engine, through_us=0)
+    await move_horizons(engine, watermark_us=0)
     assert await stands() == (None, 0)
     now_us = START_US + 40 * DAY_US + 5
-    await move_horizons(engine, through_us=now_us)
+    await move_horizons(engine, watermark_us=now_us)
     assert await stands() == (START_US + 10 * DAY_US, 16)
-    await move_horizons(engine, through_us=now_us + DAY_US)
+    await move_horizons(engine, watermark_us=now_us + DAY_US)
     assert await stands() == (START_US + 10 * DAY_US, 16)  # the one before is cleared first
     await pipeline.workspaces.refresh()
     async with transaction(engine) as connection:
@@ -222,7 +222,7 @@ async def test_the_horizon_follows_the_clock_day_by_day_and_slots_are_taken_once
         assert not await horizon.move_slot(connection, slots[0], cursor=b"\1", done=False, touchpoints=0)
     await cut(pipeline, START_US)  # never back
     assert await stands() == (START_US + 10 * DAY_US, 0)
-    await move_horizons(engine, through_us=now_us + DAY_US)
+    await move_horizons(engine, watermark_us=now_us + DAY_US)
     assert await stands() == (START_US + 11 * DAY_US, 16)
     with pytest.raises(AdminError, match="between 1 and 36500"):
         async with transaction(engine) as connection:

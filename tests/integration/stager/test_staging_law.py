@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -65,7 +66,7 @@ class Pipeline:
     workspaces: Workspaces
     waiting: list[list[Kept]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
     ends: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
-    known_us: int = 0
+    watermark_us: int = 0
 
     def send(self, log: Sequence[Touchpoint]) -> None:
         for event in log:
@@ -83,30 +84,42 @@ class Pipeline:
         batch = prepare(records, known, topic=self.topic, partition=partition)
         assert not batch.rejected
         to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
-        where = {"topic": self.topic, "partition": partition, "expected": records[0].offset}
-        staged = await commit(self.engine, batch, known, to=to, known_us=self.known_us, **where)  # type: ignore[arg-type]
+        stage = partial(
+            commit,
+            *(self.engine, batch, known),
+            topic=self.topic,
+            partition=partition,
+            expected=records[0].offset,
+            to=to,
+            received_watermark_us=self.watermark_us,
+        )
+        staged = await stage()
         if dies:
             with pytest.raises(StaleOffsetError):
-                await commit(self.engine, batch, known, to=to, known_us=self.known_us, **where)  # type: ignore[arg-type]
+                await stage()
         del self.waiting[partition][:count]
         return staged
 
-    async def tick(self, through_us: int) -> None:
+    async def tick(self, watermark_us: int) -> None:
         """The clock passes: every partition sweeps its customers."""
-        self.known_us = max(self.known_us, through_us)
+        self.watermark_us = max(self.watermark_us, watermark_us)
         known = await self.workspaces.of({self.workspace})
         for partition in range(PARTITIONS):
             more = True
             while more:
                 _, more = await sweep(
-                    self.engine, known, partition=partition, partitions=PARTITIONS, through_us=self.known_us
+                    self.engine,
+                    known,
+                    partition=partition,
+                    partitions=PARTITIONS,
+                    watermark_us=self.watermark_us,
                 )
 
     async def finish(self) -> None:
         for partition in range(PARTITIONS):
             while self.waiting[partition]:
                 await self.stage(partition, 7)
-        await self.tick(self.known_us)
+        await self.tick(self.watermark_us)
 
     async def begin(self, model: str) -> int:
         """A new generation, known from now on; gives its id."""
@@ -118,7 +131,7 @@ class Pipeline:
     async def restage(self, partition: int, chunks: int) -> None:
         """Fill what is being built from the stored facts, as far as so many chunks of a partition go."""
         known = await self.workspaces.of({self.workspace})
-        share = {"partition": partition, "partitions": PARTITIONS, "through_us": self.known_us}
+        share = {"partition": partition, "partitions": PARTITIONS, "watermark_us": self.watermark_us}
         for _ in range(chunks):
             if not await restage(self.engine, known, **share):
                 break
@@ -203,8 +216,8 @@ async def test_any_log_in_any_way_is_a_sorted_replay(database: str, engine: Asyn
             await pipeline.stage(do.partition, do.count, dies=do.dies)
         await pipeline.finish()
     for name, model in pipeline.models.items():
-        wanted = replay(whole, name, pipeline.known_us, zone)
-        assert_same(await pipeline.projection(model), wanted, pipeline.known_us)
+        wanted = replay(whole, name, pipeline.watermark_us, zone)
+        assert_same(await pipeline.projection(model), wanted, pipeline.watermark_us)
 
 
 @law
@@ -224,7 +237,11 @@ async def test_a_restage_amid_traffic_is_staging_afresh(
         await pipeline.restage_all()
         await pipeline.tick(case.clock_us)
         await pipeline.finish()
-    assert_same(await pipeline.projection(made), replay(case.log, "six_stage", pipeline.known_us), pipeline.known_us)
+    assert_same(
+        await pipeline.projection(made),
+        replay(case.log, "six_stage", pipeline.watermark_us),
+        pipeline.watermark_us,
+    )
 
 
 @pytest.mark.parametrize("walked", ["visitor", "user"])
@@ -256,7 +273,7 @@ async def test_ids_that_join_or_part_amid_a_restage_count_their_unmapped_events_
     await pipeline.restage_all()
     await pipeline.tick(log[-1].occurred_us)
     found = await pipeline.projection(made)
-    assert_same(found, replay(log, "six_stage", pipeline.known_us), pipeline.known_us)
+    assert_same(found, replay(log, "six_stage", pipeline.watermark_us), pipeline.watermark_us)
     assert [one.events for one in found.unmapped.values()] == [3]
 
 
@@ -295,6 +312,6 @@ async def test_what_comes_with_a_late_event_is_not_lost_where_the_fold_meets_a_c
         await pipeline.finish()
     assert_same(
         await pipeline.projection(pipeline.models["seven_phase"]),
-        replay(early + log, "seven_phase", pipeline.known_us),
-        pipeline.known_us,
+        replay(early + log, "seven_phase", pipeline.watermark_us),
+        pipeline.watermark_us,
     )

@@ -54,9 +54,9 @@ def then(transitions: list[Transition], folded: Folded) -> list[Transition]:
 
 @given(name=models, data=st.data(), events=one_customers())
 def test_the_fold_is_the_naive_walk(name: str, data: st.DataObject, events: list[Touchpoint]) -> None:
-    through_us = data.draw(clocks(events))
-    folded = fold(load_model(name), None, foldable(events), through_us)
-    state, moves = walk(naive_model(name), events, through_us)
+    watermark_us = data.draw(clocks(events))
+    folded = fold(load_model(name), None, foldable(events), watermark_us)
+    state, moves = walk(naive_model(name), events, watermark_us)
     assert moves_of(folded.transitions) == moves
     assert state_of(folded.journey) == state
     assert folded.revoked is None
@@ -68,13 +68,13 @@ def test_folding_on_is_folding_anew(name: str, data: st.DataObject, events: list
     model, todo = load_model(name), foldable(events)
     journey: Journey | None = None
     transitions: list[Transition] = []
-    through_us = 0
+    watermark_us = 0
     for start, end in zip([0, *at], [*at, len(todo)], strict=True):
         assert journey is None or not any(journey.is_late(event) for event in todo[start:])
-        through_us = max(through_us, data.draw(clocks(events)))
-        folded = fold(model, journey, todo[start:end], through_us)
+        watermark_us = max(watermark_us, data.draw(clocks(events)))
+        folded = fold(model, journey, todo[start:end], watermark_us)
         journey, transitions = folded.journey, then(transitions, folded)
-    anew = fold(model, None, todo, through_us)
+    anew = fold(model, None, todo, watermark_us)
     assert journey == anew.journey
     assert transitions == anew.transitions
     assert transitions == sorted(transitions)
@@ -88,12 +88,12 @@ def test_the_clock_alone_lapses_whom_it_must(name: str, data: st.DataObject, eve
     if folded.journey is None:
         return
     due = due_us(model, folded.journey)
-    for through_us in (data.draw(clocks(events)), due - 1, min(due, NEVER - 1)):
-        settled = settle(model, folded.journey, through_us)
-        assert [step.at_us for step in settled.transitions] == ([due] if due <= through_us else [])
-        anew = fold(model, None, todo, through_us)
+    for watermark_us in (data.draw(clocks(events)), due - 1, min(due, NEVER - 1)):
+        settled = settle(model, folded.journey, watermark_us)
+        assert [step.at_us for step in settled.transitions] == ([due] if due <= watermark_us else [])
+        anew = fold(model, None, todo, watermark_us)
         assert settled.journey == anew.journey
-        assert settle(model, anew.journey or folded.journey, through_us) == Folded(anew.journey, [], None)
+        assert settle(model, anew.journey or folded.journey, watermark_us) == Folded(anew.journey, [], None)
 
 
 @given(name=models, events=one_customers())
@@ -111,22 +111,22 @@ def test_checkpoints_are_where_a_fold_may_start(
     kept: list[Journey] = []
     journey: Journey | None = None
     transitions: list[Transition] = []
-    since = through_us = 0
+    since = watermark_us = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "EVERY", every)
         for start, end in zip([0, *at], [*at, len(todo)], strict=True):
-            through_us = max(through_us, data.draw(clocks(events)))
-            step = checkpoint.advance(model, journey, todo[start:end], through_us, since)
+            watermark_us = max(watermark_us, data.draw(clocks(events)))
+            step = checkpoint.advance(model, journey, todo[start:end], watermark_us, since)
             transitions = then(transitions, Folded(step.journey, step.transitions, step.revoked))
             journey, since = step.journey, step.since
             kept += step.checkpoints
             assert since < every
-    whole = fold(model, None, todo, through_us)
+    whole = fold(model, None, todo, watermark_us)
     assert (journey, transitions) == (whole.journey, whole.transitions)
     for state in kept:
         rest = [event for event in todo if event.order_key > state.last_key]
         before = [step for step in transitions if step[:3] <= state.last_key]
-        again = fold(model, state, rest, through_us)
+        again = fold(model, state, rest, watermark_us)
         assert again.journey == whole.journey
         assert before + again.transitions == transitions
     assert len(kept) >= len(todo) // every - len(at)
@@ -140,14 +140,14 @@ def test_counts_add_up_and_retract_to_nothing(
     deltas: Deltas = {}
     journey: Journey | None = None
     transitions: list[Transition] = []
-    through_us = 0
+    watermark_us = 0
     for start, end in zip([0, *at], [*at, len(todo)], strict=True):
-        through_us = max(through_us, data.draw(clocks(events)))
-        folded = fold(model, journey, todo[start:end], through_us)
+        watermark_us = max(watermark_us, data.draw(clocks(events)))
+        folded = fold(model, journey, todo[start:end], watermark_us)
         if folded.journey is not None:
             contribute(deltas, 1, folded.journey, journey, folded.transitions, revoked=folded.revoked)
         journey, transitions = folded.journey, then(transitions, folded)
-    state, moves = walk(naive_model(name), events, through_us)
+    state, moves = walk(naive_model(name), events, watermark_us)
     journeys = [(state, moves)] if state is not None else []
     assert summed(deltas) == counts_at(journeys)
     for instant in sorted({cell.minute_us + late for cell in deltas for late in (0, 60_000_000)}):

@@ -120,7 +120,7 @@ UTC = ZoneInfo("UTC")
 
 
 def steps_of(step: Step, from_us: int | None = None, to_us: int | None = None, zone: tzinfo = UTC) -> list[int]:
-    found = span(step, from_us, to_us, settled_us=NOW_US, newest_us=NOW_US, zone=zone)
+    found = span(step, from_us, to_us, applied_watermark_us=NOW_US, latest_watermark_us=NOW_US, zone=zone)
     assert list(found.starts) == sorted(found.starts)
     assert not found.starts or next_start(step, found.starts[-1], zone) == found.end_us
     return list(found.starts)
@@ -162,7 +162,9 @@ def test_a_span_that_cannot_be_told(step: Step, ago_us: int, until_us: int | Non
 
 
 def test_each_step_closes_as_the_next_one_opens() -> None:
-    found = span("hour", NOW_US - 2 * 3_600_000_000, None, settled_us=NOW_US, newest_us=NOW_US, zone=UTC)
+    found = span(
+        "hour", NOW_US - 2 * 3_600_000_000, None, applied_watermark_us=NOW_US, latest_watermark_us=NOW_US, zone=UTC
+    )
     changes = {
         (found.starts[0], 0): Sums(active=2),
         (found.starts[1], 0): Sums(active=-1),
@@ -170,8 +172,8 @@ def test_each_step_closes_as_the_next_one_opens() -> None:
         (found.starts[2], 1): Sums(active=-1, lapsed=1),
     }
     body = history_body(
-        MODEL, found, closing={0: Sums(active=5), 1: Sums(10, 4, 1, 20, 6)}, changes=changes, settled_us=NOW_US,
-        horizon_us=None, zone_name="UTC",
+        MODEL, found, closing={0: Sums(active=5), 1: Sums(10, 4, 1, 20, 6)}, changes=changes,
+        applied_watermark_us=NOW_US, horizon_us=None, zone_name="UTC",
     )  # fmt: skip
     steps = body["steps"]
     assert [step["customers"] for step in steps] == [

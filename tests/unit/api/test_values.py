@@ -28,7 +28,7 @@ def transition(at_s: int, came_from: int, to: int, cycle: int = 1, kind: int = E
 
 
 def said(sums: dict[int, Sums], at_us: int | None = 1) -> Snapshot:
-    return snapshot(MODEL, sums, as_of_us=at_us, settled_us=at_us)
+    return snapshot(MODEL, sums, as_of_us=at_us, applied_watermark_us=at_us)
 
 
 def test_counts_add_up_and_name_every_phase() -> None:
