@@ -1,10 +1,68 @@
-"""One error a service can answer with, and its problem details (RFC 9457).
+"""One error a service can answer with: its codes, once for all services, and its problem details (RFC 9457).
 
-ServiceError
- └─ (status, code, message, field): `code` is stable and snake_case, `message` names the fault and the fix.
+`problems.py` makes HTTP answers of it.
 """
 
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
+
+ProblemCode = Literal[
+    # Any service.
+    "not_found",
+    "method_not_allowed",
+    "http_error",
+    "internal_error",
+    # A request to ingest that cannot be read.
+    "body_too_large",
+    "duplicate_column",
+    "empty_body",
+    "incomplete_body",
+    "invalid_unicode",
+    "missing_column",
+    "nested_too_deeply",
+    "nul_character",
+    "number_out_of_range",
+    "too_large",
+    "too_many_events",
+    "unknown_option",
+    "unknown_time_zone",
+    "unreadable_data",
+    "unreadable_gzip",
+    "unreadable_json",
+    "wrong_header",
+    "wrong_type",
+    # A request to ingest that is not allowed.
+    "invalid_signature",
+    "invalid_write_key",
+    "origin_not_allowed",
+    "source_disabled",
+    "unknown_write_key",
+    "webhook_secret_not_set",
+    # A request to ingest that comes too slowly, too often or at a bad moment.
+    "headers_too_large",
+    "keys_unavailable",
+    "rate_limited",
+    "slow_body",
+    "slow_headers",
+    "too_many_connections",
+    "unavailable",
+    # A question to the api.
+    "bad_cursor",
+    "database_away",
+    "invalid_parameter",
+    "missing_parameter",
+    "missing_token",
+    "no_model",
+    "stopping",
+    "too_many_streams",
+    "unknown_customer",
+    "unknown_model",
+    "unknown_parameter",
+    "unknown_phase",
+    "unknown_source",
+    "unknown_token",
+]
+"""Every code of a request that failed as a whole. Programs rely on codes: they may be added, never changed.
+The codes of single events (a verdict's) are ingest's."""
 
 TITLES = {
     400: "Bad request",
@@ -21,22 +79,41 @@ TITLES = {
 }
 
 
+class ProblemDetails(TypedDict):
+    """The body of an answer of type `application/problem+json`.
+
+    RFC 9457 defines `type`, `title`, `status` and `detail`; `code`, `message` (the same as `detail`) and `field` are
+    extensions.
+    """
+
+    type: str
+    title: str
+    status: int
+    code: ProblemCode
+    message: str
+    detail: str
+    field: NotRequired[str]
+
+
 class ServiceError(Exception):
-    """Something the caller is told: an HTTP status, a stable code, a sentence, perhaps the field at fault."""
+    """A request fails as a whole, with an HTTP status, a stable code, and a message that names the fault and the fix.
+
+    `field` names the parameter, header or member at fault, if there is one.
+    """
 
     def __init__(
-        self, status: int, code: str, message: str, *, field: str = "", headers: dict[str, str] | None = None
+        self, status: int, code: ProblemCode, message: str, *, field: str = "", headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
+        self.code: ProblemCode = code
         self.message = message
         self.field = field
         self.headers = headers or {}
 
-    def problem(self) -> dict[str, Any]:
-        """The body of the answer, for `application/problem+json`."""
-        body: dict[str, Any] = {
+    def problem(self) -> ProblemDetails:
+        """The problem details, to be encoded as JSON."""
+        details: ProblemDetails = {
             "type": "about:blank",
             "title": TITLES.get(self.status, "Error"),
             "status": self.status,
@@ -45,5 +122,5 @@ class ServiceError(Exception):
             "detail": self.message,
         }
         if self.field:
-            body["field"] = self.field
-        return body
+            details["field"] = self.field
+        return details

@@ -4,7 +4,7 @@ A clean body is cut up by the fast decoder; one that is not (NaN, stray bytes, l
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS, RefusedError, Verdict, json_type
 from throughline.kit.clock import rfc3339
-from throughline.kit.errors import ServiceError
+from throughline.kit.errors import ProblemCode, ServiceError
 from throughline.wire.codec import Envelope
 
 
@@ -122,7 +122,9 @@ def _open_carefully(body: bytes, call: str) -> Body:
     for name in ("context", "integrations"):
         found = tolerant_json.defect_in(value.get(name), parts.get(name, ""))
         if found is not None:
-            raise ServiceError(400, found.code, found.message, field=f"{name}.{found.field}".rstrip("."))
+            raise ServiceError(
+                400, cast(ProblemCode, found.code), found.message, field=f"{name}.{found.field}".rstrip(".")
+            )
     try:
         sent = times.parse(value.get("sentAt"), "sentAt")
         sent_us = None if sent is None else times.instant(sent, "sentAt")

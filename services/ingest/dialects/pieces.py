@@ -7,7 +7,7 @@ A clean body is cut by the fast decoder. One that is not (NaN, stray bytes, lone
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec import Raw
@@ -18,7 +18,7 @@ from services.ingest.event import tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import MAX_EVENTS, RefusedError, Verdict, json_type, refuse
 from services.ingest.validate.touchpoint import When
-from throughline.kit.errors import ServiceError
+from throughline.kit.errors import ProblemCode, ServiceError
 
 Found = tuple[Event, str, dict[str, Any] | None, Context | None, When | None]
 """An event; the inside of a JSON object with what has no place in it; its properties, context and times decoded, or
@@ -208,7 +208,7 @@ def _cut_carefully(body: bytes, name: str) -> Pieces:
         events = value.pop(name, None)
         found = tolerant_json.defect(value)
         if found is not None:
-            raise ServiceError(400, found.code, found.message, field=found.field)
+            raise ServiceError(400, cast(ProblemCode, found.code), found.message, field=found.field)
         parts = tolerant_json.members(text)
         text = parts.pop(name, "")
     if not isinstance(events, list):

@@ -25,11 +25,10 @@ from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.touchpoint import Result
 from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.errors import ServiceError
+from throughline.kit.problems import INTERNAL_ERROR
 from throughline.wire.codec import encode, encode_rejected
 
 log = logging.getLogger(__name__)
-
-FAULT = ServiceError(500, "internal_error", "the service failed; see its log")
 
 
 class Front:
@@ -98,9 +97,9 @@ class Front:
         except Exception:
             # A fault of ours. Its client is answered in the way that all others are, and it shows in the metrics.
             log.exception("a request to %r failed", scope["path"])
-            status = FAULT.status
-            self._metrics.count_failure(FAULT.code)
-            content, headers = responses.problem(FAULT)
+            status = INTERNAL_ERROR.status
+            self._metrics.count_failure(INTERNAL_ERROR.code)
+            content, headers = responses.problem(INTERNAL_ERROR)
         if origin is not None:
             headers = [*headers, *cors.allow(origin)]
         await send({"type": "http.response.start", "status": status, "headers": headers})

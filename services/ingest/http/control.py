@@ -5,15 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.responses import Response
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 from services.ingest.dialects import posthog_answers
-from services.ingest.http import responses
 from services.ingest.http.keys import Keys
 from services.ingest.http.openapi import describe, problem
 from throughline.kit.errors import ServiceError
 from throughline.kit.health import Check, routes
+from throughline.kit.problems import install_problem_handlers
 from throughline.store.keys import SourceKey
 
 
@@ -82,25 +80,7 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
         }
         return {"source": source, "updatedAt": "1970-01-01T00:00:00.000Z"}
 
-    @app.exception_handler(ServiceError)
-    async def service_error(_: Request, error: ServiceError) -> Response:
-        return _problem(error)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "error")
-        headers = dict(error.headers or {})
-        return _problem(ServiceError(error.status_code, code, str(error.detail), headers=headers))
-
-    @app.exception_handler(Exception)
-    async def fault(_: Request, error: Exception) -> Response:
-        return _problem(ServiceError(500, "internal_error", "the service failed; see its log"))
-
+    install_problem_handlers(app)
     app.router.routes.extend(routes(checks, registry))
     describe(app)
     return app
-
-
-def _problem(error: ServiceError) -> Response:
-    body, headers = responses.problem(error)
-    return Response(body, status_code=error.status, headers={name.decode(): value.decode() for name, value in headers})

@@ -8,6 +8,7 @@ import msgspec
 
 from services.ingest.event.verdict import MAX_EVENTS, Verdict
 from throughline.kit.errors import ServiceError
+from throughline.kit.problems import MEDIA_TYPE
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,7 +41,7 @@ def own(media_type: bytes, body: bytes) -> tuple[bytes, Headers]:
 
 def problem(error: ServiceError) -> tuple[bytes, Headers]:
     """The answer that says why a request failed as a whole."""
-    body, headers = _json(error.problem(), b"application/problem+json")
+    body, headers = _json(error.problem(), MEDIA_TYPE.encode())
     headers.extend((name.encode(), value.encode()) for name, value in error.headers.items())
     return body, headers
 
