@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.integration.api.rows import AT_US, SECOND_US, Rows
+from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
 from throughline.store import admin

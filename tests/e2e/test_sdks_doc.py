@@ -1,7 +1,6 @@
 """The snippets of docs/sdks.md, run as they are written, against a real ingest."""
 
 import asyncio
-import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Topics
+from tests.support.sdks_doc import blocks
 from tests.support.stack import Stack, until
 from tests.support.topic import read_touchpoints
 from throughline.kit.settings import base_environment
@@ -16,16 +16,6 @@ from throughline.local import LocalKafka
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 180.0
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SECTIONS = dict(
-    section.split("\n", 1) for section in re.split(r"^## ", (ROOT / "docs" / "sdks.md").read_text(), flags=re.MULTILINE)
-)
-
-
-def blocks(section: str, language: str) -> list[str]:
-    found = [text for name, text in BLOCK.findall(SECTIONS[section]) if name == language]
-    assert found, f"docs/sdks.md has no {language} block in {section}"
-    return found
 
 
 @pytest.fixture

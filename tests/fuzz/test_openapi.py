@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.conftest import Topics
-from tests.integration.api.rows import AT_US, Rows
+from tests.support.rows import AT_US, Rows
 from tests.support.stack import Stack
 from throughline.local import LocalKafka
 

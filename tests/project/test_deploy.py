@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import Counter, Gauge, Histogram
 
-from throughline.kit import metrics, settings
+from tests.support.metrics import declared_metrics
+from throughline.kit import settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -29,23 +29,6 @@ METRIC = re.compile(r"\bthroughline_\w+")
 SELECTED = re.compile(r"\b(throughline_\w+)\{([^}]*)\}")
 
 
-def declared() -> dict[str, set[str]]:
-    """Series name -> its labels, of every metric of throughline/kit/metrics.py."""
-    found: dict[str, set[str]] = {}
-    for metric in vars(metrics).values():
-        if isinstance(metric, Counter | Gauge | Histogram):
-            (family,) = metric.describe()
-            labels = set(metric._labelnames)
-            if isinstance(metric, Counter):
-                found[f"{family.name}_total"] = labels
-            elif isinstance(metric, Gauge):
-                found[family.name] = labels
-            else:
-                found |= {f"{family.name}_bucket": labels | {"le"}}
-                found |= {f"{family.name}_sum": labels, f"{family.name}_count": labels}
-    return found
-
-
 def queries(panels: list[dict[str, Any]]) -> Iterator[str]:
     for panel in panels:
         for target in panel.get("targets", []):
@@ -58,7 +41,7 @@ def expressions() -> list[str]:
 
 
 def test_every_metric_asked_for_is_declared() -> None:
-    known = declared()
+    known = declared_metrics()
     assert len(known) > 20
     for expression in expressions():
         assert expression.count("(") == expression.count(")"), expression
@@ -70,7 +53,7 @@ def test_every_metric_asked_for_is_declared() -> None:
 
 
 def test_labels_summed_over_exist() -> None:
-    known = declared()
+    known = declared_metrics()
     for expression in expressions():
         labels = {"job", "instance"}.union(*(known[name] for name in METRIC.findall(expression)))
         for listed in re.findall(r"\b(?:by|without) ?\(([^)]*)\)", expression):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.test_deploy import declared
+from tests.support.metrics import declared_metrics
 from throughline.kit import settings
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def test_files_named_exist(path: Path) -> None:
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_metrics_named_are_declared(path: Path) -> None:
     for name in re.findall(r"`(throughline_[a-z_]+)`", path.read_text()):
-        assert {name, f"{name}_bucket"} & declared().keys(), f"{path.name} names the metric {name}"
+        assert {name, f"{name}_bucket"} & declared_metrics().keys(), f"{path.name} names the metric {name}"
 
 
 def test_settings_named_in_operations_exist() -> None:

@@ -7,7 +7,7 @@ from playwright.async_api import Browser
 
 from tests.e2e.clients.conftest import Edge
 from tests.e2e.clients.website import Website
-from tests.e2e.test_sdks_doc import blocks
+from tests.support.sdks_doc import blocks
 
 # PostHog's library sends nothing from a browser that says it is driven by a program.
 HIDE = "Object.defineProperty(navigator, 'webdriver', { get: () => false })"

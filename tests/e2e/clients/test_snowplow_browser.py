@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 from tests.e2e.clients.conftest import Edge
 from tests.e2e.clients.troubles import Trouble, every_trouble
 from tests.e2e.clients.website import Website
-from tests.e2e.test_sdks_doc import blocks
+from tests.support.sdks_doc import blocks
 
 EVENTS = 40
 SEND_MS = 60_000

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.api import schemas
-from tests.integration.api.rows import AT_US, PHASES, SECOND_US, Rows
+from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
 from throughline.store import admin

@@ -6,8 +6,8 @@ from sqlalchemy import text
 from services.api import schemas
 from services.api.cursors import TouchpointCursor
 from services.api.queries_touchpoints import touchpoints_of
-from tests.integration.api.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from tests.integration.api.test_api import api, ok, refused, rows, service, stack
+from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from throughline.kit.clock import rfc3339
 from throughline.store.digest import id_digest
 from throughline.store.engine import create_engine

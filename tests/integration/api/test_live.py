@@ -16,7 +16,7 @@ from services.api.counts import Snapshot
 from services.api.readers import CountsKey
 from services.api.stream import CountsStream, Feeds
 from tests.conftest import execute
-from tests.integration.api.rows import AT_US, Rows
+from tests.support.rows import AT_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError

@@ -11,8 +11,8 @@ import pytest
 
 from services.api import schemas
 from services.api.steps import parse_instant
-from tests.integration.api.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.integration.api.test_api import api, ok, refused, rows, service, stack
+from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Stack, until
 from throughline.journey.diff import MINUTE_US
 from throughline.kit.clock import rfc3339

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api import schemas_events
-from tests.integration.api.rows import AT_US, SECOND_US, Rows
 from tests.integration.stager.test_staging_law import PARTITIONS, open_pipeline
+from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Stack, until
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us

@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from services.stager.rejected.index import SAMPLE
 from tests.conftest import Topics
-from tests.support.stack import Service, Stack, until
+from tests.support.rejected import Reader
+from tests.support.stack import Stack
 from throughline.kit.clock import now_us, rfc3339
 from throughline.local import LocalKafka
 from throughline.store import rejections
@@ -38,29 +39,6 @@ async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path
     await running.provision()
     yield running
     await running.stop()
-
-
-class Reader:
-    """GET /v1/rejected of a running api."""
-
-    def __init__(self, stack: Stack, api: Service) -> None:
-        self._url = f"{api.url}/v1/rejected"
-        self._headers = {"Authorization": f"Bearer {stack.read_token}"}
-
-    async def __call__(self, **query: Any) -> Any:
-        async with httpx.AsyncClient(timeout=30) as client:
-            answer = await client.get(self._url, params=query, headers=self._headers)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def events(self, **query: Any) -> int:
-        return sum(count["events"] for count in (await self(**query))["counts"])
-
-    async def wait(self, events: int) -> None:
-        async def there() -> bool:
-            return await self.events() >= events
-
-        await until(there, seconds=60, what=lambda: f"{events} refused events")
 
 
 async def refuse(stack: Stack, number: int, *, first: int = 0, code: str = "missing_field", **also: Any) -> None:

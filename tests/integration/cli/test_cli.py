@@ -3,49 +3,18 @@
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from typer.testing import CliRunner
 
 from tests.conftest import execute
-from throughline.cli import app
+from tests.support.command import Throughline
 from throughline.local import LocalPostgres, free_port
 from throughline.store import keys
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import snapshot
-
-WIDE = {"COLUMNS": "200"}
-ANSI = re.compile(r"\x1b\[[0-9;]*m")  # some CI services ask for colours
-
-
-class Result(NamedTuple):
-    """What a command printed and its exit status."""
-
-    out: str
-    err: str
-    status: int
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Throughline:
-    """The command, as with DATABASE_URL set to `database`."""
-
-    def __init__(self, database: str | None) -> None:
-        self.environment: dict[str, str | None] = {**WIDE, "DATABASE_URL": database, "DATA": None}
-
-    async def __call__(self, *words: str, typed: str | None = None) -> Result:
-        result = await asyncio.to_thread(CliRunner().invoke, app, list(words), input=typed, env=self.environment)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Result(ANSI.sub("", result.stdout), ANSI.sub("", result.stderr), result.exit_code)
 
 
 @pytest.fixture

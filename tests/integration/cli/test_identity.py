@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.cli.test_cli import Throughline
+from tests.support.command import Throughline
 from tests.support.shop import START_US, expect, send, staged_through
 from tests.support.stack import Stack
 from throughline.cli import identity

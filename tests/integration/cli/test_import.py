@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Topics
-from tests.integration.cli.test_cli import Throughline
+from tests.support.command import Throughline
 from tests.support.stack import Service, Stack
 from tests.support.topic import read_rejected, read_touchpoints
 from throughline.cli.deliver import NotTakenError

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.conftest import Topics
-from tests.integration.cli.test_cli import Result, Throughline
+from tests.support.command import Result, Throughline
 from tests.support.stack import Stack, until
 from throughline.cli import restage
 from throughline.journey.fold import fold

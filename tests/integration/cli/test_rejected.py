@@ -12,7 +12,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.integration.cli.test_cli import Result, Throughline
+from tests.support.command import Result, Throughline
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_rejected
 from throughline.kit.clock import now_us, rfc3339

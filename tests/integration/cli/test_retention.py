@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.integration.cli.test_cli import Throughline
+from tests.support.command import Throughline
 from tests.support.stack import Stack, until
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.cli.test_cli import Throughline
+from tests.support.command import Throughline
 from tests.support.stack import Service, Stack
 from throughline.local import free_port
 

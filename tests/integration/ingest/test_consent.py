@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from services.stager.rejected.index import NAMES
-from tests.integration.api.test_rejected import Reader
-from tests.integration.cli.test_cli import Throughline
+from tests.support.command import Throughline
+from tests.support.rejected import Reader
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_rejected, read_touchpoints
 from throughline.store import admin

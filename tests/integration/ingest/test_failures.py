@@ -9,7 +9,7 @@ from collections import Counter
 import httpx
 import psutil
 
-from tests.integration.ingest.test_ingest import event
+from tests.support.events import event
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_touchpoints
 from throughline.local import LocalKafka, LocalPostgres, free_port

@@ -12,6 +12,7 @@ import pytest
 from segment.analytics.client import Client
 
 from services.ingest.dialects.registry import DOCUMENTED
+from tests.support.events import event
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_rejected, read_touchpoints
 from throughline.kit.clock import now_us
@@ -31,17 +32,6 @@ async def ingest(stack: Stack) -> Service:
 async def client(ingest: Service, stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=ingest.url, auth=(stack.write_key, ""), timeout=30) as client:
         yield client
-
-
-def event(number: int, **fields: Any) -> dict[str, Any]:
-    return {
-        "type": "track",
-        "event": "Product Viewed",
-        "userId": f"user-{number % 20}",
-        "messageId": f"message-{number}",
-        "timestamp": "2026-11-01T12:00:00Z",
-        **fields,
-    }
 
 
 async def test_the_unmodified_python_library_delivers(stack: Stack, ingest: Service) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tests.unit.store.statement_rules import broken_rules
+from tests.support.statement_rules import broken_rules
 from throughline.store import admin, keys
 from throughline.store.admin import AdminError
 from throughline.store.engine import create_engine

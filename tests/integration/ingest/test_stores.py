@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import Topics
-from tests.integration.cli.test_cli import Throughline
+from tests.support.command import Throughline
 from tests.support.stack import Stack, until
 from tests.support.topic import read_rejected, read_touchpoints
 from throughline.local import LocalKafka

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.models.event_names import KNOWN, KNOWN_AND_MOVING_NOBODY
+from tests.support.event_names import KNOWN, KNOWN_AND_MOVING_NOBODY
 from throughline.journey.fold import fold
 from throughline.journey.model import Model, normalise
 from throughline.journey.state import LAPSE, Transition

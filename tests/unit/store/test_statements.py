@@ -10,7 +10,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import Select
 
 import throughline.store
-from tests.unit.store.statement_rules import broken_rules
+from tests.support.statement_rules import broken_rules
 from throughline.store.direct import Direct
 from throughline.store.engine import create_engine
 
