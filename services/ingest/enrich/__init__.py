@@ -1,5 +1,6 @@
-"""Where a touchpoint came from and by what device. Pure.
+"""Where an event came from, by what device, and whether a crawler sent it. Pure.
 
-`attribution` puts it together: of the page's address (`landing`), click ids (`clicks`), the sites that are listed
-(`referrers`) and the rules for channels (`channels`), and of user agents and what else tells of a device (`devices`).
+`parse_context` (context.py) reads the context that many events share; `attribution_of` (attribution.py) adds what the
+properties of one event say. They build on an address's parts (address.py), lists of click ids (click_ids.py), sites
+(referrers.py) and crawlers (crawlers.py), the rules for channels (channels.py), and the device's type (devices.py).
 """

@@ -1,81 +1,84 @@
-"""What an address says of where its visitor came from: a host, and what campaigns wrote into the query. Pure."""
+"""Parses a web address, of a landing page or a referrer, into host, path and campaign parameters. Pure."""
 
 import re
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from services.ingest.enrich.click_ids import CLICKS
+from services.ingest.enrich.click_ids import CLICK_IDS
 
 MAX_ADDRESS = 4096
-"""Characters of an address that are looked at."""
+"""Maximum number of characters that are read of an address."""
 MAX_TEXT = 256
-"""Characters of any text that is kept."""
+"""Maximum number of characters of any stored text."""
 _MAX_PARAMETERS = 100
 
-UTM = {
+UTM_FACTS = {
     "utm_source": "source",
     "utm_medium": "medium",
     "utm_campaign": "campaign",
     "utm_term": "term",
     "utm_content": "content",
 }
-CODES = ("referral_code", "ref", "via")
-"""Parameters that carry a referral code; the first that is given counts."""
+"""Parameter of an address -> member of the stored attribution."""
+CAMPAIGN_MEMBERS = UTM_FACTS | {"utm_campaign": "name"}
+"""Parameter of an address -> member of `context.campaign`, as Segment's libraries fill it."""
+REFERRAL_CODES = ("referral_code", "ref", "via")
+"""Parameters that carry a referral code, the most explicit first."""
 
-_WANTED = frozenset({*UTM, *CLICKS, *CODES})
-_UNKEPT = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
+_PARAMETERS = frozenset({*UTM_FACTS, *CLICK_IDS, *REFERRAL_CODES})
+_NOT_STORABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 
 
-class Landing(NamedTuple):
-    """An address, as far as it matters."""
+class Address(NamedTuple):
+    """The parts of an address that attribution uses."""
 
     host: str
-    """In lower case, without `www.`; "" for what is no address."""
+    """Lower case, without `www.`; "" if the text is no address."""
     path: str
-    said: dict[str, str]
-    """utm parameters, click ids and referral codes of the query, by their names in lower case."""
+    params: dict[str, str]
+    """utm parameters, click ids and referral codes of the query, by name in lower case."""
 
 
-NOWHERE = Landing("", "", {})
+NO_ADDRESS = Address("", "", {})
 
 
 def clean(text: str) -> str:
-    """A text as it may be kept: not too long, without control characters and halves of characters."""
+    """Returns the first `MAX_TEXT` characters, trimmed, without control characters and lone surrogates."""
     text = text[:MAX_TEXT]
-    return (text if text.isprintable() else _UNKEPT.sub("", text)).strip()
+    return (text if text.isprintable() else _NOT_STORABLE.sub("", text)).strip()
 
 
 @lru_cache(maxsize=1024)
-def landing(url: str) -> Landing:
-    """Reads an address; without a scheme it has to have a dot in what could be its host.
+def parse_address(url: str) -> Address:
+    """Returns the parts of an address, or `NO_ADDRESS`. A text without a scheme is one if its host has a dot.
 
-    By hand: `urlsplit` raises for what is none, and takes ten times as long.
+    Splits by hand: `urlsplit` raises for malformed hosts and takes ten times as long.
     """
     rest, _, _ = url[:MAX_ADDRESS].partition("#")
-    scheme, found, rest = rest.partition("://")
-    rest, _, query = (rest if found else scheme).partition("?")
-    place, _, path = rest.partition("/")
-    place = place.rpartition("@")[2]
-    host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
+    scheme, has_scheme, rest = rest.partition("://")
+    rest, _, query = (rest if has_scheme else scheme).partition("?")
+    authority, _, path = rest.partition("/")
+    authority = authority.rpartition("@")[2]
+    host = authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0]
     host = host.strip().rstrip(".").lower().removeprefix("www.")
-    if not host or len(host) > MAX_TEXT or not (found or "." in host) or not host.isprintable() or " " in host:
-        return NOWHERE
-    return Landing(host, f"/{path}", _said(query) if "=" in query else {})
+    if not host or len(host) > MAX_TEXT or not (has_scheme or "." in host) or not host.isprintable() or " " in host:
+        return NO_ADDRESS
+    return Address(host, f"/{path}", _params(query) if "=" in query else {})
 
 
-def _said(query: str) -> dict[str, str]:
-    said: dict[str, str] = {}
+def _params(query: str) -> dict[str, str]:
+    params: dict[str, str] = {}
     for parameter in query.split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS]:
         name, _, value = parameter.partition("=")
         name = name.lower()
-        if name not in _WANTED or not value or name in said:
+        if name not in _PARAMETERS or not value or name in params:
             continue
         if "%" in value or "+" in value:
             value = unquote_plus(value, errors="replace")  # a broken escape becomes U+FFFD
-        # Of a click id that does not fit nothing is kept: cut off, it names nothing.
-        if name not in CLICKS or len(value) <= MAX_TEXT:
+        # A click id that is too long is left out: a truncated one identifies no click.
+        if name not in CLICK_IDS or len(value) <= MAX_TEXT:
             value = clean(value)
             if value:
-                said[name] = value
-    return said
+                params[name] = value
+    return params

@@ -1,6 +1,7 @@
-"""The attribution of an event: what its context and properties say of where it came from and by what device. Pure.
+"""The attribution of an event: the channel its customer came by, and the facts behind it. Pure.
 
-Kept is what campaigns, click ids and referrers are compared by, never a whole address: those can hold anything.
+The facts are those that campaigns, click ids and referrers are compared by. Whole addresses are not stored: a query can
+hold anything, passwords too.
 """
 
 from functools import lru_cache
@@ -8,162 +9,182 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.ingest.enrich.address import CODES, MAX_ADDRESS, MAX_TEXT, NOWHERE, UTM, Landing, clean, landing
-from services.ingest.enrich.channels import CAMPAIGN, DIRECT, REFERRAL, by_medium, by_site, by_source, given
-from services.ingest.enrich.click_ids import CLICKS
-from services.ingest.enrich.devices import Signs, device_of, signs_of
+from services.ingest.enrich.address import (
+    CAMPAIGN_MEMBERS,
+    MAX_ADDRESS,
+    MAX_TEXT,
+    NO_ADDRESS,
+    REFERRAL_CODES,
+    UTM_FACTS,
+    Address,
+    clean,
+    parse_address,
+)
+from services.ingest.enrich.channels import CAMPAIGN, DIRECT, REFERRAL, by_medium, by_site, by_source, is_set
+from services.ingest.enrich.click_ids import CLICK_IDS
+from services.ingest.enrich.devices import DEVICE_MEMBERS, DeviceHints, device_hints_of, device_of
 from services.ingest.enrich.referrers import SEARCH, Site, site_named, site_of
 
-CONTEXT_HINTS = frozenset({"campaign", "page", "userAgent", "userAgentData", "device", "os"})
-_CODE_PROPERTIES = ("referral_code", "referralCode")
-_OWN = ("acquisition_channel", *_CODE_PROPERTIES, *UTM, *CLICKS)
-"""Properties that say something by themselves."""
-_OWN_NAMES = frozenset(_OWN)
-ATTRIBUTION_PROPERTIES = (*_OWN, "referrer", "url")
+CONTEXT_MEMBERS = DEVICE_MEMBERS | {"campaign", "page"}
+"""The members of a context that attribution or the crawlers' list reads."""
+_REFERRAL_CODE_PROPERTIES = ("referral_code", "referralCode")
+_OWN_PROPERTIES = ("acquisition_channel", *_REFERRAL_CODE_PROPERTIES, *UTM_FACTS, *CLICK_IDS)
+"""Properties that count whatever the context says."""
+_OWN_PROPERTY_SET = frozenset(_OWN_PROPERTIES)
+ATTRIBUTION_PROPERTIES = (*_OWN_PROPERTIES, "referrer", "url")
 ATTRIBUTION_PROPERTY_SET = frozenset(ATTRIBUTION_PROPERTIES)
-"""An event with none of these properties, and no context, has `NO_ATTRIBUTION`: callers need not ask
-`attribution_of`."""
+"""An event with none of these properties has the attribution of its context: callers need not ask `attribution_of`."""
 
 MAX_CHANNEL = 64
-MAX_CLICKS = 5
-"""Click ids that are kept of one event."""
-_CAMPAIGN = ("source", "medium", "name", "term", "content")
-"""Members of `context.campaign`, in the order of `UTM`."""
-_CLICK_ORDER = {name: number for number, name in enumerate(CLICKS)}
+"""Maximum number of characters of a channel that an event names itself."""
+MAX_CLICK_IDS = 5
+"""Maximum number of click ids stored of one event."""
+_CLICK_ID_RANK = {name: rank for rank, name in enumerate(CLICK_IDS)}
 _EMPTY: dict[str, Any] = {}
-_Own = tuple[tuple[str, str], ...]
-"""What an event's own properties say, by `_OWN`, uncleaned."""
+_EventProperties = tuple[tuple[str, str], ...]
+"""Name and text, not cleaned, of an event's `_OWN_PROPERTIES`. Hashable, for the cache."""
 
 
 class Attribution(NamedTuple):
-    """The acquisition channel, in lower case, and the JSON object that is kept, "" when nothing is known."""
+    """The channel in lower case, and the facts as a JSON object, "" if there are none."""
 
     channel: str
     facts: str
 
 
 class Origin(NamedTuple):
-    """What a context says of where its events came from, uncleaned."""
+    """What a context says of the origin of its events, not cleaned."""
 
     campaign: tuple[str, ...] = ()
-    """By `_CAMPAIGN`, or empty."""
+    """The values of `CAMPAIGN_MEMBERS`, in that order; empty if there is no campaign."""
     url: str = ""
     referrer: str = ""
-    signs: Signs | None = None
-    """Of the device."""
+    device_hints: DeviceHints | None = None
 
 
 NO_ATTRIBUTION = Attribution(DIRECT, "")
-NOWHERE_FROM = Origin()
+NO_ORIGIN = Origin()
 
 
 def origin_of(context: dict[str, Any]) -> Origin:
-    """What a context says, which many events share. What is not text where text belongs is left out."""
+    """Returns what a context says of the origin of its events. Values of a wrong type are ignored."""
     page, campaign = context.get("page"), context.get("campaign")
     url = referrer = ""
     if type(page) is dict:
-        url, referrer = _address(page, "url"), _address(page, "referrer")
-    said = tuple([_text(campaign, name) for name in _CAMPAIGN]) if type(campaign) is dict else ()
-    return Origin(said, url, referrer, signs_of(context))
+        url, referrer = _address_text(page, "url"), _address_text(page, "referrer")
+    values = tuple([_text(campaign, name) for name in CAMPAIGN_MEMBERS.values()]) if type(campaign) is dict else ()
+    return Origin(values, url, referrer, device_hints_of(context))
 
 
 def attribution_of(origin: Origin, properties: dict[str, Any] = _EMPTY, call: str = "") -> Attribution:
-    """Where an event came from: what its context says, and its own properties."""
-    own: _Own = ()
+    """Returns the attribution of an event, by the origin its context tells, its properties and its call."""
+    event_properties: _EventProperties = ()
     if properties:
-        if not _OWN_NAMES.isdisjoint(properties):
-            own = _own(properties)
-        referrer = _address(properties, "referrer")
-        # With a call other than `page` the address may be a product's.
-        url = _address(properties, "url") if call == "page" and not origin.url else ""
+        if not _OWN_PROPERTY_SET.isdisjoint(properties):
+            event_properties = _own_properties(properties)
+        referrer = _address_text(properties, "referrer")
+        # In other calls than `page` the property `url` may be a product's address.
+        url = _address_text(properties, "url") if call == "page" and not origin.url else ""
         if referrer or "?" in url or (url and origin.referrer):
-            origin = Origin(origin.campaign, url or origin.url, referrer or origin.referrer, origin.signs)
-    return _attribution(origin, own)
+            origin = Origin(origin.campaign, url or origin.url, referrer or origin.referrer, origin.device_hints)
+    return _attribution(origin, event_properties)
 
 
-def _own(properties: dict[str, Any]) -> _Own:
-    many = len(properties) > len(_OWN)  # as browser libraries send, most of `_OWN` as null among them
-    pairs = zip(_OWN, map(properties.get, _OWN), strict=True) if many else properties.items()
-    # One character more than is kept, so that a click id that is too long shows.
-    return tuple([(name, text[: MAX_TEXT + 1]) for name, text in pairs if type(text) is str and name in _OWN_NAMES])
+def _own_properties(properties: dict[str, Any]) -> _EventProperties:
+    # Browser libraries send most of `_OWN_PROPERTIES`, as null, among many others: walk the shorter of the two.
+    has_many = len(properties) > len(_OWN_PROPERTIES)
+    pairs = zip(_OWN_PROPERTIES, map(properties.get, _OWN_PROPERTIES), strict=True) if has_many else properties.items()
+    # One character more than is stored, so that a click id that is too long can be told from one that fits.
+    return tuple(
+        [(name, text[: MAX_TEXT + 1]) for name, text in pairs if type(text) is str and name in _OWN_PROPERTY_SET]
+    )
 
 
 @lru_cache(maxsize=1024)
-def _attribution(origin: Origin, sent: _Own) -> Attribution:
-    said, url, referrer, signs = origin
-    own = dict(sent)
-    here = landing(url) if url else NOWHERE
-    there = landing(referrer) if referrer else NOWHERE
-    inside = there.host != "" and _same_site(there.host, here.host)
-    if inside:
-        there = NOWHERE
-    campaign = _campaign(said, own, here)
-    clicks = _clicks(here.said, own)
-    click = next(iter(clicks), "")
-    codes = [clean(own.get(name, "")) for name in _CODE_PROPERTIES] + [here.said.get(name, "") for name in CODES]
-    code = next(filter(None, codes), "")
-    site = site_of(there.host, there.path) if there.host else None
+def _attribution(origin: Origin, own_properties: _EventProperties) -> Attribution:
+    event_properties = dict(own_properties)
+    landing = parse_address(origin.url) if origin.url else NO_ADDRESS
+    referrer = parse_address(origin.referrer) if origin.referrer else NO_ADDRESS
+    is_internal = referrer.host != "" and _same_site(referrer.host, landing.host)
+    if is_internal:
+        referrer = NO_ADDRESS
+    campaign = _campaign(origin.campaign, event_properties, landing)
+    click_ids = _click_ids(landing.params, event_properties)
+    click_id = next(iter(click_ids), "")
+    referral_code = _referral_code(landing.params, event_properties)
+    site = site_of(referrer.host, referrer.path) if referrer.host else None
 
-    channel = clean(own.get("acquisition_channel", "")).lower()[:MAX_CHANNEL] or _channel(
-        campaign, click, there.host, site
-    )
-    if channel == DIRECT and code and not inside:
+    channel = clean(event_properties.get("acquisition_channel", "")).lower()[:MAX_CHANNEL]
+    channel = channel or _channel(campaign, click_id, referrer.host, site)
+    if channel == DIRECT and referral_code and not is_internal:
         channel = REFERRAL
     if "source" not in campaign and "medium" not in campaign:
-        campaign = _derived(click, there.host, site) | campaign
+        campaign = _derived_campaign(click_id, referrer.host, site) | campaign
     facts: dict[str, Any] = campaign
-    if clicks:
-        facts["click_ids"] = clicks
-    if there.host:
-        facts["referrer"] = there.host
-    if code:
-        facts["referral_code"] = code
-    if signs is not None:
-        device = {name: text for name, text in device_of(signs)._asdict().items() if text}
+    if click_ids:
+        facts["click_ids"] = click_ids
+    if referrer.host:
+        facts["referrer"] = referrer.host
+    if referral_code:
+        facts["referral_code"] = referral_code
+    if origin.device_hints is not None:
+        device = {name: text for name, text in device_of(origin.device_hints)._asdict().items() if text}
         if device:
             facts["device"] = device
     return Attribution(channel, msgspec.json.encode(facts).decode() if facts else "")
 
 
-def _campaign(said: tuple[str, ...], own: dict[str, str], here: Landing) -> dict[str, Any]:
-    """Of each the first that says anything: the context's campaign, the properties, the page's address."""
-    found: dict[str, Any] = {}
-    for number, (parameter, name) in enumerate(UTM.items()):
-        text = (said and clean(said[number])) or clean(own.get(parameter, "")) or here.said.get(parameter, "")
-        if text and given(text):
-            found[name] = text
-    return found
+def _campaign(context_campaign: tuple[str, ...], event_properties: dict[str, str], landing: Address) -> dict[str, Any]:
+    """Returns the utm facts. For each, the context counts before the properties and the landing's address."""
+    campaign: dict[str, Any] = {}
+    for position, (parameter, fact) in enumerate(UTM_FACTS.items()):
+        text = (
+            (context_campaign and clean(context_campaign[position]))
+            or clean(event_properties.get(parameter, ""))
+            or landing.params.get(parameter, "")
+        )
+        if text and is_set(text):
+            campaign[fact] = text
+    return campaign
 
 
-def _clicks(said: dict[str, str], own: dict[str, str]) -> dict[str, str]:
-    """In the order of `CLICKS`."""
-    found = {name: text for name, text in said.items() if name in CLICKS}
-    found |= {
+def _click_ids(params: dict[str, str], event_properties: dict[str, str]) -> dict[str, str]:
+    """Returns the first `MAX_CLICK_IDS` click ids, in the order of `CLICK_IDS`. A property wins over a parameter."""
+    click_ids = {name: text for name, text in params.items() if name in CLICK_IDS}
+    click_ids |= {
         name: text
-        for name, value in own.items()
-        if name in CLICKS and len(value) <= MAX_TEXT and (text := clean(value))
+        for name, value in event_properties.items()
+        if name in CLICK_IDS and len(value) <= MAX_TEXT and (text := clean(value))
     }
-    return {name: found[name] for name in sorted(found, key=_CLICK_ORDER.__getitem__)[:MAX_CLICKS]} if found else found
+    if not click_ids:
+        return click_ids
+    return {name: click_ids[name] for name in sorted(click_ids, key=_CLICK_ID_RANK.__getitem__)[:MAX_CLICK_IDS]}
 
 
-def _channel(campaign: dict[str, Any], click: str, host: str, site: Site | None) -> str:
-    """The first of medium, click id, source and referrer that says anything."""
+def _referral_code(params: dict[str, str], event_properties: dict[str, str]) -> str:
+    codes = [clean(event_properties.get(name, "")) for name in _REFERRAL_CODE_PROPERTIES]
+    codes += [params.get(name, "") for name in REFERRAL_CODES]
+    return next(filter(None, codes), "")
+
+
+def _channel(campaign: dict[str, Any], click_id: str, host: str, site: Site | None) -> str:
+    """Returns the channel by the first that decides: medium, click id, source, referrer (its `host`, and `site`)."""
     source, medium = campaign.get("source", ""), campaign.get("medium", "")
-    named = site_named(source.lower()) if source else None
-    channel = by_medium(medium, named) if medium else ""
+    source_site = site_named(source.lower()) if source else None
+    channel = by_medium(medium, source_site) if medium else ""
     if channel:
         return channel
-    if click:
-        return CLICKS[click].channel
+    if click_id:
+        return CLICK_IDS[click_id].channel
     if source or medium:
-        return by_source(source, named) or CAMPAIGN
+        return by_source(source, source_site) or CAMPAIGN
     return by_site(site) if host else DIRECT
 
 
-def _derived(click: str, host: str, site: Site | None) -> dict[str, Any]:
-    """What stands for source and medium in an event that names neither."""
-    if click:
-        return {"source": CLICKS[click].source, "medium": CLICKS[click].medium}
+def _derived_campaign(click_id: str, host: str, site: Site | None) -> dict[str, Any]:
+    """Returns source and medium for an event that names neither, by its click id or else its referrer."""
+    if click_id:
+        return {"source": CLICK_IDS[click_id].source, "medium": CLICK_IDS[click_id].medium}
     if not host:
         return {}
     if site is None:
@@ -171,15 +192,17 @@ def _derived(click: str, host: str, site: Site | None) -> dict[str, Any]:
     return {"source": site.name, "medium": "organic" if site.kind == SEARCH else REFERRAL}
 
 
-def _same_site(host: str, own: str) -> bool:
-    return own != "" and (host == own or host.endswith(f".{own}") or own.endswith(f".{host}"))
+def _same_site(host: str, landing_host: str) -> bool:
+    return landing_host != "" and (
+        host == landing_host or host.endswith(f".{landing_host}") or landing_host.endswith(f".{host}")
+    )
 
 
-def _text(said: dict[str, Any], name: str) -> str:
-    value = said.get(name)
+def _text(members: dict[str, Any], name: str) -> str:
+    value = members.get(name)
     return value[:MAX_TEXT] if type(value) is str else ""
 
 
-def _address(said: dict[str, Any], name: str) -> str:
-    value = said.get(name)
+def _address_text(members: dict[str, Any], name: str) -> str:
+    value = members.get(name)
     return value[:MAX_ADDRESS] if type(value) is str else ""

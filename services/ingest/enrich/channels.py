@@ -1,6 +1,6 @@
-"""The channel a customer came by, after the default channel groups of Google Analytics 4. Pure.
+"""The rules by which a medium, a source or a referring site makes a channel. Pure.
 
-docs/reference/ingest.md has the rules as a table.
+They follow the default channel groups of Google Analytics 4; docs/reference/ingest.md has them as a table.
 """
 
 import re
@@ -9,10 +9,10 @@ from services.ingest.enrich.referrers import ASSISTANT, EMAIL, PAID, SEARCH, SOC
 
 DIRECT = "direct"
 CAMPAIGN = "campaign"
-"""A campaign of which neither medium nor source is known."""
+"""The channel of a campaign whose medium and source are both unknown."""
 REFERRAL = "referral"
 
-_NOT_GIVEN = frozenset({"", "(none)", "none", "(not_set)", "not_set", "(direct)"})
+_NOT_SET = frozenset({"", "(none)", "none", "(not_set)", "not_set", "(direct)"})
 _PAID = re.compile(r".*cp.*|ppc|sem|retargeting|remarketing|paid.*")
 _PAID_BY_KIND = {SEARCH: "paid_search", SOCIAL: "paid_social", VIDEO: "paid_video"}
 _BY_KIND = {
@@ -55,40 +55,42 @@ _MEDIA = {
     "social_network": "social",
     "sm": "social",
 }
-_MEDIA_OF_SITES = {"organic": "organic_search", "referral": REFERRAL, "app": REFERRAL, "link": REFERRAL}
-"""What says less than a source that is known."""
+_GENERAL_MEDIA = {"organic": "organic_search", "referral": REFERRAL, "app": REFERRAL, "link": REFERRAL}
+"""Media that say less than the kind of a listed source, which therefore wins over them."""
+_SOURCES = {name: _MEDIA[name] for name in ("email", "e_mail", "newsletter", "sms")}
+"""Sources that are no site, but name a channel."""
 
 
-def given(text: str) -> bool:
-    """Whether a medium or a source says anything."""
-    return text.lower().replace(" ", "_") not in _NOT_GIVEN
+def is_set(text: str) -> bool:
+    """Returns whether a medium or a source is more than a placeholder such as `(none)`."""
+    return text.lower().replace(" ", "_") not in _NOT_SET
 
 
-def by_medium(medium: str, site: Site | None) -> str:
-    """The channel of a campaign's medium, whose source is `site` if that is known; "" when the medium says nothing."""
+def by_medium(medium: str, source: Site | None) -> str:
+    """Returns the channel of a campaign's medium, or "" if the medium decides nothing.
+
+    `source` is the campaign's source if that is a listed site: a general medium has the channel of its source.
+    """
     name = medium.lower().replace("-", "_").replace(" ", "_")
-    kind = "" if site is None else site.kind
+    kind = "" if source is None else source.kind
     if _PAID.fullmatch(name):
-        named = _PAID_MEDIA.get(name, "paid_other")
-        # What is paid by the click is what its source is; a medium that names its own kind is that.
-        return named if name.startswith("paid") and name in _PAID_MEDIA else _PAID_BY_KIND.get(kind, named)
+        channel = _PAID_MEDIA.get(name, "paid_other")
+        # `paid_social` names its kind itself; `cpc` says only that clicks are paid for, and the source says which.
+        return channel if name.startswith("paid") and name in _PAID_MEDIA else _PAID_BY_KIND.get(kind, channel)
     if name in _MEDIA:
         return _MEDIA[name]
-    if name in _MEDIA_OF_SITES:
-        return _BY_KIND.get(kind, _MEDIA_OF_SITES[name])
+    if name in _GENERAL_MEDIA:
+        return _BY_KIND.get(kind, _GENERAL_MEDIA[name])
     if name.endswith("push") or "notification" in name:
         return "push"
     return "video" if "video" in name else ""
 
 
 def by_source(source: str, site: Site | None) -> str:
-    """The channel of a campaign's source; "" when it is none that is known."""
-    return by_site(site) if site is not None else _BY_SOURCE.get(source.lower().replace("-", "_"), "")
-
-
-_BY_SOURCE = {name: _MEDIA[name] for name in ("email", "e_mail", "newsletter", "sms")}
+    """Returns the channel of a campaign's source, which is `site` if listed; "" if the source decides nothing."""
+    return by_site(site) if site is not None else _SOURCES.get(source.lower().replace("-", "_"), "")
 
 
 def by_site(site: Site | None) -> str:
-    """The channel of who came from a site; None: from one that is not known."""
+    """Returns the channel of a visitor whom a site referred; None stands for any site that is not listed."""
     return REFERRAL if site is None else _BY_KIND.get(site.kind, REFERRAL)

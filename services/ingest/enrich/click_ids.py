@@ -1,39 +1,39 @@
-"""Click ids: what advertisers' platforms add to the address of a page, so that they can tell who came by them. Pure."""
+"""Click ids: parameters by which advertising platforms recognise the visitors they sent to a page. Pure."""
 
 from typing import NamedTuple
 
 
-class Click(NamedTuple):
-    """What a click id proves: the channel, and the source and medium of an event that names none."""
+class ClickId(NamedTuple):
+    """What a click id proves: the channel, and source and medium for an event that names neither."""
 
     channel: str
     source: str
     medium: str
 
 
-CLICKS = {
-    "gclid": Click("paid_search", "google", "cpc"),
-    "gbraid": Click("paid_search", "google", "cpc"),
-    "wbraid": Click("paid_search", "google", "cpc"),
-    "dclid": Click("display", "google", "display"),
-    "msclkid": Click("paid_search", "bing", "cpc"),
-    "yclid": Click("paid_search", "yandex", "cpc"),
-    "ttclid": Click("paid_social", "tiktok", "cpc"),
-    "twclid": Click("paid_social", "twitter", "cpc"),
-    "li_fat_id": Click("paid_social", "linkedin", "cpc"),
-    "sccid": Click("paid_social", "snapchat", "cpc"),
-    "rdt_cid": Click("paid_social", "reddit", "cpc"),
-    "qclid": Click("paid_social", "quora", "cpc"),
-    "dicbo": Click("display", "outbrain", "display"),
-    "tblci": Click("display", "taboola", "display"),
-    "irclickid": Click("affiliate", "impact", "affiliate"),
-    "cjevent": Click("affiliate", "cj", "affiliate"),
-    "awc": Click("affiliate", "awin", "affiliate"),
-    "ransiteid": Click("affiliate", "rakuten", "affiliate"),
-    # These three are added to links that nobody paid for, too.
-    "fbclid": Click("social", "facebook", "social"),
-    "igsh": Click("social", "instagram", "social"),
-    "epik": Click("social", "pinterest", "social"),
-    "srsltid": Click("organic_search", "google", "organic"),
+CLICK_IDS = {
+    "gclid": ClickId("paid_search", "google", "cpc"),
+    "gbraid": ClickId("paid_search", "google", "cpc"),
+    "wbraid": ClickId("paid_search", "google", "cpc"),
+    "dclid": ClickId("display", "google", "display"),
+    "msclkid": ClickId("paid_search", "bing", "cpc"),
+    "yclid": ClickId("paid_search", "yandex", "cpc"),
+    "ttclid": ClickId("paid_social", "tiktok", "cpc"),
+    "twclid": ClickId("paid_social", "twitter", "cpc"),
+    "li_fat_id": ClickId("paid_social", "linkedin", "cpc"),
+    "sccid": ClickId("paid_social", "snapchat", "cpc"),
+    "rdt_cid": ClickId("paid_social", "reddit", "cpc"),
+    "qclid": ClickId("paid_social", "quora", "cpc"),
+    "dicbo": ClickId("display", "outbrain", "display"),
+    "tblci": ClickId("display", "taboola", "display"),
+    "irclickid": ClickId("affiliate", "impact", "affiliate"),
+    "cjevent": ClickId("affiliate", "cj", "affiliate"),
+    "awc": ClickId("affiliate", "awin", "affiliate"),
+    "ransiteid": ClickId("affiliate", "rakuten", "affiliate"),
+    # The platforms add these four to unpaid links as well.
+    "fbclid": ClickId("social", "facebook", "social"),
+    "igsh": ClickId("social", "instagram", "social"),
+    "epik": ClickId("social", "pinterest", "social"),
+    "srsltid": ClickId("organic_search", "google", "organic"),
 }
-"""By name in lower case; of several that an event carries the first here decides."""
+"""By name in lower case, in order of precedence: the first one that an event carries decides."""

@@ -1,4 +1,4 @@
-"""What surrounds an event, looked at once for all events that have the same context. Pure."""
+"""The context of events, parsed once for all events that share it. Pure."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest.enrich.attribution import (
-    CONTEXT_HINTS,
+    CONTEXT_MEMBERS,
     NO_ATTRIBUTION,
-    NOWHERE_FROM,
+    NO_ORIGIN,
     Attribution,
     Origin,
     attribution_of,
@@ -18,31 +18,31 @@ from services.ingest.enrich.crawlers import is_crawler
 
 
 class Context(Struct, frozen=True, gc=False):
-    """A context, and what it says of its events."""
+    """A context as sent, and what it says of its events."""
 
     raw: Raw = Raw()
-    """As JSON; empty or `null` for none."""
+    """JSON; empty or `null` if there is no context."""
     decoded: dict[str, Any] = {}
-    """The same, decoded. Never changed."""
-    origin: Origin = NOWHERE_FROM
+    """`raw`, decoded. Must not be changed: many events share it."""
+    origin: Origin = NO_ORIGIN
     attribution: Attribution = NO_ATTRIBUTION
-    """That of events whose properties say nothing of it."""
+    """Attribution of an event whose properties have no `ATTRIBUTION_PROPERTIES`."""
     bot: bool = False
-    """The user agent is a crawler's."""
+    """Whether `userAgent` belongs to a crawler."""
 
 
 NO_CONTEXT = Context()
 
 
-def parse_context(raw: Raw, read: dict[str, Any]) -> Context:
-    """A context, `raw` and decoded."""
-    if CONTEXT_HINTS.isdisjoint(read):
-        return Context(raw, read)
-    origin = origin_of(read)
-    agent = read.get("userAgent")
-    return Context(raw, read, origin, attribution_of(origin), isinstance(agent, str) and is_crawler(agent))
+def parse_context(raw: Raw, decoded: dict[str, Any]) -> Context:
+    """Returns the context of `raw`, which is `decoded` as JSON."""
+    if CONTEXT_MEMBERS.isdisjoint(decoded):
+        return Context(raw, decoded)
+    origin = origin_of(decoded)
+    agent = decoded.get("userAgent")
+    return Context(raw, decoded, origin, attribution_of(origin), isinstance(agent, str) and is_crawler(agent))
 
 
-def build_context(read: dict[str, Any]) -> Context:
-    """A context that a dialect has put together."""
-    return parse_context(Raw(msgspec.json.encode(read)), read) if read else NO_CONTEXT
+def build_context(members: dict[str, Any]) -> Context:
+    """Returns a context whose members a dialect has collected from elsewhere in its event."""
+    return parse_context(Raw(msgspec.json.encode(members)), members) if members else NO_CONTEXT

@@ -1,7 +1,7 @@
-"""What kind of device an event was sent from, and its operating system. Pure.
+"""The type of device an event was sent from, and its operating system. Pure.
 
-The system is found by `ua-parser` with the patterns its project keeps, in compiled code whose time grows with the
-length only. It knows models by the thousand but not what they are: which class that makes is decided here.
+`ua-parser` finds the operating system in a user agent, in compiled code whose time grows only with the length of the
+text. Its patterns know thousands of models but not their types: the rules for types are in this file.
 """
 
 import re
@@ -13,32 +13,32 @@ from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
 
 from services.ingest.enrich.address import clean
-
-MAX_CHARACTERS = 400
-"""Of a user agent that are looked at: whoever sends long ones, each another, must not buy much of our time."""
+from services.ingest.enrich.crawlers import MAX_USER_AGENT
 
 
 class Device(NamedTuple):
-    """`type` is desktop, mobile, tablet, tv, console or wearable; both are "" when nothing tells."""
+    """`type` is desktop, mobile, tablet, tv, console or wearable; both fields are "" if unknown."""
 
     type: str
     os: str
 
 
-class Signs(NamedTuple):
-    """What a context says of it: text as sent, "" and None for what it does not say."""
+class DeviceHints(NamedTuple):
+    """What a context says of the device: texts as sent, "" or None where it is silent."""
 
-    agent: str
-    mobile: bool | None
-    """By the browser's client hints."""
+    user_agent: str
+    is_mobile: bool | None
+    """`mobile` of the browser's client hints."""
     platform: str
+    """`platform` of the browser's client hints."""
     type: str
     model: str
     os: str
 
 
 UNKNOWN = Device("", "")
-_HINTS = frozenset({"userAgent", "userAgentData", "device", "os"})
+DEVICE_MEMBERS = frozenset({"userAgent", "userAgentData", "device", "os"})
+"""The members of a context that tell of the device."""
 _TYPES = {
     "desktop": "desktop",
     "laptop": "desktop",
@@ -54,11 +54,8 @@ _TYPES = {
     "wearable": "wearable",
     "watch": "wearable",
 }
-"""What apps and servers write as `context.device.type`; mobile libraries have the name of the system there.
-
-GA4 calls it `category`, and its `operating_system` stands beside it.
-"""
-_BY_OS = {
+"""Values of `context.device.type` (`category` in GA4) -> type. Mobile libraries put the name of the system there."""
+_TYPES_BY_OS = {
     "ios": "mobile",
     "android": "mobile",
     "kaios": "mobile",
@@ -82,10 +79,10 @@ _BY_OS = {
     "chromium os": "desktop",
 }
 _OS_NAMES = {"atv os x": "tvOS", "mac os x": "macOS", "mac os": "macOS", "os x": "macOS", "iphone os": "iOS"}
-_MODELS = (("ipad", "tablet"), ("iphone", "mobile"), ("ipod", "mobile"), ("appletv", "tv"), ("watch", "wearable"))
-"""How Apple's names of models begin."""
+_APPLE_MODELS = (("ipad", "tablet"), ("iphone", "mobile"), ("ipod", "mobile"), ("appletv", "tv"), ("watch", "wearable"))
+"""Prefix of an Apple model's name -> type."""
 
-_WORDS = (
+_USER_AGENT_WORDS = (
     ("console", ("playstation", "nintendo", "xbox")),
     (
         "tv",
@@ -101,77 +98,79 @@ _WORDS = (
     ),
     ("mobile", ("mobi", "iphone", "ipod", "opera mini", "blackberry", "bb10", "windows phone", "symbian", "midp")),
 )
-"""What user agents of a class have in them, in lower case; the first class that fits."""
-_NO_TABLET = "tablet pc"
-"""Old Windows says so of any computer."""
-_MODEL = re.compile(r"\b(?:(AFT[A-Z])|KF[A-Z]{2,5}\b|SM-[TX]\d|GT-P\d)")
-"""Fire TV sticks, and tablets of Amazon and Samsung."""
+"""Type, and texts of which a user agent of this type contains one, in lower case. The first type that fits counts."""
+_NOT_A_TABLET = "tablet pc"
+"""Old versions of Windows say this on any computer."""
+_MODEL_CODE = re.compile(r"\b(?:(AFT[A-Z])|KF[A-Z]{2,5}\b|SM-[TX]\d|GT-P\d)")
+"""Model codes of Fire TV sticks (the group), and of tablets by Amazon and Samsung."""
 
-_parse = Resolver(([], load_lazy_builtins()[1], []))
+_parse_user_agent = Resolver(([], load_lazy_builtins()[1], []))
 
 
-def signs_of(context: dict[str, Any]) -> Signs | None:
-    """What a context holds that tells of the device; None: nothing."""
-    if _HINTS.isdisjoint(context):
+def device_hints_of(context: dict[str, Any]) -> DeviceHints | None:
+    """Returns what a context says of the device; None if it says nothing. Values of a wrong type are ignored."""
+    if DEVICE_MEMBERS.isdisjoint(context):
         return None
-    device, os, hints = context.get("device"), context.get("os"), context.get("userAgentData")
-    mobile = hints.get("mobile") if type(hints) is dict else None
-    return Signs(
+    device, os, client_hints = context.get("device"), context.get("os"), context.get("userAgentData")
+    is_mobile = client_hints.get("mobile") if type(client_hints) is dict else None
+    return DeviceHints(
         _text(context, "userAgent"),
-        mobile if type(mobile) is bool else None,
-        _text(hints, "platform"),
-        _text(device, "type") or _text(device, "category"),
+        is_mobile if type(is_mobile) is bool else None,
+        _text(client_hints, "platform"),
+        _text(device, "type") or _text(device, "category"),  # GA4's names are `category` and `operating_system`
         _text(device, "model"),
         _text(os, "name") or _text(device, "operating_system"),
     )
 
 
-def device_of(signs: Signs) -> Device:
-    """The device, by the most certain that is given: what the app says, the browser's hints, its user agent."""
-    told = _of_agent(signs.agent) if signs.agent else UNKNOWN
-    os = clean(_os_name(signs.os or signs.platform)) or told.os
-    return Device(_of_app(signs.type.lower(), signs.model.lower()) or _of_hints(signs.mobile, told, os), os)
+def device_of(hints: DeviceHints) -> Device:
+    """Returns the device, by the most certain hint: what the app says, then client hints, then the user agent."""
+    by_user_agent = _device_by_user_agent(hints.user_agent) if hints.user_agent else UNKNOWN
+    os = clean(_os_name(hints.os or hints.platform)) or by_user_agent.os
+    by_app = _type_by_app(hints.type.lower(), hints.model.lower())
+    return Device(by_app or _type_by_browser(hints.is_mobile, by_user_agent.type, os), os)
 
 
-def _of_app(kind: str, model: str) -> str:
-    """What an app says of the device it runs on."""
-    if kind in _TYPES:
-        return _TYPES[kind]
-    if kind in _BY_OS:
-        return next((found for start, found in _MODELS if model.startswith(start)), _BY_OS[kind])
+def _type_by_app(device_type: str, model: str) -> str:
+    """Returns the type by `context.device`, which apps fill with a type or with the name of the system."""
+    if device_type in _TYPES:
+        return _TYPES[device_type]
+    if device_type in _TYPES_BY_OS:
+        by_model = (type_ for prefix, type_ in _APPLE_MODELS if model.startswith(prefix))
+        return next(by_model, _TYPES_BY_OS[device_type])
     return ""
 
 
-def _of_hints(mobile: bool | None, told: Device, os: str) -> str:
-    """What a browser says of itself: it knows best whether it is a phone's."""
-    if mobile:
+def _type_by_browser(is_mobile: bool | None, by_user_agent: str, os: str) -> str:
+    """Returns the type by the browser's client hint, which is more certain than its user agent."""
+    if is_mobile:
         return "mobile"
-    if mobile is False and told.type in ("", "mobile"):
-        return "tablet" if os == "Android" else _BY_OS.get(os.lower(), told.type)
-    return told.type or _BY_OS.get(os.lower(), "")
+    if is_mobile is False and by_user_agent in ("", "mobile"):
+        return "tablet" if os == "Android" else _TYPES_BY_OS.get(os.lower(), by_user_agent)
+    return by_user_agent or _TYPES_BY_OS.get(os.lower(), "")
 
 
 @lru_cache(maxsize=4096)
-def _of_agent(agent: str) -> Device:
-    if not agent.isascii():  # the parser takes no halves of characters; nothing that matters is beyond ASCII
-        agent = agent.encode("ascii", "replace").decode()
-    found = _parse(agent, Domain.OS)
-    os = clean(_os_name(found.os.family)) if found.os is not None else ""
-    model = _MODEL.search(agent)
-    if model is not None:
-        return Device("tv" if model[1] else "tablet", os)
-    lowered = agent.lower().replace(_NO_TABLET, "")
-    kind = next((kind for kind, words in _WORDS if any(word in lowered for word in words)), "")
-    if os == "Android" and kind in ("", "mobile"):
-        # Chrome and its relatives leave `Mobile` out on tablets; what is no browser says nothing of the kind.
-        return Device("mobile" if kind or "chrome/" not in lowered else "tablet", os)
-    return Device(kind or _BY_OS.get(os.lower(), ""), os)
+def _device_by_user_agent(user_agent: str) -> Device:
+    if not user_agent.isascii():  # the parser rejects lone surrogates, and no rule needs more than ASCII
+        user_agent = user_agent.encode("ascii", "replace").decode()
+    result = _parse_user_agent(user_agent, Domain.OS)
+    os = clean(_os_name(result.os.family)) if result.os is not None else ""
+    model_code = _MODEL_CODE.search(user_agent)
+    if model_code is not None:
+        return Device("tv" if model_code[1] else "tablet", os)
+    lowered = user_agent.lower().replace(_NOT_A_TABLET, "")
+    by_words = next((type_ for type_, words in _USER_AGENT_WORDS if any(word in lowered for word in words)), "")
+    if os == "Android" and by_words in ("", "mobile"):
+        # Chrome and its relatives leave out `Mobile` on tablets; an app's user agent leaves it out anywhere.
+        return Device("mobile" if by_words or "chrome/" not in lowered else "tablet", os)
+    return Device(by_words or _TYPES_BY_OS.get(os.lower(), ""), os)
 
 
 def _os_name(name: str) -> str:
     return _OS_NAMES.get(name.lower(), name)
 
 
-def _text(said: Any, name: str) -> str:
-    value = said.get(name) if type(said) is dict else None
-    return value[:MAX_CHARACTERS] if type(value) is str else ""
+def _text(members: Any, name: str) -> str:
+    value = members.get(name) if type(members) is dict else None
+    return value[:MAX_USER_AGENT] if type(value) is str else ""

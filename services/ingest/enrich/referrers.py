@@ -1,6 +1,6 @@
-"""The sites people come from: whose a host is, and of which kind. Pure.
+"""The list of referring sites: the owner and the kind of a host. Pure.
 
-`referrers.txt` is made of a list that others keep (`make referrers`); what is not in it yet stands here.
+`make referrers` writes `referrers.txt` from a package's list; `NOT_LISTED` adds the sites that the package lacks.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ SEARCH, SOCIAL, VIDEO, EMAIL, PAID, ASSISTANT, OTHER = (
 
 
 class Site(NamedTuple):
-    """Who is behind a host. The name is in lower case."""
+    """A listed site. The name is in lower case."""
 
     name: str
     kind: str
@@ -27,7 +27,7 @@ class Site(NamedTuple):
 
 _KINDS = {"search": SEARCH, "social": SOCIAL, "email": EMAIL, "paid": PAID, "unknown": OTHER}
 _VIDEO = frozenset({"youtube", "vimeo"})
-"""Among the social networks of the list."""
+"""Names that the package lists among the social networks."""
 
 NOT_LISTED = (
     ("search", "kagi", "kagi.com"),
@@ -50,12 +50,13 @@ NOT_LISTED = (
     (ASSISTANT, "mistral", "chat.mistral.ai"),
     (ASSISTANT, "perplexity", "perplexity.ai"),
 )
-"""Kind, name and hosts of what the list lacks."""
-_ALSO_CALLED = {"fb": "facebook", "meta": "facebook", "ig": "instagram", "insta": "instagram", "yt": "youtube"}
-"""What campaigns write as their source for it."""
-_MOST_LABELS = 10
-_SAME_SEARCH = frozenset({"m", "mobile", "search"})
-"""Below a search engine's host, beside countries: other names are other services of its owner."""
+"""Kind, name and hosts of sites that the package lacks."""
+_ALIASES = {"fb": "facebook", "meta": "facebook", "ig": "instagram", "insta": "instagram", "yt": "youtube"}
+"""Abbreviations that campaigns use as their source -> name of the site."""
+_MAX_LABELS = 10
+"""Maximum number of labels that are removed from a host to find a listed one above it."""
+_SEARCH_LABELS = frozenset({"m", "mobile", "search"})
+"""Labels that leave a search engine the engine it is, as two-letter countries do. Others are other services."""
 
 
 def _listed() -> Iterator[tuple[str, str, str]]:
@@ -77,32 +78,31 @@ def _sites() -> Iterator[tuple[Site, str, str]]:
 _BY_HOST: dict[str, Site] = {host: site for site, host, path in _sites() if not path}
 _BY_PATH: dict[str, tuple[Site, str]] = {host: (site, f"/{path}") for site, host, path in _sites() if path}
 _BY_NAME: dict[str, Site] = {site.name: site for site, _, _ in _sites() if site.kind != OTHER}
-_BY_NAME.update((short, _BY_NAME[name]) for short, name in _ALSO_CALLED.items())
+_BY_NAME.update((alias, _BY_NAME[name]) for alias, name in _ALIASES.items())
 
 
 def site_of(host: str, path: str = "") -> Site | None:
-    """The site behind a host in lower case without `www.`, or behind one that it lies below; None: not known.
+    """Returns the site of a host (lower case, without `www.`) or of the nearest listed host above it, or None.
 
-    `path` tells apart what shares a host, such as the mail of a portal.
+    `path` tells sites apart that share a host, such as the mail service of a portal.
     """
-    part = _BY_PATH.get(host)
-    if part is not None and path.startswith(part[1]):
-        return part[0]
-    found = _BY_HOST.get(host)
-    if found is not None:
-        return found
-    for _ in range(_MOST_LABELS):
+    with_path = _BY_PATH.get(host)
+    if with_path is not None and path.startswith(with_path[1]):
+        return with_path[0]
+    site = _BY_HOST.get(host)
+    if site is not None:
+        return site
+    for _ in range(_MAX_LABELS):
         label, _, host = host.partition(".")
         if "." not in host:
             break
-        found = _BY_HOST.get(host)
-        if found is not None:
-            if found.kind == SEARCH and len(label) > 2 and label not in _SAME_SEARCH:
-                return Site(found.name, OTHER)
-            return found
+        site = _BY_HOST.get(host)
+        if site is not None:
+            is_other_service = site.kind == SEARCH and len(label) > 2 and label not in _SEARCH_LABELS
+            return Site(site.name, OTHER) if is_other_service else site
     return None
 
 
 def site_named(source: str) -> Site | None:
-    """The site that a campaign calls its source, in lower case: `google`, `facebook.com`, `ig`."""
+    """Returns the site that a campaign names as its source, in lower case: `google`, `facebook.com`, `ig`."""
     return site_of(source.removeprefix("www.")) if "." in source else _BY_NAME.get(source)

@@ -1,4 +1,4 @@
-"""Where events come from: the rules of docs/reference/ingest.md, and what becomes of nonsense."""
+"""The attribution of events: the rules of docs/reference/ingest.md, and what becomes of nonsense."""
 
 import json
 from typing import Any
@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.enrich.address import CODES, MAX_TEXT, UTM, landing
+from services.ingest.enrich.address import MAX_TEXT, REFERRAL_CODES, UTM_FACTS, parse_address
 from services.ingest.enrich.attribution import (
     MAX_CHANNEL,
-    MAX_CLICKS,
+    MAX_CLICK_IDS,
     NO_ATTRIBUTION,
     Attribution,
     attribution_of,
     origin_of,
 )
-from services.ingest.enrich.click_ids import CLICKS
+from services.ingest.enrich.click_ids import CLICK_IDS
 from throughline.wire.codec import Touchpoint
 
 SHOP = "https://www.shop.example/shoes"
@@ -33,16 +33,16 @@ def page(query: str = "", referrer: str = "") -> dict[str, Any]:
     return {"page": {"url": f"{SHOP}?{query}" if query else SHOP, "referrer": referrer}}
 
 
-def campaign(**said: Any) -> dict[str, Any]:
-    return {"campaign": said}
+def campaign(**members: Any) -> dict[str, Any]:
+    return {"campaign": members}
 
 
-def found_of(context: dict[str, Any], properties: dict[str, Any] | None = None, call: str = "track") -> Attribution:
+def attribution(context: dict[str, Any], properties: dict[str, Any] | None = None, call: str = "track") -> Attribution:
     return attribution_of(origin_of(context), properties or {}, call)
 
 
 def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, call: str = "track") -> dict[str, Any]:
-    text = found_of(context, properties, call).facts
+    text = attribution(context, properties, call).facts
     return json.loads(text) if text else {}
 
 
@@ -51,7 +51,7 @@ def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, cal
     [
         ({}, "direct"),
         (page(), "direct"),
-        # The medium, and what is paid by the click by its source.
+        # The medium; if it only says that clicks are paid for, its source.
         (campaign(medium="CPC"), "paid_search"),
         (campaign(medium="cpc", source="Google"), "paid_search"),
         (campaign(medium="cpc", source="facebook"), "paid_social"),
@@ -79,7 +79,7 @@ def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, cal
         (campaign(medium="audio"), "audio"),
         (campaign(medium="video-ad"), "video"),
         (campaign(medium="skywriting"), "campaign"),
-        # A medium that says nothing leaves it to the source.
+        # A medium that decides nothing: the source.
         (campaign(source="facebook"), "social"),
         (campaign(source="m.facebook.com", medium="skywriting"), "social"),
         (campaign(source="chatgpt.com"), "ai_assistant"),
@@ -87,7 +87,7 @@ def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, cal
         (campaign(source="spring-flyer"), "campaign"),
         (campaign(source="google", medium="(none)"), "organic_search"),
         (campaign(source="(direct)", medium="(none)"), "direct"),
-        # A campaign's name says nothing of the channel.
+        # A campaign's name decides nothing.
         (campaign(name="spring") | page(referrer=GOOGLE), "organic_search"),
         # The address of the page.
         (page("utm_source=bing&utm_medium=cpc"), "paid_search"),
@@ -120,14 +120,14 @@ def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, cal
         (page(referrer="https://ad.doubleclick.net/x"), "display"),
         (page(referrer="https://blog.example/post"), "referral"),
         (page(referrer="blog.example/post"), "referral"),
-        # From a page of the same site nobody comes.
+        # A page of the same site is no referrer.
         (page(referrer="https://shop.example/a"), "direct"),
         (page(referrer="https://checkout.shop.example/b"), "direct"),
         (page("ref=footer", "https://shop.example/a"), "direct"),
         # A friend's link.
         (page("ref=ADA10"), "referral"),
         (page("ref=ADA10", "https://www.facebook.com/"), "social"),
-        # None of it.
+        # No address, no text.
         (page(referrer="$direct"), "direct"),
         (page(referrer="about:blank"), "direct"),
         ({"campaign": "odd", "page": 3}, "direct"),
@@ -136,7 +136,7 @@ def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, cal
     ],
 )
 def test_channels(context: dict[str, Any], expected: str) -> None:
-    assert found_of(context).channel == expected
+    assert attribution(context).channel == expected
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,11 @@ def test_channels(context: dict[str, Any], expected: str) -> None:
         ({"referralCode": "ADA10"}, "track", "referral"),
     ],
 )
-def test_properties_say_it_too(properties: dict[str, Any], call: str, expected: str) -> None:
-    assert found_of({}, properties, call).channel == expected
+def test_channels_by_properties(properties: dict[str, Any], call: str, expected: str) -> None:
+    assert attribution({}, properties, call).channel == expected
 
 
-def test_what_is_kept_of_a_click_on_an_ad() -> None:
+def test_facts_of_a_click_on_an_ad() -> None:
     query = "utm_campaign=Spring%20Sale&utm_term=red+shoes&utm_content=b&gclid=Cj0-K&gbraid=0AA&ref=ADA10&email=a%40b.c"
     assert facts(page(query, "https://www.google.com/search?q=secret") | {"userAgent": IPHONE}) == {
         "source": "google",
@@ -187,10 +187,10 @@ def test_what_is_kept_of_a_click_on_an_ad() -> None:
         (page("ref=%00&via=one"), {"referral_code": "one"}),
     ],
 )
-def test_what_is_kept(context: dict[str, Any], expected: dict[str, Any]) -> None:
-    found = facts(context)
-    assert found | expected == found
-    assert bool(found) == bool(expected)
+def test_facts(context: dict[str, Any], expected: dict[str, Any]) -> None:
+    stored = facts(context)
+    assert stored | expected == stored
+    assert bool(stored) == bool(expected)
 
 
 @pytest.mark.parametrize(
@@ -213,18 +213,18 @@ def test_what_is_kept(context: dict[str, Any], expected: dict[str, Any]) -> None
     ],
 )
 def test_hosts(url: str, host: str) -> None:
-    assert landing(url).host == host
+    assert parse_address(url).host == host
 
 
-def test_no_text_is_longer_than_it_may_be_and_half_a_click_id_is_none() -> None:
-    found = facts(page(f"utm_campaign={'x' * 400}&gclid={'y' * 400}&msclkid={'z' * MAX_TEXT}"))
-    assert found["campaign"] == "x" * MAX_TEXT
-    assert found["click_ids"] == {"msclkid": "z" * MAX_TEXT}
-    assert len(facts(page("&".join(f"{name}=a" for name in CLICKS)))["click_ids"]) == MAX_CLICKS
+def test_texts_are_truncated_and_long_click_ids_left_out() -> None:
+    stored = facts(page(f"utm_campaign={'x' * 400}&gclid={'y' * 400}&msclkid={'z' * MAX_TEXT}"))
+    assert stored["campaign"] == "x" * MAX_TEXT
+    assert stored["click_ids"] == {"msclkid": "z" * MAX_TEXT}
+    assert len(facts(page("&".join(f"{name}=a" for name in CLICK_IDS)))["click_ids"]) == MAX_CLICK_IDS
 
 
-_NAMES = st.sampled_from([*UTM, *CLICKS, *CODES, "Utm_Source", "q"])
-_ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=400)  # halves of characters too
+_NAMES = st.sampled_from([*UTM_FACTS, *CLICK_IDS, *REFERRAL_CODES, "Utm_Source", "q"])
+_ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=400)  # lone surrogates too
 _SITES = st.sampled_from(["google.com", "shop.example", "[::1]", "a@b", "xn--a", "x.com/y", "%00", "android-app:"])
 _URLS = st.builds(
     lambda scheme, site, query: f"{scheme}{site}?{'&'.join(f'{name}={value}' for name, value in query)}",
@@ -241,7 +241,7 @@ _CONTEXTS = st.dictionaries(
     st.sampled_from(["page", "campaign", "userAgent", "userAgentData", "device", "os"]), _PART | _VALUES
 )
 _PROPERTIES = st.dictionaries(
-    st.sampled_from(["acquisition_channel", "referrer", "url", "referral_code", *UTM, *CLICKS]), _VALUES
+    st.sampled_from(["acquisition_channel", "referrer", "url", "referral_code", *UTM_FACTS, *CLICK_IDS]), _VALUES
 )
 
 
@@ -249,23 +249,23 @@ _PROPERTIES = st.dictionaries(
 def test_whatever_is_sent_the_facts_are_small_sound_json(
     context: dict[str, Any], properties: dict[str, Any], call: str
 ) -> None:
-    channel, text = found_of(context, properties, call)
+    channel, text = attribution(context, properties, call)
     assert 0 < len(channel) <= MAX_CHANNEL
-    for one in (channel, text):
-        assert "\0" not in one
-        assert "\\u0000" not in one
-        one.encode()
-    found = json.loads(text or "{}")
-    texts = [*found.values()]
+    for part in (channel, text):
+        assert "\0" not in part
+        assert "\\u0000" not in part
+        part.encode()
+    stored = json.loads(text or "{}")
+    texts = [*stored.values()]
     for name in ("click_ids", "device"):
-        texts += found.get(name, {}).values()
-    assert all(0 < len(one) <= MAX_TEXT for one in texts if isinstance(one, str))
-    assert len(found.get("click_ids", {})) <= MAX_CLICKS
+        texts += stored.get(name, {}).values()
+    assert all(0 < len(value) <= MAX_TEXT for value in texts if isinstance(value, str))
+    assert len(stored.get("click_ids", {})) <= MAX_CLICK_IDS
     if not context and not properties:
         assert (channel, text) == NO_ATTRIBUTION
 
 
-def judged(*events: dict[str, Any]) -> list[Touchpoint]:
+def validated(*events: dict[str, Any]) -> list[Touchpoint]:
     body = open_body(json.dumps({"batch": events}).encode(), "")
     return judge(body, workspace=1, source=1, received_us=1, new_id=lambda: "new").touchpoints
 
@@ -273,7 +273,15 @@ def judged(*events: dict[str, Any]) -> list[Touchpoint]:
 def test_an_event_has_the_facts_of_its_own_context() -> None:
     plain = {"type": "track", "event": "Seen", "userId": "ada", "messageId": "m"}
     ad = plain | {"context": page("gclid=a")}
-    found = judged(plain, ad, ad | {"properties": {"acquisition_channel": "Store"}}, plain | {"context": {}}, ad)
-    assert [one.channel for one in found] == ["direct", "paid_search", "store", "direct", "paid_search"]
-    assert [one.attribution == "" for one in found] == [True, False, False, True, False]
-    assert found[1].attribution == found[2].attribution == found[4].attribution
+    touchpoints = validated(
+        plain, ad, ad | {"properties": {"acquisition_channel": "Store"}}, plain | {"context": {}}, ad
+    )
+    assert [touchpoint.channel for touchpoint in touchpoints] == [
+        "direct",
+        "paid_search",
+        "store",
+        "direct",
+        "paid_search",
+    ]
+    assert [touchpoint.attribution == "" for touchpoint in touchpoints] == [True, False, False, True, False]
+    assert touchpoints[1].attribution == touchpoints[2].attribution == touchpoints[4].attribution

@@ -1,4 +1,4 @@
-"""Who is a crawler, and what becomes of its events."""
+"""Which user agents are crawlers, and what becomes of their events."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
-from services.ingest.enrich.crawlers import MAX_CHARACTERS, is_crawler
+from services.ingest.enrich.crawlers import MAX_USER_AGENT, is_crawler
 from services.ingest.validate.touchpoint import Result
 
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -21,7 +21,7 @@ SAFARI = (
 )
 
 
-def judged(batch: dict[str, Any]) -> Result:
+def validated(batch: dict[str, Any]) -> Result:
     body = open_body(json.dumps(batch).encode(), "")
     return judge(body, workspace=1, source=1, received_us=1, new_id=lambda: "new")
 
@@ -40,7 +40,7 @@ def event(user_agent: Any, **more: Any) -> dict[str, Any]:
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0 Safari/537.36",
     ],
 )
-def test_crawlers_are_told(user_agent: str) -> None:
+def test_crawlers(user_agent: str) -> None:
     assert is_crawler(user_agent)
 
 
@@ -57,36 +57,36 @@ def test_crawlers_are_told(user_agent: str) -> None:
         "",
     ],
 )
-def test_people_and_the_http_clients_that_send_for_them_are_not(user_agent: str) -> None:
+def test_browsers_apps_and_http_clients_are_no_crawlers(user_agent: str) -> None:
     assert not is_crawler(user_agent)
 
 
-def test_every_crawler_of_the_list_is_told_by_what_it_was_seen_with() -> None:
-    for one in CRAWLER_USER_AGENTS_DATA:
-        if "http-library" not in one.get("tags", ()):
-            for seen in one["instances"]:
-                assert is_crawler(seen) or re.search(one["pattern"], seen[:MAX_CHARACTERS]) is None, seen
+def test_every_listed_crawler_is_recognised_by_its_instances() -> None:
+    for entry in CRAWLER_USER_AGENTS_DATA:
+        if "http-library" not in entry.get("tags", ()):
+            for agent in entry["instances"]:
+                assert is_crawler(agent) or re.search(entry["pattern"], agent[:MAX_USER_AGENT]) is None, agent
 
 
 @given(st.text(max_size=2_000))
-def test_any_text_is_judged_by_its_beginning(text: str) -> None:
-    assert is_crawler(text) == is_crawler(text[:MAX_CHARACTERS])
+def test_any_text_counts_by_its_beginning(text: str) -> None:
+    assert is_crawler(text) == is_crawler(text[:MAX_USER_AGENT])
 
 
 def test_an_event_of_a_crawler_is_kept_and_flagged_and_its_neighbours_are_not() -> None:
-    found = judged({"batch": [event(SAFARI), event(GOOGLEBOT), event(SAFARI), event(None), event(["Googlebot"])]})
-    assert [one.bot for one in found.touchpoints] == [False, True, False, False, False]
-    assert [verdict and (verdict.verdict, verdict.code, verdict.field) for verdict in found.verdicts] == [
+    result = validated({"batch": [event(SAFARI), event(GOOGLEBOT), event(SAFARI), event(None), event(["Googlebot"])]})
+    assert [touchpoint.bot for touchpoint in result.touchpoints] == [False, True, False, False, False]
+    assert [verdict and (verdict.verdict, verdict.code, verdict.field) for verdict in result.verdicts] == [
         None,
         ("warning", "bot", "context.userAgent"),
         None,
         None,
         None,
     ]
-    assert found.touchpoints[1].warnings == ("bot",)
+    assert result.touchpoints[1].warnings == ("bot",)
 
 
-def test_the_context_of_a_batch_tells_too() -> None:
+def test_the_context_of_a_batch_counts_too() -> None:
     plain = {"type": "page", "userId": "ada", "messageId": "m"}
-    found = judged({"batch": [plain, plain | {"context": {"locale": "de"}}], "context": {"userAgent": GOOGLEBOT}})
-    assert [one.bot for one in found.touchpoints] == [True, True]
+    result = validated({"batch": [plain, plain | {"context": {"locale": "de"}}], "context": {"userAgent": GOOGLEBOT}})
+    assert [touchpoint.bot for touchpoint in result.touchpoints] == [True, True]

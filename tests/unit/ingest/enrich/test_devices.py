@@ -1,4 +1,4 @@
-"""What an event was sent from."""
+"""The device that an event was sent from."""
 
 from typing import Any
 
@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.enrich.devices import MAX_CHARACTERS, UNKNOWN, device_of, signs_of
+from services.ingest.enrich.crawlers import MAX_USER_AGENT
+from services.ingest.enrich.devices import UNKNOWN, device_hints_of, device_of
 
 CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0"
 
 
-def told(context: dict[str, Any]) -> tuple[str, str]:
-    signs = signs_of(context)
-    return UNKNOWN if signs is None else device_of(signs)
+def device(context: dict[str, Any]) -> tuple[str, str]:
+    hints = device_hints_of(context)
+    return UNKNOWN if hints is None else device_of(hints)
 
 
 @pytest.mark.parametrize(
@@ -42,18 +43,18 @@ def told(context: dict[str, Any]) -> tuple[str, str]:
     ],
 )
 def test_user_agents(agent: str, expected: tuple[str, str]) -> None:
-    assert told({"userAgent": agent}) == expected
+    assert device({"userAgent": agent}) == expected
 
 
 @pytest.mark.parametrize(
     ("context", "expected"),
     [
-        # Client hints; the browser's frozen user agent says less.
+        # Client hints, which say more than the browser's frozen user agent.
         ({"userAgentData": {"mobile": True, "platform": "Android"}}, ("mobile", "Android")),
         ({"userAgentData": {"mobile": False, "platform": "Android"}}, ("tablet", "Android")),
         ({"userAgentData": {"mobile": False, "platform": "macOS"}}, ("desktop", "macOS")),
         ({"userAgentData": {"mobile": "no", "platform": 3}}, ("", "")),
-        # What the mobile libraries send.
+        # As the mobile libraries send it.
         ({"device": {"type": "ios", "model": "iPhone15,2"}, "os": {"name": "iOS"}}, ("mobile", "iOS")),
         ({"device": {"type": "ios", "model": "iPad13,4"}, "os": {"name": "iPadOS"}}, ("tablet", "iPadOS")),
         ({"device": {"type": "android", "model": "Pixel 8"}, "os": {"name": "Android"}}, ("mobile", "Android")),
@@ -66,10 +67,10 @@ def test_user_agents(agent: str, expected: tuple[str, str]) -> None:
         ({"library": {"name": "analytics-python"}}, ("", "")),
     ],
 )
-def test_what_apps_and_browsers_say_of_themselves(context: dict[str, Any], expected: tuple[str, str]) -> None:
-    assert told(context) == expected
+def test_apps_and_client_hints(context: dict[str, Any], expected: tuple[str, str]) -> None:
+    assert device(context) == expected
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=1_000))
-def test_any_user_agent_is_judged_by_its_beginning(agent: str) -> None:
-    assert told({"userAgent": agent}) == told({"userAgent": agent[:MAX_CHARACTERS]})
+def test_any_user_agent_counts_by_its_beginning(agent: str) -> None:
+    assert device({"userAgent": agent}) == device({"userAgent": agent[:MAX_USER_AGENT]})

@@ -1,19 +1,21 @@
-"""The list of referring sites is what `make referrers` makes of the package that keeps it."""
+"""The list of referring sites: up to date with its package, and how hosts are looked up in it."""
 
 from services.ingest.enrich.referrers import NOT_LISTED, Site, site_named, site_of
-from tools.referrer_list import LISTED, made
+from tools.referrer_list import LIST_FILE, list_text
 
 
 def test_the_list_is_up_to_date() -> None:
-    assert LISTED.read_text(encoding="utf-8") == made(), "referrers.txt is not that of the package: `make referrers`"
+    assert LIST_FILE.read_text(encoding="utf-8") == list_text(), (
+        "referrers.txt is older than the package: `make referrers`"
+    )
 
 
-def test_what_we_add_is_not_in_the_list_yet() -> None:
+def test_not_listed_sites_are_not_in_the_package() -> None:
     listed = {
-        host for line in made().splitlines() if not line.startswith("#") for host in line.split("\t")[2].split(" ")
+        host for line in list_text().splitlines() if not line.startswith("#") for host in line.split("\t")[2].split(" ")
     }
-    ours = {host for _, _, hosts in NOT_LISTED for host in hosts.split()}
-    assert not ours & listed, "the list has caught up: take these out of NOT_LISTED"
+    added = {host for _, _, hosts in NOT_LISTED for host in hosts.split()}
+    assert not added & listed, "the package lists these too: remove them from NOT_LISTED"
 
 
 def test_sites() -> None:
