@@ -3,13 +3,7 @@
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-_UTM = {
-    "utm_source": "source",
-    "utm_medium": "medium",
-    "utm_campaign": "name",
-    "utm_term": "term",
-    "utm_content": "content",
-}
+from services.ingest.enrich.address import CAMPAIGN_MEMBERS
 
 
 def page_context(url: str | None, referrer: str | None, title: str | None) -> dict[str, Any]:
@@ -31,4 +25,6 @@ def _campaign(url: str) -> dict[str, str]:
     except ValueError:  # what stands in a host's place is none
         return {}
     # A broken escape becomes U+FFFD; a NUL, which can not be stored, goes.
-    return {_UTM[name]: value.replace("\0", "") for name, value in parse_qsl(query) if name in _UTM}
+    return {
+        CAMPAIGN_MEMBERS[name]: value.replace("\0", "") for name, value in parse_qsl(query) if name in CAMPAIGN_MEMBERS
+    }
