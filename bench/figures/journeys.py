@@ -28,7 +28,7 @@ from throughline.store import generations
 from throughline.store.digest import id_digest
 from throughline.store.engine import create_engine
 from throughline.store.offsets import Offset
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 from throughline.wire.codec import encode
 
 DAY_US = 86_400_000_000
@@ -129,7 +129,7 @@ async def _restage(site: Site) -> float:
                 connection, site.workspace, "six_stage", document=None, now_us=now_us()
             )
         while True:
-            async with snapshot(engine) as connection:
+            async with reading(engine) as connection:
                 if (await generations.read_progress(connection, made)).is_whole:
                     return time.perf_counter() - began
             await asyncio.sleep(staging.POLL_SECONDS)

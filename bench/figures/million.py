@@ -22,7 +22,7 @@ from bench.report import Goal, Row
 from services.api.queries import live_counts
 from tests.support.stack import Service
 from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import snapshot
+from throughline.store.unit_of_work import reading
 
 EVENTS = 500
 FEW = 1_000
@@ -154,7 +154,7 @@ async def _counts(few: Site, many: Site, scale: Scale) -> list[Row]:
             statements: list[list[float]] = [[], []]
             for _ in range(STATEMENTS):
                 for index, (engine, site) in enumerate(zip(engines, (few, many), strict=True)):
-                    async with snapshot(engine) as connection:
+                    async with reading(engine) as connection:
                         began = time.perf_counter()
                         found = await live_counts(connection, site.workspace_id, None, site.touchpoints, None, None)
                         statements[index].append(time.perf_counter() - began)

@@ -47,7 +47,7 @@ def snapshot(
     *,
     as_of_us: int | None,
     applied_watermark_us: int | None,
-    horizon_us: int | None = None,
+    retention_cutoff_us: int | None = None,
 ) -> Snapshot:
     """The answer for sums by phase number.
 
@@ -56,7 +56,7 @@ def snapshot(
         sums: absent phases count nothing.
         as_of_us: the instant they are true for; None before anything was staged.
         applied_watermark_us: how far the state reaches.
-        horizon_us: facts that occurred before it are gone.
+        retention_cutoff_us: facts that occurred before it are gone.
     """
     phases = [{"phase": phase.name, **phase_body(sums.get(phase.number, NONE))} for phase in model.phases]
     customers = sum(sums.get(phase.number, NONE).now for phase in model.phases)
@@ -67,7 +67,7 @@ def snapshot(
         "model": model.name,
         "as_of": as_of,
         "settled_until": instant(applied_watermark_us),
-        "history_from": instant(horizon_us),
+        "history_from": instant(retention_cutoff_us),
         **changing,
     }
     # Weak: two answers with the same counts may differ in as_of.

@@ -99,7 +99,7 @@ def history_body(
     closing: Mapping[int, Sums],
     changes: Change,
     applied_watermark_us: int | None,
-    horizon_us: int | None,
+    retention_cutoff_us: int | None,
     zone_name: str,
 ) -> dict[str, Any]:
     """The answer.
@@ -110,7 +110,7 @@ def history_body(
         closing: the sums at the end of the last step, by phase number.
         changes: of each step and phase.
         applied_watermark_us: how far the state reaches.
-        horizon_us: facts that occurred before it are gone.
+        retention_cutoff_us: facts that occurred before it are gone.
         zone_name: the time zone that days follow.
     """
     numbers = [UNPLACED, *(phase.number for phase in model.phases)]
@@ -148,7 +148,7 @@ def history_body(
         "from": rfc3339(steps.starts[0] if steps.starts else steps.end_us),
         "to": rfc3339(steps.end_us),
         "settled_until": instant(applied_watermark_us),
-        "history_from": instant(horizon_us),
+        "history_from": instant(retention_cutoff_us),
         "steps": said[::-1],
     }
 

@@ -46,7 +46,7 @@ class Reach(NamedTuple):
     """How far the answer reaches: the applied watermark, and since when there are facts."""
 
     applied_watermark_us: int | None
-    horizon_us: int | None
+    retention_cutoff_us: int | None
 
 
 def names_of(model: Model) -> dict[int, str | None]:
@@ -66,7 +66,7 @@ def journey_body(
         "customer": customer.id,
         "model": model.name,
         "as_of": instant(reach.applied_watermark_us),
-        "history_from": instant(reach.horizon_us),
+        "history_from": instant(reach.retention_cutoff_us),
         **place(journey, names),
         "activity": activity(model, journey, transitions),
         "why": next((one for one in reversed(said) if one["kind"] != "lapse"), None),

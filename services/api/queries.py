@@ -26,7 +26,7 @@ class Workspace(NamedTuple):
     id: int
     time_zone: str
     default_model: str
-    horizon_us: int | None
+    retention_cutoff_us: int | None
     """Facts that occurred before it are gone."""
     generations: tuple[Generation, ...]
     applied_watermark_us: int | None
@@ -48,7 +48,7 @@ class LiveCounts(NamedTuple):
 
     generation: Generation
     applied_watermark_us: int | None
-    horizon_us: int | None
+    retention_cutoff_us: int | None
     sums: dict[int, Sums]
 
 
@@ -73,9 +73,11 @@ async def workspace_of(connection: AsyncConnection, workspace: int, topic: str) 
             .order_by(m.name.collate("C"), m.state.desc())
         )
     ).all()  # fmt: skip
-    zone, default_model, horizon_us, applied_watermark_us, latest_watermark_us = rows[0][:5]
+    zone, default_model, retention_cutoff_us, applied_watermark_us, latest_watermark_us = rows[0][:5]
     generations = tuple(Generation(*row[5:]) for row in rows if row[5] is not None)
-    return Workspace(workspace, zone, default_model, horizon_us, generations, applied_watermark_us, latest_watermark_us)
+    return Workspace(
+        workspace, zone, default_model, retention_cutoff_us, generations, applied_watermark_us, latest_watermark_us
+    )
 
 
 async def workspace_sources(connection: AsyncConnection, workspace: int) -> list[Source]:
@@ -134,9 +136,9 @@ async def live_counts(
     ).all()
     if not rows:
         return None
-    *generation, horizon_us, applied_watermark_us = rows[0][:7]
+    *generation, retention_cutoff_us, applied_watermark_us = rows[0][:7]
     found = {row.phase: Sums(*row[8:]) for row in rows if row.phase is not None}
-    return LiveCounts(Generation(*generation), applied_watermark_us, horizon_us, found)
+    return LiveCounts(Generation(*generation), applied_watermark_us, retention_cutoff_us, found)
 
 
 def summed(table: Table) -> list[ColumnElement[int]]:

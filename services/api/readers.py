@@ -162,7 +162,7 @@ class Readers:
             found.sums,
             as_of_us=found.applied_watermark_us,
             applied_watermark_us=found.applied_watermark_us,
-            horizon_us=found.horizon_us,
+            retention_cutoff_us=found.retention_cutoff_us,
         )
 
     async def _past(self, key: PastKey) -> Snapshot:
@@ -183,7 +183,7 @@ class Readers:
             past.closing,
             as_of_us=moment.at_us,
             applied_watermark_us=past.applied_watermark_us,
-            horizon_us=applied.workspace.horizon_us,
+            retention_cutoff_us=applied.workspace.retention_cutoff_us,
         )
 
     async def _recent(self, key: RecentKey) -> Snapshot:

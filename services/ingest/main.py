@@ -22,7 +22,7 @@ from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
 from throughline.kit.settings import IngestSettings, load_or_exit
 from throughline.store.engine import create_engine
 from throughline.store.keys import SourceKey, write_keys
-from throughline.store.unit_of_work import snapshot
+from throughline.store.unit_of_work import reading
 
 LAST_SECONDS = 1.0
 
@@ -38,7 +38,7 @@ def create_app() -> Front:
     engine = create_engine(settings.database_url, pool_size=1)
 
     async def read_keys() -> Iterable[SourceKey]:
-        async with snapshot(engine) as connection:
+        async with reading(engine) as connection:
             return await write_keys(connection, now_us=now_us())
 
     keys = Keys(read_keys, refresh_seconds=settings.keys_refresh_seconds)

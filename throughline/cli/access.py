@@ -77,7 +77,7 @@ def keep_workspace(
         {
             "workspace": one.workspace,
             "days": one.days,
-            "horizon": None if one.horizon_us is None else instant(one.horizon_us),
+            "horizon": None if one.retention_cutoff_us is None else instant(one.retention_cutoff_us),
             "deleted": one.touchpoints,
             "being_deleted": one.slots_left > 0,
         }

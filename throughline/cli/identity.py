@@ -17,7 +17,7 @@ from throughline.kit.clock import now_us
 from throughline.store.digest import id_digest
 from throughline.store.names import AdminError, workspace_id
 from throughline.store.people import Person, are_linked, read_person, read_ruling
-from throughline.store.unit_of_work import snapshot
+from throughline.store.unit_of_work import reading
 from throughline.wire.codec import Touchpoint
 
 WAIT_SECONDS = 30.0
@@ -124,7 +124,7 @@ def _rule(call: str, id_: str, owner: str, workspace: str | None, wait: bool, da
     log = choose_log(data)
 
     async def work(engine: AsyncEngine) -> None:
-        async with snapshot(engine) as connection:
+        async with reading(engine) as connection:
             where = await chosen_workspace(connection, workspace)
             number = await workspace_id(connection, where)
             if not await _has_effect(connection, call, (id_, owner), where, number):
@@ -168,7 +168,7 @@ async def _say(engine: AsyncEngine, log: Log, call: str, pair: tuple[str, str], 
     deadline = time.monotonic() + WAIT_SECONDS
     digests = id_digest(number, id_), id_digest(number, owner)
     while True:
-        async with snapshot(engine) as connection:
+        async with reading(engine) as connection:
             ruling = await read_ruling(connection, *digests)
         if ruling is not None and (ruling.occurred_us, ruling.message_id) >= (now, said.message_id):
             say(f"done: {id_!r} and {owner!r} are " + ("parted" if call == "unlink" else "joined again"))

@@ -44,7 +44,7 @@ class Choice(NamedTuple):
     names: dict[int, str]
     """Source id -> name."""
     keys: list[SourceKey]
-    horizons: dict[int, int]
+    retention_cutoffs: dict[int, int]
     """Workspace -> before what it keeps nothing."""
 
 
@@ -93,24 +93,24 @@ def choose(
             times.append(None if text is None else parse_instant(text, now))
         except ValueError as error:
             fail(f"{option}: {error}", 2)
-    found, keys, horizons = in_database(lambda c: _known(c, workspace, now), data)
+    found, keys, retention_cutoffs = in_database(lambda c: _known(c, workspace, now), data)
     chosen = {one.id: one.name for one in found if source in (None, one.name)}
     if source is not None and not chosen:
         known = ", ".join(sorted({one.name for one in found})) or "none yet"
         fail(f"no source {source!r}; there are: {known}", 2)
     names = chosen if source or workspace else {one.id: one.name for one in found}
     sources = frozenset(chosen) if source or workspace else None
-    return Choice(choose_log(data), Wanted(sources, stage, code, *times), names, keys, horizons)
+    return Choice(choose_log(data), Wanted(sources, stage, code, *times), names, keys, retention_cutoffs)
 
 
 async def _known(
     connection: AsyncConnection, workspace: str | None, now: int
 ) -> tuple[list[admin.SourceInfo], list[SourceKey], dict[int, int]]:
-    horizons = {
-        number: MIN_US if one.horizon_us is None else one.horizon_us
+    retention_cutoffs = {
+        number: MIN_US if one.retention_cutoff_us is None else one.retention_cutoff_us
         for number, one in (await read_generations(connection)).items()
     }
-    return await admin.list_sources(connection, workspace), await write_keys(connection, now_us=now), horizons
+    return await admin.list_sources(connection, workspace), await write_keys(connection, now_us=now), retention_cutoffs
 
 
 def in_topic(log: Log, work: Callable[[Any], Awaitable[T]]) -> T:

@@ -143,7 +143,7 @@ class _Sender:
 
     def __init__(self, choice: Choice, client: httpx.AsyncClient, producer: AIOKafkaProducer, sums: Sums) -> None:
         self._log = choice.log
-        self._horizons = choice.horizons
+        self._retention_cutoffs = choice.retention_cutoffs
         self._client = client
         self._producer = producer
         self._sums = sums
@@ -210,14 +210,14 @@ class _Sender:
         """Put a record that stager refused on the log again, if it is a touchpoint now that a stager takes."""
         try:
             touchpoint = decode(found.one.payload)
-            horizon_us = self._horizons.get(touchpoint.workspace)
-            if horizon_us is None:
+            retention_cutoff_us = self._retention_cutoffs.get(touchpoint.workspace)
+            if retention_cutoff_us is None:
                 raise UndecodableError(
                     "unknown_workspace", "workspace", f"there is no workspace {touchpoint.workspace}"
                 )
-            if touchpoint.occurred_us < horizon_us:
+            if touchpoint.occurred_us < retention_cutoff_us:
                 raise UndecodableError(
-                    "before_horizon", "occurred_us", f"it happened before {rfc3339(horizon_us)}, what is kept"
+                    "before_horizon", "occurred_us", f"it happened before {rfc3339(retention_cutoff_us)}, what is kept"
                 )
         except UndecodableError as error:
             self._sums.failed += 1

@@ -19,7 +19,7 @@ from throughline.cli.output import say
 from throughline.kit.clock import now_us
 from throughline.store import generations
 from throughline.store.generations import Progress
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 LOOK_SECONDS = 0.5
 STALL_SECONDS = 15.0
@@ -94,7 +94,7 @@ async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress |
 
 
 async def _look(engine: AsyncEngine, generation: int) -> Progress:
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         return await generations.read_progress(connection, generation)
 
 

@@ -61,7 +61,7 @@ STAGER_RESTAGED = Counter(
 )
 STAGER_CLEARED = Counter(
     "throughline_stager_cleared_touchpoints_total",
-    "Touchpoints deleted because they occurred before their workspace's horizon (retention).",
+    "Touchpoints deleted because they occurred before their workspace's retention cutoff (retention).",
     registry=REGISTRY,
 )
 STAGER_RETRIES = Counter(

@@ -41,7 +41,7 @@ class Applied(NamedTuple):
 
     version: int
     zone: str
-    horizon_us: int | None
+    retention_cutoff_us: int | None
     generations: list[Generation]
 
 

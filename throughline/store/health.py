@@ -7,7 +7,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from throughline.store.unit_of_work import snapshot
+from throughline.store.unit_of_work import reading
 
 ANSWER_SECONDS = 2.0
 
@@ -17,7 +17,7 @@ def database_check(engine: AsyncEngine) -> Callable[[], Awaitable[str]]:
 
     async def check() -> str:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS), snapshot(engine) as connection:
+            async with asyncio.timeout(ANSWER_SECONDS), reading(engine) as connection:
                 await connection.execute(select(literal(1)))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             return f"PostgreSQL does not answer: {type(error).__name__}"

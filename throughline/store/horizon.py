@@ -1,4 +1,4 @@
-"""Statements over the horizon: where it stands, the bases that stand for what was before it, the walk to clear it."""
+"""Statements over retention: where the cutoff stands, the snapshots of what was before it, the walk to clear it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from sqlalchemy import LargeBinary, any_, bindparam, delete, func, select, updat
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.journey.horizon import Base, dump, load
+from throughline.journey.snapshot import Snapshot, dump, load
 from throughline.journey.state import Journey
 from throughline.store.arrays import Columns
 from throughline.store.direct import Direct
@@ -22,15 +22,16 @@ DAY_US = 86_400_000_000
 
 
 class Retention(NamedTuple):
-    """What a workspace keeps. `days`: None for ever; `horizon_us`: facts that occurred before it are refused."""
+    """What a workspace keeps. `days`: None for ever."""
 
     workspace: str
     days: int | None
-    horizon_us: int | None
+    retention_cutoff_us: int | None
+    """Facts that occurred before it are refused."""
     slots_left: int
-    """Of the sixteen parts of the ids, those whose facts before the horizon are not all gone yet."""
+    """Of the sixteen parts of the ids, those whose facts before the retention cutoff are not all gone yet."""
     touchpoints: int
-    """Gone at this horizon so far."""
+    """Gone at this cutoff so far."""
 
 
 async def set_retention(connection: AsyncConnection, workspace: str, days: int | None) -> None:
@@ -67,8 +68,8 @@ async def read_retention(connection: AsyncConnection, workspace: str | None) -> 
     if workspace is not None:
         query = query.where(c.id == await workspace_id(connection, workspace))
     return [
-        Retention(name, days, horizon_us, left, int(gone))
-        for name, days, horizon_us, left, gone in await connection.execute(query)
+        Retention(name, days, retention_cutoff_us, left, int(gone))
+        for name, days, retention_cutoff_us, left, gone in await connection.execute(query)
     ]
 
 
@@ -78,17 +79,17 @@ _kept = select(workspaces.c.id, workspaces.c.retention_days, workspaces.c.horizo
 )
 
 
-async def read_behind(connection: AsyncConnection, watermark_us: int) -> list[tuple[int, int]]:
-    """Workspaces whose horizon is to move, and where to: the midnight (UTC) that many days before the watermark's."""
+async def read_cutoffs_to_move(connection: AsyncConnection, watermark_us: int) -> list[tuple[int, int]]:
+    """Workspaces whose cutoff is to move, and where to: the midnight (UTC) that many days before the watermark's."""
     found = []
-    for workspace, days, horizon_us in await connection.execute(_kept):
+    for workspace, days, retention_cutoff_us in await connection.execute(_kept):
         to_us = (watermark_us // DAY_US - days) * DAY_US
-        if to_us > 0 and (horizon_us is None or horizon_us < to_us):
+        if to_us > 0 and (retention_cutoff_us is None or retention_cutoff_us < to_us):
             found.append((workspace, to_us))
     return found
 
 
-async def move_horizon(connection: AsyncConnection, workspace: int, to_us: int) -> None:
+async def move_retention_cutoff(connection: AsyncConnection, workspace: int, to_us: int) -> None:
     """From now on nothing is staged that occurred before it; what was is to be cleared, slot by slot.
 
     Waits for the transactions that hold the workspace's version (`generations.lock_versions`).
@@ -121,7 +122,7 @@ class Slot(NamedTuple):
     workspace: int
     slot: int
     cursor: bytes
-    horizon_us: int
+    retention_cutoff_us: int
 
 
 _open = (
@@ -153,18 +154,18 @@ _actors = bindparam("actors", type_=ARRAY(LargeBinary))
 # What operators ruled stays: it is the audit trail.
 _delete_facts = delete(touchpoints).where(
     touchpoints.c.actor == any_(_actors),
-    touchpoints.c.occurred_us < bindparam("horizon_us"),
+    touchpoints.c.occurred_us < bindparam("retention_cutoff_us"),
     touchpoints.c.call != "unlink",
     touchpoints.c.call != "relink",
 )
 _delete_checkpoints = delete(checkpoints).where(
-    checkpoints.c.customer == any_(_actors), checkpoints.c.last_us < bindparam("horizon_us")
+    checkpoints.c.customer == any_(_actors), checkpoints.c.last_us < bindparam("retention_cutoff_us")
 )
 
 
-async def delete_before(connection: AsyncConnection, actors: Sequence[bytes], horizon_us: int) -> int:
-    """Delete the facts and checkpoints of some actors before the horizon; how many facts that was."""
-    asked = {"actors": list(actors), "horizon_us": horizon_us}
+async def delete_before(connection: AsyncConnection, actors: Sequence[bytes], retention_cutoff_us: int) -> int:
+    """Delete the facts and checkpoints of some actors before the retention cutoff; how many facts that was."""
+    asked = {"actors": list(actors), "retention_cutoff_us": retention_cutoff_us}
     await connection.execute(_delete_checkpoints, asked)
     return (await connection.execute(_delete_facts, asked)).rowcount
 
@@ -178,10 +179,10 @@ _read_bases = Direct(
 )
 
 
-async def read_bases(connection: AsyncConnection, actors: Sequence[bytes]) -> dict[JourneyKey, Base]:
+async def read_snapshots(connection: AsyncConnection, actors: Sequence[bytes]) -> dict[JourneyKey, Snapshot]:
     """What some ids began with, by (actor digest, model id)."""
     rows = await _read_bases.fetch(connection, {"actors": actors})
-    return {(row[0], row[1]): Base(Journey._make(row[2:-1]), load(row[-1])) for row in rows}
+    return {(row[0], row[1]): Snapshot(Journey._make(row[2:-1]), load(row[-1])) for row in rows}
 
 
 _BASE_COLUMNS = ("actor", "model", *Journey._fields, "transitions")
@@ -195,14 +196,14 @@ _write_bases = _bases_insert.on_conflict_do_update(
 )
 
 
-async def write_bases(connection: AsyncConnection, found: Iterable[tuple[JourneyKey, Base]]) -> None:
+async def write_snapshots(connection: AsyncConnection, found: Iterable[tuple[JourneyKey, Snapshot]]) -> None:
     """Keep bases, each key once."""
     rows: list[tuple[Any, ...]] = [
-        (*key, *base.journey, dump(base.transitions)) for key, base in sorted(found, key=lambda one: one[0])
+        (*key, *snapshot.journey, dump(snapshot.transitions)) for key, snapshot in sorted(found, key=lambda one: one[0])
     ]
     await connection.execute(_write_bases, _new.parameters(rows))
 
 
-async def delete_bases(connection: AsyncConnection, actors: Sequence[bytes]) -> None:
-    """Those of ids that are part of a customer with a base of its own now."""
+async def delete_snapshots(connection: AsyncConnection, actors: Sequence[bytes]) -> None:
+    """Those of ids that are part of a customer with a snapshot of its own now."""
     await connection.execute(delete(bases).where(bases.c.actor == any_(_actors)), {"actors": list(actors)})

@@ -40,7 +40,7 @@ class SourceKey(NamedTuple):
     source_name: str
     enabled: bool
     settings: SourceSettings = DEFAULT_SETTINGS
-    horizon_us: int | None = None
+    retention_cutoff_us: int | None = None
     """What occurred before it is refused; None: nothing is too old."""
 
 
@@ -88,14 +88,14 @@ async def write_keys(connection: AsyncConnection, *, now_us: int) -> list[Source
         .order_by(digests.c.position, sources.c.id)
     )
     found: list[SourceKey] = []
-    for digest, source, workspace, name, enabled, horizon_us, *own in rows:
+    for digest, source, workspace, name, enabled, retention_cutoff_us, *own in rows:
         settings = SourceSettings(*own)
         settings = settings._replace(
             app_id=settings.app_id or "",
             origins=None if settings.origins is None else tuple(settings.origins),
             webhook_secret=settings.webhook_secret or "",
         )
-        found.append(SourceKey(digest, source, workspace, name, enabled, settings, horizon_us))
+        found.append(SourceKey(digest, source, workspace, name, enabled, settings, retention_cutoff_us))
     return found
 
 

@@ -279,7 +279,7 @@ transitions = Table(
     postgresql_partition_by="HASH (customer)",
 )
 
-# What stands for an id's facts before the horizon, once they are gone (throughline/journey/horizon.py). `actor` was a
+# Snapshots: what is left of an id's facts before the retention cutoff (throughline/journey/snapshot.py). `actor` was a
 # customer of its own then; `transitions` are those that led to the state, as JSON.
 bases = Table(
     "bases",
@@ -292,7 +292,7 @@ bases = Table(
     postgresql_partition_by="HASH (actor)",
 )
 
-# How far the facts before a workspace's horizon are gone: one row for each first half-byte of the customer digests.
+# How far the facts before a workspace's retention cutoff are deleted: one row for each first half-byte of the digests.
 horizon_slots = Table(
     "horizon_slots",
     metadata,
@@ -300,7 +300,7 @@ horizon_slots = Table(
     Column("slot", SmallInteger, nullable=False),
     Column("cursor", LargeBinary, nullable=False),  # ids up to it are done
     Column("done", Boolean, nullable=False),
-    Column("touchpoints", BigInteger, nullable=False),  # gone at this horizon
+    Column("touchpoints", BigInteger, nullable=False),  # gone at this cutoff
     PrimaryKeyConstraint("workspace", "slot"),
 )
 

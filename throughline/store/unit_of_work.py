@@ -14,7 +14,7 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @asynccontextmanager
-async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection to read with: each statement is a snapshot of its own, and costs one round trip.
 
     What must agree with each other is read in one statement. Nothing is written here.

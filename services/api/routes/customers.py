@@ -124,7 +124,7 @@ async def _journey(readers: Readers, workspace: int, asked: str, page: Page) -> 
             applied.model,
             customer,
             Touchpoints(rows[: page.limit], len(rows) > page.limit),
-            Reach(applied.workspace.applied_watermark_us, applied.workspace.horizon_us),
+            Reach(applied.workspace.applied_watermark_us, applied.workspace.retention_cutoff_us),
             sources=await readers.source_names(workspace),
         )
     )

@@ -75,7 +75,7 @@ async def get_history(readers: AllReaders, reader: Authenticated, which: Annotat
             closing=past.closing,
             changes=past.changes,
             applied_watermark_us=past.applied_watermark_us,
-            horizon_us=workspace.horizon_us,
+            retention_cutoff_us=workspace.retention_cutoff_us,
             zone_name=workspace.time_zone,
         )
     )

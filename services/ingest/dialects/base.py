@@ -115,12 +115,12 @@ def judge(
     received_us: int,
     new_id: Callable[[], str],
     ip: str = SHORTEN,
-    horizon_us: int = MIN_US,
+    retention_cutoff_us: int = MIN_US,
     consent: str = consents.OFF,
 ) -> Result:
     """A verdict for every event, and the touchpoints of those that are kept. Never raises for an event.
 
-    `ip` says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused;
+    `ip` says what is kept of addresses, one of `privacy.MODES`; what occurred before `retention_cutoff_us` is refused;
     `consent`, one of `consent.MODES`, says what becomes of events without.
 
     Raises:
@@ -134,7 +134,7 @@ def judge(
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
     dropped: list[tuple[Verdict, str]] = []
-    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip, horizon_us, consent)
+    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip, retention_cutoff_us, consent)
     for item in opened.items:
         notes = item.notes
         try:

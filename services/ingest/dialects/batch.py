@@ -41,7 +41,7 @@ class Batch(Struct, gc=False):
     """Gives a random message id for an event that has neither its own nor a time to derive one from."""
     ip: str = SHORTEN
     """What is kept of addresses: one of `privacy.MODES`."""
-    horizon_us: int = MIN_US
+    retention_cutoff_us: int = MIN_US
     """What occurred before it is refused: the workspace does not keep it."""
     consent: str = consents.OFF
     """What becomes of events without consent: one of `consent.MODES`."""

@@ -30,21 +30,21 @@ def judge(
     received_us: int,
     new_id: Callable[[], str],
     ip: str = SHORTEN,
-    horizon_us: int = MIN_US,
+    retention_cutoff_us: int = MIN_US,
     consent: str = consents.OFF,
 ) -> Result:
     """A verdict for every event of a body, and the touchpoints of those that are kept. Never raises for an event.
 
     `new_id` gives a random message id for an event that has neither its own nor a time to derive one from; `ip`
-    says what is kept of addresses, one of `privacy.MODES`; what occurred before `horizon_us` is refused; `consent`, one
-    of `consent.MODES`, says what becomes of events without.
+    says what is kept of addresses, one of `privacy.MODES`; what occurred before `retention_cutoff_us` is refused;
+    `consent`, one of `consent.MODES`, says what becomes of events without.
     """
     touchpoints: list[Touchpoint] = []
     verdicts: list[Verdict | None] = []
     refused: list[tuple[Verdict, bytes]] = []
     dropped: list[tuple[Verdict, str]] = []
     batch = Batch(
-        *(body.call, body.sent_us, workspace, source, received_us, new_id, ip, horizon_us, consent),
+        *(body.call, body.sent_us, workspace, source, received_us, new_id, ip, retention_cutoff_us, consent),
         *(body.context, body.integrations),
     )
     batch.shared = size_of(body.context, body.integrations)

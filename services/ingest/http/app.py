@@ -145,7 +145,7 @@ class Front:
             received_us=received_us if before is None else before.received_us,
             new_id=partial(str, no_id) if no_id else _random_id,
             ip=source.settings.ip,
-            horizon_us=MIN_US if source.horizon_us is None else source.horizon_us,
+            retention_cutoff_us=MIN_US if source.retention_cutoff_us is None else source.retention_cutoff_us,
             consent=source.settings.consent,
         )
         if before is not None:

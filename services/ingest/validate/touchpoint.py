@@ -170,8 +170,8 @@ def build(
                     warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
                 )
 
-    if occurred_us < batch.horizon_us:
-        kept = rfc3339(batch.horizon_us)
+    if occurred_us < batch.retention_cutoff_us:
+        kept = rfc3339(batch.retention_cutoff_us)
         refuse("before_horizon", "timestamp", f"it happened before {kept}, from when on the workspace keeps events")
 
     message_id = event.messageId or _missing_message_id(raw, batch, client_us, notes)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.stager.stage.decode import record_digest
 from throughline.kit import metrics
 from throughline.store import offsets
-from throughline.store.unit_of_work import snapshot
+from throughline.store.unit_of_work import reading
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicParti
     Raises:
         SQLAlchemyError, KafkaError: the database or the broker is away.
     """
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         stored = await offsets.read_offset(connection, tp.topic, tp.partition)
     beginning = (await consumer.beginning_offsets([tp]))[tp]
     end = (await consumer.end_offsets([tp]))[tp]

@@ -13,7 +13,7 @@ from services.stager.stage.changes import Applied, Customer, Plan, Workspace
 from services.stager.stage.identity import People
 from services.stager.stage.transaction import write
 from throughline.store import counts, journeys, offsets
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 CHUNK = 2_000
 """Journeys looked at in one transaction."""
@@ -44,7 +44,7 @@ async def sweep(
     applied = {one.id: (workspace, one) for workspace, found in workspaces.items() for one in found.applied}
     if not applied:
         return 0, False
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         due = await journeys.read_due(connection, sorted(applied), watermark_us, share(partition, partitions), CHUNK)
     if not due:
         return 0, False

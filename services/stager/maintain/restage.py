@@ -17,7 +17,7 @@ from services.stager.stage.recompute import BEGINNING, Again, refold
 from services.stager.stage.transaction import hold_versions, write
 from throughline.store import identity, journeys, restaging
 from throughline.store.restaging import SLOTS, Slot
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 CHUNK = 400
 """Ids looked at in one transaction."""
@@ -46,7 +46,7 @@ async def restage(
         ModelsChangedError: read the workspaces again.
         restaging.SlotTakenError: another lane has done it.
     """
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         open_slots = await restaging.read_open(connection)
     for slot in open_slots:
         applied = [one for one in workspaces[slot.workspace].applied if one.id == slot.model]

@@ -1,8 +1,8 @@
 """Retention: what a workspace no longer keeps is cleared away, chunk by chunk, and its journeys stay as they are.
 
-First the horizon moves: from that transaction on nothing older is staged. Then all ids are walked as in a restage
-(`restage.py`). A chunk locks its customers, folds their facts before the horizon into bases and deletes them, all in
-one transaction with the slot's cursor, so it can be killed at any moment.
+First the retention cutoff moves: from that transaction on nothing older is staged. Then all ids are walked as in a
+restage (`restage.py`). A chunk locks its customers, folds their facts before the cutoff into snapshots and deletes
+these facts, all in one transaction with the slot's cursor, so it can be killed at any moment.
 """
 
 from collections.abc import Mapping
@@ -12,26 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.stager.stage.changes import Members, Workspace
 from services.stager.stage.dedup import counted
 from services.stager.stage.identity import People
-from services.stager.stage.recompute import base_of
+from services.stager.stage.recompute import snapshot_of
 from services.stager.stage.transaction import hold_versions
-from throughline.journey.horizon import Base, rebase
 from throughline.journey.lapse import EVER
+from throughline.journey.snapshot import Snapshot, extend
 from throughline.store import facts, horizon, identity, restaging
 from throughline.store.horizon import Slot
 from throughline.store.journeys import JourneyKey
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 CHUNK = 400
 """Ids looked at in one transaction."""
 
 
-async def move_horizons(engine: AsyncEngine, *, watermark_us: int) -> None:
-    """Move the horizon of every workspace that keeps more than its days before the watermark."""
-    async with snapshot(engine) as connection:
-        behind = await horizon.read_behind(connection, watermark_us)
+async def move_retention_cutoffs(engine: AsyncEngine, *, watermark_us: int) -> None:
+    """Move the retention cutoff of every workspace that keeps more than its days before the watermark."""
+    async with reading(engine) as connection:
+        behind = await horizon.read_cutoffs_to_move(connection, watermark_us)
     for workspace, to_us in behind:
         async with transaction(engine) as connection:
-            await horizon.move_horizon(connection, workspace, to_us)
+            await horizon.move_retention_cutoff(connection, workspace, to_us)
 
 
 async def clear(
@@ -49,7 +49,7 @@ async def clear(
         ModelsChangedError: read the workspaces again.
         restaging.SlotTakenError: another lane has done it.
     """
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         open_slots = await horizon.read_open(connection)
     for slot in open_slots:
         if slot.slot % min(restaging.SLOTS, partitions) == partition and slot.workspace in workspaces:
@@ -69,7 +69,7 @@ async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot:
             roots = {people.customer(digest) for digest, _ in walked}
             below = await identity.read_members(connection, sorted(roots))
             customers = {root: {root: people.row(root).name, **below[root]} for root in sorted(roots)}
-            gone = await _clear(connection, customers, workspaces[slot.workspace], slot.horizon_us)
+            gone = await _clear(connection, customers, workspaces[slot.workspace], slot.retention_cutoff_us)
         cursor = walked[-1][0] if walked else slot.cursor
         if not await horizon.move_slot(connection, slot, cursor=cursor, done=len(walked) < CHUNK, touchpoints=gone):
             raise restaging.SlotTakenError(f"slot {slot.slot} of workspace {slot.workspace} was taken by another lane")
@@ -77,25 +77,25 @@ async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot:
 
 
 async def _clear(
-    connection: AsyncConnection, customers: Mapping[bytes, Members], workspace: Workspace, horizon_us: int
+    connection: AsyncConnection, customers: Mapping[bytes, Members], workspace: Workspace, retention_cutoff_us: int
 ) -> int:
     names = {digest: name for members in customers.values() for digest, name in members.items()}
     actors = sorted(names)
-    bases = await horizon.read_bases(connection, actors)
-    spans = [(actor, EVER, horizon_us - 1) for actor in actors]
+    snapshots = await horizon.read_snapshots(connection, actors)
+    spans = [(actor, EVER, retention_cutoff_us - 1) for actor in actors]
     history = await facts.read_history(connection, spans, names)
-    new: dict[JourneyKey, Base] = {}
+    new: dict[JourneyKey, Snapshot] = {}
     for root, members in customers.items():
         found = [t for member in members for t in history.get(member, ())]
         for applied in workspace.applied:
-            base = base_of(members, applied, bases)
-            touchpoints = await counted(connection, members, None if base is None else base.journey, found)
-            base = rebase(applied.model, base, touchpoints)
-            if base is not None:
-                new[root, applied.id] = base
+            snapshot = snapshot_of(members, applied, snapshots)
+            touchpoints = await counted(connection, members, None if snapshot is None else snapshot.journey, found)
+            snapshot = extend(applied.model, snapshot, touchpoints)
+            if snapshot is not None:
+                new[root, applied.id] = snapshot
     joined = [actor for actor in actors if actor not in customers]
     if joined:
-        await horizon.delete_bases(connection, joined)
+        await horizon.delete_snapshots(connection, joined)
     if new:
-        await horizon.write_bases(connection, new.items())
-    return await horizon.delete_before(connection, actors, horizon_us)
+        await horizon.write_snapshots(connection, new.items())
+    return await horizon.delete_before(connection, actors, retention_cutoff_us)

@@ -9,13 +9,13 @@ from aiokafka import TopicPartition
 
 from services.stager.maintain.lapses import finish, prune, sweep
 from services.stager.maintain.restage import restage
-from services.stager.maintain.retention import clear, move_horizons
+from services.stager.maintain.retention import clear, move_retention_cutoffs
 from services.stager.stage.changes import Workspace
 from services.stager.stage.transaction import ModelsChangedError
 from throughline.kit import metrics
 from throughline.store import restaging
 from throughline.store.offsets import read_received_watermark
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 if TYPE_CHECKING:
     from services.stager.consume.partition import Shared
@@ -51,7 +51,7 @@ class Chores:
         partitions = len(shared.consumer.partitions_for_topic(self._tp.topic) or ())
         await shared.workspaces.refresh()
         workspaces = await shared.workspaces.of(set())
-        async with snapshot(shared.engine) as connection:
+        async with reading(shared.engine) as connection:
             watermark_us = await read_received_watermark(connection, self._tp.topic, partitions)
         shared.received_watermark_us = max(shared.received_watermark_us, watermark_us)
         lapsed, more = await sweep(
@@ -90,6 +90,6 @@ class Chores:
             self._prune_at = now + PRUNE_SECONDS
         if self._tp.partition:
             return 0
-        await move_horizons(self._shared.engine, watermark_us=watermark_us)
+        await move_retention_cutoffs(self._shared.engine, watermark_us=watermark_us)
         async with transaction(self._shared.engine) as connection:
             return await restaging.drop_retired(connection, DROPPED)

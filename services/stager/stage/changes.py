@@ -22,15 +22,15 @@ class Applied(NamedTuple):
     zone: tzinfo
     filling: bool
     """It is being restaged: a customer without a journey may have facts nevertheless."""
-    based: bool = False
-    """Ids may have bases: the workspace has a horizon."""
+    has_snapshots: bool = False
+    """Ids may have snapshots: the workspace has a retention cutoff."""
 
 
 class Workspace(NamedTuple):
     """What is applied in a workspace, at some version of it."""
 
     version: int
-    horizon_us: int
+    retention_cutoff_us: int
     """What occurred before it is refused."""
     applied: Sequence[Applied]
 

@@ -73,8 +73,8 @@ def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, pa
             who = (touchpoint.workspace, touchpoint.actor)
             if who not in known:
                 known[who] = _introduce(actors, workspaces, *who)
-            actor, horizon_us, touchpoints = known[who]
-            if touchpoint.occurred_us < horizon_us:
+            actor, retention_cutoff_us, touchpoints = known[who]
+            if touchpoint.occurred_us < retention_cutoff_us:
                 raise UndecodableError(
                     "before_horizon", "occurred_us", "it happened before what this workspace keeps (retention)"
                 )
@@ -102,7 +102,7 @@ def _introduce(
     digest = id_digest(workspace, name)
     touchpoints: dict[bytes, Touchpoint] = {}
     actors[digest] = Actor(workspace, name, touchpoints)
-    return digest, applied.horizon_us, touchpoints
+    return digest, applied.retention_cutoff_us, touchpoints
 
 
 def reject(record: Record, code: str, field: str, message: str, *, topic: str, partition: int) -> Rejected:

@@ -8,7 +8,7 @@ from services.stager.stage.changes import Applied, Workspace
 from throughline.models import model_of
 from throughline.store.generations import read_generations
 from throughline.store.restaging import read_open
-from throughline.store.unit_of_work import snapshot
+from throughline.store.unit_of_work import reading
 from throughline.wire.codec import MIN_US
 
 
@@ -27,20 +27,20 @@ class Workspaces:
 
     async def refresh(self) -> None:
         """Read them again."""
-        async with snapshot(self._engine) as connection:
+        async with reading(self._engine) as connection:
             found = await read_generations(connection)
             filling = {slot.model for slot in await read_open(connection)}
         self._known = {
             workspace: Workspace(
                 one.version,
-                MIN_US if one.horizon_us is None else one.horizon_us,
+                MIN_US if one.retention_cutoff_us is None else one.retention_cutoff_us,
                 [
                     Applied(
                         g.id,
                         model_of(g.name, g.document),
                         ZoneInfo(one.zone),
                         filling=g.id in filling,
-                        based=one.horizon_us is not None,
+                        has_snapshots=one.retention_cutoff_us is not None,
                     )
                     for g in one.generations
                 ],

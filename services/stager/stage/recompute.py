@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.stager.stage.changes import Applied, Customer, Members, Plan, after, upto
 from services.stager.stage.dedup import counted
 from throughline.journey.checkpoint import advance
-from throughline.journey.horizon import Base, join
 from throughline.journey.lapse import EVER, NEVER
+from throughline.journey.snapshot import Snapshot, merge
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import facts, horizon, journeys
@@ -53,13 +53,13 @@ async def refold(
         return 0
     read = 0
     marks = await journeys.read_checkpoints(connection, [one.customer.digest for one in again])
-    based = {m for one in again if any(applied.based for applied in one.customer.applied) for m in one.members}
-    bases = await horizon.read_bases(connection, sorted(based)) if based else {}
+    old = {m for one in again if any(applied.has_snapshots for applied in one.customer.applied) for m in one.members}
+    snapshots = await horizon.read_snapshots(connection, sorted(old)) if old else {}
     brief: list[_Task] = []
     for one in again:
         for applied in one.customer.applied:
             key = (one.customer.digest, applied.id)
-            task = _Task(one, applied, states, marks.get(key, []), base_of(one.members, applied, bases))
+            task = _Task(one, applied, states, marks.get(key, []), snapshot_of(one.members, applied, snapshots))
             if task.later:
                 read += await _fold_long(connection, plan, task)
             else:
@@ -67,9 +67,9 @@ async def refold(
     return read + await _fold_brief(connection, plan, brief)
 
 
-def base_of(members: Members, applied: Applied, bases: Mapping[JourneyKey, Base]) -> Base | None:
+def snapshot_of(members: Members, applied: Applied, snapshots: Mapping[JourneyKey, Snapshot]) -> Snapshot | None:
     """What a customer begins with under a model when the first facts of some of its ids are gone."""
-    return join(bases[member, applied.id] for member in members if (member, applied.id) in bases)
+    return merge(snapshots[member, applied.id] for member in members if (member, applied.id) in snapshots)
 
 
 class _Task:
@@ -81,7 +81,7 @@ class _Task:
         applied: Applied,
         states: Mapping[JourneyKey, Stored],
         marks: list[Journey],
-        base: Base | None,
+        snapshot: Snapshot | None,
     ) -> None:
         self.customer = again.customer
         self.members = again.members
@@ -92,7 +92,7 @@ class _Task:
         earlier = [mark for mark in marks if mark.last_key < again.since]
         self.start = earlier[-1] if earlier else None
         """The checkpoint to fold on from. None: anew, from what the customer began with if its first facts are gone."""
-        anew = base if self.start is None else None
+        anew = snapshot if self.start is None else None
         self.origin = self.start if anew is None else anew.journey
         self.given = () if anew is None else anew.transitions
         self.later = marks[len(earlier) :]

@@ -255,12 +255,12 @@ class _Staging:
         below = await identity.read_members(self._connection, [move.id for move in moves])
         actors = sorted({digest for move in moves for digest in (move.id, *below[move.id])})
         earliest = await facts.read_earliest(self._connection, actors)
-        bases = await horizon.read_bases(self._connection, actors) if self._has_bases() else {}
-        based = {actor for actor, _ in bases}
+        snapshots = await horizon.read_snapshots(self._connection, actors) if self._has_snapshots() else {}
+        with_snapshot = {actor for actor, _ in snapshots}
         since: dict[bytes, OrderKey] = {}
         for move in moves:
             times = [earliest[digest] for digest in (move.id, *below[move.id]) if digest in earliest]
-            if based.isdisjoint((move.id, *below[move.id])):
+            if with_snapshot.isdisjoint((move.id, *below[move.id])):
                 first = (min(times), "", "") if times else None
             else:
                 first = BEGINNING
@@ -292,9 +292,9 @@ class _Staging:
                     journey: Journey = states[key].journey
                     self._plan.retract(digest, applied, journey, transitions.get(key, ()))
 
-    def _has_bases(self) -> bool:
+    def _has_snapshots(self) -> bool:
         workspaces = {actor.workspace for actor in self._batch.actors.values()}
-        return any(applied.based for workspace in workspaces for applied in self._workspaces[workspace].applied)
+        return any(applied.has_snapshots for workspace in workspaces for applied in self._workspaces[workspace].applied)
 
     def _customer(self, digest: bytes) -> Customer:
         row = self._people.row(digest)

@@ -194,7 +194,7 @@ async def test_what_cannot_be_asked_of_the_past(api: httpx.AsyncClient, rows: Ro
     await refused(api, 400, "unknown_source", history, source="shop")
 
 
-async def test_the_horizon_is_said(api: httpx.AsyncClient, past: Past) -> None:
+async def test_the_retention_cutoff_is_said(api: httpx.AsyncClient, past: Past) -> None:
     await past.rows.customer("user-1", [(0, 1)])
     paths: tuple[tuple[str, dict[str, str]], ...] = (
         ("/v1/phases/counts", {}),

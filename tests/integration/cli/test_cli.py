@@ -14,7 +14,7 @@ from tests.support.command import Throughline
 from throughline.local import LocalPostgres, free_port
 from throughline.store import keys
 from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import snapshot
+from throughline.store.unit_of_work import reading
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def test_from_nothing_to_a_key_and_a_token(throughline: Throughline, datab
     assert "shown once" in key.err
     assert "shown once" not in key.out
     engine = create_engine(database, pool_size=1)
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         (found,) = await keys.write_keys(connection, now_us=0)
         opened = await keys.read_token(connection, keys.key_digest(token.json["token"]))
     await engine.dispose()

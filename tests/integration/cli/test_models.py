@@ -26,7 +26,7 @@ from throughline.models import ModelError, load_model, parse_model, shipped_text
 from throughline.store import generations
 from throughline.store.engine import create_engine
 from throughline.store.tables import restage_slots
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 from throughline.wire.codec import encode, partition_of
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "reference" / "models.md").read_text()
@@ -56,7 +56,7 @@ def club(tmp_path: Path) -> Path:
 
 
 async def building(engine: AsyncEngine) -> int | None:
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         found = [one.id for one in await generations.list_models(connection) if one.state == "building"]
     return found[0] if found else None
 
@@ -215,7 +215,7 @@ async def test_a_restage_begins_without_waiting_and_is_taken_up_again(
     taking_up = asyncio.create_task(throughline("restage", "--model", "six_stage", "--use"))
     await stage_slots(engine)
     assert "it is the default now" in (await taking_up).err
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert [(m.id, m.name, m.is_default) for m in await generations.list_models(connection)] == [
             (1, "seven_phase", False),
             (first, "six_stage", True),

@@ -48,7 +48,7 @@ class Shop:
         return answer.json()
 
     async def refuse_all(self, refuse: bool) -> None:
-        """The fault: a horizon in the future."""
+        """The fault: a retention cutoff in the future."""
         statement = "UPDATE workspaces SET horizon_us = $1, version = version + 1"
         await self.connection.execute(statement, FAR_US if refuse else None)
 

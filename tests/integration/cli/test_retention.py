@@ -84,7 +84,7 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
     assert now["transitions"] == was["transitions"]
     assert now["phase"] == was["phase"]
 
-    # A late event within the horizon goes on from what is gone: a second order makes c1 loyal.
+    # A late event within the retention cutoff goes on from what is gone: a second order makes c1 loyal.
     await send(event("c1", "Order Completed", 5, messageId="new2", properties={"order_id": "another"}))
 
     async def loyal() -> bool:
@@ -96,7 +96,7 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
         answer = await send(event("c1", "Product Viewed", 31))
         return bool(answer["rejected"] == 1 and answer["verdicts"][0]["code"] == "before_horizon")
 
-    await until(refused, seconds=20, what=lambda: "ingest to know the horizon")
+    await until(refused, seconds=20, what=lambda: "ingest to know the retention cutoff")
 
 
 @pytest.mark.parametrize(

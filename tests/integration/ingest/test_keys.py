@@ -12,7 +12,7 @@ from throughline.store import admin, keys
 from throughline.store.admin import AdminError
 from throughline.store.engine import create_engine
 from throughline.store.tables import metadata, models
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 NOW = 1_763_930_000_000_000
 
@@ -47,7 +47,7 @@ async def do(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[An
 
 
 async def test_a_workspace_has_its_model_from_the_start(shop: AsyncEngine) -> None:
-    async with snapshot(shop) as connection:
+    async with reading(shop) as connection:
         (workspace,) = await admin.list_workspaces(connection)
         rows = (await connection.execute(select(models.c.workspace, models.c.name, models.c.created_us))).all()
     assert workspace == (workspace.id, "shop", "Europe/Vienna", NOW)
@@ -59,7 +59,7 @@ async def test_a_write_key_is_known_by_its_digest_only(shop: AsyncEngine) -> Non
     assert key.startswith("tlw_")
     assert len(key) == 44
     assert key[4:].isalnum()
-    async with snapshot(shop) as connection:
+    async with reading(shop) as connection:
         (found,) = await keys.write_keys(connection, now_us=NOW)
         (listed,) = await admin.list_write_keys(connection, "shop")
         stored = [

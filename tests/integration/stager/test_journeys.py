@@ -13,7 +13,7 @@ from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
 from throughline.store import generations
 from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 from throughline.wire.codec import partition_of
 
 DAY_US = 86_400_000_000
@@ -65,8 +65,8 @@ async def test_a_restage_goes_on_when_its_stager_is_killed_amid_traffic(
             made = await generations.begin_restage(work, "shop", "seven_phase", document=None, now_us=now_us())
 
         async def progress() -> generations.Progress:
-            async with snapshot(engine) as reading:
-                return await generations.read_progress(reading, made)
+            async with reading(engine) as reader:
+                return await generations.read_progress(reader, made)
 
         async def begun() -> bool:
             return (await progress()).customers > 0

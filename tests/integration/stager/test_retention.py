@@ -1,4 +1,4 @@
-"""Retention on real PostgreSQL: facts before the horizon go, and every journey, count and history stays as it was."""
+"""Retention on real PostgreSQL: facts before the cutoff go, and every journey, count and history stays as it was."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.maintain.retention import clear, move_horizons
+from services.stager.maintain.retention import clear, move_retention_cutoffs
 from services.stager.stage.decode import prepare
 from tests.integration.stager.test_staging_law import PARTITIONS, Case, Kept, Pipeline, cases, marked, open_pipeline
 from tests.integration.stager.test_staging_law import engine as engine
@@ -27,10 +27,10 @@ START_US = 1_700_000_000_000_000 // DAY_US * DAY_US
 law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
-async def cut(pipeline: Pipeline, horizon_us: int) -> int:
-    """Move the horizon and clear what is before it, as the stagers' lanes do; how many facts are gone."""
+async def cut(pipeline: Pipeline, retention_cutoff_us: int) -> int:
+    """Move the retention cutoff and clear what is before it, as the stagers' lanes do; how many facts are gone."""
     async with transaction(pipeline.engine) as connection:
-        await horizon.move_horizon(connection, pipeline.workspace, horizon_us)
+        await horizon.move_retention_cutoff(connection, pipeline.workspace, retention_cutoff_us)
     await pipeline.workspaces.refresh()
     known = await pipeline.workspaces.of({pipeline.workspace})
     gone = 0
@@ -40,14 +40,14 @@ async def cut(pipeline: Pipeline, horizon_us: int) -> int:
     return gone
 
 
-async def facts_before(pipeline: Pipeline, horizon_us: int) -> int:
+async def facts_before(pipeline: Pipeline, retention_cutoff_us: int) -> int:
     connection = await asyncpg.connect(pipeline.url)
     try:
         count: int = await connection.fetchval(
             "SELECT count(*) FROM touchpoints JOIN ids ON ids.id = actor WHERE workspace = $1 AND occurred_us < $2 "
             "AND call NOT IN ('unlink', 'relink')",
             pipeline.workspace,
-            horizon_us,
+            retention_cutoff_us,
         )
     finally:
         await connection.close()
@@ -69,21 +69,21 @@ async def test_what_is_cleared_changes_nothing_and_what_follows_folds_on(
     # One message id is one event here: which of two counts is told by the earlier, and that may be gone.
     log = [event._replace(message_id=f"{event.message_id}-{event.actor}-{event.occurred_us}") for event in case.log]
     times = sorted(event.occurred_us for event in log) or [START_US]
-    horizons = sorted(times[int(share * n / steps * (len(times) - 1))] for n in range(1, steps + 1))
+    retention_cutoffs = sorted(times[int(share * n / steps * (len(times) - 1))] for n in range(1, steps + 1))
     # What comes afterwards is not too old, and joins or parts nobody.
     later = [
         event._replace(anonymous_id="" if event.user_id else event.anonymous_id)
         for event in log[at:]
-        if event.occurred_us >= horizons[-1] and event.call not in ("alias", "unlink", "relink")
+        if event.occurred_us >= retention_cutoffs[-1] and event.call not in ("alias", "unlink", "relink")
     ]
     with marked(case):
         pipeline.send(log[:at])
         await pipeline.finish()
         await pipeline.tick(case.clock_us)
-        for horizon_us in horizons:
+        for retention_cutoff_us in retention_cutoffs:
             before = {name: await pipeline.projection(model) for name, model in pipeline.models.items()}
-            await cut(pipeline, horizon_us)
-            assert await facts_before(pipeline, horizon_us) == 0
+            await cut(pipeline, retention_cutoff_us)
+            assert await facts_before(pipeline, retention_cutoff_us) == 0
             for name, model in pipeline.models.items():
                 now = await pipeline.projection(model)
                 assert without_members(now) == without_members(before[name])
@@ -131,7 +131,7 @@ async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_the
     assert sum(one.active + one.lapsed for one in found.counts.values()) == 2
 
 
-async def test_a_new_model_begins_at_the_horizon(database: str, engine: AsyncEngine) -> None:
+async def test_a_new_model_begins_at_the_retention_cutoff(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
     pipeline.send([seen("Order Completed", 0, "ada", "m1"), seen("Product Viewed", 9, "ada", "m2")])
     await pipeline.finish()
@@ -160,7 +160,7 @@ async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, e
     )
 
 
-async def test_what_is_older_than_the_horizon_is_refused(database: str, engine: AsyncEngine) -> None:
+async def test_what_is_older_than_the_retention_cutoff_is_refused(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
     await cut(pipeline, START_US + 5 * DAY_US)
     known = await pipeline.workspaces.of({pipeline.workspace})
@@ -180,7 +180,7 @@ async def test_two_lanes_at_one_slot_clear_it_once(database: str, engine: AsyncE
     model = pipeline.models["seven_phase"]
     before = await pipeline.projection(model)
     async with transaction(engine) as connection:
-        await horizon.move_horizon(connection, pipeline.workspace, START_US + 5 * DAY_US)
+        await horizon.move_retention_cutoff(connection, pipeline.workspace, START_US + 5 * DAY_US)
     await pipeline.workspaces.refresh()
     known = await pipeline.workspaces.of({pipeline.workspace})
     both = await asyncio.gather(
@@ -195,7 +195,7 @@ async def test_two_lanes_at_one_slot_clear_it_once(database: str, engine: AsyncE
     assert without_members(await pipeline.projection(model)) == without_members(before)
 
 
-async def test_the_horizon_follows_the_clock_day_by_day_and_slots_are_taken_once(
+async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_taken_once(
     database: str, engine: AsyncEngine
 ) -> None:
     pipeline = await open_pipeline(engine, database)
@@ -204,16 +204,16 @@ async def test_the_horizon_follows_the_clock_day_by_day_and_slots_are_taken_once
     async def stands() -> tuple[int | None, int]:
         async with transaction(engine) as connection:
             (one,) = await horizon.read_retention(connection, name)
-        return one.horizon_us, one.slots_left
+        return one.retention_cutoff_us, one.slots_left
 
     async with transaction(engine) as connection:
         await horizon.set_retention(connection, name, 30)
-    await move_horizons(engine, watermark_us=0)
+    await move_retention_cutoffs(engine, watermark_us=0)
     assert await stands() == (None, 0)
     now_us = START_US + 40 * DAY_US + 5
-    await move_horizons(engine, watermark_us=now_us)
+    await move_retention_cutoffs(engine, watermark_us=now_us)
     assert await stands() == (START_US + 10 * DAY_US, 16)
-    await move_horizons(engine, watermark_us=now_us + DAY_US)
+    await move_retention_cutoffs(engine, watermark_us=now_us + DAY_US)
     assert await stands() == (START_US + 10 * DAY_US, 16)  # the one before is cleared first
     await pipeline.workspaces.refresh()
     async with transaction(engine) as connection:
@@ -222,7 +222,7 @@ async def test_the_horizon_follows_the_clock_day_by_day_and_slots_are_taken_once
         assert not await horizon.move_slot(connection, slots[0], cursor=b"\1", done=False, touchpoints=0)
     await cut(pipeline, START_US)  # never back
     assert await stands() == (START_US + 10 * DAY_US, 0)
-    await move_horizons(engine, watermark_us=now_us + DAY_US)
+    await move_retention_cutoffs(engine, watermark_us=now_us + DAY_US)
     assert await stands() == (START_US + 11 * DAY_US, 16)
     with pytest.raises(AdminError, match="between 1 and 36500"):
         async with transaction(engine) as connection:

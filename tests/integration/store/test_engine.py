@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.conftest import execute
 from throughline.store import identity
 from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 OFFSET = text("INSERT INTO offsets VALUES ('t', 0, 1, '', 0, 0)")
 COUNT = text("SELECT count(*) FROM offsets")
@@ -33,11 +33,11 @@ async def test_a_transaction_is_committed_or_rolled_back_whole(engine: AsyncEngi
 
     with pytest.raises(RuntimeError):
         await fail()
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert await connection.scalar(COUNT) == 0
     async with transaction(engine) as connection:
         await connection.execute(OFFSET)
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert await connection.scalar(COUNT) == 1
 
 
@@ -49,7 +49,7 @@ async def test_a_direct_statement_is_part_of_its_transaction_even_as_the_first(e
 
     with pytest.raises(RuntimeError):
         await fail()
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert await connection.scalar(text("SELECT count(*) FROM ids")) == 0
         assert await identity.read_members(connection, [b"c" * 16]) == {b"c" * 16: {}}
 
@@ -73,7 +73,7 @@ async def test_a_cancelled_transaction_lets_go_of_its_locks(engine: AsyncEngine,
 
 
 async def test_each_statement_of_a_snapshot_sees_what_is_committed(engine: AsyncEngine, database: str) -> None:
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert await connection.scalar(COUNT) == 0
         await execute(database, "INSERT INTO offsets VALUES ('t', 0, 1, '', 0, 0)")
         assert await connection.scalar(COUNT) == 1
@@ -85,12 +85,12 @@ async def test_transactions_are_read_committed_whatever_the_servers_default(engi
     for _ in range(2):  # the second time on a connection that a snapshot has used
         async with transaction(engine) as connection:
             assert await connection.scalar(text("SHOW transaction_isolation")) == "read committed"
-        async with snapshot(engine) as connection:
+        async with reading(engine) as connection:
             await connection.scalar(COUNT)
 
 
 async def test_the_session_is_set_up(engine: AsyncEngine) -> None:
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         shown = {
             name: await connection.scalar(text(f"SHOW {name}"))
             for name in ("jit", "application_name", "statement_timeout", "idle_in_transaction_session_timeout")
@@ -114,7 +114,7 @@ async def test_a_statement_that_takes_too_long_is_cancelled_by_the_server(databa
 async def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used(
     engine: AsyncEngine, database: str
 ) -> None:
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         before = await connection.scalar(text("SELECT pg_backend_pid()"))
     other = await asyncpg.connect(database)
     await other.execute("SELECT pg_terminate_backend($1, 10000)", before)
@@ -125,6 +125,6 @@ async def test_a_connection_that_the_server_closed_is_replaced_before_it_is_used
 
 async def test_the_usual_url_parameters_work(database: str) -> None:
     engine = create_engine(database.replace("postgresql://", "postgres://") + "?sslmode=prefer", pool_size=1)
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert await connection.scalar(text("SELECT 1")) == 1
     await engine.dispose()

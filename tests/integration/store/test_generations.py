@@ -13,7 +13,7 @@ from throughline.store.engine import create_engine
 from throughline.store.generations import SLOTS, Applied, Generation
 from throughline.store.names import AdminError
 from throughline.store.tables import restage_slots, workspaces
-from throughline.store.unit_of_work import snapshot, transaction
+from throughline.store.unit_of_work import reading, transaction
 
 OURS = shipped_text("six_stage").replace('name = "six_stage"', 'name = "ours"')
 OURS_TOO = OURS.replace("Six stages", "Our stages")
@@ -29,7 +29,7 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
 
 
 async def applied(engine: AsyncEngine, workspace: int = 1) -> Applied:
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         return (await generations.read_generations(connection))[workspace]
 
 
@@ -60,7 +60,7 @@ async def named(engine: AsyncEngine) -> list[tuple[str, str]]:
 
 async def test_a_new_workspace_applies_the_default_model(engine: AsyncEngine) -> None:
     assert await applied(engine) == Applied(0, "Europe/Vienna", None, [Generation(1, 1, "seven_phase", "live", None)])
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert await generations.lock_versions(connection, [1, 1, 99]) == {1: 0}
 
 
@@ -78,7 +78,7 @@ async def test_restage_and_switch(engine: AsyncEngine) -> None:
     assert after == Applied(2, "Europe/Vienna", None, [Generation(begun, 1, "seven_phase", "live", None)])
     assert await switch(engine, begun)  # asked again
     assert await applied(engine) == after
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         assert await generations.read_state(connection, 1) == "retired"
         assert await connection.scalar(select(func.count()).select_from(restage_slots)) == 0
 
@@ -94,7 +94,7 @@ async def test_progress(engine: AsyncEngine) -> None:
     begun = await begin(engine, "six_stage")
 
     async def progress() -> generations.Progress:
-        async with snapshot(engine) as connection:
+        async with reading(engine) as connection:
             return await generations.read_progress(connection, begun)
 
     assert await progress() == (0, 16, 0, 0, 0.0)
@@ -184,7 +184,7 @@ async def test_default_and_retired(engine: AsyncEngine) -> None:
                 await generations.retire_model(connection, "shop", model)
     async with transaction(engine) as connection:
         await generations.retire_model(connection, "shop", "seven_phase")
-    async with snapshot(engine) as connection:
+    async with reading(engine) as connection:
         listed = await generations.list_models(connection, "shop")
     assert [(one.name, one.state, one.is_default, one.is_own) for one in listed] == [
         ("seven_phase", "retired", False, False),

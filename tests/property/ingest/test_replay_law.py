@@ -57,20 +57,26 @@ def opened(request: Request) -> Body | Opened:
 
 
 def judge(
-    body: Body | Opened, ip: str, horizon_us: int, received_us: int = NOW, new_id: Any = lambda: "random"
+    body: Body | Opened, ip: str, retention_cutoff_us: int, received_us: int = NOW, new_id: Any = lambda: "random"
 ) -> Result:
     how: Any = segment.judge if isinstance(body, Body) else base.judge
     found: Result = how(
-        body, workspace=3, source=5, received_us=received_us, new_id=new_id, ip=ip, horizon_us=horizon_us
+        body,
+        workspace=3,
+        source=5,
+        received_us=received_us,
+        new_id=new_id,
+        ip=ip,
+        retention_cutoff_us=retention_cutoff_us,
     )
     return found
 
 
-def refused(request: Request, ip: str, horizon_us: int) -> list[Rejected]:
+def refused(request: Request, ip: str, retention_cutoff_us: int) -> list[Rejected]:
     """What the topic keeps of a request; nothing where it fails as a whole."""
     try:
         body = opened(request)
-        found = judge(body, ip, horizon_us)
+        found = judge(body, ip, retention_cutoff_us)
     except ServiceError:
         return []
     source = SourceKey(b"", 5, 3, "web", True, SourceSettings(ip=ip))
@@ -89,14 +95,14 @@ def again(one: Rejected, *others: Rejected) -> Request:
     return Request("POST", path, query, headers, one.envelope.before + payload + one.envelope.after)
 
 
-def replayed(one: Rejected, ip: str, horizon_us: int) -> Result:
-    return together([one], ip, horizon_us)
+def replayed(one: Rejected, ip: str, retention_cutoff_us: int) -> Result:
+    return together([one], ip, retention_cutoff_us)
 
 
-def together(ones: Sequence[Rejected], ip: str, horizon_us: int) -> Result:
+def together(ones: Sequence[Rejected], ip: str, retention_cutoff_us: int) -> Result:
     """What becomes of events that came in one request and are sent again in one."""
     resent = Resent(NOW, [one.message_id for one in ones], [f"{WHERE}{number}" for number in range(len(ones))])
-    found = judge(opened(again(*ones)), ip, horizon_us)
+    found = judge(opened(again(*ones)), ip, retention_cutoff_us)
     return received_now(found, resent, LATER, "random")
 
 
@@ -127,8 +133,8 @@ def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], d
 @given(st.data())
 def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request], data: st.DataObject) -> None:
     request = data.draw(family)
-    for horizon_us in (MIN_US, MAX_US):
-        ones = [one for one in refused(request, SHORTEN, horizon_us) if one.code != "mixed_app_ids"]
+    for retention_cutoff_us in (MIN_US, MAX_US):
+        ones = [one for one in refused(request, SHORTEN, retention_cutoff_us) if one.code != "mixed_app_ids"]
         if len(ones) > 1 and ones[0].envelope.after:
             all_at_once = together(ones, SHORTEN, MIN_US)
             alone = [together([one], SHORTEN, MIN_US) for one in ones]

@@ -173,7 +173,7 @@ def test_each_step_closes_as_the_next_one_opens() -> None:
     }
     body = history_body(
         MODEL, found, closing={0: Sums(active=5), 1: Sums(10, 4, 1, 20, 6)}, changes=changes,
-        applied_watermark_us=NOW_US, horizon_us=None, zone_name="UTC",
+        applied_watermark_us=NOW_US, retention_cutoff_us=None, zone_name="UTC",
     )  # fmt: skip
     steps = body["steps"]
     assert [step["customers"] for step in steps] == [

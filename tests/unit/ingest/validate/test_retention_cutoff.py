@@ -1,4 +1,4 @@
-"""What occurred before its workspace's horizon is refused where it comes in."""
+"""What occurred before its workspace's retention cutoff is refused where it comes in."""
 
 import json
 
@@ -6,15 +6,22 @@ from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
 
 
-def test_an_event_before_the_horizon_is_refused() -> None:
-    horizon_us = 1_700_000_000_000_000
+def test_an_event_before_the_retention_cutoff_is_refused() -> None:
+    retention_cutoff_us = 1_700_000_000_000_000
     events = [
         {"type": "track", "event": "Seen", "userId": "ada", "timestamp": time}
         for time in ("2023-11-14T22:13:19.999999Z", "2023-11-14T22:13:20Z")
     ]
     body = open_body(json.dumps({"batch": events}).encode(), "")
-    found = judge(body, workspace=1, source=1, received_us=horizon_us * 2, new_id=lambda: "new", horizon_us=horizon_us)
-    assert [one.occurred_us for one in found.touchpoints] == [horizon_us]
+    found = judge(
+        body,
+        workspace=1,
+        source=1,
+        received_us=retention_cutoff_us * 2,
+        new_id=lambda: "new",
+        retention_cutoff_us=retention_cutoff_us,
+    )
+    assert [one.occurred_us for one in found.touchpoints] == [retention_cutoff_us]
     ((verdict, _),) = found.refused
     assert (verdict.code, verdict.field) == ("before_horizon", "timestamp")
     assert "2023-11-14T22:13:20Z" in verdict.message

@@ -1,8 +1,8 @@
-"""What stands for the facts before the horizon, once they are gone: a base for each id that was a customer then.
+"""What is left of an actor's history before the retention cutoff: a snapshot for each id that was a customer then.
 
-A base is an exact prefix of the fold: folding on from it gives what folding everything would have given. Ids that are
-joined only afterwards each bring a base of their own. Their touchpoints can no longer be put in order together, so
-`join` says what the joined customer begins with.
+A snapshot is an exact prefix of the fold: folding on from it gives what folding everything would have given. Ids that
+are linked only after the cutoff bring a snapshot each. Their touchpoints can no longer be put in order together, so
+`merge` says what the merged customer begins with.
 """
 
 import json
@@ -16,51 +16,51 @@ from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 
 
-class Base(NamedTuple):
-    """A journey after its last touchpoint before the horizon, before the clock was asked."""
+class Snapshot(NamedTuple):
+    """A journey after its last touchpoint before the retention cutoff, before the clock was asked."""
 
     journey: Journey
     transitions: tuple[Transition, ...]
     """All that led to it."""
 
 
-def rebase(model: Model, base: Base | None, touchpoints: Sequence[Touchpoint]) -> Base | None:
-    """The base at a later horizon.
+def extend(model: Model, snapshot: Snapshot | None, touchpoints: Sequence[Touchpoint]) -> Snapshot | None:
+    """The snapshot at a later retention cutoff.
 
     Args:
         model: the phase model.
-        base: at the horizon so far; None when nothing was before it.
-        touchpoints: those between the two horizons, sorted, distinct.
+        snapshot: at the retention cutoff so far; None when nothing was before it.
+        touchpoints: those between the two cutoffs, sorted, distinct.
     """
-    folded = fold(model, None if base is None else base.journey, touchpoints)
+    folded = fold(model, None if snapshot is None else snapshot.journey, touchpoints)
     if folded.journey is None:
         return None
-    return Base(folded.journey, (() if base is None else base.transitions) + tuple(folded.transitions))
+    return Snapshot(folded.journey, (() if snapshot is None else snapshot.transitions) + tuple(folded.transitions))
 
 
-def join(bases: Iterable[Base]) -> Base | None:
-    """What a customer begins with whose ids had bases of their own; in whatever order they are given.
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot | None:
+    """What a customer begins with whose ids had snapshots of their own; in whatever order they are given.
 
     It stands where the one of them stood that had come furthest: one that had not lapsed before one that had, then the
     higher phase, then the later touchpoint. All orders of all of them stand, but those that any cancelled. It belongs
     to the source and channel of the earliest.
     """
-    found = sorted(set(bases), key=lambda base: base.journey.last_key)
+    found = sorted(set(snapshots), key=lambda snapshot: snapshot.journey.last_key)
     if len(found) < 2:
         return found[0] if found else None
     furthest = max(found, key=lambda b: (not b.journey.lapsed_us, b.journey.phase, b.journey.last_key))
     first = min(found, key=lambda b: (b.journey.first_us, b.journey.source, b.journey.channel)).journey
     last_us, last_message, last_actor = found[-1].journey.last_key
-    return Base(
+    return Snapshot(
         furthest.journey._replace(
-            highest_phase=max(base.journey.highest_phase for base in found),
+            highest_phase=max(snapshot.journey.highest_phase for snapshot in found),
             first_us=first.first_us,
             source=first.source,
             channel=first.channel,
             last_us=last_us,
             last_message=last_message,
             last_actor=last_actor,
-            memory=_remembered([base.journey for base in found]),
+            memory=_remembered([snapshot.journey for snapshot in found]),
         ),
         furthest.transitions,
     )

@@ -1,4 +1,4 @@
-"""The laws of bases: they move on as the fold does, and joined ones depend on nobody's order and balance the books."""
+"""The laws of snapshots: they extend as the fold does; merged ones depend on nobody's order and balance the books."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,27 +6,27 @@ from hypothesis import strategies as st
 from tests.strategies.touchpoints import MODELS, foldable, logs
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.fold import fold
-from throughline.journey.horizon import Base, dump, join, load, rebase
 from throughline.journey.memory import Memory
+from throughline.journey.snapshot import Snapshot, dump, extend, load, merge
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
 
 models = st.sampled_from(MODELS)
 
 
-def bases_of(name: str, log: list[Touchpoint]) -> list[Base]:
+def snapshots_of(name: str, log: list[Touchpoint]) -> list[Snapshot]:
     by_actor: dict[str, list[Touchpoint]] = {}
     for event in foldable(log):
         by_actor.setdefault(event.actor, []).append(event)
-    found = [rebase(load_model(name), None, events) for events in by_actor.values()]
-    return [base for base in found if base is not None]
+    found = [extend(load_model(name), None, events) for events in by_actor.values()]
+    return [snapshot for snapshot in found if snapshot is not None]
 
 
 @given(name=models, log=logs(), at=st.integers(0, 30))
 def test_a_base_moves_on_as_the_fold_does(name: str, log: list[Touchpoint], at: int) -> None:
     model, todo = load_model(name), foldable(log)
-    first = rebase(model, None, todo[:at])
-    moved = rebase(model, first, todo[at:])
+    first = extend(model, None, todo[:at])
+    moved = extend(model, first, todo[at:])
     whole = fold(model, None, todo)
     assert (None if moved is None else moved.journey) == whole.journey
     assert list(() if moved is None else moved.transitions) == whole.transitions
@@ -36,26 +36,26 @@ def test_a_base_moves_on_as_the_fold_does(name: str, log: list[Touchpoint], at: 
 
 @given(name=models, log=logs(), data=st.data())
 def test_joined_bases_are_one_whatever_their_order(name: str, log: list[Touchpoint], data: st.DataObject) -> None:
-    bases = bases_of(name, log)
-    joined = join(bases)
-    assert join(data.draw(st.permutations(bases))) == joined
-    assert join(bases[:1]) == (bases[0] if bases else None)
+    snapshots = snapshots_of(name, log)
+    joined = merge(snapshots)
+    assert merge(data.draw(st.permutations(snapshots))) == joined
+    assert merge(snapshots[:1]) == (snapshots[0] if snapshots else None)
     if joined is None:
-        assert not bases
+        assert not snapshots
         return
     journey = joined.journey
-    assert journey.first_us == min(base.journey.first_us for base in bases)
-    assert journey.last_key == max(base.journey.last_key for base in bases)
-    assert journey.highest_phase == max(base.journey.highest_phase for base in bases)
+    assert journey.first_us == min(snapshot.journey.first_us for snapshot in snapshots)
+    assert journey.last_key == max(snapshot.journey.last_key for snapshot in snapshots)
+    assert journey.highest_phase == max(snapshot.journey.highest_phase for snapshot in snapshots)
     memory = Memory.load(journey.memory, journey.flags)
-    of_all = [Memory.load(base.journey.memory, base.journey.flags) for base in bases]
+    of_all = [Memory.load(snapshot.journey.memory, snapshot.journey.flags) for snapshot in snapshots]
     assert memory.cancelled == {order for one in of_all for order in one.cancelled}
     assert set(memory.orders) == {order for one in of_all for order in one.orders} - memory.cancelled
 
 
 @given(name=models, log=logs())
 def test_the_books_of_a_joined_base_balance(name: str, log: list[Touchpoint]) -> None:
-    joined = join(bases_of(name, log))
+    joined = merge(snapshots_of(name, log))
     if joined is None:
         return
     deltas: Deltas = {}
