@@ -13,6 +13,7 @@ from services.api.app import create_app
 from services.api.queries_session import Database
 from services.api.readers import Readers
 from services.api.stream import Feeds
+from throughline.kit import logs
 from throughline.kit.settings import ApiSettings, load_or_exit
 from throughline.store.engine import create_engine
 from throughline.store.migrate import MigrateError
@@ -27,9 +28,7 @@ DRAIN_SECONDS = 10
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then drain; exits 0, or 1 when the database cannot be used."""
     settings = load_or_exit(ApiSettings)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logs.configure(settings.log_level)
     with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
         sys.exit(runner.run(serve(settings)))
 
@@ -54,6 +53,7 @@ async def serve(settings: ApiSettings) -> int:
             lifespan="off",
             access_log=False,
             log_config=None,
+            log_level=settings.log_level,
             server_header=False,
             proxy_headers=False,  # the page's token depends on who really connects
             timeout_graceful_shutdown=DRAIN_SECONDS,

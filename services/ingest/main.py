@@ -16,6 +16,7 @@ from services.ingest.process.connection_limits import LimitedHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
 from services.ingest.publish.producer import Producer
+from throughline.kit import logs
 from throughline.kit.clock import now_us
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
@@ -30,8 +31,8 @@ LAST_SECONDS = 1.0
 def create_app() -> Front:
     """The ASGI app of one worker; its lifespan starts and stops all it needs. Called inside the running loop."""
     settings = load_or_exit(IngestSettings)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # One line from producer.py says what these say ten times a second while a broker is away.
+    logs.configure(settings.log_level)
+    # While a broker is away aiokafka logs it ten times a second; producer.py logs it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     require_compiled_records()
 

@@ -1,21 +1,25 @@
-"""Logs: one line each on standard error, in UTC."""
+"""Logs of every service: one line for each message on standard error, its instant in UTC first."""
 
 import logging
 import time
 
 REPEAT_SECONDS = 10.0
+LIBRARIES = ("aiokafka", "alembic", "uvicorn", "sqlalchemy")
+"""Loggers whose messages matter from warnings on, unless everything is asked for."""
 
 
 class OncePerWhile(logging.Filter):
-    """Lets each message of a logger through once in ten seconds: a client that cannot reach its server says so at every
-    try, ten times a second."""
+    """Lets each message of a logger through once in `REPEAT_SECONDS`.
+
+    A client that cannot reach its server logs the same message at every try, ten times a second.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to let it through. Messages are told apart by their format, of which there are few."""
+        """Whether the record passes. Records are the same when their format is, whatever its arguments."""
         key = (record.name, str(record.msg)[:80])
         now = time.monotonic()
         if now - self._last.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
@@ -25,7 +29,7 @@ class OncePerWhile(logging.Filter):
 
 
 def configure(level: str) -> None:
-    """Set the process's log level and format; libraries speak up from warnings on, and do not repeat themselves."""
+    """Set the log level and the format of this process. At `debug`, nothing of the libraries is left out."""
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
@@ -35,5 +39,5 @@ def configure(level: str) -> None:
         return
     once = OncePerWhile()
     handler.addFilter(lambda record: not record.name.startswith("aiokafka") or once.filter(record))
-    for library in ("aiokafka", "alembic", "uvicorn", "sqlalchemy"):
+    for library in LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from services.ingest.process.connection_limits import LimitedHttpProtocol
+from throughline.kit import logs
 from throughline.kit.settings import IngestSettings, load_or_exit, set_environment
 
 BACKLOG = 4096
@@ -22,6 +23,7 @@ BACKLOG = 4096
 def serve() -> None:
     """Listen until SIGTERM or SIGINT, then finish what was accepted and return."""
     settings = load_or_exit(IngestSettings)
+    logs.configure(settings.log_level)
     # uvicorn raises the signal it was stopped by once more when it is done: that must not be this process's end.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: None)
@@ -45,6 +47,7 @@ def serve() -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        log_config=None,
         log_level=settings.log_level,
         timeout_graceful_shutdown=int(settings.drain_seconds) or 1,
     )
