@@ -1,6 +1,6 @@
 """The rules by which a medium, a source or a referring site makes a channel. Pure.
 
-They follow the default channel groups of Google Analytics 4; docs/reference/ingest.md has them as a table.
+They follow the default channel groups of Google Analytics 4; docs/reference/attribution.md has them as a table.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The attribution of events: the rules of docs/reference/ingest.md, and what becomes of nonsense."""
+"""The attribution of events: the rules of docs/reference/attribution.md, and what becomes of nonsense."""
 
 import json
 from typing import Any
