@@ -19,7 +19,7 @@ from bench.bed import Bed, Scale, Site, port_of, say, send
 from bench.figures.staging import until_staged
 from bench.load import Spec
 from bench.report import Goal, Row
-from services.api.queries import live_counts
+from services.api.shared.queries import live_counts
 from tests.support.stack import Service
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import reading

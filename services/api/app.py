@@ -4,11 +4,17 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
-from services.api import problems
-from services.api.readers import Readers
-from services.api.routes import customers, events, history, models, page, phases, rejected
+from services.api.customers import routes as customers
+from services.api.dashboard import page
+from services.api.events import routes as events
+from services.api.history import routes as history
+from services.api.live.feeds import Feeds
+from services.api.models import routes as models
+from services.api.phases import routes as phases
+from services.api.rejected import routes as rejected
 from services.api.schemas import Problem
-from services.api.stream import Feeds
+from services.api.shared import problems
+from services.api.shared.context import Readers
 from services.api.telemetry import Telemetry
 from throughline.kit import health
 from throughline.kit.metrics import REGISTRY
@@ -31,7 +37,7 @@ class _ApiCors(CORSMiddleware):
 
 
 def create_app(readers: Readers, feeds: Feeds, *, page_token: str | None) -> FastAPI:
-    """The application over what it reads. `page_token`: see `routes/page.py`."""
+    """The application over what it reads. `page_token`: see `dashboard/page.py`."""
     app = FastAPI(
         title="Throughline",
         version="1",

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from services.api.readers import Readers
+from services.api.shared.context import Readers
 from throughline.kit.errors import ServiceError
 from throughline.store.keys import ReadToken, key_digest
 

@@ -10,9 +10,9 @@ from types import FrameType
 import uvicorn
 
 from services.api.app import create_app
-from services.api.queries_session import Database
-from services.api.readers import Readers
-from services.api.stream import Feeds
+from services.api.live.feeds import Feeds
+from services.api.shared.context import Readers
+from services.api.shared.database import Database
 from throughline.kit import logs
 from throughline.kit.settings import ApiSettings, load_or_exit
 from throughline.store.engine import create_engine

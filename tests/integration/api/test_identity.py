@@ -4,8 +4,8 @@ import httpx
 from sqlalchemy import text
 
 from services.api import schemas
-from services.api.cursors import TouchpointCursor
-from services.api.queries_touchpoints import touchpoints_of
+from services.api.journeys.queries import touchpoints_of
+from services.api.shared.cursors import TouchpointCursor
 from tests.integration.api.test_api import api, ok, refused, rows, service, stack
 from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from throughline.kit.clock import rfc3339

@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.api import stream
-from services.api.cache import Cache
-from services.api.counts import Snapshot
-from services.api.readers import CountsKey
-from services.api.stream import CountsStream, Feeds
+from services.api.live import feeds as feeds_module
+from services.api.live.cache import Cache
+from services.api.live.feeds import CountsStream, Feeds
+from services.api.phases.answers import Snapshot
+from services.api.shared.context import CountsKey
 from tests.conftest import execute
 from tests.support.rows import AT_US, Rows
 from tests.support.stack import Service, Stack, until
@@ -302,8 +302,8 @@ async def test_a_poller_runs_only_while_somebody_listens() -> None:
 
 
 async def test_a_silent_stream_says_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(stream, "RECHECK_SECONDS", 0.02)
+    monkeypatch.setattr(feeds_module, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(feeds_module, "RECHECK_SECONDS", 0.02)
     feeds = Feeds(Cache(_snapshot, seconds=60))
     sent: list[bytes] = []
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.api import schemas
-from services.api.steps import parse_instant
+from services.api.shared.steps import parse_instant
 from tests.integration.api.test_api import api, ok, refused, rows, service, stack
 from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Stack, until

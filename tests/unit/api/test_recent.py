@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import services.ingest
-from services.api.explanations import WARNINGS, explained
-from services.api.queries_recent import RecentRow
-from services.api.queries_rejected import RejectedCount, RejectedRow
-from services.api.recent_view import Events, recent_body
+from services.api.events.answers import Events, recent_body
+from services.api.events.explanations import WARNINGS, explained
+from services.api.events.queries import RecentRow
+from services.api.rejected.queries import RejectedCount, RejectedRow
 from services.stager.stage.changes import Workspace
 from services.stager.stage.decode import Batch, prepare
 from services.stager.stage.recent import CONFLICT, DUPLICATE, MOST_ROWS, recent_of

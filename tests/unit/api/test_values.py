@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from services.api.cache import Cache
-from services.api.counts import Snapshot, Sums, names_same_state, snapshot
-from services.api.cursors import CustomerCursor, TouchpointCursor, decode_cursor, encode_cursor
-from services.api.journey_view import as_sent, names_of, stays
-from services.api.routes.page import is_this_machine
+from services.api.dashboard.page import is_this_machine
+from services.api.journeys.answers import as_sent, names_of, stays
+from services.api.live.cache import Cache
+from services.api.phases.answers import Snapshot, Sums, names_same_state, snapshot
+from services.api.shared.cursors import CustomerCursor, TouchpointCursor, decode_cursor, encode_cursor
 from throughline.journey.state import ENTER, LAPSE, RETURN, Transition
 from throughline.kit.errors import ServiceError
 from throughline.models import load_model

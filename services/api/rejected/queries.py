@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Select, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.cursors import RejectedCursor
+from services.api.shared.cursors import RejectedCursor
 from throughline.store.rejections import HOUR_US, OTHER
 from throughline.store.tables_verdicts import rejected, rejected_counts
 

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated
-from services.api.cursors import RejectedCursor, decode_cursor, encode_cursor
-from services.api.queries_rejected import BEGINNING_US, END_US, RejectedRow, Wanted, count_rejected, list_rejected
-from services.api.recent_view import payload_body
-from services.api.routes.answers import json_response
-from services.api.steps import parse_instant
+from services.api.events.answers import payload_body
+from services.api.rejected.queries import BEGINNING_US, END_US, RejectedRow, Wanted, count_rejected, list_rejected
+from services.api.shared.cursors import RejectedCursor, decode_cursor, encode_cursor
+from services.api.shared.responses import json_response
+from services.api.shared.steps import parse_instant
 from throughline.kit.clock import rfc3339
 from throughline.store.rejections import CONSENT
 

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated
-from services.api.history import history_body, span
-from services.api.queries_history import past_counts
-from services.api.routes.answers import json_response
-from services.api.routes.phases import CountsFilter
-from services.api.steps import MOST_STEPS, USUAL_STEPS, parse_instant
+from services.api.history.answers import history_body, span
+from services.api.history.queries import past_counts
+from services.api.phases.routes import CountsFilter
+from services.api.shared.responses import json_response
+from services.api.shared.steps import MOST_STEPS, USUAL_STEPS, parse_instant
 
 router = APIRouter(tags=["phases"])
 

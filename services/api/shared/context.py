@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.cache import Cache
-from services.api.counts import Snapshot, snapshot
-from services.api.queries import Generation, Source, Workspace, live_counts, workspace_of, workspace_sources
-from services.api.queries_history import past_counts
-from services.api.queries_recent import RecentRow, list_recent, read_applied_watermark
-from services.api.queries_rejected import (
+from services.api.events.answers import Events, recent_body
+from services.api.events.queries import RecentRow, list_recent, read_applied_watermark
+from services.api.history.queries import past_counts
+from services.api.live.cache import Cache
+from services.api.phases.answers import Snapshot, snapshot
+from services.api.rejected.queries import (
     BEGINNING_US,
     END_US,
     RejectedRow,
@@ -22,9 +22,9 @@ from services.api.queries_rejected import (
     count_rejected,
     list_rejected,
 )
-from services.api.queries_session import Database
-from services.api.recent_view import Events, recent_body
-from services.api.steps import floored, since
+from services.api.shared.database import Database
+from services.api.shared.queries import Generation, Source, Workspace, live_counts, workspace_of, workspace_sources
+from services.api.shared.steps import floored, since
 from throughline.journey.model import Model
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError

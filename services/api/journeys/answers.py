@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.api.counts import instant
-from services.api.cursors import encode_cursor
-from services.api.queries_journey import IdRow
-from services.api.queries_touchpoints import TouchpointRow
+from services.api.journeys.queries import IdRow, TouchpointRow
+from services.api.phases.answers import instant
+from services.api.shared.cursors import encode_cursor
 from throughline.journey.identity import ALIAS
 from throughline.journey.lapse import due_us
 from throughline.journey.memory import CHURNED

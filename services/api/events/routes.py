@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from services.api import schemas, schemas_events
 from services.api.auth import AllReaders, Authenticated
-from services.api.cursors import UnmappedCursor, decode_cursor, encode_cursor
-from services.api.queries_events import list_unmapped
-from services.api.readers import RecentKey
-from services.api.routes.answers import Page, json_response, unless_seen
+from services.api.events.queries import list_unmapped
+from services.api.shared.context import RecentKey
+from services.api.shared.cursors import UnmappedCursor, decode_cursor, encode_cursor
+from services.api.shared.responses import Page, json_response, unless_seen
 from throughline.kit.clock import rfc3339
 
 router = APIRouter(tags=["events"])

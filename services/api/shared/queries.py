@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, Table, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.counts import Sums
+from services.api.phases.answers import Sums
 from throughline.store.tables import COUNTS, models, offsets, phase_counts, sources, workspaces
 
 

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated
-from services.api.queries import Generation, workspace_of
-from services.api.readers import label_of
-from services.api.routes.answers import OfModel, json_response
+from services.api.shared.context import label_of
+from services.api.shared.queries import Generation, workspace_of
+from services.api.shared.responses import OfModel, json_response
 from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 from throughline.models import model_of

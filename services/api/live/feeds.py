@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.api.cache import Cache
-from services.api.counts import Snapshot, names_same_state
-from services.api.readers import COUNTS_SECONDS, CountsKey
+from services.api.live.cache import Cache
+from services.api.phases.answers import Snapshot, names_same_state
+from services.api.shared.context import COUNTS_SECONDS, CountsKey
 from throughline.kit.errors import ServiceError
 from throughline.kit.metrics import API_STREAM_SUBSCRIBERS
 

@@ -8,12 +8,18 @@ from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated
-from services.api.cursors import CustomerCursor, TouchpointCursor, bad_cursor, decode_cursor, encode_cursor
-from services.api.journey_view import Customer, Reach, Touchpoints, journey_body, lapse_of, names_of, place
-from services.api.queries_journey import customer_of, ids_of, journey_of, list_customers, transitions_of
-from services.api.queries_touchpoints import touchpoints_of
-from services.api.readers import Readers
-from services.api.routes.answers import Page, json_response
+from services.api.journeys.answers import Customer, Reach, Touchpoints, journey_body, lapse_of, names_of, place
+from services.api.journeys.queries import (
+    customer_of,
+    ids_of,
+    journey_of,
+    list_customers,
+    touchpoints_of,
+    transitions_of,
+)
+from services.api.shared.context import Readers
+from services.api.shared.cursors import CustomerCursor, TouchpointCursor, bad_cursor, decode_cursor, encode_cursor
+from services.api.shared.responses import Page, json_response
 from throughline.journey.model import UNPLACED, Model
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError

@@ -5,9 +5,9 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Select, literal, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.counts import NONE, Sums
-from services.api.queries import applied_watermark, cells, summed
-from services.api.steps import Buckets
+from services.api.phases.answers import NONE, Sums
+from services.api.shared.queries import applied_watermark, cells, summed
+from services.api.shared.steps import Buckets
 from throughline.journey.rollup import STEPS
 from throughline.store.tables import phase_counts, phase_history
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.api.counts import Snapshot, instant
-from services.api.explanations import explained
-from services.api.queries_recent import RecentRow
-from services.api.queries_rejected import RejectedCount, RejectedRow
+from services.api.events.explanations import explained
+from services.api.events.queries import RecentRow
+from services.api.phases.answers import Snapshot, instant
+from services.api.rejected.queries import RejectedCount, RejectedRow
 from throughline.kit.clock import rfc3339
 from throughline.store.rejections import CONSENT
 

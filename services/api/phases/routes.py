@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from services.api import schemas
 from services.api.auth import AllReaders, Authenticated, Credentials, authenticate
-from services.api.queries import channels
-from services.api.readers import PastKey
-from services.api.routes.answers import OfModel, json_response, unless_seen
-from services.api.steps import parse_instant
-from services.api.stream import CountsStream, Feeds
+from services.api.live.feeds import CountsStream, Feeds
+from services.api.shared.context import PastKey
+from services.api.shared.queries import channels
+from services.api.shared.responses import OfModel, json_response, unless_seen
+from services.api.shared.steps import parse_instant
 from throughline.journey.diff import MINUTE_US
 from throughline.kit.errors import ServiceError
 

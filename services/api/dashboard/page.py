@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-FOLDER = Path(__file__).parent.parent / "dashboard"
+FOLDER = Path(__file__).parent
 
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api.counts import Snapshot, names_same_state
+from services.api.phases.answers import Snapshot, names_same_state
 
 
 class OfModel(BaseModel):

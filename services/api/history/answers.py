@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from services.api.counts import NONE, Sums, instant
-from services.api.steps import MOST_STEPS, USUAL_STEPS, Buckets, Moment, ceiling, kept_from, since, starts
+from services.api.phases.answers import NONE, Sums, instant
+from services.api.shared.steps import MOST_STEPS, USUAL_STEPS, Buckets, Moment, ceiling, kept_from, since, starts
 from throughline.journey.model import UNPLACED, Model
 from throughline.journey.rollup import Step, floor
 from throughline.kit.clock import rfc3339

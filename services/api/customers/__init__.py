@@ -1,0 +1,1 @@
+"""The customers in a phase, as a list."""

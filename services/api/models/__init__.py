@@ -1,0 +1,1 @@
+"""The phase models of a workspace, and the phases of one."""

@@ -1,0 +1,1 @@
+"""The rejected events with their reasons, and how many there were."""

@@ -1,0 +1,1 @@
+"""What every feature uses: the database, the workspace, parameters, cursors, answers and problems."""
