@@ -8,11 +8,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 from hypothesis import settings
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.stack import Stack
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.store import migrate
+from throughline.store.engine import create_engine
 
 PARTITIONS = 4
 
@@ -60,6 +62,14 @@ async def database(postgres: LocalPostgres, template: str) -> AsyncIterator[str]
     await execute(postgres.url, f"create database {name} template {template}")
     yield postgres.url_of(name)
     await execute(postgres.url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on this test's database."""
+    engine = create_engine(database)
+    yield engine
+    await engine.dispose()
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ Over real sockets, real Kafka and PostgreSQL, with a valid key. New cases at eve
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
@@ -22,10 +20,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.conftest import Topics
 from tests.support.rows import AT_US, Rows
 from tests.support.stack import Stack
-from throughline.local import LocalKafka
 
 CHECKS: list[Any] = [
     not_a_server_error,
@@ -38,14 +34,6 @@ ENDLESS = "/v1/phases/counts/stream"
 """Its answer does not end."""
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 SECONDS = 10
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    running = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await running.provision()
-    yield running
-    await running.stop()
 
 
 def fuzz(url: str, key: str, *, few: int, many: int) -> int:

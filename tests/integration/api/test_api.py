@@ -2,66 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import httpx
-import pytest
 
 from services.api import schemas
+from tests.support.answers import ok, refused
 from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
 from throughline.store import admin
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import transaction
-
-
-@pytest.fixture
-async def stack(database: str, tmp_path: Path) -> AsyncIterator[Stack]:
-    stack = Stack("127.0.0.1:1", database, "touchpoints", "touchpoints.rejected", tmp_path)
-    await stack.provision()
-    yield stack
-    await stack.stop()
-
-
-@pytest.fixture
-async def rows(stack: Stack) -> AsyncIterator[Rows]:
-    async with Rows(stack.database, stack.workspace_id) as rows:
-        yield rows
-
-
-@pytest.fixture
-async def service(stack: Stack) -> Service:
-    return await stack.start("api")
-
-
-@pytest.fixture
-async def api(stack: Stack, service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    async with stack.api(service) as client:
-        yield client
-
-
-async def ok(api: httpx.AsyncClient, path: str, shape: Any = None, **parameters: Any) -> Any:
-    """The answer, compared with what OpenAPI promises."""
-    response = await api.get(path, params=parameters)
-    assert response.status_code == 200, response.text
-    body = response.json()
-    if shape is not None:
-        shape.model_validate(body)
-    return body
-
-
-async def refused(api: httpx.AsyncClient, status: int, code: str, path: str, **parameters: Any) -> dict[str, Any]:
-    """The problem, which every error has to be."""
-    response = await api.get(path, params=parameters)
-    assert (response.status_code, response.json().get("code")) == (status, code), response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    schemas.Problem.model_validate(response.json())
-    problem: dict[str, Any] = response.json()
-    assert problem["message"]
-    return problem
 
 
 async def test_the_model(api: httpx.AsyncClient) -> None:

@@ -6,14 +6,12 @@ from sqlalchemy import text
 from services.api import schemas
 from services.api.journeys.queries import touchpoints_of
 from services.api.shared.cursors import TouchpointCursor
-from tests.integration.api.test_api import api, ok, refused, rows, service, stack
+from tests.support.answers import ok, refused
 from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from throughline.kit.clock import rfc3339
 from throughline.store.digest import id_digest
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import transaction
-
-__all__ = ["api", "rows", "service", "stack"]
 
 DAY_S = 86_400
 

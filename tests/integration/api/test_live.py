@@ -30,20 +30,6 @@ SUBSCRIBERS = "throughline_api_stream_subscribers"
 QUERIES = 'throughline_api_query_seconds_count{query="counts"}'
 
 
-@pytest.fixture
-async def stack(database: str, tmp_path: Path) -> AsyncIterator[Stack]:
-    stack = Stack("127.0.0.1:1", database, "touchpoints", "touchpoints.rejected", tmp_path)
-    await stack.provision()
-    yield stack
-    await stack.stop()
-
-
-@pytest.fixture
-async def rows(stack: Stack) -> AsyncIterator[Rows]:
-    async with Rows(stack.database, stack.workspace_id) as rows:
-        yield rows
-
-
 class Events:
     """The blocks of an open stream."""
 

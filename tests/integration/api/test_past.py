@@ -11,13 +11,11 @@ import pytest
 
 from services.api import schemas
 from services.api.shared.steps import parse_instant
-from tests.integration.api.test_api import api, ok, refused, rows, service, stack
+from tests.support.answers import ok, refused
 from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Stack, until
 from throughline.journey.diff import MINUTE_US
 from throughline.kit.clock import rfc3339
-
-__all__ = ["api", "rows", "service", "stack"]
 
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US

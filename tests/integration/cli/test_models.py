@@ -5,7 +5,6 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -24,7 +23,6 @@ from throughline.kit.clock import now_us
 from throughline.local import LocalKafka
 from throughline.models import ModelError, load_model, parse_model, shipped_text
 from throughline.store import generations
-from throughline.store.engine import create_engine
 from throughline.store.tables import restage_slots
 from throughline.store.unit_of_work import reading, transaction
 from throughline.wire.codec import encode, partition_of
@@ -38,13 +36,6 @@ async def throughline(database: str) -> Throughline:
     command = Throughline(database)
     await command("workspace", "create", "shop")
     return command
-
-
-@pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    made = create_engine(database)
-    yield made
-    await made.dispose()
 
 
 @pytest.fixture

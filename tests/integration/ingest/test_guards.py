@@ -4,27 +4,15 @@ import asyncio
 import contextlib
 import gzip
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.conftest import Topics
 from tests.support.stack import Service, Stack, until
-from throughline.local import LocalKafka
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "timestamp": "2026-11-23T20:00:00Z"}
 SECONDS = 30.0
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    running = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await running.provision()
-    yield running
-    await running.stop()
 
 
 class Wire:

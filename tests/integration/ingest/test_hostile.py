@@ -5,18 +5,14 @@ import contextlib
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import httpx
 import psutil
-import pytest
 
 from services.ingest.event.verdict import MAX_BODY_BYTES
-from tests.conftest import Topics
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
-from throughline.local import LocalKafka
 from throughline.store import admin
 from throughline.store.engine import create_engine
 from throughline.store.unit_of_work import transaction
@@ -34,14 +30,6 @@ BOMBS = [
     gzip.compress(b'{"context":{"a":"' + b"x" * 30_000 + b'"},"batch":[' + b",".join([GOOD] * 2500) + b"]}"),
     gzip.compress(b'{"batch":[' + b",".join([b'{"event":"' + b"x" * 180 + b'"}'] * 2500) + b"]}"),
 ]
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    running = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await running.provision()
-    yield running
-    await running.stop()
 
 
 async def again(act: Callable[[], Awaitable[None]]) -> None:

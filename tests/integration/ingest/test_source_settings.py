@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +11,6 @@ from tests.conftest import Topics
 from tests.support.command import Throughline
 from tests.support.stack import Stack, until
 from tests.support.topic import read_rejected, read_touchpoints
-from throughline.local import LocalKafka
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "timestamp": "2026-11-23T20:00:00Z"}
 
@@ -107,14 +104,6 @@ async def test_an_overlap_is_a_span(throughline: Throughline, overlap: str) -> N
     result = await throughline("key", "rotate", key, f"--overlap={overlap}")
     assert result.status == 2
     assert "90s, 30m, 24h or 7d" in result.err
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    running = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await running.provision()
-    yield running
-    await running.stop()
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(None, "81.2.69.0"), ("drop", None), ("keep", "81.2.69.160")])

@@ -2,28 +2,16 @@
 
 import base64
 import hmac
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-import pytest
 
-from tests.conftest import Topics
 from tests.support.command import Throughline
 from tests.support.stack import Stack, until
 from tests.support.topic import read_rejected, read_touchpoints
-from throughline.local import LocalKafka
 
 ORDER = (Path(__file__).parents[2] / "fixtures" / "shopify" / "order.json").read_bytes()
 SECRET = "s3cret"
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    running = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await running.provision()
-    yield running
-    await running.stop()
 
 
 async def test_webhooks_are_taken_from_who_knows_the_secret(stack: Stack, database: str) -> None:

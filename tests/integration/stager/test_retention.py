@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.maintain.retention import clear, move_retention_cutoffs
 from services.stager.stage.decode import prepare
-from tests.integration.stager.test_staging_law import PARTITIONS, Case, Kept, Pipeline, cases, marked, open_pipeline
-from tests.integration.stager.test_staging_law import engine as engine
 from tests.reference import replay
 from tests.reference.replay import Replayed
+from tests.strategies.staging import Case, cases, short_checkpoints
+from tests.support.pipeline import PARTITIONS, LogRecord, Pipeline, open_pipeline
 from tests.support.projection import Projection, assert_same
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import horizon
@@ -76,7 +76,7 @@ async def test_what_is_cleared_changes_nothing_and_what_follows_folds_on(
         for event in log[at:]
         if event.occurred_us >= retention_cutoffs[-1] and event.call not in ("alias", "unlink", "relink")
     ]
-    with marked(case):
+    with short_checkpoints(case):
         pipeline.send(log[:at])
         await pipeline.finish()
         await pipeline.tick(case.clock_us)
@@ -88,8 +88,8 @@ async def test_what_is_cleared_changes_nothing_and_what_follows_folds_on(
                 now = await pipeline.projection(model)
                 assert without_members(now) == without_members(before[name])
         pipeline.send(later)
-        for do in case.todo:
-            await pipeline.stage(do.partition, do.count)
+        for step in case.steps:
+            await pipeline.stage(step.partition, step.count)
         await pipeline.finish()
     for name, model in pipeline.models.items():
         wanted = replay(log[:at] + later, name, pipeline.watermark_us)
@@ -165,7 +165,7 @@ async def test_what_is_older_than_the_retention_cutoff_is_refused(database: str,
     await cut(pipeline, START_US + 5 * DAY_US)
     known = await pipeline.workspaces.of({pipeline.workspace})
     records = [
-        Kept(number, encode(seen("Product Viewed", day, "ada", f"m{day}")._replace(workspace=pipeline.workspace)))
+        LogRecord(number, encode(seen("Product Viewed", day, "ada", f"m{day}")._replace(workspace=pipeline.workspace)))
         for number, day in enumerate((4, 5))
     ]
     batch = prepare(records, known, topic=pipeline.topic, partition=0)

@@ -1,203 +1,24 @@
 """The law on real PostgreSQL: however a log is ordered, repeated, batched, spread over partitions, cut by crashes and
 swept by the clock, the state is a sorted replay's, in the canonical projection of `tests/support/projection.py`."""
 
-import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.maintain.lapses import sweep
-from services.stager.maintain.restage import restage
-from services.stager.stage.decode import prepare, record_digest
-from services.stager.stage.models import Workspaces
-from services.stager.stage.transaction import Staged, StaleOffsetError, commit
+from services.stager.stage.transaction import Staged
 from tests.reference import replay
-from tests.strategies.touchpoints import clocks, logs, ruled
-from tests.support.projection import Projection, assert_same, read_projection
+from tests.strategies.staging import Case, cases, short_checkpoints
+from tests.strategies.touchpoints import ruled
+from tests.support.pipeline import PARTITIONS, open_pipeline
+from tests.support.projection import assert_same
 from throughline.journey import checkpoint
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store import admin, generations
 from throughline.store.digest import id_digest
-from throughline.store.engine import create_engine
-from throughline.store.offsets import Offset
 from throughline.store.restaging import SLOTS
-from throughline.store.tables import models
-from throughline.store.unit_of_work import transaction
-from throughline.wire.codec import encode, partition_of
+from throughline.wire.codec import partition_of
 
-PARTITIONS = 3
 MODELS = ("seven_phase", "five_stage")
-numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A record as it stands in a log."""
-
-    offset: int
-    value: bytes
-    key: bytes | None = None
-    timestamp: int = 1_700_000_001_000
-
-
-@pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database)
-    yield engine
-    await engine.dispose()
-
-
-@dataclass
-class Pipeline:
-    """One workspace's log on its way into the database: staged by hand, batch by batch."""
-
-    engine: AsyncEngine
-    url: str
-    workspace: int
-    models: dict[str, int]
-    topic: str
-    workspaces: Workspaces
-    waiting: list[list[Kept]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
-    ends: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
-    watermark_us: int = 0
-
-    def send(self, log: Sequence[Touchpoint]) -> None:
-        for event in log:
-            partition = partition_of(event.actor.encode(), PARTITIONS)
-            record = Kept(self.ends[partition], encode(event._replace(workspace=self.workspace)))
-            self.ends[partition] += 1
-            self.waiting[partition].append(record)
-
-    async def stage(self, partition: int, count: int, *, dies: bool = False) -> Staged | None:
-        """Stage the next records of a partition. `dies`: once more, by a member that does not know it is done."""
-        records = self.waiting[partition][:count]
-        if not records:
-            return None
-        known = await self.workspaces.of({self.workspace})
-        batch = prepare(records, known, topic=self.topic, partition=partition)
-        assert not batch.rejected
-        to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
-        stage = partial(
-            commit,
-            *(self.engine, batch, known),
-            topic=self.topic,
-            partition=partition,
-            expected=records[0].offset,
-            to=to,
-            received_watermark_us=self.watermark_us,
-        )
-        staged = await stage()
-        if dies:
-            with pytest.raises(StaleOffsetError):
-                await stage()
-        del self.waiting[partition][:count]
-        return staged
-
-    async def tick(self, watermark_us: int) -> None:
-        """The clock passes: every partition sweeps its customers."""
-        self.watermark_us = max(self.watermark_us, watermark_us)
-        known = await self.workspaces.of({self.workspace})
-        for partition in range(PARTITIONS):
-            more = True
-            while more:
-                _, more = await sweep(
-                    self.engine,
-                    known,
-                    partition=partition,
-                    partitions=PARTITIONS,
-                    watermark_us=self.watermark_us,
-                )
-
-    async def finish(self) -> None:
-        for partition in range(PARTITIONS):
-            while self.waiting[partition]:
-                await self.stage(partition, 7)
-        await self.tick(self.watermark_us)
-
-    async def begin(self, model: str) -> int:
-        """A new generation, known from now on; gives its id."""
-        async with transaction(self.engine) as connection:
-            made = await generations.begin_restage(connection, f"w{self.workspace}", model, document=None, now_us=1)
-        await self.workspaces.refresh()
-        return made
-
-    async def restage(self, partition: int, chunks: int) -> None:
-        """Fill what is being built from the stored facts, as far as so many chunks of a partition go."""
-        known = await self.workspaces.of({self.workspace})
-        share = {"partition": partition, "partitions": PARTITIONS, "watermark_us": self.watermark_us}
-        for _ in range(chunks):
-            if not await restage(self.engine, known, **share):
-                break
-
-    async def restage_all(self) -> None:
-        """Fill it whole."""
-        for partition in range(PARTITIONS):
-            await self.restage(partition, 2 * SLOTS)
-        await self.workspaces.refresh()
-
-    async def projection(self, model: int) -> Projection:
-        return await read_projection(self.url, model)
-
-
-async def open_pipeline(engine: AsyncEngine, url: str, *, zone: str = "UTC") -> Pipeline:
-    number = next(numbers)
-    async with transaction(engine) as connection:
-        workspace = await admin.create_workspace(connection, f"new{number}", now_us=1, time_zone=zone)
-        name = f"w{workspace}"
-        await connection.exec_driver_sql(f"UPDATE workspaces SET name = '{name}' WHERE id = {workspace}")
-        await connection.exec_driver_sql(
-            f"INSERT INTO models (workspace, name, created_us) VALUES ({workspace}, 'five_stage', 1)"
-        )
-        rows = await connection.execute(select(models.c.name, models.c.id).where(models.c.workspace == workspace))
-        applied = {row.name: row.id for row in rows}
-    workspaces = Workspaces(engine)
-    return Pipeline(engine, url, workspace, applied, f"touchpoints{number}", workspaces)
-
-
-@dataclass(frozen=True)
-class Do:
-    """One thing that happens to the pipeline."""
-
-    partition: int
-    count: int
-    dies: bool
-    clock_us: int | None
-
-
-@dataclass(frozen=True)
-class Case:
-    """A log, and how it comes in."""
-
-    log: list[Touchpoint]
-    todo: list[Do]
-    again: int
-    """How many of the log's first events come once more at its end."""
-    clock_us: int
-    every: int
-    """Touchpoints between checkpoints."""
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    log = draw(logs())
-    do = st.builds(Do, st.integers(0, PARTITIONS - 1), st.integers(1, 9), st.booleans(), st.none() | clocks(log))
-    every = draw(st.sampled_from([checkpoint.EVERY, 1, 2, 5]))
-    return Case(log, draw(st.lists(do, max_size=10)), draw(st.integers(0, 30)), draw(clocks(log)), every)
-
-
-@contextmanager
-def marked(case: Case) -> Iterator[None]:
-    """Histories as short as a test's have checkpoints too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "EVERY", case.every)
-        yield
 
 
 law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -207,13 +28,13 @@ law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Healt
 @given(case=cases(), zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]))
 async def test_any_log_in_any_way_is_a_sorted_replay(database: str, engine: AsyncEngine, case: Case, zone: str) -> None:
     pipeline = await open_pipeline(engine, database, zone=zone)
-    whole = case.log + case.log[: case.again]
+    whole = case.log + case.log[: case.repeated]
     pipeline.send(whole)
-    with marked(case):
-        for do in case.todo:
-            if do.clock_us is not None:
-                await pipeline.tick(do.clock_us)
-            await pipeline.stage(do.partition, do.count, dies=do.dies)
+    with short_checkpoints(case):
+        for step in case.steps:
+            if step.clock_us is not None:
+                await pipeline.tick(step.clock_us)
+            await pipeline.stage(step.partition, step.count, dies=step.dies)
         await pipeline.finish()
     for name, model in pipeline.models.items():
         wanted = replay(whole, name, pipeline.watermark_us, zone)
@@ -227,13 +48,13 @@ async def test_a_restage_amid_traffic_is_staging_afresh(
 ) -> None:
     pipeline = await open_pipeline(engine, database)
     pipeline.send(case.log[:cut])
-    with marked(case):
+    with short_checkpoints(case):
         await pipeline.finish()
         pipeline.send(case.log[cut:])
         made = await pipeline.begin("six_stage")
-        for do in case.todo:
-            await pipeline.stage(do.partition, do.count)
-            await pipeline.restage((do.partition + do.count) % PARTITIONS, do.count)
+        for step in case.steps:
+            await pipeline.stage(step.partition, step.count)
+            await pipeline.restage((step.partition + step.count) % PARTITIONS, step.count)
         await pipeline.restage_all()
         await pipeline.tick(case.clock_us)
         await pipeline.finish()

@@ -1,35 +1,25 @@
 """The last events of a source: the law of the rings on real PostgreSQL, and what a person who wires up an SDK sees."""
 
 import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import httpx
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api import schemas_events
-from tests.integration.stager.test_staging_law import PARTITIONS, open_pipeline
+from tests.support.pipeline import PARTITIONS, open_pipeline
 from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Stack, until
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
-from throughline.store.engine import create_engine
 from throughline.store.recent import SLOTS
 from throughline.wire.codec import partition_of
 
 sources = itertools.count(1_000, 2)
 START_US = 1_700_000_000_000_000
-
-
-@pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database)
-    yield engine
-    await engine.dispose()
 
 
 sent = st.tuples(

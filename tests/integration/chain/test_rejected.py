@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -13,11 +11,9 @@ from aiokafka import AIOKafkaProducer
 from sqlalchemy import select
 
 from services.stager.rejected.index import SAMPLE
-from tests.conftest import Topics
 from tests.support.rejected import Reader
 from tests.support.stack import Stack
 from throughline.kit.clock import now_us, rfc3339
-from throughline.local import LocalKafka
 from throughline.store import rejections
 from throughline.store.engine import create_engine
 from throughline.store.rejections import Reason
@@ -31,14 +27,6 @@ NOBODY = {"type": "page", "name": "Café", "messageId": "who"}
 HOUR_US = 3_600_000_000
 BASE_US = (now_us() // HOUR_US - 2) * HOUR_US
 """The start of an hour not long ago."""
-
-
-@pytest.fixture
-async def stack(kafka: LocalKafka, database: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Stack]:
-    running = Stack(kafka.bootstrap, database, topics.touchpoints, topics.rejected, tmp_path)
-    await running.provision()
-    yield running
-    await running.stop()
 
 
 async def refuse(stack: Stack, number: int, *, first: int = 0, code: str = "missing_field", **also: Any) -> None:

@@ -1,0 +1,157 @@
+"""A pipeline staged by hand on real PostgreSQL: its log is a list, and a test decides what is staged when."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.stager.maintain.lapses import sweep
+from services.stager.maintain.restage import restage
+from services.stager.stage.decode import prepare, record_digest
+from services.stager.stage.models import Workspaces
+from services.stager.stage.transaction import Staged, StaleOffsetError, commit
+from tests.support.projection import Projection, read_projection
+from throughline.journey.touchpoint import Touchpoint
+from throughline.store import admin, generations
+from throughline.store.offsets import Offset
+from throughline.store.restaging import SLOTS
+from throughline.store.tables import models
+from throughline.store.unit_of_work import transaction
+from throughline.wire.codec import encode, partition_of
+
+PARTITIONS = 3
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """A record of a Kafka partition, as far as staging reads it."""
+
+    offset: int
+    value: bytes
+    key: bytes | None = None
+    timestamp: int = 1_700_000_001_000
+
+
+@dataclass
+class Pipeline:
+    """One workspace, its log and the database into which it is staged batch by batch."""
+
+    engine: AsyncEngine
+    url: str
+    workspace: int
+    models: dict[str, int]
+    """Name of a model -> id of its generation."""
+    topic: str
+    workspaces: Workspaces
+    waiting: list[list[LogRecord]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
+    ends: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
+    watermark_us: int = 0
+    """Everything received before it is in the state."""
+
+    def send(self, log: Sequence[Touchpoint]) -> None:
+        """Append touchpoints to the log, each to its actor's partition."""
+        for event in log:
+            partition = partition_of(event.actor.encode(), PARTITIONS)
+            record = LogRecord(self.ends[partition], encode(event._replace(workspace=self.workspace)))
+            self.ends[partition] += 1
+            self.waiting[partition].append(record)
+
+    async def stage(self, partition: int, count: int, *, dies: bool = False) -> Staged | None:
+        """Stage the next `count` records of a partition.
+
+        With `dies` a consumer that does not know that they are committed stages them again, which must fail.
+        """
+        records = self.waiting[partition][:count]
+        if not records:
+            return None
+        workspaces = await self.workspaces.of({self.workspace})
+        batch = prepare(records, workspaces, topic=self.topic, partition=partition)
+        assert not batch.rejected
+        to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
+        stage = partial(
+            commit,
+            self.engine,
+            batch,
+            workspaces,
+            topic=self.topic,
+            partition=partition,
+            expected=records[0].offset,
+            to=to,
+            received_watermark_us=self.watermark_us,
+        )
+        staged = await stage()
+        if dies:
+            with pytest.raises(StaleOffsetError):
+                await stage()
+        del self.waiting[partition][:count]
+        return staged
+
+    async def tick(self, watermark_us: int) -> None:
+        """Move the watermark on: every partition records the lapses due before it."""
+        self.watermark_us = max(self.watermark_us, watermark_us)
+        workspaces = await self.workspaces.of({self.workspace})
+        for partition in range(PARTITIONS):
+            more = True
+            while more:
+                _, more = await sweep(
+                    self.engine,
+                    workspaces,
+                    partition=partition,
+                    partitions=PARTITIONS,
+                    watermark_us=self.watermark_us,
+                )
+
+    async def finish(self) -> None:
+        """Stage all that is left of the log, then record the lapses that are due."""
+        for partition in range(PARTITIONS):
+            while self.waiting[partition]:
+                await self.stage(partition, 7)
+        await self.tick(self.watermark_us)
+
+    async def begin(self, model: str) -> int:
+        """Begin a generation of the model, which is staged into from now on. Returns its id."""
+        async with transaction(self.engine) as connection:
+            generation = await generations.begin_restage(
+                connection, f"w{self.workspace}", model, document=None, now_us=1
+            )
+        await self.workspaces.refresh()
+        return generation
+
+    async def restage(self, partition: int, chunks: int) -> None:
+        """Compute generations that are being built from the stored facts: at most `chunks` chunks of a partition."""
+        workspaces = await self.workspaces.of({self.workspace})
+        options = {"partition": partition, "partitions": PARTITIONS, "watermark_us": self.watermark_us}
+        for _ in range(chunks):
+            if not await restage(self.engine, workspaces, **options):
+                break
+
+    async def restage_all(self) -> None:
+        """Compute every generation that is being built to its end."""
+        for partition in range(PARTITIONS):
+            await self.restage(partition, 2 * SLOTS)
+        await self.workspaces.refresh()
+
+    async def projection(self, model: int) -> Projection:
+        """The state of one generation."""
+        return await read_projection(self.url, model)
+
+
+async def open_pipeline(engine: AsyncEngine, url: str, *, zone: str = "UTC") -> Pipeline:
+    """A new workspace with the models seven_phase and five_stage, and a topic of its own, empty."""
+    number = next(_numbers)
+    async with transaction(engine) as connection:
+        workspace = await admin.create_workspace(connection, f"new{number}", now_us=1, time_zone=zone)
+        name = f"w{workspace}"
+        await connection.exec_driver_sql(f"UPDATE workspaces SET name = '{name}' WHERE id = {workspace}")
+        await connection.exec_driver_sql(
+            f"INSERT INTO models (workspace, name, created_us) VALUES ({workspace}, 'five_stage', 1)"
+        )
+        rows = await connection.execute(select(models.c.name, models.c.id).where(models.c.workspace == workspace))
+        generations_by_model = {row.name: row.id for row in rows}
+    return Pipeline(engine, url, workspace, generations_by_model, f"touchpoints{number}", Workspaces(engine))
