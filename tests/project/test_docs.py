@@ -1,4 +1,4 @@
-"""What the documents name exists: files, links, settings, metrics."""
+"""What the documents name exists (files, links, settings, metrics), and none outgrows its bound."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,10 @@ from tests.support.metrics import declared_metrics
 from throughline.kit import settings
 
 ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MAX_PARAGRAPH_WORDS = 90
+MAX_README_LINES = 150
+MAX_TERMS = 40
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([\w-]+))?\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`((?:throughline|services|deploy|docs|tests|proto|requirements)/[\w./-]*)`")
@@ -45,6 +48,42 @@ def test_files_named_exist(path: Path) -> None:
 def test_metrics_named_are_declared(path: Path) -> None:
     for name in re.findall(r"`(throughline_[a-z_]+)`", path.read_text()):
         assert {name, f"{name}_bucket"} & declared_metrics().keys(), f"{path.name} names the metric {name}"
+
+
+def paragraphs(markdown: str) -> list[str]:
+    """The paragraphs and list items of a document, without its code and tables."""
+    lines = [line for line in FENCE.sub("\n", markdown).splitlines() if not line.startswith("|")]
+    return re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", "\n".join(lines))
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_paragraph_is_long(path: Path) -> None:
+    for paragraph in paragraphs(path.read_text()):
+        words = len(paragraph.split())
+        assert words <= MAX_PARAGRAPH_WORDS, f"{path.name}: {words} words in the paragraph {paragraph.strip()[:60]!r}"
+
+
+def test_a_long_paragraph_is_noticed() -> None:
+    assert [len(paragraph.split()) for paragraph in paragraphs("word " * 91)] == [91]
+    assert max(len(paragraph.split()) for paragraph in paragraphs("a b\n- c\n  d\n- e\n\n| t | t | t |\n")) == 3
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < MAX_README_LINES
+
+
+def test_the_glossary_is_short() -> None:
+    terms = re.findall(r"^\| \*\*(.+?)\*\*", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    assert len(set(terms)) == len(terms)
+    assert 30 <= len(terms) <= MAX_TERMS
+
+
+def test_every_document_is_in_the_index() -> None:
+    folder = ROOT / "docs"
+    index = {(folder / target).resolve() for target, _ in LINK.findall((folder / "README.md").read_text())}
+    missing = {path for path in DOCS if path.parent != folder / "decisions"} - index - {folder / "README.md"}
+    assert not missing, f"docs/README.md does not link {sorted(path.name for path in missing)}"
+    assert folder / "decisions" / "README.md" in index
 
 
 def test_settings_named_in_operations_exist() -> None:
