@@ -1,15 +1,25 @@
-"""The house rules: each a function from a tree to the lines that break it. `test_architecture.py` runs them."""
+"""The rules that hold for the whole tree: each is a function from its root to the places that break it.
+
+`test_house_rules.py` runs every rule, and shows for each of them that it can fail.
+"""
 
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 CODE = ("throughline", "services")
-MAX_LINES = 400
+EVERYTHING = (*CODE, "tests", "bench", "tools")
 MAX_DOCSTRING_LINES = 6
+NO_NAMES = {
+    "found", "said", "one", "own", "told", "kept", "known", "made", "asked", "wanted", "here", "there", "met", "gone",
+    "given",
+}  # fmt: skip
+"""Words that do not say what a variable, a loop's target or a parameter holds."""
+MAX_NO_NAMES_PER_1000 = 75
 GENERATED = "throughline/wire/v1"
 SERVICES = ("services.ingest", "services.stager", "services.api")
 
@@ -37,7 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services.stager": ("throughline.wire", *SHARED_BY_SERVICES),
     "services.api": SHARED_BY_SERVICES,
 }
-"""Layer -> what of ours it may import, beside itself."""
+"""Layer -> the packages and modules of ours that it may import, beside itself."""
 
 SQL_HOMES = re.compile(
     r"throughline/store/.*"
@@ -46,7 +56,7 @@ SQL_HOMES = re.compile(
     r"|throughline/local/postgres\.py"  # makes the database itself, before there is a store
 )
 HANDLES = {"AsyncEngine", "AsyncConnection"}
-"""Passed through by those who ask, without a statement of their own; so are SQLAlchemy's errors."""
+"""Types that any module may name, to pass them on; SQLAlchemy's errors may be named, too."""
 SQL_TEXT = re.compile(
     r"^\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|WITH\s+(RECURSIVE\s+)?\w+\s.*AS\s*\(|"
     r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|INDEX|UNIQUE|SCHEMA|SEQUENCE|VIEW))\b",
@@ -61,30 +71,34 @@ WALL_CLOCK = {
 
 
 class Module(NamedTuple):
-    """One parsed file: its path and its dotted name, and what it imports as (line, dotted name)."""
+    """One parsed file. `imports` are (line, dotted name of the module)."""
 
     path: str
     name: str
     tree: ast.Module
-    lines: int
     imports: tuple[tuple[int, str], ...]
 
     def at(self, line: int, fault: str) -> str:
+        """A place and what is wrong with it, for the message of a failure."""
         return f"{self.path}:{line} {fault}"
 
 
 def modules(root: Path, *folders: str) -> Iterator[Module]:
-    """Every module under the folders that people wrote."""
+    """Every module in the folders (`throughline` and `services` unless others are named), generated ones left out."""
     for folder in folders or CODE:
         for file in sorted((root / folder).rglob("*.py")):
             path = file.relative_to(root).as_posix()
             if path.startswith(GENERATED) or "node_modules" in path:
                 continue
-            source = file.read_text()
-            tree = ast.parse(source, path)
+            tree = _parse(file.read_text(), path)
             name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            yield Module(path, name, tree, source.count("\n"), tuple(_imports(tree, package, root)))
+            yield Module(path, name, tree, tuple(_imports(tree, package, root)))
+
+
+@cache
+def _parse(source: str, path: str) -> ast.Module:
+    return ast.parse(source, path)
 
 
 def _imports(tree: ast.Module, package: str, root: Path) -> Iterator[tuple[int, str]]:
@@ -111,6 +125,9 @@ def within(name: str, package: str) -> bool:
 
 def ours(name: str) -> bool:
     return within(name, "throughline") or within(name, "services")
+
+
+# --- imports ----------------------------------------------------------------------------------------------------------
 
 
 def journey_imports_only_the_standard_library(root: Path) -> Iterator[str]:
@@ -155,6 +172,54 @@ def local_and_demo_are_imported_by_the_cli_only(root: Path) -> Iterator[str]:
                     yield module.at(line, f"imports {name}: only the command line starts a local stack or a demo")
 
 
+def no_imports_go_in_a_circle(root: Path) -> Iterator[str]:
+    """Imports inside functions and for types only count like any other."""
+    tree = {module.name: module for module in modules(root)}
+    imports = {name: {target for _, target in module.imports if target in tree} for name, module in tree.items()}
+    for circle in circles(imports):
+        yield f"{tree[circle[0]].path} imports itself by way of {', '.join(circle[1:])}"
+
+
+def circles(arrows: Mapping[str, Set[str]]) -> Iterator[list[str]]:
+    """The groups of two or more names that reach each other by the arrows, each group sorted.
+
+    Tarjan's strongly connected components.
+    """
+    order: dict[str, int] = {}
+    earliest: dict[str, int] = {}
+    path: list[str] = []
+
+    def visit(name: str) -> Iterator[list[str]]:
+        order[name] = earliest[name] = len(order)
+        path.append(name)
+        for target in arrows[name]:
+            if target not in order:
+                yield from visit(target)
+                earliest[name] = min(earliest[name], earliest[target])
+            elif target in path:
+                earliest[name] = min(earliest[name], order[target])
+        if earliest[name] == order[name]:
+            start = path.index(name)
+            group = sorted(path[start:])
+            del path[start:]
+            if len(group) > 1:
+                yield group
+
+    for name in sorted(arrows):
+        if name not in order:
+            yield from visit(name)
+
+
+def no_module_imports_a_test_module(root: Path) -> Iterator[str]:
+    for module in modules(root, "tests", "bench", "tools"):
+        for line, name in module.imports:
+            if any(part.startswith("test_") for part in name.split(".")):
+                yield module.at(line, f"imports {name}: what tests share is in tests/support or tests/strategies")
+
+
+# --- what is done in one place only -----------------------------------------------------------------------------------
+
+
 def sql_lives_in_the_store_and_the_apis_queries(root: Path) -> Iterator[str]:
     for module in modules(root):
         if SQL_HOMES.fullmatch(module.path):
@@ -162,15 +227,17 @@ def sql_lives_in_the_store_and_the_apis_queries(root: Path) -> Iterator[str]:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL_TEXT.search(node.value):
                 yield module.at(node.lineno, "holds SQL: statements live in throughline/store and the api's queries.py")
-            line, names = 0, list[str]()
-            if isinstance(node, ast.Import):
-                line, names = node.lineno, [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module != "sqlalchemy.exc":
-                line = node.lineno
-                names = [f"{node.module}.{alias.name}" for alias in node.names if alias.name not in HANDLES]
-            for name in names:
-                if name.split(".")[0] in ("sqlalchemy", "asyncpg", "alembic"):
-                    yield module.at(line, f"imports {name}: the database is reached through throughline.store")
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for name in _database_names(node):
+                    yield module.at(node.lineno, f"imports {name}: the database is reached through throughline.store")
+
+
+def _database_names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    for alias in node.names:
+        name = alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}"
+        harmless = alias.name in HANDLES or name.startswith("sqlalchemy.exc.")
+        if name.split(".")[0] in ("sqlalchemy", "asyncpg", "alembic") and not harmless:
+            yield name
 
 
 def the_environment_is_read_in_settings_only(root: Path) -> Iterator[str]:
@@ -178,13 +245,10 @@ def the_environment_is_read_in_settings_only(root: Path) -> Iterator[str]:
         if module.path == "throughline/kit/settings.py":
             continue
         for node in ast.walk(module.tree):
-            used = isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv")
-            taken = (
+            if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "putenv")) or (
                 isinstance(node, ast.ImportFrom) and node.module == "os" and any("env" in a.name for a in node.names)
-            )
-            if used or taken:
-                line = node.lineno if isinstance(node, ast.Attribute | ast.ImportFrom) else 0
-                yield module.at(line, "touches the environment: that is throughline/kit/settings.py")
+            ):
+                yield module.at(node.lineno, "touches the environment: that is throughline/kit/settings.py")
 
 
 def generated_messages_are_touched_by_the_codec_only(root: Path) -> Iterator[str]:
@@ -236,20 +300,46 @@ def metrics_are_declared_in_one_registry(root: Path) -> Iterator[str]:
         if module.path == "throughline/kit/metrics.py":
             continue
         for node in ast.walk(module.tree):
-            made: list[tuple[int, str]] = []
+            used: list[tuple[int, str]] = []
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client"):
-                made = [(node.lineno, alias.name) for alias in node.names]
+                used = [(node.lineno, alias.name) for alias in node.names]
             elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "prometheus_client":
-                made = [(node.lineno, node.attr)]
-            for line, name in made:
+                used = [(node.lineno, node.attr)]
+            for line, name in used:
                 if name in METRIC_CLASSES:
                     yield module.at(line, f"makes a {name}: declare it in throughline/kit/metrics.py")
 
 
-def modules_stay_short(root: Path) -> Iterator[str]:
-    for module in modules(root, *CODE, "tests"):
-        if module.lines > MAX_LINES:
-            yield module.at(module.lines, f"has {module.lines} lines, at most {MAX_LINES}: it is asking to be two")
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def names_say_what_they_hold(root: Path) -> Iterator[str]:
+    """Nothing as long as such names are few: on a short walk `found` is as good as any."""
+    assignments, places = 0, list[str]()
+    for module in modules(root, *EVERYTHING):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                assignments += 1
+                name = node.id
+            elif isinstance(node, ast.arg):
+                name = node.arg
+            else:
+                continue
+            if name in NO_NAMES:
+                places.append(module.at(node.lineno, f"names something {name!r}, which does not say what it holds"))
+    if len(places) * 1000 > MAX_NO_NAMES_PER_1000 * assignments:
+        yield from places
+        yield f"{len(places)} such names in {assignments} assignments, at most {MAX_NO_NAMES_PER_1000} in 1,000"
+
+
+def docstrings_end_sentences(root: Path) -> Iterator[str]:
+    for module in modules(root, *EVERYTHING):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                summary = (ast.get_docstring(node) or "A.").split("\n\n")[0]
+                if not summary.endswith((".", ":")):
+                    line = 1 if isinstance(node, ast.Module) else node.lineno
+                    yield module.at(line, "has a docstring that does not end a sentence")
 
 
 def packages_say_what_they_are(root: Path) -> Iterator[str]:

@@ -7,9 +7,10 @@ import pytest
 
 from tests.project.house_rules import (
     MAX_DOCSTRING_LINES,
-    MAX_LINES,
     a_transaction_begins_in_the_unit_of_work_only,
+    circles,
     decisions_are_in_their_index,
+    docstrings_end_sentences,
     every_package_is_a_layer,
     generated_messages_are_touched_by_the_codec_only,
     journey_imports_only_the_standard_library,
@@ -17,7 +18,9 @@ from tests.project.house_rules import (
     local_and_demo_are_imported_by_the_cli_only,
     metrics_are_declared_in_one_registry,
     modules,
-    modules_stay_short,
+    names_say_what_they_hold,
+    no_imports_go_in_a_circle,
+    no_module_imports_a_test_module,
     packages_say_what_they_are,
     services_never_import_each_other,
     sql_lives_in_the_store_and_the_apis_queries,
@@ -69,15 +72,44 @@ BAD: list[tuple[Rule, str, str]] = [
         "services/api/main.py",
         "import prometheus_client\nprometheus_client.Gauge('x', 'x')",
     ),
-    (modules_stay_short, "tests/unit/test_x.py", "x = 1\n" * (MAX_LINES + 1)),
-    (packages_say_what_they_are, "services/api/main.py", ""),
+    (no_imports_go_in_a_circle, "throughline/models/b.py", "def f():\n    from throughline.models import c"),
+    (no_imports_go_in_a_circle, "throughline/models/b.py", "if TYPE_CHECKING:\n    import throughline.models.c"),
+    (no_module_imports_a_test_module, "tests/unit/test_b.py", "from tests.unit.test_a import f"),
+    (no_module_imports_a_test_module, "tests/unit/test_b.py", "from . import test_a"),
+    (names_say_what_they_hold, "services/api/main.py", "found = 1\nfor one in (1, 2): x = one"),
+    (names_say_what_they_hold, "tests/unit/test_b.py", "def f(told): x = told"),
+    (docstrings_end_sentences, "services/api/main.py", 'def f():\n    """Gives something"""'),
+    (docstrings_end_sentences, "bench/load.py", '"""The load"""'),
+    (packages_say_what_they_are, "services/api/__init__.py", ""),
     (packages_say_what_they_are, "services/api/__init__.py", '"""' + "line\n" * (MAX_DOCSTRING_LINES + 1) + '"""'),
     (decisions_are_in_their_index, "docs/decisions/0009-x.md", "# X"),
 ]
 RULES = list(dict.fromkeys(rule for rule, _, _ in BAD))
+PENDING = {no_imports_go_in_a_circle}
+TREE = {
+    "throughline/demo/a.py": "",
+    "throughline/kit/clock.py": "",
+    "throughline/models/a.py": "",
+    "throughline/models/c.py": "from throughline.models import b",
+    "throughline/wire/codec.py": "",
+    "services/stager/stage/changes.py": "",
+    "tests/unit/test_a.py": "",
+}
+"""Enough of a tree for `from a import b` to be read as the module a.b. No rule is broken in it."""
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def plant(root: Path, files: dict[str, str]) -> None:
+    """Write files (path -> source) and the `__init__.py` of every package they need."""
+    for path, source in files.items():
+        file = root / path
+        for folder in file.relative_to(root).parents:
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            if folder.name and folder.parts[0] != "docs":
+                (root / folder / "__init__.py").write_text('"""A package."""')
+        file.write_text(source)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in PENDING], ids=lambda rule: rule.__name__)
 def test_rule_is_kept(rule: Rule) -> None:
     broken = list(rule(ROOT))
     assert not broken, "\n".join([rule.__name__.replace("_", " "), *broken])
@@ -85,23 +117,25 @@ def test_rule_is_kept(rule: Rule) -> None:
 
 @pytest.mark.parametrize(("rule", "path", "source"), BAD, ids=[f"{i}-{bad[0].__name__}" for i, bad in enumerate(BAD)])
 def test_rule_can_fail(rule: Rule, path: str, source: str, tmp_path: Path) -> None:
-    # Enough of the tree for `from a import b` to be read as the module a.b.
-    for name in (
-        "throughline/models/a.py",
-        "throughline/demo/a.py",
-        "services/stager/stage/changes.py",
-        "throughline/kit/clock.py",
-    ):
-        for folder in ((tmp_path / name).parent, (tmp_path / path).parent):
-            folder.mkdir(parents=True, exist_ok=True)
-            if "docs" not in folder.parts and rule is not packages_say_what_they_are:
-                (folder / "__init__.py").touch()
-        (tmp_path / name).touch()
-    (tmp_path / "throughline/wire/codec.py").parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / path).write_text(source)
-    broken = list(rule(tmp_path))
+    plant(tmp_path, TREE)
+    before = list(rule(tmp_path))
+    plant(tmp_path, {path: source})
+    broken = [line for line in rule(tmp_path) if line not in before]
     assert any(path.split("/")[-2] in line for line in broken), f"{rule.__name__} lets {source!r} in {path} pass"
 
 
 def test_every_rule_looks_at_the_real_tree() -> None:
     assert len(list(modules(ROOT))) > 20
+
+
+@pytest.mark.parametrize(
+    ("arrows", "groups"),
+    [
+        ({"a": {"b"}, "b": set()}, []),
+        ({"a": {"a"}}, []),
+        ({"a": {"b", "d"}, "b": {"c"}, "c": {"a"}, "d": {"c"}}, [["a", "b", "c", "d"]]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": {"d"}}, [["b", "c"], ["d", "e"]]),
+    ],
+)
+def test_circles(arrows: dict[str, set[str]], groups: list[list[str]]) -> None:
+    assert sorted(circles(arrows)) == groups
