@@ -17,7 +17,7 @@ from services.stager.consume.partition import Shared
 from services.stager.rejected.index import Index
 from services.stager.stage.models import Workspaces
 from throughline.kit import health, logs
-from throughline.kit.kafka import require_compiled_records, wait_for_topics
+from throughline.kit.kafka import create_group_consumer, create_producer, require_compiled_records, wait_for_topics
 from throughline.kit.metrics import REGISTRY
 from throughline.kit.server import EmbeddedServer
 from throughline.kit.settings import StagerSettings
@@ -36,8 +36,6 @@ COLLECTOR_THRESHOLDS = (100_000, 20, 20)
 """A batch makes some hundred thousand objects without cycles; reference counts free them when it is staged."""
 STOP_SECONDS = 10.0
 """How long a Kafka client may take to say goodbye."""
-LONGEST_POLL_MS = 3_600_000
-"""A lane that waits for its database must not be thrown out of the group; a dead process is, by its heartbeat."""
 
 
 async def run(settings: StagerSettings) -> None:
@@ -50,17 +48,11 @@ async def run(settings: StagerSettings) -> None:
     # What is loaded by now stays: the collector need not look at it again while batches come and go.
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
-        group_id=settings.consumer_group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
+    consumer = create_group_consumer(
+        settings.kafka,
+        settings.consumer_group,
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_partition_fetch_bytes=4 * 1024 * 1024,
-        max_poll_interval_ms=LONGEST_POLL_MS,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=1_000,
-        request_timeout_ms=20_000,
     )
     rejections = Rejections(settings)
     member = Member(
@@ -74,16 +66,7 @@ async def run(settings: StagerSettings) -> None:
         )
     )
 
-    rejected = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
-        group_id=f"{settings.consumer_group}-rejected",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_poll_interval_ms=LONGEST_POLL_MS,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=1_000,
-        request_timeout_ms=20_000,
-    )
+    rejected = create_group_consumer(settings.kafka, f"{settings.consumer_group}-rejected")
     index = Index(rejected, engine, settings.rejected_topic)
 
     async def lanes() -> str:
@@ -152,7 +135,7 @@ class Rejections:
             KafkaError: they may not have arrived; send them again.
         """
         if self._producer is None:
-            producer = AIOKafkaProducer(bootstrap_servers=self._settings.kafka, acks="all", enable_idempotence=True)
+            producer = create_producer(self._settings.kafka)
             await producer.start()
             self._producer = producer
         sent = [

@@ -10,10 +10,9 @@ from aiokafka.errors import KafkaError
 
 from throughline.cli.database import running_on
 from throughline.cli.output import fail
+from throughline.kit.kafka import TOOL_REQUEST_TIMEOUT_MS, create_producer
 from throughline.kit.settings import DatabaseSettings, Shared, load
 from throughline.wire.codec import Touchpoint, encode, partition_of
-
-_REQUEST_MS = 10_000
 
 
 class Log(NamedTuple):
@@ -41,9 +40,7 @@ def choose_log(data: Path | None) -> Log:
 @asynccontextmanager
 async def writing(log: Log) -> AsyncIterator[AIOKafkaProducer]:
     """A producer whose records are acknowledged by all in-sync replicas; ends the command when Kafka takes none."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=log.kafka, enable_idempotence=True, acks="all", request_timeout_ms=_REQUEST_MS
-    )
+    producer = create_producer(log.kafka, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS)
     try:
         await producer.start()
         yield producer

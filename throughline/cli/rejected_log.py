@@ -11,6 +11,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from throughline.cli.log import Log
 from throughline.kit.clock import to_us
+from throughline.kit.kafka import create_reader
 from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode, decode_rejected, encode_rejected
 
 POLL_MS = 300
@@ -103,9 +104,7 @@ def source_of(one: Rejected) -> int:
 
 def reader(log: Log) -> AIOKafkaConsumer:
     """A consumer of the rejected topic that is in nobody's way."""
-    return AIOKafkaConsumer(
-        log.rejected, bootstrap_servers=log.kafka, enable_auto_commit=False, request_timeout_ms=10_000
-    )
+    return create_reader(log.kafka, log.rejected)
 
 
 async def read(consumer: AIOKafkaConsumer, since_us: int | None, told: Told) -> AsyncIterator[Found]:

@@ -14,6 +14,7 @@ from throughline.cli.interrupt import interrupted
 from throughline.cli.log import Log, choose_log
 from throughline.cli.output import fail, say
 from throughline.kit.clock import rfc3339
+from throughline.kit.kafka import create_reader
 from throughline.store import admin
 from throughline.store.rejections import CONSENT
 from throughline.wire.codec import UndecodableError, decode, decode_rejected
@@ -65,9 +66,7 @@ def tail(
 
 
 async def _tail(log: Log, names: dict[int, str], last: int, follow: bool, show: Callable[[Line], None]) -> None:
-    consumer = AIOKafkaConsumer(
-        log.topic, log.rejected, bootstrap_servers=log.kafka, enable_auto_commit=False, request_timeout_ms=10_000
-    )
+    consumer = create_reader(log.kafka, log.topic, log.rejected)
     with interrupted() as ended:
         try:
             await consumer.start()

@@ -1,15 +1,47 @@
-"""Topics and waiting, the same for every Kafka client here."""
+"""Kafka clients of every process, each kind made in one place, and the topics that processes need.
 
-import asyncio
+A client is made inside the running event loop; whoever makes one starts and stops it.
+"""
+
 from collections.abc import Mapping
+from typing import TypedDict, Unpack
 
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.record import _crecords, default_records
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
+
+SESSION_TIMEOUT_MS = 10_000
+"""A member of a group whose heartbeats stay away this long is dead, and another takes its partitions."""
+HEARTBEAT_INTERVAL_MS = 1_000
+MAX_POLL_INTERVAL_MS = 3_600_000
+"""A member that waits for its database is not thrown out of the group: only its heartbeat says whether it lives."""
+GROUP_REQUEST_TIMEOUT_MS = 20_000
+TOOL_REQUEST_TIMEOUT_MS = 10_000
+"""Somebody waits for these: a broker that is away is reported soon."""
 
 
 class CompiledRecordsMissingError(RuntimeError):
     """aiokafka runs without its C extension: some fifteen times slower than what is promised."""
+
+
+class ProducerTuning(TypedDict, total=False):
+    """Options of a producer that differ from one to the next; aiokafka's defaults stand for those left out."""
+
+    client_id: str
+    linger_ms: int
+    max_batch_size: int
+    max_request_size: int
+    metadata_max_age_ms: int
+    request_timeout_ms: int
+
+
+class FetchTuning(TypedDict, total=False):
+    """Options of a group consumer that differ from one to the next; aiokafka's defaults stand for those left out."""
+
+    fetch_max_wait_ms: int
+    max_partition_fetch_bytes: int
 
 
 def require_compiled_records() -> None:
@@ -24,15 +56,47 @@ def require_compiled_records() -> None:
         )
 
 
+def create_producer(bootstrap: str, **tuning: Unpack[ProducerTuning]) -> AIOKafkaProducer:
+    """A producer that loses and repeats nothing: idempotent, acknowledged by all in-sync replicas."""
+    return AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, **tuning)
+
+
+def create_group_consumer(bootstrap: str, group: str, **tuning: Unpack[FetchTuning]) -> AIOKafkaConsumer:
+    """A member of a consumer group that commits its offsets itself and begins with the oldest record."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+        request_timeout_ms=GROUP_REQUEST_TIMEOUT_MS,
+        **tuning,
+    )
+
+
+def create_reader(bootstrap: str, *topics: str) -> AIOKafkaConsumer:
+    """A consumer of whole topics that belongs to no group and commits nothing: it is in no other consumer's way."""
+    return AIOKafkaConsumer(
+        *topics, bootstrap_servers=bootstrap, enable_auto_commit=False, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS
+    )
+
+
+def create_admin(bootstrap: str, *, request_timeout_ms: int = TOOL_REQUEST_TIMEOUT_MS) -> AIOKafkaAdminClient:
+    """A client that creates and describes topics and clusters."""
+    return AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=request_timeout_ms)
+
+
 async def ensure_topics(
     bootstrap: str, topics: Mapping[str, int], *, replication_factor: int = 1, min_insync_replicas: int = 1
 ) -> None:
-    """Create those of `topics` (name -> partitions) that do not exist; the others are left as they are.
+    """Create those of `topics` (name -> number of partitions) that do not exist, and leave the others as they are.
 
     Raises:
         KafkaError: no broker answers, or it refuses.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = create_admin(bootstrap)
     await admin.start()
     try:
         existing = set(await admin.list_topics())
@@ -64,13 +128,11 @@ async def wait_for_topics(
     min_insync_replicas: int = 1,
     pause_seconds: float = 1.0,
 ) -> None:
-    """`ensure_topics`, tried again until a broker answers: a service may start before its broker."""
-    while True:
-        try:
+    """`ensure_topics`, tried until a broker answers: a service may start before its broker."""
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((KafkaError, OSError, TimeoutError)), wait=wait_fixed(pause_seconds)
+    ):
+        with attempt:
             await ensure_topics(
                 bootstrap, topics, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas
             )
-        except (KafkaError, OSError, TimeoutError):
-            await asyncio.sleep(pause_seconds)
-        else:
-            return

@@ -12,9 +12,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from throughline.kit.kafka import create_admin
 from throughline.local import jars
 from throughline.local.errors import LocalError, PortInUseError
 from throughline.local.folder import DataFolder
@@ -226,7 +226,7 @@ class LocalKafka:
         """Whether the broker on the port is ours and serves requests."""
         if not await accepts(self.port):
             return False
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=5_000)
+        admin = create_admin(self.bootstrap, request_timeout_ms=5_000)
         with quiet_client():
             try:
                 await admin.start()

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from throughline.kit.kafka import ensure_topics
+from throughline.kit.kafka import create_producer, ensure_topics
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +91,9 @@ class Producer:
             ),
             CONNECT_SECONDS,
         )
-        client = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+        client = create_producer(
+            self._bootstrap,
             client_id="throughline-ingest",
-            acks="all",
-            enable_idempotence=True,
             linger_ms=0,
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_BATCH_BYTES,
