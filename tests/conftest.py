@@ -14,7 +14,7 @@ from tests.support.stack import Stack
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.store import migrate
-from throughline.store.engine import create_engine
+from throughline.store.engine.pool import create_engine
 
 PARTITIONS = 4
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bench.baselines.consuming import DATABASE_URL, Progress, consumer
-from throughline.store.engine import create_engine
+from throughline.store.engine.pool import create_engine
 from throughline.wire.codec import decode
 
 

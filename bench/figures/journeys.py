@@ -26,9 +26,9 @@ from throughline.kit.clock import now_us
 from throughline.models import load_model
 from throughline.store import generations
 from throughline.store.digest import id_digest
-from throughline.store.engine import create_engine
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.offsets import Offset
-from throughline.store.unit_of_work import reading, transaction
 from throughline.wire.codec import encode
 
 DAY_US = 86_400_000_000

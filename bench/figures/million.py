@@ -21,8 +21,8 @@ from bench.load import Spec
 from bench.report import Goal, Row
 from services.api.shared.queries import live_counts
 from tests.support.stack import Service
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import reading
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import reading
 
 EVENTS = 500
 FEW = 1_000

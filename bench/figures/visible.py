@@ -22,9 +22,10 @@ from bench.load import Spec
 from bench.report import Goal, Row
 from tests.support.stack import Service
 from throughline.kit.clock import now_us
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.sources import create_source
+from throughline.store.access.write_keys import create_write_key
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 EVENTS = 100
 CUSTOMERS = 20_000
@@ -123,8 +124,8 @@ async def _make_probers(site: Site) -> list[Prober]:
             probers = []
             for number in range(PROBERS):
                 name = f"probe-{number}"
-                source = await admin.create_source(connection, site.workspace, name, now_us=now_us())
-                key = await admin.create_write_key(connection, site.workspace, name, now_us=now_us())
+                source = await create_source(connection, site.workspace, name, now_us=now_us())
+                key = await create_write_key(connection, site.workspace, name, now_us=now_us())
                 probers.append(Prober(source, name, key))
             return probers
     finally:

@@ -7,7 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.api.shared.context import Readers
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import ReadToken, key_digest
+from throughline.store.access.keys import ReadToken, key_digest
 
 _bearer = HTTPBearer(
     auto_error=False,

@@ -15,7 +15,7 @@ from services.api.shared.context import Readers
 from services.api.shared.database import Database
 from throughline.kit import logs
 from throughline.kit.settings import ApiSettings, load_or_exit
-from throughline.store.engine import create_engine
+from throughline.store.engine.pool import create_engine
 from throughline.store.migrate import MigrateError
 
 log = logging.getLogger(__name__)

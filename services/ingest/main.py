@@ -21,9 +21,9 @@ from throughline.kit.clock import now_us
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
 from throughline.kit.settings import IngestSettings, load_or_exit
-from throughline.store.engine import create_engine
-from throughline.store.keys import SourceKey, write_keys
-from throughline.store.unit_of_work import reading
+from throughline.store.access.keys import SourceKey, write_keys
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import reading
 
 LAST_SECONDS = 1.0
 

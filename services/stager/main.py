@@ -21,8 +21,8 @@ from throughline.kit.kafka import create_group_consumer, create_producer, requir
 from throughline.kit.metrics import REGISTRY
 from throughline.kit.server import EmbeddedServer
 from throughline.kit.settings import StagerSettings
-from throughline.store.engine import create_engine
-from throughline.store.health import database_check
+from throughline.store.engine.health import database_check
+from throughline.store.engine.pool import create_engine
 from throughline.store.migrate import upgrade
 from throughline.wire.codec import Rejected, encode_rejected
 

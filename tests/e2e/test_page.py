@@ -12,10 +12,10 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.rejections import HOUR_US
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.read_tokens import revoke_read_token
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
+from throughline.store.rejected import HOUR_US
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">/../%2F?&#\u202eü"
 ARGUMENTS = [
@@ -289,7 +289,7 @@ async def test_without_a_token_it_asks(page: Page, stack: Stack, rows: Rows) -> 
     await expect(page.locator("#customers")).to_have_text("3")
     engine = create_engine(stack.database)
     async with transaction(engine) as connection:
-        await admin.revoke_read_token(connection, stack.read_token, now_us=now_us())
+        await revoke_read_token(connection, stack.read_token, now_us=now_us())
     await engine.dispose()
     await expect(page.locator("#ask-error")).to_contain_text("unknown or was revoked", timeout=20_000)
 

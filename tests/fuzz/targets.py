@@ -31,7 +31,7 @@ from tests.support.laws import MOST_KEPT, check_record, check_touchpoint
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.models import ModelError, define
-from throughline.store.keys import SourceKey, SourceSettings, key_digest
+from throughline.store.access.keys import SourceKey, SourceSettings, key_digest
 from throughline.wire.codec import UndecodableError, decode, decode_rejected, encode, encode_rejected
 
 T = TypeVar("T")

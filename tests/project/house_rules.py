@@ -33,15 +33,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "throughline.local": ("throughline.store", "throughline.kit"),
     "throughline.demo": ("throughline.kit",),
     "throughline.cli": ("throughline",),
-    # ingest reads keys and nothing else: engine and unit_of_work are how any reader connects, migrate how it waits for
+    # ingest reads keys and nothing else: engine is how any reader connects, migrate how it waits for
     # the tables; the touchpoint is the value that wire encodes.
     "services.ingest": (
         "throughline.wire",
         "throughline.kit",
         "throughline.journey.touchpoint",
-        "throughline.store.keys",
+        "throughline.store.access.keys",
         "throughline.store.engine",
-        "throughline.store.unit_of_work",
         "throughline.store.migrate",
     ),
     "services.stager": ("throughline.wire", *SHARED_BY_SERVICES),
@@ -261,7 +260,7 @@ def generated_messages_are_touched_by_the_codec_only(root: Path) -> Iterator[str
 
 def a_transaction_begins_in_the_unit_of_work_only(root: Path) -> Iterator[str]:
     for module in modules(root):
-        if module.path == "throughline/store/unit_of_work.py":
+        if module.path == "throughline/store/engine/unit_of_work.py":
             continue
         for node in ast.walk(module.tree):
             if (
@@ -271,7 +270,7 @@ def a_transaction_begins_in_the_unit_of_work_only(root: Path) -> Iterator[str]:
                 and not _is_consumer_commit(node)
             ):
                 yield module.at(
-                    node.lineno, f".{node.func.attr}( : transactions begin in throughline/store/unit_of_work.py"
+                    node.lineno, f".{node.func.attr}( : transactions begin in throughline/store/engine/unit_of_work.py"
                 )
 
 

@@ -16,11 +16,12 @@ from services.stager.stage.models import Workspaces
 from services.stager.stage.transaction import Staged, StaleOffsetError, commit
 from tests.support.projection import Projection, read_projection
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store import admin, generations
+from throughline.store import generations
+from throughline.store.access.workspaces import create_workspace
+from throughline.store.engine.unit_of_work import transaction
 from throughline.store.offsets import Offset
 from throughline.store.restaging import SLOTS
-from throughline.store.tables import models
-from throughline.store.unit_of_work import transaction
+from throughline.store.schema.operations import models
 from throughline.wire.codec import encode, partition_of
 
 PARTITIONS = 3
@@ -146,7 +147,7 @@ async def open_pipeline(engine: AsyncEngine, url: str, *, zone: str = "UTC") -> 
     """A new workspace with the models seven_phase and five_stage, and a topic of its own, empty."""
     number = next(_numbers)
     async with transaction(engine) as connection:
-        workspace = await admin.create_workspace(connection, f"new{number}", now_us=1, time_zone=zone)
+        workspace = await create_workspace(connection, f"new{number}", now_us=1, time_zone=zone)
         name = f"w{workspace}"
         await connection.exec_driver_sql(f"UPDATE workspaces SET name = '{name}' WHERE id = {workspace}")
         await connection.exec_driver_sql(

@@ -13,9 +13,12 @@ import httpx
 
 from throughline.kit.clock import now_us
 from throughline.local import Child, free_port
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.read_tokens import create_read_token
+from throughline.store.access.sources import create_source
+from throughline.store.access.workspaces import create_workspace
+from throughline.store.access.write_keys import create_write_key
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 HOST = "127.0.0.1"
 
@@ -71,10 +74,10 @@ class Stack:
         try:
             async with transaction(engine) as connection:
                 now = now_us()
-                self.workspace_id = await admin.create_workspace(connection, self.workspace, now_us=now)
-                await admin.create_source(connection, self.workspace, "web", now_us=now)
-                self.write_key = await admin.create_write_key(connection, self.workspace, "web", now_us=now)
-                self.read_token = await admin.create_read_token(connection, self.workspace, "dashboard", now_us=now)
+                self.workspace_id = await create_workspace(connection, self.workspace, now_us=now)
+                await create_source(connection, self.workspace, "web", now_us=now)
+                self.write_key = await create_write_key(connection, self.workspace, "web", now_us=now)
+                self.read_token = await create_read_token(connection, self.workspace, "dashboard", now_us=now)
         finally:
             await engine.dispose()
 

@@ -9,7 +9,10 @@ import typer
 from throughline.cli.database import Data, in_database
 from throughline.cli.output import Value, fail, instant, say, show_json, show_rows
 from throughline.kit.clock import now_us
-from throughline.store import admin, horizon
+from throughline.store import horizon
+from throughline.store.access import workspaces as stored_workspaces
+from throughline.store.access.read_tokens import create_read_token, list_read_tokens, revoke_read_token
+from throughline.store.access.write_keys import create_write_key, list_write_keys, revoke_write_key, rotate_write_key
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 OfWorkspace = Annotated[str | None, typer.Option("--workspace", help="Only those of this workspace.")]
@@ -40,7 +43,9 @@ def create_workspace(
     data: Data = None,
 ) -> None:
     """Make a workspace, with the seven-phase model."""
-    made = in_database(lambda c: admin.create_workspace(c, name, now_us=now_us(), time_zone=time_zone), data)
+    made = in_database(
+        lambda c: stored_workspaces.create_workspace(c, name, now_us=now_us(), time_zone=time_zone), data
+    )
     if as_json:
         show_json({"id": made, "name": name, "time_zone": time_zone})
     else:
@@ -50,7 +55,7 @@ def create_workspace(
 @workspaces.command("list")
 def list_workspaces(as_json: AsJson = False, data: Data = None) -> None:
     """Show all workspaces."""
-    rows = rows_of(in_database(admin.list_workspaces, data))
+    rows = rows_of(in_database(stored_workspaces.list_workspaces, data))
     show_rows(rows, columns=("name", "time_zone", "created_at"), as_json=as_json, none="there is no workspace yet")
 
 
@@ -98,14 +103,14 @@ def create_key(
     data: Data = None,
 ) -> None:
     """Make a write key and print it: the only time it is shown."""
-    key = in_database(lambda c: admin.create_write_key(c, workspace, source, now_us=now_us()), data)
+    key = in_database(lambda c: create_write_key(c, workspace, source, now_us=now_us()), data)
     _show_secret("key", key, {"workspace": workspace, "source": source}, as_json)
 
 
 @keys.command("list")
 def list_keys(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
     """Show the write keys by how they begin."""
-    rows = rows_of(in_database(lambda c: admin.list_write_keys(c, workspace), data))
+    rows = rows_of(in_database(lambda c: list_write_keys(c, workspace), data))
     columns = ("id", "hint", "workspace", "source", "created_at", "revoked_at", "expires_at")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no write key yet")
 
@@ -124,7 +129,7 @@ def rotate_key(
     if span is None:
         fail(f"--overlap {overlap!r} is not a span of time; write it like 90s, 30m, 24h or 7d", 2)
     overlap_us = int(span[1]) * _UNIT_SECONDS[span[2]] * 1_000_000
-    made, old = in_database(lambda c: admin.rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()), data)
+    made, old = in_database(lambda c: rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()), data)
     _show_secret("key", made, {"workspace": old.workspace, "source": old.source}, as_json)
     say(f"the old key {old.hint}... is taken until {instant(old.expires_us)}; move its clients before that")
 
@@ -132,7 +137,7 @@ def rotate_key(
 @keys.command("revoke")
 def revoke_key(key: Which, data: Data = None) -> None:
     """Revoke a write key; there is no way back. Its clients see 401 within seconds."""
-    revoked = in_database(lambda c: admin.revoke_write_key(c, key, now_us=now_us()), data)
+    revoked = in_database(lambda c: revoke_write_key(c, key, now_us=now_us()), data)
     say(f"write key {revoked.hint}... of source {revoked.source!r} is revoked since {instant(revoked.revoked_us)}")
 
 
@@ -147,14 +152,14 @@ def create_token(
     data: Data = None,
 ) -> None:
     """Make a read token and print it: the only time it is shown."""
-    token = in_database(lambda c: admin.create_read_token(c, workspace, name, now_us=now_us()), data)
+    token = in_database(lambda c: create_read_token(c, workspace, name, now_us=now_us()), data)
     _show_secret("token", token, {"workspace": workspace, "name": name}, as_json)
 
 
 @tokens.command("list")
 def list_tokens(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
     """Show the read tokens by how they begin."""
-    rows = rows_of(in_database(lambda c: admin.list_read_tokens(c, workspace), data))
+    rows = rows_of(in_database(lambda c: list_read_tokens(c, workspace), data))
     columns = ("id", "hint", "workspace", "name", "created_at", "revoked_at")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no read token yet")
 
@@ -162,7 +167,7 @@ def list_tokens(workspace: OfWorkspace = None, as_json: AsJson = False, data: Da
 @tokens.command("revoke")
 def revoke_token(token: Which, data: Data = None) -> None:
     """Revoke a read token; there is no way back."""
-    revoked = in_database(lambda c: admin.revoke_read_token(c, token, now_us=now_us()), data)
+    revoked = in_database(lambda c: revoke_read_token(c, token, now_us=now_us()), data)
     say(f"read token {revoked.hint}... ({revoked.name}) is revoked since {instant(revoked.revoked_us)}")
 
 

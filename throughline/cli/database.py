@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.cli.output import fail, say
 from throughline.kit.settings import DatabaseSettings, SettingsError, Shared, load
-from throughline.store import admin
-from throughline.store.engine import create_engine, without_password
-from throughline.store.errors import failure_of
+from throughline.store.access.names import AdminError
+from throughline.store.engine.errors import failure_of
+from throughline.store.engine.pool import create_engine, without_password
+from throughline.store.engine.unit_of_work import transaction
 from throughline.store.migrate import MigrateError, check
-from throughline.store.unit_of_work import transaction
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def with_engine(work: Callable[[AsyncEngine], Awaitable[T]], data: Path | None) 
     say(f"database: {without_password(chosen.url)} ({chosen.why})")
     try:
         return asyncio.run(_work(chosen.url, work))
-    except (admin.AdminError, MigrateError) as error:
+    except (AdminError, MigrateError) as error:
         fail(str(error))
     except Exception as error:
         if failure_of(error) is None:

@@ -14,10 +14,10 @@ from throughline.cli.models import InWorkspace, chosen_workspace
 from throughline.cli.output import Value, fail, instant, say, show_json, show_rows
 from throughline.journey.identity import ALIAS
 from throughline.kit.clock import now_us
+from throughline.store.access.names import AdminError, workspace_id
+from throughline.store.customer_identity import Person, are_linked, read_person, read_ruling
 from throughline.store.digest import id_digest
-from throughline.store.names import AdminError, workspace_id
-from throughline.store.people import Person, are_linked, read_person, read_ruling
-from throughline.store.unit_of_work import reading
+from throughline.store.engine.unit_of_work import reading
 from throughline.wire.codec import Touchpoint
 
 WAIT_SECONDS = 30.0

@@ -7,7 +7,7 @@ import typer
 
 from throughline.cli.database import Data, choose_database
 from throughline.cli.output import fail, say
-from throughline.store.engine import without_password
+from throughline.store.engine.pool import without_password
 from throughline.store.migrate import MigrateError, upgrade
 
 

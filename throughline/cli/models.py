@@ -14,7 +14,9 @@ from throughline.cli.output import Value, fail, instant, say, show_rows
 from throughline.journey.model import Phase, Rule
 from throughline.kit.clock import now_us
 from throughline.models import Definition, ModelError, define, shipped_models, shipped_text
-from throughline.store import admin, generations
+from throughline.store import generations
+from throughline.store.access.names import AdminError
+from throughline.store.access.workspaces import list_workspaces
 
 DAY_US = 86_400_000_000
 
@@ -145,10 +147,10 @@ async def chosen_workspace(connection: AsyncConnection, given: str | None) -> st
     """
     if given is not None:
         return given
-    names = [workspace.name for workspace in await admin.list_workspaces(connection)]
+    names = [workspace.name for workspace in await list_workspaces(connection)]
     if len(names) != 1:
         there_are = f"there are: {', '.join(names)}" if names else "none yet: throughline workspace create NAME"
-        raise admin.AdminError(f"say which workspace with --workspace; {there_are}")
+        raise AdminError(f"say which workspace with --workspace; {there_are}")
     return names[0]
 
 

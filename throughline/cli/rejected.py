@@ -28,7 +28,7 @@ from throughline.cli.rejected_look import (
 )
 from throughline.cli.rejected_replay import replay
 from throughline.kit.clock import rfc3339
-from throughline.store import admin
+from throughline.store.access.sources import list_sources
 from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode
 
 rejected = group("Refused events: see what was refused and why, and send it again once the fault is mended.")
@@ -87,7 +87,7 @@ def show_rejected(
         where = parse_id(which)
     except ValueError as error:
         fail(str(error), 2)
-    names = {one.id: one.name for one in in_database(admin.list_sources, data)}
+    names = {one.id: one.name for one in in_database(list_sources, data)}
     log = choose_log(data)
     found = in_topic(log, lambda consumer: read_one(consumer, where))
     if found is None or found.one.stage == REPLAY:

@@ -19,9 +19,9 @@ from throughline.cli.log import Log, choose_log
 from throughline.cli.output import fail
 from throughline.cli.rejected_log import Found, Id, Told, Wanted, outcomes_of, parse_instant, read, reader, source_of
 from throughline.kit.clock import now_us
-from throughline.store import admin
+from throughline.store.access.keys import SourceKey, write_keys
+from throughline.store.access.sources import SourceInfo, list_sources
 from throughline.store.generations import read_generations
-from throughline.store.keys import SourceKey, write_keys
 from throughline.wire.codec import MIN_US, REPLAY, Rejected
 
 T = TypeVar("T")
@@ -105,12 +105,12 @@ def choose(
 
 async def _known(
     connection: AsyncConnection, workspace: str | None, now: int
-) -> tuple[list[admin.SourceInfo], list[SourceKey], dict[int, int]]:
+) -> tuple[list[SourceInfo], list[SourceKey], dict[int, int]]:
     retention_cutoffs = {
         number: MIN_US if one.retention_cutoff_us is None else one.retention_cutoff_us
         for number, one in (await read_generations(connection)).items()
     }
-    return await admin.list_sources(connection, workspace), await write_keys(connection, now_us=now), retention_cutoffs
+    return await list_sources(connection, workspace), await write_keys(connection, now_us=now), retention_cutoffs
 
 
 def in_topic(log: Log, work: Callable[[Any], Awaitable[T]]) -> T:

@@ -29,7 +29,7 @@ from throughline.cli.rejected_look import (
 from throughline.cli.rejected_send import Doors, Sums, send_again
 from throughline.demo.target import TargetError, find_target
 from throughline.kit.settings import DatabaseSettings, load
-from throughline.store.keys import key_digest
+from throughline.store.access.keys import key_digest
 
 CONFIRM = 300
 """So many are sent without a question."""

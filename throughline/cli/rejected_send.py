@@ -19,7 +19,7 @@ from throughline.cli.rejected_log import OK, Found, Id, encode_outcomes, read
 from throughline.cli.rejected_look import Choice, in_topic, progress
 from throughline.demo.target import Target
 from throughline.kit.clock import now_us, rfc3339
-from throughline.store.keys import SourceKey
+from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import UndecodableError, decode
 
 UNDER_WAY = 16

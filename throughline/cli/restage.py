@@ -18,8 +18,8 @@ from throughline.cli.models import InWorkspace, chosen_workspace
 from throughline.cli.output import say
 from throughline.kit.clock import now_us
 from throughline.store import generations
+from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.generations import Progress
-from throughline.store.unit_of_work import reading, transaction
 
 LOOK_SECONDS = 0.5
 STALL_SECONDS = 15.0

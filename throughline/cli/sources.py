@@ -10,7 +10,8 @@ from throughline.cli.access import AsJson, OfWorkspace, group, rows_of
 from throughline.cli.database import Data, in_database
 from throughline.cli.output import Value, fail, say, show_json, show_rows
 from throughline.kit.clock import now_us
-from throughline.store import admin, source_settings
+from throughline.store.access import source_settings
+from throughline.store.access import sources as stored_sources
 
 sources = group("Sources: where events come from, such as a website, an app or a store.")
 
@@ -23,7 +24,7 @@ def create_source(
     data: Data = None,
 ) -> None:
     """Make a source in a workspace."""
-    made = in_database(lambda c: admin.create_source(c, workspace, name, now_us=now_us()), data)
+    made = in_database(lambda c: stored_sources.create_source(c, workspace, name, now_us=now_us()), data)
     if as_json:
         show_json({"id": made, "workspace": workspace, "name": name, "enabled": True})
     else:
@@ -33,7 +34,7 @@ def create_source(
 @sources.command("list")
 def list_sources(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
     """Show the sources."""
-    rows = rows_of(in_database(lambda c: admin.list_sources(c, workspace), data))
+    rows = rows_of(in_database(lambda c: stored_sources.list_sources(c, workspace), data))
     columns = ("workspace", "name", "enabled", "created_at")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no source yet")
 
@@ -41,14 +42,14 @@ def list_sources(workspace: OfWorkspace = None, as_json: AsJson = False, data: D
 @sources.command("disable")
 def disable_source(workspace: str, name: str, data: Data = None) -> None:
     """Refuse events of a source (its clients see 404) until it is enabled again."""
-    in_database(lambda c: admin.set_source_enabled(c, workspace, name, False), data)
+    in_database(lambda c: stored_sources.set_source_enabled(c, workspace, name, False), data)
     say(f"source {name!r} is disabled; ingest follows within seconds")
 
 
 @sources.command("enable")
 def enable_source(workspace: str, name: str, data: Data = None) -> None:
     """Take events of a source again."""
-    in_database(lambda c: admin.set_source_enabled(c, workspace, name, True), data)
+    in_database(lambda c: stored_sources.set_source_enabled(c, workspace, name, True), data)
     say(f"source {name!r} is enabled; ingest follows within seconds")
 
 

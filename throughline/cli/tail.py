@@ -15,8 +15,8 @@ from throughline.cli.log import Log, choose_log
 from throughline.cli.output import fail, say
 from throughline.kit.clock import rfc3339
 from throughline.kit.kafka import create_reader
-from throughline.store import admin
-from throughline.store.rejections import CONSENT
+from throughline.store.access.sources import list_sources
+from throughline.store.rejected import CONSENT
 from throughline.wire.codec import UndecodableError, decode, decode_rejected
 
 LOOK_BACK = 2_000
@@ -47,7 +47,7 @@ def tail(
 
     Read from Kafka, beside the stagers and in nobody's way.
     """
-    found = in_database(lambda c: admin.list_sources(c, workspace), data)
+    found = in_database(lambda c: list_sources(c, workspace), data)
     names = {one.id: one.name for one in found if source in (None, one.name)}
     if not names:
         known = ", ".join(sorted({one.name for one in found})) or "none yet"

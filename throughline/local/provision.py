@@ -9,9 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.kit.clock import now_us
 from throughline.local.folder import write_private
-from throughline.store import admin, keys
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access import keys
+from throughline.store.access.read_tokens import create_read_token
+from throughline.store.access.sources import create_source, list_sources, set_source_enabled
+from throughline.store.access.workspaces import create_workspace, list_workspaces
+from throughline.store.access.write_keys import create_write_key
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 WORKSPACE = "local"
 SOURCE = "local"
@@ -56,15 +60,15 @@ async def _valid(connection: AsyncConnection, kept: LocalKeys) -> bool:
 
 async def _make(connection: AsyncConnection) -> LocalKeys:
     now = now_us()
-    if WORKSPACE not in {each.name for each in await admin.list_workspaces(connection)}:
-        await admin.create_workspace(connection, WORKSPACE, now_us=now)
-    sources = {each.name: each for each in await admin.list_sources(connection, WORKSPACE)}
+    if WORKSPACE not in {each.name for each in await list_workspaces(connection)}:
+        await create_workspace(connection, WORKSPACE, now_us=now)
+    sources = {each.name: each for each in await list_sources(connection, WORKSPACE)}
     if SOURCE not in sources:
-        await admin.create_source(connection, WORKSPACE, SOURCE, now_us=now)
+        await create_source(connection, WORKSPACE, SOURCE, now_us=now)
     elif not sources[SOURCE].enabled:
-        await admin.set_source_enabled(connection, WORKSPACE, SOURCE, True)
+        await set_source_enabled(connection, WORKSPACE, SOURCE, True)
     return LocalKeys(
         WORKSPACE,
-        await admin.create_write_key(connection, WORKSPACE, SOURCE, now_us=now),
-        await admin.create_read_token(connection, WORKSPACE, "throughline run", now_us=now),
+        await create_write_key(connection, WORKSPACE, SOURCE, now_us=now),
+        await create_read_token(connection, WORKSPACE, "throughline run", now_us=now),
     )

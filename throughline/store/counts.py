@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.diff import Deltas
 from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
-from throughline.store.arrays import Columns
-from throughline.store.direct import Direct
-from throughline.store.tables import COUNTS, phase_counts, phase_history, unmapped
+from throughline.store.engine.arrays import Columns
+from throughline.store.engine.driver import Direct
+from throughline.store.schema.counts import COUNTS, phase_counts, phase_history, unmapped
 
 _COUNT_KEY = ("model", "shard", "source", "channel", "phase")
 _deltas = Columns("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *COUNTS)})

@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store.arrays import Columns
-from throughline.store.direct import Direct
-from throughline.store.tables import touchpoints
+from throughline.store.engine.arrays import Columns
+from throughline.store.engine.driver import Direct
+from throughline.store.schema.facts import touchpoints
 
 TOUCHPOINT_COLUMNS = tuple(touchpoints.c.keys())
 """The columns of `insert_touchpoints`, in this order."""

@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.models import ModelError, load_model, parse_model, shipped_models
-from throughline.store.names import AdminError, workspace_id
-from throughline.store.tables import models, restage_slots, workspaces
+from throughline.store.access.names import AdminError, workspace_id
+from throughline.store.schema.access import workspaces
+from throughline.store.schema.operations import models, restage_slots
 
 State = Literal["live", "building", "retired"]
 

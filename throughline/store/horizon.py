@@ -9,12 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.snapshot import Snapshot, dump, load
 from throughline.journey.state import Journey
-from throughline.store.arrays import Columns
-from throughline.store.direct import Direct
+from throughline.store.access.names import AdminError, workspace_id
+from throughline.store.engine.arrays import Columns
+from throughline.store.engine.driver import Direct
 from throughline.store.generations import SLOTS
 from throughline.store.journeys import JourneyKey
-from throughline.store.names import AdminError, workspace_id
-from throughline.store.tables import bases, checkpoints, horizon_slots, touchpoints, workspaces
+from throughline.store.schema.access import workspaces
+from throughline.store.schema.facts import touchpoints
+from throughline.store.schema.journeys import checkpoints, snapshots
+from throughline.store.schema.operations import retention_slots
 
 DAY_US = 86_400_000_000
 
@@ -52,7 +55,7 @@ async def read_retention(connection: AsyncConnection, workspace: str | None) -> 
     Raises:
         AdminError: no such workspace.
     """
-    c, slot = workspaces.c, horizon_slots.c
+    c, slot = workspaces.c, retention_slots.c
     query = (
         select(
             c.name,
@@ -61,7 +64,7 @@ async def read_retention(connection: AsyncConnection, workspace: str | None) -> 
             func.count().filter(~slot.done),
             func.coalesce(func.sum(slot.touchpoints), 0),
         )
-        .outerjoin(horizon_slots, slot.workspace == c.id)
+        .outerjoin(retention_slots, slot.workspace == c.id)
         .group_by(c.id)
         .order_by(c.name)
     )
@@ -75,7 +78,9 @@ async def read_retention(connection: AsyncConnection, workspace: str | None) -> 
 
 _kept = select(workspaces.c.id, workspaces.c.retention_days, workspaces.c.horizon_us).where(
     workspaces.c.retention_days.is_not(None),
-    ~select(horizon_slots.c.slot).where(horizon_slots.c.workspace == workspaces.c.id, ~horizon_slots.c.done).exists(),
+    ~select(retention_slots.c.slot)
+    .where(retention_slots.c.workspace == workspaces.c.id, ~retention_slots.c.done)
+    .exists(),
 )
 
 
@@ -102,12 +107,12 @@ async def move_retention_cutoff(connection: AsyncConnection, workspace: int, to_
     )
     if moved.first() is None:
         return
-    statement = insert(horizon_slots).values(
+    statement = insert(retention_slots).values(
         [{"workspace": workspace, "slot": n, "cursor": b"", "done": False, "touchpoints": 0} for n in range(SLOTS)]
     )
     await connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[horizon_slots.c.workspace, horizon_slots.c.slot],
+            index_elements=[retention_slots.c.workspace, retention_slots.c.slot],
             set_={"cursor": b"", "done": False, "touchpoints": 0},
         )
     )
@@ -126,10 +131,10 @@ class Slot(NamedTuple):
 
 
 _open = (
-    select(horizon_slots.c.workspace, horizon_slots.c.slot, horizon_slots.c.cursor, workspaces.c.horizon_us)
-    .join(workspaces, workspaces.c.id == horizon_slots.c.workspace)
-    .where(~horizon_slots.c.done)
-    .order_by(horizon_slots.c.workspace, horizon_slots.c.slot)
+    select(retention_slots.c.workspace, retention_slots.c.slot, retention_slots.c.cursor, workspaces.c.horizon_us)
+    .join(workspaces, workspaces.c.id == retention_slots.c.workspace)
+    .where(~retention_slots.c.done)
+    .order_by(retention_slots.c.workspace, retention_slots.c.slot)
 )
 
 
@@ -140,9 +145,9 @@ async def read_open(connection: AsyncConnection) -> list[Slot]:
 
 async def move_slot(connection: AsyncConnection, slot: Slot, *, cursor: bytes, done: bool, touchpoints: int) -> bool:
     """Compare-and-set the cursor; false when another lane has moved it."""
-    c = horizon_slots.c
+    c = retention_slots.c
     moved = await connection.execute(
-        update(horizon_slots)
+        update(retention_slots)
         .where(c.workspace == slot.workspace, c.slot == slot.slot, c.cursor == slot.cursor, ~c.done)
         .values(cursor=cursor, done=done, touchpoints=c.touchpoints + touchpoints)
         .returning(c.slot)
@@ -173,9 +178,9 @@ async def delete_before(connection: AsyncConnection, actors: Sequence[bytes], re
 # --- bases ------------------------------------------------------------------------------------------------------------
 
 _read_bases = Direct(
-    select(bases.c.actor, bases.c.model, *(bases.c[name] for name in Journey._fields), bases.c.transitions).where(
-        bases.c.actor == any_(_actors)
-    )
+    select(
+        snapshots.c.actor, snapshots.c.model, *(snapshots.c[name] for name in Journey._fields), snapshots.c.transitions
+    ).where(snapshots.c.actor == any_(_actors))
 )
 
 
@@ -186,18 +191,18 @@ async def read_snapshots(connection: AsyncConnection, actors: Sequence[bytes]) -
 
 
 _BASE_COLUMNS = ("actor", "model", *Journey._fields, "transitions")
-_new = Columns("new", {name: bases.c[name].type for name in _BASE_COLUMNS})
-_bases_insert = insert(bases).from_select(
+_new = Columns("new", {name: snapshots.c[name].type for name in _BASE_COLUMNS})
+_bases_insert = insert(snapshots).from_select(
     _BASE_COLUMNS, select(*_new.table.c).order_by(_new.table.c.actor, _new.table.c.model)
 )
 _write_bases = _bases_insert.on_conflict_do_update(
-    index_elements=[bases.c.actor, bases.c.model],
+    index_elements=[snapshots.c.actor, snapshots.c.model],
     set_={name: _bases_insert.excluded[name] for name in (*Journey._fields, "transitions")},
 )
 
 
 async def write_snapshots(connection: AsyncConnection, found: Iterable[tuple[JourneyKey, Snapshot]]) -> None:
-    """Keep bases, each key once."""
+    """Keep snapshots, each key once."""
     rows: list[tuple[Any, ...]] = [
         (*key, *snapshot.journey, dump(snapshot.transitions)) for key, snapshot in sorted(found, key=lambda one: one[0])
     ]
@@ -206,4 +211,4 @@ async def write_snapshots(connection: AsyncConnection, found: Iterable[tuple[Jou
 
 async def delete_snapshots(connection: AsyncConnection, actors: Sequence[bytes]) -> None:
     """Those of ids that are part of a customer with a snapshot of its own now."""
-    await connection.execute(delete(bases).where(bases.c.actor == any_(_actors)), {"actors": list(actors)})
+    await connection.execute(delete(snapshots).where(snapshots.c.actor == any_(_actors)), {"actors": list(actors)})

@@ -11,9 +11,9 @@ from sqlalchemy import LargeBinary, any_, bindparam, false, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.arrays import Columns
-from throughline.store.direct import Direct
-from throughline.store.tables import ids, links, rulings
+from throughline.store.engine.arrays import Columns
+from throughline.store.engine.driver import Direct
+from throughline.store.schema.identity import ids, links, rulings
 
 
 class IdRow(NamedTuple):

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey, Transition
-from throughline.store.arrays import Columns
-from throughline.store.direct import Direct
-from throughline.store.tables import checkpoints, journeys, transitions
+from throughline.store.engine.arrays import Columns
+from throughline.store.engine.driver import Direct
+from throughline.store.schema.journeys import checkpoints, journeys, transitions
 
 JourneyKey = tuple[bytes, int]
 """(customer digest, model id)."""

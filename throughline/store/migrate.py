@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.store.engine import create_engine, without_password
+from throughline.store.engine.pool import create_engine, without_password
 
 log = logging.getLogger(__name__)
 

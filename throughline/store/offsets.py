@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
-from throughline.store.tables import offsets
+from throughline.store.schema.operations import offsets
 
 
 class Offset(NamedTuple):

@@ -13,9 +13,9 @@ from sqlalchemy import BigInteger, Integer, SmallInteger, Text, bindparam, cast,
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.arrays import Columns, literal_of_numbers
-from throughline.store.direct import Direct
-from throughline.store.tables_verdicts import recent_events
+from throughline.store.engine.arrays import Columns, literal_of_numbers
+from throughline.store.engine.driver import Direct
+from throughline.store.schema.operations import recent_events
 
 SLOTS = 32
 """Events kept in a ring; those with warnings have the slots from here on."""

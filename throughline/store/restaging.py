@@ -6,18 +6,10 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.generations import SLOTS as SLOTS
-from throughline.store.tables import (
-    bases,
-    checkpoints,
-    ids,
-    journeys,
-    models,
-    phase_counts,
-    phase_history,
-    restage_slots,
-    transitions,
-    unmapped,
-)
+from throughline.store.schema.counts import phase_counts, phase_history, unmapped
+from throughline.store.schema.identity import ids
+from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
+from throughline.store.schema.operations import models, restage_slots
 
 
 class SlotTakenError(Exception):
@@ -124,7 +116,7 @@ async def drop_retired(connection: AsyncConnection, count: int) -> int:
     for table in (transitions, checkpoints, journeys):
         await connection.execute(delete(table).where(table.c.customer.in_(customers), table.c.model == retired))
     if not customers:
-        for table in (bases, phase_counts, phase_history, unmapped, restage_slots):
+        for table in (snapshots, phase_counts, phase_history, unmapped, restage_slots):
             await connection.execute(delete(table).where(table.c.model == retired))
         await connection.execute(delete(models).where(models.c.id == retired))
     return len(customers)

@@ -13,7 +13,7 @@ from services.api.events.queries import RecentRow
 from services.api.phases.answers import Snapshot, instant
 from services.api.rejected.queries import RejectedCount, RejectedRow
 from throughline.kit.clock import rfc3339
-from throughline.store.rejections import CONSENT
+from throughline.store.rejected import CONSENT
 
 
 class Events(NamedTuple):

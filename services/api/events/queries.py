@@ -7,7 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.cursors import UnmappedCursor
 from services.api.shared.queries import applied_watermark
-from throughline.store.tables import recent_events, sources, unmapped
+from throughline.store.schema.access import sources
+from throughline.store.schema.counts import unmapped
+from throughline.store.schema.operations import recent_events
 
 
 class UnmappedRow(NamedTuple):

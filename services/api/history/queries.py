@@ -9,7 +9,7 @@ from services.api.phases.answers import NONE, Sums
 from services.api.shared.queries import applied_watermark, cells, summed
 from services.api.shared.steps import Buckets
 from throughline.journey.rollup import STEPS
-from throughline.store.tables import phase_counts, phase_history
+from throughline.store.schema.counts import phase_counts, phase_history
 
 _NOW, _LATER, _INSIDE = 0, 1, 2
 

@@ -12,7 +12,9 @@ from throughline.journey.model import UNPLACED
 from throughline.journey.state import Journey, Transition
 from throughline.store.digest import message_digest
 from throughline.store.facts import read_existing
-from throughline.store.tables import ids, journeys, touchpoints, transitions
+from throughline.store.schema.facts import touchpoints
+from throughline.store.schema.identity import ids
+from throughline.store.schema.journeys import journeys, transitions
 
 _JOURNEY = tuple(journeys.c[name] for name in Journey._fields)
 

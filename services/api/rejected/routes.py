@@ -14,7 +14,7 @@ from services.api.shared.cursors import RejectedCursor, decode_cursor, encode_cu
 from services.api.shared.responses import json_response
 from services.api.shared.steps import parse_instant
 from throughline.kit.clock import rfc3339
-from throughline.store.rejections import CONSENT
+from throughline.store.rejected import CONSENT
 
 router = APIRouter(tags=["events"])
 

@@ -29,8 +29,8 @@ from throughline.journey.model import Model
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.models import define, model_of, shipped_text
-from throughline.store.keys import ReadToken, read_token
-from throughline.store.rejections import HOUR_US
+from throughline.store.access.keys import ReadToken, read_token
+from throughline.store.rejected import HOUR_US
 
 COUNTS_SECONDS = 0.25
 """Each distinct question about counts is asked at most this often."""

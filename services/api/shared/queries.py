@@ -6,7 +6,9 @@ from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, Table, func, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.phases.answers import Sums
-from throughline.store.tables import COUNTS, models, offsets, phase_counts, sources, workspaces
+from throughline.store.schema.access import sources, workspaces
+from throughline.store.schema.counts import COUNTS, phase_counts
+from throughline.store.schema.operations import models, offsets
 
 
 class Generation(NamedTuple):

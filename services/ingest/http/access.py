@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from services.ingest.dialects.base import Signature
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey
+from throughline.store.access.keys import SourceKey
 
 BURST_SECONDS = 10
 """A bucket holds what flows into it in so long, unless it is said otherwise."""

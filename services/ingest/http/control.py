@@ -12,7 +12,7 @@ from services.ingest.http.openapi import describe, problem
 from throughline.kit.errors import ServiceError
 from throughline.kit.health import Check, routes
 from throughline.kit.problems import install_problem_handlers
-from throughline.store.keys import SourceKey
+from throughline.store.access.keys import SourceKey
 
 
 def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any], lifespan: Any) -> FastAPI:

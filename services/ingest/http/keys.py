@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey, key_digest
+from throughline.store.access.keys import SourceKey, key_digest
 
 log = logging.getLogger(__name__)
 

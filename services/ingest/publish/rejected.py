@@ -7,7 +7,7 @@ from services.ingest.dialects.envelope import Body, envelope_of
 from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.validate.privacy import of_refused
 from services.ingest.validate.touchpoint import Result
-from throughline.store.keys import SourceKey
+from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
 
 MAX_RECORD_BYTES = 900_000

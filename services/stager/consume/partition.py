@@ -22,7 +22,7 @@ from services.stager.stage.models import Workspaces
 from services.stager.stage.transaction import ModelsChangedError, Staged, StaleOffsetError, advance, commit
 from throughline.kit import metrics
 from throughline.kit.clock import now_us
-from throughline.store.errors import failure_of
+from throughline.store.engine.errors import failure_of
 from throughline.store.offsets import Offset
 from throughline.wire.codec import Rejected
 

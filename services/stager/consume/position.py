@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.stager.stage.decode import record_digest
 from throughline.kit import metrics
 from throughline.store import offsets
-from throughline.store.unit_of_work import reading
+from throughline.store.engine.unit_of_work import reading
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from services.stager.stage.changes import Applied, Customer, Plan, Workspace
 from services.stager.stage.identity import People
 from services.stager.stage.transaction import write
 from throughline.store import counts, journeys, offsets
-from throughline.store.unit_of_work import reading, transaction
+from throughline.store.engine.unit_of_work import reading, transaction
 
 CHUNK = 2_000
 """Journeys looked at in one transaction."""

@@ -16,8 +16,8 @@ from services.stager.stage.identity import People
 from services.stager.stage.recompute import BEGINNING, Again, refold
 from services.stager.stage.transaction import hold_versions, write
 from throughline.store import identity, journeys, restaging
+from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.restaging import SLOTS, Slot
-from throughline.store.unit_of_work import reading, transaction
 
 CHUNK = 400
 """Ids looked at in one transaction."""

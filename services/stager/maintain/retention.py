@@ -17,9 +17,9 @@ from services.stager.stage.transaction import hold_versions
 from throughline.journey.lapse import EVER
 from throughline.journey.snapshot import Snapshot, extend
 from throughline.store import facts, horizon, identity, restaging
+from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.horizon import Slot
 from throughline.store.journeys import JourneyKey
-from throughline.store.unit_of_work import reading, transaction
 
 CHUNK = 400
 """Ids looked at in one transaction."""

@@ -14,8 +14,8 @@ from services.stager.stage.changes import Workspace
 from services.stager.stage.transaction import ModelsChangedError
 from throughline.kit import metrics
 from throughline.store import restaging
+from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.offsets import read_received_watermark
-from throughline.store.unit_of_work import reading, transaction
 
 if TYPE_CHECKING:
     from services.stager.consume.partition import Shared

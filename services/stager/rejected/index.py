@@ -20,11 +20,11 @@ from services.stager.consume.position import Position, locate
 from services.stager.stage.decode import record_digest
 from services.stager.stage.transaction import StaleOffsetError
 from throughline.kit.clock import now_us
-from throughline.store import rejections
-from throughline.store.errors import failure_of
+from throughline.store import rejected
+from throughline.store.engine.errors import failure_of
+from throughline.store.engine.unit_of_work import transaction
 from throughline.store.offsets import Offset, move_offset
-from throughline.store.rejections import CONSENT, HOUR_US, KEPT_COLUMNS, OTHER, Reason
-from throughline.store.unit_of_work import transaction
+from throughline.store.rejected import CONSENT, HOUR_US, KEPT_COLUMNS, OTHER, Reason
 from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode_rejected
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._index(tp, position, records)
         if time.monotonic() >= self._prune_at and any(tp.partition == 0 for tp in self._positions):
             async with transaction(self._engine) as connection:
-                dropped = await rejections.drop_old(connection, now_us() - KEEP_DAYS * 24 * HOUR_US, PRUNED)
+                dropped = await rejected.drop_old(connection, now_us() - KEEP_DAYS * 24 * HOUR_US, PRUNED)
             if dropped < PRUNED:
                 self._prune_at = time.monotonic() + PRUNE_SECONDS
 
@@ -142,9 +142,9 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
             reasons = [_reason(one) for one in decoded]
             named = [reason for reason in reasons if reason.name]
             if named:
-                reasons = counted_by(reasons, await rejections.read_names(connection, named))
+                reasons = counted_by(reasons, await rejected.read_names(connection, named))
             found = [*zip(reasons, places, strict=True)]
-            kept = Counter(await rejections.read_kept(connection, tp.partition, {reason for reason, _ in found}))
+            kept = Counter(await rejected.read_kept(connection, tp.partition, {reason for reason, _ in found}))
             before = kept.copy()
             rows = []
             for reason, (one, record) in found:
@@ -153,9 +153,9 @@ class Index(ConsumerRebalanceListener):  # type: ignore[misc]
                     rows.append(_row(one, f"{record.partition}/{record.offset}"))
             events = Counter(reason for reason, _ in found)
             added = [(reason, number, kept[reason] - before[reason]) for reason, number in events.items()]
-            await rejections.add_counts(connection, tp.partition, added)
+            await rejected.add_counts(connection, tp.partition, added)
             if rows:
-                await rejections.insert_kept(connection, rows)
+                await rejected.insert_kept(connection, rows)
         position.expected = position.next_offset = to.next_offset
 
 

@@ -6,9 +6,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.stage.changes import Applied, Workspace
 from throughline.models import model_of
+from throughline.store.engine.unit_of_work import reading
 from throughline.store.generations import read_generations
 from throughline.store.restaging import read_open
-from throughline.store.unit_of_work import reading
 from throughline.wire.codec import MIN_US
 
 

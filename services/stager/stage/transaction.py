@@ -17,9 +17,9 @@ from throughline.journey.lapse import EVER
 from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import counts, facts, generations, horizon, identity, journeys
+from throughline.store.engine.unit_of_work import transaction
 from throughline.store.offsets import Offset, move_offset, move_received_watermark
 from throughline.store.recent import write_recent
-from throughline.store.unit_of_work import transaction
 
 
 class StaleOffsetError(Exception):

@@ -26,9 +26,10 @@ from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.sources import create_source
+from throughline.store.access.write_keys import create_write_key
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 ARRIVE_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
@@ -142,8 +143,8 @@ async def edge(stand: Stack) -> AsyncIterator[Edge]:
     engine = create_engine(stand.database)
     try:
         async with transaction(engine) as connection:
-            source = await admin.create_source(connection, stand.workspace, name, now_us=now_us())
-            key = await admin.create_write_key(connection, stand.workspace, name, now_us=now_us())
+            source = await create_source(connection, stand.workspace, name, now_us=now_us())
+            key = await create_write_key(connection, stand.workspace, name, now_us=now_us())
     finally:
         await engine.dispose()
     ingest = next(service for service in stand.services if service.name == "ingest")

@@ -10,9 +10,11 @@ from tests.support.answers import ok, refused
 from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.read_tokens import revoke_read_token
+from throughline.store.access.sources import create_source
+from throughline.store.access.workspaces import create_workspace
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 
 async def test_the_model(api: httpx.AsyncClient) -> None:
@@ -55,7 +57,7 @@ async def test_counts_are_summed_over_shards_and_as_of_is_the_least_partition(
 async def test_counts_by_source_and_channel(api: httpx.AsyncClient, rows: Rows, stack: Stack) -> None:
     engine = create_engine(stack.database)
     async with transaction(engine) as connection:
-        pos = await admin.create_source(connection, stack.workspace, "pos", now_us=now_us())
+        pos = await create_source(connection, stack.workspace, "pos", now_us=now_us())
     await engine.dispose()
     await rows.count(1, 10, channel="email")
     await rows.count(1, 5, channel="direct")
@@ -213,7 +215,7 @@ async def test_unknown_customers_and_those_of_others_look_the_same(
 ) -> None:
     engine = create_engine(stack.database)
     async with transaction(engine) as connection:
-        other = await admin.create_workspace(connection, "other", now_us=now_us())
+        other = await create_workspace(connection, "other", now_us=now_us())
     await engine.dispose()
     async with Rows(stack.database, other, source=1) as theirs:
         theirs.source = rows.source
@@ -286,7 +288,7 @@ async def test_tokens(api: httpx.AsyncClient, stack: Stack) -> None:
     await ok(api, "/v1/phases")
     engine = create_engine(stack.database)
     async with transaction(engine) as connection:
-        await admin.revoke_read_token(connection, stack.read_token, now_us=now_us())
+        await revoke_read_token(connection, stack.read_token, now_us=now_us())
     await engine.dispose()
 
     async def is_refused() -> bool:

@@ -10,8 +10,8 @@ from tests.support.answers import ok, refused
 from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from throughline.kit.clock import rfc3339
 from throughline.store.digest import id_digest
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 DAY_S = 86_400
 

@@ -21,9 +21,9 @@ from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.local import LocalPostgres, free_port
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.read_tokens import revoke_read_token
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 STREAM = "/v1/phases/counts/stream"
 SUBSCRIBERS = "throughline_api_stream_subscribers"
@@ -146,7 +146,7 @@ async def test_a_revoked_token_ends_its_streams(stack: Stack) -> None:
         await events.counts()
         engine = create_engine(stack.database)
         async with transaction(engine) as connection:
-            await admin.revoke_read_token(connection, stack.read_token, now_us=now_us())
+            await revoke_read_token(connection, stack.read_token, now_us=now_us())
         await engine.dispose()
         await events.end()
 

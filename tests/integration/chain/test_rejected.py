@@ -14,11 +14,11 @@ from services.stager.rejected.index import SAMPLE
 from tests.support.rejected import Reader
 from tests.support.stack import Stack
 from throughline.kit.clock import now_us, rfc3339
-from throughline.store import rejections
-from throughline.store.engine import create_engine
-from throughline.store.rejections import Reason
-from throughline.store.tables_verdicts import rejected
-from throughline.store.unit_of_work import transaction
+from throughline.store import rejected as store
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
+from throughline.store.rejected import Reason
+from throughline.store.schema.operations import rejected
 from throughline.wire.codec import Rejected, encode_rejected
 
 GOOD = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "good"}
@@ -164,12 +164,12 @@ async def test_what_is_kept_is_forgotten_in_time_and_stays_counted(database: str
     ]
     try:
         async with transaction(engine) as connection:
-            await rejections.add_counts(connection, 0, [(reason, 10, 10)])
-            await rejections.insert_kept(connection, rows)
+            await store.add_counts(connection, 0, [(reason, 10, 10)])
+            await store.insert_kept(connection, rows)
         async with transaction(engine) as connection:
-            dropped = [await rejections.drop_old(connection, BASE_US + 7, at_most=5) for _ in range(3)]
+            dropped = [await store.drop_old(connection, BASE_US + 7, at_most=5) for _ in range(3)]
             left = (await connection.execute(select(rejected.c.message_id).order_by(rejected.c.id))).scalars().all()
-            assert await rejections.read_kept(connection, 0, [reason]) == {reason: 10}
+            assert await store.read_kept(connection, 0, [reason]) == {reason: 10}
     finally:
         await engine.dispose()
     assert dropped == [5, 2, 0]

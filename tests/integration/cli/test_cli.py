@@ -12,9 +12,9 @@ import pytest
 from tests.conftest import execute
 from tests.support.command import Throughline
 from throughline.local import LocalPostgres, free_port
-from throughline.store import keys
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import reading
+from throughline.store.access import keys
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import reading
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from throughline.kit.clock import now_us
 from throughline.local import LocalKafka
 from throughline.models import ModelError, load_model, parse_model, shipped_text
 from throughline.store import generations
-from throughline.store.tables import restage_slots
-from throughline.store.unit_of_work import reading, transaction
+from throughline.store.engine.unit_of_work import reading, transaction
+from throughline.store.schema.operations import restage_slots
 from throughline.wire.codec import encode, partition_of
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "reference" / "models.md").read_text()

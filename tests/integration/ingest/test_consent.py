@@ -10,11 +10,12 @@ from tests.support.command import Throughline
 from tests.support.rejected import Reader
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_rejected, read_touchpoints
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.rejections import OTHER
-from throughline.store.source_settings import change_settings
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.source_settings import change_settings
+from throughline.store.access.sources import create_source
+from throughline.store.access.write_keys import create_write_key
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
+from throughline.store.rejected import OTHER
 
 YES: dict[str, Any] = {"consent": {"categoryPreferences": {"Analytics": True}}}
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "properties": {"note": "ada's own"}}
@@ -32,10 +33,10 @@ async def two_sources(stack: Stack) -> str:
     engine = create_engine(stack.database)
     try:
         async with transaction(engine) as connection:
-            await admin.create_source(connection, stack.workspace, "app", now_us=1)
+            await create_source(connection, stack.workspace, "app", now_us=1)
             await change_settings(connection, stack.workspace, "app", {"consent": "drop"})
             await change_settings(connection, stack.workspace, "web", {"consent": "aggregate"})
-            return await admin.create_write_key(connection, stack.workspace, "app", now_us=1)
+            return await create_write_key(connection, stack.workspace, "app", now_us=1)
     finally:
         await engine.dispose()
 

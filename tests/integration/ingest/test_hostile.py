@@ -13,9 +13,9 @@ import psutil
 from services.ingest.event.verdict import MAX_BODY_BYTES
 from tests.support.stack import Service, Stack, until
 from throughline.kit.clock import now_us
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.write_keys import revoke_write_key
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "timestamp": "2026-11-23T20:00:00Z"}
 GOOD = b'{"type":"track","event":"E","userId":"u"}'
@@ -130,7 +130,7 @@ async def test_a_revoked_key_is_not_let_in_for_long(stack: Stack, database: str)
         async with httpx.AsyncClient(base_url=ingest.url, auth=(stack.write_key, "")) as client:
             assert (await client.post("/v1/batch", json={"batch": [EVENT]})).status_code == 200
             async with transaction(engine) as connection:
-                await admin.revoke_write_key(connection, stack.write_key, now_us=now_us())
+                await revoke_write_key(connection, stack.write_key, now_us=now_us())
 
             async def refused() -> bool:
                 answer = await client.post("/v1/batch", content=json.dumps({"batch": [EVENT]}))

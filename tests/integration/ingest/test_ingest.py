@@ -16,9 +16,10 @@ from tests.support.events import event
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_rejected, read_touchpoints
 from throughline.kit.clock import now_us
-from throughline.store import admin
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import transaction
+from throughline.store.access.sources import set_source_enabled
+from throughline.store.access.write_keys import create_write_key, revoke_write_key
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
 
 EVENT = {"event": "Order Completed", "userId": "u", "properties": {"order_id": "A-1", "total": 5}}
 
@@ -209,16 +210,16 @@ async def test_keys_take_effect_within_seconds(client: httpx.AsyncClient, stack:
         assert await status(stack.write_key) == 200
         assert await status("tlw_unknown") == 401
         async with transaction(engine) as connection:
-            key = await admin.create_write_key(connection, stack.workspace, "web", now_us=now_us())
+            key = await create_write_key(connection, stack.workspace, "web", now_us=now_us())
         await answers(key, 200)
         async with transaction(engine) as connection:
-            await admin.revoke_write_key(connection, key, now_us=now_us())
+            await revoke_write_key(connection, key, now_us=now_us())
         await answers(key, 401)
         async with transaction(engine) as connection:
-            await admin.set_source_enabled(connection, stack.workspace, "web", False)
+            await set_source_enabled(connection, stack.workspace, "web", False)
         await answers(stack.write_key, 404)
         async with transaction(engine) as connection:
-            await admin.set_source_enabled(connection, stack.workspace, "web", True)
+            await set_source_enabled(connection, stack.workspace, "web", True)
         await answers(stack.write_key, 200)
     finally:
         await engine.dispose()

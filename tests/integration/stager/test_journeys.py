@@ -12,8 +12,8 @@ from tests.support.stack import Stack, until
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
 from throughline.store import generations
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import reading, transaction
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.wire.codec import partition_of
 
 DAY_US = 86_400_000_000

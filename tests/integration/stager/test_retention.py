@@ -17,10 +17,10 @@ from tests.support.pipeline import PARTITIONS, LogRecord, Pipeline, open_pipelin
 from tests.support.projection import Projection, assert_same
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import horizon
+from throughline.store.access.names import AdminError
+from throughline.store.engine.unit_of_work import transaction
 from throughline.store.horizon import DAY_US
-from throughline.store.names import AdminError
 from throughline.store.restaging import SlotTakenError
-from throughline.store.unit_of_work import transaction
 from throughline.wire.codec import encode
 
 START_US = 1_700_000_000_000_000 // DAY_US * DAY_US

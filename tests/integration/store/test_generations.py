@@ -8,12 +8,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from throughline.models import shipped_text
-from throughline.store import admin, generations
-from throughline.store.engine import create_engine
+from throughline.store import generations
+from throughline.store.access.names import AdminError
+from throughline.store.access.workspaces import create_workspace
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.generations import SLOTS, Applied, Generation
-from throughline.store.names import AdminError
-from throughline.store.tables import restage_slots, workspaces
-from throughline.store.unit_of_work import reading, transaction
+from throughline.store.schema.access import workspaces
+from throughline.store.schema.operations import restage_slots
 
 OURS = shipped_text("six_stage").replace('name = "six_stage"', 'name = "ours"')
 OURS_TOO = OURS.replace("Six stages", "Our stages")
@@ -23,7 +25,7 @@ OURS_TOO = OURS.replace("Six stages", "Our stages")
 async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     made = create_engine(database)
     async with transaction(made) as connection:
-        await admin.create_workspace(connection, "shop", now_us=1, time_zone="Europe/Vienna")
+        await create_workspace(connection, "shop", now_us=1, time_zone="Europe/Vienna")
     yield made
     await made.dispose()
 

@@ -24,7 +24,7 @@ from throughline.kit.clock import now_us
 from throughline.local import LocalKafka, LocalPostgres, free_port
 from throughline.store.facts import TOUCHPOINT_COLUMNS
 from throughline.store.migrate import LOCK, MIGRATIONS, MigrateError, check, upgrade
-from throughline.store.tables import metadata
+from throughline.store.schema import metadata
 from throughline.wire.codec import MIN_US, encode
 
 # How a later revision adds an index to a partitioned table without stopping its writers (docs/reference/store.md).

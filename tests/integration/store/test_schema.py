@@ -15,9 +15,14 @@ from throughline.journey.diff import Cell
 from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey
 from throughline.store import counts, identity, journeys
-from throughline.store.engine import create_engine
-from throughline.store.tables import COUNTS, HASH_PARTITIONS, metadata, recent_events
-from throughline.store.unit_of_work import transaction
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
+from throughline.store.schema import metadata
+from throughline.store.schema.counts import COUNTS
+from throughline.store.schema.operations import recent_events
+
+HASH_PARTITIONS = 8
+"""Partitions of each hash-partitioned table on plain PostgreSQL."""
 
 DISTRIBUTED = {
     "touchpoints": "actor",

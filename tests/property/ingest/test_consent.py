@@ -23,7 +23,7 @@ from tests.strategies.snowplow import GOOD_SNOWPLOW, SNOWPLOW_EVENTS
 from tests.strategies.values import JSON
 from tests.support.dialect_requests import Read, post
 from tests.support.laws import NOW
-from throughline.store.keys import SourceKey
+from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import encode, encode_rejected
 
 YES: dict[str, Any] = {"consent": {"analytics": True}}

@@ -29,7 +29,7 @@ from tests.strategies.requests import (
 from tests.support.laws import NOW
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey, SourceSettings
+from throughline.store.access.keys import SourceKey, SourceSettings
 from throughline.wire.codec import Rejected, decode_rejected, encode_rejected
 
 LATER = NOW + 86_400_000_000

@@ -11,8 +11,8 @@ from sqlalchemy.sql.selectable import Select
 
 import throughline.store
 from tests.support.statement_rules import broken_rules
-from throughline.store.direct import Direct
-from throughline.store.engine import create_engine
+from throughline.store.engine.driver import Direct
+from throughline.store.engine.pool import create_engine
 
 STORE = Path(throughline.store.__file__).parent
 CALLS_NEVER_MADE = {"with_for_update": "FOR UPDATE", "merge": "MERGE", "using": "DELETE ... USING"}
@@ -22,8 +22,11 @@ VOLATILE_FUNCTIONS = {"now", "current_timestamp", "clock_timestamp", "random", "
 def statements() -> Iterator[tuple[str, str]]:
     """Every statement that is built when its module is imported and run later: all those of the staging path."""
     dialect = create_engine("postgresql://").dialect
-    for file in sorted(STORE.glob("*.py")):
-        module = importlib.import_module(f"throughline.store.{file.stem}")
+    for file in sorted(STORE.rglob("*.py")):
+        parts = file.relative_to(STORE).with_suffix("").parts
+        if "migrations" in parts:
+            continue
+        module = importlib.import_module(".".join(("throughline.store", *parts)))
         for name, value in vars(module).items():
             if isinstance(value, Direct):
                 yield f"{file.stem}.{name}", value.sql

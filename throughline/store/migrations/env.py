@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from throughline.store.tables import metadata
+from throughline.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

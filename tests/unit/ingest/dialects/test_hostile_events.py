@@ -17,7 +17,7 @@ from services.ingest.validate.touchpoint import Result
 from tests.support.dialect_requests import codes, only, post, take
 from tests.support.laws import NOW, check
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey, key_digest
+from throughline.store.access.keys import SourceKey, key_digest
 from throughline.wire.codec import NO_ENVELOPE
 
 GOOD = {"type": "track", "event": "E", "userId": "good", "timestamp": "2026-11-23T20:00:00Z"}

@@ -22,7 +22,7 @@ from tests.support.dialect_requests import take as take_by
 from throughline.journey.fold import fold
 from throughline.kit.errors import ServiceError
 from throughline.models import load_model, vocabulary
-from throughline.store.keys import SourceKey, SourceSettings
+from throughline.store.access.keys import SourceKey, SourceSettings
 from throughline.wire.codec import Touchpoint
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "shopify"

@@ -11,7 +11,7 @@ from services.ingest.http import body
 from services.ingest.http.access import Rate, Rates, by_source
 from services.ingest.http.body import MAX_GZIP_MEMBERS, unpack
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey, SourceSettings
+from throughline.store.access.keys import SourceKey, SourceSettings
 
 
 class Clock:

@@ -9,7 +9,7 @@ from services.ingest.dialects.segment import judge
 from services.ingest.http.replay import Resent, read_resent, received_now, require_each
 from services.ingest.publish.rejected import rejected_records
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey
+from throughline.store.access.keys import SourceKey
 
 NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
 AT = b"x-throughline-received-at"

@@ -19,7 +19,7 @@ from services.ingest.http.keys import Keys
 from services.ingest.http.openapi import describe
 from services.ingest.metrics_buffer import MetricsBuffer
 from throughline.kit.errors import ServiceError
-from throughline.store.keys import SourceKey, key_digest
+from throughline.store.access.keys import SourceKey, key_digest
 
 KEY = "tlw_abc-DEF_1234567890"
 

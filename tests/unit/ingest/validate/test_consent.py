@@ -14,7 +14,7 @@ from services.ingest.event.verdict import DroppedError
 from services.ingest.validate.consent import AGGREGATE, DROP, MODES, require
 from services.ingest.validate.touchpoint import Result
 from tests.support.dialect_requests import NOW, Read, codes, post
-from throughline.store.source_settings import CONSENT_MODES
+from throughline.store.access.source_settings import CONSENT_MODES
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "m"}
 YES: dict[str, Any] = {"consent": {"analytics": True}}

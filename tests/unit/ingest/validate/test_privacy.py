@@ -12,7 +12,7 @@ from services.ingest.dialects.envelope import open_body
 from services.ingest.dialects.segment import judge
 from services.ingest.validate.privacy import MODES, of_refused, shorten
 from services.ingest.validate.touchpoint import Result
-from throughline.store.source_settings import IP_MODES
+from throughline.store.access.source_settings import IP_MODES
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "m"}
 

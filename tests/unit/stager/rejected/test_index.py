@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.stager.rejected.index import NAMES, counted_by
-from throughline.store.rejections import CONSENT, OTHER, Reason
+from throughline.store.rejected import CONSENT, OTHER, Reason
 
 
 def dropped(source: int, name: str) -> Reason:

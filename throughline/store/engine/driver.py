@@ -22,7 +22,7 @@ class Direct:
         """The statement's rows.
 
         Raises:
-            asyncpg.PostgresError: see `throughline.store.errors`.
+            asyncpg.PostgresError: see `throughline.store.engine.errors`.
         """
         values = [self._fixed[name] if name in self._fixed else parameters[name] for name in self._names]
         driver = (await connection.get_raw_connection()).driver_connection

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from sqlalchemy import func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.tables import read_tokens, sources, workspaces
-from throughline.store.tables import write_keys as write_keys_table
+from throughline.store.schema.access import read_tokens, sources, workspaces
+from throughline.store.schema.access import write_keys as write_keys_table
 
 
 class SourceSettings(NamedTuple):

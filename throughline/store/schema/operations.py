@@ -1,7 +1,4 @@
-"""Tables of what became of events on their way in, as people look at it: the last of each source, and the refused.
-
-`tables.py` has all others, and gives these too.
-"""
+"""Tables of how far the work has come, and of what operators look at: generations, offsets, refused events."""
 
 from sqlalchemy import (
     BigInteger,
@@ -15,9 +12,64 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 from throughline.store.metadata import metadata
+from throughline.store.schema.columns import identity_column
+
+# A generation of a phase model as applied in one workspace. Its journeys, transitions and counts carry its id.
+# live: served and staged; building: staged, and restaged by `restage_slots` until it is whole.
+models = Table(
+    "models",
+    metadata,
+    identity_column(),
+    Column("workspace", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'live'")),
+    Column("document", Text),  # the model's own file; null: the one shipped under that name
+    Column("created_us", BigInteger, nullable=False),
+)
+Index("models_live", models.c.workspace, models.c.name, unique=True, postgresql_where=models.c.state == "live")
+Index("models_building", models.c.workspace, models.c.name, unique=True, postgresql_where=models.c.state == "building")
+
+# How far a generation is restaged: one row for each first half-byte of the customer digests.
+restage_slots = Table(
+    "restage_slots",
+    metadata,
+    Column("model", BigInteger, nullable=False),
+    Column("slot", SmallInteger, nullable=False),
+    Column("cursor", LargeBinary, nullable=False),  # ids up to it are done
+    Column("done", Boolean, nullable=False),
+    Column("customers", BigInteger, nullable=False),
+    Column("touchpoints", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "slot"),
+)
+
+# How far the facts before a workspace's retention cutoff are deleted: one row for each first half-byte of the digests.
+retention_slots = Table(
+    "horizon_slots",
+    metadata,
+    Column("workspace", BigInteger, nullable=False),
+    Column("slot", SmallInteger, nullable=False),
+    Column("cursor", LargeBinary, nullable=False),  # ids up to it are done
+    Column("done", Boolean, nullable=False),
+    Column("touchpoints", BigInteger, nullable=False),  # gone at this cutoff
+    PrimaryKeyConstraint("workspace", "slot"),
+)
+
+offsets = Table(
+    "offsets",
+    metadata,
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of the record before next_offset; empty at the start
+    Column("through_us", BigInteger, nullable=False),  # everything received before this instant is in the state
+    Column("swept_us", BigInteger, nullable=False),  # lapses due by this instant are, among this partition's customers
+    PrimaryKeyConstraint("topic", "partition"),
+    postgresql_with={"fillfactor": "50"},
+)
 
 # The last events of each source and partition, in two rings (with warnings, and without): what a person who wires up
 # an SDK looks at.

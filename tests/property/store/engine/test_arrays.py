@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from throughline.store.arrays import literal_of_bytes, literal_of_numbers, literal_of_texts
+from throughline.store.engine.arrays import literal_of_bytes, literal_of_numbers, literal_of_texts
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8) | st.sampled_from(
     ["", "NULL", "null", '"', "\\", "{}", ",", " a ", '\\"']

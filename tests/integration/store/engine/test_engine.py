@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.conftest import execute
 from throughline.store import identity
-from throughline.store.engine import create_engine
-from throughline.store.unit_of_work import reading, transaction
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import reading, transaction
 
 OFFSET = text("INSERT INTO offsets VALUES ('t', 0, 1, '', 0, 0)")
 COUNT = text("SELECT count(*) FROM offsets")

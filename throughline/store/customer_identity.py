@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.digest import id_digest
 from throughline.store.identity import IdRow, LinkRow, RulingRow, read_members
-from throughline.store.tables import ids, links, rulings
+from throughline.store.schema.identity import ids, links, rulings
 
 
 class Person(NamedTuple):

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from throughline.store.engine import create_engine, without_password
-from throughline.store.keys import key_digest
+from throughline.store.access.keys import key_digest
+from throughline.store.engine.pool import create_engine, without_password
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "localhost:5432", "", "postgresql+asyncpg://x/y"])

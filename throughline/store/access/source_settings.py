@@ -7,9 +7,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.keys import DEFAULT_SETTINGS, key_digest
-from throughline.store.names import AdminError, check_name, source_id
-from throughline.store.tables import sources, write_keys
+from throughline.store.access.keys import DEFAULT_SETTINGS, key_digest
+from throughline.store.access.names import AdminError, check_name, source_id
+from throughline.store.schema.access import sources, write_keys
 
 CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent", "webhook_secret")
 IP_MODES = ("shorten", "drop", "keep")

@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, and_, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.arrays import Columns
-from throughline.store.tables_verdicts import rejected, rejected_counts
+from throughline.store.engine.arrays import Columns
+from throughline.store.schema.operations import rejected, rejected_counts
 
 HOUR_US = 3_600_000_000
 CONSENT = "consent"

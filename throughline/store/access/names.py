@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.tables import sources, workspaces
+from throughline.store.schema.access import sources, workspaces
 
 MAX_NAME = 100
 

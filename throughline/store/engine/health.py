@@ -7,7 +7,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from throughline.store.unit_of_work import reading
+from throughline.store.engine.unit_of_work import reading
 
 ANSWER_SECONDS = 2.0
 

@@ -1,0 +1,60 @@
+"""Sources of a workspace: made, listed and switched on or off by people and scripts."""
+
+from typing import NamedTuple
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from throughline.store.access.names import AdminError, check_name, source_id, workspace_id
+from throughline.store.access.rows import insert_row, within_workspace
+from throughline.store.schema.access import sources, workspaces
+
+
+class SourceInfo(NamedTuple):
+    """A source as listed; `workspace` is the workspace's name."""
+
+    id: int
+    workspace: str
+    name: str
+    enabled: bool
+    created_us: int
+
+
+async def create_source(connection: AsyncConnection, workspace: str, name: str, *, now_us: int) -> int:
+    """Make a source in a workspace; gives its id.
+
+    Raises:
+        AdminError: no such workspace, or the name is taken there or not a name.
+    """
+    check_name("source", name)
+    owner = await workspace_id(connection, workspace)
+    source = await insert_row(connection, sources, workspace=owner, name=name, created_us=now_us)
+    if source is None:
+        raise AdminError(f"workspace {workspace!r} has a source {name!r} already; choose another name")
+    return source
+
+
+async def list_sources(connection: AsyncConnection, workspace: str | None = None) -> list[SourceInfo]:
+    """The sources of one workspace or of all, by workspace and name.
+
+    Raises:
+        AdminError: no such workspace.
+    """
+    c = sources.c
+    query = (
+        select(c.id, workspaces.c.name, c.name, c.enabled, c.created_us)
+        .join(workspaces, workspaces.c.id == c.workspace)
+        .order_by(workspaces.c.name, c.name)
+    )
+    rows = await connection.execute(await within_workspace(connection, query, workspace))
+    return [SourceInfo(*row) for row in rows]
+
+
+async def set_source_enabled(connection: AsyncConnection, workspace: str, source: str, enabled: bool) -> None:
+    """Let a source's keys write, or not.
+
+    Raises:
+        AdminError: no such workspace or source.
+    """
+    found = await source_id(connection, workspace, source)
+    await connection.execute(update(sources).where(sources.c.id == found).values(enabled=enabled))

@@ -1,0 +1,62 @@
+"""Tables of who may write and read: workspaces, their sources, write keys and read tokens."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from throughline.store.metadata import metadata
+from throughline.store.schema.columns import identity_column
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    identity_column(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("time_zone", Text, nullable=False, server_default=text("'UTC'")),
+    Column("created_us", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),  # of the models applied; staging holds it
+    Column("default_model", Text, nullable=False, server_default=text("'seven_phase'")),
+    Column("retention_days", Integer),  # how long facts are kept; null: for ever
+    Column("horizon_us", BigInteger),  # facts that occurred before it are gone
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    identity_column(),
+    Column("workspace", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("created_us", BigInteger, nullable=False),
+    Column("app_id", Text, unique=True),  # names the source where a client has no key to send
+    Column("origins", ARRAY(Text)),  # the only websites whose browsers may send; null: any
+    Column("consent", Text, nullable=False, server_default=text("'off'")),  # off, drop or aggregate
+    Column("ip", Text, nullable=False, server_default=text("'shorten'")),  # shorten, drop or keep
+    Column("rate_events", Integer),  # a second, of each key; null: as ingest is set
+    Column("rate_burst", Integer),
+    Column("webhook_secret", Text),  # what a store signs its webhooks with
+    UniqueConstraint("workspace", "name"),
+)
+
+write_keys = Table(
+    "write_keys",
+    metadata,
+    identity_column(),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of the key; the key itself is shown once
+    Column("hint", Text, nullable=False),  # its first characters, to tell keys apart in a list
+    Column("source", BigInteger, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("revoked_us", BigInteger),
+    Column("expires_us", BigInteger),  # a rotated key goes on until then
+)
+
+read_tokens = Table(
+    "read_tokens",
+    metadata,
+    identity_column(),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("hint", Text, nullable=False),
+    Column("workspace", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("revoked_us", BigInteger),
+)

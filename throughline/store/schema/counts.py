@@ -1,0 +1,58 @@
+"""Tables of sums over customers and over events of unknown names."""
+
+from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
+
+from throughline.store.metadata import metadata
+
+
+def _counts() -> list[Column[int]]:
+    return [Column(name, BigInteger, nullable=False) for name in COUNTS]
+
+
+COUNTS = ("active", "lapsed", "churned", "entered", "left", "returned")
+"""As in `throughline/journey/diff.py`."""
+
+# One row per shard (= Kafka partition): writers never meet. Rows may be negative, their sums cannot.
+# Over each sum: entered = active + lapsed + left. Phase 0 counts the unplaced in `active`.
+phase_counts = Table(
+    "phase_counts",
+    metadata,
+    Column("model", BigInteger, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("source", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("phase", SmallInteger, nullable=False),
+    *_counts(),
+    PrimaryKeyConstraint("model", "shard", "source", "channel", "phase"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# What changed in each minute, hour and day (of the workspace's time zone): their sum over all days is `phase_counts`.
+phase_history = Table(
+    "phase_history",
+    metadata,
+    Column("model", BigInteger, nullable=False),
+    Column("step", SmallInteger, nullable=False),  # 0 minute, 1 hour, 2 day
+    Column("bucket_us", BigInteger, nullable=False),  # its start
+    Column("shard", Integer, nullable=False),
+    Column("source", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("phase", SmallInteger, nullable=False),
+    *_counts(),
+    PrimaryKeyConstraint("model", "step", "bucket_us", "shard", "source", "channel", "phase"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+# Events whose name the model's vocabulary does not know.
+unmapped = Table(
+    "unmapped",
+    metadata,
+    Column("model", BigInteger, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("source", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("first_us", BigInteger, nullable=False),
+    Column("last_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "shard", "source", "name"),
+)

@@ -1,0 +1,35 @@
+"""The table of facts: every touchpoint, once."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, LargeBinary, PrimaryKeyConstraint, Table, Text
+
+from throughline.store.metadata import metadata
+
+touchpoints = Table(
+    "touchpoints",
+    metadata,
+    Column("actor", LargeBinary, nullable=False),  # digest of (workspace, actor id)
+    Column("message", LargeBinary, nullable=False),  # digest of (actor, message id)
+    Column("occurred_us", BigInteger, nullable=False),
+    Column("received_us", BigInteger, nullable=False),
+    Column("source", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("call", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("user_id", Text),  # raw ids, as sent
+    Column("anonymous_id", Text),
+    Column("previous_id", Text),
+    Column("order_id", Text),
+    Column("value", Double),
+    Column("currency", Text),
+    Column("rating", Double),
+    Column("score", Double),
+    Column("product_id", Text),
+    Column("quantity", Double),
+    Column("rest", Text, nullable=False),  # everything else as sent: one JSON object, as text
+    Column("bot", Boolean, nullable=False),  # kept out of every journey
+    Column("attribution", Text),  # where it came from and by what device: one JSON object, as text; null: nothing known
+    PrimaryKeyConstraint("actor", "message"),
+    postgresql_partition_by="HASH (actor)",
+)
+Index("touchpoints_by_time", touchpoints.c.actor, touchpoints.c.occurred_us)

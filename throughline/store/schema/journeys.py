@@ -1,0 +1,88 @@
+"""Tables of what is derived of a customer, recomputable from the facts: journeys and how they came about."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table, Text
+
+from throughline.store.metadata import metadata
+from throughline.store.schema.columns import sorted_text
+
+
+# What `Journey` (throughline/journey/state.py) keeps.
+def _state() -> list[Column[Any]]:
+    return [
+        Column("phase", SmallInteger, nullable=False),
+        Column("highest_phase", SmallInteger, nullable=False),
+        Column("cycle", Integer, nullable=False),
+        Column("lapsed_us", BigInteger, nullable=False),
+        Column("entered_us", BigInteger, nullable=False),
+        Column("active_us", BigInteger, nullable=False),
+        Column("flags", SmallInteger, nullable=False),
+        Column("source", BigInteger, nullable=False),
+        Column("channel", Text, nullable=False),
+        Column("first_us", BigInteger, nullable=False),
+        Column("last_us", BigInteger, nullable=False),
+        Column("last_message", sorted_text(), nullable=False),
+        Column("last_actor", sorted_text(), nullable=False),
+        Column("memory", Text, nullable=False),
+    ]
+
+
+# The current journey of each customer under each model. fillfactor leaves room for HOT updates: no indexed column
+# changes with an event, `phase` only with a transition, `look_us` once a window.
+journeys = Table(
+    "journeys",
+    metadata,
+    Column("customer", LargeBinary, nullable=False),  # digest of (workspace, customer id)
+    Column("model", BigInteger, nullable=False),
+    Column("id", Text, nullable=False),  # the customer id
+    *_state(),
+    Column("look_us", BigInteger, nullable=False),  # when to look for a lapse: at it or later it is due
+    Column("since", Integer, nullable=False),  # touchpoints folded since the last checkpoint
+    PrimaryKeyConstraint("customer", "model"),
+    postgresql_partition_by="HASH (customer)",
+)
+Index("journeys_by_phase", journeys.c.model, journeys.c.phase, journeys.c.customer)
+Index("journeys_by_look", journeys.c.look_us, journeys.c.customer)
+
+# A journey as it stood after some touchpoint: where a late event's fold starts.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("customer", LargeBinary, nullable=False),
+    Column("model", BigInteger, nullable=False),
+    *_state(),
+    PrimaryKeyConstraint("customer", "model", "last_us", "last_message", "last_actor"),
+    postgresql_partition_by="HASH (customer)",
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("customer", LargeBinary, nullable=False),
+    Column("model", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("message_id", sorted_text(), nullable=False),  # the touchpoint that caused it; '' for a lapse by the clock
+    Column("actor", sorted_text(), nullable=False),  # that touchpoint's
+    Column("kind", SmallInteger, nullable=False),  # 1 enter, 2 return, 3 lapse
+    Column("from_phase", SmallInteger, nullable=False),
+    Column("to_phase", SmallInteger, nullable=False),
+    Column("cycle", Integer, nullable=False),
+    Column("name", Text, nullable=False),  # the touchpoint's event name
+    Column("rule", Text, nullable=False),  # the model's rule that placed it
+    PrimaryKeyConstraint("customer", "model", "at_us", "message_id", "actor", "kind"),
+    postgresql_partition_by="HASH (customer)",
+)
+
+# Snapshots: what is left of an id's facts before the retention cutoff (throughline/journey/snapshot.py). `actor` was a
+# customer of its own then; `transitions` are those that led to the state, as JSON.
+snapshots = Table(
+    "bases",
+    metadata,
+    Column("actor", LargeBinary, nullable=False),
+    Column("model", BigInteger, nullable=False),
+    *_state(),
+    Column("transitions", Text, nullable=False),
+    PrimaryKeyConstraint("actor", "model"),
+    postgresql_partition_by="HASH (actor)",
+)
