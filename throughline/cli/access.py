@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from throughline.cli.database import Data, in_database
-from throughline.cli.output import Value, fail, instant, say, show_json, show_rows
+from throughline.cli.common.database import Data, in_database
+from throughline.cli.common.output import Value, fail, instant, say, show_json, show_rows
 from throughline.kit.clock import now_us
 from throughline.store import horizon
 from throughline.store.access import workspaces as stored_workspaces

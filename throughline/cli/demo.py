@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from throughline.cli.common.target import TargetError, find_target
 from throughline.demo.sdk import Sender
 from throughline.demo.send import Traffic, send
 from throughline.demo.shop import AT_ONCE, stream
-from throughline.demo.target import TargetError, find_target
 from throughline.kit.clock import now_us
 
 FLUSH_SECONDS = 10.0

@@ -8,10 +8,10 @@ from uuid import uuid4
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.cli.database import Data, in_database, with_engine
-from throughline.cli.log import Log, choose_log, write
+from throughline.cli.common.database import Data, in_database, with_engine
+from throughline.cli.common.log import Log, choose_log, write
+from throughline.cli.common.output import Value, fail, instant, say, show_json, show_rows
 from throughline.cli.models import InWorkspace, chosen_workspace
-from throughline.cli.output import Value, fail, instant, say, show_json, show_rows
 from throughline.journey.identity import ALIAS
 from throughline.kit.clock import now_us
 from throughline.store.access.names import AdminError, workspace_id

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from throughline.cli.database import Data, choose_database
-from throughline.cli.output import fail, say
+from throughline.cli.common.database import Data, choose_database
+from throughline.cli.common.output import fail, say
 from throughline.store.engine.pool import without_password
 from throughline.store.migrate import MigrateError, upgrade
 

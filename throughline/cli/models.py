@@ -9,8 +9,8 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.cli.access import AsJson, OfWorkspace
-from throughline.cli.database import Data, in_database
-from throughline.cli.output import Value, fail, instant, say, show_rows
+from throughline.cli.common.database import Data, in_database
+from throughline.cli.common.output import Value, fail, instant, say, show_rows
 from throughline.journey.model import Phase, Rule
 from throughline.kit.clock import now_us
 from throughline.models import Definition, ModelError, define, shipped_models, shipped_text

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from throughline.cli.common.target import TargetError, find_target
 from throughline.demo.replay import Columns, EventFile, ReplayError, check
 from throughline.demo.sdk import Sender, Tally
-from throughline.demo.target import TargetError, find_target
 
 CLIENTS = 4
 BATCH = 500

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from throughline.cli.database import Data, with_engine
-from throughline.cli.interrupt import interrupted
+from throughline.cli.common.database import Data, with_engine
+from throughline.cli.common.interrupt import interrupted
+from throughline.cli.common.output import say
 from throughline.cli.models import InWorkspace, chosen_workspace
-from throughline.cli.output import say
 from throughline.kit.clock import now_us
 from throughline.store import generations
 from throughline.store.engine.unit_of_work import reading, transaction

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from throughline.cli.access import AsJson, OfWorkspace, group, rows_of
-from throughline.cli.database import Data, in_database
-from throughline.cli.output import Value, fail, say, show_json, show_rows
+from throughline.cli.common.database import Data, in_database
+from throughline.cli.common.output import Value, fail, say, show_json, show_rows
 from throughline.kit.clock import now_us
 from throughline.store.access import source_settings
 from throughline.store.access import sources as stored_sources

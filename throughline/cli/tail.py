@@ -9,10 +9,10 @@ import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from throughline.cli.database import Data, in_database
-from throughline.cli.interrupt import interrupted
-from throughline.cli.log import Log, choose_log
-from throughline.cli.output import fail, say
+from throughline.cli.common.database import Data, in_database
+from throughline.cli.common.interrupt import interrupted
+from throughline.cli.common.log import Log, choose_log
+from throughline.cli.common.output import fail, say
 from throughline.kit.clock import rfc3339
 from throughline.kit.kafka import create_reader
 from throughline.store.access.sources import list_sources

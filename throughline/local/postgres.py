@@ -13,11 +13,11 @@ import psutil
 
 from throughline.local.errors import BrokenFolderError, LocalError, LockedError, PortInUseError
 from throughline.local.folder import DataFolder, write_private
-from throughline.local.identity import choose_identity, hand_over
 from throughline.local.jars import Report
 from throughline.local.kafka import silent
 from throughline.local.ports import HOST, accepts, free_port
 from throughline.local.process import Child, until_deadline
+from throughline.local.run_as import choose_identity, hand_over
 
 VERSION = "18"
 USER = DATABASE = "throughline"

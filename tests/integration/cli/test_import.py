@@ -14,10 +14,10 @@ from tests.conftest import Topics
 from tests.support.command import Throughline
 from tests.support.stack import Service, Stack
 from tests.support.topic import read_rejected, read_touchpoints
-from throughline.cli.deliver import NotTakenError
-from throughline.cli.import_rows import Row, fingerprint, read_rows
-from throughline.cli.import_send import Progress, send
-from throughline.demo.target import Target
+from throughline.cli.common.deliver import NotTakenError
+from throughline.cli.common.target import Target
+from throughline.cli.importing.rows import Row, fingerprint, read_rows
+from throughline.cli.importing.send import Progress, send
 from throughline.local import LocalKafka
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "reference" / "import.md").read_text()

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import msgspec
 
-from throughline.cli.import_mapping import MappingError, RowError, RowMapping, event_of, identified
+from throughline.cli.importing.mapping import MappingError, RowError, RowMapping, event_of, identified
 
 MAX_ROW_BYTES = 256 * 1024
 """Of a row as an event; ingest allows less and says so, this keeps one row from spoiling its request."""

@@ -11,10 +11,10 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from throughline.cli.database import Data
-from throughline.cli.output import fail, say
-from throughline.cli.rejected_log import OK, Id
-from throughline.cli.rejected_look import (
+from throughline.cli.common.database import Data
+from throughline.cli.common.output import fail, say
+from throughline.cli.common.target import TargetError, find_target
+from throughline.cli.rejected.scan import (
     Choice,
     Code,
     Look,
@@ -26,8 +26,8 @@ from throughline.cli.rejected_look import (
     choose,
     look,
 )
-from throughline.cli.rejected_send import Doors, Sums, send_again
-from throughline.demo.target import TargetError, find_target
+from throughline.cli.rejected.send import Doors, Sums, send_again
+from throughline.cli.rejected.topic import OK, Id
 from throughline.kit.settings import DatabaseSettings, load
 from throughline.store.access.keys import key_digest
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from throughline.cli.database import running_on
-from throughline.cli.output import fail
+from throughline.cli.common.database import running_on
+from throughline.cli.common.output import fail
 from throughline.kit.kafka import TOOL_REQUEST_TIMEOUT_MS, create_producer
 from throughline.kit.settings import DatabaseSettings, Shared, load
 from throughline.wire.codec import Touchpoint, encode, partition_of

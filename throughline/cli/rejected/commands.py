@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from throughline.cli.access import AsJson, group
-from throughline.cli.database import Data, in_database
-from throughline.cli.log import choose_log
-from throughline.cli.output import Value, fail, say, show_rows
-from throughline.cli.rejected_log import OK, Found, parse_id, read, read_one, show_id, source_of
-from throughline.cli.rejected_look import (
+from throughline.cli.common.database import Data, in_database
+from throughline.cli.common.log import choose_log
+from throughline.cli.common.output import Value, fail, say, show_rows
+from throughline.cli.rejected.replay import replay
+from throughline.cli.rejected.scan import (
     Choice,
     Code,
     Look,
@@ -26,7 +26,7 @@ from throughline.cli.rejected_look import (
     look,
     progress,
 )
-from throughline.cli.rejected_replay import replay
+from throughline.cli.rejected.topic import OK, Found, parse_id, read, read_one, show_id, source_of
 from throughline.kit.clock import rfc3339
 from throughline.store.access.sources import list_sources
 from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode

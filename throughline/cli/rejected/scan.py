@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.cli.database import in_database
-from throughline.cli.log import Log, choose_log
-from throughline.cli.output import fail
-from throughline.cli.rejected_log import Found, Id, Told, Wanted, outcomes_of, parse_instant, read, reader, source_of
+from throughline.cli.common.database import in_database
+from throughline.cli.common.log import Log, choose_log
+from throughline.cli.common.output import fail
+from throughline.cli.rejected.topic import Found, Id, Told, Wanted, outcomes_of, parse_instant, read, reader, source_of
 from throughline.kit.clock import now_us
 from throughline.store.access.keys import SourceKey, write_keys
 from throughline.store.access.sources import SourceInfo, list_sources

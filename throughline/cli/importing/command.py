@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from throughline.cli.deliver import NotTakenError
-from throughline.cli.import_mapping import MappingError, RowMapping, parse_mapping, plain
-from throughline.cli.import_rows import ImportFileError, Row, fingerprint, is_csv, read_rows
-from throughline.cli.import_send import Progress, send
-from throughline.cli.output import fail, say
-from throughline.demo.target import Target, TargetError, find_target
+from throughline.cli.common.deliver import NotTakenError
+from throughline.cli.common.output import fail, say
+from throughline.cli.common.target import Target, TargetError, find_target
+from throughline.cli.importing.mapping import MappingError, RowMapping, parse_mapping, plain
+from throughline.cli.importing.rows import ImportFileError, Row, fingerprint, is_csv, read_rows
+from throughline.cli.importing.send import Progress, send
 
 _SHOWN = 3
 _INTERRUPTED = 130

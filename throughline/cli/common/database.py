@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.cli.output import fail, say
+from throughline.cli.common.output import fail, say
 from throughline.kit.settings import DatabaseSettings, SettingsError, Shared, load
 from throughline.store.access.names import AdminError
 from throughline.store.engine.errors import failure_of

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from throughline.cli.log import Log
+from throughline.cli.common.log import Log
 from throughline.kit.clock import to_us
 from throughline.kit.kafka import create_reader
 from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode, decode_rejected, encode_rejected

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from throughline.cli.deliver import NotTakenError, deliver, reason_of
-from throughline.cli.import_rows import Row
-from throughline.demo.target import Target
+from throughline.cli.common.deliver import NotTakenError, deliver, reason_of
+from throughline.cli.common.target import Target
+from throughline.cli.importing.rows import Row
 
 UNDER_WAY = 4
 BATCH_EVENTS = 500

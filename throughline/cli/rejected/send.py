@@ -11,13 +11,13 @@ from urllib.parse import quote
 import httpx
 from aiokafka import AIOKafkaProducer
 
-from throughline.cli.deliver import NotTakenError, deliver, reason_of
-from throughline.cli.interrupt import interrupted
-from throughline.cli.log import put, writing
-from throughline.cli.output import say
-from throughline.cli.rejected_log import OK, Found, Id, encode_outcomes, read
-from throughline.cli.rejected_look import Choice, in_topic, progress
-from throughline.demo.target import Target
+from throughline.cli.common.deliver import NotTakenError, deliver, reason_of
+from throughline.cli.common.interrupt import interrupted
+from throughline.cli.common.log import put, writing
+from throughline.cli.common.output import say
+from throughline.cli.common.target import Target
+from throughline.cli.rejected.scan import Choice, in_topic, progress
+from throughline.cli.rejected.topic import OK, Found, Id, encode_outcomes, read
 from throughline.kit.clock import now_us, rfc3339
 from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import UndecodableError, decode

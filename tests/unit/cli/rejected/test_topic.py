@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from throughline.cli.rejected_log import (
+from throughline.cli.rejected.scan import hindrance
+from throughline.cli.rejected.topic import (
     Wanted,
     encode_outcomes,
     outcomes_of,
@@ -13,7 +14,6 @@ from throughline.cli.rejected_log import (
     show_id,
     source_of,
 )
-from throughline.cli.rejected_look import hindrance
 from throughline.journey.touchpoint import Touchpoint
 from throughline.wire.codec import REPLAY, Envelope, Rejected, decode_rejected, encode
 
