@@ -15,7 +15,7 @@ from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
 from services.ingest.process.connection_limits import LimitedHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
-from services.ingest.publish.producer import Producer
+from services.ingest.publish.producer import ReconnectingProducer
 from throughline.kit import logs
 from throughline.kit.clock import now_us
 from throughline.kit.kafka import require_compiled_records
@@ -43,7 +43,7 @@ def create_app() -> Front:
             return await write_keys(connection, now_us=now_us())
 
     keys = Keys(read_keys, refresh_seconds=settings.keys_refresh_seconds)
-    producer = Producer(
+    producer = ReconnectingProducer(
         settings.kafka,
         touchpoints_topic=settings.touchpoints_topic,
         rejected_topic=settings.rejected_topic,

@@ -1,4 +1,5 @@
-"""The way to Kafka: batches of touchpoints and of rejected events, acknowledged by all in-sync replicas.
+"""Publishes touchpoints and rejected events to Kafka, acknowledged by all in-sync replicas.
 
-Receives encoded records; gives a ticket that is done when Kafka has them. Read `batcher.py` next.
+Receives encoded records, returns a `Delivery` whose future is set once Kafka has them. batcher.py groups the records of
+many requests into record batches, producer.py keeps the connection, rejected.py makes the records of rejected events.
 """

@@ -1,7 +1,7 @@
-"""Group commit: events of many requests share the record batches they travel to Kafka in.
+"""Group commit: the events of many requests share the record batches in which they travel to Kafka.
 
-Each partition has a lane that collects events. The lanes of one broker leave together, in one round; while it is
-under way the next one collects: no lingering, the acknowledgement of one round starts the next.
+Each partition has a queue of record batches. The queues of one broker send in rounds: while one round is under way, the
+batches of the next one fill. There is no linger time: the acknowledgement of one round starts the next.
 """
 
 import asyncio
@@ -13,77 +13,87 @@ from functools import partial
 from typing import Any
 
 from services.ingest.metrics_buffer import MetricsBuffer
-from services.ingest.publish.producer import Producer
+from services.ingest.publish.aiokafka_internals import BatchBuilder, KafkaClient, partition_leaders
+from services.ingest.publish.producer import ReconnectingProducer
 from throughline.kit.errors import ServiceError
 from throughline.kit.metrics import INGEST_PRODUCE_FAILURES, INGEST_QUEUE_EVENTS
 from throughline.wire.codec import partition_of
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 0.1
+CHECK_SECONDS = 0.1
+"""Pause between two checks of deadlines and of the topics' partitions."""
 ROUND_SECONDS = 0.5
-"""A broker's round that takes longer does not hold up its other partitions any further."""
-RECREATE_AFTER = 4
-"""A batch that takes this many times `ack_seconds` gets a new producer: all known brokers may have new addresses."""
+"""Duration after which a broker's round no longer holds up the broker's other partitions."""
+RECONNECT_AFTER = 4
+"""A batch without acknowledgement for this many times `ack_seconds` makes the producer connect again: all brokers may
+have new addresses."""
 
 
 class Delivery:
-    """What one request waits for."""
+    """The events of one request on their way to Kafka."""
 
-    __slots__ = ("acknowledged", "deadline", "waiting")
+    __slots__ = ("acknowledged", "deadline", "pending")
 
     def __init__(self, acknowledged: asyncio.Future[bool], deadline: float) -> None:
         self.acknowledged = acknowledged
-        """True: acknowledged by all in-sync replicas. False: it is not known whether the events ever will be."""
+        """True: all in-sync replicas have all events. False: unknown, Kafka may still store some of them."""
         self.deadline = deadline
-        self.waiting = 0
+        self.pending = 0
+        """Number of record batches that are not acknowledged yet."""
 
 
-class _Load:
-    """A record batch, and the deliveries of the requests whose events it holds."""
+class _Batch:
+    """A record batch, and the deliveries that have events in it."""
 
-    __slots__ = ("builder", "bytes", "deliveries", "events", "since")
+    __slots__ = ("builder", "bytes", "deliveries", "events", "sent_at")
 
-    def __init__(self, builder: Any) -> None:
+    def __init__(self, builder: BatchBuilder) -> None:
         self.builder = builder
         self.deliveries: list[Delivery] = []
         self.events = 0
         self.bytes = 0
-        self.since = 0.0
+        self.sent_at = 0.0
 
 
-class _Node:
-    """The lanes to one broker."""
+class _Broker:
+    """The rounds of one broker."""
 
-    __slots__ = ("flying", "round", "since", "starting", "waiting")
+    __slots__ = ("in_flight", "is_starting", "round", "started_at", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: list[_Lane] = []
-        self.flying = 0
+        self.waiting: list[_PartitionQueue] = []
+        """Queues with batches for the next round."""
         self.round = 0
-        self.since = 0.0
-        self.starting = False
+        self.in_flight = 0
+        """Number of batches of the current round that are not acknowledged yet."""
+        self.started_at = 0.0
+        self.is_starting = False
 
 
-class _Lane:
-    """One partition's way to Kafka."""
+class _PartitionQueue:
+    """The record batches of one partition; at most one of them is in flight."""
 
-    __slots__ = ("flying", "loads", "node", "partition", "topic")
+    __slots__ = ("batches", "broker", "in_flight", "partition", "topic")
 
-    def __init__(self, topic: str, partition: int, node: _Node) -> None:
+    def __init__(self, topic: str, partition: int, broker: _Broker) -> None:
         self.topic = topic
         self.partition = partition
-        self.node = node
-        self.loads: deque[_Load] = deque()
-        self.flying: _Load | None = None
+        self.broker = broker
+        self.batches: deque[_Batch] = deque()
+        self.in_flight: _Batch | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.batches and self.in_flight is None
 
 
 class Batcher:
-    """Puts events on Kafka. All methods belong to one event loop."""
+    """Publishes events to Kafka. All methods belong to one event loop."""
 
     def __init__(
         self,
-        producer: Producer,
+        producer: ReconnectingProducer,
         metrics: MetricsBuffer,
         *,
         touchpoints_topic: str,
@@ -98,203 +108,224 @@ class Batcher:
         self._queue_events = queue_events
         self._queue_bytes = queue_bytes
         self._ack_seconds = ack_seconds
-        self._nodes: dict[int, _Node] = {}
-        self._lanes: tuple[list[_Lane], list[_Lane]] = ([], [])
-        self._laid_out_for: Any = None
-        self._next_rejected = 0
+        self._brokers: dict[int, _Broker] = {}
+        self._queues: tuple[list[_PartitionQueue], list[_PartitionQueue]] = ([], [])
+        """By partition, for each of `_topics`."""
+        self._queues_client: KafkaClient | None = None
+        """The client whose metadata `_queues` follow."""
+        self._requests = 0
         self._events = 0
         self._bytes = 0
-        self._stalled = False
-        self._launches: set[asyncio.Task[None]] = set()
+        self._is_stalled = False
+        self._sending: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
 
     def problem(self) -> str:
-        """'' when events can be taken, else a sentence that says why not."""
+        """Returns a sentence that says why no events can be taken, or ""."""
         if self._producer.client is None:
             return "no connection to Kafka"
-        if self._stalled:
+        if self._is_stalled:
             return f"Kafka has not acknowledged a batch for more than {self._ack_seconds:g} s"
         return ""
 
     def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], received_us: int) -> Delivery:
-        """Queue the events of one request: (key, value) of touchpoints, values of rejected events.
+        """Queues the events of one request: (key, value) of touchpoints, values of rejected events.
 
         Raises:
             ServiceError: 503, nothing was queued: Kafka is away or slow, or the queue is full.
         """
         client = self._producer.client
-        if client is None or self._stalled:
+        if client is None or self._is_stalled:
             raise unavailable(self.problem())
         if self._events + len(touchpoints) + len(rejected) > self._queue_events or self._bytes > self._queue_bytes:
             raise unavailable("the queue is full")
-        if client is not self._laid_out_for:
-            self._lay_out(client)
+        if client is not self._queues_client:
+            self._update_queues(client)
         delivery = Delivery(self._loop.create_future(), time.monotonic() + self._ack_seconds)
         milliseconds = received_us // 1000
-        lanes, refusal_lanes = self._lanes
-        count = len(lanes)
-        self._next_rejected += 1
-        refusal_lane = refusal_lanes[self._next_rejected % len(refusal_lanes)]
+        queues, rejected_queues = self._queues
+        partitions = len(queues)
+        # A request's rejected events stay together; requests take turns over the partitions.
+        self._requests += 1
+        rejected_queue = rejected_queues[self._requests % len(rejected_queues)]
         size = 0
         for key, value in (*touchpoints, *((None, value) for value in rejected)) if rejected else touchpoints:
-            lane = refusal_lane if key is None else lanes[partition_of(key, count)]
-            load = lane.loads[-1] if lane.loads else self._open(client, lane)
-            if load.builder.append(timestamp=milliseconds, key=key, value=value) is None:
-                load = self._open(client, lane)
-                load.builder.append(timestamp=milliseconds, key=key, value=value)
-            if not load.deliveries or load.deliveries[-1] is not delivery:
-                load.deliveries.append(delivery)
-                delivery.waiting += 1
+            queue = rejected_queue if key is None else queues[partition_of(key, partitions)]
+            batch = queue.batches[-1] if queue.batches else self._add_batch(client, queue)
+            if batch.builder.append(timestamp=milliseconds, key=key, value=value) is None:
+                batch = self._add_batch(client, queue)
+                batch.builder.append(timestamp=milliseconds, key=key, value=value)
+            if not batch.deliveries or batch.deliveries[-1] is not delivery:
+                batch.deliveries.append(delivery)
+                delivery.pending += 1
             length = len(value)
-            load.events += 1
-            load.bytes += length
+            batch.events += 1
+            batch.bytes += length
             size += length
         self._events += len(touchpoints) + len(rejected)
         self._bytes += size
-        if not delivery.waiting:
+        if not delivery.pending:
             delivery.acknowledged.set_result(True)
         return delivery
 
-    def _open(self, client: Any, lane: _Lane) -> _Load:
-        """A new load for a lane, which leaves with its broker's next round."""
-        load = _Load(client.create_batch())
-        if not lane.loads:
-            node = lane.node
-            node.waiting.append(lane)
-            if not node.flying and not node.starting:
-                # After everything that is ready in this turn of the loop: those requests share the round.
-                node.starting = True
-                self._loop.call_soon(self._start, node)
-        lane.loads.append(load)
-        return load
+    def _add_batch(self, client: KafkaClient, queue: _PartitionQueue) -> _Batch:
+        batch = _Batch(client.create_batch())
+        if not queue.batches:
+            broker = queue.broker
+            broker.waiting.append(queue)
+            if not broker.in_flight and not broker.is_starting:
+                # Not at once: all requests that the loop has ready in this turn share the round.
+                broker.is_starting = True
+                self._loop.call_soon(self._start_round, broker)
+        queue.batches.append(batch)
+        return batch
 
-    def _start(self, node: _Node) -> None:
-        """Begin a broker's next round: one load of each lane that has any."""
-        node.starting = False
-        node.round += 1
-        node.since = now = time.monotonic()
-        lanes = [lane for lane in node.waiting if lane.flying is None]
-        node.flying = len(lanes)
-        for lane in lanes:
-            lane.flying = lane.loads.popleft()
-            lane.flying.since = now
-        # Lanes with more to send, and those that an earlier round still holds, wait for the next.
-        node.waiting = [lane for lane in node.waiting if lane.loads]
-        launch = self._loop.create_task(self._launch(lanes, node.round))
-        self._launches.add(launch)
-        launch.add_done_callback(self._launches.discard)
+    def _start_round(self, broker: _Broker) -> None:
+        """Sends one batch of each queue that waits for this broker."""
+        broker.is_starting = False
+        broker.round += 1
+        broker.started_at = now = time.monotonic()
+        queues = [queue for queue in broker.waiting if queue.in_flight is None]
+        broker.in_flight = len(queues)
+        for queue in queues:
+            queue.in_flight = queue.batches.popleft()
+            queue.in_flight.sent_at = now
+        # Queues with more batches, or with one in flight since an earlier round, wait for the next round.
+        broker.waiting = [queue for queue in broker.waiting if queue.batches]
+        task = self._loop.create_task(self._send(queues, broker.round))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
-    async def _launch(self, lanes: list[_Lane], number: int) -> None:
-        for lane in lanes:
-            load = lane.flying
+    async def _send(self, queues: list[_PartitionQueue], round_number: int) -> None:
+        for queue in queues:
+            batch = queue.in_flight
             client = self._producer.client
-            if load is None:
+            if batch is None:
                 continue
             try:
                 if client is None:
                     raise ConnectionError("no connection to Kafka")
-                load.builder.close()
-                acknowledged = await client.send_batch(load.builder, lane.topic, partition=lane.partition)
+                batch.builder.close()
+                acknowledgement = await client.send_batch(batch.builder, queue.topic, partition=queue.partition)
             except Exception as error:
-                self._land(lane, load, number, client, error)
+                self._finish(queue, batch, round_number, client, error)
             else:
-                acknowledged.add_done_callback(partial(self._acknowledged, lane, load, number, client))
+                acknowledgement.add_done_callback(partial(self._on_done, queue, batch, round_number, client))
 
-    def _acknowledged(self, lane: _Lane, load: _Load, number: int, client: Any, future: asyncio.Future[Any]) -> None:
-        error = ConnectionError("given up") if future.cancelled() else future.exception()
-        self._land(lane, load, number, client, error)
+    def _on_done(
+        self,
+        queue: _PartitionQueue,
+        batch: _Batch,
+        round_number: int,
+        client: KafkaClient,
+        acknowledgement: asyncio.Future[Any],
+    ) -> None:
+        error = ConnectionError("aborted") if acknowledgement.cancelled() else acknowledgement.exception()
+        self._finish(queue, batch, round_number, client, error)
 
-    def _land(self, lane: _Lane, load: _Load, number: int, client: Any, error: BaseException | None) -> None:
-        if lane.flying is not load:
-            return  # given up in the meantime
-        lane.flying = None
-        self._settle(load, acknowledged=error is None)
-        node = lane.node
-        if number == node.round:
-            node.flying -= 1
+    def _finish(
+        self,
+        queue: _PartitionQueue,
+        batch: _Batch,
+        round_number: int,
+        client: KafkaClient | None,
+        error: BaseException | None,
+    ) -> None:
+        """Ends the flight of a batch; the last one of its round starts the next round."""
+        if queue.in_flight is not batch:
+            return  # `_reconnect` has ended it
+        queue.in_flight = None
+        self._complete(batch, acknowledged=error is None)
+        broker = queue.broker
+        if round_number == broker.round:
+            broker.in_flight -= 1
         if error is not None:
             INGEST_PRODUCE_FAILURES.inc()
             if client is not None and client is self._producer.client:
                 log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
-                self._give_up(client)
-        if not node.flying and node.waiting and not node.starting:
-            self._start(node)
+                self._reconnect(client)
+        if not broker.in_flight and broker.waiting and not broker.is_starting:
+            self._start_round(broker)
 
-    def _give_up(self, client: Any) -> None:
-        """Connect anew, and answer 503 to all that is under way.
+    def _reconnect(self, client: KafkaClient) -> None:
+        """Connects again, and answers 503 to all requests with events in flight.
 
-        A producer that lost a batch has a hole in its sequence and can not go on.
+        An idempotent producer that has lost a batch has a gap in its sequence numbers, and brokers refuse what follows.
         """
-        self._producer.recreate(client)
-        for lane in (*self._lanes[0], *self._lanes[1]):
-            if lane.flying is not None:
-                load, lane.flying = lane.flying, None
-                self._settle(load, acknowledged=False)
-        for node in self._nodes.values():
-            node.flying = 0
-            if node.waiting and not node.starting:
-                self._start(node)
+        self._producer.reconnect(client)
+        for queue in self._all_queues():
+            if queue.in_flight is not None:
+                batch, queue.in_flight = queue.in_flight, None
+                self._complete(batch, acknowledged=False)
+        for broker in self._brokers.values():
+            broker.in_flight = 0
+            if broker.waiting and not broker.is_starting:
+                self._start_round(broker)
 
-    def _settle(self, load: _Load, *, acknowledged: bool) -> None:
-        self._events -= load.events
-        self._bytes -= load.bytes
-        for delivery in load.deliveries:
-            delivery.waiting -= 1
-            if not delivery.acknowledged.done() and (not acknowledged or not delivery.waiting):
+    def _complete(self, batch: _Batch, *, acknowledged: bool) -> None:
+        self._events -= batch.events
+        self._bytes -= batch.bytes
+        for delivery in batch.deliveries:
+            delivery.pending -= 1
+            if not delivery.acknowledged.done() and (not acknowledged or not delivery.pending):
                 delivery.acknowledged.set_result(acknowledged)
         if acknowledged:
-            self._metrics.count_batch(load.events, time.monotonic() - load.since)
+            self._metrics.count_batch(batch.events, time.monotonic() - batch.sent_at)
 
-    def _lay_out(self, client: Any) -> None:
-        """Lanes as the topics have partitions now; those of partitions that are gone stay until they are empty."""
-        for topic, lanes in zip(self._topics, self._lanes, strict=True):
-            leaders = self._producer.leaders(client, topic)
+    def _all_queues(self) -> tuple[_PartitionQueue, ...]:
+        touchpoint_queues, rejected_queues = self._queues
+        return (*touchpoint_queues, *rejected_queues)
+
+    def _update_queues(self, client: KafkaClient) -> None:
+        """Makes a queue for each partition of the topics, at its leader. Busy queues stay as they are until idle."""
+        for topic, queues in zip(self._topics, self._queues, strict=True):
+            leaders = partition_leaders(client, topic)
             for partition, leader in enumerate(leaders):
-                node = self._nodes.setdefault(leader, _Node())
-                if partition == len(lanes):
-                    lanes.append(_Lane(topic, partition, node))
-                elif lanes[partition].node is not node and not lanes[partition].loads and not lanes[partition].flying:
-                    lanes[partition].node = node
-            while len(lanes) > len(leaders) > 0 and not lanes[-1].loads and not lanes[-1].flying:
-                lanes.pop()
-        self._laid_out_for = client
+                broker = self._brokers.setdefault(leader, _Broker())
+                if partition == len(queues):
+                    queues.append(_PartitionQueue(topic, partition, broker))
+                elif queues[partition].broker is not broker and queues[partition].is_idle:
+                    queues[partition].broker = broker
+            while len(queues) > len(leaders) > 0 and queues[-1].is_idle:
+                queues.pop()
+        self._queues_client = client
 
     async def run(self) -> None:
-        """Give up on what takes too long, and follow the topics' partitions, until cancelled."""
+        """Ends what takes too long, and follows the topics' partitions, until cancelled."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
             now = time.monotonic()
             client = self._producer.client
             if client is not None:
-                self._lay_out(client)
-            oldest = now
-            for lane in (*self._lanes[0], *self._lanes[1]):
-                for load in (*([lane.flying] if lane.flying else ()), *lane.loads):
-                    _expire(load, now)
-                if lane.flying is not None:
-                    oldest = min(oldest, lane.flying.since)
-            for node in self._nodes.values():
-                if node.flying and now - node.since > ROUND_SECONDS:
-                    self._start(node)
-            self._judge(now - oldest)
+                self._update_queues(client)
+            oldest_sent_at = now
+            for queue in self._all_queues():
+                for batch in (*([queue.in_flight] if queue.in_flight else ()), *queue.batches):
+                    _expire(batch, now)
+                if queue.in_flight is not None:
+                    oldest_sent_at = min(oldest_sent_at, queue.in_flight.sent_at)
+            for broker in self._brokers.values():
+                if broker.in_flight and now - broker.started_at > ROUND_SECONDS:
+                    self._start_round(broker)
+            self._check_stalled(now - oldest_sent_at)
             INGEST_QUEUE_EVENTS.set(self._events)
 
-    def _judge(self, seconds: float) -> None:
-        """Take note of how long the batch that has waited longest has been under way."""
-        stalled = seconds > self._ack_seconds
-        if stalled and not self._stalled:
+    def _check_stalled(self, seconds: float) -> None:
+        """Refuses events, and later connects again, if the oldest batch in flight is `seconds` old."""
+        is_stalled = seconds > self._ack_seconds
+        if is_stalled and not self._is_stalled:
             INGEST_PRODUCE_FAILURES.inc()
             log.warning("Kafka does not acknowledge: answering 503 until it does")
-        elif self._stalled and not stalled and self._producer.client is not None:
+        elif self._is_stalled and not is_stalled and self._producer.client is not None:
             log.warning("Kafka acknowledges again")
-        self._stalled = stalled
+        self._is_stalled = is_stalled
         client = self._producer.client
-        if seconds > RECREATE_AFTER * self._ack_seconds and client is not None:
+        if seconds > RECONNECT_AFTER * self._ack_seconds and client is not None:
             log.warning("Kafka has not acknowledged a batch for %.0f s: connecting again", seconds)
-            self._give_up(client)
+            self._reconnect(client)
 
     async def drain(self, seconds: float) -> bool:
-        """Wait until everything queued is acknowledged; False when that takes longer than `seconds`."""
+        """Waits until all queued events are acknowledged; returns False if that takes longer than `seconds`."""
         deadline = time.monotonic() + seconds
         while self._events:
             if time.monotonic() > deadline:
@@ -303,8 +334,8 @@ class Batcher:
         return True
 
 
-def _expire(load: _Load, now: float) -> None:
-    for delivery in load.deliveries:
+def _expire(batch: _Batch, now: float) -> None:
+    for delivery in batch.deliveries:  # in the order of their deadlines
         if delivery.deadline > now:
             return
         if not delivery.acknowledged.done():
@@ -312,5 +343,5 @@ def _expire(load: _Load, now: float) -> None:
 
 
 def unavailable(reason: str) -> ServiceError:
-    """The answer that makes clients send the same events again a little later."""
+    """Returns the error whose answer makes clients send the same events again a little later."""
     return ServiceError(503, "unavailable", f"not accepted now: {reason}; send it again", headers={"Retry-After": "1"})
