@@ -1,15 +1,17 @@
-"""What one worker has counted since it last told Prometheus.
+"""Counts of one worker between two updates of its Prometheus metrics.
 
-Plain numbers: a metric that workers share costs more per request than all the rest of a request's bookkeeping.
+The counts are plain numbers: to update a metric that workers share costs more per request than all other bookkeeping of
+the request.
 """
 
 from bisect import bisect_left
-from collections import Counter as Counts
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+
+from prometheus_client import Histogram
 
 from services.ingest.event.verdict import Verdict
-from services.ingest.process.connection_limits import REFUSED
+from services.ingest.process.connection_limits import REFUSED_REQUESTS
 from throughline.kit.metrics import (
     INGEST_EVENTS,
     INGEST_PRODUCE_RECORDS,
@@ -23,81 +25,83 @@ from throughline.kit.metrics import (
 )
 
 FLUSH_SECONDS = 0.25
-OUTCOMES = ("ok", "warning", "rejected", "dropped")
+"""Pause between two updates of the metrics."""
+STATUSES = ("ok", "warning", "rejected", "dropped")
 
 
-class _Observations:
-    """What a histogram is to be told."""
+class _HistogramBuffer:
+    """Observations that a histogram does not have yet."""
 
-    def __init__(self, histogram: Any, bounds: Sequence[float]) -> None:
+    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
         self._histogram = histogram
         self._bounds = tuple(bounds)
-        self._buckets = [0] * (len(bounds) + 1)
+        self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def add(self, value: float) -> None:
-        self._buckets[bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float) -> None:
+        """Adds one observation."""
+        self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def flush(self) -> None:
-        # A histogram has no public way to take many observations at once.
-        for bucket, number in zip(self._histogram._buckets, self._buckets, strict=True):
-            if number:
-                bucket.inc(number)
+        """Hands all observations to the histogram, which has no public method for many at once."""
+        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
+            if count:
+                bucket.inc(count)
         self._histogram._sum.inc(self._sum)
-        self._buckets = [0] * len(self._buckets)
+        self._counts = [0] * len(self._counts)
         self._sum = 0.0
 
 
 class MetricsBuffer:
-    """Counts of requests, events and record batches. Of one event loop."""
+    """Counts of requests, events and record batches. All methods belong to one event loop."""
 
     def __init__(self) -> None:
-        self._ok = 0
-        self._verdicts: Counts[tuple[str, str]] = Counts()
-        self._statuses: Counts[int] = Counts()
-        self._reasons: Counts[str] = Counts()
-        self._requests = _Observations(INGEST_REQUEST_SECONDS, LATENCY_BUCKETS)
-        self._produce_seconds = _Observations(INGEST_PRODUCE_SECONDS, LATENCY_BUCKETS)
-        self._produce_records = _Observations(INGEST_PRODUCE_RECORDS, PRODUCE_RECORDS_BUCKETS)
-        for outcome in OUTCOMES:
-            INGEST_EVENTS.labels(outcome)
+        self._ok_events = 0
+        self._verdicts: Counter[tuple[str, str]] = Counter()
+        self._requests: Counter[int] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._request_seconds = _HistogramBuffer(INGEST_REQUEST_SECONDS, LATENCY_BUCKETS)
+        self._produce_seconds = _HistogramBuffer(INGEST_PRODUCE_SECONDS, LATENCY_BUCKETS)
+        self._produce_records = _HistogramBuffer(INGEST_PRODUCE_RECORDS, PRODUCE_RECORDS_BUCKETS)
+        for status in STATUSES:
+            INGEST_EVENTS.labels(status)
 
     def count_events(self, verdicts: Sequence[Verdict | None]) -> None:
-        """Events that were answered with a verdict each; None is ok."""
-        self._ok += verdicts.count(None)
-        for found in verdicts:
-            if found is not None:
-                self._verdicts[found.verdict, found.code] += 1
+        """Counts the events of one answered request by their verdicts; None stands for ok."""
+        self._ok_events += verdicts.count(None)
+        for verdict in verdicts:
+            if verdict is not None:
+                self._verdicts[verdict.verdict, verdict.code] += 1
 
     def count_request(self, status: int, seconds: float) -> None:
-        """One answered request."""
-        self._statuses[status] += 1
-        self._requests.add(seconds)
+        """Counts one answered request by its HTTP status, with the time it took."""
+        self._requests[status] += 1
+        self._request_seconds.observe(seconds)
 
-    def count_failure(self, reason: str) -> None:
-        """One request that failed as a whole."""
-        self._reasons[reason] += 1
+    def count_failure(self, code: str) -> None:
+        """Counts one request that failed as a whole by its error code."""
+        self._failures[code] += 1
 
     def count_batch(self, records: int, seconds: float) -> None:
-        """One acknowledged record batch."""
-        self._produce_seconds.add(seconds)
-        self._produce_records.add(records)
+        """Counts one acknowledged record batch, with the time Kafka took."""
+        self._produce_seconds.observe(seconds)
+        self._produce_records.observe(records)
 
     def flush(self) -> None:
-        """Hand everything over to the metrics and start again at nothing."""
-        INGEST_EVENTS.labels("ok").inc(self._ok)
-        self._ok = 0
-        for (outcome, reason), number in self._verdicts.items():
-            INGEST_EVENTS.labels(outcome).inc(number)
-            INGEST_VERDICTS.labels(outcome, reason).inc(number)
+        """Adds all counts to the metrics and starts again at zero."""
+        INGEST_EVENTS.labels("ok").inc(self._ok_events)
+        self._ok_events = 0
+        for (status, code), count in self._verdicts.items():
+            INGEST_EVENTS.labels(status).inc(count)
+            INGEST_VERDICTS.labels(status, code).inc(count)
         self._verdicts.clear()
-        for status, number in self._statuses.items():
-            INGEST_REQUESTS.labels(str(status)).inc(number)
-        self._statuses.clear()
-        for reasons in (self._reasons, REFUSED):
-            for reason, number in reasons.items():
-                INGEST_REFUSED.labels(reason).inc(number)
-            reasons.clear()
-        for observations in (self._requests, self._produce_seconds, self._produce_records):
-            observations.flush()
+        for http_status, count in self._requests.items():
+            INGEST_REQUESTS.labels(str(http_status)).inc(count)
+        self._requests.clear()
+        for refused in (self._failures, REFUSED_REQUESTS):
+            for code, count in refused.items():
+                INGEST_REFUSED.labels(code).inc(count)
+            refused.clear()
+        for histogram in (self._request_seconds, self._produce_seconds, self._produce_records):
+            histogram.flush()

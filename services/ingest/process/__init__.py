@@ -1,4 +1,2 @@
-"""The processes of ingest: a supervisor, its workers, and the limits on what their connections may hold.
-
-Read `supervisor.py` next.
-"""
+"""The processes of ingest: a supervisor (supervisor.py), its workers (worker.py), and the limits on the connections of
+each worker (connection_limits.py)."""

@@ -1,7 +1,7 @@
-"""The process: one worker, or a supervisor of several that restarts those that die.
+"""Starts ingest: one worker, or a supervisor that starts several and restarts those that die.
 
-Imports neither metrics nor the app: the folder of the workers' shared metrics has to be in the environment before
-prometheus_client is first imported, in every worker.
+Must import neither metrics nor the app: prometheus_client reads the folder of the workers' shared metrics from the
+environment when it is first imported, in every worker.
 """
 
 import logging
@@ -18,15 +18,16 @@ from throughline.kit import logs
 from throughline.kit.settings import IngestSettings, load_or_exit, set_environment
 
 BACKLOG = 4096
+"""Maximum number of connections that wait to be accepted."""
 
 
 def serve() -> None:
-    """Listen until SIGTERM or SIGINT, then finish what was accepted and return."""
+    """Listens until SIGTERM or SIGINT, then answers the requests that were accepted and returns."""
     settings = load_or_exit(IngestSettings)
     logs.configure(settings.log_level)
-    # uvicorn raises the signal it was stopped by once more when it is done: that must not be this process's end.
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, lambda *_: None)
+    # When uvicorn is done it raises the signal that stopped it once more, which must not end this process.
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop_signal, lambda *_: None)
     folder = Path(settings.metrics_dir or tempfile.mkdtemp(prefix="throughline-ingest-"))
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("*.db"):

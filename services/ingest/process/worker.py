@@ -1,4 +1,4 @@
-"""What a worker does for the others: metrics that add up, and no worker left behind by a killed supervisor."""
+"""What a worker does besides its requests: it sums the metrics of all workers, and ends when its supervisor is gone."""
 
 import asyncio
 import os
@@ -11,51 +11,42 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from throughline.kit.metrics import INGEST_PREFIX
+from throughline.kit.process import is_running
 
-PARENT_SECONDS = 1.0
+PARENT_CHECK_SECONDS = 1.0
 
 
-class _Ingest(Collector):
-    """The sums over all workers, of this service's metrics only."""
+class _IngestCollector(Collector):
+    """Collects the metrics of ingest, each as the sum over all workers."""
 
     def __init__(self) -> None:
-        self._all = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
+        self._all_metrics = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterator[Metric]:
-        _forget_dead_workers(Path(self._all._path))
-        for metric in self._all.collect():  # type: ignore[no-untyped-call]
+        _remove_gauges_of_dead_workers(Path(self._all_metrics._path))
+        for metric in self._all_metrics.collect():  # type: ignore[no-untyped-call]
             if metric.name.startswith(INGEST_PREFIX):
                 yield metric
 
 
 def worker_metrics() -> CollectorRegistry:
-    """A registry to read once."""
+    """Returns a registry that reads the metrics of all workers, as they are now."""
     registry = CollectorRegistry()
-    registry.register(_Ingest())
+    registry.register(_IngestCollector())
     return registry
 
 
-def _forget_dead_workers(folder: Path) -> None:
-    # Their counters stay in the sums; what they last said about the present does not.
+def _remove_gauges_of_dead_workers(folder: Path) -> None:
+    # A dead worker's counters stay in the sums; its gauges say nothing about the present.
     for file in folder.glob("gauge_live*_*.db"):
         pid = int(file.stem.rpartition("_")[2])
-        if not _alive(pid):
+        if not is_running(pid):
             mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 async def end_with_parent() -> None:
-    """Stop, in good order, when the process that started this one is gone: it would keep the port."""
+    """Ends this process in good order once its supervisor is gone: a worker that is left behind keeps the port."""
     parent = os.getppid()
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells when a parent is gone
-        await asyncio.sleep(PARENT_SECONDS)
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells that a parent is gone
+        await asyncio.sleep(PARENT_CHECK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -150,6 +150,22 @@ async def test_a_flood_of_headers(stack: Stack, line: str) -> None:
     await goes_on(ingest, stack)
 
 
+async def test_trailers_are_no_headers(stack: Stack) -> None:
+    ingest = await stack.start("ingest")
+    process = psutil.Process(ingest.child.pid)
+    body = json.dumps({"batch": [EVENT]}).encode()
+    request = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+    key = f"Authorization: {stack.write_key}\r\n".encode()
+    before = process.memory_info().rss
+    for headers, trailers, expected in ((b"", key, 401), (key, (b"X-Flood: " + b"x" * 10_000 + b"\r\n") * 4_000, 200)):
+        async with Wire(ingest) as wire:
+            await wire.send(request + headers + b"\r\n" + chunks + trailers + b"\r\n")
+            assert (await wire.answer())[0] == expected
+    assert process.memory_info().rss - before < 20 * 1024 * 1024
+    await goes_on(ingest, stack)
+
+
 async def test_what_is_no_http(stack: Stack) -> None:
     ingest = await stack.start("ingest")
     for noise in (b"\x16\x03\x01\x02\x00\x01\x00", b"GET \xff HTTP/1.1\r\n\r\n", b"x" * 100 + b"\r\n\r\n"):

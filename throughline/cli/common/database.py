@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -11,6 +10,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.cli.common.output import fail, say
+from throughline.kit.process import is_running
 from throughline.kit.settings import DatabaseSettings, SettingsError, Shared, load
 from throughline.store.access.names import AdminError
 from throughline.store.engine.errors import failure_of
@@ -101,14 +101,4 @@ def running_on(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         fail(f"{file} cannot be read ({error}); set DATABASE_URL")
-    return found if any(_alive(pid) for pid in pids) else None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError, TypeError):
-        return False
-    return True
+    return found if any(isinstance(pid, int) and is_running(pid) for pid in pids) else None

@@ -226,4 +226,4 @@ async def test_a_fault_of_ours_is_an_answer_too(caplog: pytest.LogCaptureFixture
     assert (b"access-control-allow-origin", b"https://shop.example") in sent[0]["headers"]
     assert json.loads(sent[1]["body"])["code"] == "internal_error"
     assert "ZeroDivisionError" in caplog.text
-    assert broken._statuses == {500: 1}
+    assert broken._requests == {500: 1}
