@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
-from prometheus_client import Histogram
+import prometheus_client
 
 from services.ingest.event.verdict import Verdict
 from services.ingest.process.connection_limits import REFUSED_REQUESTS
@@ -32,7 +32,7 @@ STATUSES = ("ok", "warning", "rejected", "dropped")
 class _HistogramBuffer:
     """Observations that a histogram does not have yet."""
 
-    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
+    def __init__(self, histogram: prometheus_client.Histogram, bounds: Sequence[float]) -> None:
         self._histogram = histogram
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)
