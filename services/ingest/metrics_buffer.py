@@ -4,11 +4,8 @@ The counts are plain numbers: to update a metric that workers share costs more p
 the request.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-
-import prometheus_client
 
 from services.ingest.event.verdict import Verdict
 from services.ingest.process.connection_limits import REFUSED_REQUESTS
@@ -20,37 +17,12 @@ from throughline.kit.metrics import (
     INGEST_REQUEST_SECONDS,
     INGEST_REQUESTS,
     INGEST_VERDICTS,
-    LATENCY_BUCKETS,
-    PRODUCE_RECORDS_BUCKETS,
+    HistogramBuffer,
 )
 
 FLUSH_SECONDS = 0.25
 """Pause between two updates of the metrics."""
 STATUSES = ("ok", "warning", "rejected", "dropped")
-
-
-class _HistogramBuffer:
-    """Observations that a histogram does not have yet."""
-
-    def __init__(self, histogram: prometheus_client.Histogram, bounds: Sequence[float]) -> None:
-        self._histogram = histogram
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Adds one observation."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def flush(self) -> None:
-        """Hands all observations to the histogram, which has no public method for many at once."""
-        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
-            if count:
-                bucket.inc(count)
-        self._histogram._sum.inc(self._sum)
-        self._counts = [0] * len(self._counts)
-        self._sum = 0.0
 
 
 class MetricsBuffer:
@@ -61,9 +33,9 @@ class MetricsBuffer:
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._requests: Counter[int] = Counter()
         self._failures: Counter[str] = Counter()
-        self._request_seconds = _HistogramBuffer(INGEST_REQUEST_SECONDS, LATENCY_BUCKETS)
-        self._produce_seconds = _HistogramBuffer(INGEST_PRODUCE_SECONDS, LATENCY_BUCKETS)
-        self._produce_records = _HistogramBuffer(INGEST_PRODUCE_RECORDS, PRODUCE_RECORDS_BUCKETS)
+        self._request_seconds = HistogramBuffer(INGEST_REQUEST_SECONDS)
+        self._produce_seconds = HistogramBuffer(INGEST_PRODUCE_SECONDS)
+        self._produce_records = HistogramBuffer(INGEST_PRODUCE_RECORDS)
         for status in STATUSES:
             INGEST_EVENTS.labels(status)
 
