@@ -40,8 +40,8 @@ format: $(VENV)/.dev ## rewrite the code in the house format
 types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
 
-bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes bench.json (a quarter of an hour)
-	@$(BIN)/python -m bench
+bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes bench.json (a quarter of an hour); ARGS=--help
+	@$(BIN)/python -m bench $(ARGS)
 
 proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto/throughline --python_out=throughline/wire --pyi_out=throughline/wire proto/throughline/v1/touchpoint.proto

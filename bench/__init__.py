@@ -1,5 +1,6 @@
-"""`make bench`: what the services do under load, beside named baselines, all in one run on the same machine.
+"""`make bench`: the services under load, beside named baselines, in one run on one machine.
 
 Starts a real Kafka, a real PostgreSQL and real service processes, alternates ours with the baselines, prints a table.
-Read `__main__.py`, then `bed.py` (what runs), `load.py` (who sends), `figures/` (what is measured).
+Read `__main__.py`, then `servers.py` (what runs), `load.py` (the load generator), `figures/` (what is measured),
+`comparison.py` (another checkout in place of the baselines).
 """

@@ -22,7 +22,7 @@ import msgspec
 import psutil
 import uvloop
 
-from bench.events import pool_of, segment_event
+from bench.events import sample_actions, segment_event
 from throughline.kit.clock import now_us, rfc3339
 
 REQUEST = b"@@@@@@@@"
@@ -41,24 +41,24 @@ class Spec(msgspec.Struct, kw_only=True):
     """Events in a request: 1 goes to /v1/track, more to /v1/batch."""
     connections: int = 64
     warm_seconds: float = 1.0
-    """Sent before, not counted."""
+    """Seconds of load before the counted time."""
     seconds: float = 5.0
     requests: int = 0
-    """Send so many and end, instead of by time; nothing is left out."""
+    """Number of requests after which to end, instead of by time; all of them count."""
     rate: float = 0.0
     """Requests a second; 0: as fast as answers come."""
     customers: int = 0
-    """Events go round so many customers (a multiple of `events`); 0: every event has a customer of its own."""
+    """Number of customers whose turn comes again and again (a multiple of `events`); 0: each event is of a new one."""
     prefix: str = "load"
-    """Begins every message id and customer id of this run."""
+    """Start of every message id and customer id of this run."""
     first: int = 0
     """Number of the first request."""
     pids: list[int] = []
-    """Processes whose CPU time is taken over the counted time."""
+    """Processes whose CPU time is measured over the counted time."""
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What came of it, over the counted time. Latencies in milliseconds, CPU in seconds."""
+    """What was measured over the counted time."""
 
     requests: int
     events: int
@@ -68,9 +68,9 @@ class Result(msgspec.Struct, kw_only=True):
     p99_ms: float
     max_ms: float
     cpu_seconds: list[float]
-    """Of `pids`, in their order."""
+    """CPU time of each of `pids`, in their order."""
     generator_busy: float
-    """Share of one core that the generator took: near 1, it is the generator that was measured."""
+    """Share of one core that the generator used: near 1, the generator is the bottleneck."""
     event_bytes: float
 
     @property
@@ -83,20 +83,20 @@ class Result(msgspec.Struct, kw_only=True):
 
 
 def templates(spec: Spec) -> tuple[list[bytes], float]:
-    """Whole requests with placeholders, and the bytes of JSON per event."""
-    pool = pool_of(TEMPLATES * min(spec.events, 100))
+    """(whole requests with placeholders, mean bytes of JSON per event)."""
+    pool = sample_actions(TEMPLATES * min(spec.events, 100))
     if spec.events == 1:
-        pool = [act for act in pool if act.step.call == "track"]
+        pool = [action for action in pool if action.step.call == "track"]
     choose = Random(3)
     now = now_us()
     authorization = base64.b64encode(f"{spec.key}:".encode()).decode()
     path = "/v1/track" if spec.events == 1 else "/v1/batch"
-    made, size = [], 0
+    requests, size = [], 0
     for _ in range(TEMPLATES if spec.events < 200 else 8):
         events = []
-        for number, act in enumerate(choose.choices(pool, k=spec.events)):
+        for number, action in enumerate(choose.choices(pool, k=spec.events)):
             event = segment_event(
-                act,
+                action,
                 message_id=f"{spec.prefix}-{REQUEST.decode()}-{number:04d}-7d1e",
                 user_id=f"{spec.prefix}-{CUSTOMER.decode()}-{number:04d}",
                 at_us=now,
@@ -108,12 +108,12 @@ def templates(spec: Spec) -> tuple[list[bytes], float]:
             f"POST {path} HTTP/1.1\r\nHost: {spec.host}:{spec.port}\r\nAuthorization: Basic {authorization}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        made.append(head.encode() + body)
-    return made, size / len(made) / spec.events
+        requests.append(head.encode() + body)
+    return requests, size / len(requests) / spec.events
 
 
 class Load:
-    """One run."""
+    """One run of the generator."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -133,7 +133,7 @@ class Load:
         self._cpu = self._cpu_now()
 
     async def run(self) -> Result:
-        """Connect, send, and say what came of it."""
+        """Connect and send. Returns what came of it."""
         spec = self.spec
         for _ in range(spec.connections):
             await self._loop.create_connection(lambda: Connection(self), spec.host, spec.port)
@@ -169,7 +169,7 @@ class Load:
         )
 
     def next(self) -> bytes:
-        """The next request's bytes."""
+        """The bytes of the next request."""
         number = self.spec.first + self.sent
         self.sent += 1
         customer = number % self._round if self._round else number
@@ -177,7 +177,7 @@ class Load:
         return template.replace(REQUEST, b"%08d" % number).replace(CUSTOMER, b"%08d" % customer)
 
     def answer(self, connection: "Connection", status: bytes, seconds: float) -> None:
-        """A request was answered."""
+        """Count an answer, and send the connection's next request."""
         self.answered += 1
         if status == b"200":
             self.latencies.append(seconds)
@@ -194,7 +194,7 @@ class Load:
             connection.send(self.next())
 
     def lost(self) -> None:
-        """The server closed a connection."""
+        """End the run, as the server has closed a connection."""
         if not self.ending:
             self.failures["connection lost"] += 1
             self._end()
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         self._sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's own class, which is no subclass of asyncio's.
+        # uvloop's transport is no subclass of asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
         self._load.idle.append(self)
 
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
         self._load.lost()
 
     def send(self, request: bytes) -> None:
-        """Send one request; the answer to the last has come."""
+        """Send one request. The last one has been answered."""
         self._sent = perf_counter()
         self._transport.write(request)
 
@@ -266,7 +266,7 @@ def _content_length(head: bytes) -> int:
 
 
 def main() -> None:
-    """Run the spec given as the only argument."""
+    """Run the spec that is the only argument, and print the result."""
     spec = msgspec.json.decode(sys.argv[1], type=Spec)
 
     async def run() -> Result:

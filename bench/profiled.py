@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run it."""
+    """Run the module named in the arguments."""
     file, module = sys.argv[1:3]
     sys.argv = [module]
     profile = cProfile.Profile()

@@ -16,14 +16,14 @@ HEADINGS = ("figure", "ours", "baseline", "", "ratio", "goal", "")
 
 
 class Goal(msgspec.Struct):
-    """What a row has to reach: of its `ratio` (ours to baseline) or of its own value, `least` or `most`."""
+    """The bound of a row's ratio (ours to the baseline's) or of its value."""
 
     of: Literal["ratio", "value"]
     least: float | None = None
     most: float | None = None
 
     def met(self, row: "Row") -> bool:
-        """Whether the row reaches it."""
+        """Whether the row is within the bound."""
         value = row.ratio if self.of == "ratio" else row.ours
         assert value is not None
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
@@ -34,7 +34,7 @@ class Goal(msgspec.Struct):
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """One figure. Each value is the median of its rounds, which are kept beside it."""
+    """One figure: the median of its rounds, beside the median of the baseline's."""
 
     name: str
     unit: str
@@ -71,7 +71,7 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 def print_table(rows: Sequence[Row], *, title: str) -> None:
-    """The table and, below it, the notes."""
+    """Print the table and, below it, the notes."""
     table = Table(*HEADINGS, title=title, title_justify="left")
     for index in (1, 2, 4):
         table.columns[index].justify = "right"
@@ -79,7 +79,7 @@ def print_table(rows: Sequence[Row], *, title: str) -> None:
         style = {"MISSED": "bold red", "met": "green"}.get(row.verdict, "")
         *cells, verdict = row.cells()
         table.add_row(*cells, f"[{style}]{verdict}[/]" if style else verdict)
-    # A pipe has no width of its own: nothing is cut there.
+    # A pipe has no width: without one, rich would cut the table to 80 columns.
     console = Console() if os.isatty(1) else Console(width=200)
     console.print(table)
     for row in rows:
@@ -95,8 +95,8 @@ def markdown(rows: Sequence[Row], about: dict[str, Any]) -> str:
 
 
 def write_json(path: Path, rows: Sequence[Row], about: dict[str, Any]) -> None:
-    """Everything measured, with the rounds behind each median."""
-    told = [
+    """Write everything measured, with the rounds behind each median."""
+    measured = [
         {
             **msgspec.to_builtins(row),
             "ours": row.ours,
@@ -106,17 +106,17 @@ def write_json(path: Path, rows: Sequence[Row], about: dict[str, Any]) -> None:
         }
         for row in rows
     ]
-    path.write_bytes(msgspec.json.format(msgspec.json.encode({**about, "rows": told})) + b"\n")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode({**about, "rows": measured})) + b"\n")
 
 
 def read_json(path: Path) -> tuple[list[Row], dict[str, Any]]:
-    """What `write_json` wrote."""
+    """The rows that `write_json` wrote, and what they were measured on."""
     about = msgspec.json.decode(path.read_bytes())
     return msgspec.convert(about.pop("rows"), list[Row]), about
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The machine that the figures are measured on, and its load before."""
     names = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
     return {
         "cpu": names[0] if names else platform.processor(),
@@ -129,12 +129,13 @@ def machine() -> dict[str, Any]:
 
 
 def about_text(about: dict[str, Any]) -> str:
-    """One line on when and where."""
+    """One line on when, where and against what the figures were measured."""
     m = about["machine"]
-    quick = " With --quick: these figures say nothing." if about["quick"] else ""
+    quick = " With --quick: these figures measure nothing." if about["quick"] else ""
+    against = f" Against {about['against']}." if "against" in about else ""
     return (
         f"{about['at']}, {m['cores']} cores ({m['cpu']}), {m['memory_gb']} GB, {m['system']}, Python {m['python']}, "
-        f"load average before {m['load_before']}, took {about['seconds']:.0f} s.{quick}"
+        f"load average before {m['load_before']}, took {about['seconds']:.0f} s.{against}{quick}"
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bench.baselines.consuming import DATABASE_URL, Progress, consumer
+from bench.baselines.consumer import DATABASE_URL, Progress, consumer
 from throughline.store.engine.pool import create_engine
 from throughline.wire.codec import decode
 
@@ -87,7 +87,7 @@ async def run() -> None:
             session.add(Fact(**{name: getattr(touchpoint, name) for name in COLUMNS}))
             await session.commit()
         progress.add(1)
-    progress.tell()
+    progress.print_rate()
     await kafka.stop()
     await engine.dispose()
 

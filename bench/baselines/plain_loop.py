@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import asyncpg
 import uvloop
 
-from bench.baselines.consuming import DATABASE_URL, Progress, consumer
+from bench.baselines.consumer import DATABASE_URL, Progress, consumer
 from throughline.journey.touchpoint import Touchpoint
 from throughline.wire.codec import decode
 
@@ -84,7 +84,7 @@ async def run() -> None:
             await statement.fetch(*(_facts(touchpoints) if facts else _latest(touchpoints)))
             await kafka.commit()
             progress.add(len(touchpoints))
-    progress.tell()
+    progress.print_rate()
     await kafka.stop()
     await connection.close()
 
@@ -92,11 +92,11 @@ async def run() -> None:
 def _latest(touchpoints: Sequence[Touchpoint]) -> list[list[object]]:
     latest: dict[str, list[object]] = {}
     for t in touchpoints:
-        known = latest.get(t.actor)
-        if known is None:
+        row = latest.get(t.actor)
+        if row is None:
             latest[t.actor] = [t.actor, t.name, t.occurred_us, t.channel, t.value, 1]
         else:
-            known[1:] = [t.name, t.occurred_us, t.channel, t.value, known[5] + 1]  # type: ignore[operator]
+            row[1:] = [t.name, t.occurred_us, t.channel, t.value, row[5] + 1]  # type: ignore[operator]
     return [list(column) for column in zip(*latest.values(), strict=True)]
 
 

@@ -1,1 +1,1 @@
-"""The figures of `make bench`: each module measures one thing, from a bed and a scale to rows of the table."""
+"""The figures of `make bench`: each module measures one thing, on servers, in sizes, and returns rows of the table."""

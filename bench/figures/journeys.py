@@ -1,7 +1,7 @@
-"""Journeys: what folding costs alone, late and joining events beside ordered ones, restaging, a sweep, one late event.
+"""Journeys: folding alone, late and linking events beside ordered ones, a restage, a lapse sweep, one late event.
 
-`fold` is the core in this process on one thread. The stager and the restage are a process of their own, as in
-`staging`. The sweep and the late events run the stager's own transactions in this process, without Kafka.
+`fold` runs in this process on one thread. The stager and the restage run in a service process, as in `staging`. The
+sweep and the late events run the stager's transactions in this process, without Kafka.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from statistics import median
 
 import asyncpg
 
-from bench.bed import PARTITIONS, Bed, Scale, Site, say
-from bench.events import mixed
+from bench.events import disordered_log
 from bench.figures import staging
 from bench.report import Goal, Row
+from bench.servers import PARTITIONS, Deployment, Servers, Sizes, print_progress
 from services.stager.maintain.lapses import sweep
 from services.stager.stage.decode import prepare, record_digest
 from services.stager.stage.models import Workspaces
@@ -35,28 +35,28 @@ DAY_US = 86_400_000_000
 STEP_US = 60_000_000
 BATCH = 5_000
 LATE = 9
-"""Late events of each history, spread over it."""
+"""Number of late events of each history, spread over it."""
 ORDER_EVERY = 10_000
 
 
 class _Record:
-    """A record as the log would give it."""
+    """A record as a Kafka consumer returns it."""
 
     key = None
     timestamp = 1_700_000_000_000
 
-    def __init__(self, offset: int, one: Touchpoint) -> None:
+    def __init__(self, offset: int, touchpoint: Touchpoint) -> None:
         self.offset = offset
-        self.value = encode(one)
+        self.value = encode(touchpoint)
 
 
-async def measure(bed: Bed, scale: Scale) -> list[Row]:
-    """All five."""
-    log = staging.in_order(scale.staged_events)
-    folded = [_fold(log) for _ in range(scale.rounds)]
-    say(f"journeys: fold {median(folded):,.0f} events/s")
-    ordered, late, restaged = await _staged(bed, scale, log)
-    swept = await _sweep(bed, scale)
+async def measure(servers: Servers, sizes: Sizes) -> list[Row]:
+    """All five figures."""
+    log = staging.ordered_log(sizes.staged_events)
+    folded = [_fold(log) for _ in range(sizes.rounds)]
+    print_progress(f"journeys: fold {median(folded):,.0f} events/s")
+    ordered, late, restaged = await _staged(servers, sizes, log)
+    swept = await _sweep(servers, sizes)
     return [
         Row(name="fold, one thread", unit="events/s", rounds=folded, note=f"{len(log):,} events, seven_phase"),
         Row(
@@ -74,113 +74,118 @@ async def measure(bed: Bed, scale: Scale) -> list[Row]:
             baseline="fold, one thread",
             baseline_rounds=folded,
             goal=Goal("ratio", least=0.5),
-            note="one stager process with four lanes and nothing else to do",
+            note="one stager process with four partitions and nothing else to do",
         ),
-        Row(name="lapse sweep", unit="customers/s", rounds=swept, note=f"{scale.customers:,} customers lapse at once"),
-        *await _late_ones(bed, scale),
+        Row(name="lapse sweep", unit="customers/s", rounds=swept, note=f"{sizes.customers:,} customers lapse at once"),
+        *await _late_ones(servers, sizes),
     ]
 
 
-async def profile(bed: Bed, scale: Scale, file: Path) -> None:
+async def profile(servers: Servers, sizes: Sizes, file: Path) -> None:
     """The stager under the profiler on the log with late and joining events."""
-    log = mixed(scale.staged_events, start_us=now_us() - staging.SPAN_US)
-    async with bed.topic() as topic:
-        customers = await staging.fill(bed, topic, log)
-        await staging.stage(bed, topic, len(log), customers, profile=file)
+    log = disordered_log(sizes.staged_events, start_us=now_us() - staging.SPAN_US)
+    async with servers.topic() as topic:
+        customers = await staging.fill(servers, topic, log)
+        await staging.stage(servers, topic, len(log), customers, profile=file)
 
 
 def _fold(log: list[Touchpoint]) -> float:
     model = load_model("seven_phase")
     by_actor: dict[str, list[Touchpoint]] = {}
-    for one in log:
-        by_actor.setdefault(one.actor, []).append(one)
+    for touchpoint in log:
+        by_actor.setdefault(touchpoint.actor, []).append(touchpoint)
     began = time.perf_counter()
     for touchpoints in by_actor.values():
         fold(model, None, touchpoints, log[-1].occurred_us)
     return len(log) / (time.perf_counter() - began)
 
 
-async def _staged(bed: Bed, scale: Scale, log: list[Touchpoint]) -> tuple[list[float], list[float], list[float]]:
-    """Events a second: staged in order, staged late and joining, restaged."""
+async def _staged(
+    servers: Servers, sizes: Sizes, log: list[Touchpoint]
+) -> tuple[list[float], list[float], list[float]]:
+    """Events a second: staged in order, staged with late and linking events, restaged."""
     ordered: list[float] = []
     late: list[float] = []
     restaged: list[float] = []
-    disordered = mixed(scale.staged_events, start_us=now_us() - staging.SPAN_US)
-    async with bed.topic() as one, bed.topic() as other:
-        customers = await staging.fill(bed, one, log), await staging.fill(bed, other, disordered)
-        for _ in range(scale.rounds):
-            ordered.append((await staging.stage(bed, one, len(log), customers[0]))[0])
-            await bed.settle()
-            late.append((await staging.stage(bed, other, len(disordered), customers[1]))[0])
-            await bed.settle()
-            restaged.append((await staging.stage(bed, one, len(log), customers[0], then=_restage))[0])
-            await bed.settle()
-            say(f"journeys: {ordered[-1]:,.0f} in order, {late[-1]:,.0f} mixed, {restaged[-1]:,.0f} restaged, events/s")
+    disordered = disordered_log(sizes.staged_events, start_us=now_us() - staging.SPAN_US)
+    async with servers.topic() as ordered_topic, servers.topic() as late_topic:
+        customers = await staging.fill(servers, ordered_topic, log)
+        late_customers = await staging.fill(servers, late_topic, disordered)
+        for _ in range(sizes.rounds):
+            ordered.append((await staging.stage(servers, ordered_topic, len(log), customers))[0])
+            await servers.checkpoint()
+            late.append((await staging.stage(servers, late_topic, len(disordered), late_customers))[0])
+            await servers.checkpoint()
+            restaged.append((await staging.stage(servers, ordered_topic, len(log), customers, then=_restage))[0])
+            await servers.checkpoint()
+            print_progress(
+                f"journeys: events/s: {ordered[-1]:,.0f} in order, {late[-1]:,.0f} late, {restaged[-1]:,.0f} restaged"
+            )
     return ordered, late, restaged
 
 
-async def _restage(site: Site) -> float:
-    """Seconds until another model is whole, while the stager runs."""
-    engine = create_engine(site.database)
+async def _restage(deployment: Deployment) -> float:
+    """Seconds until a generation of another model is complete, while the stager runs."""
+    engine = create_engine(deployment.database)
     try:
         began = time.perf_counter()
         async with transaction(engine) as connection:
-            made = await generations.begin_restage(
-                connection, site.workspace, "six_stage", document=None, now_us=now_us()
+            generation = await generations.begin_restage(
+                connection, deployment.workspace, "six_stage", document=None, now_us=now_us()
             )
         while True:
             async with reading(engine) as connection:
-                if (await generations.read_progress(connection, made)).is_whole:
+                if (await generations.read_progress(connection, generation)).is_whole:
                     return time.perf_counter() - began
             await asyncio.sleep(staging.POLL_SECONDS)
     finally:
         await engine.dispose()
 
 
-async def _sweep(bed: Bed, scale: Scale) -> list[float]:
-    """Customers a second of one sweep by four lanes. One run: it takes the customers along."""
-    async with bed.topic() as topic, bed.site(topic) as site:
-        await _fill_journeys(site, scale.customers)
-        await bed.settle()
-        engine = create_engine(site.database)
+async def _sweep(servers: Servers, sizes: Sizes) -> list[float]:
+    """Customers a second of one sweep of four partitions. One run: afterwards every customer has lapsed."""
+    async with servers.topic() as topic, servers.deployment(topic) as deployment:
+        await _fill_journeys(deployment, sizes.customers)
+        await servers.checkpoint()
+        engine = create_engine(deployment.database)
         try:
-            known = await Workspaces(engine).of({site.workspace_id})
+            workspaces = await Workspaces(engine).of({deployment.workspace_id})
 
-            async def lane(partition: int) -> int:
+            async def sweep_all(partition: int) -> int:
                 swept, more = 0, True
                 while more:
                     lapsed, more = await sweep(
-                        engine, known, partition=partition, partitions=PARTITIONS, watermark_us=now_us()
+                        engine, workspaces, partition=partition, partitions=PARTITIONS, watermark_us=now_us()
                     )
                     swept += lapsed
                 return swept
 
             began = time.perf_counter()
-            swept = sum(await asyncio.gather(*(lane(partition) for partition in range(PARTITIONS))))
+            swept = sum(await asyncio.gather(*(sweep_all(partition) for partition in range(PARTITIONS))))
             seconds = time.perf_counter() - began
         finally:
             await engine.dispose()
-    if swept != scale.customers:
-        raise RuntimeError(f"{swept:,} of {scale.customers:,} customers lapsed")
-    say(f"journeys: {swept:,} lapses in {seconds:.1f} s")
+    if swept != sizes.customers:
+        raise RuntimeError(f"{swept:,} of {sizes.customers:,} customers lapsed")
+    print_progress(f"journeys: {swept:,} lapses in {seconds:.1f} s")
     return [swept / seconds]
 
 
-async def _fill_journeys(site: Site, customers: int) -> None:
-    """Customers who viewed a product a year ago and were never heard of again, as staging would have left them."""
+async def _fill_journeys(deployment: Deployment, customers: int) -> None:
+    """Write customers who viewed a product a year ago and sent nothing since, as staging would have left them."""
     at_us = now_us() - 365 * DAY_US
-    one = Touchpoint(at_us, "m", "c", "track", "Product Viewed", site.workspace_id, 1, "direct", at_us)
-    journey = fold(load_model("seven_phase"), None, [one]).journey
+    view = Touchpoint(at_us, "m", "c", "track", "Product Viewed", deployment.workspace_id, 1, "direct", at_us)
+    journey = fold(load_model("seven_phase"), None, [view]).journey
     assert journey is not None
     names = [f"customer-{number:07d}" for number in range(customers)]
-    digests = [id_digest(site.workspace_id, name) for name in names]
-    connection = await asyncpg.connect(site.database)
+    digests = [id_digest(deployment.workspace_id, name) for name in names]
+    connection = await asyncpg.connect(deployment.database)
     try:
         await connection.copy_records_to_table(
             "ids",
             columns=["workspace", "id", "name", "is_user", "joined", "linked"],
             records=[
-                (site.workspace_id, digest, name, True, False, False)
+                (deployment.workspace_id, digest, name, True, False, False)
                 for digest, name in zip(digests, names, strict=True)
             ],
         )
@@ -188,7 +193,7 @@ async def _fill_journeys(site: Site, customers: int) -> None:
             "journeys",
             columns=["customer", "model", "id", "since", "look_us", *journey._fields],
             records=[
-                (digest, site.model, name, 1, at_us + number, *journey)
+                (digest, deployment.model, name, 1, at_us + number, *journey)
                 for number, (digest, name) in enumerate(zip(digests, names, strict=True))
             ],
         )
@@ -197,19 +202,19 @@ async def _fill_journeys(site: Site, customers: int) -> None:
         await connection.close()
 
 
-async def _late_ones(bed: Bed, scale: Scale) -> list[Row]:
-    """What one late event costs after histories of different length: a product viewed, and an order at the start."""
+async def _late_ones(servers: Servers, sizes: Sizes) -> list[Row]:
+    """The cost of one late event after histories of different length: a product view, and an order at the start."""
     views: dict[int, list[float]] = {}
     orders: dict[int, float] = {}
-    async with bed.topic() as topic, bed.site(topic) as site:
-        customer = _Customer(site, topic)
+    async with servers.topic() as topic, servers.deployment(topic) as deployment:
+        customer = _Customer(deployment, topic)
         try:
-            for length in scale.histories:
+            for length in sizes.histories:
                 views[length], orders[length] = await customer.late(length)
-                say(f"journeys: a late event after {length:,} touchpoints: {median(views[length]):.1f} ms")
+                print_progress(f"journeys: a late event after {length:,} touchpoints: {median(views[length]):.1f} ms")
         finally:
             await customer.close()
-    shortest = scale.histories[0]
+    shortest = sizes.histories[0]
     note = "; ".join(f"{length:,}: {ms:,.0f} ms" for length, ms in orders.items())
     rows = [
         Row(
@@ -219,19 +224,21 @@ async def _late_ones(bed: Bed, scale: Scale) -> list[Row]:
             baseline=f"{shortest:,} touchpoints" if length != shortest else "",
             baseline_rounds=views[shortest] if length != shortest else [],
         )
-        for length in scale.histories
+        for length in sizes.histories
     ]
-    rows[-1].note = f"a late first order, which is folded on to the end, once each, by touchpoints: {note}"
+    rows[
+        -1
+    ].note = f"a late first order, from which everything is folded again, once each, by number of touchpoints: {note}"
     return rows
 
 
 class _Customer:
-    """Customers of one workspace, staged by hand."""
+    """Customers of one workspace, staged batch by batch in this process."""
 
-    def __init__(self, site: Site, topic: str) -> None:
-        self._site = site
+    def __init__(self, deployment: Deployment, topic: str) -> None:
+        self._site = deployment
         self._topic = topic
-        self._engine = create_engine(site.database)
+        self._engine = create_engine(deployment.database)
         self._offset = 0
 
     async def close(self) -> None:
@@ -239,7 +246,7 @@ class _Customer:
         await self._engine.dispose()
 
     async def late(self, length: int) -> tuple[list[float], float]:
-        """Milliseconds of late views, and of a late order, after a history of this length."""
+        """(milliseconds of each late view, milliseconds of a late order), after a history of this length."""
         actor = f"customer-{length}"
         start_us = now_us() - (length + 10) * STEP_US
         first = Touchpoint(start_us, "", actor, "track", "Product Viewed", self._site.workspace_id, 1, "direct", 1)
@@ -255,12 +262,14 @@ class _Customer:
         return views, await self._stage([order])
 
     async def _stage(self, touchpoints: list[Touchpoint]) -> float:
-        known = await Workspaces(self._engine).of({self._site.workspace_id})
+        workspaces = await Workspaces(self._engine).of({self._site.workspace_id})
         records = list(_records(self._offset, touchpoints))
         began = time.perf_counter()
-        batch = prepare(records, known, topic=self._topic, partition=0)
+        batch = prepare(records, workspaces, topic=self._topic, partition=0)
         to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
-        staged = await commit(self._engine, batch, known, topic=self._topic, partition=0, expected=self._offset, to=to)
+        staged = await commit(
+            self._engine, batch, workspaces, topic=self._topic, partition=0, expected=self._offset, to=to
+        )
         seconds = time.perf_counter() - began
         if staged.staged != len(touchpoints):
             raise RuntimeError(f"{staged} of {len(touchpoints)}")
@@ -276,4 +285,4 @@ def _step(first: Touchpoint, number: int) -> Touchpoint:
 
 
 def _records(offset: int, touchpoints: list[Touchpoint]) -> Iterator[_Record]:
-    return (_Record(offset + number, one) for number, one in enumerate(touchpoints))
+    return (_Record(offset + number, touchpoint) for number, touchpoint in enumerate(touchpoints))

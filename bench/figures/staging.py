@@ -1,7 +1,7 @@
 """The stager: events a second of one process, the whole journey exactly once, beside plainer consumers.
 
 One topic is filled once; each round stages it from its beginning into a fresh database, in a consumer group of its own.
-Timed from the moment the process has its partitions to its last commit. Nobody sends meanwhile.
+Timed from the moment the process has its partitions to its last commit. Nothing is sent meanwhile.
 """
 
 import asyncio
@@ -17,10 +17,11 @@ import msgspec
 import psutil
 from aiokafka import AIOKafkaProducer
 
-from bench.bed import Bed, Scale, Site, run_python, say
-from bench.events import log_of, touchpoint
+from bench.activity import activity_table, sampled_sessions
+from bench.comparison import rate_row
+from bench.events import log_of_actions, touchpoint
 from bench.report import Goal, Row
-from bench.waits import sampled, table
+from bench.servers import OURS, Checkout, Deployment, Servers, Sizes, print_progress, run_python
 from tests.support.stack import Service
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
@@ -34,25 +35,27 @@ _TOUCHPOINTS = "SELECT count(*) FROM touchpoints"
 _COUNTED = "SELECT sum(active + lapsed)::bigint FROM phase_counts"
 
 
-async def measure(bed: Bed, scale: Scale) -> list[Row]:
-    """Events a second of ours and of each baseline, taking turns."""
-    events = scale.staged_events
+async def measure(servers: Servers, sizes: Sizes) -> list[Row]:
+    """Events a second of our stager and of each baseline, taking turns."""
+    events = sizes.staged_events
     rates: dict[str, list[float]] = {"stager": [], "latest": [], "facts": [], "per_event": []}
     shares: list[str] = []
-    async with bed.topic() as topic:
-        customers = await fill(bed, topic, in_order(events))
-        say(f"staging: {events:,} events of {customers:,} customers on the topic")
-        for _ in range(scale.rounds):
-            rate, share = await stage(bed, topic, events, customers)
+    async with servers.topic() as topic:
+        customers = await fill(servers, topic, ordered_log(events))
+        print_progress(f"staging: {events:,} events of {customers:,} customers on the topic")
+        for _ in range(sizes.rounds):
+            rate, share = await stage(servers, topic, events, customers)
             rates["stager"].append(rate)
             shares.append(share)
-            await bed.settle()
+            await servers.checkpoint()
             for write in ("latest", "facts"):
-                rates[write].append(await _baseline(bed, "plain_loop", topic, events, WRITE=write))
-                await bed.settle()
-            rates["per_event"].append(await _baseline(bed, "per_event", topic, scale.per_event_events))
-            await bed.settle()
-            say("staging: " + ", ".join(f"{name} {values[-1]:,.0f} events/s" for name, values in rates.items()))
+                rates[write].append(await _baseline(servers, "plain_loop", topic, events, WRITE=write))
+                await servers.checkpoint()
+            rates["per_event"].append(await _baseline(servers, "per_event", topic, sizes.per_event_events))
+            await servers.checkpoint()
+            print_progress(
+                "staging: " + ", ".join(f"{name} {values[-1]:,.0f} events/s" for name, values in rates.items())
+            )
     return [
         Row(
             name="stager, one process",
@@ -81,26 +84,41 @@ async def measure(bed: Bed, scale: Scale) -> list[Row]:
     ]
 
 
-async def profile(bed: Bed, scale: Scale, file: Path) -> None:
+async def compare(servers: Servers, sizes: Sizes, other: Checkout) -> list[Row]:
+    """Events a second of our stager and of the other checkout's, taking turns."""
+    events = sizes.staged_events
+    rates: dict[str, list[float]] = {OURS.label: [], other.label: []}
+    async with servers.topic() as topic:
+        customers = await fill(servers, topic, ordered_log(events))
+        for number in range(sizes.rounds):
+            for checkout in (OURS, other) if number % 2 == 0 else (other, OURS):
+                rate, share = await stage(servers, topic, events, customers, checkout=checkout)
+                rates[checkout.label].append(rate)
+                print_progress(f"staging: stager ({checkout.label}) {rate:,.0f} events/s; {share}")
+                await servers.checkpoint()
+    return [rate_row("stager, one process", "events/s", rates[OURS.label], rates[other.label], other)]
+
+
+async def profile(servers: Servers, sizes: Sizes, file: Path) -> None:
     """The stager on the same topic: first its sessions in PostgreSQL sampled, then itself under the profiler."""
-    async with bed.topic() as topic:
-        customers = await fill(bed, topic, in_order(scale.staged_events))
-        rate, share = await stage(bed, topic, scale.staged_events, customers, watch=True)
-        say(f"staging: {rate:,.0f} events/s with its sessions sampled; {share}")
-        rate, share = await stage(bed, topic, scale.staged_events, customers, profile=file)
-        say(f"staging: {rate:,.0f} events/s under the profiler; {share}")
+    async with servers.topic() as topic:
+        customers = await fill(servers, topic, ordered_log(sizes.staged_events))
+        rate, share = await stage(servers, topic, sizes.staged_events, customers, sample=True)
+        print_progress(f"staging: {rate:,.0f} events/s with its sessions sampled; {share}")
+        rate, share = await stage(servers, topic, sizes.staged_events, customers, profile=file)
+        print_progress(f"staging: {rate:,.0f} events/s under the profiler; {share}")
 
 
-def in_order(events: int) -> list[Touchpoint]:
+def ordered_log(events: int) -> list[Touchpoint]:
     """A shop's log of so many events, in order per customer."""
     # Workspace and source are the first ones of a fresh database.
     start_us = now_us() - SPAN_US
-    return [touchpoint(act, workspace=1, source=1, start_us=start_us) for act in log_of(events)]
+    return [touchpoint(action, workspace=1, source=1, start_us=start_us) for action in log_of_actions(events)]
 
 
-async def fill(bed: Bed, topic: str, log: Sequence[Touchpoint]) -> int:
-    """Put a log on the topic; how many users it has."""
-    producer = AIOKafkaProducer(bootstrap_servers=bed.kafka.bootstrap, acks="all", max_batch_size=1024 * 1024)
+async def fill(servers: Servers, topic: str, log: Sequence[Touchpoint]) -> int:
+    """Put a log on the topic. Returns the number of its users."""
+    producer = AIOKafkaProducer(bootstrap_servers=servers.kafka.bootstrap, acks="all", max_batch_size=1024 * 1024)
     await producer.start()
     try:
         partitions = len(await producer.partitions_for(topic))
@@ -111,8 +129,8 @@ async def fill(bed: Bed, topic: str, log: Sequence[Touchpoint]) -> int:
             await (await producer.send_batch(batches[partition], topic, partition=partition))
             batches[partition] = producer.create_batch()
 
-        for one in log:
-            key, value, milliseconds = one.actor.encode(), encode(one), one.received_us // 1000
+        for event in log:
+            key, value, milliseconds = event.actor.encode(), encode(event), event.received_us // 1000
             partition = partition_of(key, partitions)
             if batches[partition].append(key=key, value=value, timestamp=milliseconds) is None:
                 await flush(partition)
@@ -121,55 +139,59 @@ async def fill(bed: Bed, topic: str, log: Sequence[Touchpoint]) -> int:
             await flush(partition)
     finally:
         await producer.stop()
-    return len({one.user_id for one in log} - {""})
+    return len({event.user_id for event in log} - {""})
 
 
 async def stage(
-    bed: Bed,
+    servers: Servers,
     topic: str,
     events: int,
     customers: int,
     *,
     profile: Path | None = None,
-    watch: bool = False,
-    then: Callable[[Site], Awaitable[float]] | None = None,
+    sample: bool = False,
+    then: Callable[[Deployment], Awaitable[float]] | None = None,
+    checkout: Checkout = OURS,
 ) -> tuple[float, str]:
-    """(events a second, who used how much of a core) of one stager process, checked to be all there.
+    """(events a second, the stager's share of a core), of one process that stages the whole topic, which is checked.
 
-    `then` does something else with what is staged while the stager runs; its seconds are those that count.
+    Args:
+        profile: file for the profile of the stager; it then runs under the profiler.
+        sample: whether to sample its sessions in PostgreSQL and print what they did.
+        then: does something else with what is staged while the stager runs; its seconds are those that count.
     """
-    async with bed.site(topic) as site:
-        assert site.workspace_id == 1
-        connection = await asyncpg.connect(site.database)
+    async with servers.deployment(topic, checkout) as deployment:
+        assert deployment.workspace_id == 1
+        connection = await asyncpg.connect(deployment.database)
         try:
-            stager = await site.run("stager", profile=profile, ready=False)
+            stager = await deployment.run("stager", profile=profile, ready=False)
             began = await _until_joined(stager)
             used = _cpu(stager)
-            async with sampled(site.database) if watch else contextlib.nullcontext() as waits:
+            async with sampled_sessions(deployment.database) if sample else contextlib.nullcontext() as samples:
                 seconds = await until_staged(connection, stager, topic, events) - began
-            if waits:
-                print(table(waits))
+            if samples:
+                print(activity_table(samples))
             used = _cpu(stager) - used
-            found = await connection.fetchval(_TOUCHPOINTS), await connection.fetchval(_COUNTED)
-            if found != (events, customers):
-                raise RuntimeError(f"staged {found} touchpoints and customers, expected {(events, customers)}")
+            staged = await connection.fetchval(_TOUCHPOINTS), await connection.fetchval(_COUNTED)
+            if staged != (events, customers):
+                raise RuntimeError(f"staged {staged} touchpoints and customers, expected {(events, customers)}")
             if then is not None:
-                seconds = await then(site)
+                seconds = await then(deployment)
         finally:
             await connection.close()
     return events / seconds, f"the stager used {used / seconds:.2f} of a core"
 
 
 async def _until_joined(stager: Service) -> float:
-    """Wait until the stager has its partitions; the last instant at which it was seen without them."""
-    before = time.perf_counter()
+    """Wait until the stager has its partitions. Returns the last instant at which it had none (`time.perf_counter`)."""
+    without_partitions = time.perf_counter()
     async with httpx.AsyncClient(timeout=5) as client:
         while True:
-            asked = time.perf_counter()
+            request_began = time.perf_counter()
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get(f"{stager.url}/readyz")).status_code == 200:
-                    return before
-            before = asked
+                    return without_partitions
+            without_partitions = request_began
             if not stager.child.running:
                 raise RuntimeError(f"the stager has ended:\n{stager.child.tail(40)}")
             await asyncio.sleep(POLL_SECONDS)
@@ -178,30 +200,30 @@ async def _until_joined(stager: Service) -> float:
 async def until_staged(
     connection: "asyncpg.Connection[asyncpg.Record]", stager: Service, topic: str, events: int
 ) -> float:
-    """Wait until this many events of the topic are staged; when they were (`time.perf_counter`).
+    """Wait until this many events of the topic are staged. Returns the instant (`time.perf_counter`).
 
     Raises:
         RuntimeError: the stager ended, or nothing was staged for a long time.
     """
-    best, deadline = -1, 0.0
+    most, deadline = -1, 0.0
     while True:
         staged = await connection.fetchval(_STAGED, topic)
         now = time.perf_counter()
         if staged >= events:
             return now
-        if staged > best:
-            best, deadline = staged, now + PATIENCE_SECONDS
+        if staged > most:
+            most, deadline = staged, now + PATIENCE_SECONDS
         if now > deadline or not stager.child.running:
             raise RuntimeError(f"{staged:,} of {events:,} events were staged:\n{stager.child.tail(40)}")
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _baseline(bed: Bed, module: str, topic: str, events: int, **variables: str) -> float:
-    async with bed.site(topic) as site:
+async def _baseline(servers: Servers, module: str, topic: str, events: int, **variables: str) -> float:
+    async with servers.deployment(topic) as deployment:
         output = await run_python(
             f"bench.baselines.{module}",
-            KAFKA=site.kafka,
-            DATABASE_URL=site.database,
+            KAFKA=deployment.kafka,
+            DATABASE_URL=deployment.database,
             TOPIC=topic,
             GROUP=f"group-{secrets.token_hex(4)}",
             EVENTS=str(events),

@@ -1,6 +1,6 @@
 """The plain script: each line of a file is one POST /v1/batch of one event with httpx, the next after the answer.
 
-`python -m bench.baselines.one_by_one URL KEY FILE ROWS` prints the seconds that ROWS lines took, over one
+`python -m bench.baselines.request_per_row URL KEY FILE ROWS` prints the seconds that ROWS lines took, over one
 connection that is kept open; its own start is not counted. It looks at the status, not at verdicts; what was refused is
 not kept, nothing is tried again, and a script that is stopped begins anew.
 """

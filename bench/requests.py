@@ -1,6 +1,6 @@
-"""Requests of every dialect, made of what real clients were recorded sending (`tests/fixtures`), their ids made many.
+"""Requests of every dialect, built from recordings of real clients (`tests/fixtures`), with new ids.
 
-Nobody here has recorded RudderStack and Jitsu: theirs are Segment's recorded events with what those libraries add.
+There are no recordings of RudderStack and Jitsu: theirs are Segment's events with what those libraries add.
 """
 
 import base64
@@ -28,10 +28,10 @@ class Case(NamedTuple):
 
     name: str
     events: int
-    """In each request."""
+    """Number of events in each request."""
     requests: list[Request]
     received_us: int
-    """Shortly after the clients' clocks say that they sent."""
+    """Shortly after the time at which the clients sent, by their clocks."""
 
     @property
     def event_bytes(self) -> float:
@@ -41,12 +41,12 @@ class Case(NamedTuple):
 
 
 def cases(requests: int) -> list[Case]:
-    """So many requests of each kind: Segment's of 100, 25 and one event first, which the others stand beside."""
+    """`requests` requests of each kind; first Segment's of 100, 25 and one event, with which others are compared."""
     return [make(requests) for make in _MAKERS]
 
 
 def _ids() -> tuple[str, str]:
-    """(message id, customer id), new ones."""
+    """A new (message id, customer id)."""
     number = next(_numbers)
     return f"{number:08x}-4f8c-4d3a-8b37-ade5205f1e06", f"customer-{number % CUSTOMERS:07d}"
 
@@ -60,37 +60,37 @@ def _body(name: str) -> Any:
 
 
 def _us(text: str) -> int:
-    found = times.parse(text, "sentAt")
-    assert found is not None
-    return to_us(found)
+    time = times.parse(text, "sentAt")
+    assert time is not None
+    return to_us(time)
 
 
 def _post(path: str, body: Any, query: str = "", headers: tuple[tuple[bytes, bytes], ...] = JSON) -> Request:
     return Request("POST", path, query, headers, body if isinstance(body, bytes) else msgspec.json.encode(body))
 
 
-# --- Segment and those who speak like it
+# --- Segment and the SDKs that speak its protocol
 
 
 def _segment_events(events: int) -> list[dict[str, Any]]:
     recorded = _body("segment/python.json")["batch"]
-    made = []
+    events_sent = []
     for event in islice(cycle(recorded), events):
         message_id, user = _ids()
-        one = {**event, "messageId": message_id}
-        one["userId" if one.get("userId") else "anonymousId"] = user
-        made.append(one)
-    return made
+        sent = {**event, "messageId": message_id}
+        sent["userId" if sent.get("userId") else "anonymousId"] = user
+        events_sent.append(sent)
+    return events_sent
 
 
 def _segment(events: int) -> Callable[[int], Case]:
     def make(requests: int) -> Case:
         body = _body("segment/python.json")
         if events > 1:
-            found = [_post("/v1/batch", {**body, "batch": _segment_events(events)}) for _ in range(requests)]
+            built = [_post("/v1/batch", {**body, "batch": _segment_events(events)}) for _ in range(requests)]
         else:
-            found = [_post(f"/v1/{e['type']}", {**e, "sentAt": body["sentAt"]}) for e in _segment_events(requests)]
-        return Case("Segment", events, found, _us(body["sentAt"]) + TRANSIT_US)
+            built = [_post(f"/v1/{e['type']}", {**e, "sentAt": body["sentAt"]}) for e in _segment_events(requests)]
+        return Case("Segment", events, built, _us(body["sentAt"]) + TRANSIT_US)
 
     return make
 
@@ -98,23 +98,23 @@ def _segment(events: int) -> Callable[[int], Case]:
 def _rudder(requests: int) -> Case:
     sent = _body("segment/python.json")["sentAt"]
 
-    def event(one: dict[str, Any]) -> dict[str, Any]:
-        time = one.pop("timestamp")
+    def event(segment: dict[str, Any]) -> dict[str, Any]:
+        time = segment.pop("timestamp")
         more = {"channel": "server", "originalTimestamp": time, "sentAt": sent, "integrations": {"All": True}}
-        return {**one, **more, "rudderId": one["messageId"]}
+        return {**segment, **more, "rudderId": segment["messageId"]}
 
-    bodies = [{"batch": [event(one) for one in _segment_events(100)], "sentAt": sent} for _ in range(requests)]
+    bodies = [{"batch": [event(segment) for segment in _segment_events(100)], "sentAt": sent} for _ in range(requests)]
     return Case("RudderStack", 100, [_post("/v1/batch", body) for body in bodies], _us(sent) + TRANSIT_US)
 
 
 def _jitsu(requests: int) -> Case:
     sent = _body("segment/python.json")["sentAt"]
     headers = (*JSON, (b"x-write-key", b"key:secret"))
-    found = [
-        _post(f"/api/s/s2s/{one['type']}", {**one, "sentAt": sent, "writeKey": "key:***"}, headers=headers)
-        for one in _segment_events(requests)
+    built = [
+        _post(f"/api/s/s2s/{event['type']}", {**event, "sentAt": sent, "writeKey": "key:***"}, headers=headers)
+        for event in _segment_events(requests)
     ]
-    return Case("Jitsu", 1, found, _us(sent) + TRANSIT_US)
+    return Case("Jitsu", 1, built, _us(sent) + TRANSIT_US)
 
 
 # --- Snowplow
@@ -126,11 +126,11 @@ def _snowplow(name: str, file: str, kinds: str) -> Callable[[int], Case]:
         events = [event for event in recorded["data"] if event["e"] in kinds.split()]
         bodies = []
         for _ in range(requests):
-            made = [dict(zip(("eid", "uid"), _ids(), strict=True)) for _ in range(100)]
-            data = [{**event, **ids} for event, ids in zip(cycle(events), made, strict=False)]
+            ids_of_events = [dict(zip(("eid", "uid"), _ids(), strict=True)) for _ in range(100)]
+            data = [{**event, **ids} for event, ids in zip(cycle(events), ids_of_events, strict=False)]
             bodies.append({**recorded, "data": data})
-        found = [_post("/com.snowplowanalytics.snowplow/tp2", body) for body in bodies]
-        return Case(name, 100, found, int(events[0]["stm"]) * 1000 + TRANSIT_US)
+        built = [_post("/com.snowplowanalytics.snowplow/tp2", body) for body in bodies]
+        return Case(name, 100, built, int(events[0]["stm"]) * 1000 + TRANSIT_US)
 
     return make
 
@@ -145,17 +145,17 @@ def _snowplow_orders(requests: int) -> Case:
             _, order = contexts["data"]
             order["data"]["transaction_id"] = _ids()[0]
             event["cx"] = base64.urlsafe_b64encode(msgspec.json.encode(contexts)).decode()
-    found = [_post(case.requests[0].path, body) for body in bodies]
-    return Case("Snowplow, orders", 100, found, case.received_us)
+    built = [_post(case.requests[0].path, body) for body in bodies]
+    return Case("Snowplow, orders", 100, built, case.received_us)
 
 
 def _snowplow_get(requests: int) -> Case:
-    found = []
+    built = []
     for line in islice(cycle(_load("snowplow/python-get.json")), requests):
         fields = dict(parse_qsl(line.partition("?")[2]))
         fields["eid"], fields["uid"] = _ids()
-        found.append(Request("GET", "/i", urlencode(fields), JSON, b""))
-    return Case("Snowplow, GET", 1, found, int(fields["stm"]) * 1000 + TRANSIT_US)
+        built.append(Request("GET", "/i", urlencode(fields), JSON, b""))
+    return Case("Snowplow, GET", 1, built, int(fields["stm"]) * 1000 + TRANSIT_US)
 
 
 # --- PostHog
@@ -164,19 +164,19 @@ def _snowplow_get(requests: int) -> Case:
 def _posthog(name: str, file: str, path: str) -> Callable[[int], Case]:
     def make(requests: int) -> Case:
         recorded = _body(f"posthog/{file}.json")
-        found = []
+        built = []
         for _ in range(requests):
             events = []
             for event in islice(cycle(recorded["batch"]), 100):
                 uuid, customer = _ids()
-                one = {**event, "uuid": uuid}
-                if "distinct_id" in one:
-                    one["distinct_id"] = customer
+                sent = {**event, "uuid": uuid}
+                if "distinct_id" in sent:
+                    sent["distinct_id"] = customer
                 else:
-                    one["properties"] = {**one["properties"], "distinct_id": customer, "$device_id": customer}
-                events.append(one)
-            found.append(_post(path, {**recorded, "batch": events}))
-        return Case(name, 100, found, _us(recorded["sent_at"]) + TRANSIT_US)
+                    sent["properties"] = {**sent["properties"], "distinct_id": customer, "$device_id": customer}
+                events.append(sent)
+            built.append(_post(path, {**recorded, "batch": events}))
+        return Case(name, 100, built, _us(recorded["sent_at"]) + TRANSIT_US)
 
     return make
 
@@ -187,12 +187,12 @@ def _posthog(name: str, file: str, path: str) -> Callable[[int], Case]:
 def _ga4(requests: int) -> Case:
     recorded = _load("ga4/purchase.json")
     (event,) = recorded["events"]
-    found = []
+    built = []
     for _ in range(requests):
         events = [{**event, "params": {**event["params"], "transaction_id": _ids()[0]}} for _ in range(25)]
         body = {**recorded, "client_id": _ids()[1], "user_id": _ids()[1], "events": events}
-        found.append(_post("/mp/collect", body, "measurement_id=G-1&api_secret=secret"))
-    return Case("GA4", 25, found, int(recorded["timestamp_micros"]) + TRANSIT_US)
+        built.append(_post("/mp/collect", body, "measurement_id=G-1&api_secret=secret"))
+    return Case("GA4", 25, built, int(recorded["timestamp_micros"]) + TRANSIT_US)
 
 
 # --- CloudEvents
@@ -203,8 +203,8 @@ _ORDER = "python structured"
 def _cloudevent() -> dict[str, Any]:
     recorded: dict[str, Any] = msgspec.json.decode(_load("cloudevents/sdks.json")[_ORDER]["body"])
     data = msgspec.json.decode(_load("cloudevents/sdks.json")["python binary"]["body"])
-    own_id, subject = _ids()
-    return {**recorded, "id": own_id, "subject": subject, "data": data}
+    event_id, subject = _ids()
+    return {**recorded, "id": event_id, "subject": subject, "data": data}
 
 
 def _cloudevents(name: str, requests: list[Request], events: int) -> Case:
@@ -219,30 +219,30 @@ def _cloudevents_batch(requests: int) -> Case:
 
 def _cloudevents_structured(requests: int) -> Case:
     headers = ((b"content-type", b"application/cloudevents+json"),)
-    found = [_post("/v1/cloudevents", _cloudevent(), headers=headers) for _ in range(requests)]
-    return _cloudevents("structured", found, 1)
+    built = [_post("/v1/cloudevents", _cloudevent(), headers=headers) for _ in range(requests)]
+    return _cloudevents("structured", built, 1)
 
 
 def _cloudevents_binary(requests: int) -> Case:
     recorded = _load("cloudevents/sdks.json")["python binary"]
-    found = []
+    built = []
     for _ in range(requests):
-        own_id, subject = _ids()
-        headers = {**recorded["headers"], "ce-id": own_id, "ce-subject": subject}
+        event_id, subject = _ids()
+        headers = {**recorded["headers"], "ce-id": event_id, "ce-subject": subject}
         sent = tuple((name.encode(), value.encode()) for name, value in headers.items())
-        found.append(_post("/v1/cloudevents", recorded["body"].encode(), headers=sent))
-    return _cloudevents("binary", found, 1)
+        built.append(_post("/v1/cloudevents", recorded["body"].encode(), headers=sent))
+    return _cloudevents("binary", built, 1)
 
 
 def _beacon(requests: int) -> Case:
     case = _posthog("", "browser-pageview", "/e")(requests)
-    found = []
+    built = []
     for request in case.requests:
         body = msgspec.json.decode(request.body)
         data = base64.b64encode(msgspec.json.encode({**body, "batch": body["batch"][:1]})).decode()
         headers = ((b"content-type", b"application/x-www-form-urlencoded"),)
-        found.append(_post("/e", urlencode({"data": data}).encode(), headers=headers))
-    return Case("PostHog, browser, beacon", 1, found, case.received_us)
+        built.append(_post("/e", urlencode({"data": data}).encode(), headers=headers))
+    return Case("PostHog, browser, beacon", 1, built, case.received_us)
 
 
 _MAKERS: tuple[Callable[[int], Case], ...] = (

@@ -17,12 +17,12 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_n
 
 
 @asynccontextmanager
-async def sampled(database_url: str) -> AsyncIterator[Counter[tuple[str, str]]]:
-    """Count, while the block runs, what each session does: (statement, what it waits for or "running").
+async def sampled_sessions(database_url: str) -> AsyncIterator[Counter[tuple[str, str]]]:
+    """Counts, while the block runs, how often each session was in each state: (statement, wait event or "running").
 
-    A session that is idle in a transaction waits for the service, not the service for it.
+    A session that is idle in a transaction waits for the service, and not the service for the session.
     """
-    seen: Counter[tuple[str, str]] = Counter()
+    samples: Counter[tuple[str, str]] = Counter()
     connection = await asyncpg.connect(database_url)
 
     async def sample() -> None:
@@ -30,22 +30,22 @@ async def sampled(database_url: str) -> AsyncIterator[Counter[tuple[str, str]]]:
         while True:
             for state, wait, query in await statement.fetch():
                 if state == "active":
-                    seen[" ".join(query.split())[:WIDTH], wait] += 1
+                    samples[" ".join(query.split())[:WIDTH], wait] += 1
                 elif state == "idle in transaction":
-                    seen["(the service computes, a transaction open)", ""] += 1
+                    samples["(the service computes, a transaction open)", ""] += 1
             await asyncio.sleep(PAUSE_SECONDS)
 
     sampling = asyncio.create_task(sample())
     try:
-        yield seen
+        yield samples
     finally:
         sampling.cancel()
         await asyncio.wait([sampling])
         await connection.close()
 
 
-def table(seen: Counter[tuple[str, str]]) -> str:
-    """The most frequent, with their shares of all samples."""
-    total = sum(seen.values()) or 1
-    lines = [f"{count / total:6.1%}  {wait:24} {what}" for (what, wait), count in seen.most_common(LINES)]
+def activity_table(samples: Counter[tuple[str, str]]) -> str:
+    """The most frequent samples, with their shares of all."""
+    total = sum(samples.values()) or 1
+    lines = [f"{count / total:6.1%}  {wait:24} {what}" for (what, wait), count in samples.most_common(LINES)]
     return "\n".join([f"sessions in PostgreSQL, {total:,} samples:", *lines])

@@ -1,4 +1,4 @@
-"""What the consuming baselines share: where to connect, and the one line in which they say how fast they were."""
+"""Common to the consuming baselines: where they connect, and the line in which they print their rate."""
 
 import json
 import os
@@ -10,7 +10,7 @@ KAFKA = os.environ["KAFKA"]
 DATABASE_URL = os.environ["DATABASE_URL"]
 TOPIC = os.environ["TOPIC"]
 EVENTS = int(os.environ["EVENTS"])
-"""How many events to take; then it ends."""
+"""Number of events after which a baseline ends."""
 
 
 def consumer(**options: bool) -> AIOKafkaConsumer:
@@ -26,7 +26,7 @@ def consumer(**options: bool) -> AIOKafkaConsumer:
 
 
 class Progress:
-    """Counts events once they are committed. Made when the consumer has its partitions: the clock runs from there."""
+    """Counts committed events. Its clock starts when it is constructed, when the consumer has its partitions."""
 
     def __init__(self) -> None:
         self._done = 0
@@ -38,9 +38,9 @@ class Progress:
         return self._done >= EVENTS
 
     def add(self, events: int) -> None:
-        """These are committed."""
+        """Count events that are committed."""
         self._done += events
 
-    def tell(self) -> None:
+    def print_rate(self) -> None:
         """Print the rate for the bench to read."""
         print(json.dumps({"rate": self._done / (time.perf_counter() - self._began)}))
