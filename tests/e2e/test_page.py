@@ -11,11 +11,11 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
+from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
 from throughline.store.access.read_tokens import revoke_read_token
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.rejected import HOUR_US
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">/../%2F?&#\u202eü"
 ARGUMENTS = [

@@ -27,7 +27,7 @@ SHARED_BY_SERVICES = ("throughline.journey", "throughline.models", "throughline.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "throughline.journey": (),
     "throughline.kit": (),
-    "throughline.wire": ("throughline.journey.touchpoint",),
+    "throughline.wire": ("throughline.journey.touchpoint", "throughline.kit.clock"),
     "throughline.models": ("throughline.journey",),
     "throughline.store": ("throughline.journey", "throughline.models", "throughline.kit"),
     "throughline.local": ("throughline.store", "throughline.kit"),

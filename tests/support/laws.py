@@ -9,10 +9,9 @@ from services.ingest.dialects.batch import MAX_RESTS, SMALL_REST
 from services.ingest.event.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.publish.producer import MAX_BATCH_BYTES
 from services.ingest.validate.touchpoint import CALLS, Result
+from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import (
-    MAX_US,
-    MIN_US,
     Rejected,
     Touchpoint,
     decode,

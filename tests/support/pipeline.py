@@ -19,8 +19,8 @@ from throughline.journey.touchpoint import Touchpoint
 from throughline.store import generations
 from throughline.store.access.workspaces import create_workspace
 from throughline.store.engine.unit_of_work import transaction
+from throughline.store.id_walk import SLOTS
 from throughline.store.offsets import Offset
-from throughline.store.restaging import SLOTS
 from throughline.store.schema.operations import models
 from throughline.wire.codec import encode, partition_of
 

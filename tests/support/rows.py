@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from throughline.journey.diff import MINUTE_US
+from throughline.journey.durations import MINUTE_US
 from throughline.journey.memory import CHURNED
 from throughline.journey.rollup import STEPS, bucket_of
 from throughline.journey.state import ENTER, LAPSE, RETURN, Transition

@@ -9,7 +9,7 @@ import typer
 from throughline.cli.common.database import Data, in_database
 from throughline.cli.common.output import Value, fail, instant, say, show_json, show_rows
 from throughline.kit.clock import now_us
-from throughline.store import horizon
+from throughline.store import retention
 from throughline.store.access import workspaces as stored_workspaces
 from throughline.store.access.read_tokens import create_read_token, list_read_tokens, revoke_read_token
 from throughline.store.access.write_keys import create_write_key, list_write_keys, revoke_write_key, rotate_write_key
@@ -76,8 +76,8 @@ def keep_workspace(
     if days is not None or forever:
         if name is None:
             fail("which workspace? throughline workspace retention NAME --days N")
-        in_database(lambda c: horizon.set_retention(c, name, days), data)
-    found = in_database(lambda c: horizon.read_retention(c, name), data)
+        in_database(lambda c: retention.set_retention(c, name, days), data)
+    found = in_database(lambda c: retention.read_retention(c, name), data)
     rows: list[dict[str, Value]] = [
         {
             "workspace": one.workspace,

@@ -15,7 +15,7 @@ from throughline.cli.models import InWorkspace, chosen_workspace
 from throughline.journey.identity import ALIAS
 from throughline.kit.clock import now_us
 from throughline.store.access.names import AdminError, workspace_id
-from throughline.store.customer_identity import Person, are_linked, read_person, read_ruling
+from throughline.store.customer_identity import CustomerIdentity, are_linked, read_customer_identity, read_ruling
 from throughline.store.digest import id_digest
 from throughline.store.engine.unit_of_work import reading
 from throughline.wire.codec import Touchpoint
@@ -39,9 +39,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 def show(id_: Id, workspace: InWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
     """Show the customer an id belongs to, all its ids, and every link and ruling about them."""
 
-    async def read(connection: AsyncConnection) -> tuple[str, Person | None]:
+    async def read(connection: AsyncConnection) -> tuple[str, CustomerIdentity | None]:
         where = await chosen_workspace(connection, workspace)
-        return where, await read_person(connection, await workspace_id(connection, where), id_)
+        return where, await read_customer_identity(connection, await workspace_id(connection, where), id_)
 
     where, person = in_database(read, data)
     if person is None:
@@ -74,7 +74,7 @@ def relink(id_: Id, owner: Owner, workspace: InWorkspace = None, wait: Wait = Tr
     _rule("relink", id_, owner, workspace, wait, data)
 
 
-def _parts(person: Person) -> dict[str, list[dict[str, Value]]]:
+def _parts(person: CustomerIdentity) -> dict[str, list[dict[str, Value]]]:
     names = person.names
     winners = {(row.id, row.owner, row.link_us, row.link_message, row.link_by) for row in person.ids}
     return {
@@ -142,7 +142,7 @@ async def _has_effect(
     if id_ == owner:
         raise AdminError("an id cannot be parted from itself; name the id and the one it was linked to")
     for name in pair:
-        if await read_person(connection, number, name) is None:
+        if await read_customer_identity(connection, number, name) is None:
             raise AdminError(_unknown(name, workspace))
     digests = id_digest(number, id_), id_digest(number, owner)
     if not await are_linked(connection, *digests):

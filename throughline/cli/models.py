@@ -11,14 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.cli.access import AsJson, OfWorkspace
 from throughline.cli.common.database import Data, in_database
 from throughline.cli.common.output import Value, fail, instant, say, show_rows
+from throughline.journey.durations import DAY_US
 from throughline.journey.model import Phase, Rule
 from throughline.kit.clock import now_us
 from throughline.models import Definition, ModelError, define, shipped_models, shipped_text
 from throughline.store import generations
 from throughline.store.access.names import AdminError
 from throughline.store.access.workspaces import list_workspaces
-
-DAY_US = 86_400_000_000
 
 InWorkspace = Annotated[
     str | None, typer.Option("--workspace", help="Name of the workspace; not needed when there is only one.")

@@ -19,7 +19,7 @@ from throughline.cli.models import InWorkspace, chosen_workspace
 from throughline.kit.clock import now_us
 from throughline.store import generations
 from throughline.store.engine.unit_of_work import reading, transaction
-from throughline.store.generations import Progress
+from throughline.store.generations import RestageProgress
 
 LOOK_SECONDS = 0.5
 STALL_SECONDS = 15.0
@@ -65,7 +65,7 @@ def restage(
     with_engine(work, data)
 
 
-async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress | None:
+async def _watch(engine: AsyncEngine, generation: int, model: str) -> RestageProgress | None:
     """Show how far it is until it is whole; None when ended by hand."""
     started = moved = time.monotonic()
     told = False
@@ -93,7 +93,7 @@ async def _watch(engine: AsyncEngine, generation: int, model: str) -> Progress |
                 moved, told = time.monotonic(), False
 
 
-async def _look(engine: AsyncEngine, generation: int) -> Progress:
+async def _look(engine: AsyncEngine, generation: int) -> RestageProgress:
     async with reading(engine) as connection:
         return await generations.read_progress(connection, generation)
 
@@ -107,7 +107,7 @@ class _Show:
         self._task = None if bar is None else bar.add_task(what, total=1.0, counts="")
         self._line_at = 0.0
 
-    def __call__(self, progress: Progress, per_second: float) -> None:
+    def __call__(self, progress: RestageProgress, per_second: float) -> None:
         counts = (
             f"{progress.customers:,} of about {progress.of_customers:,} customers, "
             f"{progress.touchpoints:,} touchpoints, {per_second:,.0f}/s"

@@ -8,11 +8,10 @@ for any sum of contributions, and the counts of a past instant are the sum of al
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from throughline.journey.durations import MINUTE_US
 from throughline.journey.memory import CHURNED
 from throughline.journey.model import UNPLACED
 from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Journey, Transition
-
-MINUTE_US = 60_000_000
 
 
 class Cell(NamedTuple):

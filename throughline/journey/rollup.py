@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal
 
-from throughline.journey.diff import MINUTE_US
+from throughline.journey.durations import DAY_US, MINUTE_US
 
 Step = Literal["minute", "hour", "day"]
 STEPS: tuple[Step, ...] = ("minute", "hour", "day")
 """From the finest."""
 
-KEPT_US: dict[Step, int] = {"minute": 2 * 86_400_000_000, "hour": 90 * 86_400_000_000}
+KEPT_US: dict[Step, int] = {"minute": 2 * DAY_US, "hour": 90 * DAY_US}
 """How long before the watermark a step's buckets are whole; days are for ever."""
 
-MARGIN_US = 86_400_000_000
+MARGIN_US = DAY_US
 """How much longer they are written and kept: whoever writes may know of a later watermark than whoever reads."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,12 +5,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from throughline.journey.durations import DAY_US
 from throughline.journey.guards import GUARDS, Guard, before
 from throughline.journey.model import Kind, Model, Phase, Rule, normalise
 from throughline.models.document import MODEL, VOCABULARY, Document, KindEntry, ModelEntry, ModelError
 
 FOLDER = Path(__file__).parent
-DAY_US = 86_400_000_000
 BEFORE = "before "
 
 _VOCABULARY = "vocabulary"

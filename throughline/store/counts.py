@@ -10,16 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.diff import Deltas
 from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
-from throughline.store.engine.arrays import Columns
-from throughline.store.engine.driver import Direct
+from throughline.store.engine.arrays import UnnestParameters
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.counts import COUNTS, phase_counts, phase_history, unmapped
 
 _COUNT_KEY = ("model", "shard", "source", "channel", "phase")
-_deltas = Columns("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *COUNTS)})
+_deltas = UnnestParameters("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *COUNTS)})
 _counts_insert = insert(phase_counts).from_select(
     (*_COUNT_KEY, *COUNTS), select(*_deltas.table.c).order_by(*(_deltas.table.c[name] for name in _COUNT_KEY))
 )
-_add_counts = Direct(
+_add_counts = DriverStatement(
     _counts_insert.on_conflict_do_update(
         index_elements=[phase_counts.c[name] for name in _COUNT_KEY],
         set_={name: phase_counts.c[name] + _counts_insert.excluded[name] for name in COUNTS},
@@ -27,11 +27,11 @@ _add_counts = Direct(
 )
 
 _HISTORY_KEY = ("model", "step", "bucket_us", "shard", "source", "channel", "phase")
-_changes = Columns("changes", {name: phase_history.c[name].type for name in (*_HISTORY_KEY, *COUNTS)})
+_changes = UnnestParameters("changes", {name: phase_history.c[name].type for name in (*_HISTORY_KEY, *COUNTS)})
 _history_insert = insert(phase_history).from_select(
     (*_HISTORY_KEY, *COUNTS), select(*_changes.table.c).order_by(*(_changes.table.c[name] for name in _HISTORY_KEY))
 )
-_add_history = Direct(
+_add_history = DriverStatement(
     _history_insert.on_conflict_do_update(
         index_elements=[phase_history.c[name] for name in _HISTORY_KEY],
         set_={name: phase_history.c[name] + _history_insert.excluded[name] for name in COUNTS},
@@ -95,7 +95,7 @@ Unmapped = dict[tuple[int, int, str], list[int]]
 """(model id, source id, event name) -> [events, first_us, last_us]."""
 
 _UNMAPPED_KEY = ("model", "shard", "source", "name")
-_strange = Columns(
+_strange = UnnestParameters(
     "strange", {name: unmapped.c[name].type for name in (*_UNMAPPED_KEY, "events", "first_us", "last_us")}
 )
 _strange_insert = insert(unmapped).from_select(
@@ -103,7 +103,7 @@ _strange_insert = insert(unmapped).from_select(
     select(*_strange.table.c).order_by(*(_strange.table.c[name] for name in _UNMAPPED_KEY)),
 )
 _new = _strange_insert.excluded
-_add_unmapped = Direct(
+_add_unmapped = DriverStatement(
     _strange_insert.on_conflict_do_update(
         index_elements=[unmapped.c[name] for name in _UNMAPPED_KEY],
         set_={

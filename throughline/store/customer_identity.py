@@ -12,7 +12,7 @@ from throughline.store.identity import IdRow, LinkRow, RulingRow, read_members
 from throughline.store.schema.identity import ids, links, rulings
 
 
-class Person(NamedTuple):
+class CustomerIdentity(NamedTuple):
     """A customer, and all that was ever said of whose its ids are."""
 
     customer: str
@@ -40,7 +40,7 @@ _rulings = (
 )
 
 
-async def read_person(connection: AsyncConnection, workspace: int, name: str) -> Person | None:
+async def read_customer_identity(connection: AsyncConnection, workspace: int, name: str) -> CustomerIdentity | None:
     """The customer that an id of a workspace belongs to; None when no fact has named the id."""
     digest = id_digest(workspace, name)
     (own,) = await _rows(connection, [digest]) or (None,)
@@ -55,7 +55,7 @@ async def read_person(connection: AsyncConnection, workspace: int, name: str) ->
     said = [RulingRow(*row) for row in await connection.execute(_rulings, {"ids": digests})]
     ends = {end for pair in (*found, *said) for end in pair[:2]}
     names = {row.id: row.name for row in await _rows(connection, sorted(ends | set(digests)))}
-    return Person(own.name, rows, found, said, names)
+    return CustomerIdentity(own.name, rows, found, said, names)
 
 
 async def read_ruling(connection: AsyncConnection, id_: bytes, owner: bytes) -> RulingRow | None:

@@ -8,15 +8,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store.engine.arrays import Columns
-from throughline.store.engine.driver import Direct
+from throughline.store.engine.arrays import UnnestParameters
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.facts import touchpoints
 
 TOUCHPOINT_COLUMNS = tuple(touchpoints.c.keys())
 """The columns of `insert_touchpoints`, in this order."""
 
-_facts = Columns("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
-_insert_touchpoints = Direct(
+_facts = UnnestParameters("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
+_insert_touchpoints = DriverStatement(
     insert(touchpoints)
     .from_select(TOUCHPOINT_COLUMNS, select(*_facts.table.c).order_by(_facts.table.c.actor, _facts.table.c.message))
     .on_conflict_do_nothing()
@@ -32,10 +32,10 @@ async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[tuple[A
 _IN_JOURNEYS = (~touchpoints.c.bot, touchpoints.c.call != "unlink", touchpoints.c.call != "relink")
 """What is folded: not what crawlers sent, nor what operators ruled."""
 
-_keys = Columns("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
+_keys = UnnestParameters("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
 _by_key = (touchpoints.c.actor == _keys.table.c.actor) & (touchpoints.c.message == _keys.table.c.message)
 _read_facts = select(touchpoints).join(_keys.table, _by_key)
-_read_existing = Direct(
+_read_existing = DriverStatement(
     select(touchpoints.c.message, touchpoints.c.occurred_us).join(_keys.table, _by_key).where(*_IN_JOURNEYS)
 )
 
@@ -51,8 +51,8 @@ async def read_existing(connection: AsyncConnection, keys: Sequence[tuple[bytes,
     return {row[0]: row[1] for row in await _read_existing.fetch(connection, _keys.parameters(keys))}
 
 
-_span = Columns("span", {"actor": touchpoints.c.actor.type, "from_us": BigInteger(), "to_us": BigInteger()})
-_read_history = Direct(
+_span = UnnestParameters("span", {"actor": touchpoints.c.actor.type, "from_us": BigInteger(), "to_us": BigInteger()})
+_read_history = DriverStatement(
     select(
         touchpoints.c.actor,
         touchpoints.c.occurred_us,

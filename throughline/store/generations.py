@@ -15,16 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.models import ModelError, load_model, parse_model, shipped_models
 from throughline.store.access.names import AdminError, workspace_id
+from throughline.store.id_walk import RESTAGE, walked_fraction
 from throughline.store.schema.access import workspaces
+from throughline.store.schema.counts import phase_counts, phase_history, unmapped
+from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
 from throughline.store.schema.operations import models, restage_slots
 
 State = Literal["live", "building", "retired"]
 
-SLOTS = 16
-"""A slot holds the customers whose digest begins with its number, a half-byte."""
-
 _APPLIED = ("live", "building")
-_DIGEST_BITS = 128
 
 
 class Generation(NamedTuple):
@@ -37,7 +36,7 @@ class Generation(NamedTuple):
     document: str | None
 
 
-class Applied(NamedTuple):
+class WorkspaceGenerations(NamedTuple):
     """What staging needs to know of a workspace. `generations` are those live and building, by id."""
 
     version: int
@@ -46,7 +45,7 @@ class Applied(NamedTuple):
     generations: list[Generation]
 
 
-class Progress(NamedTuple):
+class RestageProgress(NamedTuple):
     """How far a generation is restaged: slots, and customers and touchpoints in them."""
 
     slots_done: int
@@ -104,11 +103,11 @@ _lock_versions = (
 )
 
 
-async def read_generations(connection: AsyncConnection) -> dict[int, Applied]:
+async def read_generations(connection: AsyncConnection) -> dict[int, WorkspaceGenerations]:
     """Workspace id -> what is applied there, read in one statement."""
-    found: dict[int, Applied] = {}
+    found: dict[int, WorkspaceGenerations] = {}
     for row in await connection.execute(_generations):
-        applied = found.setdefault(row.workspace, Applied(row.version, row.time_zone, row.horizon_us, []))
+        applied = found.setdefault(row.workspace, WorkspaceGenerations(row.version, row.time_zone, row.horizon_us, []))
         if row.id is not None:
             applied.generations.append(Generation(row.id, row.workspace, row.name, row.state, row.document))
     return found
@@ -211,29 +210,20 @@ async def begin_restage(
             .returning(c.id)
         )
     ).scalar_one()
-    await connection.execute(
-        insert(restage_slots)
-        .values(
-            [
-                {"model": made, "slot": slot, "cursor": b"", "done": False, "customers": 0, "touchpoints": 0}
-                for slot in range(SLOTS)
-            ]
-        )
-        .on_conflict_do_nothing()
-    )
+    await RESTAGE.start(connection, made)
     await _bump(connection, owner)
     return made
 
 
-async def read_progress(connection: AsyncConnection, generation: int) -> Progress:
+async def read_progress(connection: AsyncConnection, generation: int) -> RestageProgress:
     """How far a generation is restaged; one that needs no restaging is whole, with no slots."""
     c = restage_slots.c
     rows = await connection.execute(
         select(c.slot, c.cursor, c.done, c.customers, c.touchpoints).where(c.model == generation)
     )
     slots = rows.all()
-    share = sum(1.0 if row.done else _come(row.slot, row.cursor) for row in slots)
-    return Progress(
+    share = sum(1.0 if row.done else walked_fraction(row.slot, row.cursor) for row in slots)
+    return RestageProgress(
         sum(row.done for row in slots),
         len(slots),
         sum(row.customers for row in slots),
@@ -313,6 +303,24 @@ async def retire_model(connection: AsyncConnection, workspace: str, model: str) 
     await _bump(connection, owner)
 
 
+async def drop_retired(connection: AsyncConnection, count: int) -> int:
+    """Delete at most `count` journeys that a retired generation left behind; returns how many were deleted."""
+    retired = await connection.scalar(
+        select(models.c.id).where(models.c.state == "retired").order_by(models.c.id).limit(1)
+    )
+    if retired is None:
+        return 0
+    rows = await connection.scalars(select(journeys.c.customer).where(journeys.c.model == retired).limit(count))
+    customers = rows.all()
+    for table in (transitions, checkpoints, journeys):
+        await connection.execute(delete(table).where(table.c.customer.in_(customers), table.c.model == retired))
+    if not customers:
+        for table in (snapshots, phase_counts, phase_history, unmapped, restage_slots):
+            await connection.execute(delete(table).where(table.c.model == retired))
+        await connection.execute(delete(models).where(models.c.id == retired))
+    return len(customers)
+
+
 # --- pieces -----------------------------------------------------------------------------------------------------------
 
 
@@ -349,11 +357,3 @@ async def _live(connection: AsyncConnection, workspace: int) -> list[str]:
         select(c.name).where(c.workspace == workspace, c.state == "live").order_by(c.name)
     )
     return list(rows)
-
-
-def _come(slot: int, cursor: bytes) -> float:
-    """How far a slot's cursor has come, from 0 to 1."""
-    if not cursor:
-        return 0.0
-    width = 1 << (_DIGEST_BITS - 4)
-    return min(1.0, max(0.0, (int.from_bytes(cursor.ljust(16, b"\0")[:16]) - slot * width) / width))

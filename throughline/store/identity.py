@@ -11,8 +11,8 @@ from sqlalchemy import LargeBinary, any_, bindparam, false, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.engine.arrays import Columns
-from throughline.store.engine.driver import Direct
+from throughline.store.engine.arrays import UnnestParameters
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.identity import ids, links, rulings
 
 
@@ -31,12 +31,12 @@ class IdRow(NamedTuple):
     link_by: int | None
 
 
-_asked = Columns("asked", {name: ids.c[name].type for name in ("workspace", "id", "name", "is_user")})
+_asked = UnnestParameters("asked", {name: ids.c[name].type for name in ("workspace", "id", "name", "is_user")})
 _lock_insert = insert(ids).from_select(
     ["workspace", "id", "name", "is_user", "joined", "linked"],
     select(*_asked.table.c, false(), false()).order_by(_asked.table.c.workspace, _asked.table.c.id),
 )
-_lock_ids = Direct(
+_lock_ids = DriverStatement(
     _lock_insert.on_conflict_do_update(
         index_elements=[ids.c.workspace, ids.c.id],
         set_={"is_user": or_(ids.c.is_user, _lock_insert.excluded.is_user)},
@@ -55,11 +55,11 @@ async def lock_ids(connection: AsyncConnection, rows: Sequence[tuple[int, bytes,
 
 
 _OWNED = ("workspace", "id", "joined", "linked", "owner", "link_us", "link_message", "link_by")
-_owned = Columns("owned", {name: ids.c[name].type for name in ("name", "is_user", *_OWNED)})
+_owned = UnnestParameters("owned", {name: ids.c[name].type for name in ("name", "is_user", *_OWNED)})
 _owned_insert = insert(ids).from_select(
     list(_owned.table.c.keys()), select(*_owned.table.c).order_by(_owned.table.c.workspace, _owned.table.c.id)
 )
-_write_ids = Direct(
+_write_ids = DriverStatement(
     _owned_insert.on_conflict_do_update(
         index_elements=[ids.c.workspace, ids.c.id],
         set_={name: _owned_insert.excluded[name] for name in _OWNED[2:]},
@@ -73,7 +73,7 @@ async def write_ids(connection: AsyncConnection, rows: Iterable[IdRow]) -> None:
     await _write_ids.fetch(connection, _owned.parameters(values))
 
 
-_of_owners = Direct(
+_of_owners = DriverStatement(
     select(ids.c.owner, ids.c.id, ids.c.name).where(ids.c.owner == any_(bindparam("owners", type_=ARRAY(LargeBinary))))
 )
 
@@ -107,7 +107,7 @@ class LinkRow(NamedTuple):
     message_id: str
 
 
-_pairs = Columns("pairs", {name: links.c[name].type for name in LinkRow._fields})
+_pairs = UnnestParameters("pairs", {name: links.c[name].type for name in LinkRow._fields})
 _pairs_insert = insert(links).from_select(
     list(LinkRow._fields),
     select(*_pairs.table.c).order_by(_pairs.table.c.id, _pairs.table.c.owner, _pairs.table.c.by),
@@ -145,7 +145,7 @@ class RulingRow(NamedTuple):
     void: bool
 
 
-_said = Columns("said", {name: rulings.c[name].type for name in RulingRow._fields})
+_said = UnnestParameters("said", {name: rulings.c[name].type for name in RulingRow._fields})
 _said_insert = insert(rulings).from_select(
     list(RulingRow._fields), select(*_said.table.c).order_by(_said.table.c.id, _said.table.c.owner)
 )

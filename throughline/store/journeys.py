@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey, Transition
-from throughline.store.engine.arrays import Columns
-from throughline.store.engine.driver import Direct
+from throughline.store.engine.arrays import UnnestParameters
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.journeys import checkpoints, journeys, transitions
 
 JourneyKey = tuple[bytes, int]
@@ -22,14 +22,14 @@ JourneyKey = tuple[bytes, int]
 _customers = bindparam("customers", type_=ARRAY(LargeBinary))
 
 
-class Stored(NamedTuple):
+class StoredJourney(NamedTuple):
     """A journey as it stands, and how many touchpoints were folded since its last checkpoint."""
 
     journey: Journey
     since: int
 
 
-_read_journeys = Direct(
+_read_journeys = DriverStatement(
     select(
         journeys.c.customer,
         journeys.c.model,
@@ -39,42 +39,44 @@ _read_journeys = Direct(
 )
 
 
-async def read_journeys(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, Stored]:
+async def read_journeys(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, StoredJourney]:
     """All journeys of some locked customers."""
     rows = await _read_journeys.fetch(connection, {"customers": customers})
-    return {(row[0], row[1]): Stored(Journey._make(row[3:]), row[2]) for row in rows}
+    return {(row[0], row[1]): StoredJourney(Journey._make(row[3:]), row[2]) for row in rows}
 
 
 _JOURNEY_COLUMNS = ("customer", "model", "id", "since", "look_us", *Journey._fields)
-_states = Columns("states", {name: journeys.c[name].type for name in _JOURNEY_COLUMNS})
+_states = UnnestParameters("states", {name: journeys.c[name].type for name in _JOURNEY_COLUMNS})
 _states_insert = insert(journeys).from_select(
     _JOURNEY_COLUMNS, select(*_states.table.c).order_by(_states.table.c.customer, _states.table.c.model)
 )
 _new = _states_insert.excluded
 
 
-def _write(look_us: Any) -> Direct:
-    return Direct(
+def _write(next_check_us: Any) -> DriverStatement:
+    return DriverStatement(
         _states_insert.on_conflict_do_update(
             index_elements=[journeys.c.customer, journeys.c.model],
-            set_={"since": _new.since, "look_us": look_us, **{name: _new[name] for name in Journey._fields}},
+            set_={"since": _new.since, "look_us": next_check_us, **{name: _new[name] for name in Journey._fields}},
         ).returning(journeys.c.model)
     )
 
 
-# Looking too early costs one look, so a lapse that moves away leaves its index alone; a nearer one may not wait.
+# A check before its time costs one look, so a lapse that moves away leaves its index alone; a nearer one cannot wait.
 _write_journeys = _write(case((_new.look_us == NEVER, NEVER), else_=func.least(journeys.c.look_us, _new.look_us)))
-_write_looked_at = _write(_new.look_us)
+_write_journeys_exactly = _write(_new.look_us)
 
 
-async def write_journeys(
-    connection: AsyncConnection, rows: Iterable[tuple[Any, ...]], *, looked_at: bool = False
-) -> None:
-    """Write states: rows of (customer digest, model id, customer id, since, due_us, *Journey), sorted and distinct.
+async def write_journeys(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]], *, exact: bool = False) -> None:
+    """Write journeys, sorted and distinct.
 
-    `looked_at`: the sweep has looked, and looks again exactly when each is due.
+    Args:
+        connection: within a transaction that holds the customers.
+        rows: (customer digest, model id, customer id, since, due_us, *Journey).
+        exact: the next check of a journey is exactly when its lapse is due, as after a check; otherwise it may stay
+            where it was when that is earlier, so that the index does not change with every event.
     """
-    await (_write_looked_at if looked_at else _write_journeys).fetch(connection, _states.parameters(rows))
+    await (_write_journeys_exactly if exact else _write_journeys).fetch(connection, _states.parameters(rows))
 
 
 _delete_journeys = delete(journeys).where(journeys.c.customer == any_(_customers))
@@ -108,10 +110,10 @@ async def read_due(
 # --- transitions ------------------------------------------------------------------------------------------------------
 
 _of = [transitions.c[name] for name in Transition._fields]
-_since = Columns(
+_since = UnnestParameters(
     "since", {"customer": LargeBinary(), "model": transitions.c.model.type, "from_us": journeys.c.last_us.type}
 )
-_read_transitions = Direct(
+_read_transitions = DriverStatement(
     select(transitions.c.customer, transitions.c.model, *_of)
     .join(
         _since.table,
@@ -135,7 +137,7 @@ async def read_transitions(
 
 _KEY = ("customer", "model", "at_us", "message_id", "actor", "kind")
 _TRANSITION_COLUMNS = ("customer", "model", *Transition._fields)
-_moves = Columns("moves", {name: transitions.c[name].type for name in _TRANSITION_COLUMNS})
+_moves = UnnestParameters("moves", {name: transitions.c[name].type for name in _TRANSITION_COLUMNS})
 _moves_insert = insert(transitions).from_select(
     _TRANSITION_COLUMNS,
     select(*_moves.table.c).order_by(
@@ -145,7 +147,7 @@ _moves_insert = insert(transitions).from_select(
         )
     ),
 )
-_write_transitions = Direct(
+_write_transitions = DriverStatement(
     _moves_insert.on_conflict_do_update(
         index_elements=[transitions.c[name] for name in _KEY],
         set_={name: _moves_insert.excluded[name] for name in Transition._fields if name not in _KEY},
@@ -158,7 +160,7 @@ async def write_transitions(connection: AsyncConnection, rows: Iterable[tuple[An
     await _write_transitions.fetch(connection, _moves.parameters(rows))
 
 
-_gone = Columns("gone", {name: transitions.c[name].type for name in _KEY})
+_gone = UnnestParameters("gone", {name: transitions.c[name].type for name in _KEY})
 _remove_transitions = delete(transitions).where(
     select(_gone.table.c.model).where(*(transitions.c[name] == _gone.table.c[name] for name in _KEY)).exists()
 )
@@ -171,7 +173,7 @@ async def remove_transitions(connection: AsyncConnection, rows: Iterable[tuple[A
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
-_read_checkpoints = Direct(
+_read_checkpoints = DriverStatement(
     select(checkpoints.c.customer, checkpoints.c.model, *(checkpoints.c[name] for name in Journey._fields)).where(
         checkpoints.c.customer == any_(_customers)
     )
@@ -190,7 +192,7 @@ async def read_checkpoints(connection: AsyncConnection, customers: Sequence[byte
 
 _CHECKPOINT_KEY = ("customer", "model", "last_us", "last_message", "last_actor")
 _CHECKPOINT_COLUMNS = ("customer", "model", *Journey._fields)
-_marks = Columns("marks", {name: checkpoints.c[name].type for name in _CHECKPOINT_COLUMNS})
+_marks = UnnestParameters("marks", {name: checkpoints.c[name].type for name in _CHECKPOINT_COLUMNS})
 _marks_insert = insert(checkpoints).from_select(
     _CHECKPOINT_COLUMNS, select(*_marks.table.c).order_by(_marks.table.c.customer, _marks.table.c.model)
 )
@@ -205,7 +207,7 @@ async def write_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[An
     await connection.execute(_write_checkpoints, _marks.parameters(rows))
 
 
-_unmarked = Columns("unmarked", {name: checkpoints.c[name].type for name in _CHECKPOINT_KEY})
+_unmarked = UnnestParameters("unmarked", {name: checkpoints.c[name].type for name in _CHECKPOINT_KEY})
 _remove_checkpoints = delete(checkpoints).where(
     select(_unmarked.table.c.model)
     .where(*(checkpoints.c[name] == _unmarked.table.c[name] for name in _CHECKPOINT_KEY))

@@ -13,11 +13,11 @@ from sqlalchemy import BigInteger, Integer, SmallInteger, Text, bindparam, cast,
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.engine.arrays import Columns, literal_of_numbers
-from throughline.store.engine.driver import Direct
+from throughline.store.engine.arrays import UnnestParameters, literal_of_numbers
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.operations import recent_events
 
-SLOTS = 32
+RING_SIZE = 32
 """Events kept in a ring; those with warnings have the slots from here on."""
 
 _r = recent_events.c
@@ -25,8 +25,8 @@ _PLACE = ("source", "shard", "slot")
 RECENT_COLUMNS = tuple(column.name for column in _r if column.name not in ("shard", "slot"))
 """The columns of `write_recent`, after the ring (0 or 1); `number` counts from 1 within the ring and the batch."""
 
-_come = Columns("come", {"ring": SmallInteger(), **{name: _r[name].type for name in RECENT_COLUMNS}})
-_slots = literal_column(str(SLOTS), Integer)
+_come = UnnestParameters("come", {"ring": SmallInteger(), **{name: _r[name].type for name in RECENT_COLUMNS}})
+_slots = literal_column(str(RING_SIZE), Integer)
 _so_far = (
     select(_r.source, (_r.slot // _slots).label("ring"), func.max(_r.number).label("number"))
     .where(
@@ -50,7 +50,7 @@ _recent_insert = insert(recent_events).from_select(
     .select_from(_come.table.outerjoin(_so_far, _same_ring))
     .order_by("source", "slot"),
 )
-_write_recent = Direct(
+_write_recent = DriverStatement(
     _recent_insert.on_conflict_do_update(
         index_elements=_PLACE,
         set_={name: _recent_insert.excluded[name] for name in _values if name not in _PLACE},
@@ -67,7 +67,7 @@ async def write_recent(
         connection: its transaction has moved the partition's offset.
         shard: the partition.
         sources: those the rows are of.
-        rows: ring, and `RECENT_COLUMNS`; of a ring at most `SLOTS`, consecutive ones.
+        rows: ring, and `RECENT_COLUMNS`; of a ring at most `RING_SIZE`, consecutive ones.
     """
     parameters = {"shard": shard, "sources": literal_of_numbers(sorted(sources)), **_come.parameters(rows)}
     await _write_recent.fetch(connection, parameters)

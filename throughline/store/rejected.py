@@ -7,10 +7,9 @@ from sqlalchemy import BigInteger, and_, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.engine.arrays import Columns
+from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.schema.operations import rejected, rejected_counts
 
-HOUR_US = 3_600_000_000
 CONSENT = "consent"
 """The stage of events that were dropped for want of consent: they are counted, and nothing of them is kept."""
 OTHER = "(other)"
@@ -33,7 +32,7 @@ class Reason(NamedTuple):
 
 _c = rejected_counts.c
 _REASON = {name: _c[name].type for name in Reason._fields}
-_reasons = Columns("reasons", _REASON)
+_reasons = UnnestParameters("reasons", _REASON)
 _of_shard = _c.shard == bindparam("of_shard", type_=_c.shard.type)
 _columns = [_c[name] for name in Reason._fields]
 _same = {name: _c[name] == _reasons.table.c[name] for name in Reason._fields}
@@ -57,7 +56,7 @@ async def read_names(connection: AsyncConnection, reasons: Iterable[Reason]) -> 
     return {Reason(*row) for row in rows}
 
 
-_added = Columns("added", {**_REASON, "shard": _c.shard.type, "events": BigInteger(), "kept": BigInteger()})
+_added = UnnestParameters("added", {**_REASON, "shard": _c.shard.type, "events": BigInteger(), "kept": BigInteger()})
 _counts_insert = insert(rejected_counts).from_select(
     list(_added.table.c.keys()), select(*_added.table.c).order_by(*_added.table.c)
 )
@@ -76,7 +75,7 @@ async def add_counts(connection: AsyncConnection, shard: int, counts: Iterable[t
 KEPT_COLUMNS = tuple(column.name for column in rejected.c if column.name != "id")
 """The columns of `insert_kept`, in this order."""
 
-_kept = Columns("kept", {name: rejected.c[name].type for name in KEPT_COLUMNS})
+_kept = UnnestParameters("kept", {name: rejected.c[name].type for name in KEPT_COLUMNS})
 _insert_kept = (
     insert(rejected)
     .from_select(KEPT_COLUMNS, select(*_kept.table.c).order_by(_kept.table.c.received_us))

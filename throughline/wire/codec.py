@@ -10,14 +10,10 @@ from google.protobuf.message import DecodeError
 
 # Exported: ingest, which must not know journey, takes it from here.
 from throughline.journey.touchpoint import Touchpoint as Touchpoint
+from throughline.kit.clock import MAX_US, MIN_US
 from throughline.wire.v1.touchpoint_pb2 import Envelope as _Envelope
 from throughline.wire.v1.touchpoint_pb2 import Rejected as _Rejected
 from throughline.wire.v1.touchpoint_pb2 import Touchpoint as _Touchpoint
-
-MIN_US = -62_135_596_800_000_000
-"""The year 1: the first instant that every part of the system can hold."""
-MAX_US = 253_402_300_799_999_999
-"""The last microsecond of the year 9999."""
 
 
 class UndecodableError(ValueError):

@@ -13,7 +13,7 @@ from services.api.shared.responses import OfModel, json_response
 from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 from throughline.models import model_of
-from throughline.store.generations import Progress, read_progress
+from throughline.store.generations import RestageProgress, read_progress
 
 router = APIRouter(tags=["models"])
 
@@ -58,7 +58,7 @@ async def get_phases(readers: AllReaders, reader: Authenticated, which: Annotate
     )
 
 
-def _model_body(generation: Generation, default: str, progress: Progress) -> dict[str, Any]:
+def _model_body(generation: Generation, default: str, progress: RestageProgress) -> dict[str, Any]:
     is_live = generation.state == "live"
     return {
         "name": generation.name,

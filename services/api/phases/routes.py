@@ -14,7 +14,7 @@ from services.api.shared.context import PastKey
 from services.api.shared.queries import channels
 from services.api.shared.responses import OfModel, json_response, unless_seen
 from services.api.shared.steps import parse_instant
-from throughline.journey.diff import MINUTE_US
+from throughline.journey.durations import MINUTE_US
 from throughline.kit.errors import ServiceError
 
 router = APIRouter(tags=["phases"])

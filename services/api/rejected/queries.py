@@ -6,7 +6,8 @@ from sqlalchemy import BigInteger, Select, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.cursors import RejectedCursor
-from throughline.store.rejected import HOUR_US, OTHER
+from throughline.journey.durations import HOUR_US
+from throughline.store.rejected import OTHER
 from throughline.store.schema.operations import rejected, rejected_counts
 
 SHOWN_BYTES = 16_384

@@ -25,12 +25,12 @@ from services.api.rejected.queries import (
 from services.api.shared.database import Database
 from services.api.shared.queries import Generation, Source, Workspace, live_counts, workspace_of, workspace_sources
 from services.api.shared.steps import floored, since
+from throughline.journey.durations import HOUR_US
 from throughline.journey.model import Model
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.models import define, model_of, shipped_text
 from throughline.store.access.keys import ReadToken, read_token
-from throughline.store.rejected import HOUR_US
 
 COUNTS_SECONDS = 0.25
 """Each distinct question about counts is asked at most this often."""

@@ -11,7 +11,7 @@ from itertools import pairwise
 from re import compile as pattern
 from typing import NamedTuple
 
-from throughline.journey.diff import MINUTE_US
+from throughline.journey.durations import MINUTE_US
 from throughline.journey.rollup import KEPT_US, STEPS, Step, floor
 from throughline.kit.clock import to_us
 from throughline.kit.errors import ServiceError

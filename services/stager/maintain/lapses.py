@@ -57,7 +57,7 @@ async def sweep(
             if stored is not None:
                 one: Applied = applied[model][1]
                 plan.fold_on(Customer(customer, name, [one]), one, stored, ())
-        await write(connection, plan, partition, looked_at=True)
+        await write(connection, plan, partition, exact=True)
     return len(plan.transitions), len(due) == CHUNK
 
 

@@ -15,9 +15,9 @@ from services.stager.stage.changes import Applied, Customer, Plan, Workspace
 from services.stager.stage.identity import People
 from services.stager.stage.recompute import BEGINNING, Again, refold
 from services.stager.stage.transaction import hold_versions, write
-from throughline.store import identity, journeys, restaging
+from throughline.store import identity, journeys
 from throughline.store.engine.unit_of_work import reading, transaction
-from throughline.store.restaging import SLOTS, Slot
+from throughline.store.id_walk import RESTAGE, SLOTS, Slot, read_ids
 
 CHUNK = 400
 """Ids looked at in one transaction."""
@@ -44,14 +44,14 @@ async def restage(
 
     Raises:
         ModelsChangedError: read the workspaces again.
-        restaging.SlotTakenError: another lane has done it.
+        SlotTakenError: another partition has done it.
     """
     async with reading(engine) as connection:
-        open_slots = await restaging.read_open(connection)
+        open_slots = await RESTAGE.read_open(connection)
     for slot in open_slots:
-        applied = [one for one in workspaces[slot.workspace].applied if one.id == slot.model]
+        applied = [one for one in workspaces[slot.workspace].applied if one.id == slot.owner]
         # One that is not known yet is known at the next look.
-        if applied and slot.slot % min(SLOTS, partitions) == partition:
+        if applied and slot.number % min(SLOTS, partitions) == partition:
             return await _chunk(engine, workspaces, applied, slot, partition, watermark_us)
     return None
 
@@ -67,7 +67,7 @@ async def _chunk(
     plan = Plan(watermark_us)
     async with transaction(engine) as connection:
         await hold_versions(connection, {slot.workspace}, workspaces)
-        walked = await restaging.read_ids(connection, slot, CHUNK)
+        walked = await read_ids(connection, slot, CHUNK)
         people = People(connection)
         customers: list[Customer] = []
         if walked:
@@ -75,15 +75,13 @@ async def _chunk(
             roots = [(digest, name) for digest, name in walked if people.row(digest).owner is None]
             states = await journeys.read_journeys(connection, [digest for digest, _ in roots])
             customers = [
-                Customer(digest, name, applied) for digest, name in roots if (digest, slot.model) not in states
+                Customer(digest, name, applied) for digest, name in roots if (digest, slot.owner) not in states
             ]
         touchpoints = await _fold(connection, plan, customers, people)
         cursor = walked[-1][0] if walked else slot.cursor
-        moved = await restaging.move_slot(
+        await RESTAGE.move(
             connection, slot, cursor=cursor, done=len(walked) < CHUNK, customers=len(customers), touchpoints=touchpoints
         )
-        if not moved:
-            raise restaging.SlotTakenError(f"slot {slot.slot} of generation {slot.model} was taken by another lane")
         await write(connection, plan, shard)
     return Restaged(len(customers), touchpoints)
 

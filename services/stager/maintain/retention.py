@@ -16,10 +16,11 @@ from services.stager.stage.recompute import snapshot_of
 from services.stager.stage.transaction import hold_versions
 from throughline.journey.lapse import EVER
 from throughline.journey.snapshot import Snapshot, extend
-from throughline.store import facts, horizon, identity, restaging
+from throughline.store import facts, identity, retention
 from throughline.store.engine.unit_of_work import reading, transaction
-from throughline.store.horizon import Slot
+from throughline.store.id_walk import RETENTION, SLOTS, Slot, read_ids
 from throughline.store.journeys import JourneyKey
+from throughline.store.snapshots import delete_snapshots, read_snapshots, write_snapshots
 
 CHUNK = 400
 """Ids looked at in one transaction."""
@@ -28,10 +29,10 @@ CHUNK = 400
 async def move_retention_cutoffs(engine: AsyncEngine, *, watermark_us: int) -> None:
     """Move the retention cutoff of every workspace that keeps more than its days before the watermark."""
     async with reading(engine) as connection:
-        behind = await horizon.read_cutoffs_to_move(connection, watermark_us)
+        behind = await retention.read_cutoffs_to_move(connection, watermark_us)
     for workspace, to_us in behind:
         async with transaction(engine) as connection:
-            await horizon.move_retention_cutoff(connection, workspace, to_us)
+            await retention.move_retention_cutoff(connection, workspace, to_us)
 
 
 async def clear(
@@ -47,12 +48,12 @@ async def clear(
 
     Raises:
         ModelsChangedError: read the workspaces again.
-        restaging.SlotTakenError: another lane has done it.
+        SlotTakenError: another partition has done it.
     """
     async with reading(engine) as connection:
-        open_slots = await horizon.read_open(connection)
+        open_slots = await RETENTION.read_open(connection)
     for slot in open_slots:
-        if slot.slot % min(restaging.SLOTS, partitions) == partition and slot.workspace in workspaces:
+        if slot.number % min(SLOTS, partitions) == partition and slot.workspace in workspaces:
             return await _chunk(engine, workspaces, slot)
     return None
 
@@ -60,7 +61,7 @@ async def clear(
 async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot: Slot) -> int:
     async with transaction(engine) as connection:
         await hold_versions(connection, {slot.workspace}, workspaces)
-        walked = await restaging.read_ids(connection, slot, CHUNK)
+        walked = await read_ids(connection, slot, CHUNK)
         gone = 0
         if walked:
             people = People(connection)
@@ -69,20 +70,17 @@ async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot:
             roots = {people.customer(digest) for digest, _ in walked}
             below = await identity.read_members(connection, sorted(roots))
             customers = {root: {root: people.row(root).name, **below[root]} for root in sorted(roots)}
-            gone = await _clear(connection, customers, workspaces[slot.workspace], slot.retention_cutoff_us)
+            gone = await _clear(connection, customers, workspaces[slot.workspace])
         cursor = walked[-1][0] if walked else slot.cursor
-        if not await horizon.move_slot(connection, slot, cursor=cursor, done=len(walked) < CHUNK, touchpoints=gone):
-            raise restaging.SlotTakenError(f"slot {slot.slot} of workspace {slot.workspace} was taken by another lane")
+        await RETENTION.move(connection, slot, cursor=cursor, done=len(walked) < CHUNK, touchpoints=gone)
     return gone
 
 
-async def _clear(
-    connection: AsyncConnection, customers: Mapping[bytes, Members], workspace: Workspace, retention_cutoff_us: int
-) -> int:
+async def _clear(connection: AsyncConnection, customers: Mapping[bytes, Members], workspace: Workspace) -> int:
     names = {digest: name for members in customers.values() for digest, name in members.items()}
     actors = sorted(names)
-    snapshots = await horizon.read_snapshots(connection, actors)
-    spans = [(actor, EVER, retention_cutoff_us - 1) for actor in actors]
+    snapshots = await read_snapshots(connection, actors)
+    spans = [(actor, EVER, workspace.retention_cutoff_us - 1) for actor in actors]
     history = await facts.read_history(connection, spans, names)
     new: dict[JourneyKey, Snapshot] = {}
     for root, members in customers.items():
@@ -95,7 +93,7 @@ async def _clear(
                 new[root, applied.id] = snapshot
     joined = [actor for actor in actors if actor not in customers]
     if joined:
-        await horizon.delete_snapshots(connection, joined)
+        await delete_snapshots(connection, joined)
     if new:
-        await horizon.write_snapshots(connection, new.items())
-    return await horizon.delete_before(connection, actors, retention_cutoff_us)
+        await write_snapshots(connection, new.items())
+    return await retention.delete_before(connection, actors, workspace.retention_cutoff_us)

@@ -13,8 +13,9 @@ from services.stager.maintain.retention import clear, move_retention_cutoffs
 from services.stager.stage.changes import Workspace
 from services.stager.stage.transaction import ModelsChangedError
 from throughline.kit import metrics
-from throughline.store import restaging
 from throughline.store.engine.unit_of_work import reading, transaction
+from throughline.store.generations import drop_retired
+from throughline.store.id_walk import SlotTakenError
 from throughline.store.offsets import read_received_watermark
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Chores:
             cleared = await clear(engine, workspaces, partition=partition, partitions=partitions)
             if cleared is not None:
                 metrics.STAGER_CLEARED.inc(cleared)
-        except (restaging.SlotTakenError, ModelsChangedError) as error:
+        except (SlotTakenError, ModelsChangedError) as error:
             log.info("%s", error)
             return True
         return restaged is not None or cleared is not None
@@ -92,4 +93,4 @@ class Chores:
             return 0
         await move_retention_cutoffs(self._shared.engine, watermark_us=watermark_us)
         async with transaction(self._shared.engine) as connection:
-            return await restaging.drop_retired(connection, DROPPED)
+            return await drop_retired(connection, DROPPED)

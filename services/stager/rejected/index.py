@@ -19,12 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.stager.consume.position import Position, locate
 from services.stager.stage.decode import record_digest
 from services.stager.stage.transaction import StaleOffsetError
+from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
 from throughline.store import rejected
 from throughline.store.engine.errors import failure_of
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.offsets import Offset, move_offset
-from throughline.store.rejected import CONSENT, HOUR_US, KEPT_COLUMNS, OTHER, Reason
+from throughline.store.rejected import CONSENT, KEPT_COLUMNS, OTHER, Reason
 from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode_rejected
 
 if TYPE_CHECKING:

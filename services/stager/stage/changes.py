@@ -11,7 +11,7 @@ from throughline.journey.model import Model
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store.counts import Unmapped
-from throughline.store.journeys import Stored
+from throughline.store.journeys import StoredJourney
 
 
 class Applied(NamedTuple):
@@ -70,7 +70,7 @@ class Plan:
         self.zones: dict[int, tzinfo] = {}
 
     def fold_on(
-        self, customer: Customer, applied: Applied, before: Stored | None, touchpoints: Sequence[Touchpoint]
+        self, customer: Customer, applied: Applied, before: StoredJourney | None, touchpoints: Sequence[Touchpoint]
     ) -> None:
         """The fast path: touchpoints (sorted, distinct) that are later than all before, or a customer's first."""
         start, since = (None, 0) if before is None else before

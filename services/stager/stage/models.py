@@ -5,11 +5,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.stage.changes import Applied, Workspace
+from throughline.kit.clock import MIN_US
 from throughline.models import model_of
 from throughline.store.engine.unit_of_work import reading
 from throughline.store.generations import read_generations
-from throughline.store.restaging import read_open
-from throughline.wire.codec import MIN_US
+from throughline.store.id_walk import RESTAGE
 
 
 class Workspaces:
@@ -29,7 +29,7 @@ class Workspaces:
         """Read them again."""
         async with reading(self._engine) as connection:
             found = await read_generations(connection)
-            filling = {slot.model for slot in await read_open(connection)}
+            filling = {slot.owner for slot in await RESTAGE.read_open(connection)}
         self._known = {
             workspace: Workspace(
                 one.version,

@@ -1,7 +1,7 @@
 """The last events of each source in a batch, and what became of them: what a person who wires up an SDK looks at. Pure.
 
-Rings of the store hold the last `SLOTS` with warnings and the last without, of each source and partition. Their law:
-the same log leaves the same rings, however it is cut into batches. (Of a batch with very many sources fewer are kept.)
+Rings of the store hold the last `RING_SIZE` with warnings and the last without, of each source and partition. Their
+law: the same log leaves the same rings, however it is cut into batches. (Of a batch with very many sources fewer stay.)
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from services.stager.stage.decode import Batch, Row, content, row_of
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest, message_digest
-from throughline.store.recent import SLOTS
+from throughline.store.recent import RING_SIZE
 
 DUPLICATE = "duplicate"
 """Beside the warnings of ingest: its message id was there before, and so was what it says."""
 CONFLICT = "conflict"
 """Its message id was there before with something else."""
-MOST_ROWS = 8 * SLOTS
+MOST_ROWS = 8 * RING_SIZE
 """Written of one batch, however many sources it is of."""
 MOST_ID, MOST_TEXT = 512, 200
 """Characters: of the actor's id as many as ingest takes, so that it leads to the customer; of other texts."""
@@ -38,7 +38,7 @@ def recent_of(batch: Batch, new: set[bytes], first: Mapping[bytes, Row]) -> Rece
         first: for each event that was, the fact that counts, by message digest.
     """
     rings = sorted(ring for ring in batch.arrived if ring[0])  # no source: an operator's word
-    of_each = min(SLOTS, max(1, MOST_ROWS // max(1, len(rings))))
+    of_each = min(RING_SIZE, max(1, MOST_ROWS // max(1, len(rings))))
     rows = []
     for source, warned in rings:
         arrived = batch.arrived[source, warned]

@@ -16,8 +16,9 @@ from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.snapshot import Snapshot, merge
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store import facts, horizon, journeys
-from throughline.store.journeys import JourneyKey, Stored
+from throughline.store import facts, journeys
+from throughline.store.journeys import JourneyKey, StoredJourney
+from throughline.store.snapshots import read_snapshots
 
 BEGINNING: OrderKey = (EVER, "", "")
 END: OrderKey = (NEVER, "", "")
@@ -39,7 +40,7 @@ class Again(NamedTuple):
 
 
 async def refold(
-    connection: AsyncConnection, plan: Plan, again: Sequence[Again], states: Mapping[JourneyKey, Stored]
+    connection: AsyncConnection, plan: Plan, again: Sequence[Again], states: Mapping[JourneyKey, StoredJourney]
 ) -> int:
     """Fold some customers again; how many touchpoints were read for it.
 
@@ -54,7 +55,7 @@ async def refold(
     read = 0
     marks = await journeys.read_checkpoints(connection, [one.customer.digest for one in again])
     old = {m for one in again if any(applied.has_snapshots for applied in one.customer.applied) for m in one.members}
-    snapshots = await horizon.read_snapshots(connection, sorted(old)) if old else {}
+    snapshots = await read_snapshots(connection, sorted(old)) if old else {}
     brief: list[_Task] = []
     for one in again:
         for applied in one.customer.applied:
@@ -79,7 +80,7 @@ class _Task:
         self,
         again: Again,
         applied: Applied,
-        states: Mapping[JourneyKey, Stored],
+        states: Mapping[JourneyKey, StoredJourney],
         marks: list[Journey],
         snapshot: Snapshot | None,
     ) -> None:

@@ -16,10 +16,11 @@ from throughline.journey.identity import RULINGS
 from throughline.journey.lapse import EVER
 from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store import counts, facts, generations, horizon, identity, journeys
+from throughline.store import counts, facts, generations, identity, journeys
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.offsets import Offset, move_offset, move_received_watermark
 from throughline.store.recent import write_recent
+from throughline.store.snapshots import read_snapshots
 
 
 class StaleOffsetError(Exception):
@@ -215,7 +216,7 @@ class _Staging:
         self,
         folded: dict[bytes, list[Touchpoint]],
         customers: Mapping[bytes, Customer],
-        states: Mapping[journeys.JourneyKey, journeys.Stored],
+        states: Mapping[journeys.JourneyKey, journeys.StoredJourney],
         members: Mapping[bytes, Members],
     ) -> None:
         several = {digest: found for digest, found in members.items() if digest in folded and len(found) > 1}
@@ -234,7 +235,7 @@ class _Staging:
         self,
         customer: Customer,
         first: Touchpoint,
-        states: Mapping[journeys.JourneyKey, journeys.Stored],
+        states: Mapping[journeys.JourneyKey, journeys.StoredJourney],
     ) -> OrderKey | None:
         """Since when a customer must be folded again; None when its new touchpoints simply follow."""
         late: OrderKey | None = None
@@ -255,7 +256,7 @@ class _Staging:
         below = await identity.read_members(self._connection, [move.id for move in moves])
         actors = sorted({digest for move in moves for digest in (move.id, *below[move.id])})
         earliest = await facts.read_earliest(self._connection, actors)
-        snapshots = await horizon.read_snapshots(self._connection, actors) if self._has_snapshots() else {}
+        snapshots = await read_snapshots(self._connection, actors) if self._has_snapshots() else {}
         with_snapshot = {actor for actor, _ in snapshots}
         since: dict[bytes, OrderKey] = {}
         for move in moves:
@@ -274,7 +275,7 @@ class _Staging:
             former |= dict.fromkeys((move.id, *below[move.id]), move.before)
         return since, former
 
-    async def _retract(self, gone: list[bytes], states: Mapping[journeys.JourneyKey, journeys.Stored]) -> None:
+    async def _retract(self, gone: list[bytes], states: Mapping[journeys.JourneyKey, journeys.StoredJourney]) -> None:
         """Take back what customers were whose ids all belong to others now."""
         had = sorted(
             (digest, applied.id, EVER)
@@ -312,8 +313,8 @@ class _Staging:
         return first, again + batch.repeats
 
 
-async def write(connection: AsyncConnection, plan: Plan, shard: int, *, looked_at: bool = False) -> None:
-    """Write what was planned. `shard`: whose count rows; `looked_at`: see `journeys.write_journeys`."""
+async def write(connection: AsyncConnection, plan: Plan, shard: int, *, exact: bool = False) -> None:
+    """Write what was planned. `shard`: whose count rows; `exact`: see `journeys.write_journeys`."""
     if plan.gone:
         await journeys.delete_customers(connection, sorted(plan.gone))
     if plan.removed_transitions:
@@ -321,7 +322,7 @@ async def write(connection: AsyncConnection, plan: Plan, shard: int, *, looked_a
     if plan.removed_checkpoints:
         await journeys.remove_checkpoints(connection, sorted(plan.removed_checkpoints))
     if plan.journeys:
-        await journeys.write_journeys(connection, sorted(plan.journeys), looked_at=looked_at)
+        await journeys.write_journeys(connection, sorted(plan.journeys), exact=exact)
     if plan.transitions:
         await journeys.write_transitions(connection, sorted(plan.transitions))
     if plan.checkpoints:

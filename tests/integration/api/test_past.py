@@ -14,7 +14,7 @@ from services.api.shared.steps import parse_instant
 from tests.support.answers import ok, refused
 from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Stack, until
-from throughline.journey.diff import MINUTE_US
+from throughline.journey.durations import MINUTE_US
 from throughline.kit.clock import rfc3339
 
 HOUR_US = 60 * MINUTE_US

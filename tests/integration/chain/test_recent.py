@@ -15,7 +15,7 @@ from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Stack, until
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
-from throughline.store.recent import SLOTS
+from throughline.store.recent import RING_SIZE
 from throughline.wire.codec import partition_of
 
 sources = itertools.count(1_000, 2)
@@ -53,7 +53,7 @@ def became(source: int, log: list[Sent]) -> Rings:
         first.setdefault((actor, message), usual)
         ring = found.setdefault((source + which, partition_of(actor.encode(), PARTITIONS), not usual), [])
         ring.append((len(ring) + 1, f"m{message}", ",".join(codes)))
-    return {place: ring[-SLOTS:] for place, ring in found.items()}
+    return {place: ring[-RING_SIZE:] for place, ring in found.items()}
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -79,7 +79,7 @@ async def test_however_a_log_is_cut_the_rings_hold_the_last_of_it(
     found: Rings = {}
     for row in rows:
         warned = "wrong_type" in row["warnings"]
-        assert row["slot"] == SLOTS * warned + row["number"] % SLOTS
+        assert row["slot"] == RING_SIZE * warned + row["number"] % RING_SIZE
         ring = found.setdefault((row["source"], row["shard"], warned), [])
         ring.append((row["number"], row["message_id"], row["warnings"]))
     assert found == became(source, log)

@@ -64,7 +64,7 @@ async def test_a_restage_goes_on_when_its_stager_is_killed_amid_traffic(
         async with transaction(engine) as work:
             made = await generations.begin_restage(work, "shop", "seven_phase", document=None, now_us=now_us())
 
-        async def progress() -> generations.Progress:
+        async def progress() -> generations.RestageProgress:
             async with reading(engine) as reader:
                 return await generations.read_progress(reader, made)
 

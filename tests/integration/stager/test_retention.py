@@ -15,12 +15,12 @@ from tests.reference.replay import Replayed
 from tests.strategies.staging import Case, cases, short_checkpoints
 from tests.support.pipeline import PARTITIONS, LogRecord, Pipeline, open_pipeline
 from tests.support.projection import Projection, assert_same
+from throughline.journey.durations import DAY_US
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store import horizon
+from throughline.store import retention
 from throughline.store.access.names import AdminError
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.horizon import DAY_US
-from throughline.store.restaging import SlotTakenError
+from throughline.store.id_walk import RETENTION, SlotTakenError
 from throughline.wire.codec import encode
 
 START_US = 1_700_000_000_000_000 // DAY_US * DAY_US
@@ -30,7 +30,7 @@ law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Healt
 async def cut(pipeline: Pipeline, retention_cutoff_us: int) -> int:
     """Move the retention cutoff and clear what is before it, as the stagers' lanes do; how many facts are gone."""
     async with transaction(pipeline.engine) as connection:
-        await horizon.move_retention_cutoff(connection, pipeline.workspace, retention_cutoff_us)
+        await retention.move_retention_cutoff(connection, pipeline.workspace, retention_cutoff_us)
     await pipeline.workspaces.refresh()
     known = await pipeline.workspaces.of({pipeline.workspace})
     gone = 0
@@ -180,7 +180,7 @@ async def test_two_lanes_at_one_slot_clear_it_once(database: str, engine: AsyncE
     model = pipeline.models["seven_phase"]
     before = await pipeline.projection(model)
     async with transaction(engine) as connection:
-        await horizon.move_retention_cutoff(connection, pipeline.workspace, START_US + 5 * DAY_US)
+        await retention.move_retention_cutoff(connection, pipeline.workspace, START_US + 5 * DAY_US)
     await pipeline.workspaces.refresh()
     known = await pipeline.workspaces.of({pipeline.workspace})
     both = await asyncio.gather(
@@ -203,11 +203,11 @@ async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_t
 
     async def stands() -> tuple[int | None, int]:
         async with transaction(engine) as connection:
-            (one,) = await horizon.read_retention(connection, name)
+            (one,) = await retention.read_retention(connection, name)
         return one.retention_cutoff_us, one.slots_left
 
     async with transaction(engine) as connection:
-        await horizon.set_retention(connection, name, 30)
+        await retention.set_retention(connection, name, 30)
     await move_retention_cutoffs(engine, watermark_us=0)
     assert await stands() == (None, 0)
     now_us = START_US + 40 * DAY_US + 5
@@ -217,13 +217,14 @@ async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_t
     assert await stands() == (START_US + 10 * DAY_US, 16)  # the one before is cleared first
     await pipeline.workspaces.refresh()
     async with transaction(engine) as connection:
-        slots = [one for one in await horizon.read_open(connection) if one.workspace == pipeline.workspace]
-        assert await horizon.move_slot(connection, slots[0], cursor=b"\0", done=False, touchpoints=0)
-        assert not await horizon.move_slot(connection, slots[0], cursor=b"\1", done=False, touchpoints=0)
+        slots = [one for one in await RETENTION.read_open(connection) if one.workspace == pipeline.workspace]
+        await RETENTION.move(connection, slots[0], cursor=b"\0", done=False, touchpoints=0)
+        with pytest.raises(SlotTakenError, match=f"slot {slots[0].number} of workspace {pipeline.workspace} was taken"):
+            await RETENTION.move(connection, slots[0], cursor=b"\1", done=False, touchpoints=0)
     await cut(pipeline, START_US)  # never back
     assert await stands() == (START_US + 10 * DAY_US, 0)
     await move_retention_cutoffs(engine, watermark_us=now_us + DAY_US)
     assert await stands() == (START_US + 11 * DAY_US, 16)
     with pytest.raises(AdminError, match="between 1 and 36500"):
         async with transaction(engine) as connection:
-            await horizon.set_retention(connection, name, 0)
+            await retention.set_retention(connection, name, 0)

@@ -15,7 +15,7 @@ from tests.support.projection import assert_same
 from throughline.journey import checkpoint
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest
-from throughline.store.restaging import SLOTS
+from throughline.store.id_walk import SLOTS
 from throughline.wire.codec import partition_of
 
 MODELS = ("seven_phase", "five_stage")

@@ -13,7 +13,8 @@ from throughline.store.access.names import AdminError
 from throughline.store.access.workspaces import create_workspace
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading, transaction
-from throughline.store.generations import SLOTS, Applied, Generation
+from throughline.store.generations import Generation, WorkspaceGenerations
+from throughline.store.id_walk import SLOTS
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.operations import restage_slots
 
@@ -30,7 +31,7 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     await made.dispose()
 
 
-async def applied(engine: AsyncEngine, workspace: int = 1) -> Applied:
+async def applied(engine: AsyncEngine, workspace: int = 1) -> WorkspaceGenerations:
     async with reading(engine) as connection:
         return (await generations.read_generations(connection))[workspace]
 
@@ -61,7 +62,9 @@ async def named(engine: AsyncEngine) -> list[tuple[str, str]]:
 
 
 async def test_a_new_workspace_applies_the_default_model(engine: AsyncEngine) -> None:
-    assert await applied(engine) == Applied(0, "Europe/Vienna", None, [Generation(1, 1, "seven_phase", "live", None)])
+    assert await applied(engine) == WorkspaceGenerations(
+        0, "Europe/Vienna", None, [Generation(1, 1, "seven_phase", "live", None)]
+    )
     async with reading(engine) as connection:
         assert await generations.lock_versions(connection, [1, 1, 99]) == {1: 0}
 
@@ -77,7 +80,7 @@ async def test_restage_and_switch(engine: AsyncEngine) -> None:
     await advance(engine, begun, SLOTS - 1)
     assert await switch(engine, begun)
     after = await applied(engine)
-    assert after == Applied(2, "Europe/Vienna", None, [Generation(begun, 1, "seven_phase", "live", None)])
+    assert after == WorkspaceGenerations(2, "Europe/Vienna", None, [Generation(begun, 1, "seven_phase", "live", None)])
     assert await switch(engine, begun)  # asked again
     assert await applied(engine) == after
     async with reading(engine) as connection:
@@ -95,7 +98,7 @@ async def test_another_model_stands_beside(engine: AsyncEngine) -> None:
 async def test_progress(engine: AsyncEngine) -> None:
     begun = await begin(engine, "six_stage")
 
-    async def progress() -> generations.Progress:
+    async def progress() -> generations.RestageProgress:
         async with reading(engine) as connection:
             return await generations.read_progress(connection, begun)
 
@@ -168,7 +171,7 @@ async def test_a_workspace_without_models_is_known(engine: AsyncEngine) -> None:
         await generations.set_default_model(connection, "shop", "seven_phase")
         await connection.execute(update(workspaces).values(default_model="none"))
         await generations.retire_model(connection, "shop", "seven_phase")
-    assert await applied(engine) == Applied(1, "Europe/Vienna", None, [])
+    assert await applied(engine) == WorkspaceGenerations(1, "Europe/Vienna", None, [])
 
 
 async def test_default_and_retired(engine: AsyncEngine) -> None:

@@ -20,12 +20,12 @@ from tests.support.projection import assert_same, read_projection
 from tests.support.stack import Stack, until
 from throughline.journey.identity import ALIAS, IDENTIFY
 from throughline.journey.touchpoint import Touchpoint
-from throughline.kit.clock import now_us
+from throughline.kit.clock import MIN_US, now_us
 from throughline.local import LocalKafka, LocalPostgres, free_port
 from throughline.store.facts import TOUCHPOINT_COLUMNS
 from throughline.store.migrate import LOCK, MIGRATIONS, MigrateError, check, upgrade
 from throughline.store.schema import metadata
-from throughline.wire.codec import MIN_US, encode
+from throughline.wire.codec import encode
 
 # How a later revision adds an index to a partitioned table without stopping its writers (docs/reference/store.md).
 INDEX_REVISION = '''

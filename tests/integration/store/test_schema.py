@@ -262,15 +262,15 @@ async def test_a_journey_that_goes_on_stays_on_its_page(engine: AsyncEngine, cat
 
 
 async def test_a_lapse_that_is_nearer_is_looked_for_sooner(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:
-    async def write(due_us: int, *, looked_at: bool = False) -> int:
+    async def write(due_us: int, *, exact: bool = False) -> int:
         async with transaction(engine) as connection:
-            await journeys.write_journeys(connection, [(CUSTOMER, 1, "c", 0, due_us, *ACTIVE)], looked_at=looked_at)
+            await journeys.write_journeys(connection, [(CUSTOMER, 1, "c", 0, due_us, *ACTIVE)], exact=exact)
         return int(await catalog.fetchval("SELECT look_us FROM journeys"))
 
     assert await write(1_000) == 1_000
     assert await write(2_000) == 1_000
     assert await write(500) == 500
-    assert await write(2_000, looked_at=True) == 2_000
+    assert await write(2_000, exact=True) == 2_000
     assert await write(NEVER) == NEVER
     assert await write(3_000) == 3_000
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from throughline.journey.touchpoint import Touchpoint
-from throughline.wire.codec import MAX_US, MIN_US, UndecodableError, decode, encode
+from throughline.kit.clock import MAX_US, MIN_US
+from throughline.wire.codec import UndecodableError, decode, encode
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 IDS = TEXTS.filter(bool)

@@ -3,8 +3,9 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from throughline.kit.clock import MAX_US, MIN_US
 from throughline.wire import codec
-from throughline.wire.codec import MAX_US, MIN_US, Touchpoint, decode, encode
+from throughline.wire.codec import Touchpoint, decode, encode
 from throughline.wire.v1.touchpoint_pb2 import Touchpoint as Message
 
 TEXT = st.text(max_size=200) | st.sampled_from(["", "é" * 100, "x" * 127, "x" * 128, "x" * 16_383, "x" * 16_384])

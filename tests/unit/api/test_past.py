@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.api.history.answers import history_body, span
 from services.api.phases.answers import Sums
 from services.api.shared.steps import Moment, ceiling, floored, next_start, parse_instant, since, starts
-from throughline.journey.diff import MINUTE_US
+from throughline.journey.durations import MINUTE_US
 from throughline.journey.rollup import STEPS, Step, bucket_of, floor, kept_steps
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError

@@ -14,7 +14,7 @@ from services.stager.stage.changes import Workspace
 from services.stager.stage.decode import Batch, prepare
 from services.stager.stage.recent import CONFLICT, DUPLICATE, MOST_ROWS, recent_of
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store.recent import RECENT_COLUMNS, SLOTS
+from throughline.store.recent import RECENT_COLUMNS, RING_SIZE
 from throughline.wire.codec import encode
 
 EVENT = Touchpoint(1_700_000_000_000_000, "m", "ada", "track", "Product Viewed", 1, 1, "direct", 1_700_000_000_000_001)
@@ -62,7 +62,9 @@ def planned(batch: Batch) -> list[dict[str, object]]:
 
 def test_of_a_source_the_last_are_written_and_of_very_many_fewer() -> None:
     one = planned(batch_of(*(EVENT._replace(message_id=f"m{n}") for n in range(100))))
-    assert [(row["number"], row["message_id"]) for row in one] == [(n + 1, f"m{n}") for n in range(100 - SLOTS, 100)]
+    assert [(row["number"], row["message_id"]) for row in one] == [
+        (n + 1, f"m{n}") for n in range(100 - RING_SIZE, 100)
+    ]
     odd = EVENT._replace(message_id="odd", warnings=("illegal_id",))
     assert [row["ring"] for row in planned(batch_of(odd, *(EVENT._replace(message_id=f"m{n}") for n in range(9))))] == [
         *[0] * 9,

@@ -11,8 +11,9 @@ from sqlalchemy.sql.selectable import Select
 
 import throughline.store
 from tests.support.statement_rules import broken_rules
-from throughline.store.engine.driver import Direct
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.engine.pool import create_engine
+from throughline.store.id_walk import IdWalk
 
 STORE = Path(throughline.store.__file__).parent
 CALLS_NEVER_MADE = {"with_for_update": "FOR UPDATE", "merge": "MERGE", "using": "DELETE ... USING"}
@@ -22,16 +23,25 @@ VOLATILE_FUNCTIONS = {"now", "current_timestamp", "clock_timestamp", "random", "
 def statements() -> Iterator[tuple[str, str]]:
     """Every statement that is built when its module is imported and run later: all those of the staging path."""
     dialect = create_engine("postgresql://").dialect
+    for module_name in module_names():
+        module = importlib.import_module(module_name)
+        values = dict(vars(module))
+        for walk_name, walk in vars(module).items():
+            if isinstance(walk, IdWalk):
+                values |= {f"{walk_name}{name}": value for name, value in vars(walk).items()}
+        short_name = module_name.removeprefix("throughline.store.")
+        for name, value in values.items():
+            if isinstance(value, DriverStatement):
+                yield f"{short_name}.{name}", value.sql
+            elif isinstance(value, UpdateBase | Select) and not name.endswith("_insert"):  # those are parts of others
+                yield f"{short_name}.{name}", str(value.compile(dialect=dialect))
+
+
+def module_names() -> Iterator[str]:
     for file in sorted(STORE.rglob("*.py")):
         parts = file.relative_to(STORE).with_suffix("").parts
-        if "migrations" in parts:
-            continue
-        module = importlib.import_module(".".join(("throughline.store", *parts)))
-        for name, value in vars(module).items():
-            if isinstance(value, Direct):
-                yield f"{file.stem}.{name}", value.sql
-            elif isinstance(value, UpdateBase | Select) and not name.endswith("_insert"):  # those are parts of others
-                yield f"{file.stem}.{name}", str(value.compile(dialect=dialect))
+        if "migrations" not in parts:
+            yield ".".join(("throughline.store", *parts))
 
 
 STATEMENTS = dict(statements())
@@ -44,7 +54,17 @@ def test_statement_keeps_the_rules(name: str) -> None:
 
 def test_the_staging_statements_are_seen() -> None:
     seen = {name.partition(".")[0] for name in STATEMENTS}
-    assert {"offsets", "facts", "identity", "journeys", "counts", "generations", "restaging"} <= seen
+    assert {
+        "offsets",
+        "facts",
+        "identity",
+        "journeys",
+        "counts",
+        "generations",
+        "id_walk",
+        "retention",
+        "snapshots",
+    } <= seen
     assert len(STATEMENTS) > 30
 
 

@@ -18,11 +18,11 @@ from throughline.cli.common.database import in_database
 from throughline.cli.common.log import Log, choose_log
 from throughline.cli.common.output import fail
 from throughline.cli.rejected.topic import Found, Id, Told, Wanted, outcomes_of, parse_instant, read, reader, source_of
-from throughline.kit.clock import now_us
+from throughline.kit.clock import MIN_US, now_us
 from throughline.store.access.keys import SourceKey, write_keys
 from throughline.store.access.sources import SourceInfo, list_sources
 from throughline.store.generations import read_generations
-from throughline.wire.codec import MIN_US, REPLAY, Rejected
+from throughline.wire.codec import REPLAY, Rejected
 
 T = TypeVar("T")
 

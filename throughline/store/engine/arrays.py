@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeEngine
 Row = tuple[Any, ...]
 
 
-class Columns:
+class UnnestParameters:
     """Named, typed columns that a statement takes as `unnest(...)` of array literals."""
 
     def __init__(self, name: str, columns: Mapping[str, TypeEngine[Any]]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-class Direct:
+class DriverStatement:
     """A statement compiled once, run on the driver's connection within the transaction that is open there."""
 
     def __init__(self, statement: Executable) -> None:

@@ -1,4 +1,4 @@
-"""Columns that several tables have."""
+"""UnnestParameters that several tables have."""
 
 from sqlalchemy import BigInteger, Column, Identity, Text
 
