@@ -6,26 +6,25 @@ between a body read and a batch queued, in this process, by its CPU time, so tha
 
 import cProfile
 import gc
-from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import Any
 
 from bench.comparison import rate_row
 from bench.report import Goal, Row, read_json
 from bench.requests import Case, cases
 from bench.servers import OURS, QUICK, Checkout, Sizes, print_progress, run_command
-from services.ingest.dialects import base, segment
-from services.ingest.dialects.base import Opened, Request
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.registry import BATCH, Takes, takes
+from services.ingest.dialects.base import Request, Route
+from services.ingest.dialects.registry import RULES, match_route
+from services.ingest.validate.request import validate
+from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import encode
 
 REQUESTS = 40
 """Number of different requests of each kind, sent in turns."""
 GOAL = Goal("ratio", least=0.5)
+SOURCE = SourceKey(b"", 1, 1, "bench", enabled=True)
 
 
 async def measure(sizes: Sizes) -> list[Row]:
@@ -105,19 +104,19 @@ async def profile(sizes: Sizes, file: Path) -> None:
 
 def _check(case: Case) -> None:
     for request in case.requests:
-        handled = _handle(_takes(request), request, case.received_us)
+        handled = _handle(_route(request), request, case.received_us)
         if len(handled) != case.events:
             raise RuntimeError(f"{case.name}: {len(handled)} of {case.events} events were accepted")
 
 
-def _takes(request: Request) -> Takes:
-    route = takes(request.method, request.path)
+def _route(request: Request) -> Route:
+    route = match_route(request.method, request.path)
     assert route is not None
     return route
 
 
 def _rate(case: Case, seconds: float) -> float:
-    taken = [(_takes(request), request) for request in case.requests]
+    taken = [(_route(request), request) for request in case.requests]
     turns = cycle(taken)
     events = 0
     received_us = case.received_us
@@ -130,9 +129,7 @@ def _rate(case: Case, seconds: float) -> float:
     return events / (now - began)
 
 
-def _handle(taken: Takes, request: Request, received_us: int) -> list[tuple[bytes, bytes]]:
+def _handle(route: Route, request: Request, received_us: int) -> list[tuple[bytes, bytes]]:
     """What ingest puts on Kafka for one request (`app.py`, without keys, limits and counters)."""
-    opened = open_body(request.body, "" if taken == BATCH else taken) if isinstance(taken, str) else taken(request)
-    judge: Callable[..., Any] = base.judge if isinstance(opened, Opened) else segment.judge
-    result = judge(opened, workspace=1, source=1, received_us=received_us, new_id=lambda: "random")
+    result = validate(route.parse(request), SOURCE, RULES, received_us=received_us, new_id=lambda: "random")
     return [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in result.touchpoints]

@@ -5,11 +5,12 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
-from services.ingest.http.access import Rates, by_source
-from services.ingest.http.app import Front
-from services.ingest.http.control import create_rest
+from fastapi import FastAPI
+
+from services.ingest.http.access import Access, Rates, by_source
+from services.ingest.http.app import IngestApp
+from services.ingest.http.control import create_control
 from services.ingest.http.keys import Keys
 from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
 from services.ingest.process.connection_limits import LimitedHttpProtocol
@@ -28,7 +29,7 @@ from throughline.store.engine.unit_of_work import reading
 LAST_SECONDS = 1.0
 
 
-def create_app() -> Front:
+def create_app() -> IngestApp:
     """The ASGI app of one worker; its lifespan starts and stops all it needs. Called inside the running loop."""
     settings = load_or_exit(IngestSettings)
     logs.configure(settings.log_level)
@@ -75,7 +76,7 @@ def create_app() -> Front:
         return "" if keys.loaded else "write keys were never read: PostgreSQL is away or not migrated"
 
     @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Neither Kafka nor PostgreSQL has to be there: /readyz says what is missing, requests are answered 503.
         works = [keys.run, producer.run, batcher.run, count, *([end_with_parent] if settings.workers > 1 else [])]
         background = [asyncio.create_task(work()) for work in works]
@@ -94,8 +95,8 @@ def create_app() -> Front:
         metrics.flush()
         await engine.dispose()
 
-    rest = create_rest(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
+    control = create_control(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
     LimitedHttpProtocol.head_seconds, LimitedHttpProtocol.body_seconds = settings.head_seconds, settings.body_seconds
     LimitedHttpProtocol.max_connections = settings.max_connections
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
-    return Front(rest, keys, batcher, metrics, rates, body_seconds=settings.body_seconds)
+    return IngestApp(control, Access(keys, rates), batcher, metrics, body_seconds=settings.body_seconds)

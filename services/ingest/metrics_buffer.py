@@ -44,7 +44,7 @@ class MetricsBuffer:
         self._ok_events += verdicts.count(None)
         for verdict in verdicts:
             if verdict is not None:
-                self._verdicts[verdict.verdict, verdict.code] += 1
+                self._verdicts[verdict.status, verdict.code] += 1
 
     def count_request(self, status: int, seconds: float) -> None:
         """Counts one answered request by its HTTP status, with the time it took."""

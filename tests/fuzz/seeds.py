@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.ingest.dialects.registry import DIALECTS, DOCUMENTED
+from services.ingest.dialects.registry import ROUTES
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import shipped_models, shipped_text
 from throughline.wire.codec import Rejected, encode, encode_rejected
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CORPUS = Path(__file__).parent / "corpus"
-PATHS = [
-    *(f"POST {path}" for path in DOCUMENTED),
-    *(f"{method} {path}" for method, paths in DIALECTS.items() for path in paths),
-]
+PATHS = [f"{route.method} {route.path}" for route in ROUTES]
 """Every event path once, as the line of an input."""
 _HOME = {
     "segment": "POST /v1/batch",

@@ -16,15 +16,14 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from services.ingest.dialects.base import Request
-from services.ingest.dialects.registry import METRICS, takes
+from services.ingest.dialects.registry import RULES, match_route
 from services.ingest.dialects.shopify import SIGNATURE
+from services.ingest.event.gzip import unpack
 from services.ingest.event.verdict import MAX_BODY_BYTES, Verdict
-from services.ingest.http import body as bodies
 from services.ingest.http import responses
-from services.ingest.http.access import Rates, by_source
-from services.ingest.http.app import Front
+from services.ingest.http.access import Access, Rates, by_source
+from services.ingest.http.app import IngestApp
 from services.ingest.http.keys import Keys
-from services.ingest.http.replay import RECEIVED_AT
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.validate import consent, privacy
 from tests.support.laws import MOST_KEPT, check_record, check_touchpoint
@@ -90,7 +89,7 @@ _KEYS = _keys()
 _LOG = _Log()
 _REST: Any = None
 _BATCHER: Any = _LOG
-_FRONT = Front(_REST, _KEYS, _BATCHER, _LOG, Rates(by_source(0, 0, 1)), body_seconds=1)
+_APP = IngestApp(_REST, Access(_KEYS, Rates(by_source(0, 0, 1))), _BATCHER, _LOG, body_seconds=1)
 
 
 def request_of(data: bytes) -> Request:
@@ -128,28 +127,24 @@ def take(request: Request) -> None:
     Raises:
         ServiceError: the request fails as a whole.
     """
-    taken = takes(request.method, request.path)
-    if taken is None or taken == METRICS:
+    route = match_route(request.method, request.path)
+    if route is None:
         return
-    body = bodies.unpack(request.body)
+    body = unpack(request.body)
     _KEYS.find(request.header(b"authorization"), header=True)
     signature = base64.b64encode(hmac.digest(SECRET, body, "sha256"))
-    scope = {
-        "method": request.method,
-        "path": request.path,
-        "query_string": request.query.encode("latin-1"),
-        "headers": [*((name, value) for name, value in request.headers if name != SIGNATURE), (SIGNATURE, signature)],
-    }
-    _LOG.touchpoints, _LOG.refused, _LOG.verdicts = (), (), ()
     key = b"Bearer key-%d" % (len(body) % len(SETTINGS))
-    taking = _FRONT._take(taken, scope, key, None, body, bool(request.header(RECEIVED_AT)))
+    headers = {**dict(request.headers), SIGNATURE: signature, b"authorization": key}
+    headers.pop(b"origin", None)
+    _LOG.touchpoints, _LOG.refused, _LOG.verdicts = (), (), ()
+    taking = _APP.handle(route, request._replace(headers=list(headers.items()), body=body), headers)
     try:
         taking.send(None)
     except StopIteration as done:
-        content, headers = done.value
+        content, answered = done.value
     else:
         raise AssertionError("it waits for something")
-    _check(content, dict(headers))
+    _check(content, dict(answered))
 
 
 def _check(content: bytes, headers: dict[bytes, bytes]) -> None:
@@ -215,7 +210,7 @@ def wire(data: bytes) -> None:
     rejected = _decoded(decode_rejected, data)
     assert rejected is None or decode_rejected(encode_rejected(rejected)) == rejected
     for mode in privacy.MODES:
-        privacy.of_refused(data, mode)
+        privacy.kept_of_rejected(data, mode, RULES)
 
 
 def _decoded(read: Callable[[bytes], T], data: bytes) -> T | None:

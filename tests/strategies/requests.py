@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from hypothesis import strategies as st
 
 from services.ingest.dialects.base import Request
-from services.ingest.validate.touchpoint import CALLS
+from services.ingest.event.event import CALLS
 from tests.strategies.cloudevents import CLOUDEVENTS
 from tests.strategies.ga4 import GA4_EVENTS
 from tests.strategies.pos import SALES

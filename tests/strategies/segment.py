@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from services.ingest.validate.touchpoint import CALLS
+from services.ingest.event.event import CALLS
 from tests.strategies.values import JSON, TEXT, TIMES
 
 GOOD_SEGMENT = {"type": "track", "event": "E", "userId": "good", "messageId": "m", "timestamp": "2026-11-23T20:00:00Z"}

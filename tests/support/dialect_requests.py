@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.ingest.dialects.base import Opened, Request, judge
-from services.ingest.validate.touchpoint import Result
+from services.ingest.dialects.base import Parse, ParsedRequest, Request
+from services.ingest.dialects.registry import RULES, match_route
+from services.ingest.dialects.segment.parse import parse_batch, parse_call
+from services.ingest.validate.request import Result, validate
 from tests.support.laws import NOW as NOW
 from tests.support.laws import check
+from throughline.store.access.keys import SourceKey, SourceSettings
 from throughline.wire.codec import Touchpoint
-
-Read = Callable[[Request], Opened]
 
 
 def post(body: Any, query: str = "", path: str = "", headers: Sequence[tuple[bytes, bytes]] = ()) -> Request:
@@ -18,29 +19,68 @@ def post(body: Any, query: str = "", path: str = "", headers: Sequence[tuple[byt
     return Request("POST", path, query, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
-def take(read: Read, request: Request, received_us: int = NOW) -> Result:
-    return judge(read(request), workspace=3, source=5, received_us=received_us, new_id=lambda: "random")
+def segment(body: bytes, call: str = "") -> ParsedRequest:
+    """A request of Segment's: to a call's own path, or to `/v1/batch`."""
+    request = Request("POST", f"/v1/{call or 'batch'}", "", [], body)
+    return parse_call(request, call) if call else parse_batch(request)
 
 
-def checked(read: Read, request: Request) -> Result:
+def parsed(request: Request) -> ParsedRequest:
+    """A request, parsed by whoever takes its path."""
+    route = match_route(request.method, request.path)
+    assert route is not None
+    return route.parse(request)
+
+
+def source(ip: str = "shorten", consent: str = "off", retention_cutoff_us: int | None = None) -> SourceKey:
+    settings = SourceSettings(ip=ip, consent=consent)
+    return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us)
+
+
+def validated(
+    request: ParsedRequest,
+    received_us: int = NOW,
+    new_id: Callable[[], str] = lambda: "random",
+    **settings: Any,
+) -> Result:
+    """What becomes of a request's events, with what `source` takes."""
+    return validate(request, source(**settings), RULES, received_us=received_us, new_id=new_id)
+
+
+def batch(*events: Any, received_us: int = NOW, settings: Any = None, **shared: Any) -> Result:
+    """What becomes of a batch of Segment's."""
+    body = json.dumps({"batch": events, **shared}).encode()
+    return validated(segment(body), received_us, **(settings or {}))
+
+
+def take(parse: Parse, request: Request, received_us: int = NOW) -> Result:
+    return validated(parse(request), received_us)
+
+
+def checked(parse: Parse, request: Request) -> Result:
     """The result of a request, which keeps the laws of any request; its own reply can be written, too."""
-    opened = read(request)
-    result = judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
-    check(result, len(opened.items))
-    if opened.reply is not None:
-        opened.reply(result.verdicts)
+    found = parse(request)
+    result = validated(found)
+    check(result, len(found.events))
+    if found.reply is not None:
+        found.reply(result.verdicts)
     return result
+
+
+def payloads(result: Result) -> list[bytes]:
+    """What is kept of the rejected events."""
+    return [event.payload for event in result.rejected]
 
 
 def only(result: Result) -> Touchpoint:
     """The one event that was sent, kept."""
-    assert not result.refused, result.refused
+    assert not result.rejected, result.rejected
     (found,) = result.touchpoints
     return found
 
 
 def codes(result: Result) -> list[tuple[str, str, str] | None]:
-    """Verdict, code and field of each event."""
+    """Status, code and field of each event."""
     return [verdict and verdict[:3] for verdict in result.verdicts]
 
 

@@ -5,10 +5,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec, TypeVar
 
-from services.ingest.dialects.batch import MAX_RESTS, SMALL_REST
+from services.ingest.event.event import CALLS
 from services.ingest.event.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.publish.producer import MAX_BATCH_BYTES
-from services.ingest.validate.touchpoint import CALLS, Result
+from services.ingest.validate.request import Result
+from services.ingest.validate.touchpoint import MAX_RESTS, SMALL_REST
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import (
@@ -45,21 +46,18 @@ def check(result: Result, events: int, records: Sequence[Rejected] | None = None
 
     `records` are those of the refused and dropped events, if they were made.
     """
-    found = [len(part) for part in (result.touchpoints, result.refused, result.dropped)]
+    found = [len(part) for part in (result.touchpoints, result.rejected, result.dropped)]
     assert len(result.verdicts) == events == sum(found)
     for what, number in (("rejected", found[1]), ("dropped", found[2])):
-        assert number == sum(verdict is not None and verdict.verdict == what for verdict in result.verdicts)
+        assert number == sum(verdict is not None and verdict.status == what for verdict in result.verdicts)
     for touchpoint in result.touchpoints:
         check_touchpoint(touchpoint)
     assert sum(len(touchpoint.rest) for touchpoint in result.touchpoints) <= MOST_KEPT
-    for verdict, _ in result.refused:
-        assert verdict.code
-        assert verdict.message
+    for event in result.rejected:
+        assert event.verdict.code
+        assert event.verdict.message
     if records is None:
-        records = [
-            Rejected(1, 1, NOW, "ingest", verdict.code, verdict.field, verdict.message, payload)
-            for verdict, payload in result.refused
-        ]
+        records = [Rejected(1, 1, NOW, "ingest", *event.verdict[1:], event.payload) for event in result.rejected]
     for record in records:
         check_record(record)
 

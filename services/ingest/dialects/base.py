@@ -1,207 +1,211 @@
-"""The seam of the dialects: what each is given, what it gives, and how that is judged. Pure.
+"""The contract between ingest and a dialect: what a dialect receives, what it returns, and how it describes itself.
 
-A dialect reads a request and says of each event what it is in Segment's terms (`Event`), or why it can not be read.
-Checks, limits and warnings that hold for every event are made afterwards, here and in `touchpoint.py`.
+A dialect translates each event of a request into `Event`, or says why that is impossible. Checks, limits and warnings
+that hold for every event follow in `validate/`. Pure.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.dialects.batch import Batch
-from services.ingest.dialects.envelope import Body
 from services.ingest.enrich.context import Context
-from services.ingest.event import tolerant_json
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS, DroppedError, RefusedError, Verdict, refuse
-from services.ingest.validate import consent as consents
-from services.ingest.validate.privacy import SHORTEN, of_refused
-from services.ingest.validate.touchpoint import Result, When, build, look_closely, measure
-from throughline.kit.clock import MIN_US
-from throughline.kit.errors import ServiceError
-from throughline.wire.codec import Envelope, Touchpoint
+from services.ingest.event.verdict import Verdict
+from throughline.store.access.keys import SourceKey
+
+NO_MEMBERS: Mapping[str, Raw] = {}
+_NO_NAMES: Mapping[str, str] = {}
+
+CONSENT_FIELD = "context.consent.analytics"
+"""Where an event says whether there is consent for analytics, in the terms of `Event`."""
 
 Reply = Callable[[Sequence[Verdict | None]], tuple[bytes, bytes]]
 """From the verdicts, in the order of the events (None is ok), to a media type and a body; the status is 200."""
-
-_NO_NAMES: Mapping[str, str] = {}
-_NO_CONTEXT: Mapping[str, Raw] = {}
-_ANY = msgspec.json.Decoder()
+When = tuple[int, int | None]
+"""When an event happened and when it was sent (None: not said), in microseconds by the client's clock, within the years
+1-9999."""
 
 
 class Request(NamedTuple):
-    """One request, its body read and unpacked."""
+    """One HTTP request with its body unpacked."""
 
     method: str
     """`POST` or `GET`."""
     path: str
-    """As asked, without slashes at its end."""
+    """As it was sent, perhaps with a slash too many at either end."""
     query: str
     """Raw, without the question mark."""
     headers: Sequence[tuple[bytes, bytes]]
     """Names in lower case."""
     body: bytes
-    """No longer than `MAX_BODY_BYTES`, never gzip."""
+    """At most `MAX_BODY_BYTES`, never gzip."""
 
     def header(self, name: bytes) -> str:
-        """The first header of this name, "" without one."""
-        for found, value in self.headers:
-            if found == name:
+        """Returns the first header of this name, "" without one."""
+        for header, value in self.headers:
+            if header == name:
                 return value.decode("latin-1")
         return ""
 
 
-class Item(Struct, gc=False):
-    """One event of a request. Not a NamedTuple, which takes three times as long to make."""
+class ParsedEvent(Struct, gc=False):
+    """One event of a request, translated or rejected. Not a NamedTuple, which takes three times as long to make."""
 
-    raw: bytes
-    """The one event, whole, as sent: what the rejected topic keeps."""
+    raw: bytes | Raw
+    """The event as it was sent, whole: what the rejected topic keeps."""
     event: Event | None
-    """What it says in Segment's terms, `type` included; None when it is refused."""
-    refused: Verdict | None
-    notes: list[Verdict]
-    """Warnings; a list of its own."""
+    """None when the dialect could not read it."""
+    rejection: Verdict | None
+    """Why the event is rejected whatever its fields say; None when `event` is to be validated."""
+    warnings: list[Verdict]
+    """Validation adds to this list."""
     extra: str = ""
-    """The inside of a JSON object, known to be one: what has no place in `Event`."""
+    """Members of the event that have no field in `Event`, as JSON without the outer braces."""
     properties: dict[str, Any] | None = None
-    """The event's properties, context and times, decoded, if the dialect had to do that anyway."""
+    """The event's properties, decoded, if the dialect had to do that anyway."""
     context: Context | None = None
+    """The event's context, parsed, if the dialect had to do that anyway."""
     when: When | None = None
+    """The event's times, if the dialect does not leave them to `event`."""
+
+
+class ParsedEvents(Protocol):
+    """The events of a request in their order: a list, or events that are parsed as they are validated."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[ParsedEvent]: ...
 
 
 class Signature(NamedTuple):
-    """What a request says that only who knows its source's secret can say."""
+    """The proof that a request's sender knows its source's secret."""
 
     sent: str
     """HMAC-SHA256 of the body in base64, as the request has it; "" without one."""
     body: bytes
 
 
-class Opened(NamedTuple):
-    """A request, opened."""
+class ReplayRequest(NamedTuple):
+    """The request by which a rejected event is sent again: where to, and what its body holds around the event."""
 
-    write_key: str
-    """"" when the request carries it where all may: in the header Authorization."""
-    items: list[Item]
+    path: str
+    """With its query, which must hold no write key."""
+    content_type: str = "application/json"
+    library: str = ""
+    """What the request's headers said of the client's library, "" for nothing."""
+    member: str | None = None
+    """Member of the body that lists events; "" when the body itself is the list, None when it is the event."""
+    shared: Mapping[str, Any] = {}
+    """Members of the body besides `member`: what the events of the request had in common."""
+
+
+class ParsedRequest(Struct, gc=False):
+    """A request of any dialect."""
+
+    write_key: str | None
+    """"" when it stands in the header Authorization, where all clients may put it. None when none is needed, because
+    nothing of the request is kept: its events are validated and answered only."""
+    events: ParsedEvents
+    call: str = ""
+    """The call of every event; "" when each names its own."""
     sent_us: int | None = None
-    """When the client says it sent, by its own clock."""
-    reply: Reply | None = None
-    """For clients that need an answer of their own. With a reply and without items no write key is asked for."""
+    """When the client sent the request, by its own clock."""
+    shared_context: Mapping[str, Raw] = NO_MEMBERS
+    """Members of every event's context that the request gives once; an event's own come before them."""
+    shared_integrations: Mapping[str, Raw] = NO_MEMBERS
+    """Likewise, of every event's integrations."""
+    shared_bytes: int = 0
+    """What each event is kept with besides itself."""
     names: Mapping[str, str] = _NO_NAMES
-    """How this dialect calls fields of `Event`, for its verdicts: {"userId": "user_id"}."""
-    max_event_bytes: int = MAX_EVENT_BYTES
-    context: Mapping[str, Raw] = _NO_CONTEXT
-    """What the contexts of all its events hold, where each says it for all."""
-    envelope: Callable[[], Envelope] | None = None
-    """What each event is sent in to be a request of its own, asked for when one is refused. None: it can not be one."""
+    """The dialect's own names of fields of `Event`, for verdicts: {"userId": "user_id"}."""
+    reply: Reply | None = None
+    """The answer of clients that need one of their own; None for the usual one."""
+    replay_request: Callable[[], ReplayRequest] | None = None
+    """Called when an event is rejected; None when a rejected event must never be sent again."""
     signature: Signature | None = None
-    """To be checked with the source's secret before anything is judged; None where none is asked for."""
+    """To be checked with the source's secret before anything is validated; None where no signature is needed."""
+    native: bool = False
+    """Whether the events are JSON in the terms of `Event`: their text was checked with the body, and the bytes of a
+    rejected event say its name and message id."""
 
 
-Dialect = Callable[[Request], Opened | Body]
-"""Reads a request; gives a `Body` where the events are Segment's.
+Parse = Callable[[Request], ParsedRequest]
+"""Parses a request.
 
-Raises ServiceError, 400, for a request that nobody can read, and for nothing else.
+Raises ServiceError, 400, for a request that cannot be read at all, and nothing else.
 """
 
 
-def judge(
-    opened: Opened,
-    *,
-    workspace: int,
-    source: int,
-    received_us: int,
-    new_id: Callable[[], str],
-    ip: str = SHORTEN,
-    retention_cutoff_us: int = MIN_US,
-    consent: str = consents.OFF,
-) -> Result:
-    """A verdict for every event, and the touchpoints of those that are kept. Never raises for an event.
+class Route(NamedTuple):
+    """One method and path that takes events, and how OpenAPI describes it."""
 
-    `ip` says what is kept of addresses, one of `privacy.MODES`; what occurred before `retention_cutoff_us` is refused;
-    `consent`, one of `consent.MODES`, says what becomes of events without.
-
-    Raises:
-        ServiceError: 400, more events than `MAX_EVENTS`.
-    """
-    if len(opened.items) > MAX_EVENTS:
-        raise ServiceError(
-            400, "too_many_events", f"the batch has {len(opened.items)} events, {MAX_EVENTS} are allowed"
-        )
-    touchpoints: list[Touchpoint] = []
-    verdicts: list[Verdict | None] = []
-    refused: list[tuple[Verdict, bytes]] = []
-    dropped: list[tuple[Verdict, str]] = []
-    batch = Batch("", opened.sent_us, workspace, source, received_us, new_id, ip, retention_cutoff_us, consent)
-    for item in opened.items:
-        notes = item.notes
-        try:
-            touchpoints.append(_touchpoint(item, batch, opened.max_event_bytes))
-        except RefusedError as error:
-            verdict = _named(error.verdict, opened.names)
-            verdicts.append(verdict)
-            verdict, kept = consents.refused(verdict, item.raw, consent, opened.context)
-            refused.append((verdict, of_refused(kept, ip)))
-        except DroppedError as error:
-            verdict = _named(error.verdict, opened.names)
-            verdicts.append(verdict)
-            dropped.append((verdict, error.name))
-        else:
-            verdicts.append(_named(notes[0], opened.names) if notes else None)
-    return Result(touchpoints, verdicts, refused, dropped)
+    method: str
+    path: str
+    parse: Parse
+    summary: str
+    example: Any
+    """A body (POST) or the parameters of a query (GET)."""
+    parameters: tuple[str, ...] = ()
+    """Names of query parameters."""
+    other_examples: Mapping[str, str] = _NO_NAMES
+    """Media type -> example, of bodies that are not JSON."""
+    answer: str = "verdicts"
+    """Shape of the answer: `verdicts`, `object` (the clients' own JSON) or a media type."""
+    documented: bool = True
+    """Whether OpenAPI lists the route; aliases of another route are left out."""
 
 
-def _touchpoint(item: Item, batch: Batch, most: int) -> Touchpoint:
-    if item.refused is not None:
-        raise RefusedError(*item.refused[1:])
-    event = item.event
-    assert event is not None
-    try:
-        measure(item.raw, most)
-        found = build(event, item.raw, batch, item.notes, item.extra, item.properties, item.context, item.when)
-    except (msgspec.DecodeError, RecursionError, ServiceError):
-        # Parts of it that a dialect passed on unread: a number out of range, nesting without end.
-        _explain(item)
-        refuse("unreadable", "", "the event can not be read")
-    _look_at_text(found, item)
-    return found
+class SettingsRoute(NamedTuple):
+    """A GET route that gives a client library its settings before it sends."""
+
+    path: str
+    """With `{key}` for the write key, unless `parameter` names it."""
+    summary: str
+    reply: Callable[[SourceKey, str], bytes]
+    """From an enabled source and the key as it was sent to the body."""
+    media_type: str = "application/json"
+    parameter: str = ""
+    """Query parameter that holds the key; "" when the path does."""
+    documented: bool = True
 
 
-def _look_at_text(found: Touchpoint, item: Item) -> None:
-    # Dialects take text out of headers, query strings and base64, where it may be any text.
-    rest = found.rest
-    texts = (
-        f"{found.name}{found.actor}{found.message_id}{found.anonymous_id}{found.previous_id}"
-        f"{found.order_id}{found.currency}{found.product_id}{found.channel}"
-    )
-    if not (texts.isascii() and rest.isascii()):
-        try:
-            f"{texts}{rest}".encode()
-        except UnicodeEncodeError:
-            refuse("invalid_unicode", "", "not Unicode text: a lone surrogate or bytes not in UTF-8")
-    if "\0" in texts or "\0" in rest:
-        _explain(item)
-        refuse("nul_character", "", "a NUL character can not be stored; leave it out")
-    if "\\" in rest and "\\u0000" in rest:
-        defect = tolerant_json.defect(_ANY.decode(rest))
-        if defect is not None:
-            _explain(item)
-            raise RefusedError(*defect[1:])
+Answers = Iterable[bool | None]
+"""Answers to the question whether there is consent: yes, no, or None for nothing said."""
 
 
-def _explain(item: Item) -> None:
-    """Say what is wrong with an event by the fields it was sent with, if it was sent as JSON."""
-    try:
-        look_closely(item.raw)
-    except ServiceError:
-        return
+class ConsentSources(NamedTuple):
+    """Where the events of a dialect say whether there is consent for analytics."""
+
+    context: Mapping[str, Callable[[Any], Answers]] = {}
+    """Member of a context -> what its value answers."""
+    properties: Mapping[str, Callable[[Any], Answers]] = {}
+    """Member of an event's properties -> what its value answers."""
+    events: Mapping[str, Callable[[Mapping[str, Any]], Answers]] = {}
+    """Name of an event that is an answer itself -> what its properties answer."""
+    members: Mapping[str, Callable[[Any], Answers]] = {}
+    """Member of an event as it was sent -> what its value answers, for events that could not be parsed."""
 
 
-def _named(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
-    """A verdict in the dialect's own words."""
-    own = names.get(verdict.field)
-    if own is None:
-        return verdict
-    return verdict._replace(field=own, message=verdict.message.replace(verdict.field, own))
+class Rules(NamedTuple):
+    """What the specs of all dialects say that holds for the events of each."""
+
+    consent: ConsentSources
+    key_names: frozenset[str]
+    address_members: tuple[str, ...]
+    address_parameters: tuple[str, ...]
+
+
+class DialectSpec(NamedTuple):
+    """All that the rest of ingest has to know of a dialect."""
+
+    name: str
+    routes: tuple[Route, ...]
+    key_names: tuple[str, ...] = ()
+    """Members of a body that carry the write key."""
+    consent: ConsentSources = ConsentSources()
+    address_members: tuple[str, ...] = ()
+    """Members of JSON that hold an IP address."""
+    address_parameters: tuple[str, ...] = ()
+    """Query parameters that hold an IP address."""
+    settings: tuple[SettingsRoute, ...] = ()

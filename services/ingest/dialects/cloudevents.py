@@ -1,12 +1,11 @@
 """CloudEvents 1.0 over HTTP: binary (headers `ce-*`), structured and batched. Pure.
 
 `type` becomes the event's name, `source` and `id` its message id, `subject` the customer unless extensions name one.
-A binary event is put into the JSON format first, so that all are read alike and a refused one is kept whole.
+A binary event is put into the JSON format first, so that all are read alike and a refused one is kept single_event.
 """
 
 import base64
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -15,14 +14,30 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from services.ingest.dialects.base import Item, Opened, Request
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    ConsentSources,
+    DialectSpec,
+    ParsedEvent,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+    Route,
+)
 from services.ingest.dialects.cloudevents_headers import attributes_of
-from services.ingest.dialects.pieces import Found, cut, embedded, is_clean, item, whole
+from services.ingest.dialects.consent import answers
+from services.ingest.dialects.split import (
+    EventParts,
+    embedded_json,
+    is_clean,
+    parse_event,
+    parse_events,
+    single_event,
+    split_events,
+)
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse, warning
-from services.ingest.validate import consent
-from throughline.wire.codec import Envelope
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, reject, warning
 
 MAX_EVENT_BYTES = 128 * 1024
 """Of one event in the JSON format: everybody has to take 64 KiB of data, which may be base64 here."""
@@ -34,7 +49,7 @@ _NAMES_HERE = {
     "userId": "subject",
     "anonymousId": "anonymousid",
     "timestamp": "time",
-    consent.FIELD: "analyticsconsent",
+    CONSENT_FIELD: "analyticsconsent",
 }
 _BATCH = "application/cloudevents-batch"
 _STRUCTURED = "application/cloudevents"
@@ -69,7 +84,7 @@ _SENT_FIELDS = tuple(name for name in _Sent.__struct_fields__ if name not in _DA
 _USUAL = frozenset(_SENT_FIELDS)
 
 
-def read(request: Request) -> Opened:
+def parse(request: Request) -> ParsedRequest:
     """The events of one request. The write key is in Authorization, or in the query as `write_key`.
 
     Raises:
@@ -80,25 +95,25 @@ def read(request: Request) -> Opened:
     batch = media_type.startswith(_BATCH)
     if not media_type.startswith(_STRUCTURED):
         if request.header(b"ce-specversion") or request.header(b"ce-id"):
-            return _opened(request, [_binary(request, content_type, media_type)], _alone)
+            return _request(request, [_binary(request, content_type, media_type)], batch=False)
         batch = request.body.lstrip()[:1] == b"["
-    pieces = cut(request.body, "") if batch else whole(request.body)
-    items = [item(raw, _event, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
-    return _opened(request, items, _of_a_batch if batch else _alone)
+    split = split_events(request.body, "") if batch else single_event(request.body)
+    return _request(request, parse_events(split, _event, MAX_EVENT_BYTES), batch)
 
 
-def _opened(request: Request, items: list[Item], envelope: Callable[[], Envelope]) -> Opened:
+def _request(request: Request, events: list[ParsedEvent], batch: bool) -> ParsedRequest:
     write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0] if request.query else ""
-    return Opened(write_key, items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES, envelope=envelope)
+    replay_request = _replay_of_batch if batch else _replay_of_event
+    return ParsedRequest(write_key, events, names=_NAMES_HERE, replay_request=replay_request)
 
 
-def _alone() -> Envelope:
+def _replay_of_event() -> ReplayRequest:
     # A binary event's too: it is kept in the JSON format.
-    return Envelope("/v1/cloudevents", f"{_STRUCTURED}+json")
+    return ReplayRequest("/v1/cloudevents", f"{_STRUCTURED}+json")
 
 
-def _of_a_batch() -> Envelope:
-    return Envelope("/v1/cloudevents", f"{_BATCH}+json", before=b"[", after=b"]")
+def _replay_of_batch() -> ReplayRequest:
+    return ReplayRequest("/v1/cloudevents", f"{_BATCH}+json", member="")
 
 
 @lru_cache(maxsize=256)
@@ -112,7 +127,7 @@ def name_of(kind: str) -> str:
     return parts[-1] if parts else ""
 
 
-def _binary(request: Request, content_type: str, media_type: str) -> Item:
+def _binary(request: Request, content_type: str, media_type: str) -> ParsedEvent:
     """A binary event, put into the JSON format. As a rule it is read without taking that apart again."""
     attributes = attributes_of(request.headers)
     if media_type:
@@ -127,12 +142,12 @@ def _binary(request: Request, content_type: str, media_type: str) -> Item:
             data = UNSET
         if data is UNSET:
             attributes["data_base64"] = base64.b64encode(body).decode()
-            return item(tolerant_json.dump_texts(attributes), _event, defect)
+            return parse_event(tolerant_json.dump_texts(attributes), _event, defect, MAX_EVENT_BYTES)
     raw = said = tolerant_json.dump_texts(attributes)
     if body:
         raw = said[:-1] + b',"data":' + body + b"}"
     if defect is not None or not _DATA.isdisjoint(attributes):
-        return item(raw, _event, defect)
+        return parse_event(raw, _event, defect, MAX_EVENT_BYTES)
     known: Any = map(attributes.get, _SENT_FIELDS)
     sent = _Sent(*known)
     if body:
@@ -140,37 +155,38 @@ def _binary(request: Request, content_type: str, media_type: str) -> Item:
     kept = ""
     if not attributes.keys() <= _USUAL:
         kept = said.decode() if _IDS.isdisjoint(attributes) else _kept(attributes)
-    return item(raw, lambda _, notes: _said(sent, kept, data if type(data) is dict else None, notes))
+    properties = data if type(data) is dict else None
+    return parse_event(raw, lambda _, warnings: _parts(sent, kept, properties, warnings), max_bytes=MAX_EVENT_BYTES)
 
 
-def _event(raw: bytes, notes: list[Verdict]) -> Found:
+def _event(raw: bytes, warnings: list[Verdict]) -> EventParts:
     """One event in the JSON format.
 
     Raises:
-        RefusedError: it can not be understood.
+        RejectedError: it can not be understood.
         msgspec.DecodeError: it holds a number that is out of range.
     """
     sent, kept = _sent(raw)
-    return _said(sent, kept, None, notes)
+    return _parts(sent, kept, None, warnings)
 
 
-def _said(sent: _Sent, kept: str, properties: dict[str, Any] | None, notes: list[Verdict]) -> Found:
+def _parts(sent: _Sent, kept: str, properties: dict[str, Any] | None, warnings: list[Verdict]) -> EventParts:
     """What an event says; `kept` are its attributes as JSON if it has unusual ones, `properties` its data decoded."""
     version = sent.specversion
     if version not in _VERSIONS:
         version = _text("specversion", version)
-        refuse("unsupported_version", "specversion", f"specversion {version[:20]!r} is none of: {', '.join(_VERSIONS)}")
+        reject("unsupported_version", "specversion", f"specversion {version[:20]!r} is none of: {', '.join(_VERSIONS)}")
     kind = _text("type", sent.type)
     source, own_id = _text("source", sent.source), _text("id", sent.id)
     name = name_of(kind)
     if not name:
-        refuse("missing_field", "type", f"type {kind[:100]!r} has no name in it")
-    user, anonymous = read_id(sent.userid, "userid", notes), read_id(sent.anonymousid, "anonymousid", notes)
+        reject("missing_field", "type", f"type {kind[:100]!r} has no name in it")
+    user, anonymous = read_id(sent.userid, "userid", warnings), read_id(sent.anonymousid, "anonymousid", warnings)
     if not user and not anonymous:
-        user = read_id(sent.subject, "subject", notes)
+        user = read_id(sent.subject, "subject", warnings)
     occurred = times.parse(sent.time, "time")
     if occurred is None and sent.time is not None:
-        notes.append(warning("unreadable_time", "time", "time is not an RFC 3339 time; it was left out"))
+        warnings.append(warning("unreadable_time", "time", "time is not an RFC 3339 time; it was left out"))
     event = Event(
         type="track",
         event=name,
@@ -198,7 +214,7 @@ def _sent(raw: bytes) -> tuple[_Sent, str]:
     try:
         fields = _FIELDS.decode(raw)
     except msgspec.ValidationError:
-        refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+        reject("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
     data = {name: fields.pop(name) for name in _DATA if name in fields}
     attributes = {name: _ANY.decode(part) for name, part in fields.items()}
     known = {name: attributes[name] for name in _SENT_FIELDS if name in attributes}
@@ -211,9 +227,9 @@ def _kept(attributes: dict[str, Any]) -> str:
 
 def _text(name: str, value: Any) -> str:
     if value is None or value == "":
-        refuse("missing_field", name, f"an event has to have the attribute {name}")
+        reject("missing_field", name, f"an event has to have the attribute {name}")
     if type(value) is not str:
-        refuse("wrong_type", name, f"{name} has to be text, got {json_type(value)}")
+        reject("wrong_type", name, f"{name} has to be text, got {json_type(value)}")
     return value
 
 
@@ -237,11 +253,11 @@ def _properties(sent: _Sent) -> Raw:
     try:
         content = base64.b64decode(encoded, validate=True)
     except (ValueError, TypeError):
-        refuse("unreadable_base64", "data_base64", "data_base64 is not base64")
+        reject("unreadable_base64", "data_base64", "data_base64 is not base64")
     media_type = sent.datacontenttype or "application/json"
     media_type = media_type.partition(";")[0].strip().lower() if isinstance(media_type, str) else ""
     if _is_json(media_type):
-        value = embedded(content, "data")
+        value = embedded_json(content, "data")
         return _raw(value if isinstance(value, dict) else {"data": value})
     if media_type.startswith("text/") or media_type.endswith("xml"):
         try:
@@ -257,3 +273,27 @@ def _is_json(media_type: str) -> bool:
 
 def _raw(value: Any) -> Raw:
     return Raw(msgspec.json.encode(value)) if value else Raw()
+
+
+SPEC = DialectSpec(
+    name="cloudevents",
+    routes=(
+        Route(
+            "POST",
+            "/v1/cloudevents",
+            parse,
+            "CloudEvents: binary, structured or batched",
+            {
+                "specversion": "1.0",
+                "id": "1",
+                "source": "/shop",
+                "type": "Order Completed",
+                "subject": "customer-42",
+                "data": {"order_id": "A-1001"},
+            },
+            parameters=("write_key",),
+        ),
+    ),
+    key_names=("write_key",),
+    consent=ConsentSources(members={"analyticsconsent": answers}),
+)

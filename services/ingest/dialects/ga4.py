@@ -12,16 +12,21 @@ from urllib.parse import parse_qs, urlencode
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.dialects.base import Item, Opened, Request, judge
-from services.ingest.dialects.envelope import before
-from services.ingest.dialects.pieces import KEY_NAMES, Found, Pieces, cut, item
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    NO_MEMBERS,
+    DialectSpec,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+    Route,
+)
+from services.ingest.dialects.split import EventParts, SplitBody, parse_events, split_events
 from services.ingest.dialects.web import page_context
 from services.ingest.enrich.context import Context, build_context
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
-from services.ingest.validate import consent
+from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
 from throughline.kit.clock import MAX_US, MIN_US
-from throughline.wire.codec import Envelope
 
 MAX_EVENTS = 25
 """In one request, as GA4 has it."""
@@ -39,7 +44,7 @@ _NAMES_HERE = {
     "event": "name",
     "properties": "params",
     "properties.order_id": "params.transaction_id",
-    consent.FIELD: "consent.analytics_storage",
+    CONSENT_FIELD: "consent.analytics_storage",
 }
 _CAMPAIGN = {
     "source": "source",
@@ -78,34 +83,39 @@ _VALIDATION_CODES = {
 """Ours -> GA4's; all others are VALUE_INVALID."""
 
 
-def read(request: Request) -> Opened:
+def parse(request: Request) -> ParsedRequest:
     """The events of one request; its `api_secret` is the write key.
 
     Raises:
         ServiceError: 400, nobody can read the body, or it has more than `MAX_EVENTS` events.
     """
     query = parse_qs(request.query, errors="replace")
-    pieces = cut(request.body, "events", _USUAL, most=MAX_EVENTS)
+    split = split_events(request.body, "events", _USUAL, max_events=MAX_EVENTS)
     stream = (query.get("measurement_id") or query.get("firebase_app_id") or [""])[0]
-    reader = _Reader(pieces, stream)
-    items = [item(raw, reader, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
-    if request.path.startswith("/debug/"):
-        return Opened("", [], reply=partial(_validation, items))
-    told = {"consent": pieces.head["consent"]} if "consent" in pieces.head else {}
-    return Opened(
+    return ParsedRequest(
         (query.get("api_secret") or [""])[0],
-        items,
+        parse_events(split, _Reader(split, stream), MAX_EVENT_BYTES),
+        shared_context={"consent": split.head["consent"]} if "consent" in split.head else NO_MEMBERS,
         names=_NAMES_HERE,
-        max_event_bytes=MAX_EVENT_BYTES,
-        context=told,
-        envelope=partial(_envelope, pieces.head, stream),
+        replay_request=partial(_replay_request, split.head, stream),
     )
 
 
-def _envelope(head: dict[str, Raw], stream: str) -> Envelope:
+def parse_debug(request: Request) -> ParsedRequest:
+    """Parses a request to GA4's validation server, which keeps nothing and says what is wrong.
+
+    Raises:
+        ServiceError: 400, as `parse`.
+    """
+    parsed = parse(request)
+    parsed.write_key, parsed.reply = None, _validation
+    return parsed
+
+
+def _replay_request(head: dict[str, Raw], stream: str) -> ReplayRequest:
     # Sorted: a body is read in one of two ways, each with its own order, and the same is kept of both.
-    kept = {name: head[name] for name in sorted(head) if name not in KEY_NAMES}
-    return Envelope(f"/mp/collect?{urlencode({'measurement_id': stream})}", before=before(kept, "events"), after=b"]}")
+    shared = {name: head[name] for name in sorted(head)}
+    return ReplayRequest(f"/mp/collect?{urlencode({'measurement_id': stream})}", member="events", shared=shared)
 
 
 class _Sent(Struct, forbid_unknown_fields=True, gc=False):
@@ -122,8 +132,8 @@ _SENT = msgspec.json.Decoder(_Sent)
 class _Reader:
     """Reads the events of one request, which are of one client."""
 
-    def __init__(self, pieces: Pieces, stream: str) -> None:
-        head = pieces.head
+    def __init__(self, split: SplitBody, stream: str) -> None:
+        head = split.head
         shared = {name: _ANY.decode(head[name]) for name in HEAD if name in head}
         self._ids = [shared.get(name) for name in _IDS]
         self._time = shared.get("timestamp_micros")
@@ -135,26 +145,26 @@ class _Reader:
         self._digest = blake2b(f"{stream}\0{_text(self._ids)}\0".encode(), digest_size=16)
         self._seen: dict[bytes, int] = {}
 
-    def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
+    def __call__(self, raw: bytes, warnings: list[Verdict]) -> EventParts:
         """One event.
 
         Raises:
-            RefusedError: it can not be understood.
+            RejectedError: it can not be understood.
             msgspec.DecodeError: it holds a number that is out of range.
         """
         sent, extra = _sent(raw)
         name = sent.name
         if not isinstance(name, str):
-            refuse("wrong_type", "name", f"name has to be text, got {json_type(name)}")
+            reject("wrong_type", "name", f"name has to be text, got {json_type(name)}")
         if not name:
-            refuse("missing_field", "name", "an event has to have a name")
+            reject("missing_field", "name", "an event has to have a name")
         params = _ANY.decode(sent.params) if sent.params else {}
         if not isinstance(params, dict):
             if params is not None:
-                refuse("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
+                reject("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
             params = {}
         micros = sent.timestamp_micros
-        client_us = self._common_time(notes) if micros is None else _time(micros, notes)
+        client_us = self._common_time(warnings) if micros is None else _time(micros, warnings)
         client, app, user = self._ids
         added = _added(params)
         properties = {**added, **params} if added else params
@@ -163,8 +173,8 @@ class _Reader:
             event=name,
             messageId=self._message_id(name, params, client_us),
             # Text is looked at when the touchpoint is built.
-            userId=user if type(user) is str else read_id(user, "user_id", notes),
-            anonymousId=client if type(client) is str and client else _other_id(client, app, notes),
+            userId=user if type(user) is str else read_id(user, "user_id", warnings),
+            anonymousId=client if type(client) is str and client else _other_id(client, app, warnings),
             properties=Raw(b"%b,%b" % (_encode(added)[:-1], bytes(sent.params)[1:])) if added else sent.params,
             traits=self._traits,
         )
@@ -173,9 +183,9 @@ class _Reader:
         when = None if client_us is None else (client_us, None)
         return event, extra, properties or None, self._context_of(params), when
 
-    def _common_time(self, notes: list[Verdict]) -> int | None:
+    def _common_time(self, warnings: list[Verdict]) -> int | None:
         if self._read_time is None:
-            self._read_time = _time(self._time, notes)
+            self._read_time = _time(self._time, warnings)
         return self._read_time
 
     def _message_id(self, name: str, params: dict[str, Any], client_us: int | None) -> str | None:
@@ -215,7 +225,7 @@ def _sent(raw: bytes) -> tuple[_Sent, str]:
     try:
         fields = _FIELDS.decode(raw)
     except msgspec.ValidationError:
-        refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+        reject("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
     sent = _Sent(params=fields.pop("params", Raw()))
     if "name" in fields:
         sent.name = _ANY.decode(fields.pop("name"))
@@ -224,8 +234,8 @@ def _sent(raw: bytes) -> tuple[_Sent, str]:
     return sent, ",".join(f"{_text(name)}:{_text(_ANY.decode(part))}" for name, part in fields.items())
 
 
-def _other_id(client: Any, app: Any, notes: list[Verdict]) -> str:
-    return read_id(client, "client_id", notes) or read_id(app, "app_instance_id", notes)
+def _other_id(client: Any, app: Any, warnings: list[Verdict]) -> str:
+    return read_id(client, "client_id", warnings) or read_id(app, "app_instance_id", warnings)
 
 
 def _added(params: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +264,7 @@ def _values(properties: Any) -> Any:
     }
 
 
-def _time(micros: Any, notes: list[Verdict]) -> int | None:
+def _time(micros: Any, warnings: list[Verdict]) -> int | None:
     """A number of microseconds since the epoch, or the same as text."""
     if micros is None or micros == "":
         return None
@@ -268,27 +278,25 @@ def _time(micros: Any, notes: list[Verdict]) -> int | None:
         pass
     except OverflowError:  # infinite
         _out_of_range()
-    notes.append(
+    warnings.append(
         warning("unreadable_time", "timestamp_micros", "timestamp_micros is not a number of microseconds; left out")
     )
     return None
 
 
 def _out_of_range() -> NoReturn:
-    refuse("time_out_of_range", "timestamp_micros", "timestamp_micros lies outside the years 1-9999")
+    reject("time_out_of_range", "timestamp_micros", "timestamp_micros lies outside the years 1-9999")
 
 
-def _validation(items: list[Item], _: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
-    """What GA4's validation server answers."""
-    opened = Opened("", items, names=_NAMES_HERE, max_event_bytes=MAX_EVENT_BYTES)
-    result = judge(opened, workspace=0, source=0, received_us=MAX_US, new_id=lambda: "random")
+def _validation(verdicts: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
+    """Returns what GA4's validation server answers."""
     messages = [
         {
             "fieldPath": f"events[{number}].{verdict.field}".rstrip("."),
             "description": verdict.message,
             "validationCode": _VALIDATION_CODES.get(verdict.code, "VALUE_INVALID"),
         }
-        for number, verdict in enumerate(result.verdicts)
+        for number, verdict in enumerate(verdicts)
         if verdict is not None
     ]
     return b"application/json", msgspec.json.encode({"validationMessages": messages})
@@ -304,3 +312,21 @@ def _text(value: Any) -> str:
 
 def _raw(value: Any) -> Raw:
     return Raw(msgspec.json.encode(value)) if value else Raw()
+
+
+_EXAMPLE = {
+    "client_id": "b1c0f4",
+    "events": [{"name": "purchase", "params": {"transaction_id": "A-1001", "value": 59.9}}],
+}
+_SUMMARY = "GA4 Measurement Protocol: the write key is the api_secret"
+_PARAMETERS = ("api_secret", "measurement_id")
+SPEC = DialectSpec(
+    name="ga4",
+    routes=(
+        Route("POST", "/mp/collect", parse, _SUMMARY, _EXAMPLE, _PARAMETERS),
+        Route("POST", "/debug/mp/collect", parse_debug, _SUMMARY, _EXAMPLE, _PARAMETERS, answer="object"),
+    ),
+    key_names=("api_secret",),
+    address_members=("ip_override", "_uip"),
+    address_parameters=("_uip",),
+)

@@ -1,18 +1,33 @@
 """Jitsu: one event of Segment's shape for each request, its call in the path, its write key in `X-Write-Key`. Pure."""
 
-from services.ingest.dialects.base import Request
-from services.ingest.dialects.envelope import Body, open_body
+from functools import partial
+
+from services.ingest.dialects import segment
+from services.ingest.dialects.base import DialectSpec, ParsedRequest, Request, Route
+from services.ingest.dialects.segment.parse import parse_call
+from services.ingest.event.event import CALLS
 
 
-def read(request: Request) -> Body:
-    """The event of one request.
+def parse(request: Request, call: str) -> ParsedRequest:
+    """Parses a request, of which the path names the call of its one event.
 
     Raises:
-        ServiceError: 400, nobody can read the body.
+        ServiceError: 400, the body can not be read.
     """
-    body = open_body(request.body, request.path.rpartition("/")[2])
+    parsed = parse_call(request, call)
     # The body has a `writeKey` too, its secret half masked.
     key = request.header(b"x-write-key")
     if key:
-        body.write_key = key
-    return body
+        parsed.write_key = key
+    return parsed
+
+
+_SUMMARY = "Jitsu: one call; the key in X-Write-Key"
+SPEC = DialectSpec(
+    name="jitsu",
+    routes=tuple(
+        Route("POST", f"{prefix}/{call}", partial(parse, call=call), _SUMMARY, segment.EXAMPLES["track"])
+        for prefix in ("/api/s", "/api/s/s2s")
+        for call in CALLS
+    ),
+)

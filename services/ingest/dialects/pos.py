@@ -14,16 +14,23 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import Opened, Request
-from services.ingest.dialects.pieces import Found, item
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    ConsentSources,
+    DialectSpec,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+    Route,
+)
+from services.ingest.dialects.consent import answers
 from services.ingest.dialects.pos_rows import column, rows_of
+from services.ingest.dialects.split import EventParts, parse_event
 from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, refuse
-from services.ingest.validate import consent
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, answer_of, json_type, read_id, reject
 from throughline.kit.errors import ServiceError
-from throughline.wire.codec import Envelope
 
 COLUMNS = {
     "receipt": ("receipt", "receipt_id", "order_id", "transaction_id"),
@@ -57,11 +64,11 @@ _NAMES_HERE = {
     "properties.value": "total",
     "properties.order_id": "receipt",
     "properties.currency": "currency",
-    consent.FIELD: "analytics_consent",
+    CONSENT_FIELD: "analytics_consent",
 }
 
 
-def read(request: Request) -> Opened:
+def parse(request: Request) -> ParsedRequest:
     """The sales of one request; the write key may be in the query as `writeKey`.
 
     Raises:
@@ -71,9 +78,11 @@ def read(request: Request) -> Opened:
     reader = _Reader(query)
     rows = rows_of(request.body, frozenset(COLUMNS["receipt"]))
     reader.decimal_comma = reader.decimal_comma or rows.decimal_comma
-    items = [item(raw, reader, defect) for raw, defect in rows.found]
+    events = [parse_event(raw, reader, defect) for raw, defect in rows.found]
     key = query.get("writeKey", [""])[0]
-    return Opened(key, items, reply=_reply if items else None, names=_NAMES_HERE, envelope=reader.envelope)
+    return ParsedRequest(
+        key, events, names=_NAMES_HERE, reply=_reply if events else None, replay_request=reader.replay_request
+    )
 
 
 class _Reader:
@@ -91,22 +100,22 @@ class _Reader:
         self._anonymous = bool(said["anonymous"])
         self.decimal_comma = bool(said["decimal"])
 
-    def envelope(self) -> Envelope:
-        """What makes one row, which is kept as an object, a request of its own."""
+    def replay_request(self) -> ReplayRequest:
+        """Returns the request that sends one row again, which is kept as an object."""
         said = self._said | {"decimal": _OPTIONS["decimal"] if self.decimal_comma else ""}
         query = urlencode({name: value for name, value in said.items() if value})
-        return Envelope(f"/v1/pos?{query}" if query else "/v1/pos", before=b"[", after=b"]")
+        return ReplayRequest(f"/v1/pos?{query}" if query else "/v1/pos", member="")
 
-    def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
+    def __call__(self, raw: bytes, warnings: list[Verdict]) -> EventParts:
         """One sale.
 
         Raises:
-            RefusedError: it can not be understood.
+            RejectedError: it can not be understood.
             msgspec.DecodeError: it holds a number that is out of range.
         """
         row = _ANY.decode(raw)
         if not isinstance(row, dict):
-            refuse("wrong_type", "", f"a sale has to be an object, got {json_type(row)}")
+            reject("wrong_type", "", f"a sale has to be an object, got {json_type(row)}")
         own: dict[str, Any] = {}
         properties: dict[str, Any] = {}
         for name, value in row.items():
@@ -119,24 +128,24 @@ class _Reader:
                 own[known] = value
         receipt = read_id(own.get("receipt"), "receipt", [])
         if not receipt:
-            refuse("missing_field", "receipt", "a row has to name its receipt, by which it counts once")
+            reject("missing_field", "receipt", "a row has to name its receipt, by which it counts once")
         total = _total(own.get("total"), self.decimal_comma)
         kind = _kind(own.get("kind"), total)
         if total is not None:
             properties["value"] = total if kind == "sale" else abs(total)
-        properties["order_id"] = read_id(own.get("original_receipt"), "original_receipt", notes) or receipt
+        properties["order_id"] = read_id(own.get("original_receipt"), "original_receipt", warnings) or receipt
         if self._currency:
             properties.setdefault("currency", self._currency)
         properties.setdefault("acquisition_channel", CHANNEL)
-        customer = read_id(own.get("customer"), "customer", notes)
+        customer = read_id(own.get("customer"), "customer", warnings)
         if not customer and not self._anonymous:
-            _nobody(notes)
+            _nobody(warnings)
         said = own.get("analytics_consent")
         context = {"consent": {"analytics": said}} if said is not None else {}
         event = Event(
             type="track",
             event=EVENTS[kind],
-            messageId=_message_id(read_id(own.get("message_id"), "message_id", notes), receipt, kind),
+            messageId=_message_id(read_id(own.get("message_id"), "message_id", warnings), receipt, kind),
             userId=customer,
             anonymousId="" if customer else f"pos-{properties['order_id']}",
             timestamp=self._time(own.get("sold_at")),
@@ -150,7 +159,7 @@ class _Reader:
             return None
         time = times.parse(value, "sold_at")
         if time is None:
-            refuse(
+            reject(
                 "unreadable_time",
                 "sold_at",
                 f"sold_at {str(value)[:100]!r} is not like 2026-01-31T09:30:00; `throughline import` reads other forms",
@@ -158,16 +167,16 @@ class _Reader:
         return time if time.tzinfo else time.replace(tzinfo=self._zone)
 
 
-def _nobody(notes: list[Verdict]) -> None:
+def _nobody(warnings: list[Verdict]) -> None:
     """Say why a row has no customer.
 
     Raises:
-        RefusedError: always.
+        RejectedError: always.
     """
-    for note in notes:
-        if note.code == "illegal_id" and note.field == "customer":
-            refuse(note.code, note.field, note.message)
-    refuse("missing_id", "customer", "who bought it is not said; with ?anonymous=receipt it is a customer of its own")
+    for cause in warnings:
+        if cause.code == "illegal_id" and cause.field == "customer":
+            reject(cause.code, cause.field, cause.message)
+    reject("missing_id", "customer", "who bought it is not said; with ?anonymous=receipt it is a customer of its own")
 
 
 def _kind(value: Any, total: float | None) -> str:
@@ -175,7 +184,7 @@ def _kind(value: Any, total: float | None) -> str:
         return "sale" if total is None or total >= 0 else "refund"
     kind = value.strip().lower() if isinstance(value, str) else ""
     if kind not in EVENTS:
-        refuse("unknown_kind", "kind", f"kind {str(value)[:100]!r} is none of: {', '.join(EVENTS)}")
+        reject("unknown_kind", "kind", f"kind {str(value)[:100]!r} is none of: {', '.join(EVENTS)}")
     return kind
 
 
@@ -183,18 +192,18 @@ def _total(value: Any, decimal_comma: bool) -> float | None:
     if value is None:
         return None
     if not isinstance(value, str | int | float) or value is True or value is False:
-        refuse("wrong_type", "total", f"total has to be a number, got {json_type(value)}")
+        reject("wrong_type", "total", f"total has to be a number, got {json_type(value)}")
     text = value
     if decimal_comma and isinstance(text, str) and "," in text:
         text = text.replace(".", "").replace(",", ".")
     try:
         amount = float(text)
     except ValueError:
-        refuse("wrong_type", "total", f"total {str(value)[:100]!r} is not a number like 12.50")
+        reject("wrong_type", "total", f"total {str(value)[:100]!r} is not a number like 12.50")
     except OverflowError:
         amount = math.inf
     if not math.isfinite(amount):
-        refuse("number_out_of_range", "total", "total is not a number that can be kept")
+        reject("number_out_of_range", "total", "total is not a number that can be kept")
     return amount
 
 
@@ -214,11 +223,28 @@ def _zone(name: str) -> ZoneInfo:
 
 def _reply(verdicts: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
     """The usual answer, each verdict with its row's number, from 1."""
-    said = [
-        {"row": row, **({"verdict": "ok"} if verdict is None else verdict._asdict())}
-        for row, verdict in enumerate(verdicts, start=1)
-    ]
+    said = [{"row": row, **answer_of(verdict)} for row, verdict in enumerate(verdicts, start=1)]
     rejected, dropped = (sum(one["verdict"] == what for one in said) for what in ("rejected", "dropped"))
     accepted = len(said) - rejected - dropped
     answer = {"success": True, "accepted": accepted, "rejected": rejected, "dropped": dropped, "verdicts": said}
     return b"application/json", msgspec.json.encode(answer)
+
+
+SPEC = DialectSpec(
+    name="pos",
+    routes=(
+        Route(
+            "POST",
+            "/v1/pos",
+            parse,
+            "A till's sales: CSV with column names, JSON (an object, a list, sales) or JSON lines; a verdict for each "
+            "row",
+            {"sales": [{"receipt": "R-1", "sold_at": "2026-01-31T09:30:00", "customer": "ada", "total": 42.5}]},
+            parameters=("writeKey", "time_zone", "currency", "anonymous", "decimal"),
+            other_examples={
+                "text/csv": "receipt,sold_at,customer,kind,total\nR-1,2026-01-31T09:30:00,ada,sale,42.50\n"
+            },
+        ),
+    ),
+    consent=ConsentSources(members={"analytics_consent": answers}),
+)

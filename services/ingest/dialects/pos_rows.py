@@ -11,7 +11,7 @@ from io import StringIO
 from itertools import islice
 from typing import NamedTuple
 
-from services.ingest.dialects.pieces import Pieces, cut, whole
+from services.ingest.dialects.split import SplitBody, single_event, split_events
 from services.ingest.event import tolerant_json
 from services.ingest.event.verdict import MAX_EVENTS, Verdict
 from throughline.kit.errors import ServiceError
@@ -47,7 +47,7 @@ def rows_of(body: bytes, needed: frozenset[str]) -> Rows:
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     head = body.lstrip()[:1]
-    rows = Rows(_pieces(cut(body, "", most=len(body)))) if head == b"[" else None
+    rows = Rows(_rows(split_events(body, "", max_events=len(body)))) if head == b"[" else None
     if rows is None:
         rows = Rows(_objects(body)) if head == b"{" else _csv(body, needed)
     if len(rows.found) > MAX_EVENTS:
@@ -59,8 +59,8 @@ def rows_of(body: bytes, needed: frozenset[str]) -> Rows:
     return rows
 
 
-def _pieces(pieces: Pieces) -> list[Row]:
-    return [(bytes(raw), pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
+def _rows(split: SplitBody) -> list[Row]:
+    return [(bytes(raw), split.defects.get(number)) for number, raw in enumerate(split.events)]
 
 
 def _objects(body: bytes) -> list[Row]:
@@ -69,12 +69,12 @@ def _objects(body: bytes) -> list[Row]:
         return [_line(line) for line in lines[: MAX_EVENTS + 1]]
     value = tolerant_json.load(body)
     many = isinstance(value, dict) and "sales" in value
-    return _pieces(cut(body, "sales", most=len(body)) if many else whole(body))
+    return _rows(split_events(body, "sales", max_events=len(body)) if many else single_event(body))
 
 
 def _is_object(line: bytes) -> bool:
     try:
-        whole(line)
+        single_event(line)
     except ServiceError:
         return False
     return True
@@ -82,7 +82,7 @@ def _is_object(line: bytes) -> bool:
 
 def _line(line: bytes) -> Row:
     try:
-        return _pieces(whole(line))[0]
+        return _rows(single_event(line))[0]
     except ServiceError as error:
         return _broken(
             line.decode("utf-8", "surrogateescape"), error.code, error.message.replace("the body", "the line")

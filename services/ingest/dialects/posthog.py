@@ -15,16 +15,35 @@ from urllib.parse import parse_qs, unquote_to_bytes
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.dialects.base import Item, Opened, Request
-from services.ingest.dialects.envelope import Body, before, open_body
-from services.ingest.dialects.pieces import Pieces, cut, in_one_go, is_clean, item, plain_base64, whole
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    Answers,
+    ConsentSources,
+    DialectSpec,
+    ParsedEvent,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+    Route,
+    SettingsRoute,
+)
+from services.ingest.dialects.consent import parse_answer
+from services.ingest.dialects.posthog_answers import config_script_settings, config_settings, parse_flags
 from services.ingest.dialects.posthog_event import reader
+from services.ingest.dialects.segment.parse import parse_batch as parse_segment_batch
+from services.ingest.dialects.split import (
+    SplitBody,
+    is_clean,
+    parse_events,
+    single_event,
+    split_events,
+    try_fast_split,
+    try_plain_base64,
+)
 from services.ingest.event import times, tolerant_json
-from services.ingest.event.verdict import RefusedError, Verdict
-from services.ingest.http.body import GZIP_MAGIC, unpack
-from services.ingest.validate import consent
+from services.ingest.event.gzip import GZIP_MAGIC, unpack
+from services.ingest.event.verdict import RejectedError, Verdict
 from throughline.kit.errors import ServiceError
-from throughline.wire.codec import Envelope
 
 V1 = "/i/v1/analytics/events"
 """Where a library wants a result for each event, by its uuid."""
@@ -35,7 +54,7 @@ NAMES = {
     "previousId": "distinct_id",
     "messageId": "uuid",
     "traits": "$set",
-    consent.FIELD: "properties.consent.analytics",
+    CONSENT_FIELD: "properties.consent.analytics",
 }
 
 MAX_FIELDS = 100
@@ -65,7 +84,7 @@ class _Key(Struct, gc=False):
 _KEY = msgspec.json.Decoder(_Key)
 
 
-def read(request: Request) -> Opened:
+def parse(request: Request) -> ParsedRequest:
     """The events of one request.
 
     The write key is `api_key` or `token` of the body, of its first event or in that event's properties; else the
@@ -75,38 +94,41 @@ def read(request: Request) -> Opened:
         ServiceError: 400, nobody can read the body, or it has too many events.
     """
     body, query = _plain(request)
-    return _open(request, _cut(body), query)
+    return _request(request, _split(body), query)
 
 
-def _open(request: Request, pieces: Pieces, query: dict[str, list[str]]) -> Opened:
-    sent_at = _sent_at(request, query, pieces.head)
-    read_one = reader(sent_at, request.header(b"posthog-sdk-info"))
-    items = [item(raw, read_one, pieces.defects.get(number)) for number, raw in enumerate(pieces.events)]
-    reply = partial(_results, items) if request.path == V1 else None
-    return Opened(_write_key(pieces), items, reply=reply, names=NAMES, envelope=partial(_envelope, request, sent_at))
-
-
-def _envelope(request: Request, sent_at: datetime | None) -> Envelope:
-    # Not /batch, where the body has to carry its key to be known as PostHog's.
-    shared = {} if sent_at is None else {"sent_at": sent_at.isoformat()}
-    library = request.header(b"posthog-sdk-info")
-    return Envelope(
-        "/i/v0/e", library=library if library.isascii() else "", before=before(shared, "batch"), after=b"]}"
+def _request(request: Request, split: SplitBody, query: dict[str, list[str]]) -> ParsedRequest:
+    sent_at = _sent_at(request, query, split.head)
+    events = parse_events(split, reader(sent_at, request.header(b"posthog-sdk-info")))
+    with_results = request.path.rstrip("/") == V1
+    return ParsedRequest(
+        _write_key(split) if events or not with_results else None,
+        events,
+        names=NAMES,
+        reply=partial(_results, events) if with_results else None,
+        replay_request=partial(_replay_request, request, sent_at),
     )
 
 
-def read_batch(request: Request) -> Opened | Body:
-    """What comes to /batch, where Segment's libraries send too: the body of PostHog's names its project.
+def _replay_request(request: Request, sent_at: datetime | None) -> ReplayRequest:
+    # Not /batch, where the body has to carry its key to be known as PostHog's.
+    shared = {} if sent_at is None else {"sent_at": sent_at.isoformat()}
+    library = request.header(b"posthog-sdk-info")
+    return ReplayRequest("/i/v0/e", library=library if library.isascii() else "", member="batch", shared=shared)
+
+
+def parse_batch(request: Request) -> ParsedRequest:
+    """Parses what comes to /batch, where Segment's libraries send too: the body of PostHog's names its project.
 
     Raises:
         ServiceError: 400, nobody can read the body, or it has too many events.
     """
     body = request.body
     if b'"api_key"' in body or b'"token"' in body:
-        pieces = in_one_go(body, "batch", _HEAD)
-        if not _KEYS.isdisjoint(_names(body) if pieces is None else pieces.head):
-            return read(request) if pieces is None else _open(request, pieces, _query(request))
-    return open_body(body, "")
+        split = try_fast_split(body, "batch", _HEAD)
+        if not _KEYS.isdisjoint(_names(body) if split is None else split.head):
+            return parse(request) if split is None else _request(request, split, _query(request))
+    return parse_segment_batch(request)
 
 
 def _plain(request: Request) -> tuple[bytes, dict[str, list[str]]]:
@@ -151,7 +173,7 @@ def _decoded(data: bytes) -> bytes:
     data = data.replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
     padded = data + b"=" * (-len(data) % 4)
     try:
-        found = plain_base64(padded) or base64.b64decode(padded, validate=True)
+        found = try_plain_base64(padded) or base64.b64decode(padded, validate=True)
     except binascii.Error:
         raise ServiceError(
             400, "unreadable_data", "data is neither JSON nor base64; lz64 is not understood", field="data"
@@ -159,13 +181,13 @@ def _decoded(data: bytes) -> bytes:
     return unpack(found).strip() if found.startswith(GZIP_MAGIC) else found.strip()
 
 
-def _cut(body: bytes) -> Pieces:
+def _split(body: bytes) -> SplitBody:
     if body.startswith(b"["):
-        return cut(body, "")
-    pieces = in_one_go(body, "batch", _HEAD)
-    if pieces is None:
-        pieces = cut(body, "batch") if b'"batch"' in body and "batch" in _names(body) else whole(body)
-    return pieces
+        return split_events(body, "")
+    split = try_fast_split(body, "batch", _HEAD)
+    if split is None:
+        split = split_events(body, "batch") if b'"batch"' in body and "batch" in _names(body) else single_event(body)
+    return split
 
 
 def _names(body: bytes) -> Collection[str]:
@@ -189,22 +211,22 @@ def _sent_at(request: Request, query: dict[str, list[str]], head: dict[str, Raw]
     for value in said:
         try:
             found = times.parse(value, "sent_at")
-        except RefusedError:
+        except RejectedError:
             continue
         if found is not None:
             return found
     return None
 
 
-def _write_key(pieces: Pieces) -> str:
+def _write_key(split: SplitBody) -> str:
     for name in ("api_key", "token"):
-        if name in pieces.head:
-            key = _ANY.decode(pieces.head[name])
+        if name in split.head:
+            key = _ANY.decode(split.head[name])
             if isinstance(key, str) and key:
                 return key
-    if not pieces.head and pieces.events:
+    if not split.head and split.events:
         try:
-            found = _KEY.decode(pieces.events[0])
+            found = _KEY.decode(split.events[0])
         except (msgspec.DecodeError, UnicodeDecodeError):
             return ""
         inner = None if found.properties is None else found.properties.token
@@ -214,17 +236,17 @@ def _write_key(pieces: Pieces) -> str:
     return ""
 
 
-def _results(items: Sequence[Item], verdicts: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
+def _results(items: Sequence[ParsedEvent], verdicts: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
     """The newer endpoint's answer: a result for each uuid."""
     results: dict[str, dict[str, str]] = {}
     for one, verdict in zip(items, verdicts, strict=True):
-        uuid = one.event.messageId if one.event is not None else _uuid(one.raw)
+        uuid = one.event.messageId if one.event is not None else _uuid(bytes(one.raw))
         if not uuid:
             continue
         if verdict is None:
             results[uuid] = {"result": "ok"}
         else:
-            result = "drop" if verdict.verdict in ("rejected", "dropped") else "warning"
+            result = "drop" if verdict.status in ("rejected", "dropped") else "warning"
             details = f"{verdict.code} {verdict.field}: {verdict.message}"
             results[uuid] = {"result": result, "details": details}
     return b"application/json", msgspec.json.encode({"results": results})
@@ -236,3 +258,36 @@ def _uuid(raw: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         return ""
     return found if isinstance(found, str) else ""
+
+
+def _cookieless_answers(value: Any) -> Answers:
+    return (False,) if parse_answer(value) else ()
+
+
+_SUMMARY = "PostHog: one event, a list, or a batch; the write key is the project's api_key"
+_EXAMPLE = {
+    "api_key": "tlw_...",
+    "batch": [{"event": "Order Completed", "distinct_id": "customer-42", "properties": {"order_id": "A-1001"}}],
+}
+_FLAGS_SUMMARY = "PostHog: which feature flags are on; none, and nothing is kept"
+SPEC = DialectSpec(
+    name="posthog",
+    routes=(
+        Route("POST", "/batch", parse_batch, _SUMMARY, _EXAMPLE),
+        *(
+            Route("POST", path, parse, _SUMMARY, _EXAMPLE)
+            for path in ("/e", "/capture", "/engage", "/i/v0/e", "/i/v0/ai/batch")
+        ),
+        Route("POST", V1, parse, _SUMMARY, _EXAMPLE, answer="object"),
+        *(Route("POST", path, parse_flags, _FLAGS_SUMMARY, {}, answer="object") for path in ("/flags", "/decide")),
+    ),
+    key_names=("api_key", "token"),
+    consent=ConsentSources(properties={"$cookieless_mode": _cookieless_answers}, events={"$opt_in": lambda _: (True,)}),
+    address_members=("$ip",),
+    settings=(
+        SettingsRoute("/array/{key}/config", "What posthog-js asks for before it sends", config_settings),
+        SettingsRoute(
+            "/array/{key}/config.js", "The same, as a script", config_script_settings, "application/javascript"
+        ),
+    ),
+)

@@ -5,8 +5,9 @@ from functools import partial
 
 import msgspec
 
-from services.ingest.dialects.base import Opened, Request
+from services.ingest.dialects.base import ParsedRequest, Request
 from services.ingest.event.verdict import Verdict
+from throughline.store.access.keys import SourceKey
 
 JSON = b"application/json"
 SCRIPT = b"application/javascript"
@@ -60,9 +61,19 @@ def flags() -> bytes:
     return msgspec.json.encode({**_CONFIG, **_FLAGS})
 
 
-def read_flags(_: Request) -> Opened:
-    """A reader for the flags' paths, which carry no events."""
-    return Opened("", [], reply=partial(_always, flags()))
+def parse_flags(_: Request) -> ParsedRequest:
+    """Parses what comes to the flags' paths, which carry no events."""
+    return ParsedRequest(None, [], reply=partial(_always, flags()))
+
+
+def config_settings(_: SourceKey, key: str) -> bytes:
+    """`config`, as a `SettingsRoute` has it."""
+    return config()
+
+
+def config_script_settings(_: SourceKey, key: str) -> bytes:
+    """`config_script`, as a `SettingsRoute` has it."""
+    return config_script(key)
 
 
 def _always(body: bytes, _: Sequence[Verdict | None]) -> tuple[bytes, bytes]:

@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.pieces import Found
 from services.ingest.dialects.posthog_wire import EMPTY_OBJECT, Known, Options, Sent, decode, extra_of
 from services.ingest.dialects.posthog_wire import known as known_of
+from services.ingest.dialects.split import EventParts
 from services.ingest.dialects.web import page_context
 from services.ingest.enrich.context import Context, build_context
 from services.ingest.event import times
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
+from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
 
 COOKIELESS = "$posthog_cookieless"
 """What posthog-js writes for everybody whom it must not tell apart."""
@@ -39,23 +39,23 @@ _CALLS = {"$pageview": "page", "$screen": "screen"}
 _NO_OPTIONS = Options()
 
 
-def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verdict]], Found]:
+def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verdict]], EventParts]:
     """What reads the events of one request, sent at `sent_at` by the client's clock (None: not said).
 
     `library` is what the request's headers say of the client, "" for nothing.
 
-    The function it gives raises RefusedError for an event that can not be understood, msgspec.DecodeError for one that
+    The function it gives raises RejectedError for an event that can not be understood, msgspec.DecodeError for one that
     holds a number out of range.
     """
 
     library = library[:MAX_LIBRARY]
 
-    def read(raw: bytes, notes: list[Verdict]) -> Found:
-        sent, extra = decode(raw, notes)
+    def read(raw: bytes, warnings: list[Verdict]) -> EventParts:
+        sent, extra = decode(raw, warnings)
         decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
         properties = decoded if type(decoded) is dict else None
         known = _NOTHING if properties is None else known_of(sent.properties, properties)
-        event = _event(sent, known, sent_at, library, notes)
+        event = _event(sent, known, sent_at, library, warnings)
         context = _context(known, library, small=len(sent.properties) <= _SMALL)
         if known.ip is not None and properties is not None:
             del properties["$ip"]
@@ -64,12 +64,12 @@ def reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verd
     return read
 
 
-def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, notes: list[Verdict]) -> Event:
+def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, warnings: list[Verdict]) -> Event:
     options = _options(sent.options)
     name = sent.event
     if not name:
-        refuse("missing_field", "event", "a PostHog event has to name its event")
-    distinct = sent.distinct_id or read_id(known.distinct_id, "distinct_id", notes)
+        reject("missing_field", "event", "a PostHog event has to name its event")
+    distinct = sent.distinct_id or read_id(known.distinct_id, "distinct_id", warnings)
     event = Event(
         messageId=sent.uuid or None,
         timestamp=_time(sent, sent_at),
@@ -78,7 +78,7 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
     )
     if distinct == COOKIELESS or _yes(known.cookieless) or _yes(options.cookieless_mode):
         # Refused for want of an id, unless the source wants to count what has no consent.
-        notes.append(
+        warnings.append(
             warning("missing_id", "distinct_id", "sent in cookieless mode, which tells nobody from anybody else")
         )
         event.type, event.event = _CALLS.get(name, "track"), name
@@ -87,13 +87,13 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
         event.sentAt = _instant(sent.sent_at) or sent_at
     if name == "$create_alias":
         # The alias is the id that the customer goes by from now on.
-        event.type, event.userId, event.previousId = "alias", _alias(known, notes), distinct
+        event.type, event.userId, event.previousId = "alias", _alias(known, warnings), distinct
         if not distinct:
-            _nobody(notes)
+            _nobody(warnings)
     elif name == "$merge_dangerously":
-        event.type, event.userId, event.previousId = "alias", distinct, _alias(known, notes)
+        event.type, event.userId, event.previousId = "alias", distinct, _alias(known, warnings)
         if not distinct:
-            _nobody(notes)
+            _nobody(warnings)
     elif _is_anonymous(distinct, known, options) and name != "$identify":
         event.anonymousId = distinct
     else:
@@ -103,12 +103,12 @@ def _event(sent: Sent, known: Known, sent_at: datetime | None, library: str, not
     elif name == "$screen":
         event.type, event.name = "screen", known.screen if isinstance(known.screen, str) else None
     elif name == "$identify":
-        event.type, event.anonymousId = "identify", read_id(known.anonymous, "properties.$anon_distinct_id", notes)
+        event.type, event.anonymousId = "identify", read_id(known.anonymous, "properties.$anon_distinct_id", warnings)
     elif name == "$set":
         event.type = "identify"
     elif name == "$groupidentify":
         if _is_no_person(distinct, known, library):
-            refuse(
+            reject(
                 "missing_id", "distinct_id", "describes a group and names no customer; give it a person's distinct id"
             )
         event.type, event.traits = "group", known.group_set
@@ -156,7 +156,7 @@ def _time(sent: Sent, sent_at: datetime | None) -> datetime | None:
     try:
         return None if at is None else at - timedelta(milliseconds=sent.offset)
     except (OverflowError, ValueError):
-        refuse("time_out_of_range", "offset", "offset leads out of the years 1-9999")
+        reject("time_out_of_range", "offset", "offset leads out of the years 1-9999")
 
 
 def _instant(value: Any) -> datetime | None:
@@ -230,25 +230,25 @@ def _traits(sent: Sent, known: Known) -> Raw:
         try:
             merged.update(_FIELDS.decode(part))
         except msgspec.ValidationError:
-            refuse("wrong_type", "$set", f"$set has to be an object, got {json_type(_ANY.decode(part))}")
+            reject("wrong_type", "$set", f"$set has to be an object, got {json_type(_ANY.decode(part))}")
     return Raw(msgspec.json.encode(merged))
 
 
-def _alias(known: Known, notes: list[Verdict]) -> str:
-    alias = read_id(known.alias, "properties.alias", notes)
+def _alias(known: Known, warnings: list[Verdict]) -> str:
+    alias = read_id(known.alias, "properties.alias", warnings)
     if not alias:
-        for note in notes:
-            if note.code == "illegal_id":
-                refuse(note.code, note.field, note.message)
-        refuse("missing_field", "properties.alias", "the other id of an alias has to stand in properties.alias")
+        for cause in warnings:
+            if cause.code == "illegal_id":
+                reject(cause.code, cause.field, cause.message)
+        reject("missing_field", "properties.alias", "the other id of an alias has to stand in properties.alias")
     return alias
 
 
-def _nobody(notes: list[Verdict]) -> NoReturn:
-    for note in notes:
-        if note.code == "illegal_id":
-            refuse(note.code, note.field, note.message)
-    refuse("missing_id", "distinct_id", "an event needs a distinct_id")
+def _nobody(warnings: list[Verdict]) -> NoReturn:
+    for cause in warnings:
+        if cause.code == "illegal_id":
+            reject(cause.code, cause.field, cause.message)
+    reject("missing_id", "distinct_id", "an event needs a distinct_id")
 
 
 def _yes(value: Any) -> bool:

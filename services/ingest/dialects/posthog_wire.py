@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest.event import times
-from services.ingest.event.verdict import Verdict, json_type, read_id, refuse, warning
+from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
 
 
 class Sent(Struct, forbid_unknown_fields=True, gc=False):
@@ -102,17 +102,17 @@ _ANY = msgspec.json.Decoder()
 EMPTY_OBJECT = len("{}")
 
 
-def decode(raw: bytes, notes: list[Verdict]) -> tuple[Sent, str]:
+def decode(raw: bytes, warnings: list[Verdict]) -> tuple[Sent, str]:
     """One event, and the inside of a JSON object with its members that are not known here.
 
     Raises:
-        RefusedError: not an object, or a member that can not be understood.
+        RejectedError: not an object, or a member that can not be understood.
         msgspec.DecodeError: it holds a number that is out of range.
     """
     try:
         return _SENT.decode(raw), ""
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _unusual(raw, notes)
+        return _unusual(raw, warnings)
 
 
 def extra_of(sent: Sent, extra: str) -> str:
@@ -129,34 +129,34 @@ def extra_of(sent: Sent, extra: str) -> str:
     return ",".join(parts)
 
 
-def _unusual(raw: bytes, notes: list[Verdict]) -> tuple[Sent, str]:
+def _unusual(raw: bytes, warnings: list[Verdict]) -> tuple[Sent, str]:
     """An event whose shape is not the usual one, field by field; and those of its fields that are not known here."""
     try:
         fields = _FIELDS.decode(raw)
     except msgspec.ValidationError:
-        refuse("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+        reject("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
     sent = Sent()
     for name in _PARTS:
         setattr(sent, name, fields.pop(_WIRE.get(name, name), Raw()))
     values = {name: _ANY.decode(fields.pop(name)) for name in _PLAIN if name in fields}
     event = values.get("event")
     if event is not None and not isinstance(event, str):
-        refuse("wrong_type", "event", f"event has to be text, got {json_type(event)}")
+        reject("wrong_type", "event", f"event has to be text, got {json_type(event)}")
     sent.event = event
-    sent.distinct_id = read_id(values.get("distinct_id"), "distinct_id", notes)
+    sent.distinct_id = read_id(values.get("distinct_id"), "distinct_id", warnings)
     sent.uuid = _message_id(values.get("uuid"))
     sent.sent_at = values.get("sent_at")
     time, offset = values.get("timestamp"), values.get("offset")
     sent.timestamp = None if time is None else times.parse(time, "timestamp")
     if time is not None and sent.timestamp is None:
-        notes.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
+        warnings.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
     if isinstance(offset, int | float) and not isinstance(offset, bool):
         try:
             sent.offset = float(offset)
         except OverflowError:
-            refuse("number_out_of_range", "offset", "offset is too large a number")
+            reject("number_out_of_range", "offset", "offset is too large a number")
     elif offset is not None:
-        notes.append(warning("unreadable_time", "offset", "offset is not a number of milliseconds; it was left out"))
+        warnings.append(warning("unreadable_time", "offset", "offset is not a number of milliseconds; it was left out"))
     for part in fields.values():
         _ANY.decode(part)
     return sent, ",".join(f"{msgspec.json.encode(key).decode()}:{str(part, 'utf-8')}" for key, part in fields.items())
@@ -166,5 +166,5 @@ def _message_id(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if not isinstance(value, int | float) or isinstance(value, bool):
-        refuse("wrong_type", "uuid", f"uuid has to be text, got {json_type(value)}")
+        reject("wrong_type", "uuid", f"uuid has to be text, got {json_type(value)}")
     return str(value)

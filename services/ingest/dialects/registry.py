@@ -1,74 +1,65 @@
-"""The event paths: which method and path takes what, of which family of SDKs."""
+"""All dialects: the routes that they answer, and the rules that they share. A new dialect is one line in `SPECS`."""
 
-from services.ingest.dialects import cloudevents, ga4, jitsu, pos, posthog, posthog_answers, rudder, shopify, snowplow
-from services.ingest.dialects.base import Dialect
+from services.ingest.dialects import cloudevents, ga4, jitsu, pos, posthog, rudder, segment, shopify, snowplow
+from services.ingest.dialects.base import ConsentSources, DialectSpec, Route, Rules
 
-BATCH = "batch"
-METRICS = "metrics"
-"""Measurements the browser library makes of itself: read, answered, not kept."""
-
-CALLS = ("identify", "track", "page", "screen", "group", "alias")
-
-DOCUMENTED = {
-    **{f"/v1/{call}": call for call in CALLS},
-    "/v1/batch": BATCH,
-    "/v1/import": BATCH,
-    **{f"/v1/{call[0]}": call for call in CALLS},
-    "/v1/b": BATCH,
-    "/v1/m": METRICS,
-}
-"""Segment's paths -> call. RudderStack's libraries use them too."""
-
-Takes = str | Dialect
-"""`BATCH`, `METRICS` or one of `CALLS` for Segment's own; else what reads the request."""
-
-DIALECTS: dict[str, dict[str, Dialect]] = {
-    "POST": {
-        "/beacon/v1/batch": rudder.read,
-        **{f"/api/s/{call}": jitsu.read for call in CALLS},
-        **{f"/api/s/s2s/{call}": jitsu.read for call in CALLS},
-        "/com.snowplowanalytics.snowplow/tp2": snowplow.read,
-        "/mp/collect": ga4.read,
-        "/debug/mp/collect": ga4.read,
-        "/v1/cloudevents": cloudevents.read,
-        "/v1/shopify": shopify.read,
-        "/v1/pos": pos.read,
-        # Segment's too, told apart by the body.
-        "/batch": posthog.read_batch,
-        **dict.fromkeys(("/e", "/capture", "/engage", "/i/v0/e", "/i/v0/ai/batch", posthog.V1), posthog.read),
-        **dict.fromkeys(("/flags", "/decide"), posthog_answers.read_flags),
-    },
-    "GET": {
-        "/i": snowplow.read,
-    },
-}
-"""Method -> path -> reader of all other families."""
-
-_TABLES: dict[str, dict[str, Takes]] = {
-    "POST": {
-        **DOCUMENTED,
-        **{path.removeprefix("/v1"): call for path, call in DOCUMENTED.items()},
-        "/rsaMetrics": METRICS,
-        **DIALECTS["POST"],
-    },
-    "GET": {**DIALECTS["GET"]},
-}
+SPECS: tuple[DialectSpec, ...] = (
+    segment.SPEC,
+    rudder.SPEC,
+    jitsu.SPEC,
+    snowplow.SPEC,
+    ga4.SPEC,
+    posthog.SPEC,
+    cloudevents.SPEC,
+    shopify.SPEC,
+    pos.SPEC,
+)
+"""Of two routes with the same method and path, the later one counts: its parser tells both dialects apart."""
 
 
-def takes(method: str, path: str) -> Takes | None:
-    """What takes a request; None when it is no event's.
+def _routes() -> dict[str, dict[str, Route]]:
+    routes: dict[str, dict[str, Route]] = {}
+    for spec in SPECS:
+        for route in spec.routes:
+            routes.setdefault(route.method, {})[route.path] = route
+    return routes
+
+
+def _rules() -> Rules:
+    consent = [spec.consent for spec in SPECS]
+    return Rules(
+        ConsentSources(
+            context={name: read for sources in consent for name, read in sources.context.items()},
+            properties={name: read for sources in consent for name, read in sources.properties.items()},
+            events={name: read for sources in consent for name, read in sources.events.items()},
+            members={name: read for sources in consent for name, read in sources.members.items()},
+        ),
+        frozenset(name for spec in SPECS for name in spec.key_names),
+        tuple(dict.fromkeys(name for spec in SPECS for name in spec.address_members)),
+        tuple(dict.fromkeys(name for spec in SPECS for name in spec.address_parameters)),
+    )
+
+
+_ROUTES = _routes()
+"""Method -> path -> route."""
+ROUTES = tuple(route for routes in _ROUTES.values() for route in routes.values())
+RULES = _rules()
+
+
+def match_route(method: str, path: str) -> Route | None:
+    """Returns the route that takes a request; None when the path takes no events by this method.
 
     A slash too many, in front or at the end, is what a host configured with a slash makes.
     """
-    table = _TABLES.get(method)
-    if table is None:
+    routes = _ROUTES.get(method)
+    if routes is None:
         return None
-    found = table.get(path)
-    if found is None and (path.endswith("/") or path.startswith("//")):
-        return table.get("/" + path.strip("/"))
-    return found
+    route = routes.get(path)
+    if route is None and (path.endswith("/") or path.startswith("//")):
+        return routes.get("/" + path.strip("/"))
+    return route
 
 
-def methods(path: str) -> list[str]:
-    """With which methods a path takes events: none when it is no event path."""
-    return [method for method in _TABLES if takes(method, path) is not None]
+def methods_of(path: str) -> list[str]:
+    """Returns the methods by which a path takes events, none when it takes none."""
+    return [method for method in _ROUTES if match_route(method, path) is not None]

@@ -12,25 +12,31 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import Item, Opened, Request, Signature
-from services.ingest.dialects.envelope import before
-from services.ingest.dialects.pieces import is_clean
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    DialectSpec,
+    ParsedEvent,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+    Route,
+    Signature,
+)
 from services.ingest.dialects.shopify_fields import context_of, properties_of, text_of
+from services.ingest.dialects.split import is_clean, size_rejection
 from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_ID,
-    RefusedError,
+    RejectedError,
     Verdict,
     json_type,
     read_id,
     warning,
 )
-from services.ingest.validate import consent
 from throughline.kit.errors import ServiceError
-from throughline.wire.codec import Envelope
 
 SIGNATURE = b"x-shopify-hmac-sha256"
 ANONYMOUS_ID = ("throughline_anonymous_id", "anonymousId")
@@ -45,7 +51,7 @@ _NAMES_HERE = {
     "timestamp": _TRIGGERED,
     "userId": "customer.id",
     "anonymousId": "note_attributes",
-    consent.FIELD: "note_attributes.throughline_consent",
+    CONSENT_FIELD: "note_attributes.throughline_consent",
 }
 _LINKING = frozenset({"orders/create", "orders/paid", "checkouts/create", "checkouts/update"})
 """Topics that tell once and for all whose a cart and an order are: later ones about the order need not name a customer.
@@ -55,7 +61,7 @@ _NO_EVENTS = frozenset({"test_webhook", "unsupported_topic"})
 _PRIVACY = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 
 
-def read(request: Request) -> Opened:
+def parse(request: Request) -> ParsedRequest:
     """The event of one webhook, and the links it tells of. The write key is in the query as `writeKey`.
 
     Raises:
@@ -63,17 +69,18 @@ def read(request: Request) -> Opened:
     """
     payload = _payload(request.body)
     topic = request.header(b"x-shopify-topic").strip().lower()
-    items = [_event(request, topic, payload)]
-    if topic in _LINKING and items[0].refused is None:
-        items += _links(topic, payload)
+    events = [_event(request, topic, payload)]
+    # An event that is too large is linked all the same.
+    rejection = None if events[0].event is not None else events[0].rejection
+    if topic in _LINKING and rejection is None:
+        events += _links(topic, payload)
     keys = parse_qs(request.query, errors="replace").get("writeKey", [""])
-    refused = items[0].refused
-    return Opened(
+    never = rejection is not None and rejection.code in _NO_EVENTS
+    return ParsedRequest(
         keys[0],
-        items,
+        events,
         names=_NAMES_HERE,
-        max_event_bytes=MAX_BODY_BYTES,
-        envelope=None if refused and refused.code in _NO_EVENTS else _envelope,
+        replay_request=None if never else _replay_request,
         signature=Signature(request.header(SIGNATURE), request.body),
     )
 
@@ -83,9 +90,9 @@ def order_actor(order: str) -> str:
     return f"shopify-order-{order}"
 
 
-def _envelope() -> Envelope:
+def _replay_request() -> ReplayRequest:
     # A webhook can not be signed again; what is kept of it is an event as Segment's libraries send it.
-    return Envelope("/v1/batch", before=before({}, "batch"), after=b"]}")
+    return ReplayRequest("/v1/batch", member="batch")
 
 
 def _payload(body: bytes) -> dict[str, Any]:
@@ -102,7 +109,7 @@ def _payload(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _event(request: Request, topic: str, payload: dict[str, Any]) -> Item:
+def _event(request: Request, topic: str, payload: dict[str, Any]) -> ParsedEvent:
     name, own_id, said = topic, _own_id(request), request.header(_TRIGGERED.lower().encode())
     time = said or text_of(payload.get("updated_at")) or text_of(payload.get("created_at"))
     order = _order(topic, payload)
@@ -124,13 +131,13 @@ def _event(request: Request, topic: str, payload: dict[str, Any]) -> Item:
     try:
         event["userId"] = _customer(topic, payload)
         event["anonymousId"] = next(iter(_ids(topic, payload)), "")
-        refused = _refusal(request, topic, bool(event["userId"] or event["anonymousId"]))
-    except RefusedError as error:
-        refused = error.verdict
-    return _item(event, refused)
+        rejection = _rejection(request, topic, bool(event["userId"] or event["anonymousId"]))
+    except RejectedError as error:
+        rejection = error.verdict
+    return _parsed(event, rejection)
 
 
-def _refusal(request: Request, topic: str, names_somebody: bool) -> Verdict | None:
+def _rejection(request: Request, topic: str, names_somebody: bool) -> Verdict | None:
     """Why what Shopify sends is nothing of a journey's, or None."""
     if not topic:
         return Verdict("rejected", "missing_field", "X-Shopify-Topic", "a webhook has to name its topic in this header")
@@ -147,14 +154,14 @@ def _refusal(request: Request, topic: str, names_somebody: bool) -> Verdict | No
     return None
 
 
-def _links(topic: str, payload: dict[str, Any]) -> list[Item]:
+def _links(topic: str, payload: dict[str, Any]) -> list[ParsedEvent]:
     """The ids of the customer's that the event itself does not carry: each becomes the customer's by an alias call."""
     user = _customer(topic, payload)
     if not _can_be_linked(user):
         return []
     kind = topic.partition("/")[0]
     return [
-        _item(
+        _parsed(
             {
                 "type": "alias",
                 "messageId": _short(f"link:{kind}:{other}"),
@@ -174,7 +181,7 @@ def _can_be_linked(one: str) -> bool:
     """Whether it is an id at all: what is wrong with it is said of the event itself."""
     try:
         return bool(read_id(one, "", []))
-    except RefusedError:
+    except RejectedError:
         return False
 
 
@@ -191,7 +198,7 @@ def _id(value: Any, field: str) -> str:
     """An id as text; placeholders too, which are left out with a warning where every event is judged.
 
     Raises:
-        RefusedError: an object or a list.
+        RejectedError: an object or a list.
     """
     return value if isinstance(value, str) else read_id(value, field, []) or text_of(value)
 
@@ -252,25 +259,46 @@ def _short(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _item(event: dict[str, Any], refused: Verdict | None) -> Item:
-    notes: list[Verdict] = []
+def _parsed(event: dict[str, Any], rejection: Verdict | None) -> ParsedEvent:
+    warnings: list[Verdict] = []
     event = {name: value for name, value in event.items() if value}
     time = None
     try:
         time = times.parse(event.get("timestamp"), "timestamp")
-    except RefusedError as error:
-        refused = refused or error.verdict
+    except RejectedError as error:
+        rejection = rejection or error.verdict
     if time is not None:
         event["timestamp"] = time.isoformat()
     elif "timestamp" in event:
-        notes.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
+        warnings.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
     raw = tolerant_json.dump(event)
-    refused = refused or tolerant_json.defect(event)
-    if refused is not None:
-        return Item(raw, None, refused, notes)
+    rejection = rejection or tolerant_json.defect(event)
+    if rejection is not None:
+        return ParsedEvent(raw, None, rejection, warnings)
     known = {name: value for name, value in event.items() if name != "timestamp"}
     known |= {name: Raw(tolerant_json.dump(event[name])) for name in ("properties", "context") if name in event}
-    found = Event(**known, timestamp=time)
-    extra = f'"timestamp":{tolerant_json.dump(event["timestamp"]).decode()}' if notes else ""
+    fields = Event(**known, timestamp=time)
+    extra = f'"timestamp":{tolerant_json.dump(event["timestamp"]).decode()}' if warnings else ""
     context = parse_context(known["context"], event["context"]) if "context" in event else None
-    return Item(raw, found, None, notes, extra, event.get("properties"), context)
+    rejection = size_rejection(raw, MAX_BODY_BYTES)
+    return ParsedEvent(raw, fields, rejection, warnings, extra, event.get("properties"), context)
+
+
+SPEC = DialectSpec(
+    name="shopify",
+    routes=(
+        Route(
+            "POST",
+            "/v1/shopify",
+            parse,
+            "Shopify: one webhook, signed with the source's secret; the write key in the query as writeKey",
+            {
+                "id": 820982911946154508,
+                "customer": {"id": 115310627314723954},
+                "total_price": "59.90",
+                "currency": "EUR",
+            },
+            parameters=("writeKey",),
+        ),
+    ),
+)

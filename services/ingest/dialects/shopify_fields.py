@@ -1,7 +1,7 @@
 """What is kept of a Shopify payload, and under which names. Pure.
 
 It is a list of what is kept, not of what is left out, so that nothing slips through: no names of people, no addresses,
-email or telephone, no notes, no text of a customer's own.
+email or telephone, no warnings, no text of a customer's own.
 """
 
 import math
@@ -82,7 +82,7 @@ def context_of(payload: dict[str, Any], request: Request) -> dict[str, Any]:
 
 
 def text_of(value: Any) -> str:
-    """Text as it is, a whole number as text; "" for anything else."""
+    """Text as it is, a single_event number as text; "" for anything else."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -15,9 +15,16 @@ import msgspec
 from msgspec import Raw
 
 from services.ingest.dialects import snowplow_ecommerce
-from services.ingest.dialects.base import Opened, Request
-from services.ingest.dialects.envelope import before
-from services.ingest.dialects.pieces import Found, cut, item
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    DialectSpec,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+    Route,
+    When,
+)
+from services.ingest.dialects.snowplow_consent import CONSENT
 from services.ingest.dialects.snowplow_context import (
     ABOUT_CONTEXT,
     SHORT,
@@ -30,17 +37,16 @@ from services.ingest.dialects.snowplow_context import (
 )
 from services.ingest.dialects.snowplow_ecommerce import Entities
 from services.ingest.dialects.snowplow_names import ITEM, NAMES, PING, STRUCTURED, TRANSACTION
+from services.ingest.dialects.split import EventParts, parse_event, parse_events, split_events
 from services.ingest.event import tolerant_json
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import Verdict, json_type, refuse, warning
-from services.ingest.validate import consent
-from services.ingest.validate.touchpoint import When
+from services.ingest.event.verdict import Verdict, json_type, reject, warning
 from throughline.kit.clock import MAX_US, MIN_US
-from throughline.wire.codec import Envelope
 
 _TEXTS = msgspec.json.Decoder(dict[str, str])
 _ANY = msgspec.json.Decoder()
 _DATA = ("ue_px", "ue_pr", "cx", "co")
+_PAYLOAD = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"
 _NOT_GIVEN = (None,) * len(ABOUT_CONTEXT)
 Said = tuple[str, str, dict[str, Any], Raw]
 """Call, name and properties of an event, the latter decoded and as JSON."""
@@ -57,13 +63,13 @@ _NAMES_HERE = {
     "anonymousId": "duid",
     "timestamp": "dtm",
     "sentAt": "stm",
-    consent.FIELD: "cx",
+    CONSENT_FIELD: "cx",
 }
 _GIF = binascii.a2b_base64("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """One transparent pixel: some pages ask for /i as an image."""
 
 
-def read(request: Request) -> Opened:
+def parse(request: Request) -> ParsedRequest:
     """The events of one request; their app id stands in for the write key.
 
     Raises:
@@ -72,21 +78,16 @@ def read(request: Request) -> Opened:
     reader = _Reader()
     if request.method == "GET":
         fields, raw = _asked(request.query)
-        items = [item(raw, lambda _, notes: reader.read(fields, notes), tolerant_json.texts_defect(fields))]
-        return Opened(reader.app_id, items, reply=_pixel, names=_NAMES_HERE, envelope=_envelope)
-    pieces = cut(request.body, "data", ("schema",))
-    defects = pieces.defects
-    items = [item(raw, reader, defects.get(number)) for number, raw in enumerate(pieces.events)]
-    return Opened(reader.app_id, items, names=_NAMES_HERE, envelope=_envelope)
+        defect = tolerant_json.texts_defect(fields)
+        events = [parse_event(raw, lambda _, warnings: reader.read(fields, warnings), defect)]
+        return ParsedRequest(reader.app_id, events, names=_NAMES_HERE, reply=_pixel, replay_request=_replay_request)
+    events = parse_events(split_events(request.body, "data", ("schema",)), reader)
+    return ParsedRequest(reader.app_id, events, names=_NAMES_HERE, replay_request=_replay_request)
 
 
-def _envelope() -> Envelope:
+def _replay_request() -> ReplayRequest:
     # Of an event that came in a query, too: it is kept as the object that a payload holds.
-    return Envelope(
-        "/com.snowplowanalytics.snowplow/tp2",
-        before=before({"schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"}, "data"),
-        after=b"]}",
-    )
+    return ReplayRequest("/com.snowplowanalytics.snowplow/tp2", member="data", shared={"schema": _PAYLOAD})
 
 
 class _Reader:
@@ -97,20 +98,20 @@ class _Reader:
         self._sent: tuple[str, int | None] = ("", None)
         self._contexts: dict[tuple[str | None, ...], Surroundings] = {}
 
-    def __call__(self, raw: bytes, notes: list[Verdict]) -> Found:
+    def __call__(self, raw: bytes, warnings: list[Verdict]) -> EventParts:
         """One event.
 
         Raises:
-            RefusedError: it can not be understood.
+            RejectedError: it can not be understood.
             msgspec.DecodeError: it holds a number that is out of range.
         """
-        return self.read(_fields(raw), notes)
+        return self.read(_fields(raw), warnings)
 
-    def read(self, fields: dict[str, str], notes: list[Verdict]) -> Found:
+    def read(self, fields: dict[str, str], warnings: list[Verdict]) -> EventParts:
         """One event, of its fields, which are used up.
 
         Raises:
-            RefusedError: it can not be understood.
+            RejectedError: it can not be understood.
         """
         take = fields.pop
         kind = take("e", "")
@@ -129,15 +130,15 @@ class _Reader:
         if entities:
             anonymous = anonymous or device(entities)
             user = user or shopper(entities)
-        device_us = _time(take("dtm", ""), "dtm", notes)
+        device_us = _time(take("dtm", ""), "dtm", warnings)
         sent_text = take("stm", "")
         known_text, sent_us = self._sent
         if sent_text != known_text:
-            sent_us = _time(sent_text, "stm", notes)
+            sent_us = _time(sent_text, "stm", warnings)
             if sent_us is not None:
                 self._sent = (sent_text, sent_us)
         true_text = take("ttm", "")
-        true_us = _time(true_text, "ttm", notes) if true_text else None
+        true_us = _time(true_text, "ttm", warnings) if true_text else None
         if true_us is not None:
             # A true time is right whatever the device's clock says.
             when: When | None = (true_us, None)
@@ -158,7 +159,7 @@ class _Reader:
     def _one_app(self, app_id: str) -> None:
         if app_id and app_id != self.app_id:
             if self.app_id:
-                refuse("mixed_app_ids", "aid", "a request holds the events of one app id; send each app's own")
+                reject("mixed_app_ids", "aid", "a request holds the events of one app id; send each app's own")
             self.app_id = app_id
 
 
@@ -197,7 +198,7 @@ def _fields(raw: bytes) -> dict[str, str]:
         pass
     value = _ANY.decode(raw)
     if not isinstance(value, dict):
-        refuse("wrong_type", "", f"an event has to be an object, got {json_type(value)}")
+        reject("wrong_type", "", f"an event has to be an object, got {json_type(value)}")
     fields: dict[str, str] = {}
     for name, part in value.items():
         if isinstance(part, str):
@@ -207,7 +208,7 @@ def _fields(raw: bytes) -> dict[str, str]:
         elif isinstance(part, int | float) or (part is not None and name in _DATA):
             fields[name] = msgspec.json.encode(part).decode()
         elif part is not None:
-            refuse("wrong_type", name, f"{name} has to be text, got {json_type(part)}")
+            reject("wrong_type", name, f"{name} has to be text, got {json_type(part)}")
     return fields
 
 
@@ -230,13 +231,13 @@ def _what(kind: str, fields: dict[str, str], known: Surroundings) -> Said:
         properties = _renamed(fields, STRUCTURED)
         action = properties.get("se_action")
         if not action:
-            refuse("missing_field", "se_ac", "a structured event has to have an action as se_ac")
+            reject("missing_field", "se_ac", "a structured event has to have an action as se_ac")
         return "track", action, properties, _raw(properties)
     flat = _FLAT.get(kind)
     if flat is None:
         if not kind:
-            refuse("missing_field", "e", f"an event has to name its kind as e: {_KINDS}")
-        refuse("unknown_type", "e", f"{kind[:100]!r} is none of: {_KINDS}")
+            reject("missing_field", "e", f"an event has to name its kind as e: {_KINDS}")
+        reject("unknown_type", "e", f"{kind[:100]!r} is none of: {_KINDS}")
     call, name, names = flat
     properties = _renamed(fields, names)
     return call, name, properties, _raw(properties)
@@ -247,11 +248,11 @@ def _self_describing(fields: dict[str, str], entities: Entities) -> Said:
     envelope = payload(fields.pop("ue_px", None), fields.pop("ue_pr", None), "ue")
     inner = envelope.get("data") if isinstance(envelope, dict) else None
     if not isinstance(inner, dict):
-        refuse("missing_field", field, f"{field} has to hold an event with its schema and data")
+        reject("missing_field", field, f"{field} has to hold an event with its schema and data")
     vendor, name = schema_of(inner.get("schema"), field)
     data = inner.get("data")
     if not isinstance(data, dict):
-        refuse("wrong_type", f"{field}.data", f"the event's data has to be an object, got {json_type(data)}")
+        reject("wrong_type", f"{field}.data", f"the event's data has to be an object, got {json_type(data)}")
     call, called, properties = "track", NAMES.get(name, name), data
     if name == "snowplow_ecommerce_action":
         called, properties = _named(*snowplow_ecommerce.action(data, entities), f"{field}.data.type")
@@ -266,21 +267,21 @@ def _self_describing(fields: dict[str, str], entities: Entities) -> Said:
 
 def _named(name: Any, properties: dict[str, Any], field: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str) or not name:
-        refuse("missing_field", field, f"{field} has to say what happened, as text")
+        reject("missing_field", field, f"{field} has to say what happened, as text")
     return name, properties
 
 
-def _time(text: str, field: str, notes: list[Verdict]) -> int | None:
+def _time(text: str, field: str, warnings: list[Verdict]) -> int | None:
     """Milliseconds since the epoch as microseconds."""
     if not text:
         return None
     try:
         us = int(text) * 1000
     except ValueError:
-        notes.append(warning("unreadable_time", field, f"{field} is not a number of milliseconds; it was left out"))
+        warnings.append(warning("unreadable_time", field, f"{field} is not a number of milliseconds; it was left out"))
         return None
     if not MIN_US <= us <= MAX_US:
-        refuse("time_out_of_range", field, f"{field} lies outside the years 1-9999")
+        reject("time_out_of_range", field, f"{field} lies outside the years 1-9999")
     return us
 
 
@@ -290,3 +291,17 @@ def _renamed(fields: dict[str, str], names: dict[str, str]) -> dict[str, str]:
 
 def _raw(value: Any) -> Raw:
     return Raw(msgspec.json.encode(value)) if value else Raw()
+
+
+_SUMMARY = "Snowplow: a payload of events; the write key is the app id"
+_EXAMPLE = {"e": "pv", "url": "https://shop.example/", "aid": "tlw_...", "duid": "b1c0f4", "tv": "py-1.1.0"}
+SPEC = DialectSpec(
+    name="snowplow",
+    routes=(
+        Route("POST", "/com.snowplowanalytics.snowplow/tp2", parse, _SUMMARY, {"schema": _PAYLOAD, "data": [_EXAMPLE]}),
+        Route("GET", "/i", parse, _SUMMARY, _EXAMPLE, tuple(_EXAMPLE), answer="image/gif"),
+    ),
+    consent=CONSENT,
+    address_members=("ip",),
+    address_parameters=("ip",),
+)

@@ -4,11 +4,11 @@ import binascii
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from services.ingest.dialects.pieces import embedded, plain_base64
 from services.ingest.dialects.snowplow_ecommerce import Entities
+from services.ingest.dialects.split import embedded_json, try_plain_base64
 from services.ingest.dialects.web import page_context
 from services.ingest.enrich.context import Context, build_context
-from services.ingest.event.verdict import refuse
+from services.ingest.event.verdict import reject
 
 ABOUT_CONTEXT = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
 SHORT = 1024
@@ -64,7 +64,7 @@ def _read_context(
     if envelope is not None:
         found = envelope.get("data") if isinstance(envelope, dict) else None
         if not isinstance(found, list):
-            refuse("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
+            reject("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
         context["entities"] = found
         for entity in found:
             data = entity.get("data") if isinstance(entity, dict) else None
@@ -83,7 +83,7 @@ def payload(encoded: str | None, plain: str | None, prefix: str) -> Any:
         field = f"{prefix}_px" if prefix == "ue" else "cx"
         return (_known_unpacked if len(encoded) <= SHORT else _unpacked)(encoded, field)
     if plain:
-        return embedded(plain.encode(), f"{prefix}_pr" if prefix == "ue" else "co")
+        return embedded_json(plain.encode(), f"{prefix}_pr" if prefix == "ue" else "co")
     return None
 
 
@@ -91,10 +91,10 @@ def _unpacked(encoded: str, field: str) -> Any:
     # A space is a plus that went through a query; padding is optional.
     text = encoded.replace("-", "+").replace("_", "/").replace(" ", "+")
     try:
-        data = plain_base64(text.encode()) or binascii.a2b_base64(text + "==")
+        data = try_plain_base64(text.encode()) or binascii.a2b_base64(text + "==")
     except ValueError:
-        refuse("unreadable_base64", field, f"{field} is not base64")
-    return embedded(data, field)
+        reject("unreadable_base64", field, f"{field} is not base64")
+    return embedded_json(data, field)
 
 
 _known_unpacked = lru_cache(maxsize=1024)(_unpacked)
@@ -121,11 +121,11 @@ def schema_of(schema: Any, field: str) -> tuple[str, str]:
     """Vendor and name of `iglu:vendor/name/format/version`.
 
     Raises:
-        RefusedError: it is none.
+        RejectedError: it is none.
     """
     found = _parts(schema) if isinstance(schema, str) else None
     if found is None:
-        refuse("missing_field", f"{field}.schema", "the schema has to be iglu:vendor/name/format/version")
+        reject("missing_field", f"{field}.schema", "the schema has to be iglu:vendor/name/format/version")
     return found
 
 

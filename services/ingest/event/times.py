@@ -9,7 +9,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from services.ingest.event.verdict import refuse
+from services.ingest.event.verdict import reject
 from throughline.kit.clock import EPOCH, MAX_US, MIN_US, to_us
 
 SKEW_US = 30_000_000
@@ -21,7 +21,7 @@ def correct(client_us: int, sent_us: int | None, received_us: int) -> tuple[int,
     """The instant an event happened, and whether its client placed it in the future (which is cut to `received_us`).
 
     Raises:
-        RefusedError: the corrected instant lies before the year 1.
+        RejectedError: the corrected instant lies before the year 1.
     """
     if sent_us is not None and not -SKEW_US <= received_us - sent_us <= SKEW_US:
         waited_us = sent_us - client_us
@@ -29,7 +29,7 @@ def correct(client_us: int, sent_us: int | None, received_us: int) -> tuple[int,
             return received_us, waited_us < -SKEW_US
         occurred_us = received_us - waited_us
         if occurred_us < MIN_US:
-            refuse("time_out_of_range", "timestamp", "the corrected time lies before the year 1; check sentAt")
+            reject("time_out_of_range", "timestamp", "the corrected time lies before the year 1; check sentAt")
         return occurred_us, False
     if client_us > received_us:
         return received_us, client_us - received_us > SKEW_US
@@ -40,7 +40,7 @@ def instant(value: datetime, field: str) -> int:
     """A decoded time as microseconds; a time without a zone is UTC.
 
     Raises:
-        RefusedError: its zone moves it out of the years 1-9999.
+        RejectedError: its zone moves it out of the years 1-9999.
     """
     us = to_us(value)
     if not MIN_US <= us <= MAX_US:
@@ -53,7 +53,7 @@ def parse(value: Any, field: str) -> datetime | None:
     (from 1e11 on it is milliseconds). None when it can not be read.
 
     Raises:
-        RefusedError: it is a time outside the years 1-9999.
+        RejectedError: it is a time outside the years 1-9999.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -73,4 +73,4 @@ def parse(value: Any, field: str) -> datetime | None:
 
 
 def _out_of_range(field: str) -> NoReturn:
-    refuse("time_out_of_range", field, f"{field} lies outside the years 1-9999")
+    reject("time_out_of_range", field, f"{field} lies outside the years 1-9999")

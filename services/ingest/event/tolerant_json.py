@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from services.ingest.event.verdict import MAX_DEPTH, Verdict
+from services.ingest.event.verdict import MAX_DEPTH, RejectedError, Verdict
 from throughline.kit.errors import ServiceError
 
 MAX_DIGITS = 4300
@@ -83,12 +83,17 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", _ESCAPE)
 
 
-def cut(events: list[Any], text: str) -> tuple[list[Raw], dict[int, Verdict]]:
-    """A list of events that `load` has read from `text`: each as it was sent, so that what is wrong with one of them
-    leaves the others as they are alone; and those that can not be kept, by position."""
+def split_list(values: list[Any], text: str) -> tuple[list[Raw], dict[int, Verdict]]:
+    """Returns the elements of a list as they were sent, and what is wrong with some of them, by position.
+
+    `values` is the list as `load` has read it from `text`.
+    """
     texts = _elements(text)
-    found = (defect_in(event, part) for event, part in zip(events, texts, strict=True))
-    return [Raw(bytes_of(part)) for part in texts], {number: one for number, one in enumerate(found) if one is not None}
+    defects = (defect_in(value, part) for value, part in zip(values, texts, strict=True))
+    return (
+        [Raw(bytes_of(part)) for part in texts],
+        {position: verdict for position, verdict in enumerate(defects) if verdict is not None},
+    )
 
 
 def _elements(text: str) -> list[str]:
@@ -151,6 +156,18 @@ def defect_of(raw: bytes) -> Verdict | None:
         if error.code != "nested_too_deeply":
             raise
         return _rejected(error.code, None, f"more than {MAX_DEPTH} levels of nesting")
+
+
+def reject_defects(raw: bytes | Raw) -> None:
+    """Reject an event that holds what can not be kept.
+
+    Raises:
+        RejectedError: what `defect_of` returns.
+        ServiceError: 400, it is not JSON.
+    """
+    verdict = defect_of(bytes(raw))
+    if verdict is not None:
+        raise RejectedError(*verdict[1:])
 
 
 def texts_defect(texts: dict[str, str]) -> Verdict | None:

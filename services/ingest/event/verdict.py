@@ -1,17 +1,19 @@
-"""What is said about each event, the limits it is measured by, and which ids can be a customer. Pure."""
+"""The verdict on one event, the limits that events have to keep, and the ids that can be no customer's. Pure."""
 
 from typing import Any, NamedTuple, NoReturn
 
 MAX_BODY_BYTES = 500 * 1024
-"""Of a request's body once unpacked."""
+"""Maximum number of bytes of a request's body, unpacked."""
 MAX_EVENT_BYTES = 32 * 1024
+"""Maximum number of bytes of one event, unless its dialect allows more."""
 MAX_EVENTS = 2_500
+"""Maximum number of events of one request."""
 MAX_MESSAGE_ID = 100
-"""Characters."""
+"""Maximum number of characters of a message id."""
 MAX_TEXT = 512
-"""Characters of an id, an event's name or a typed text property."""
+"""Maximum number of characters of an id, an event's name or a typed text property."""
 MAX_DEPTH = 400
-"""Levels of nesting in one event."""
+"""Maximum number of levels of nesting in one event."""
 
 ILLEGAL_IDS = frozenset(
     {
@@ -42,21 +44,32 @@ ILLEGAL_IDS = frozenset(
         "00000000-0000-0000-0000-000000000000",
     }
 )
-"""What broken integrations send in place of an id (compared trimmed and in lower case): as a customer, each of them
-would glue thousands of strangers together."""
+"""Values that broken integrations send in place of an id, trimmed and in lower case: as a customer, each would be
+thousands of strangers at once."""
 
 
 class Verdict(NamedTuple):
-    """`verdict` is warning, rejected or dropped; an event that is simply ok has none."""
+    """Why one event is not simply ok; an event that is has no verdict."""
 
-    verdict: str
+    status: str
+    """`warning`, `rejected` or `dropped`."""
     code: str
+    """Stable, snake_case."""
     field: str
+    """The field at fault, "" when there is none."""
     message: str
 
 
-class RefusedError(Exception):
-    """One event is refused. Carries its verdict."""
+def answer_of(verdict: Verdict | None) -> dict[str, str]:
+    """Returns what the answer to a request says of one event."""
+    if verdict is None:
+        return {"verdict": "ok"}
+    status, code, field, message = verdict
+    return {"verdict": status, "code": code, "field": field, "message": message}
+
+
+class RejectedError(Exception):
+    """One event is rejected. Carries its verdict."""
 
     def __init__(self, code: str, field: str, message: str) -> None:
         super().__init__(message)
@@ -64,7 +77,7 @@ class RefusedError(Exception):
 
 
 class DroppedError(Exception):
-    """One event is dropped: nothing of it is kept. Carries its verdict, and the name it is counted by ("": by none)."""
+    """Nothing is kept of one event. Carries its verdict, and the name by which it is counted, "" for none."""
 
     def __init__(self, code: str, field: str, message: str, name: str) -> None:
         super().__init__(message)
@@ -72,27 +85,27 @@ class DroppedError(Exception):
         self.name = name
 
 
-def refuse(code: str, field: str, message: str) -> NoReturn:
-    """Refuse the event at hand.
+def reject(code: str, field: str, message: str) -> NoReturn:
+    """Reject the event that is being read.
 
     Raises:
-        RefusedError: always.
+        RejectedError: always.
     """
-    raise RefusedError(code, field, message)
+    raise RejectedError(code, field, message)
 
 
 def warning(code: str, field: str, message: str) -> Verdict:
-    """The event is taken, and something about it was mended or left out."""
+    """Returns the verdict on an event that is kept although something in it was mended or left out."""
     return Verdict("warning", code, field, message)
 
 
-def read_id(value: Any, field: str, notes: list[Verdict]) -> str:
-    """An id as the rest of the system holds it: text; "" when it was not given or can not be one.
+def read_id(value: Any, field: str, warnings: list[Verdict]) -> str:
+    """Returns an id as text, "" when none was sent.
 
     Numbers become text; a placeholder (see `ILLEGAL_IDS`) is left out with a warning.
 
     Raises:
-        RefusedError: an object or a list, or longer than `MAX_TEXT`.
+        RejectedError: an object or a list, or longer than `MAX_TEXT`.
     """
     if value is None or value == "":
         return ""
@@ -105,17 +118,17 @@ def read_id(value: Any, field: str, notes: list[Verdict]) -> str:
     elif isinstance(value, float):
         text = str(int(value)) if value.is_integer() else repr(value)
     else:
-        refuse("wrong_type", field, f"{field} has to be text or a number, got {json_type(value)}")
+        reject("wrong_type", field, f"{field} has to be text or a number, got {json_type(value)}")
     if len(text) > MAX_TEXT:
-        refuse("too_long", field, f"{field} has {len(text)} characters, {MAX_TEXT} are allowed")
+        reject("too_long", field, f"{field} has {len(text)} characters, {MAX_TEXT} are allowed")
     if text.strip().lower() in ILLEGAL_IDS:
-        notes.append(warning("illegal_id", field, f"{text!r} is a placeholder, not an id; {field} was left out"))
+        warnings.append(warning("illegal_id", field, f"{text!r} is a placeholder, not an id; {field} was left out"))
         return ""
     return text
 
 
 def json_type(value: Any) -> str:
-    """What JSON calls the type of a decoded value."""
+    """Returns what JSON calls the type of a decoded value."""
     if value is None:
         return "null"
     if isinstance(value, bool):

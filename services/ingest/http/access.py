@@ -1,40 +1,41 @@
-"""How much one write key may send: a token bucket for each. Of one event loop. And who may: websites, signed webhooks.
+"""Who may send, and how much: a request's write key, its signature, its website, and its key's rate.
 
-`connection_limits.py` guards the connections, `body.py` the bodies.
+`process/connection_limits.py` guards the connections, `body.py` the bodies.
 """
 
 import base64
 import hmac
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from services.ingest.dialects.base import Signature
+from services.ingest.dialects.base import ParsedRequest, Signature
+from services.ingest.http.keys import Keys
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey
 
 BURST_SECONDS = 10
-"""A bucket holds what flows into it in so long, unless it is said otherwise."""
+"""Number of seconds in which a bucket fills up, unless its burst is set."""
 
 
 class Rate(NamedTuple):
-    """What a key may send."""
+    """How many events a key may send."""
 
     per_second: float
-    """Events, in the long run."""
+    """In the long run."""
     burst: float
-    """Events at once, after a pause."""
+    """At once, after a pause."""
 
 
 Limit = Callable[[SourceKey], Rate | None]
-"""The rate of a key; None: as much as it likes."""
+"""Returns the rate of a key; None for no limit."""
 
 
 def by_source(per_second: int, burst: int, workers: int) -> Limit:
-    """The rate its source sets for a key, or else this one; an even share of it for each worker process.
+    """Returns the limits of one worker process: an even share of the rate that a key's source sets, else of this.
 
-    `per_second` 0 is no limit; `burst` 0 is what `BURST_SECONDS` say.
+    `per_second` 0 is no limit; `burst` 0 is what flows in `BURST_SECONDS`.
     """
 
     def share(per_second: int, burst: int) -> Rate:
@@ -43,36 +44,36 @@ def by_source(per_second: int, burst: int, workers: int) -> Limit:
     usual = share(per_second, burst) if per_second else None
 
     def limit(source: SourceKey) -> Rate | None:
-        own = source.settings
-        return usual if own.rate_events is None else share(own.rate_events, own.rate_burst or 0)
+        settings = source.settings
+        return usual if settings.rate_events is None else share(settings.rate_events, settings.rate_burst or 0)
 
     return limit
 
 
 def check_origin(source: SourceKey, origin: bytes | None) -> None:
-    """Let a browser send from the websites its source names only, where it names any; others send no Origin.
+    """Let a browser send from the websites that its source names, if it names any; other clients send no Origin.
 
     Raises:
-        ServiceError: 403, another website.
+        ServiceError: 403, the website is none of them.
     """
     allowed = source.settings.origins
     if allowed is None or origin is None:
         return
-    came = origin.decode("latin-1").lower()
-    scheme, _, host = came.partition("://")
-    for one in allowed:
-        below_scheme, star, below = one.partition("://*")
-        if came == one or (star and scheme == below_scheme and host.endswith(below)):
+    sender = origin.decode("latin-1").lower()
+    scheme, _, host = sender.partition("://")
+    for website in allowed:
+        below_scheme, star, below = website.partition("://*")
+        if sender == website or (star and scheme == below_scheme and host.endswith(below)):
             return
     raise ServiceError(
         403,
         "origin_not_allowed",
-        f"the source {source.source_name!r} takes no events from {came}; its owner lists the websites that may send",
+        f"the source {source.source_name!r} takes no events from {sender}; its owner lists the websites that may send",
     )
 
 
 def check_signature(source: SourceKey, signature: Signature) -> None:
-    """Let a webhook in that is signed with its source's secret.
+    """Let a webhook send that is signed with its source's secret.
 
     Raises:
         ServiceError: 401, the source has no secret, or the signature is missing or another.
@@ -92,22 +93,22 @@ def check_signature(source: SourceKey, signature: Signature) -> None:
 
 
 class Rates:
-    """The buckets of all keys that have sent."""
+    """One token bucket for each key that has sent. Of one event loop."""
 
     def __init__(self, limit: Limit, now: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._now = now
         self._buckets: dict[bytes, tuple[float, float]] = {}
-        """Digest -> events left, and when that was so."""
+        """Digest -> number of events left, and when that was so."""
 
     def take(self, source: SourceKey, events: int) -> None:
         """Count the events of one request.
 
-        A request is let in as long as its key owes nothing, and may leave it owing: a batch larger than the burst is
-        not refused for ever.
+        A request may send if its key owes nothing, and may leave the key owing: otherwise a batch larger than the
+        burst could never be sent.
 
         Raises:
-            ServiceError: 429, its Retry-After says in how many seconds the key owes nothing any more.
+            ServiceError: 429, with a Retry-After of the seconds until the key owes nothing.
         """
         rate = self._limit(source)
         if rate is None:
@@ -125,3 +126,27 @@ class Rates:
                 headers={"Retry-After": str(seconds)},
             )
         self._buckets[source.digest] = (left - events, now)
+
+
+class Access:
+    """Decides which requests may write to which source."""
+
+    def __init__(self, keys: Keys, rates: Rates) -> None:
+        self._keys = keys
+        self._rates = rates
+
+    def authorize(self, request: ParsedRequest, write_key: str, headers: Mapping[bytes, bytes]) -> SourceKey:
+        """Returns the source that a request writes to, and counts its events against the key's rate.
+
+        `write_key` is the one that the request itself carries, "" for none.
+
+        Raises:
+            ServiceError: 401 no such key, or a wrong signature; 403 a website that may not send; 404 the source is
+                disabled; 429 too many events; 503 the keys were never read.
+        """
+        source = self._keys.source(headers.get(b"authorization"), write_key)
+        if request.signature is not None:
+            check_signature(source, request.signature)
+        check_origin(source, headers.get(b"origin"))
+        self._rates.take(source, len(request.events))
+        return source

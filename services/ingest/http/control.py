@@ -1,12 +1,17 @@
-"""Everything but the event paths: settings for the libraries, health, metrics, documentation."""
+"""Everything but the event paths: settings for the client libraries, health, metrics, documentation."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI
 from fastapi.responses import Response
+from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.types import StatelessLifespan
 
-from services.ingest.dialects import posthog_answers
+from services.ingest.dialects.base import SettingsRoute
+from services.ingest.dialects.registry import SPECS
+from services.ingest.http import cors
 from services.ingest.http.keys import Keys
 from services.ingest.http.openapi import describe, problem
 from throughline.kit.errors import ServiceError
@@ -15,8 +20,13 @@ from throughline.kit.problems import install_problem_handlers
 from throughline.store.access.keys import SourceKey
 
 
-def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any], lifespan: Any) -> FastAPI:
-    """The FastAPI app behind `Front`."""
+def create_control(
+    keys: Keys,
+    checks: dict[str, Check],
+    registry: Callable[[], CollectorRegistry],
+    lifespan: StatelessLifespan[FastAPI],
+) -> FastAPI:
+    """Returns the FastAPI app behind `IngestApp`."""
     app = FastAPI(
         title="Throughline ingest",
         version="1",
@@ -24,63 +34,56 @@ def create_rest(keys: Keys, checks: dict[str, Check], registry: Callable[[], Any
         description="Point a Segment library at this address. A 200 means that Kafka has acknowledged the events.",
         lifespan=lifespan,
     )
-
-    unknown: dict[int | str, dict[str, Any]] = {
-        404: problem("No enabled source has this write key", 404, "unknown_write_key"),
-        503: problem("The write keys could not be read yet", 503, "keys_unavailable"),
-    }
-    script = {"description": "A script", "content": {"application/javascript": {"schema": {"type": "string"}}}}
-
-    def enabled(key: str) -> SourceKey:
-        if not keys.loaded:
-            raise ServiceError(
-                503, "keys_unavailable", "write keys could not be read yet", headers={"Retry-After": "1"}
-            )
-        source = keys.find(key)
-        if source is None or not source.enabled:
-            raise ServiceError(404, "unknown_write_key", "no enabled source has this write key")
-        return source
-
-    about: dict[str, Any] = {"tags": ["settings"], "responses": unknown}
-
-    @app.get("/v1/projects/{key}/settings", **about, summary="What the browser library asks for first")
-    @app.get("/projects/{key}/settings", **about, summary="What the mobile libraries ask for first")
-    async def settings(key: str) -> dict[str, Any]:
-        enabled(key)
-        return {"integrations": {"Segment.io": {"apiKey": key}}, "plan": {}, "analyticsNextEnabled": True}
-
-    @app.get("/array/{token}/config", **about, summary="What posthog-js asks for before it sends")
-    async def posthog_config(token: str) -> Response:
-        enabled(token)
-        return Response(posthog_answers.config(), media_type="application/json")
-
-    @app.get(
-        "/array/{token}/config.js",
-        tags=["settings"],
-        responses={**unknown, 200: script},
-        response_class=Response,
-        summary="The same, as a script",
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origin_regex=".*",  # echoed, as credentials need it
+        allow_credentials=True,
+        allow_methods=cors.METHODS,
+        allow_headers=["*"],
+        expose_headers=[cors.EXPOSED],
+        max_age=cors.MAX_AGE_SECONDS,
     )
-    async def posthog_config_script(token: str) -> Response:
-        enabled(token)
-        return Response(posthog_answers.config_script(token), media_type="application/javascript")
-
-    @app.get("/sourceConfig/", **about, summary="What RudderStack's browser library asks for first")
-    @app.get("/sourceConfig", include_in_schema=False)
-    async def source_config(key: Annotated[str, Query(alias="writeKey")] = "") -> dict[str, Any]:
-        found = enabled(key)
-        source = {
-            "id": str(found.source),
-            "name": found.source_name,
-            "writeKey": key,
-            "workspaceId": str(found.workspace),
-            "enabled": True,
-            "config": {"statsCollection": {"errors": {"enabled": False}, "metrics": {"enabled": False}}},
-            "destinations": [],
-        }
-        return {"source": source, "updatedAt": "1970-01-01T00:00:00.000Z"}
+    for spec in SPECS:
+        for route in spec.settings:
+            _add_settings_route(app, keys, route)
 
     install_problem_handlers(app)
     app.router.routes.extend(routes(checks, registry))
     describe(app)
     return app
+
+
+def _add_settings_route(app: FastAPI, keys: Keys, route: SettingsRoute) -> None:
+    def settings(request: Request) -> Response:
+        key = request.query_params.get(route.parameter, "") if route.parameter else request.path_params["key"]
+        return Response(route.reply(_enabled_source(keys, key), key), media_type=route.media_type)
+
+    parameter = {"name": route.parameter or "key", "in": "query" if route.parameter else "path"}
+    media_type = {"schema": {"type": "object" if route.media_type == "application/json" else "string"}}
+    app.add_api_route(
+        route.path,
+        settings,
+        methods=["GET"],
+        name=f"settings {route.path}",
+        tags=["settings"],
+        summary=route.summary,
+        include_in_schema=route.documented,
+        response_class=Response,
+        responses={
+            200: {"description": "Settings", "content": {route.media_type: media_type}},
+            404: problem("No enabled source has this write key", 404, "unknown_write_key"),
+            503: problem("The write keys could not be read yet", 503, "keys_unavailable"),
+        },
+        openapi_extra={
+            "parameters": [{**parameter, "required": not route.parameter, "schema": {"type": "string"}}],
+        },
+    )
+
+
+def _enabled_source(keys: Keys, key: str) -> SourceKey:
+    if not keys.loaded:
+        raise ServiceError(503, "keys_unavailable", "write keys could not be read yet", headers={"Retry-After": "1"})
+    source = keys.find(key)
+    if source is None or not source.enabled:
+        raise ServiceError(404, "unknown_write_key", "no enabled source has this write key")
+    return source

@@ -1,12 +1,13 @@
-"""Events that were received before and are sent again by somebody who kept them: what the headers say of them. Pure.
+"""Events that are replayed: somebody kept them after they were received, and sends them again. Pure.
 
-`X-Throughline-Received-At` is when they were first received: their times are judged as at that instant. The other two
-have an entry for each event, in their order, with commas between: `X-Throughline-Message-Id` the id it has, whatever it
-says itself (percent-encoded; empty for its own); `X-Throughline-Replay-Of` the record of the rejected topic that it is
-from: an event without an id gets one of it, and if it is refused again its record has it.
+`X-Throughline-Received-At` says when they were first received: their times are judged as at that instant. The two other
+headers have an entry for each event, in their order, with commas between. `X-Throughline-Message-Id` gives the event's
+id, whatever the event says itself (percent-encoded; empty for the event's own). `X-Throughline-Replay-Of` names the
+record of the rejected topic that holds the event: an event without an id gets one made of it, and an event that is
+rejected again has it in its new record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -14,86 +15,86 @@ from urllib.parse import unquote
 from msgspec import structs
 
 from services.ingest.event import times
-from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT, RefusedError, Verdict
-from services.ingest.validate.touchpoint import Result
+from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT, RejectedError, Verdict
+from services.ingest.validate.request import Result
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
 RECEIVED_AT = b"x-throughline-received-at"
 MESSAGE_ID = b"x-throughline-message-id"
 REPLAY_OF = b"x-throughline-replay-of"
-"""Names of headers, in lower case. Without the first the others are not looked at."""
+"""Names of headers, in lower case. Without the first the others are ignored."""
 
 
-class Resent(NamedTuple):
-    """What the headers say."""
+class Replay(NamedTuple):
+    """What the headers of a request say of events that are sent again."""
 
     received_us: int
-    """When they were first received; never later than now."""
+    """When the events were first received; never in the future."""
     message_ids: list[str]
+    """For each event, or empty."""
     replay_of: list[str]
     """For each event, or empty."""
 
 
-def read_resent(headers: Sequence[tuple[bytes, bytes]], now_us: int) -> Resent:
-    """What a request's headers say, RECEIVED_AT being among them.
+def read_replay(headers: Mapping[bytes, bytes], now_us: int) -> Replay:
+    """Returns what a request's headers say, of which one is `RECEIVED_AT`.
 
     Raises:
         ServiceError: 400, one of them cannot be read.
     """
-    said = dict(headers)
     try:
-        found = times.parse(said[RECEIVED_AT].decode("latin-1"), "X-Throughline-Received-At")
-        received_us = None if found is None else times.instant(found, "X-Throughline-Received-At")
-    except RefusedError:
+        time = times.parse(headers[RECEIVED_AT].decode("latin-1"), "X-Throughline-Received-At")
+        received_us = None if time is None else times.instant(time, "X-Throughline-Received-At")
+    except RejectedError:
         received_us = None
     if received_us is None:
         raise _wrong("X-Throughline-Received-At", "it has to be an RFC 3339 time, such as 2026-11-23T20:28:33.12Z")
-    message_ids = [unquote(one) for one in _entries(said.get(MESSAGE_ID))]
-    if any(len(one) > MAX_MESSAGE_ID or "\0" in one for one in message_ids):
+    message_ids = [unquote(entry) for entry in _entries(headers.get(MESSAGE_ID))]
+    if any(len(entry) > MAX_MESSAGE_ID or "\0" in entry for entry in message_ids):
         why = f"an id has {MAX_MESSAGE_ID} characters at most, percent-encoded, and no NUL"
         raise _wrong("X-Throughline-Message-Id", why)
-    replay_of = _entries(said.get(REPLAY_OF))
-    if any(len(one) > MAX_TEXT for one in replay_of):
-        raise _wrong("X-Throughline-Replay-Of", "each has to be topic/partition/offset of a refused event")
-    return Resent(min(received_us, now_us), message_ids, replay_of)
+    replay_of = _entries(headers.get(REPLAY_OF))
+    if any(len(entry) > MAX_TEXT for entry in replay_of):
+        raise _wrong("X-Throughline-Replay-Of", "each has to be topic/partition/offset of a rejected event")
+    return Replay(min(received_us, now_us), message_ids, replay_of)
 
 
-def require_each(resent: Resent, events: int) -> None:
-    """See that something is said of every event, or of none.
+def require_each(replay: Replay, events: int) -> None:
+    """Check that each header has an entry for every event, or for none.
 
     Raises:
-        ServiceError: 400, of some.
+        ServiceError: 400, for some.
     """
-    for header, entries in (("Message-Id", resent.message_ids), ("Replay-Of", resent.replay_of)):
+    for header, entries in (("Message-Id", replay.message_ids), ("Replay-Of", replay.replay_of)):
         if entries and len(entries) != events:
             why = f"it says something of {len(entries)} events, the body has {events}"
             raise _wrong(f"X-Throughline-{header}", why)
 
 
-def received_now(found: Result, resent: Resent, received_us: int, no_id: str) -> Result:
-    """What was judged as at `resent.received_us`, as it is kept: received now, under the ids that were said.
+def restamp(result: Result, replay: Replay, received_us: int, placeholder_id: str) -> Result:
+    """Returns the result of events that were validated as at `replay.received_us`, as they are kept: received at
+    `received_us`, with the message ids of the headers.
 
-    `no_id` is the message id of those that had neither an id nor a time to make one of.
+    `placeholder_id` is the message id of events that have neither an id nor a time to make one of.
     """
-    kept = iter(found.touchpoints)
+    validated = iter(result.touchpoints)
     touchpoints: list[Touchpoint] = []
-    for number, verdict in enumerate(found.verdicts):
-        if not is_kept(verdict):
+    for number, verdict in enumerate(result.verdicts):
+        if not _is_kept(verdict):
             continue
-        one = next(kept)
-        message_id = one.message_id
-        if resent.message_ids and resent.message_ids[number]:
-            message_id = resent.message_ids[number]
-        elif resent.replay_of and message_id == no_id:
-            message_id = _id_of(resent.replay_of[number], resent.received_us)
-        touchpoints.append(one._replace(received_us=received_us, message_id=message_id))
-    return structs.replace(found, touchpoints=touchpoints)
+        touchpoint = next(validated)
+        message_id = touchpoint.message_id
+        if replay.message_ids and replay.message_ids[number]:
+            message_id = replay.message_ids[number]
+        elif replay.replay_of and message_id == placeholder_id:
+            message_id = _id_of(replay.replay_of[number], replay.received_us)
+        touchpoints.append(touchpoint._replace(received_us=received_us, message_id=message_id))
+    return structs.replace(result, touchpoints=touchpoints)
 
 
-def is_kept(verdict: Verdict | None) -> bool:
-    """Whether there is a touchpoint of an event."""
-    return verdict is None or verdict.verdict == "warning"
+def _is_kept(verdict: Verdict | None) -> bool:
+    return verdict is None or verdict.status == "warning"
 
 
 def _id_of(replay_of: str, received_us: int) -> str:

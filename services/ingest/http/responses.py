@@ -1,50 +1,57 @@
-"""Answers as bytes: made once for the usual ones."""
+"""The bodies and headers of answers to requests that carry events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from services.ingest.event.verdict import MAX_EVENTS, Verdict
+from services.ingest.dialects.base import ParsedRequest
+from services.ingest.event.verdict import MAX_EVENTS, answer_of
+from services.ingest.validate.request import Result
 from throughline.kit.errors import ServiceError
 from throughline.kit.problems import MEDIA_TYPE
 
 Headers = list[tuple[bytes, bytes]]
 
-_OK = {"verdict": "ok"}
 
-
-@lru_cache(maxsize=MAX_EVENTS + 1)
-def all_ok(events: int) -> tuple[bytes, Headers]:
-    """The answer to a request whose events are all ok. The headers must not be changed."""
-    return _json({"success": True, "accepted": events, "rejected": 0, "dropped": 0, "verdicts": [_OK] * events})
-
-
-def with_verdicts(verdicts: Sequence[Verdict | None], rejected: int, dropped: int) -> tuple[bytes, Headers]:
-    """The answer that says what became of each event, in their order."""
+def respond(request: ParsedRequest, result: Result) -> tuple[bytes, Headers]:
+    """Returns the answer that says what became of each event, in their order. The headers must not be changed."""
+    verdicts = result.verdicts
+    if request.reply is not None:
+        media_type, body = request.reply(verdicts)
+        return body, _headers(media_type, body)
+    if verdicts.count(None) == len(verdicts):
+        return _all_ok(len(verdicts))
+    rejected, dropped = len(result.rejected), len(result.dropped)
     return _json(
         {
             "success": True,
             "accepted": len(verdicts) - rejected - dropped,
             "rejected": rejected,
             "dropped": dropped,
-            "verdicts": [_OK if verdict is None else verdict._asdict() for verdict in verdicts],
+            "verdicts": [answer_of(verdict) for verdict in verdicts],
         }
     )
 
 
-def own(media_type: bytes, body: bytes) -> tuple[bytes, Headers]:
-    """The answer that a family of SDKs wants in its own form."""
-    return body, [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
-
-
 def problem(error: ServiceError) -> tuple[bytes, Headers]:
-    """The answer that says why a request failed as a whole."""
+    """Returns the answer that says why a request failed as a whole."""
     body, headers = _json(error.problem(), MEDIA_TYPE.encode())
     headers.extend((name.encode(), value.encode()) for name, value in error.headers.items())
     return body, headers
 
 
-def _json(value: Any, media_type: bytes = b"application/json") -> tuple[bytes, Headers]:
-    return own(media_type, msgspec.json.encode(value))
+@lru_cache(maxsize=MAX_EVENTS + 1)
+def _all_ok(events: int) -> tuple[bytes, Headers]:
+    verdicts = [answer_of(None)] * events
+    return _json({"success": True, "accepted": events, "rejected": 0, "dropped": 0, "verdicts": verdicts})
+
+
+def _json(value: Mapping[str, Any], media_type: bytes = b"application/json") -> tuple[bytes, Headers]:
+    body = msgspec.json.encode(value)
+    return body, _headers(media_type, body)
+
+
+def _headers(media_type: bytes, body: bytes) -> Headers:
+    return [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]

@@ -152,8 +152,8 @@ class _ErrorApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         REFUSED_REQUESTS[self._error.code] += 1
         origin = cors.header(scope, b"origin")
-        if origin is not None:
-            send = cors.allowing(send, origin)
         body, headers = responses.problem(self._error)
+        if origin is not None:
+            headers = [*headers, *cors.allow(origin)]
         await send({"type": "http.response.start", "status": self._error.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -1,82 +1,102 @@
-"""Refused events as the rejected topic keeps them: whole, why, and what each can be sent alone in. Pure."""
+"""Rejected events as the rejected topic keeps them: whole, why, and the request that sends each again. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from services.ingest.dialects.base import Item, Opened
-from services.ingest.dialects.envelope import Body, envelope_of
+import msgspec
+
+from services.ingest.dialects.base import ParsedRequest, ReplayRequest, Rules
 from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT
-from services.ingest.validate.privacy import of_refused
-from services.ingest.validate.touchpoint import Result
+from services.ingest.validate.privacy import kept_of_rejected
+from services.ingest.validate.request import Result
 from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
 
 MAX_RECORD_BYTES = 900_000
-"""Of an event and what it is sent in: a broker takes a million. No body is as large, but what is made of it may be."""
+"""Maximum number of bytes of an event with its envelope: a broker takes a million. No body is as large, but what is
+made of it may be."""
 MAX_ENVELOPES_BYTES = 16 * 1024 * 1024
-"""Of all that the refused events of one request are sent in, which is the same for each."""
-
-_UNSAID = ("", "")
+"""Maximum number of bytes of the envelopes of all rejected events of one request, which are the same for each."""
 
 
 def rejected_records(
-    found: Result, opened: Body | Opened, source: SourceKey, received_us: int, request: str, replay_of: Sequence[str]
+    result: Result,
+    request: ParsedRequest,
+    source: SourceKey,
+    rules: Rules,
+    received_us: int,
+    target: str,
+    replay_of: Sequence[str],
 ) -> list[Rejected]:
-    """The records of a request's refused and dropped events. `request` is its method and path; `replay_of` says which
-    record each of its events was sent again of, empty for events that are new.
+    """Returns the records of a request's rejected and dropped events.
+
+    `target` is the method and path of the request; `replay_of` says for each of its events which record it was sent
+    again from, and is empty for events that are new.
     """
-    envelope = _envelope(opened, source.settings.ip)
-    around = len(envelope.before) + len(envelope.after)
+    envelope = _envelope(request, rules, source.settings.ip)
+    envelope_bytes = len(envelope.before) + len(envelope.after)
     room = MAX_ENVELOPES_BYTES
     records: list[Rejected] = []
-    positions = [number for number, one in enumerate(found.verdicts) if one is not None and one.verdict == "rejected"]
-    for number, (verdict, payload) in zip(positions, found.refused, strict=True):
-        said = _UNSAID if isinstance(opened, Body) else _said(opened.items[number])
-        name, message_id = said if payload else _UNSAID
+    for event in result.rejected:
+        verdict, payload = event.verdict, event.payload
         # Where nothing of an event may be kept, nothing that its request says of it may be.
-        has_one = bool(payload) and len(payload) + around <= MAX_RECORD_BYTES and around <= room
-        room -= around if has_one else 0
+        has_envelope = bool(payload) and len(payload) + envelope_bytes <= MAX_RECORD_BYTES and envelope_bytes <= room
+        room -= envelope_bytes if has_envelope else 0
         records.append(
             Rejected(
-                *(source.workspace, source.source, received_us, "ingest"),
-                *(verdict.code, verdict.field, verdict.message, payload[:MAX_RECORD_BYTES]),
-                name=name,
-                message_id=message_id,
-                request=request,
-                envelope=envelope if has_one else NO_ENVELOPE,
-                replay_of=replay_of[number] if replay_of else "",
+                source.workspace,
+                source.source,
+                received_us,
+                "ingest",
+                verdict.code,
+                verdict.field,
+                verdict.message,
+                payload[:MAX_RECORD_BYTES],
+                name=_text(event.name, MAX_TEXT),
+                message_id=_text(event.message_id, MAX_MESSAGE_ID),
+                request=target,
+                envelope=envelope if has_envelope else NO_ENVELOPE,
+                replay_of=replay_of[event.position] if replay_of else "",
             )
         )
-    for verdict, name in found.dropped:
-        values = (source.workspace, source.source, received_us, "consent", verdict.code, "", "", b"")
-        records.append(Rejected(*values, name=name))
+    for dropped in result.dropped:
+        code = dropped.verdict.code
+        records.append(
+            Rejected(source.workspace, source.source, received_us, "consent", code, "", "", b"", name=dropped.name)
+        )
     return records
 
 
-def _envelope(opened: Body | Opened, ip: str) -> Envelope:
-    if isinstance(opened, Body):
-        found = envelope_of(opened)
-    elif opened.envelope is None:
+def _envelope(request: ParsedRequest, rules: Rules, ip: str) -> Envelope:
+    if request.replay_request is None:
         return NO_ENVELOPE
-    else:
-        found = opened.envelope()
-    # What neighbours share holds addresses too: a batch's context, GA4's ip_override.
-    return found._replace(before=of_refused(found.before, ip))
+    replay = request.replay_request()
+    before, after = _around(replay, rules)
+    # What events share holds addresses too: a batch's context, a client's own.
+    return Envelope(
+        replay.path, replay.content_type, replay.library, before=kept_of_rejected(before, ip, rules), after=after
+    )
 
 
-def _said(item: Item) -> tuple[str, str]:
-    """The name and message id of a refused event, where its dialect has found out: GA4 derives an id of the request.
+def _around(replay: ReplayRequest, rules: Rules) -> tuple[bytes, bytes]:
+    """Returns the bytes of a body before and after its one event; write keys are left out."""
+    if replay.member is None:
+        return b"", b""
+    if not replay.member:
+        return b"[", b"]"
+    shared = {name: part for name, part in replay.shared.items() if name not in rules.key_names}
+    return _list_prefix(shared, replay.member), b"]}"
 
-    Segment's events say both themselves.
-    """
-    event = item.event
-    if event is None:
-        return _UNSAID
-    return _text(event.event or event.name, MAX_TEXT), _text(event.messageId, MAX_MESSAGE_ID)
+
+def _list_prefix(shared: Mapping[str, Any], member: str) -> bytes:
+    """Returns an object with these members and a list `member`, as JSON up to the list's first element."""
+    members = msgspec.json.encode(shared)[:-1]
+    return members + (b"," if shared else b"") + msgspec.json.encode(member) + b":["
 
 
-def _text(value: str | None, most: int) -> str:
-    """A text that can be kept and is not too long, else ""."""
-    if not value or len(value) > most or "\0" in value:
+def _text(value: str | None, max_length: int) -> str:
+    """Returns a text that can be kept and is not too long, "" for any other."""
+    if not value or len(value) > max_length or "\0" in value:
         return ""
     try:
         value.encode()

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from services.ingest.event.verdict import MAX_TEXT, Verdict, json_type, refuse, warning
+from services.ingest.event.verdict import MAX_TEXT, Verdict, json_type, reject, warning
 
 Fields = tuple[str, float | None, str, float | None, float | None, str, float | None]
 """order_id, value, currency, rating, score, product_id, quantity, as in `Touchpoint`: "" and None mean not given."""
@@ -30,11 +30,11 @@ _MANY = 12
 _SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names}
 
 
-def read_fields(properties: dict[str, Any], notes: list[Verdict]) -> Fields:
+def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
     """The typed fields; a property of the wrong type is left out of them with a warning (it stays among the rest).
 
     Raises:
-        RefusedError: a number that no 64-bit float can hold.
+        RejectedError: a number that no 64-bit float can hold.
     """
     fields: list[Any] | None = None
     slot_of = _SLOTS.get
@@ -56,11 +56,11 @@ def read_fields(properties: dict[str, Any], notes: list[Verdict]) -> Fields:
             elif kind is float or (kind is int and -SAFE <= value <= SAFE):
                 fields[slot] = float(value)
                 continue
-        fields[slot] = (_text if slot in _TEXT else _number)(properties, _SOURCES[slot], notes)
+        fields[slot] = (_text if slot in _TEXT else _number)(properties, _SOURCES[slot], warnings)
     return NONE if fields is None else tuple(fields)
 
 
-def _text(properties: dict[str, Any], names: tuple[str, ...], notes: list[Verdict]) -> str:
+def _text(properties: dict[str, Any], names: tuple[str, ...], warnings: list[Verdict]) -> str:
     for name in names:
         value = properties.get(name)
         if value is None or value == "":
@@ -72,11 +72,11 @@ def _text(properties: dict[str, Any], names: tuple[str, ...], notes: list[Verdic
             got = f"{len(text)} characters"
         else:
             got = json_type(value)
-        _note(notes, name, f"{name} has to be text of up to {MAX_TEXT} characters, got {got}; it was left out")
+        _warn(warnings, name, f"{name} has to be text of up to {MAX_TEXT} characters, got {got}; it was left out")
     return ""
 
 
-def _number(properties: dict[str, Any], names: tuple[str, ...], notes: list[Verdict]) -> float | None:
+def _number(properties: dict[str, Any], names: tuple[str, ...], warnings: list[Verdict]) -> float | None:
     for name in names:
         value = properties.get(name)
         if value is None or value == "":
@@ -85,16 +85,16 @@ def _number(properties: dict[str, Any], names: tuple[str, ...], notes: list[Verd
             try:
                 number = float(value)
             except OverflowError:
-                refuse("number_out_of_range", f"properties.{name}", f"{name} is too large a number")
+                reject("number_out_of_range", f"properties.{name}", f"{name} is too large a number")
             except ValueError:
                 number = math.nan
             if math.isfinite(number):
                 return number
-        _note(notes, name, f"{name} has to be a number, got {json_type(value)}; it was left out")
+        _warn(warnings, name, f"{name} has to be a number, got {json_type(value)}; it was left out")
     return None
 
 
-def _note(notes: list[Verdict], name: str, message: str) -> None:
-    note = warning("wrong_type", f"properties.{name}", message)
-    if note not in notes:  # two names of one field look at the same properties
-        notes.append(note)
+def _warn(warnings: list[Verdict], name: str, message: str) -> None:
+    verdict = warning("wrong_type", f"properties.{name}", message)
+    if verdict not in warnings:  # two names of one field look at the same properties
+        warnings.append(verdict)

@@ -1,28 +1,37 @@
-"""What is taken away of the addresses of people before anything is kept: a source's setting `ip`. Pure.
+"""A source's setting `ip`: what is kept of people's IP addresses. Pure.
 
-`shorten` (the default) leaves an IPv4 address its first 24 bits and an IPv6 address its first 48, what a town or a
-provider shares; what is no address is taken away. `drop` takes all away, `keep` nothing.
+`shorten` (the default) keeps the first 24 bits of an IPv4 address and the first 48 of an IPv6 address, which a town or
+a provider shares, and nothing of a text that is no address. `drop` keeps no address, `keep` every one.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
+
+from services.ingest.dialects.base import Rules
 
 SHORTEN, DROP, KEEP = MODES = ("shorten", "drop", "keep")
 _IPV4_MASK = 0xFFFFFF00
 _IPV6_MASK = ((1 << 48) - 1) << 80
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
-# The fields that the protocols name for it, in JSON and in queries.
-_IN_JSON = re.compile(rb'("(?:\$?ip|ip_override|ip_address|ipAddress|_uip)"\s*:\s*)"((?:[^"\\]++|\\.)*+)"')
-_IN_QUERY = re.compile(rb"((?:^|[?&])(?:ip|_uip)=)([^&\s\"]*)")
+
+
+class _Patterns(NamedTuple):
+    """Where addresses stand in bytes that may not even be JSON."""
+
+    hints: tuple[bytes, ...]
+    """Bytes without any of which there is no address."""
+    in_json: re.Pattern[bytes]
+    in_query: re.Pattern[bytes]
 
 
 def shorten(address: str) -> str:
-    """An address without what tells one household from the next; "" for what is not an address."""
+    """Returns an address without what tells one household from the next; "" for a text that is no address."""
     try:
         return str(IPv4Address(int(IPv4Address(address)) & _IPV4_MASK))
     except AddressValueError:
@@ -36,8 +45,8 @@ def shorten(address: str) -> str:
     return str(IPv6Address(int(long) & _IPV6_MASK))
 
 
-def of_context(context: dict[str, Any], raw: Raw, mode: str) -> Raw:
-    """A context as it is kept: `raw`, and `context` the same decoded, which holds an `ip`."""
+def kept_of_context(context: dict[str, Any], raw: Raw, mode: str) -> Raw:
+    """Returns what is kept of a context that holds an `ip`: `raw`, and `context` the same decoded."""
     if mode == KEEP:
         return raw
     address = context["ip"]
@@ -50,13 +59,33 @@ def of_context(context: dict[str, Any], raw: Raw, mode: str) -> Raw:
     return Raw(msgspec.json.encode(fields))
 
 
-def of_refused(raw: bytes, mode: str) -> bytes:
-    """A refused event as it is kept, whatever is wrong with it: the rest of its bytes as they came."""
-    if mode == KEEP or b"ip" not in raw:
+def kept_of_rejected(raw: bytes, mode: str, rules: Rules) -> bytes:
+    """Returns what is kept of a rejected event, whatever is wrong with it: all its bytes but those of addresses."""
+    if mode == KEEP:
+        return raw
+    patterns = _patterns(rules.address_members, rules.address_parameters)
+    if not any(hint in raw for hint in patterns.hints):
         return raw
 
     def short(value: bytes) -> bytes:
         return shorten(value.decode("latin-1")).encode() if mode == SHORTEN else b""
 
-    raw = _IN_JSON.sub(lambda found: b'%s"%s"' % (found[1], short(found[2])), raw)
-    return _IN_QUERY.sub(lambda found: found[1] + short(found[2].replace(b"%3A", b":").replace(b"%3a", b":")), raw)
+    raw = patterns.in_json.sub(lambda match: b'%s"%s"' % (match[1], short(match[2])), raw)
+    return patterns.in_query.sub(
+        lambda match: match[1] + short(match[2].replace(b"%3A", b":").replace(b"%3a", b":")), raw
+    )
+
+
+@lru_cache(maxsize=4)
+def _patterns(members: tuple[str, ...], parameters: tuple[str, ...]) -> _Patterns:
+    names = {*members, *parameters}
+    hints = {name for name in names if not any(other in name for other in names - {name})}
+    return _Patterns(
+        tuple(hint.encode() for hint in sorted(hints)),
+        re.compile(rb'("(?:%s)"\s*:\s*)"((?:[^"\\]++|\\.)*+)"' % _any_of(members)),
+        re.compile(rb"((?:^|[?&])(?:%s)=)([^&\s\"]*)" % _any_of(parameters)),
+    )
+
+
+def _any_of(names: tuple[str, ...]) -> bytes:
+    return "|".join(map(re.escape, names)).encode()

@@ -1,277 +1,391 @@
-"""An event as every dialect says it, made into a touchpoint: all checks, limits and warnings in one place. Pure.
+"""One parsed event of any dialect, made into a touchpoint: call, who, when, what, and what is kept besides. Pure."""
 
-Dialects put what they read into an `Event`; nobody else makes touchpoints of events.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.dialects.batch import EMPTY, SMALL_REST, Batch, merged, object_of, text_of
-from services.ingest.enrich.attribution import ATTRIBUTION_PROPERTY_SET
-from services.ingest.enrich.context import Context
-from services.ingest.event import times, tolerant_json
-from services.ingest.event.event import Event
+from services.ingest.dialects.base import NO_MEMBERS, ParsedEvent, Rules, When
+from services.ingest.enrich.attribution import (
+    ATTRIBUTION_PROPERTIES,
+    ATTRIBUTION_PROPERTY_SET,
+    NO_ATTRIBUTION,
+    Attribution,
+    attribution_of,
+)
+from services.ingest.enrich.context import NO_CONTEXT, Context, parse_context
+from services.ingest.event import times
+from services.ingest.event.event import CALLS, Event
 from services.ingest.event.times import SKEW_US
 from services.ingest.event.verdict import (
     ILLEGAL_IDS,
-    MAX_DEPTH,
-    MAX_EVENT_BYTES,
     MAX_MESSAGE_ID,
     MAX_TEXT,
-    RefusedError,
     Verdict,
+    json_type,
     read_id,
-    refuse,
+    reject,
     warning,
 )
-from services.ingest.validate import consent as consents
-from services.ingest.validate import order_names
-from services.ingest.validate.fields import NONE, read_fields
-from services.ingest.validate.privacy import of_refused
+from services.ingest.validate import consent, order_names, privacy
+from services.ingest.validate.fields import NONE, Fields, read_fields
 from throughline.kit.clock import rfc3339
 from throughline.wire.codec import Touchpoint
 
-CALLS = frozenset({"track", "page", "screen", "identify", "group", "alias"})
+SMALL_REST = 4 * 1024
+"""Number of kept characters of one event that count as nothing: `MAX_EVENTS` times as many are 10 MB."""
+MAX_REST = 160 * 1024
+"""Maximum number of kept characters of one event, with what its batch shares."""
+MAX_RESTS = 16 * 1024 * 1024
+"""Maximum number of kept characters of all events of a request that have more than `SMALL_REST`."""
 
-
-class Result(Struct, gc=False):
-    """What became of a body's events."""
-
-    touchpoints: list[Touchpoint]
-    verdicts: list[Verdict | None]
-    """In the order of the events; None is ok."""
-    refused: list[tuple[Verdict, bytes]]
-    """With the event, whole."""
-    dropped: list[tuple[Verdict, str]]
-    """With the name each is counted by, "" for none."""
-
-
+_EMPTY_LENGTH = len("null")
+"""Number of characters of a member that says nothing: `null` or `{}`."""
+_CALLS = frozenset(CALLS)
+_CALLS_TEXT = ", ".join(sorted(CALLS))
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
+_NOTHING = Raw()
+_BOT = warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey")
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
-When = tuple[int, int | None]
-"""When an event happened and, if that is said, was sent, both by the client's clock and within the years 1-9999."""
 
 
-def measure(raw: bytes | Raw, most: int = MAX_EVENT_BYTES) -> None:
-    """Check what has to hold before an event is looked into: its size and its nesting.
+class KeptContext(Struct, frozen=True, gc=False):
+    """An event's context: what it says, and what is kept of it."""
 
-    Raises:
-        RefusedError: too large, nested too deeply, or what else `careful.defect_of` finds in it.
-        ServiceError: not JSON at all.
+    context: Context
+    text: str
+    """The context as a member of a JSON object, "" for nothing."""
+    consent: bool | None
+    """Whether the context says that there is consent; None also where the source does not ask."""
+
+
+NO_KEPT_CONTEXT = KeptContext(NO_CONTEXT, "", None)
+
+
+class TouchpointBuilder(Struct, gc=False):
+    """Builds the touchpoints of one request's events: the settings that hold for all of them, and two caches.
+
+    Libraries send the same context with each event of a batch, so that the last one is remembered, parsed; so is the
+    last attribution.
     """
-    size = len(raw)
-    if size > most:
-        refuse("too_large", "", f"the event has {size} bytes, {most} are allowed")
-    if size > 2 * MAX_DEPTH and tolerant_json.may_be_deep(bytes(raw)):
-        look_closely(raw)
 
+    call: str
+    """The call of every event, "" when each names its own."""
+    sent_us: int | None
+    workspace: int
+    source: int
+    received_us: int
+    new_id: Callable[[], str]
+    ip: str
+    """What is kept of addresses: one of `privacy.MODES`."""
+    retention_cutoff_us: int
+    """Events that happened before this instant are rejected: the workspace does not keep them."""
+    consent: str
+    """What becomes of events without consent: one of `consent.MODES`."""
+    rules: Rules
+    shared_context: Mapping[str, Raw] = NO_MEMBERS
+    shared_integrations: Mapping[str, Raw] = NO_MEMBERS
+    shared_bytes: int = 0
+    _rests: int = 0
+    """Number of kept characters of the larger events so far."""
+    _context_raw: Raw | None = _NOTHING
+    """The context of the last event, as it was sent; None before the first one of a request that shares a context."""
+    _context: KeptContext = NO_KEPT_CONTEXT
+    _attribution_key: tuple[Any, ...] = ()
+    """The call, the context and the properties that `_attribution` was made of."""
+    _attribution: Attribution = NO_ATTRIBUTION
 
-def look_closely(raw: bytes | Raw) -> None:
-    """Find what is wrong with an event that can not be read.
+    def __post_init__(self) -> None:
+        if self.shared_context:
+            self._context_raw = None
 
-    Raises:
-        RefusedError: what `careful.defect_of` finds.
-        ServiceError: not JSON at all.
-    """
-    found = tolerant_json.defect_of(bytes(raw))
-    if found is not None:
-        raise RefusedError(*found[1:])
+    def build(self, parsed: ParsedEvent) -> Touchpoint:
+        """Returns the touchpoint of one event; what was mended or left out goes to its warnings.
 
+        Raises:
+            DroppedError: the source asks for consent, and the event has none.
+            RejectedError: the event can not be kept.
+            msgspec.DecodeError: one of its members is JSON that can not be decoded.
+        """
+        event = parsed.event
+        assert event is not None
+        warnings = parsed.warnings
+        if self.shared_bytes:
+            self._count_rest(self.shared_bytes + len(parsed.raw))
+        call = self.call or event.type or ""
+        if self.consent != consent.OFF:
+            # Before anything else: an event without consent often has no id either.
+            self._require_consent(parsed, event, call)
+        name = _check_call(event, call)
+        user, anonymous, previous = _check_ids(event, call, warnings)
+        occurred_us, client_us = self._check_times(event, parsed.when, warnings)
+        message_id = event.messageId or self._missing_message_id(parsed, client_us)
+        if len(message_id) > MAX_MESSAGE_ID:
+            reject("too_long", "messageId", f"messageId has {len(message_id)} characters, {MAX_MESSAGE_ID} are allowed")
+        properties, fields = _read_properties(event, parsed.properties, call, name, warnings)
+        rest, context = self._keep(event, parsed, properties)
+        if context.bot:
+            warnings.append(_BOT)
+        if len(rest) > SMALL_REST and not self.shared_bytes:
+            self._count_rest(len(rest))
+        attribution = context.attribution
+        if properties and not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET):
+            attribution = self._attribution_of(context, properties, call)
+        # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
+        return _new(
+            Touchpoint,
+            (
+                occurred_us,
+                message_id,
+                user or anonymous,
+                call,
+                name,
+                self.workspace,
+                self.source,
+                attribution.channel,
+                self.received_us,
+                client_us,
+                user,
+                anonymous,
+                previous,
+                *fields,
+                tuple([warning.code for warning in warnings]) if warnings else (),
+                rest,
+                context.bot,
+                attribution.facts,
+            ),
+        )
 
-def build(
-    event: Event,
-    raw: bytes | Raw,
-    batch: Batch,
-    notes: list[Verdict],
-    extra: str,
-    properties: dict[str, Any] | None = None,
-    context: Context | None = None,
-    when: When | None = None,
-) -> Touchpoint:
-    """The touchpoint of one event; what was mended or left out goes to `notes`.
+    def _require_consent(self, parsed: ParsedEvent, event: Event, call: str) -> None:
+        if parsed.properties is None:
+            parsed.properties = _decode_object("properties", event.properties)
+        consent.require(
+            self._context_of(event, parsed).consent,
+            call if call in _CALLS else "",
+            event.event or "",
+            parsed.properties,
+            self.consent,
+            self.rules.consent,
+        )
 
-    `raw` is the event as sent; `extra` the inside of a JSON object, with what has no place in `Event`; `properties`,
-    `context` and `when` are the event's own, decoded, if the dialect had to do that anyway.
+    def _check_times(self, event: Event, when: When | None, warnings: list[Verdict]) -> tuple[int, int]:
+        """Returns when the event happened, and the client's own time, 0 when the event says none."""
+        received_us = self.received_us
+        if when is not None:
+            client_us, sent_us = when
+        else:
+            client = event.originalTimestamp or event.timestamp
+            if client is None:
+                occurred_us = received_us
+                if occurred_us < self.retention_cutoff_us:
+                    _reject_too_old(self.retention_cutoff_us)
+                return occurred_us, 0
+            client_us = times.instant(client, "timestamp")
+            sent_us = self.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
+        if client_us <= received_us and (sent_us is None or -SKEW_US <= received_us - sent_us <= SKEW_US):
+            occurred_us = client_us
+        else:
+            occurred_us, in_future = times.correct(client_us, sent_us, received_us)
+            if in_future:
+                warnings.append(
+                    warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
+                )
+        if occurred_us < self.retention_cutoff_us:
+            _reject_too_old(self.retention_cutoff_us)
+        return occurred_us, client_us
 
-    Raises:
-        DroppedError: the source asks for consent, and the event has none.
-        RefusedError: the event can not be kept.
-        msgspec.DecodeError: one of its parts is not JSON that can be held.
-    """
-    if batch.shared:
-        batch.weigh(batch.shared + len(raw))
-    call = batch.call or event.type
-    if batch.consent != consents.OFF:
-        # Before anything else: who has not consented often has no id either.
+    def _missing_message_id(self, parsed: ParsedEvent, client_us: int) -> str:
+        """Returns an id that a retry of the same event gets again, if the event has a time; else a random one."""
+        if not client_us:
+            parsed.warnings.append(
+                warning(
+                    "missing_message_id", "messageId", "without messageId and timestamp a retry counts as another event"
+                )
+            )
+            return self.new_id()
+        digest = blake2b(f"{self.source}\0{self.call}\0".encode(), digest_size=16)
+        # Of what is kept of a rejected event, so that the event has the same id when it is sent again.
+        kept = privacy.kept_of_rejected(bytes(parsed.raw), self.ip, self.rules)
+        try:
+            fields = _FIELDS.decode(kept)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # not JSON
+            digest.update(kept)
+            return digest.hexdigest()
+        for volatile in ("sentAt", "writeKey", "_metadata"):
+            fields.pop(volatile, None)
+        digest.update(msgspec.json.encode(fields, order="sorted"))
+        return digest.hexdigest()
+
+    def _keep(self, event: Event, parsed: ParsedEvent, properties: dict[str, Any]) -> tuple[str, Context]:
+        """Returns the rest of an event as a JSON object, and its context."""
+        rest: list[str] = []
+        if properties:
+            rest.append(f'"properties":{_text(event.properties)}')
+        if event.traits and _decode_object("traits", event.traits):
+            rest.append(f'"traits":{_text(event.traits)}')
+        kept_context = self._context_of(event, parsed)
+        if kept_context.text:
+            rest.append(kept_context.text)
+        integrations = _merged("integrations", event.integrations, self.shared_integrations)
+        if len(integrations) > _EMPTY_LENGTH:
+            rest.append(_checked("integrations", integrations))
+        if event.groupId:
+            rest.append(_checked("groupId", event.groupId))
+        if event.category:
+            rest.append(_checked("category", event.category))
+        if event.channel:
+            rest.append(_checked("channel", event.channel))
+        if event.rudderId:
+            rest.append(_checked("rudderId", event.rudderId))
+        if event.metadata:
+            rest.append(_checked("_metadata", event.metadata))
+        if parsed.extra:
+            rest.append(parsed.extra)
+        return f"{{{','.join(rest)}}}", kept_context.context
+
+    def _context_of(self, event: Event, parsed: ParsedEvent) -> KeptContext:
+        """Returns an event's context, merged over that of its request; the last one is remembered.
+
+        Raises:
+            RejectedError: the context is not an object.
+            msgspec.DecodeError: it holds a number that is out of range.
+        """
+        context = parsed.context
         if context is not None:
-            batch.take_context(context)
-        elif event.context != batch.context_raw:
-            batch.look_at_context(event.context)
-        if properties is None:
-            properties = object_of("properties", event.properties)
-        consents.require(batch.consented, call if call in CALLS else "", event.event or "", properties, batch.consent)
+            if context is not self._context.context:
+                self._context, self._context_raw = self._kept(context), context.raw
+        elif event.context != self._context_raw:
+            raw = _merged("context", event.context, self.shared_context)
+            self._context = self._kept(parse_context(raw, _decode_object("context", raw)))
+            self._context_raw = event.context
+        return self._context
+
+    def _kept(self, context: Context) -> KeptContext:
+        raw, decoded = context.raw, context.decoded
+        kept = privacy.kept_of_context(decoded, raw, self.ip) if "ip" in decoded else raw
+        return KeptContext(
+            context,
+            f'"context":{_text(kept)}' if decoded and len(kept) > _EMPTY_LENGTH else "",
+            None if self.consent == consent.OFF else consent.of_context(decoded, self.rules.consent),
+        )
+
+    def _attribution_of(self, context: Context, properties: dict[str, Any], call: str) -> Attribution:
+        """Returns where an event came from; browsers say the same with each event of a visit."""
+        key = (call, context, *map(properties.get, ATTRIBUTION_PROPERTIES))
+        if key != self._attribution_key:
+            self._attribution_key = key
+            self._attribution = attribution_of(context.origin, properties, call)
+        return self._attribution
+
+    def _count_rest(self, characters: int) -> None:
+        """Count the kept characters of one event: a batch that shares much with many events is a small body.
+
+        Raises:
+            RejectedError: too many of this event, or of all.
+        """
+        self._rests += characters
+        if characters > MAX_REST or self._rests > MAX_RESTS:
+            what, limit = ("it", MAX_REST) if characters > MAX_REST else ("all events", MAX_RESTS)
+            reject("too_large", "", f"with what the batch shares {what} would have more than {limit} characters")
+
+
+def _check_call(event: Event, call: str) -> str:
+    """Returns the event's name."""
     name = event.name or ""
     if call == "track":
         name = event.event or ""
         if not name:
-            refuse("missing_field", "event", "a track call has to name its event")
-    elif call not in CALLS:
+            reject("missing_field", "event", "a track call has to name its event")
+    elif call not in _CALLS:
         if not call:
-            refuse("missing_field", "type", "an event in a batch has to name its type: " + ", ".join(sorted(CALLS)))
-        refuse("unknown_type", "type", f"{call[:100]!r} is none of: " + ", ".join(sorted(CALLS)))
+            reject("missing_field", "type", f"an event in a batch has to name its type: {_CALLS_TEXT}")
+        reject("unknown_type", "type", f"{call[:100]!r} is none of: {_CALLS_TEXT}")
     if len(name) > MAX_TEXT:
-        refuse("too_long", "event", f"the name has {len(name)} characters, {MAX_TEXT} are allowed")
+        reject("too_long", "event", f"the name has {len(name)} characters, {MAX_TEXT} are allowed")
+    return name
 
+
+def _check_ids(event: Event, call: str, warnings: list[Verdict]) -> tuple[str, str, str]:
+    """Returns user id, anonymous id and previous id, "" for each that is not given; one of the first two is."""
     user = event.userId or ""
     if user and (len(user) > MAX_TEXT or user.strip().lower() in ILLEGAL_IDS):
-        user = read_id(user, "userId", notes)
+        user = read_id(user, "userId", warnings)
     anonymous = event.anonymousId or ""
     if anonymous and (len(anonymous) > MAX_TEXT or anonymous.strip().lower() in ILLEGAL_IDS):
-        anonymous = read_id(anonymous, "anonymousId", notes)
-    actor = user or anonymous
-    if not actor:
-        for note in notes:
-            if note.code in ("illegal_id", "missing_id"):
-                refuse(note.code, note.field, note.message)
-        refuse("missing_id", "userId", "an event needs a userId or an anonymousId")
-    previous = ""
-    if call == "alias":
-        previous = read_id(event.previousId, "previousId", notes)
-        if not user:
-            refuse("missing_field", "userId", "an alias call needs the userId that previousId becomes")
-        if not previous and not anonymous:
-            refuse("missing_field", "previousId", "an alias call needs the previousId that becomes userId")
+        anonymous = read_id(anonymous, "anonymousId", warnings)
+    if not user and not anonymous:
+        for cause in warnings:
+            if cause.code in ("illegal_id", "missing_id"):
+                reject(cause.code, cause.field, cause.message)
+        reject("missing_id", "userId", "an event needs a userId or an anonymousId")
+    if call != "alias":
+        return user, anonymous, ""
+    previous = read_id(event.previousId, "previousId", warnings)
+    if not user:
+        reject("missing_field", "userId", "an alias call needs the userId that previousId becomes")
+    if not previous and not anonymous:
+        reject("missing_field", "previousId", "an alias call needs the previousId that becomes userId")
+    return user, anonymous, previous
 
-    # When.
-    received_us = batch.received_us
-    client = event.originalTimestamp or event.timestamp
-    if client is None and when is None:
-        client_us = 0
-        occurred_us = received_us
-    else:
-        if when is not None:
-            client_us, sent_us = when
-        else:
-            assert client is not None
-            client_us = times.instant(client, "timestamp")
-            sent_us = batch.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
-        if client_us <= received_us and (sent_us is None or -SKEW_US <= received_us - sent_us <= SKEW_US):
-            occurred_us = client_us
-        else:
-            occurred_us, future = times.correct(client_us, sent_us, received_us)
-            if future:
-                notes.append(
-                    warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
-                )
 
-    if occurred_us < batch.retention_cutoff_us:
-        kept = rfc3339(batch.retention_cutoff_us)
-        refuse("before_horizon", "timestamp", f"it happened before {kept}, from when on the workspace keeps events")
+def _reject_too_old(retention_cutoff_us: int) -> NoReturn:
+    kept = rfc3339(retention_cutoff_us)
+    reject("before_horizon", "timestamp", f"it happened before {kept}, from when on the workspace keeps events")
 
-    message_id = event.messageId or _missing_message_id(raw, batch, client_us, notes)
-    if len(message_id) > MAX_MESSAGE_ID:
-        refuse("too_long", "messageId", f"messageId has {len(message_id)} characters, {MAX_MESSAGE_ID} are allowed")
 
-    # What: the typed fields, and the rest as it came.
-    rest: list[str] = []
-    fields = NONE
-    hinted = False
+def _read_properties(
+    event: Event, decoded: dict[str, Any] | None, call: str, name: str, warnings: list[Verdict]
+) -> tuple[dict[str, Any], Fields]:
+    """Returns the event's properties, empty for none, and its typed fields."""
+    properties, fields = _EMPTY, NONE
     if event.properties:
-        if properties is None:
-            properties = object_of("properties", event.properties)
+        properties = _decode_object("properties", event.properties) if decoded is None else decoded
         if properties:
-            rest.append(f'"properties":{text_of(event.properties)}')
-            fields = read_fields(properties, notes)
-            hinted = not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET)
+            fields = read_fields(properties, warnings)
     if not fields[0] and call == "track":
         missing = order_names.missing_id(name)
         if missing is not None:
-            notes.append(missing)
-    if event.traits and object_of("traits", event.traits):
-        rest.append(f'"traits":{text_of(event.traits)}')
-    if context is not None:
-        if context is not batch.context:
-            batch.take_context(context)
-    elif event.context != batch.context_raw:
-        batch.look_at_context(event.context)
-    if batch.context_text:
-        rest.append(batch.context_text)
-    integrations = merged("integrations", event.integrations, batch.shared_integrations)
-    if len(integrations) > EMPTY:
-        rest.append(_checked("integrations", integrations))
-    if event.groupId:
-        rest.append(_checked("groupId", event.groupId))
-    if event.category:
-        rest.append(_checked("category", event.category))
-    if event.channel:
-        rest.append(_checked("channel", event.channel))
-    if event.rudderId:
-        rest.append(_checked("rudderId", event.rudderId))
-    if event.metadata:
-        rest.append(_checked("_metadata", event.metadata))
-    if extra:
-        rest.append(extra)
-    if batch.context.bot:
-        notes.append(warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey"))
-    kept = f"{{{','.join(rest)}}}"
-    if len(kept) > SMALL_REST and not batch.shared:
-        batch.weigh(len(kept))
-    attribution = batch.attribution_of(properties or _EMPTY, call) if hinted else batch.context.attribution
-    # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
-    return _new(
-        Touchpoint,
-        (
-            occurred_us,
-            message_id,
-            actor,
-            call,
-            name,
-            batch.workspace,
-            batch.source,
-            attribution.channel,
-            received_us,
-            client_us,
-            user,
-            anonymous,
-            previous,
-            *fields,
-            tuple([note.code for note in notes]) if notes else (),
-            kept,
-            batch.context.bot,
-            attribution.facts,
-        ),
-    )
+            warnings.append(missing)
+    return properties, fields
 
 
-def _missing_message_id(raw: bytes | Raw, batch: Batch, client_us: int, notes: list[Verdict]) -> str:
-    """An id that a retry of the same event gets again, if the event says when it happened; else a random one."""
-    if not client_us:
-        notes.append(
-            warning(
-                "missing_message_id", "messageId", "without messageId and timestamp a retry counts as another event"
-            )
-        )
-        return batch.new_id()
-    digest = blake2b(f"{batch.source}\0{batch.call}\0".encode(), digest_size=16)
+def _decode_object(name: str, raw: Raw) -> dict[str, Any]:
+    """Returns one of the objects that an event carries; empty when it is not given.
+
+    Raises:
+        RejectedError: it is not an object.
+        msgspec.DecodeError: it holds a number that is out of range.
+    """
+    if not raw:
+        return _EMPTY
+    value = _ANY.decode(raw)
+    if type(value) is dict:
+        return value
+    if value is not None:
+        reject("wrong_type", name, f"{name} has to be an object, got {json_type(value)}")
+    return _EMPTY
+
+
+def _merged(name: str, raw: Raw, shared: Mapping[str, Raw]) -> Raw:
+    """Returns an event's member merged over the one that its request gives for all events."""
+    if not shared:
+        return raw
     try:
-        # Of what is kept if it is refused, so that it has the same id when it is sent again.
-        fields = _FIELDS.decode(of_refused(bytes(raw), batch.ip))
-    except (msgspec.DecodeError, UnicodeDecodeError):  # not JSON: a query string, or the body of a binary binding
-        digest.update(of_refused(bytes(raw), batch.ip))
-        return digest.hexdigest()
-    for volatile in ("sentAt", "writeKey", "_metadata"):
-        fields.pop(volatile, None)
-    digest.update(msgspec.json.encode(fields, order="sorted"))
-    return digest.hexdigest()
+        fields = _FIELDS.decode(raw) if raw and bytes(raw) != b"null" else {}
+    except msgspec.ValidationError:
+        reject("wrong_type", name, f"{name} has to be an object")
+    return Raw(msgspec.json.encode({**shared, **fields}))
 
 
 def _checked(name: str, raw: Raw) -> str:
-    """A member of the rest that nobody here looks into, once it is known that it can be read."""
+    """Returns a member of the rest that nothing here reads, once it is known that it can be decoded."""
     _ANY.decode(raw)
-    return f'"{name}":{text_of(raw)}'
+    return f'"{name}":{_text(raw)}'
+
+
+def _text(raw: Raw) -> str:
+    return str(raw, "utf-8")

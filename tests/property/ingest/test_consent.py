@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import base, cloudevents, ga4, posthog, segment, snowplow
-from services.ingest.dialects.base import Opened
-from services.ingest.dialects.envelope import Body, open_body
+from services.ingest.dialects import cloudevents, ga4, posthog, snowplow
+from services.ingest.dialects.base import Parse, ParsedRequest
+from services.ingest.dialects.registry import RULES
 from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.consent import AGGREGATE, DROP, OFF
-from services.ingest.validate.touchpoint import Result
+from services.ingest.validate.request import Result
 from tests.strategies.cloudevents import CLOUDEVENTS, GOOD_CLOUDEVENT
 from tests.strategies.ga4 import GA4_EVENTS, GOOD_GA4
 from tests.strategies.posthog import GOOD_POSTHOG, POSTHOG_EVENTS
 from tests.strategies.segment import GOOD_SEGMENT, SEGMENT_EVENTS
 from tests.strategies.snowplow import GOOD_SNOWPLOW, SNOWPLOW_EVENTS
 from tests.strategies.values import JSON
-from tests.support.dialect_requests import Read, post
+from tests.support.dialect_requests import post, segment, validated
 from tests.support.laws import NOW
 from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import encode, encode_rejected
@@ -35,7 +35,7 @@ SOURCE = SourceKey(b"", 1, 1, "web", enabled=True)
 class Family(NamedTuple):
     """How a family of SDKs sends events, and tells that there is consent."""
 
-    read: Callable[[list[Any]], Body | Opened]
+    read: Callable[[list[Any]], ParsedRequest]
     """From events to a request of them, opened."""
     events: st.SearchStrategy[Any]
     good: Any
@@ -50,19 +50,17 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def segments(events: list[Any]) -> Body:
+def segments(events: list[Any]) -> ParsedRequest:
     shared = {"context": {"page": {"title": SECRET}}, "integrations": {SECRET: True}}
-    return open_body(compact({"batch": events, **shared}), "")
+    return segment(compact({"batch": events, **shared}))
 
 
-def by(read: Read, member: str, head: dict[str, Any], events: list[Any]) -> Opened:
+def by(read: Parse, member: str, head: dict[str, Any], events: list[Any]) -> ParsedRequest:
     return read(post(compact({**head, member: events} if member else events)))
 
 
-def judge(opened: Body | Opened, consent: str) -> Result:
-    judging: Any = segment.judge if isinstance(opened, Body) else base.judge
-    found: Result = judging(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random", consent=consent)
-    return found
+def judge(opened: ParsedRequest, consent: str) -> Result:
+    return validated(opened, consent=consent)
 
 
 def in_context(event: Any) -> Any:
@@ -91,7 +89,7 @@ EVENTS_OWN = {
 FAMILIES = {
     "segment": Family(segments, SEGMENT_EVENTS, GOOD_SEGMENT, in_context, EVENTS_OWN),
     "posthog": Family(
-        partial(by, posthog.read, "batch", {"api_key": "k"}),
+        partial(by, posthog.parse, "batch", {"api_key": "k"}),
         POSTHOG_EVENTS,
         GOOD_POSTHOG,
         in_properties,
@@ -101,21 +99,21 @@ FAMILIES = {
         },
     ),
     "snowplow": Family(
-        partial(by, snowplow.read, "data", {}),
+        partial(by, snowplow.parse, "data", {}),
         SNOWPLOW_EVENTS,
         GOOD_SNOWPLOW,
         in_an_entity,
         dict.fromkeys(("e", "uid", "duid", "eid", "url", "refr", "page", "ue_pr", "co", "ip", "tr_id", SECRET), SECRET),
     ),
     "ga4": Family(
-        partial(by, ga4.read, "events", {"client_id": SECRET, "consent": {"ad_user_data": "GRANTED"}}),
+        partial(by, ga4.parse, "events", {"client_id": SECRET, "consent": {"ad_user_data": "GRANTED"}}),
         GA4_EVENTS,
         GOOD_GA4,
         lambda event: event,
         {"params": {**OBJECT, "transaction_id": SECRET}, "timestamp_micros": SECRET, SECRET: SECRET},
     ),
     "cloudevents": Family(
-        partial(by, cloudevents.read, "", {}),
+        partial(by, cloudevents.parse, "", {}),
         CLOUDEVENTS,
         GOOD_CLOUDEVENT,
         in_an_attribute,
@@ -132,9 +130,9 @@ EACH_THAT_TELLS_BY_EVENT = pytest.mark.parametrize("family", [name for name in F
 ASKING = st.sampled_from([DROP, AGGREGATE])
 
 
-def on_kafka(result: Result, opened: Body | Opened) -> bytes:
+def on_kafka(result: Result, opened: ParsedRequest) -> bytes:
     """All that goes there."""
-    records = rejected_records(result, opened, SOURCE, NOW, "POST /v1/batch", "")
+    records = rejected_records(result, opened, SOURCE, RULES, NOW, "POST /v1/batch", "")
     return b"".join([*map(encode, result.touchpoints), *map(encode_rejected, records)])
 
 
@@ -149,7 +147,7 @@ def test_nothing_of_an_event_without_consent_goes_to_kafka(family: str, data: st
     opened = read([event])
     result = judge(opened, consent)
     assert not result.touchpoints
-    assert len(result.refused) + len(result.dropped) == 1
+    assert len(result.rejected) + len(result.dropped) == 1
     written = on_kafka(result, opened)
     assert SECRET.encode() not in written
     assert consent == AGGREGATE or NAME.encode() not in written
@@ -177,4 +175,4 @@ def test_whatever_stands_where_consent_is_told(context: Any, other: Any, consent
     listed = [{"schema": "iglu:a/consent_preferences/j/1", "data": {"eventType": other, "consentScopes": other}}]
     for one in (context, told, {"entities": listed}):
         result = judge(segments([GOOD_SEGMENT | {"context": one}]), consent)
-        assert len(result.touchpoints) + len(result.refused) + len(result.dropped) == 1
+        assert len(result.touchpoints) + len(result.rejected) + len(result.dropped) == 1

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.dialects import cloudevents, ga4, snowplow
-from services.ingest.dialects.base import Request
+from services.ingest.dialects.base import Parse, Request
 from tests.strategies.cloudevents import CLOUDEVENTS, GOOD_CLOUDEVENT
 from tests.strategies.ga4 import GA4_EVENTS, GOOD_GA4
 from tests.strategies.snowplow import GOOD_SNOWPLOW, SNOWPLOW_EVENTS
 from tests.strategies.values import JSON, TEXT, TIMES
-from tests.support.dialect_requests import Read, checked
+from tests.support.dialect_requests import checked
 from tests.support.laws import NOW, attempt
 
 SHAPES = [
-    (snowplow.read, SNOWPLOW_EVENTS, GOOD_SNOWPLOW, "data", {}),
-    (ga4.read, GA4_EVENTS, GOOD_GA4, "events", {"client_id": "c", "timestamp_micros": NOW}),
-    (cloudevents.read, CLOUDEVENTS, GOOD_CLOUDEVENT, "", {}),
+    (snowplow.parse, SNOWPLOW_EVENTS, GOOD_SNOWPLOW, "data", {}),
+    (ga4.parse, GA4_EVENTS, GOOD_GA4, "events", {"client_id": "c", "timestamp_micros": NOW}),
+    (cloudevents.parse, CLOUDEVENTS, GOOD_CLOUDEVENT, "", {}),
 ]
 NAMED = pytest.mark.parametrize(
     ("read", "events", "good", "member", "head"), SHAPES, ids=["snowplow", "ga4", "cloudevents"]
@@ -35,7 +35,7 @@ def post(member: str, head: dict[str, Any], events: Any) -> Request:
 @NAMED
 @given(st.data())
 def test_a_verdict_for_every_event(
-    read: Read, events: Any, good: Any, member: str, head: dict[str, Any], data: st.DataObject
+    read: Parse, events: Any, good: Any, member: str, head: dict[str, Any], data: st.DataObject
 ) -> None:
     found = data.draw(st.lists(events, max_size=4))
     assert len(checked(read, post(member, head, found)).verdicts) == len(found)
@@ -44,7 +44,7 @@ def test_a_verdict_for_every_event(
 @NAMED
 @given(st.data())
 def test_neighbours_survive(
-    read: Read, events: Any, good: Any, member: str, head: dict[str, Any], data: st.DataObject
+    read: Parse, events: Any, good: Any, member: str, head: dict[str, Any], data: st.DataObject
 ) -> None:
     result = checked(read, post(member, head, [good, data.draw(events), good]))
     assert result.verdicts[0] is result.verdicts[2] is None
@@ -55,21 +55,21 @@ def test_neighbours_survive(
 
 @NAMED
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes(read: Read, events: Any, good: Any, member: str, head: dict[str, Any], body: bytes) -> None:
+def test_any_bytes(read: Parse, events: Any, good: Any, member: str, head: dict[str, Any], body: bytes) -> None:
     for wrapped in (body, b'{"' + member.encode() + b'":[' + body + b"]}"):
-        attempt(checked, read, Request("POST", "/debug/mp/collect", "a=%ff&api_secret=%00", [], wrapped))
+        attempt(checked, ga4.parse_debug, Request("POST", "/debug/mp/collect", "a=%ff&api_secret=%00", [], wrapped))
         attempt(checked, read, Request("POST", "/x", "a=%ff&api_secret=%00&write_key=%ff", [], wrapped))
 
 
 @given(st.dictionaries(st.sampled_from(ga4.HEAD), JSON | TEXT))
 def test_whatever_a_ga4_request_says_about_itself(head: dict[str, Any]) -> None:
-    attempt(checked, ga4.read, post("events", head, [GOOD_GA4]))
+    attempt(checked, ga4.parse, post("events", head, [GOOD_GA4]))
 
 
 @given(st.dictionaries(st.sampled_from(["e", "aid", "uid", "eid", "dtm", "ue_px", "co", "page"]) | TEXT, st.binary()))
 def test_any_query(fields: dict[str, bytes]) -> None:
     query = "&".join(f"{quote(name, errors='replace')}={quote_from_bytes(value)}" for name, value in fields.items())
-    assert len(checked(snowplow.read, Request("GET", "/i", query, [], b"")).verdicts) == 1
+    assert len(checked(snowplow.parse, Request("GET", "/i", query, [], b"")).verdicts) == 1
 
 
 ATTRIBUTES = st.sampled_from(["id", "source", "type", "subject", "time", "userid", "data", "data_base64"])
@@ -83,5 +83,5 @@ ATTRIBUTES = st.sampled_from(["id", "source", "type", "subject", "time", "userid
 def test_any_headers(attributes: dict[str, bytes], media_type: str, body: bytes) -> None:
     headers = [(f"ce-{name}".encode(), value) for name, value in {**attributes, "specversion": b"1.0"}.items()]
     request = Request("POST", "/v1/cloudevents", "", [*headers, (b"content-type", media_type.encode())], body)
-    result = attempt(checked, cloudevents.read, request)
+    result = attempt(checked, cloudevents.parse, request)
     assert result is not None or media_type == "application/cloudevents+json"

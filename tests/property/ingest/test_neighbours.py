@@ -4,20 +4,18 @@ The neighbours are bytes that only just are JSON: stray bytes, lone surrogates, 
 nothing holds, nesting.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import base, segment
-from services.ingest.dialects.base import Opened, Request
-from services.ingest.dialects.envelope import open_body
+from services.ingest.dialects.base import Request
 from services.ingest.dialects.posthog import V1
-from services.ingest.dialects.registry import BATCH, takes
 from services.ingest.event.event import Event
-from services.ingest.validate.touchpoint import Result
-from tests.support.laws import NOW, check
+from services.ingest.validate.request import Result
+from tests.support.dialect_requests import parsed, validated
+from tests.support.laws import check
 
 
 class Path(NamedTuple):
@@ -109,14 +107,7 @@ def broken(fields: tuple[str, ...]) -> st.SearchStrategy[bytes]:
 
 def take(where: Path, events: list[bytes]) -> Result:
     body = where.before + where.comma.join(events) + where.after
-    taken = takes("POST", where.path)
-    assert taken is not None
-    opened: Any = open_body(body, "") if taken == BATCH else None
-    if opened is None:
-        assert not isinstance(taken, str)
-        opened = taken(Request("POST", where.path, "", [], body))
-    judge: Any = base.judge if isinstance(opened, Opened) else segment.judge
-    result: Result = judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
+    result = validated(parsed(Request("POST", where.path, "", [], body)))
     check(result, len(events))
     return result
 
@@ -133,5 +124,5 @@ def test_a_good_event_is_what_it_is_alone(where: Path, data: st.DataObject) -> N
     (alone,) = take(where, [good]).touchpoints
     result = take(where, [*around[0], good, *around[1]])
     assert result.verdicts[len(around[0])] is None
-    kept = [verdict is None or verdict.verdict == "warning" for verdict in result.verdicts]
+    kept = [verdict is None or verdict.status == "warning" for verdict in result.verdicts]
     assert result.touchpoints[sum(kept[: len(around[0])])] == alone

@@ -8,22 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.dialects import posthog
-from services.ingest.dialects.base import Request, judge
-from services.ingest.validate.touchpoint import Result
+from services.ingest.dialects.base import Request
+from services.ingest.validate.request import Result
 from tests.strategies.posthog import GOOD_POSTHOG, POSTHOG_EVENTS
 from tests.strategies.values import JSON, TEXT, TIMES
-from tests.support.laws import NOW, attempt, check
+from tests.support.dialect_requests import validated
+from tests.support.laws import attempt, check
 
 T = TypeVar("T")
 
 
 def take(body: bytes, path: str = posthog.V1, query: str = "", sent: bytes = b"") -> Result | None:
     request = Request("POST", path, query, [(b"posthog-request-timestamp", sent)] if sent else [], body)
-    opened = attempt(posthog.read, request)
+    opened = attempt(posthog.parse, request)
     if opened is None:
         return None
-    result = judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
-    check(result, len(opened.items))
+    result = validated(opened)
+    check(result, len(opened.events))
     if opened.reply is not None:
         assert set(json.loads(opened.reply(result.verdicts)[1])) == {"results"}
     return result
@@ -58,4 +59,4 @@ def test_whatever_a_request_says_about_itself(event: Any, sent_at: Any, other: A
 def test_any_bytes(body: bytes) -> None:
     for sent in (body, b"data=" + body, b"data=" + base64.b64encode(body), b'{"batch":[' + body + b"]}"):
         take(sent, "/e", "compression=base64")
-        attempt(posthog.read_batch, Request("POST", "/batch", "", [], sent))
+        attempt(posthog.parse_batch, Request("POST", "/batch", "", [], sent))

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from services.ingest.dialects import base, segment
-from services.ingest.dialects.base import Opened, Request
-from services.ingest.dialects.envelope import Body, open_body
-from services.ingest.dialects.registry import BATCH, takes
-from services.ingest.http.replay import Resent, received_now
+from services.ingest.dialects.base import Request
+from services.ingest.dialects.registry import RULES
+from services.ingest.http.replay import Replay, restamp
 from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.privacy import DROP, KEEP, SHORTEN
-from services.ingest.validate.touchpoint import Result
+from services.ingest.validate.request import Result
 from tests.strategies.requests import (
     KEY,
     cloudevents_requests,
@@ -26,10 +25,10 @@ from tests.strategies.requests import (
     shopify_requests,
     snowplow_requests,
 )
+from tests.support.dialect_requests import parsed, source, validated
 from tests.support.laws import NOW
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
-from throughline.store.access.keys import SourceKey, SourceSettings
 from throughline.wire.codec import Rejected, decode_rejected, encode_rejected
 
 LATER = NOW + 86_400_000_000
@@ -50,37 +49,18 @@ FAMILIES = pytest.mark.parametrize(
 )
 
 
-def opened(request: Request) -> Body | Opened:
-    taken = takes(request.method, request.path)
-    assert taken is not None
-    return open_body(request.body, "" if taken == BATCH else taken) if isinstance(taken, str) else taken(request)
-
-
-def judge(
-    body: Body | Opened, ip: str, retention_cutoff_us: int, received_us: int = NOW, new_id: Any = lambda: "random"
-) -> Result:
-    how: Any = segment.judge if isinstance(body, Body) else base.judge
-    found: Result = how(
-        body,
-        workspace=3,
-        source=5,
-        received_us=received_us,
-        new_id=new_id,
-        ip=ip,
-        retention_cutoff_us=retention_cutoff_us,
-    )
-    return found
+def judge(request: Request, ip: str, retention_cutoff_us: int) -> Result:
+    return validated(parsed(request), ip=ip, retention_cutoff_us=retention_cutoff_us)
 
 
 def refused(request: Request, ip: str, retention_cutoff_us: int) -> list[Rejected]:
     """What the topic keeps of a request; nothing where it fails as a whole."""
     try:
-        body = opened(request)
-        found = judge(body, ip, retention_cutoff_us)
+        body = parsed(request)
+        found = validated(body, ip=ip, retention_cutoff_us=retention_cutoff_us)
     except ServiceError:
         return []
-    source = SourceKey(b"", 5, 3, "web", True, SourceSettings(ip=ip))
-    records = rejected_records(found, body, source, NOW, f"{request.method} {request.path}", [])
+    records = rejected_records(found, body, source(ip), RULES, NOW, f"{request.method} {request.path}", [])
     assert [decode_rejected(encode_rejected(one)) for one in records] == records
     return records
 
@@ -101,9 +81,9 @@ def replayed(one: Rejected, ip: str, retention_cutoff_us: int) -> Result:
 
 def together(ones: Sequence[Rejected], ip: str, retention_cutoff_us: int) -> Result:
     """What becomes of events that came in one request and are sent again in one."""
-    resent = Resent(NOW, [one.message_id for one in ones], [f"{WHERE}{number}" for number in range(len(ones))])
-    found = judge(opened(again(*ones)), ip, retention_cutoff_us)
-    return received_now(found, resent, LATER, "random")
+    replay = Replay(NOW, [one.message_id for one in ones], [f"{WHERE}{number}" for number in range(len(ones))])
+    found = judge(again(*ones), ip, retention_cutoff_us)
+    return restamp(found, replay, LATER, "random")
 
 
 def shared(one: Rejected) -> Any:
@@ -121,9 +101,9 @@ def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], d
     for one in refused(data.draw(family), ip, MIN_US):
         if one.code == "mixed_app_ids":  # a fault of the request's
             continue
-        ((verdict, payload),) = replayed(one, ip, MIN_US).refused
-        assert (verdict.code, verdict.field) == (one.code, one.field)
-        assert payload == one.payload
+        (second_time,) = replayed(one, ip, MIN_US).rejected
+        assert (second_time.verdict.code, second_time.verdict.field) == (one.code, one.field)
+        assert second_time.payload == one.payload
         (second,) = refused(again(one), ip, MIN_US)
         assert shared(second) == shared(one)
         assert second.payload == one.payload
@@ -138,7 +118,9 @@ def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request
         if len(ones) > 1 and ones[0].envelope.after:
             all_at_once = together(ones, SHORTEN, MIN_US)
             alone = [together([one], SHORTEN, MIN_US) for one in ones]
-            assert all_at_once.refused == [refusal for found in alone for refusal in found.refused]
+            assert [structs.replace(event, position=0) for event in all_at_once.rejected] == [
+                event for found in alone for event in found.rejected
+            ]
             named = [touchpoint for found in alone for touchpoint in found.touchpoints]
             for one, other in zip(all_at_once.touchpoints, named, strict=True):
                 same_id = "missing_message_id" in one.warnings
@@ -162,7 +144,7 @@ def mended(request: Request, ip: str) -> None:
     too_old = [one for one in refused(request, ip, MAX_US) if one.code == "before_horizon"]
     if not too_old:
         return
-    expected = judge(opened(request), ip, MIN_US).touchpoints
+    expected = judge(request, ip, MIN_US).touchpoints
     found = []
     for one in too_old:
         # None where it has another fault, which shows only now: then it is none of those expected either.

@@ -6,18 +6,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
-from services.ingest.validate.touchpoint import CALLS, Result
+from services.ingest.event.event import CALLS
+from services.ingest.validate.request import Result
 from tests.strategies.segment import GOOD_SEGMENT, SEGMENT_EVENTS
 from tests.strategies.values import JSON, TIMES
-from tests.support.laws import NOW, attempt, check
+from tests.support.dialect_requests import segment, validated
+from tests.support.laws import attempt, check
 
 SPACES = st.sampled_from([(",", ":"), (", ", ": ")])
 
 
 def take(body: bytes, call: str = "") -> Result:
-    return judge(open_body(body, call), workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
+    return validated(segment(body, call))
 
 
 @given(st.lists(SEGMENT_EVENTS, max_size=4), SPACES, st.booleans())

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import cloudevents, ga4, pos, posthog, shopify, snowplow
-from services.ingest.dialects.base import Opened, Request
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
+from services.ingest.dialects.base import Request
+from services.ingest.dialects.registry import RULES
 from services.ingest.event.verdict import MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_TEXT
 from services.ingest.http.keys import MAX_CACHED_BYTES, Keys
 from services.ingest.publish.rejected import rejected_records
-from services.ingest.validate.touchpoint import Result
-from tests.support.dialect_requests import codes, only, post, take
+from services.ingest.validate.request import Result
+from tests.support.dialect_requests import codes, only, payloads, post, segment, take, validated
 from tests.support.laws import NOW, check
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey, key_digest
@@ -27,8 +26,8 @@ HUGE = 10**400
 
 
 def taken(body: bytes, call: str = "") -> Result:
-    opened = open_body(body, call)
-    result = judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
+    opened = segment(body, call)
+    result = validated(opened)
     check(result, len(opened.events))
     return result
 
@@ -53,23 +52,23 @@ def test_an_order_id_is_as_short_as_any_text() -> None:
 
 def test_posthogs_offset_too_large_for_any_clock() -> None:
     event = {"event": "E", "distinct_id": "ada", "uuid": "m"}
-    result = take(posthog.read, post([event, {**event, "offset": HUGE}]))
+    result = take(posthog.parse, post([event, {**event, "offset": HUGE}]))
     assert codes(result)[1] == ("rejected", "number_out_of_range", "offset")
     assert len(result.touchpoints) == 1
 
 
 def test_a_form_of_many_fields() -> None:
     with pytest.raises(ServiceError, match="more than 100 fields"):
-        posthog.read(post(b"data=" + b"&a=1" * 200))
+        posthog.parse(post(b"data=" + b"&a=1" * 200))
 
 
 @pytest.mark.parametrize(
     ("read", "body"),
     [
-        (ga4.read, b'{"client_id":1%s,"events":[{"name":"a"}]}'),
-        (ga4.read, b'{"client_id":"a","other":1%s,"events":[{"name":"a"}]}'),
-        (posthog.read, b'{"sent_at":1%s,"batch":[]}'),
-        (posthog.read, b'{"api_key":1%s,"batch":[]}'),
+        (ga4.parse, b'{"client_id":1%s,"events":[{"name":"a"}]}'),
+        (ga4.parse, b'{"client_id":"a","other":1%s,"events":[{"name":"a"}]}'),
+        (posthog.parse, b'{"sent_at":1%s,"batch":[]}'),
+        (posthog.parse, b'{"api_key":1%s,"batch":[]}'),
     ],
 )
 def test_what_a_batch_says_of_itself_can_not_be_held(read: Any, body: bytes) -> None:
@@ -87,12 +86,12 @@ def test_what_a_name_given_twice_hides(shadowed: bytes) -> None:
         with pytest.raises(ServiceError) as failed:
             taken(body)
         assert failed.value.status == 400
-    for read, member in ((ga4.read, b"events"), (posthog.read, b"batch")):
+    for read, member in ((ga4.parse, b"events"), (posthog.parse, b"batch")):
         with pytest.raises(ServiceError) as failed:
             read(post(b'{"client_id":%s,"sent_at":%s,"%s":[]}' % (hidden, hidden, member)))
         assert failed.value.status == 400
     for body in (hidden, b'{"batch":[%s]}' % hidden):
-        assert len(taken(body, "" if b"batch" in body else "track").refused) == 1
+        assert len(taken(body, "" if b"batch" in body else "track").rejected) == 1
 
 
 @pytest.mark.parametrize("deep", [380, 410, 900, *range(930, 1000, 3)])
@@ -126,18 +125,18 @@ def test_what_is_wrong_with_one_event_leaves_the_others_as_they_were_sent() -> N
     for one in broken:
         result = taken(batch(good, one, good))
         assert result.touchpoints == [alone, alone]
-        assert [payload for _, payload in result.refused] == [one]
+        assert payloads(result) == [one]
     for read, member, event in (
-        (snowplow.read, b"data", b'{"e":"pv", "uid":"ada","eid":"m","dtm":"1795465653000","x":"\\u00e9"}'),
-        (ga4.read, b"events", b'{"name":"a", "timestamp_micros":1,"params":{"x":1e15}}'),
-        (posthog.read, b"batch", b'{"event":"E", "distinct_id":"ada","properties":{"x":1e15}, "uuid":"m"}'),
+        (snowplow.parse, b"data", b'{"e":"pv", "uid":"ada","eid":"m","dtm":"1795465653000","x":"\\u00e9"}'),
+        (ga4.parse, b"events", b'{"name":"a", "timestamp_micros":1,"params":{"x":1e15}}'),
+        (posthog.parse, b"batch", b'{"event":"E", "distinct_id":"ada","properties":{"x":1e15}, "uuid":"m"}'),
     ):
         start = b'{"client_id":"c","' + member + b'":['
         single = only(take(read, post(start + event + b"]}")))
         for one in broken:
             found = take(read, post(start + event + b"," + one + b" , " + event + b"]}"))
             assert found.touchpoints[0] == single
-            assert [payload for _, payload in found.refused] == [one]
+            assert payloads(found) == [one]
 
 
 def test_a_refused_event_is_kept_as_it_was_sent_and_is_no_larger() -> None:
@@ -146,8 +145,8 @@ def test_a_refused_event_is_kept_as_it_was_sent_and_is_no_larger() -> None:
         b'{"userId":"\\ud800","x":"' + "é".encode() * 240_000 + b'"}',
         b'{"userId":"u","x":[' + b"1e15," * 100_000 + b"NaN]}",
     ):
-        assert [payload for _, payload in taken(body, "track").refused] == [body]
-        assert [payload for _, payload in taken(batch(body)).refused] == [body]
+        assert payloads(taken(body, "track")) == [body]
+        assert payloads(taken(batch(body))) == [body]
 
 
 def test_a_long_key_above_many_values() -> None:
@@ -158,7 +157,7 @@ def test_a_long_key_above_many_values() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40 * MAX_BODY_BYTES
-    ((verdict, _),) = result.refused
+    (verdict,) = (event.verdict for event in result.rejected)
     assert verdict.code == "number_out_of_range"
     assert len(verdict.field) < 1000
 
@@ -178,15 +177,15 @@ def test_what_a_batch_shares_is_weighed_with_each_event() -> None:
 def test_a_till_whose_file_has_columns_without_number() -> None:
     """Told apart in one go, not each from all others."""
     names = b",".join(b"c%d" % number for number in range(60_000))
-    result = take(pos.read, post(b"receipt," + names + b"\n" + b"1," * 60_000 + b"1"))
+    result = take(pos.parse, post(b"receipt," + names + b"\n" + b"1," * 60_000 + b"1"))
     assert len(result.verdicts) == 1
     with pytest.raises(ServiceError, match="two columns are called 'c7'"):
-        pos.read(post(b"receipt," + names + b",c7\n"))
+        pos.parse(post(b"receipt," + names + b",c7\n"))
 
 
 def test_what_headers_say_of_a_client_is_not_kept_at_length() -> None:
     events = [{"event": "E", "distinct_id": "ada", "uuid": str(number)} for number in range(2500)]
-    result = take(posthog.read, post(events, headers=[(b"posthog-sdk-info", b"x" * 60_000)]))
+    result = take(posthog.parse, post(events, headers=[(b"posthog-sdk-info", b"x" * 60_000)]))
     assert sum(len(found.rest) for found in result.touchpoints) < 2_000_000
 
 
@@ -204,29 +203,27 @@ async def test_long_headers_are_not_remembered() -> None:
 def test_any_bytes_in_binary_cloudevents() -> None:
     headers = [(b"ce-specversion", b"1.0"), (b"ce-id", b"%ff"), (b"ce-type", b"a.b"), (b"ce-source", b'"\\"')]
     request = Request("POST", "/v1/cloudevents", "", headers, b"\xff" * MAX_BODY_BYTES)
-    opened = cloudevents.read(request)
-    assert isinstance(opened, Opened)
-    check(take(cloudevents.read, request), 1)
+    check(take(cloudevents.parse, request), 1)
 
 
 def test_what_is_made_of_a_body_fits_into_kafkas_message_too() -> None:
     """A webhook's items are kept under longer names, numbers are written out."""
     items = b",".join([b'{"sku":1e15}'] * 39_000)
     body = b'{"id":1,"line_items":[' + items + b"]}"
-    opened = shopify.read(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
+    opened = shopify.parse(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
     found = take(lambda _: opened, post(b""))
-    assert len(found.refused[0][1]) > 1_000_000
-    (record,) = rejected_records(found, opened, WEB, NOW, "POST /v1/shopify", "")
+    assert len(found.rejected[0].payload) > 1_000_000
+    (record,) = rejected_records(found, opened, WEB, RULES, NOW, "POST /v1/shopify", "")
     assert record.code == "too_large"
     assert record.envelope == NO_ENVELOPE
-    check(found, len(opened.items), [record])
+    check(found, len(opened.events), [record])
 
 
 def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
     shared = b'{"context":{"a":"' + b"x" * 30_000 + b'"},' + batch(*[b"{}"] * 2500)[1:]
-    body = open_body(shared, "")
-    found = judge(body, workspace=1, source=1, received_us=NOW, new_id=lambda: "random")
-    records = rejected_records(found, body, WEB, NOW, "POST /v1/batch", "")
+    body = segment(shared)
+    found = validated(body)
+    records = rejected_records(found, body, WEB, RULES, NOW, "POST /v1/batch", "")
     assert len(records) == 2500
     assert 20_000_000 > sum(len(record.envelope.before) for record in records) > 10_000_000
 
@@ -234,8 +231,8 @@ def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
 @pytest.mark.parametrize(("customer", "cart"), [(b"c" * 513, b"cart-1"), (b"1", b"c" * 513)])
 def test_ids_of_a_webhook_too_long_for_a_link(customer: bytes, cart: bytes) -> None:
     body = b'{"id":1,"customer":{"id":"%s"},"note_attributes":{"anonymousId":"v"},"cart_token":"%s"}' % (customer, cart)
-    opened = shopify.read(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
+    opened = shopify.parse(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
     found = take(lambda _: opened, post(b""))
-    check(found, len(opened.items))
-    assert [verdict.code for verdict, _ in found.refused] == (["too_long"] if len(customer) > 512 else [])
+    check(found, len(opened.events))
+    assert [event.verdict.code for event in found.rejected] == (["too_long"] if len(customer) > 512 else [])
     assert cart.decode() not in {touchpoint.previous_id for touchpoint in found.touchpoints}

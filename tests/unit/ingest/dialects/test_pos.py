@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import pos
-from services.ingest.dialects.base import judge
 from services.ingest.event.verdict import MAX_EVENTS
-from services.ingest.validate.touchpoint import Result
-from tests.support.dialect_requests import NOW, codes, only, post, rest
+from services.ingest.validate.request import Result
+from tests.support.dialect_requests import NOW, codes, only, payloads, post, rest, validated
 from tests.support.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError
 
@@ -18,7 +17,7 @@ HEAD = "receipt,sold_at,customer,kind,total,store\n"
 
 
 def take(body: Any, query: str = "time_zone=Europe/Vienna") -> Result:
-    return take_by(pos.read, post(body if not isinstance(body, str) else body.encode(), query, "/v1/pos"))
+    return take_by(pos.parse, post(body if not isinstance(body, str) else body.encode(), query, "/v1/pos"))
 
 
 def test_a_sale() -> None:
@@ -106,14 +105,14 @@ def test_columns_of_its_own_are_properties() -> None:
 def test_a_bad_row_harms_nobody(row: str, code: str, field: str) -> None:
     good = ["R-1,2026-01-31,ada,sale,1,Graz", "R-2,2026-01-31,ada,sale,1,Graz"]
     body = HEAD + "\n".join([good[0], row, good[1]])
-    opened = pos.read(post(body.encode("utf-8", "surrogateescape")))
+    opened = pos.parse(post(body.encode("utf-8", "surrogateescape")))
     result = take(body.encode("utf-8", "surrogateescape"))
     assert codes(result) == [None, ("rejected", code, field), None]
     assert opened.reply is not None
     said = json.loads(opened.reply(result.verdicts)[1])
     assert (said["accepted"], said["rejected"]) == (2, 1)
     assert [(one["row"], one["verdict"]) for one in said["verdicts"]] == [(1, "ok"), (2, "rejected"), (3, "ok")]
-    assert isinstance(json.loads(result.refused[0][1].decode("utf-8", "replace")), dict)
+    assert isinstance(json.loads(result.rejected[0].payload.decode("utf-8", "replace")), dict)
 
 
 def test_a_bad_line_harms_nobody() -> None:
@@ -124,12 +123,12 @@ def test_a_bad_line_harms_nobody() -> None:
         ("rejected", "wrong_type", ""),
         None,
     ]
-    assert [json.loads(payload) for _, payload in result.refused] == [{"row": '{"receipt": '}, {"row": "[1]"}]
+    assert [json.loads(payload) for payload in payloads(result)] == [{"row": '{"receipt": '}, {"row": "[1]"}]
 
 
 def test_consent_has_a_column() -> None:
-    opened = pos.read(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
-    found = judge(opened, workspace=1, source=1, received_us=NOW, new_id=str, consent="drop")
+    opened = pos.parse(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
+    found = validated(opened, consent="drop")
     assert codes(found) == [None, *[("dropped", "no_consent", "analytics_consent")] * 2]
     assert opened.reply is not None
     assert json.loads(opened.reply(found.verdicts)[1])["dropped"] == 2

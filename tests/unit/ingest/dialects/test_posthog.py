@@ -12,8 +12,7 @@ import pytest
 
 from services.ingest.dialects import posthog, posthog_answers
 from services.ingest.dialects.base import Request
-from services.ingest.dialects.envelope import Body
-from services.ingest.validate.touchpoint import Result
+from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, post, rest
 from tests.support.dialect_requests import take as take_by
 from throughline.kit.clock import to_us
@@ -33,7 +32,7 @@ def recorded(name: str) -> Request:
 
 
 def take(*events: Any, **head: Any) -> Result:
-    return take_by(posthog.read, post({"api_key": "k", **head, "batch": events}, path="/batch"))
+    return take_by(posthog.parse, post({"api_key": "k", **head, "batch": events}, path="/batch"))
 
 
 def one(properties: Any = None, **fields: Any) -> Touchpoint:
@@ -51,8 +50,8 @@ def said(result: Result) -> list[tuple[str, str, str, str, str]]:
 @pytest.mark.parametrize("name", ["python", "python-v1"])
 def test_python(name: str) -> None:
     request = recorded(name)
-    result = take_by(posthog.read, request)
-    assert not result.refused
+    result = take_by(posthog.parse, request)
+    assert not result.rejected
     order, viewed, plan, _, group = result.touchpoints
     assert said(result)[0] == ("track", "Order Completed", "ada", "", "")
     assert (order.order_id, order.value, order.currency) == ("A-1", 59.9, "EUR")
@@ -81,15 +80,15 @@ def test_python(name: str) -> None:
 def test_a_group_is_no_customer(headers: Any, distinct: str, verdict: Any) -> None:
     group = {"$group_type": "company", "$group_key": "acme", **({} if headers else {"$lib": "posthog-python"})}
     event = {**EVENT, "event": "$groupidentify", "distinct_id": distinct, "properties": group}
-    assert codes(take_by(posthog.read, post({"batch": [event]}, path=posthog.V1, headers=headers))) == [verdict]
+    assert codes(take_by(posthog.parse, post({"batch": [event]}, path=posthog.V1, headers=headers))) == [verdict]
 
 
 def test_the_newer_endpoint_is_answered_by_uuid() -> None:
     request = recorded("python-v1")
-    opened = posthog.read(request)
+    opened = posthog.parse(request)
     assert (request.path, opened.write_key) == (posthog.V1, "")
     assert opened.reply is not None
-    result = take_by(posthog.read, request)
+    result = take_by(posthog.parse, request)
     verdicts = list(result.verdicts)
     verdicts[1] = take({**EVENT, "distinct_id": ""}).verdicts[0]
     verdicts[2] = take({**EVENT, "timestamp": "soon"}).verdicts[0]
@@ -103,14 +102,14 @@ def test_the_newer_endpoint_is_answered_by_uuid() -> None:
 
 def test_a_refused_event_of_the_newer_endpoint_is_answered_too() -> None:
     request = post({"batch": [{**EVENT, "event": 5}, 7, {**EVENT, "uuid": 8}]}, path=posthog.V1)
-    opened = posthog.read(request)
+    opened = posthog.parse(request)
     assert opened.reply is not None
-    _, body = opened.reply(take_by(posthog.read, request).verdicts)
+    _, body = opened.reply(take_by(posthog.parse, request).verdicts)
     assert {uuid: found["result"] for uuid, found in json.loads(body)["results"].items()} == {"u-1": "drop", "8": "ok"}
 
 
 def test_node() -> None:
-    result = take_by(posthog.read, recorded("node"))
+    result = take_by(posthog.parse, recorded("node"))
     order, viewed = result.touchpoints[:2]
     assert (order.actor, order.order_id) == ("ada", "A-1")
     assert (viewed.user_id, viewed.anonymous_id) == ("", viewed.actor)
@@ -127,7 +126,7 @@ def test_node() -> None:
 
 
 def test_the_browser() -> None:
-    (page,) = take_by(posthog.read, recorded("browser-pageview")).touchpoints
+    (page,) = take_by(posthog.parse, recorded("browser-pageview")).touchpoints
     assert (page.call, page.user_id, page.anonymous_id) == ("page", "", page.actor)
     assert page.channel == "email"
     context = rest(page)["context"]
@@ -135,7 +134,7 @@ def test_the_browser() -> None:
     assert (context["page"]["referrer"], context["page"]["title"]) == ("https://www.google.com/", "Boots")
     assert context["library"] == {"name": "web", "version": "1.449.2"}
     assert "Chrome" in context["userAgent"]
-    (identify,) = take_by(posthog.read, recorded("browser-identify")).touchpoints
+    (identify,) = take_by(posthog.parse, recorded("browser-identify")).touchpoints
     assert (identify.call, identify.user_id, identify.anonymous_id) == ("identify", "ada", page.actor)
     assert rest(identify)["traits"]["plan"] == "gold"
 
@@ -150,8 +149,8 @@ def test_the_device_of_an_app_and_not_that_of_a_server() -> None:
 def test_the_browsers_last_words() -> None:
     request = recorded("browser-beacon")
     assert request.body.startswith(b"data=")
-    assert posthog.read(request).write_key == "phc_key"
-    found = take_by(posthog.read, request).touchpoints
+    assert posthog.parse(request).write_key == "phc_key"
+    found = take_by(posthog.parse, request).touchpoints
     assert [(t.actor, t.order_id) for t in found if t.order_id] == [("ada", "A-1")]
 
 
@@ -225,13 +224,13 @@ def test_when() -> None:
     ignored = one({"$ignore_sent_at": True}, sent_at="2026-11-23T10:00:10Z", timestamp="2026-11-23T10:00:00Z")
     assert ignored.occurred_us == us("2026-11-23T10:00:00Z")
     waited = {**EVENT, "timestamp": None, "offset": 7000}
-    result = take_by(posthog.read, post([{**waited, "api_key": "k"}], f"ip=1&_={NOW // 1000 - 9_000_000}", "/e"))
+    result = take_by(posthog.parse, post([{**waited, "api_key": "k"}], f"ip=1&_={NOW // 1000 - 9_000_000}", "/e"))
     assert only(result).occurred_us == NOW - 7_000_000
     assert only(take(waited)).occurred_us == NOW
     assert only(take(waited, sent_at="2026-11-23T20:28:30Z")).occurred_us == us("2026-11-23T20:28:23Z")
     header = [(b"posthog-request-timestamp", b"2026-11-23T10:00:10Z")]
     request = post({"batch": [{**EVENT, "timestamp": "2026-11-23T10:00:00Z"}]}, path=posthog.V1, headers=header)
-    assert only(take_by(posthog.read, request)).occurred_us == NOW - 10_000_000
+    assert only(take_by(posthog.parse, request)).occurred_us == NOW - 10_000_000
     assert codes(take({**EVENT, "timestamp": "soon"})) == [("warning", "unreadable_time", "timestamp")]
     assert codes(take({**EVENT, "offset": "x"})) == [("warning", "unreadable_time", "offset")]
     assert codes(take({**waited, "offset": 1e300, "sent_at": TIME})) == [("rejected", "time_out_of_range", "offset")]
@@ -253,14 +252,14 @@ def test_bodies(body: Any, compression: Any) -> None:
     forms = [f"data={quote(encoded)}", f"compression=base64&data={encoded}", encoded, f"data={quote(plain.decode())}"]
     for sent in (plain, b" \n" + plain, *(form.encode() for form in forms)):
         request = post(sent, "compression=base64", "/e")
-        assert posthog.read(request).write_key == "k"
-        assert only(take_by(posthog.read, request)).message_id == "u-1"
+        assert posthog.parse(request).write_key == "k"
+        assert only(take_by(posthog.parse, request)).message_id == "u-1"
 
 
 def test_a_form_of_plain_json() -> None:
     sent = json.dumps({**EVENT, "event": "注文", "token": "k"}, ensure_ascii=False)
     for form in (f"data={quote(sent)}", f"a=1&data={quote(sent)}"):
-        assert only(take_by(posthog.read, post(form.encode(), path="/e"))).name == "注文"
+        assert only(take_by(posthog.parse, post(form.encode(), path="/e"))).name == "注文"
 
 
 @pytest.mark.parametrize(
@@ -268,14 +267,14 @@ def test_a_form_of_plain_json() -> None:
 )
 def test_bodies_nobody_can_read(body: bytes) -> None:
     with pytest.raises(ServiceError) as caught:
-        posthog.read(post(body, path="/e"))
+        posthog.parse(post(body, path="/e"))
     assert caught.value.status == 400
 
 
 def test_a_head_nobody_can_read() -> None:
     body = json.dumps({"api_key": "k", "sent_at": 0, "batch": [EVENT]}).replace('"sent_at": 0', '"sent_at": 1e999')
     with pytest.raises(ServiceError) as caught:
-        posthog.read(post(body.encode(), path="/batch"))
+        posthog.parse(post(body.encode(), path="/batch"))
     assert (caught.value.code, caught.value.field) == ("number_out_of_range", "sent_at")
 
 
@@ -296,7 +295,7 @@ def test_bad_events_harm_no_neighbour() -> None:
     ]
     assert len(result.touchpoints) == 2
     nan = b'{"api_key":"k","batch":[%s,{"event":"x","distinct_id":"a","properties":{"n":NaN}}]}'
-    result = take_by(posthog.read, post(nan % json.dumps(EVENT).encode(), path="/batch"))
+    result = take_by(posthog.parse, post(nan % json.dumps(EVENT).encode(), path="/batch"))
     assert codes(result) == [None, ("rejected", "number_out_of_range", "properties.n")]
 
 
@@ -310,10 +309,10 @@ def test_unknown_members_are_kept() -> None:
 
 def test_batch_is_segments_too() -> None:
     segments = post({"batch": [{"type": "track", "event": "api_key", "userId": "a"}], "writeKey": "w"}, path="/batch")
-    opened = posthog.read_batch(segments)
-    assert isinstance(opened, Body)
+    opened = posthog.parse_batch(segments)
+    assert opened.native
     assert opened.write_key == "w"
-    assert not isinstance(posthog.read_batch(recorded("python")), Body)
+    assert not posthog.parse_batch(recorded("python")).native
 
 
 def test_answers() -> None:
@@ -322,6 +321,6 @@ def test_answers() -> None:
     assert config["hasFeatureFlags"] is False
     script = posthog_answers.config_script('</script>"]').decode()
     assert "</script>" not in script
-    opened = posthog_answers.read_flags(post(b"anything"))
+    opened = posthog_answers.parse_flags(post(b"anything"))
     assert opened.reply is not None
     assert json.loads(opened.reply(())[1])["flags"] == {}

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
+from services.ingest.dialects.registry import RULES
+from services.ingest.event.gzip import unpack
 from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS
-from services.ingest.http.body import unpack
-from services.ingest.validate.touchpoint import Result
+from services.ingest.validate.request import Result, validate
+from tests.support.dialect_requests import NOW, codes, segment, source, validated
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
-NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
 TIME = "2026-11-23T20:00:00Z"
 TIME_US = NOW - 28 * 60_000_000 - 33_000_000
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "segment"
@@ -23,7 +22,7 @@ GOOD = {"type": "track", "event": "E", "userId": "u", "messageId": "m", "timesta
 
 
 def take(body: bytes, call: str = "", received_us: int = NOW) -> Result:
-    return judge(open_body(body, call), workspace=3, source=5, received_us=received_us, new_id=lambda: "random")
+    return validated(segment(body, call), received_us)
 
 
 def batch(*events: Any, **shared: Any) -> Result:
@@ -32,12 +31,8 @@ def batch(*events: Any, **shared: Any) -> Result:
 
 def one(**fields: Any) -> Touchpoint:
     result = batch({**GOOD, **fields})
-    assert not result.refused, result.refused
+    assert not result.rejected, result.rejected
     return result.touchpoints[0]
-
-
-def codes(result: Result) -> list[tuple[str, str, str] | None]:
-    return [verdict and verdict[:3] for verdict in result.verdicts]
 
 
 def test_a_track_call() -> None:
@@ -154,9 +149,9 @@ def test_refusals_name_the_field_and_spare_the_neighbours(fields: dict[str, Any]
         result = take(f'{suffix}{{"batch":[{good},{text},{good}]}}'.encode())
         assert codes(result) == [None, ("rejected", code, field), None]
         assert len(result.touchpoints) == 2
-        [(verdict, payload)] = result.refused
-        assert verdict.message
-        assert b'"messageId"' in payload
+        (event,) = result.rejected
+        assert event.verdict.message
+        assert b'"messageId"' in event.payload
 
 
 def test_numbers_out_of_range_in_json_are_found_wherever_they_are() -> None:
@@ -172,7 +167,7 @@ def test_bytes_that_are_not_utf8_refuse_their_event_only_and_are_kept() -> None:
     bad = good.replace(b'"E"', b'"\xff\xfe"')
     result = take(b'{"batch":[' + good + b"," + bad + b"]}")
     assert codes(result) == [None, ("rejected", "invalid_unicode", "event")]
-    assert b"\xff\xfe" in result.refused[0][1]
+    assert b"\xff\xfe" in result.rejected[0].payload
 
 
 @pytest.mark.parametrize("item", [5, "x", None, [], True])
@@ -227,13 +222,8 @@ def test_without_a_message_id_a_retry_gets_the_same_one() -> None:
     other = batch({**event, "event": "F"}).touchpoints[0]
     assert first.message_id == again.message_id != other.message_id
     assert first.warnings == ()
-    elsewhere = judge(
-        open_body(json.dumps({"batch": [event]}).encode(), ""),
-        workspace=3,
-        source=6,
-        received_us=NOW,
-        new_id=lambda: "",
-    )
+    body = segment(json.dumps({"batch": [event]}).encode())
+    elsewhere = validate(body, source()._replace(source=6), RULES, received_us=NOW, new_id=str)
     assert elsewhere.touchpoints[0].message_id != first.message_id
 
 
@@ -258,13 +248,13 @@ def test_without_message_id_and_time_a_retry_counts_twice_and_it_is_said() -> No
 )
 def test_bodies_nobody_can_read(body: bytes, code: str) -> None:
     with pytest.raises(ServiceError) as failed:
-        open_body(body, "")
+        segment(body)
     assert (failed.value.status, failed.value.code) == (400, code)
 
 
 def test_unreadable_json_is_located() -> None:
     with pytest.raises(ServiceError, match=r"line 2, column \d+"):
-        open_body(b'{"batch":\n   [1, 2,]}', "")
+        segment(b'{"batch":\n   [1, 2,]}')
 
 
 def test_an_empty_batch_is_no_error() -> None:
@@ -275,7 +265,7 @@ def test_an_empty_batch_is_no_error() -> None:
 def test_what_real_libraries_sent(path: Path) -> None:
     recorded = json.loads(path.read_text())
     body = recorded["body"].encode() if "body" in recorded else base64.b64decode(recorded["body_base64"])
-    sent_us = open_body(unpack(body), "").sent_us
+    sent_us = segment(unpack(body)).sent_us
     assert sent_us is not None
     result = take(unpack(body), received_us=sent_us + 20_000)
     assert result.verdicts == [None] * len(result.touchpoints)

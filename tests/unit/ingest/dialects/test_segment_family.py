@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import jitsu, rudder
-from services.ingest.dialects.base import Request
-from services.ingest.dialects.envelope import Body
-from services.ingest.dialects.segment import judge
-from services.ingest.validate.touchpoint import Result
+from services.ingest.dialects import rudder
+from services.ingest.dialects.base import ParsedRequest, Request
+from services.ingest.validate.request import Result
+from tests.support.dialect_requests import parsed, validated
 from throughline.kit.errors import ServiceError
 
 NOW = 1_790_000_000_000_000
@@ -27,16 +26,16 @@ RUDDER = {
 }
 
 
-def judged(body: Body) -> Result:
-    return judge(body, workspace=3, source=5, received_us=NOW, new_id=lambda: "random")
+def judged(body: ParsedRequest) -> Result:
+    return validated(body, NOW)
 
 
-def beacon(query: str, body: Any) -> Body:
-    return rudder.read(Request("POST", "/beacon/v1/batch", query, [], json.dumps(body).encode()))
+def beacon(query: str, body: Any) -> ParsedRequest:
+    return rudder.parse(Request("POST", "/beacon/v1/batch", query, [], json.dumps(body).encode()))
 
 
-def jitsu_event(path: str, body: Any, *headers: tuple[bytes, bytes]) -> Body:
-    return jitsu.read(Request("POST", path, "", headers, json.dumps(body).encode()))
+def jitsu_event(path: str, body: Any, *headers: tuple[bytes, bytes]) -> ParsedRequest:
+    return parsed(Request("POST", path, "", headers, json.dumps(body).encode()))
 
 
 def test_a_beacon_has_its_key_in_the_query() -> None:
@@ -74,5 +73,5 @@ def test_jitsu_without_the_header_has_the_key_of_its_body() -> None:
 def test_what_nobody_can_read_is_a_400(body: bytes) -> None:
     request = Request("POST", "/beacon/v1/batch", "writeKey=k", [], body)
     with pytest.raises(ServiceError) as failed:
-        rudder.read(request)
+        rudder.parse(request)
     assert failed.value.status == 400

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from services.ingest.dialects import shopify
-from services.ingest.dialects.base import Request, Signature, judge
+from services.ingest.dialects.base import Request, Signature
 from services.ingest.http.access import check_signature
-from services.ingest.validate.touchpoint import Result
-from tests.support.dialect_requests import NOW, codes, only, post, rest
+from services.ingest.validate.request import Result
+from tests.support.dialect_requests import NOW, codes, only, payloads, post, rest, validated
 from tests.support.dialect_requests import take as take_by
 from throughline.journey.fold import fold
 from throughline.kit.errors import ServiceError
@@ -43,12 +43,12 @@ def webhook(payload: Any, topic: str = "orders/create", query: str = "writeKey=t
 
 
 def take(payload: Any, topic: str = "orders/create", **headers: str) -> Result:
-    return take_by(shopify.read, webhook(payload, topic, **headers))
+    return take_by(shopify.parse, webhook(payload, topic, **headers))
 
 
 def first(result: Result) -> Touchpoint:
     """The event itself, before the links it tells of."""
-    assert not result.refused, result.refused
+    assert not result.rejected, result.rejected
     return result.touchpoints[0]
 
 
@@ -90,7 +90,7 @@ def test_an_order() -> None:
 @pytest.mark.parametrize("test", ["", "true"], ids=["kept", "refused"])
 def test_nothing_personal_is_kept(name: str, test: str) -> None:
     result = take(name, "customers/redact" if name == "customer-redact" else "any/topic", test=test)
-    said = " ".join([*(found.rest for found in result.touchpoints), *(raw.decode() for _, raw in result.refused)])
+    said = " ".join([*(found.rest for found in result.touchpoints), *(raw.decode() for raw in payloads(result))])
     assert len(said) > 20
     assert not [text for text in PERSONAL if text in said]
     assert "216.191.105.146" not in said
@@ -202,9 +202,9 @@ def test_the_journey_of_an_order() -> None:
 def test_consent_is_told_by_a_cart_attribute() -> None:
     for said, outcome in (("granted", [None, None]), ("denied", ["dropped"] * 2), ("", ["dropped"] * 2)):
         order = {**ORDER, "note_attributes": [{"name": "throughline_consent", "value": said}]}
-        opened = shopify.read(webhook(order))
-        found = judge(opened, workspace=1, source=1, received_us=NOW, new_id=str, consent="drop")
-        assert [verdict and verdict.verdict for verdict in found.verdicts] == outcome
+        opened = shopify.parse(webhook(order))
+        found = validated(opened, consent="drop")
+        assert [verdict and verdict.status for verdict in found.verdicts] == outcome
         assert not outcome[0] or codes(found)[0] == ("dropped", "no_consent", "note_attributes.throughline_consent")
 
 
@@ -228,15 +228,15 @@ def test_a_program_that_orders_is_no_crawler() -> None:
     ],
 )
 def test_refused(payload: Any, headers: dict[str, str], code: str, field: str) -> None:
-    (verdict, raw), *_ = take(payload, **headers).refused
-    assert verdict[:3] == ("rejected", code, field)
-    assert json.loads(raw)["type"] == "track"
+    event, *_ = take(payload, **headers).rejected
+    assert event.verdict[:3] == ("rejected", code, field)
+    assert json.loads(event.payload)["type"] == "track"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<order/>", b"{", b"\xff"])
 def test_a_request_nobody_can_read(body: bytes) -> None:
     with pytest.raises(ServiceError) as failure:
-        shopify.read(webhook(body))
+        shopify.parse(webhook(body))
     assert failure.value.status == 400
 
 
@@ -250,11 +250,11 @@ def source(secret: str) -> SourceKey:
 
 def test_every_request_has_to_be_signed() -> None:
     body = (FIXTURES / "order.json").read_bytes()
-    opened = shopify.read(webhook(body, hmac_sha256=signed(body, "s3cret")))
+    opened = shopify.parse(webhook(body, hmac_sha256=signed(body, "s3cret")))
     assert opened.write_key == "tlw_1"
     assert opened.signature is not None
     check_signature(source("s3cret"), opened.signature)
-    segment = shopify.read(webhook({"type": "track", "event": "E", "userId": "u", "batch": []}))
+    segment = shopify.parse(webhook({"type": "track", "event": "E", "userId": "u", "batch": []}))
     assert segment.signature == Signature("", segment.signature.body if segment.signature else b"")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.ingest.dialects import snowplow
 from services.ingest.dialects.base import Request
-from services.ingest.validate.touchpoint import Result
+from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, post, rest
 from tests.support.dialect_requests import take as take_by
 from throughline.journey.fold import Folded, fold
@@ -28,7 +28,7 @@ TRANSACTION = {"transaction_id": "A-1", "revenue": 21, "currency": "EUR"}
 
 
 def take(*events: Any) -> Result:
-    return take_by(snowplow.read, post({"schema": "iglu:.../payload_data", "data": events}))
+    return take_by(snowplow.parse, post({"schema": "iglu:.../payload_data", "data": events}))
 
 
 def one(**fields: Any) -> Touchpoint:
@@ -63,8 +63,8 @@ def ecommerce(kind: str, **entities: Any) -> Touchpoint:
 @pytest.mark.parametrize("name", ["python-base64", "python-json"])
 def test_what_the_python_tracker_sends(name: str) -> None:
     request = post((FIXTURES / f"{name}.json").read_bytes())
-    assert snowplow.read(request).write_key == "shop"
-    result = take_by(snowplow.read, request)
+    assert snowplow.parse(request).write_key == "shop"
+    result = take_by(snowplow.parse, request)
     assert result.verdicts == [None] * 4
     assert [(t.call, t.name) for t in result.touchpoints] == [
         ("page", "Home"),
@@ -88,12 +88,12 @@ def test_what_the_python_tracker_asks_for() -> None:
     found = []
     for path in json.loads((FIXTURES / "python-get.json").read_text()):
         request = Request("GET", "/i", path.partition("?")[2], [], b"")
-        opened = snowplow.read(request)
+        opened = snowplow.parse(request)
         assert opened.reply is not None
         media_type, pixel = opened.reply([None])
         assert media_type == b"image/gif"
         assert pixel.startswith(b"GIF89a")
-        found.append(only(take_by(snowplow.read, request)))
+        found.append(only(take_by(snowplow.parse, request)))
     assert [(t.name, t.order_id, t.value, t.product_id, t.quantity) for t in found] == [
         ("Höme", "", None, "", None),
         ("transaction", "T1", 20.5, "", None),
@@ -138,7 +138,7 @@ def folded(*kinds_and_seconds: tuple[str, int]) -> Folded:
         {**BASE, "e": kind, "eid": f"id-{number}", "dtm": str(TIME // 1000 + 1000 * seconds), "stm": ""}
         for number, (kind, seconds) in enumerate(kinds_and_seconds)
     ]
-    result = take_by(snowplow.read, post({"data": events}), received_us=TIME + 1_000_000 * kinds_and_seconds[-1][1])
+    result = take_by(snowplow.parse, post({"data": events}), received_us=TIME + 1_000_000 * kinds_and_seconds[-1][1])
     return fold(load_model("seven_phase"), None, result.touchpoints)
 
 
@@ -301,9 +301,9 @@ def test_a_bad_event_harms_nobody(fields: dict[str, Any], code: str, field: str)
     assert [result.verdicts[0], result.verdicts[2]] == [None, None]
     verdict = result.verdicts[1]
     assert verdict is not None
-    assert (verdict.verdict, verdict.code) == ("rejected", code)
+    assert (verdict.status, verdict.code) == ("rejected", code)
     assert verdict.field.startswith(field)
-    assert json.loads(result.refused[0][1]) == {**BASE, **fields}
+    assert json.loads(result.rejected[0].payload) == {**BASE, **fields}
 
 
 def test_numbers_and_objects_where_texts_belong() -> None:
@@ -319,10 +319,10 @@ def test_numbers_and_objects_where_texts_belong() -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{}}', b"\xff", b'{"data":[}'])
 def test_a_body_nobody_can_read(body: bytes) -> None:
     with pytest.raises(ServiceError) as failure:
-        snowplow.read(post(body))
+        snowplow.parse(post(body))
     assert failure.value.status == 400
 
 
 def test_a_query_that_is_not_unicode() -> None:
     bad = Request("GET", "/i", urlencode(BASE) + "&page=%FF", [], b"")
-    assert codes(take_by(snowplow.read, bad)) == [("rejected", "invalid_unicode", "page")]
+    assert codes(take_by(snowplow.parse, bad)) == [("rejected", "invalid_unicode", "page")]

@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
 from services.ingest.enrich.address import MAX_TEXT, REFERRAL_CODES, UTM_FACTS, parse_address
 from services.ingest.enrich.attribution import (
     MAX_CHANNEL,
@@ -19,7 +17,7 @@ from services.ingest.enrich.attribution import (
     origin_of,
 )
 from services.ingest.enrich.click_ids import CLICK_IDS
-from throughline.wire.codec import Touchpoint
+from tests.support.dialect_requests import batch
 
 SHOP = "https://www.shop.example/shoes"
 GOOGLE = "https://www.google.co.uk/"
@@ -265,17 +263,12 @@ def test_whatever_is_sent_the_facts_are_small_sound_json(
         assert (channel, text) == NO_ATTRIBUTION
 
 
-def validated(*events: dict[str, Any]) -> list[Touchpoint]:
-    body = open_body(json.dumps({"batch": events}).encode(), "")
-    return judge(body, workspace=1, source=1, received_us=1, new_id=lambda: "new").touchpoints
-
-
 def test_an_event_has_the_facts_of_its_own_context() -> None:
     plain = {"type": "track", "event": "Seen", "userId": "ada", "messageId": "m"}
     ad = plain | {"context": page("gclid=a")}
-    touchpoints = validated(
-        plain, ad, ad | {"properties": {"acquisition_channel": "Store"}}, plain | {"context": {}}, ad
-    )
+    touchpoints = batch(
+        *(plain, ad, ad | {"properties": {"acquisition_channel": "Store"}}, plain | {"context": {}}, ad), received_us=1
+    ).touchpoints
     assert [touchpoint.channel for touchpoint in touchpoints] == [
         "direct",
         "paid_search",

@@ -1,6 +1,5 @@
 """Which user agents are crawlers, and what becomes of their events."""
 
-import json
 import re
 from typing import Any
 
@@ -9,21 +8,14 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
 from services.ingest.enrich.crawlers import MAX_USER_AGENT, is_crawler
-from services.ingest.validate.touchpoint import Result
+from tests.support.dialect_requests import batch
 
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 SAFARI = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 "
     "Mobile/15E148 Safari/604.1"
 )
-
-
-def validated(batch: dict[str, Any]) -> Result:
-    body = open_body(json.dumps(batch).encode(), "")
-    return judge(body, workspace=1, source=1, received_us=1, new_id=lambda: "new")
 
 
 def event(user_agent: Any, **more: Any) -> dict[str, Any]:
@@ -74,9 +66,9 @@ def test_any_text_counts_by_its_beginning(text: str) -> None:
 
 
 def test_an_event_of_a_crawler_is_kept_and_flagged_and_its_neighbours_are_not() -> None:
-    result = validated({"batch": [event(SAFARI), event(GOOGLEBOT), event(SAFARI), event(None), event(["Googlebot"])]})
+    result = batch(event(SAFARI), event(GOOGLEBOT), event(SAFARI), event(None), event(["Googlebot"]), received_us=1)
     assert [touchpoint.bot for touchpoint in result.touchpoints] == [False, True, False, False, False]
-    assert [verdict and (verdict.verdict, verdict.code, verdict.field) for verdict in result.verdicts] == [
+    assert [verdict and (verdict.status, verdict.code, verdict.field) for verdict in result.verdicts] == [
         None,
         ("warning", "bot", "context.userAgent"),
         None,
@@ -88,5 +80,5 @@ def test_an_event_of_a_crawler_is_kept_and_flagged_and_its_neighbours_are_not() 
 
 def test_the_context_of_a_batch_counts_too() -> None:
     plain = {"type": "page", "userId": "ada", "messageId": "m"}
-    result = validated({"batch": [plain, plain | {"context": {"locale": "de"}}], "context": {"userAgent": GOOGLEBOT}})
+    result = batch(plain, plain | {"context": {"locale": "de"}}, received_us=1, context={"userAgent": GOOGLEBOT})
     assert [touchpoint.bot for touchpoint in result.touchpoints] == [True, True]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from services.ingest.event.gzip import MAX_GZIP_MEMBERS, unpack
 from services.ingest.event.verdict import MAX_BODY_BYTES
 from services.ingest.http import body
 from services.ingest.http.access import Rate, Rates, by_source
-from services.ingest.http.body import MAX_GZIP_MEMBERS, unpack
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey, SourceSettings
 

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
-from services.ingest.http.replay import Resent, read_resent, received_now, require_each
+from services.ingest.dialects.registry import RULES
+from services.ingest.http.replay import Replay, read_replay, require_each, restamp
 from services.ingest.publish.rejected import rejected_records
+from tests.support.dialect_requests import segment, source, validated
 from throughline.kit.errors import ServiceError
-from throughline.store.access.keys import SourceKey
 
 NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
 AT = b"x-throughline-received-at"
@@ -23,7 +22,7 @@ def test_when_they_were_first_received_and_whose_they_are() -> None:
         (b"x-throughline-message-id", b"Caf%C3%A9%231, ,a%2Cb"),
         (b"x-throughline-replay-of", b"touchpoints.rejected/2/71,touchpoints.rejected/2/72, touchpoints.rejected/2/75"),
     ]
-    assert read_resent(headers, NOW) == Resent(
+    assert read_replay(dict(headers), NOW) == Replay(
         NOW - 86_399_999_999,
         ["Caf\u00e9#1", "", "a,b"],
         ["touchpoints.rejected/2/71", "touchpoints.rejected/2/72", "touchpoints.rejected/2/75"],
@@ -31,7 +30,7 @@ def test_when_they_were_first_received_and_whose_they_are() -> None:
 
 
 def test_never_later_than_now() -> None:
-    assert read_resent([(AT, b"2026-11-23T23:00:00Z")], NOW) == Resent(NOW, [], [])
+    assert read_replay({AT: b"2026-11-23T23:00:00Z"}, NOW) == Replay(NOW, [], [])
 
 
 @pytest.mark.parametrize(
@@ -47,23 +46,23 @@ def test_never_later_than_now() -> None:
 )
 def test_what_cannot_be_read_is_told(headers: list[tuple[bytes, bytes]], field: str) -> None:
     with pytest.raises(ServiceError, match=field) as caught:
-        read_resent(headers, NOW)
+        read_replay(dict(headers), NOW)
     assert (caught.value.status, caught.value.field) == (400, field)
 
 
 def test_what_is_said_of_some_events_is_not_taken_for_all() -> None:
-    require_each(Resent(NOW, [], []), 2)
-    require_each(Resent(NOW, ["m", ""], ["r", "s"]), 2)
-    for resent in (Resent(NOW, ["m"], []), Resent(NOW, [], ["r"]), Resent(NOW, ["a", "b"], ["r", "s", "t"])):
+    require_each(Replay(NOW, [], []), 2)
+    require_each(Replay(NOW, ["m", ""], ["r", "s"]), 2)
+    for replay in (Replay(NOW, ["m"], []), Replay(NOW, [], ["r"]), Replay(NOW, ["a", "b"], ["r", "s", "t"])):
         with pytest.raises(ServiceError, match="the body has 2"):
-            require_each(resent, 2)
+            require_each(replay, 2)
 
 
 def test_events_without_an_id_have_one_of_the_record_they_come_from() -> None:
     def ids(*replay_of: str, received_us: int = NOW) -> list[str]:
-        body = open_body(json.dumps({"batch": [EVENT] * len(replay_of)}).encode(), "")
-        found = judge(body, workspace=3, source=5, received_us=received_us, new_id=lambda: "none")
-        kept = received_now(found, Resent(received_us, [], list(replay_of)), NOW + 5, "none").touchpoints
+        body = segment(json.dumps({"batch": [EVENT] * len(replay_of)}).encode())
+        found = validated(body, received_us, lambda: "none")
+        kept = restamp(found, Replay(received_us, [], list(replay_of)), NOW + 5, "none").touchpoints
         assert all((one.occurred_us, one.received_us) == (received_us, NOW + 5) for one in kept)
         return [one.message_id for one in kept]
 
@@ -73,11 +72,9 @@ def test_events_without_an_id_have_one_of_the_record_they_come_from() -> None:
 
 
 def test_each_id_stays_with_its_event_when_a_neighbour_is_refused() -> None:
-    body = open_body(json.dumps({"batch": [EVENT, {"type": "track"}, EVENT]}).encode(), "")
-    found = judge(body, workspace=3, source=5, received_us=NOW, new_id=lambda: "none")
-    kept = received_now(found, Resent(NOW, ["a", "b", "c"], []), NOW, "none").touchpoints
+    body = segment(json.dumps({"batch": [EVENT, {"type": "track"}, EVENT]}).encode())
+    found = validated(body, new_id=lambda: "none")
+    kept = restamp(found, Replay(NOW, ["a", "b", "c"], []), NOW, "none").touchpoints
     assert [one.message_id for one in kept] == ["a", "c"]
-    records = rejected_records(
-        found, body, SourceKey(b"", 5, 3, "web", True), NOW, "POST /v1/batch", ["t/0/1", "t/0/2", "t/0/3"]
-    )
+    records = rejected_records(found, body, source(), RULES, NOW, "POST /v1/batch", ["t/0/1", "t/0/2", "t/0/3"])
     assert [(one.code, one.replay_of) for one in records] == [("missing_field", "t/0/2")]

@@ -3,21 +3,24 @@
 import base64
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from services.ingest.dialects.registry import DIALECTS, DOCUMENTED, takes
+from services.ingest.dialects.base import Request
+from services.ingest.dialects.registry import ROUTES, match_route
+from services.ingest.event.event import CALLS
+from services.ingest.event.gzip import unpack
 from services.ingest.event.tolerant_json import defect
 from services.ingest.event.verdict import MAX_BODY_BYTES
-from services.ingest.http.access import Rates, by_source
-from services.ingest.http.app import Front
-from services.ingest.http.body import unpack
+from services.ingest.http.access import Access, Rates, by_source
+from services.ingest.http.app import IngestApp
 from services.ingest.http.keys import Keys
 from services.ingest.http.openapi import describe
 from services.ingest.metrics_buffer import MetricsBuffer
+from tests.support.dialect_requests import parsed
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey, key_digest
 
@@ -58,30 +61,41 @@ def test_the_largest_body_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "call"),
+    ("path", "route"),
     [
-        ("/v1/track", "track"),
-        ("/v1/t", "track"),
-        ("/v1/i", "identify"),
-        ("/v1/p", "page"),
-        ("/v1/s", "screen"),
-        ("/v1/g", "group"),
-        ("/v1/a", "alias"),
-        ("/v1/b", "batch"),
-        ("/b", "batch"),
-        ("/track", "track"),
-        ("/v1/import", "batch"),
-        ("/v1/batch/", "batch"),
-        ("//v1/batch", "batch"),
-        ("/v1/m", "metrics"),
+        ("/v1/track", "/v1/track"),
+        ("/v1/t", "/v1/t"),
+        ("/v1/i", "/v1/i"),
+        ("/v1/p", "/v1/p"),
+        ("/v1/s", "/v1/s"),
+        ("/v1/g", "/v1/g"),
+        ("/v1/a", "/v1/a"),
+        ("/v1/b", "/v1/b"),
+        ("/b", "/b"),
+        ("/track", "/track"),
+        ("/v1/import", "/v1/import"),
+        ("/v1/batch/", "/v1/batch"),
+        ("//v1/batch", "/v1/batch"),
+        ("/v1/m", "/v1/m"),
         ("/v1/", None),
         ("/", None),
         ("/v1/trackx", None),
         ("/metrics", None),
     ],
 )
-def test_paths(path: str, call: str | None) -> None:
-    assert takes("POST", path) == call
+def test_paths(path: str, route: str | None) -> None:
+    found = match_route("POST", path)
+    assert (found and found.path) == route
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_a_path_names_the_call_of_its_event(prefix: str) -> None:
+    for call in CALLS:
+        for name in (call, call[0]):
+            request = parsed(Request("POST", f"{prefix}/{name}", "", [], b'{"userId":"u"}'))
+            assert (request.call, request.native) == (call, True)
+    for name in ("batch", "import", "b"):
+        assert parsed(Request("POST", f"{prefix}/{name}", "", [], b'{"batch":[]}')).call == ""
 
 
 def encoded(text: str) -> str:
@@ -179,15 +193,16 @@ def test_every_event_path_is_documented_with_an_example() -> None:
     app = FastAPI(title="t", version="1")
     describe(app)
     paths = app.openapi()["paths"]
-    for path in DOCUMENTED:
-        operation: dict[str, Any] = paths[path]["post"]
-        assert operation["requestBody"]["content"]["application/json"]["example"]
+    for route in ROUTES:
+        assert match_route(route.method, route.path) is route
+        if not route.documented:
+            assert match_route(route.method, f"/v1{route.path}") or route.path == "/rsaMetrics"
+            continue
+        operation: dict[str, Any] = paths[route.path][route.method.lower()]
+        assert operation["summary"]
         assert set(operation["responses"]) == {"200", "400", "401", "403", "404", "408", "429", "503"}
-        assert takes("POST", path) == DOCUMENTED[path]
-    for method, readers in DIALECTS.items():
-        for path, read in readers.items():
-            assert paths[path][method.lower()]["summary"]
-            assert takes(method, path) is read
+        if route.method == "POST":
+            assert operation["requestBody"]["content"]["application/json"]["example"] == route.example
 
 
 def test_a_defect_is_named_by_its_path() -> None:
@@ -210,18 +225,18 @@ async def test_a_fault_of_ours_is_an_answer_too(caplog: pytest.LogCaptureFixture
     keys = Keys(read, refresh_seconds=1)
     await keys.refresh()
     broken: Any = Broken()
-    front = Front(None, keys, broken, broken, Rates(by_source(0, 0, 1)), body_seconds=1)
-    sent: list[dict[str, Any]] = []
+    app = IngestApp(FastAPI(), Access(keys, Rates(by_source(0, 0, 1))), broken, broken, body_seconds=1)
+    sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b'{"userId":"u","event":"E"}', "more_body": False}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
     headers = [(b"authorization", KEY.encode()), (b"origin", b"https://shop.example")]
     scope = {"type": "http", "method": "POST", "path": "/v1/track", "query_string": b"", "headers": headers}
-    await front(scope, receive, send)
+    await app(scope, receive, send)
     assert sent[0]["status"] == 500
     assert (b"access-control-allow-origin", b"https://shop.example") in sent[0]["headers"]
     assert json.loads(sent[1]["body"])["code"] == "internal_error"

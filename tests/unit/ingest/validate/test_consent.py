@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import base, cloudevents, ga4, posthog, segment, snowplow
-from services.ingest.dialects.base import Request
-from services.ingest.dialects.envelope import open_body
+from services.ingest.dialects import cloudevents, ga4, posthog, snowplow
+from services.ingest.dialects.base import Parse, Request
+from services.ingest.dialects.registry import RULES
 from services.ingest.event.verdict import DroppedError
 from services.ingest.validate.consent import AGGREGATE, DROP, MODES, require
-from services.ingest.validate.touchpoint import Result
-from tests.support.dialect_requests import NOW, Read, codes, post
+from services.ingest.validate.request import Result
+from tests.support.dialect_requests import codes, payloads, post, segment, validated
 from throughline.store.access.source_settings import CONSENT_MODES
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "m"}
@@ -23,18 +23,17 @@ DROPPED = ("dropped", "no_consent", "context.consent.analytics")
 
 
 def batch(*events: Any, consent: str = AGGREGATE, **shared: Any) -> Result:
-    body = open_body(json.dumps({"batch": events, **shared}).encode(), "")
-    return segment.judge(body, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=consent)
+    return validated(segment(json.dumps({"batch": events, **shared}).encode()), consent=consent)
 
 
-def take(read: Read, request: Request, consent: str = AGGREGATE) -> Result:
-    return base.judge(read(request), workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=consent)
+def take(parse: Parse, request: Request, consent: str = AGGREGATE) -> Result:
+    return validated(parse(request), consent=consent)
 
 
 def said(result: Result) -> Sequence[bool]:
     """Of each event whether it was taken; the others were dropped."""
-    assert not result.refused, result.refused
-    return [verdict is None or verdict.verdict != "dropped" for verdict in result.verdicts]
+    assert not result.rejected, result.rejected
+    return [verdict is None or verdict.status != "dropped" for verdict in result.verdicts]
 
 
 def test_the_modes_that_can_be_set_are_the_modes_there_are() -> None:
@@ -86,9 +85,8 @@ def test_what_a_context_says(context: Any, given: bool) -> None:
     assert said(batch(EVENT | {"context": context})) == [given]
     # Where the batch says it for all, and an event alone, as Jitsu's come.
     assert said(batch(EVENT, context=context)) == [given]
-    body = open_body(json.dumps(EVENT | {"context": context}).encode(), "track")
-    alone = segment.judge(body, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=DROP)
-    assert said(alone) == [given]
+    body = segment(json.dumps(EVENT | {"context": context}).encode(), "track")
+    assert said(validated(body, consent=DROP)) == [given]
 
 
 def test_each_event_of_a_batch_is_asked() -> None:
@@ -108,8 +106,8 @@ def test_every_call_needs_it(call: str) -> None:
     assert codes(found) == [DROPPED]
     assert not found.touchpoints
     # A page's name may be its title, which is no name to count by.
-    assert [name for _, name in found.dropped] == ["Product Viewed" if call == "track" else call]
-    assert [name for _, name in batch(event, consent=DROP).dropped] == [""]
+    assert [event.name for event in found.dropped] == ["Product Viewed" if call == "track" else call]
+    assert [event.name for event in batch(event, consent=DROP).dropped] == [""]
 
 
 def test_consent_is_asked_before_anything_else() -> None:
@@ -138,15 +136,15 @@ TOO_LARGE = {"properties": {"note": "x" * 40_000}}
 def test_a_refused_event_is_kept_only_if_it_says_that_there_is_consent(wrong: Any) -> None:
     with_, without = EVENT | {"context": YES} | wrong, EVENT | {"context": NO} | wrong
     found = batch(with_, without, EVENT | wrong)
-    assert [verdict and verdict.verdict for verdict in found.verdicts] == ["rejected"] * 3
-    assert json.loads(found.refused[0][1]) == with_
-    for kept, payload in found.refused[1:]:
-        assert (kept.field, payload) == ("", b"")
-        assert kept.code == found.refused[0][0].code
-        assert "not kept" in kept.message
+    assert [verdict and verdict.status for verdict in found.verdicts] == ["rejected"] * 3
+    assert json.loads(found.rejected[0].payload) == with_
+    for event in found.rejected[1:]:
+        assert (event.verdict.field, event.payload) == ("", b"")
+        assert event.verdict.code == found.rejected[0].verdict.code
+        assert "not kept" in event.verdict.message
     shared = batch(EVENT | wrong, context=YES)
-    assert json.loads(shared.refused[0][1]) == EVENT | wrong
-    assert batch(EVENT | wrong, consent="off").refused[0][1]
+    assert json.loads(shared.rejected[0].payload) == EVENT | wrong
+    assert batch(EVENT | wrong, consent="off").rejected[0].payload
 
 
 @pytest.mark.parametrize(
@@ -161,10 +159,10 @@ def test_a_refused_event_is_kept_only_if_it_says_that_there_is_consent(wrong: An
 )
 def test_ga4(consent: Any, given: bool) -> None:
     body = {"client_id": "1.2", "consent": consent, "events": [{"name": "login", "params": {"message_id": "m"}}, {}]}
-    found = take(ga4.read, post(body))
+    found = take(ga4.parse, post(body))
     assert codes(found)[0] == (None if given else ("dropped", "no_consent", "consent.analytics_storage"))
     # The second has no name: it is kept if the request says that there is consent.
-    assert [payload for _, payload in found.refused] == [b"{}" if given else b""]
+    assert payloads(found) == [b"{}" if given else b""]
 
 
 def entity(name: str, data: Any) -> Any:
@@ -200,10 +198,10 @@ def test_snowplow(entities: Any, given: bool) -> None:
     packed = base64.urlsafe_b64encode(contexts.encode()).decode().rstrip("=")
     for where in ({"co": contexts}, {"cx": packed}):
         event = {"e": "pv", "eid": "m", "duid": "b1c0", "page": "Ada's orders", **where}
-        found = take(snowplow.read, post({"data": [event, {**event, "e": "nonsense"}]}))
+        found = take(snowplow.parse, post({"data": [event, {**event, "e": "nonsense"}]}))
         assert codes(found)[0] == (None if given else ("dropped", "no_consent", "cx"))
-        assert found.refused[0][0].code == "unknown_type"
-        assert bool(found.refused[0][1]) == given
+        assert found.rejected[0].verdict.code == "unknown_type"
+        assert bool(found.rejected[0].payload) == given
 
 
 @pytest.mark.parametrize(
@@ -218,9 +216,9 @@ def test_snowplow(entities: Any, given: bool) -> None:
 )
 def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, given: bool) -> None:
     told = json.dumps({"schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": entity(name, data)})
-    found = take(snowplow.read, post({"data": [{"e": "ue", "eid": "m", "duid": "b1c0", "ue_pr": told}]}))
+    found = take(snowplow.parse, post({"data": [{"e": "ue", "eid": "m", "duid": "b1c0", "ue_pr": told}]}))
     assert said(found) == [given]
-    assert [name for _, name in found.dropped] == ([] if given else [name])
+    assert [event.name for event in found.dropped] == ([] if given else [name])
 
 
 @pytest.mark.parametrize(
@@ -238,15 +236,15 @@ def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, 
 )
 def test_posthog(fields: Any, given: bool) -> None:
     event = {"event": "$pageview", "distinct_id": "ada", "uuid": "0192", "properties": {"token": "k"}} | fields
-    found = take(posthog.read, post({"api_key": "k", "batch": [event]}))
+    found = take(posthog.parse, post({"api_key": "k", "batch": [event]}))
     assert codes(found) == [None if given else ("dropped", "no_consent", "properties.consent.analytics")]
-    assert [name for _, name in found.dropped] == ([] if given else ["page"])
+    assert [event.name for event in found.dropped] == ([] if given else ["page"])
 
 
 def test_posthogs_newer_endpoint_is_told_of_a_drop() -> None:
     event = {"event": "Seen", "distinct_id": "ada", "uuid": "0192"}
-    opened = posthog.read(post({"batch": [event]}, path=posthog.V1))
-    found = base.judge(opened, workspace=1, source=1, received_us=NOW, new_id=lambda: "new", consent=DROP)
+    opened = posthog.parse(post({"batch": [event]}, path=posthog.V1))
+    found = validated(opened, consent=DROP)
     assert opened.reply is not None
     (result,) = json.loads(opened.reply(found.verdicts)[1])["results"].values()
     assert result["result"] == "drop"
@@ -271,20 +269,20 @@ CLOUDEVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Produ
     ],
 )
 def test_cloudevents(fields: Any, given: bool) -> None:
-    found = take(cloudevents.read, post([CLOUDEVENT | fields, CLOUDEVENT | fields | {"id": {}}]))
+    found = take(cloudevents.parse, post([CLOUDEVENT | fields, CLOUDEVENT | fields | {"id": {}}]))
     assert codes(found)[0] == (None if given else ("dropped", "no_consent", "analyticsconsent"))
-    assert bool(found.refused[0][1]) == given
+    assert bool(found.rejected[0].payload) == given
 
 
 def test_a_binary_cloudevent() -> None:
     headers = [(f"ce-{name}".encode(), value.encode()) for name, value in CLOUDEVENT.items()]
     for told, given in ((b"true", True), (b"false", False)):
         request = Request("POST", "/v1/cloudevents", "", [*headers, (b"ce-analyticsconsent", told)], b"")
-        assert said(take(cloudevents.read, request)) == [given]
+        assert said(take(cloudevents.parse, request)) == [given]
 
 
 def test_a_name_that_no_text_can_be_is_counted_all_the_same() -> None:
     with pytest.raises(DroppedError) as dropped:
-        require(None, "track", "\udcff", None, AGGREGATE)
+        require(None, "track", "\udcff", None, AGGREGATE, RULES.consent)
     assert dropped.value.name == "?"
-    assert [len(name) for _, name in batch(EVENT | {"event": "n" * 5_000}).dropped] == [200]
+    assert [len(event.name) for event in batch(EVENT | {"event": "n" * 5_000}).dropped] == [200]

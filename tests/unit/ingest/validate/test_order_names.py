@@ -1,15 +1,12 @@
 """An order event without an order's id is kept, with a warning."""
 
-import json
 from typing import Any
 
 import pytest
 
 from services.ingest.dialects import ga4
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
 from services.ingest.validate import order_names
-from tests.support.dialect_requests import NOW, codes, post, take
+from tests.support.dialect_requests import batch, codes, post, take
 from throughline.journey.model import normalise
 from throughline.models import vocabulary
 
@@ -39,12 +36,11 @@ def test_names_are_compared_as_the_models_do(kind: str) -> None:
 )
 def test_an_order_without_an_id_is_kept_with_a_warning(event: dict[str, Any], warnings: tuple[str, ...]) -> None:
     sent = {"type": "track", "userId": "u", "messageId": "m", **event}
-    body = open_body(json.dumps({"batch": [sent]}).encode(), "")
-    result = judge(body, workspace=1, source=1, received_us=NOW, new_id=str)
+    result = batch(sent)
     assert [found.warnings for found in result.touchpoints] == [warnings]
     assert [verdict and verdict.code for verdict in result.verdicts] == list(warnings or [None])
 
 
 def test_a_dialect_names_its_own_field() -> None:
     request = post({"client_id": "c", "events": [{"name": "purchase", "params": {"value": 5, "message_id": "m"}}]})
-    assert codes(take(ga4.read, request)) == [("warning", "missing_order_id", "params.transaction_id")]
+    assert codes(take(ga4.parse, request)) == [("warning", "missing_order_id", "params.transaction_id")]

@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects.envelope import open_body
-from services.ingest.dialects.segment import judge
-from services.ingest.validate.privacy import MODES, of_refused, shorten
-from services.ingest.validate.touchpoint import Result
+from services.ingest.dialects.registry import RULES
+from services.ingest.validate.privacy import MODES, kept_of_rejected, shorten
+from services.ingest.validate.request import Result
+from tests.support.dialect_requests import payloads, segment, validated
 from throughline.store.access.source_settings import IP_MODES
 
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "m"}
 
 
 def judged(batch: dict[str, Any], mode: str) -> Result:
-    body = open_body(json.dumps(batch).encode(), "")
-    return judge(body, workspace=1, source=1, received_us=1, new_id=lambda: "new", ip=mode)
+    return validated(segment(json.dumps(batch).encode()), 1, ip=mode)
 
 
 def kept(context: Any, mode: str, shared: Any = None) -> Any:
@@ -88,7 +87,7 @@ def test_a_name_given_twice_hides_nothing() -> None:
     body = (
         b'{"batch": [{"type": "page", "userId": "u", "messageId": "m", "context": {"ip": "81.2.69.160", "ip": "x"}}]}'
     )
-    found = judge(open_body(body, ""), workspace=1, source=1, received_us=1, new_id=lambda: "new")
+    found = validated(segment(body), 1)
     assert "81.2.69" not in found.touchpoints[0].rest
 
 
@@ -99,7 +98,7 @@ def test_each_context_of_a_batch_is_looked_at() -> None:
 
 
 def test_a_refused_event_is_kept_without_them() -> None:
-    ((_, raw),) = judged({"batch": [{"type": "track", "context": {"ip": "81.2.69.160"}}]}, "shorten").refused
+    (raw,) = payloads(judged({"batch": [{"type": "track", "context": {"ip": "81.2.69.160"}}]}, "shorten"))
     assert json.loads(raw) == {"type": "track", "context": {"ip": "81.2.69.0"}}
 
 
@@ -119,6 +118,6 @@ def test_a_refused_event_is_kept_without_them() -> None:
     ],
 )
 def test_of_an_unreadable_one_only_they_change(raw: bytes, shortened: bytes, dropped: bytes) -> None:
-    assert of_refused(raw, "shorten") == shortened
-    assert of_refused(raw, "drop") == dropped
-    assert of_refused(raw, "keep") == raw
+    assert kept_of_rejected(raw, "shorten", RULES) == shortened
+    assert kept_of_rejected(raw, "drop", RULES) == dropped
+    assert kept_of_rejected(raw, "keep", RULES) == raw

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.ingest.event.times import SKEW_US, correct, parse
-from services.ingest.event.verdict import MAX_TEXT, RefusedError, Verdict, read_id
+from services.ingest.event.verdict import MAX_TEXT, RejectedError, Verdict, read_id
 from services.ingest.validate.fields import NONE, read_fields
 from throughline.kit.clock import to_us
 
@@ -34,14 +34,14 @@ def test_ids_become_text(sent: Any, kept: str) -> None:
 def test_placeholders_are_no_ids(sent: Any) -> None:
     notes: list[Verdict] = []
     assert read_id(sent, "userId", notes) == ""
-    assert [(note.verdict, note.code, note.field) for note in notes] == [("warning", "illegal_id", "userId")]
+    assert [(note.status, note.code, note.field) for note in notes] == [("warning", "illegal_id", "userId")]
 
 
 @pytest.mark.parametrize(
     ("sent", "code"), [({}, "wrong_type"), ([1], "wrong_type"), ("x" * (MAX_TEXT + 1), "too_long")]
 )
 def test_what_can_be_no_id_refuses_the_event(sent: Any, code: str) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RejectedError) as refused:
         read_id(sent, "anonymousId", [])
     assert refused.value.verdict[:3] == ("rejected", code, "anonymousId")
 
@@ -66,7 +66,7 @@ def test_clock_correction(client: int, sent: int | None, expected: int, flagged:
 
 def test_a_correction_before_the_year_1_refuses_the_event() -> None:
     year_1, year_9999 = (to_us(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
-    with pytest.raises(RefusedError, match="year 1"):
+    with pytest.raises(RejectedError, match="year 1"):
         correct(year_1, year_9999, NOW)
 
 
@@ -91,7 +91,7 @@ def test_forms_of_time(sent: Any, expected: datetime | None) -> None:
 
 @pytest.mark.parametrize("sent", ["+010000-01-01T00:00:00.000Z", "-000001-01-01T00:00:00Z", "0000-01-01", 1e18, -1e18])
 def test_years_out_of_range_refuse_the_event(sent: Any) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RejectedError) as refused:
         parse(sent, "timestamp")
     assert refused.value.verdict.code == "time_out_of_range"
 
@@ -115,5 +115,5 @@ def test_typed_fields_of_the_wrong_type_are_left_out_with_a_warning() -> None:
 
 
 def test_a_number_no_float_holds_refuses_the_event() -> None:
-    with pytest.raises(RefusedError, match="too large"):
+    with pytest.raises(RejectedError, match="too large"):
         read_fields({"value": 10**400}, [])

@@ -1,0 +1,244 @@
+"""Segment's requests: one call in its own path, or a batch whose events name their calls. Pure.
+
+The usual event is decoded straight into `Event`; an event of another shape is read member by member.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from services.ingest.dialects.base import NO_MEMBERS, ParsedEvent, ParsedRequest, ReplayRequest, Request
+from services.ingest.dialects.split import UNREADABLE, SplitBody, check_size, is_clean, single_event, split_events
+from services.ingest.event import times, tolerant_json
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import MAX_EVENT_BYTES, RejectedError, Verdict, json_type, read_id, reject, warning
+from throughline.kit.clock import rfc3339
+from throughline.kit.errors import ServiceError
+
+
+class _WriteKey(msgspec.Struct, gc=False):
+    writeKey: Any = None  # noqa: N815
+
+
+_WRITE_KEY = msgspec.json.Decoder(_WriteKey)
+_SENT_AT = msgspec.json.Decoder(datetime | None)
+_EVENT = msgspec.json.Decoder(Event)
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+
+_HEAD = ("writeKey", "sentAt", "context", "integrations")
+_LOOSE = ("writeKey", "sentAt")
+"""Members of a batch that may be anything: then they say nothing."""
+_IDS = frozenset({"userId", "anonymousId", "previousId", "messageId"})
+_TEXTS = frozenset({"type", "event", "name"})
+_TIMES = frozenset({"timestamp", "originalTimestamp", "sentAt"})
+_OBJECTS = frozenset({"properties", "traits", "context", "integrations", "groupId", "category", "channel", "rudderId"})
+
+
+class _Events:
+    """The events of a body, each read when its turn comes: nothing is read for a write key that is not known."""
+
+    def __init__(self, split: SplitBody) -> None:
+        self._raws = split.events
+        self._defects = split.defects
+
+    def __len__(self) -> int:
+        return len(self._raws)
+
+    def __iter__(self) -> Iterator[ParsedEvent]:
+        """Returns the events.
+
+        Raises:
+            ServiceError: 400, the one event of a body is not JSON.
+        """
+        defects = self._defects
+        for number, raw in enumerate(self._raws):
+            warnings: list[Verdict] = []
+            if defects and number in defects:
+                yield ParsedEvent(raw, None, defects[number], warnings)
+                continue
+            try:
+                check_size(raw)
+                event, extra = read_event(raw, warnings)
+            except RejectedError as error:
+                yield ParsedEvent(raw, None, error.verdict, warnings)
+            except (msgspec.DecodeError, RecursionError):
+                # JSON that the decoder can not hold: most likely a number out of range.
+                yield ParsedEvent(raw, None, tolerant_json.defect_of(bytes(raw)) or UNREADABLE, warnings)
+            else:
+                yield ParsedEvent(raw, event, None, warnings, extra)
+
+
+def parse_call(request: Request, call: str) -> ParsedRequest:
+    """Parses a request whose path names the call of its one event.
+
+    Raises:
+        ServiceError: 400, the body is not JSON, or no object.
+    """
+    body = request.body
+    if is_clean(body):
+        try:
+            # Without a key in it, the body is not read before it is validated.
+            key = _WRITE_KEY.decode(body).writeKey if b"writeKey" in body or body[:1] != b"{" else ""
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        else:
+            return _request(SplitBody({}, [Raw(body)], {}), _text(key), call)
+    split = single_event(body)
+    key = tolerant_json.load(body).get("writeKey") if b"writeKey" in body else ""
+    return _request(split, _text(key), call)
+
+
+def parse_batch(request: Request) -> ParsedRequest:
+    """Parses a batch.
+
+    Raises:
+        ServiceError: 400, the body is not JSON, holds no list of events, or too many of them.
+    """
+    split = split_events(request.body, "batch", _HEAD, loose=_LOOSE)
+    head = split.head
+    context, integrations = _members(head, "context"), _members(head, "integrations")
+    shared_bytes = sum(len(name) + len(part) for shared in (context, integrations) for name, part in shared.items())
+    if shared_bytes > MAX_EVENT_BYTES:
+        # Each event is kept, and read, with what its batch shares.
+        raise ServiceError(
+            400,
+            "too_large",
+            f"the batch's context and integrations, which each of its events has, have {shared_bytes} bytes, "
+            f"{MAX_EVENT_BYTES} are allowed",
+            field="context",
+        )
+    key = _text(tolerant_json.load(bytes(head["writeKey"]))) if "writeKey" in head else ""
+    sent_us = _sent_us(head["sentAt"]) if "sentAt" in head else None
+    return _request(split, key, "", sent_us, context, integrations, shared_bytes)
+
+
+def parse_metrics(_: Request) -> ParsedRequest:
+    """Parses measurements that the browser library makes of itself: nothing of them is kept."""
+    return ParsedRequest(None, [])
+
+
+def read_event(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str]:
+    """Returns an event, and its members that have no field in `Event` as JSON without the outer braces.
+
+    Raises:
+        RejectedError: not an object, or a member that can not be understood.
+        msgspec.DecodeError: a number is out of range.
+    """
+    try:
+        return _EVENT.decode(raw), ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        members = _FIELDS.decode(raw)
+    except msgspec.ValidationError:
+        reject("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+    fields: dict[str, Any] = {}
+    extra: list[str] = []
+    for name, part in members.items():
+        if name in _OBJECTS:
+            fields[name] = part
+        elif name == "_metadata":
+            fields["metadata"] = part
+        elif name != "writeKey":
+            value = _field(name, _ANY.decode(part), warnings)
+            if value is None:
+                key = msgspec.json.encode(name).decode()
+                extra.append(f"{key}:{bytes(part).decode()}")
+            else:
+                fields[name] = value
+    return Event(**fields), ",".join(extra)
+
+
+def _field(name: str, value: Any, warnings: list[Verdict]) -> Any:
+    """Returns the value of a field of `Event`; None when the member is kept with the rest."""
+    if name in _IDS:
+        return _message_id(value) if name == "messageId" else read_id(value, name, warnings) or None
+    if name in _TIMES:
+        if value is None:
+            return None
+        time = times.parse(value, name)
+        if time is None:
+            warnings.append(warning("unreadable_time", name, f"{name} is not an ISO 8601 time; it was left out"))
+        return time
+    if name in _TEXTS and value is not None:
+        if isinstance(value, str):
+            return value
+        if name == "name":
+            warnings.append(
+                warning("wrong_type", name, f"name has to be text, got {json_type(value)}; it was left out")
+            )
+            return None
+        reject("wrong_type", name, f"{name} has to be text, got {json_type(value)}")
+    return None
+
+
+def _message_id(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        reject("wrong_type", "messageId", f"messageId has to be text, got {json_type(value)}")
+    return str(value)
+
+
+def _request(
+    split: SplitBody,
+    write_key: str,
+    call: str,
+    sent_us: int | None = None,
+    context: Mapping[str, Raw] = NO_MEMBERS,
+    integrations: Mapping[str, Raw] = NO_MEMBERS,
+    shared_bytes: int = 0,
+) -> ParsedRequest:
+    return ParsedRequest(
+        write_key,
+        _Events(split),
+        call,
+        sent_us,
+        context,
+        integrations,
+        shared_bytes,
+        replay_request=_replay_of_call(call) if call else partial(_replay_of_batch, sent_us, context, integrations),
+        native=True,
+    )
+
+
+def _replay_of_call(call: str) -> Callable[[], ReplayRequest]:
+    return partial(ReplayRequest, f"/v1/{call}")
+
+
+def _replay_of_batch(sent_us: int | None, context: Mapping[str, Raw], integrations: Mapping[str, Raw]) -> ReplayRequest:
+    shared: dict[str, Any] = {} if sent_us is None else {"sentAt": rfc3339(sent_us)}
+    if context:
+        shared["context"] = context
+    if integrations:
+        shared["integrations"] = integrations
+    return ReplayRequest("/v1/batch", member="batch", shared=shared)
+
+
+def _members(head: dict[str, Raw], name: str) -> Mapping[str, Raw]:
+    """Returns the members of an object in the head; none of another value."""
+    raw = head.get(name)
+    if raw is None or not isinstance(_ANY.decode(raw), dict):
+        return NO_MEMBERS
+    return _FIELDS.decode(raw) or NO_MEMBERS
+
+
+def _sent_us(raw: Raw) -> int | None:
+    """Returns when the client sent a batch; None for what is no time."""
+    try:
+        try:
+            sent = _SENT_AT.decode(raw)
+        except msgspec.DecodeError:
+            sent = times.parse(tolerant_json.load(bytes(raw)), "sentAt")
+        return None if sent is None else times.instant(sent, "sentAt")
+    except RejectedError:
+        return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

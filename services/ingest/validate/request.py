@@ -1,0 +1,172 @@
+"""The verdicts of a request's events, whatever their dialect, and the touchpoints of those that are kept. Pure."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from services.ingest.dialects.base import ParsedEvent, ParsedRequest, Rules
+from services.ingest.event import tolerant_json
+from services.ingest.event.verdict import MAX_EVENTS, DroppedError, RejectedError, Verdict, reject
+from services.ingest.validate import consent, privacy
+from services.ingest.validate.touchpoint import TouchpointBuilder
+from throughline.kit.clock import MIN_US
+from throughline.kit.errors import ServiceError
+from throughline.store.access.keys import SourceKey
+from throughline.wire.codec import Touchpoint
+
+_ANY = msgspec.json.Decoder()
+
+
+class RejectedEvent(Struct, gc=False):
+    """What is kept of a rejected event."""
+
+    position: int
+    """Among the events of its request, from 0."""
+    verdict: Verdict
+    payload: bytes
+    """The event as it was sent, without what privacy and consent forbid; b"" for nothing."""
+    name: str | None
+    """As far as the dialect could read it; "" or None for nothing."""
+    message_id: str | None
+    """Likewise."""
+
+
+class DroppedEvent(Struct, gc=False):
+    """What is kept of an event without consent."""
+
+    verdict: Verdict
+    name: str
+    """The name by which the event is counted, "" when it is counted by none."""
+
+
+class Result(Struct, gc=False):
+    """What became of a request's events."""
+
+    touchpoints: list[Touchpoint]
+    verdicts: list[Verdict | None]
+    """In the order of the events; None is ok."""
+    rejected: list[RejectedEvent]
+    dropped: list[DroppedEvent]
+
+
+def validate(
+    request: ParsedRequest, source: SourceKey, rules: Rules, *, received_us: int, new_id: Callable[[], str]
+) -> Result:
+    """Returns a verdict for every event, and the touchpoints of those that are kept.
+
+    `source` says whose the events are and what of them may be kept; `rules` is what all dialects say of consent and
+    addresses; `new_id` gives a random message id for an event that has neither its own nor a time to derive one from.
+
+    Raises:
+        ServiceError: 400, more events than `MAX_EVENTS`, or a body that turns out not to be JSON as it is read.
+    """
+    events = request.events
+    if len(events) > MAX_EVENTS:
+        raise ServiceError(400, "too_many_events", f"the batch has {len(events)} events, {MAX_EVENTS} are allowed")
+    settings = source.settings
+    result = Result([], [], [], [])
+    touchpoints, verdicts = result.touchpoints, result.verdicts
+    builder = TouchpointBuilder(
+        request.call,
+        request.sent_us,
+        source.workspace,
+        source.source,
+        received_us,
+        new_id,
+        settings.ip,
+        MIN_US if source.retention_cutoff_us is None else source.retention_cutoff_us,
+        settings.consent,
+        rules,
+        request.shared_context,
+        request.shared_integrations,
+        request.shared_bytes,
+    )
+    check_text = not request.native
+    for parsed in events:
+        try:
+            touchpoint = _build(builder, parsed)
+            if check_text:
+                _check_text(touchpoint, parsed)
+        except RejectedError as error:
+            verdict = _in_dialect(error.verdict, request.names)
+            result.rejected.append(_rejected(len(verdicts), verdict, parsed, request, source, rules))
+            verdicts.append(verdict)
+        except DroppedError as error:
+            verdict = _in_dialect(error.verdict, request.names)
+            result.dropped.append(DroppedEvent(verdict, error.name))
+            verdicts.append(verdict)
+        else:
+            touchpoints.append(touchpoint)
+            verdicts.append(_in_dialect(parsed.warnings[0], request.names) if parsed.warnings else None)
+    return result
+
+
+def _build(builder: TouchpointBuilder, parsed: ParsedEvent) -> Touchpoint:
+    if parsed.rejection is not None:
+        raise RejectedError(*parsed.rejection[1:])
+    try:
+        return builder.build(parsed)
+    except (msgspec.DecodeError, RecursionError):
+        # Members that a dialect passed on unread: a number out of range, nesting without end.
+        _explain(parsed)
+        reject("unreadable", "", "the event can not be read")
+
+
+def _rejected(
+    position: int, verdict: Verdict, parsed: ParsedEvent, request: ParsedRequest, source: SourceKey, rules: Rules
+) -> RejectedEvent:
+    settings = source.settings
+    verdict, raw = consent.kept_of_rejected(
+        verdict, bytes(parsed.raw), settings.consent, request.shared_context, rules.consent
+    )
+    event = None if request.native or not raw else parsed.event
+    return RejectedEvent(
+        position,
+        verdict,
+        privacy.kept_of_rejected(raw, settings.ip, rules),
+        None if event is None else event.event or event.name,
+        None if event is None else event.messageId,
+    )
+
+
+def _check_text(touchpoint: Touchpoint, parsed: ParsedEvent) -> None:
+    """Check texts that dialects took out of headers, query strings and base64, where they may be any text.
+
+    Raises:
+        RejectedError: one of them is not Unicode, or holds a NUL character.
+    """
+    rest = touchpoint.rest
+    texts = (
+        f"{touchpoint.name}{touchpoint.actor}{touchpoint.message_id}{touchpoint.anonymous_id}{touchpoint.previous_id}"
+        f"{touchpoint.order_id}{touchpoint.currency}{touchpoint.product_id}{touchpoint.channel}"
+    )
+    if not (texts.isascii() and rest.isascii()):
+        try:
+            f"{texts}{rest}".encode()
+        except UnicodeEncodeError:
+            reject("invalid_unicode", "", "not Unicode text: a lone surrogate or bytes not in UTF-8")
+    if "\0" in texts or "\0" in rest:
+        _explain(parsed)
+        reject("nul_character", "", "a NUL character can not be stored; leave it out")
+    if "\\" in rest and "\\u0000" in rest:
+        defect = tolerant_json.defect(_ANY.decode(rest))
+        if defect is not None:
+            _explain(parsed)
+            raise RejectedError(*defect[1:])
+
+
+def _explain(parsed: ParsedEvent) -> None:
+    """Reject an event by the member that is at fault, if it was sent as JSON."""
+    try:
+        tolerant_json.reject_defects(parsed.raw)
+    except ServiceError:
+        return
+
+
+def _in_dialect(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
+    """Returns a verdict that calls its field what the dialect calls it."""
+    name = names.get(verdict.field)
+    if name is None:
+        return verdict
+    return verdict._replace(field=name, message=verdict.message.replace(verdict.field, name))
