@@ -13,7 +13,7 @@ from services.ingest.http.app import IngestApp
 from services.ingest.http.control import create_control
 from services.ingest.http.keys import Keys
 from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
-from services.ingest.process.connection_limits import LimitedHttpProtocol
+from services.ingest.process.connection_limits import REFUSED_REQUESTS, LimitedHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
 from services.ingest.publish.producer import ReconnectingProducer
@@ -52,7 +52,7 @@ def create_app() -> IngestApp:
         replication_factor=settings.replication_factor,
         min_insync_replicas=settings.min_insync_replicas,
     )
-    metrics = MetricsBuffer()
+    metrics = MetricsBuffer(REFUSED_REQUESTS)
     batcher = Batcher(
         producer,
         metrics,

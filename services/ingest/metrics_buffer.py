@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from services.ingest.event.verdict import Verdict
-from services.ingest.process.connection_limits import REFUSED_REQUESTS
 from throughline.kit.metrics import (
     INGEST_EVENTS,
     INGEST_PRODUCE_RECORDS,
@@ -28,7 +27,9 @@ STATUSES = ("ok", "warning", "rejected", "dropped")
 class MetricsBuffer:
     """Counts of requests, events and record batches. All methods belong to one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused_requests: Counter[str] | None = None) -> None:
+        """`refused_requests` counts by code, elsewhere, what connections refuse; `flush` empties it."""
+        self._refused_requests: Counter[str] = Counter() if refused_requests is None else refused_requests
         self._ok_events = 0
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._requests: Counter[int] = Counter()
@@ -71,7 +72,7 @@ class MetricsBuffer:
         for http_status, count in self._requests.items():
             INGEST_REQUESTS.labels(str(http_status)).inc(count)
         self._requests.clear()
-        for refused in (self._failures, REFUSED_REQUESTS):
+        for refused in (self._failures, self._refused_requests):
             for code, count in refused.items():
                 INGEST_REFUSED.labels(code).inc(count)
             refused.clear()

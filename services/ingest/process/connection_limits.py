@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with limits: on the time and size of a request's head, trailers, idle clients, connections.
 
-Must not import metrics (see supervisor.py): `MetricsBuffer` collects the counts of `REFUSED_REQUESTS`. decisions/0010
-says why this is a subclass of uvicorn's protocol; test_guards.py holds it to the installed version.
+Must not import metrics (see supervisor.py): main.py gives `REFUSED_REQUESTS` to the metrics buffer. decisions/0010 says
+why this is a subclass of uvicorn's protocol, and test_guards.py holds it to the installed version.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ LINGER_SECONDS = 1.0
 """Time for which a refused client may still send: if a connection is closed with bytes unread, the answer is lost."""
 
 REFUSED_REQUESTS: Counter[str] = Counter()
-"""Number of refused requests by reason, since `MetricsBuffer` last collected it."""
+"""Number of refused requests by code, since the metrics buffer last emptied it."""
 
 _CLOSE = {"Connection": "close"}
 TOO_MANY_CONNECTIONS = ServiceError(
