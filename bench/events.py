@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from throughline.demo.catalogue import CAMPAIGN_WEIGHTS, CAMPAIGNS, Campaign
-from throughline.demo.journeys import Step, Visitor, journey
+from throughline.demo.journeys import Shopper, Step, journey
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import rfc3339
 
@@ -39,8 +39,8 @@ def actions_of(customer: int, *, seed: int = 0) -> Iterator[Action]:
     random = Random(seed << 32 | customer)
     campaign = random.choices(CAMPAIGNS, CAMPAIGN_WEIGHTS)[0]
     at = random.uniform(0, SPAN_SECONDS)
-    visitor = Visitor(random, campaign, f"A-{customer}", random.random() < 0.14)
-    for number, step in enumerate(journey(visitor)):
+    shopper = Shopper(random, campaign, f"A-{customer}", random.random() < 0.14)
+    for number, step in enumerate(journey(shopper)):
         at += step.pause * STRETCH
         yield Action(at, customer, number, step, campaign)
 
@@ -69,11 +69,11 @@ def segment_event(action: Action, *, message_id: str, user_id: str, at_us: int) 
     if campaign.medium != "none":
         context["campaign"] = {"source": campaign.source, "medium": campaign.medium, "name": campaign.name}
     return {
-        "type": step.call,
+        "type": step.method,
         "messageId": message_id,
         "timestamp": rfc3339(at_us),
         "userId": user_id,
-        "event" if step.call == "track" else "name": step.name,
+        "event" if step.method == "track" else "name": step.name,
         "properties": {name: value for name, value in step.properties.items() if name not in LEFT_OUT},
         "context": context,
     }
@@ -113,7 +113,7 @@ def touchpoint(action: Action, *, workspace: int, source: int, start_us: int) ->
         at_us,
         message_id,
         actor,
-        step.call,
+        step.method,
         step.name,
         workspace,
         source,

@@ -86,7 +86,7 @@ def templates(spec: Spec) -> tuple[list[bytes], float]:
     """(whole requests with placeholders, mean bytes of JSON per event)."""
     pool = sample_actions(TEMPLATES * min(spec.events, 100))
     if spec.events == 1:
-        pool = [action for action in pool if action.step.call == "track"]
+        pool = [action for action in pool if action.step.method == "track"]
     choose = Random(3)
     now = now_us()
     authorization = base64.b64encode(f"{spec.key}:".encode()).decode()

@@ -1,35 +1,32 @@
 """`throughline workspace | key | token`: who may write and who may read."""
 
-import re
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from throughline.cli.common.database import Data, in_database
-from throughline.cli.common.output import Value, fail, instant, say, show_json, show_rows
+from throughline.cli.common.database import in_database
+from throughline.cli.common.options import (
+    DataOption,
+    JsonOption,
+    OnlyWorkspaceOption,
+    WorkspaceOption,
+    command_group,
+)
+from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_instant, show_json, show_rows
+from throughline.cli.common.times import parse_span_us
 from throughline.kit.clock import now_us
-from throughline.store import retention
 from throughline.store.access import workspaces as stored_workspaces
 from throughline.store.access.read_tokens import create_read_token, list_read_tokens, revoke_read_token
 from throughline.store.access.write_keys import create_write_key, list_write_keys, revoke_write_key, rotate_write_key
+from throughline.store.retention import read_retention, set_retention
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-OfWorkspace = Annotated[str | None, typer.Option("--workspace", help="Only those of this workspace.")]
-Workspace = Annotated[str, typer.Option("--workspace", help="Name of the workspace.")]
-Which = Annotated[str, typer.Argument(metavar="ID|HINT", help="The id or the hint that `list` shows, or all of it.")]
+SecretArgument = Annotated[
+    str, typer.Argument(metavar="ID|HINT", help="The id or the hint that `list` shows, or all of it.")
+]
 
-
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def group(help_text: str) -> typer.Typer:
-    return typer.Typer(add_completion=False, help=help_text, no_args_is_help=True)
-
-
-workspaces = group("Workspaces: each has its own customers, journeys and counts.")
-keys = group("Write keys: what an SDK sends events with. Each belongs to one source.")
-tokens = group("Read tokens: what a dashboard reads the api with. Each opens one workspace.")
+workspaces = command_group("Workspaces: each has its own customers, journeys and counts.")
+keys = command_group("Write keys: what an SDK sends events with. Each belongs to one source.")
+tokens = command_group("Read tokens: what a dashboard reads the api with. Each opens one workspace.")
 
 
 # --- workspaces -------------------------------------------------------------------------------------------------------
@@ -39,23 +36,23 @@ tokens = group("Read tokens: what a dashboard reads the api with. Each opens one
 def create_workspace(
     name: Annotated[str, typer.Argument(help="Its name; unique.")],
     time_zone: Annotated[str, typer.Option(help="Where its days begin, such as Europe/Vienna.")] = "UTC",
-    as_json: AsJson = False,
-    data: Data = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Make a workspace, with the seven-phase model."""
-    made = in_database(
+    number = in_database(
         lambda c: stored_workspaces.create_workspace(c, name, now_us=now_us(), time_zone=time_zone), data
     )
     if as_json:
-        show_json({"id": made, "name": name, "time_zone": time_zone})
+        show_json({"id": number, "name": name, "time_zone": time_zone})
     else:
         say(f"made workspace {name!r}; next: throughline source create {name!r} NAME")
 
 
 @workspaces.command("list")
-def list_workspaces(as_json: AsJson = False, data: Data = None) -> None:
+def list_workspaces(as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show all workspaces."""
-    rows = rows_of(in_database(stored_workspaces.list_workspaces, data))
+    rows = rows_from(in_database(stored_workspaces.list_workspaces, data))
     show_rows(rows, columns=("name", "time_zone", "created_at"), as_json=as_json, none="there is no workspace yet")
 
 
@@ -64,8 +61,8 @@ def keep_workspace(
     name: Annotated[str | None, typer.Argument(help="Name of the workspace; all of them without it.")] = None,
     days: Annotated[int | None, typer.Option(help="How many days of events to keep.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Keep them for ever again, as at first.")] = False,
-    as_json: AsJson = False,
-    data: Data = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Show or set how long events are kept. Journeys, counts and history stay; what is deleted does not come back.
 
@@ -76,17 +73,16 @@ def keep_workspace(
     if days is not None or forever:
         if name is None:
             fail("which workspace? throughline workspace retention NAME --days N")
-        in_database(lambda c: retention.set_retention(c, name, days), data)
-    found = in_database(lambda c: retention.read_retention(c, name), data)
-    rows: list[dict[str, Value]] = [
+        in_database(lambda c: set_retention(c, name, days), data)
+    rows: list[Row] = [
         {
-            "workspace": one.workspace,
-            "days": one.days,
-            "horizon": None if one.retention_cutoff_us is None else instant(one.retention_cutoff_us),
-            "deleted": one.touchpoints,
-            "being_deleted": one.slots_left > 0,
+            "workspace": retention.workspace,
+            "days": retention.days,
+            "horizon": show_instant(retention.retention_cutoff_us),
+            "deleted": retention.touchpoints,
+            "being_deleted": retention.slots_left > 0,
         }
-        for one in found
+        for retention in in_database(lambda c: read_retention(c, name), data)
     ]
     columns = ("workspace", "days", "horizon", "deleted", "being_deleted")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no workspace yet")
@@ -97,10 +93,10 @@ def keep_workspace(
 
 @keys.command("create")
 def create_key(
-    workspace: Workspace,
+    workspace: WorkspaceOption,
     source: Annotated[str, typer.Option("--source", help="Name of the source.")],
-    as_json: AsJson = False,
-    data: Data = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Make a write key and print it: the only time it is shown."""
     key = in_database(lambda c: create_write_key(c, workspace, source, now_us=now_us()), data)
@@ -108,37 +104,37 @@ def create_key(
 
 
 @keys.command("list")
-def list_keys(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+def list_keys(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show the write keys by how they begin."""
-    rows = rows_of(in_database(lambda c: list_write_keys(c, workspace), data))
+    rows = rows_from(in_database(lambda c: list_write_keys(c, workspace), data))
     columns = ("id", "hint", "workspace", "source", "created_at", "revoked_at", "expires_at")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no write key yet")
 
 
 @keys.command("rotate")
 def rotate_key(
-    key: Which,
+    key: SecretArgument,
     overlap: Annotated[
         str, typer.Option(metavar="SPAN", help="How long the old key goes on, such as 90s, 30m, 24h or 7d.")
     ] = "24h",
-    as_json: AsJson = False,
-    data: Data = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Make a write key in place of an old one, which goes on for a while, and print it: the only time it is shown."""
-    span = re.fullmatch(r"([0-9]{1,6})([smhd])", overlap)
-    if span is None:
-        fail(f"--overlap {overlap!r} is not a span of time; write it like 90s, 30m, 24h or 7d", 2)
-    overlap_us = int(span[1]) * _UNIT_SECONDS[span[2]] * 1_000_000
-    made, old = in_database(lambda c: rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()), data)
-    _show_secret("key", made, {"workspace": old.workspace, "source": old.source}, as_json)
-    say(f"the old key {old.hint}... is taken until {instant(old.expires_us)}; move its clients before that")
+    try:
+        overlap_us = parse_span_us(overlap)
+    except ValueError as error:
+        fail(f"--overlap {error}", WRONG_USE)
+    new_key, old = in_database(lambda c: rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()), data)
+    _show_secret("key", new_key, {"workspace": old.workspace, "source": old.source}, as_json)
+    say(f"the old key {old.hint}... is taken until {show_instant(old.expires_us)}; move its clients before that")
 
 
 @keys.command("revoke")
-def revoke_key(key: Which, data: Data = None) -> None:
+def revoke_key(key: SecretArgument, data: DataOption = None) -> None:
     """Revoke a write key; there is no way back. Its clients see 401 within seconds."""
     revoked = in_database(lambda c: revoke_write_key(c, key, now_us=now_us()), data)
-    say(f"write key {revoked.hint}... of source {revoked.source!r} is revoked since {instant(revoked.revoked_us)}")
+    say(f"write key {revoked.hint}... of source {revoked.source!r} is revoked since {show_instant(revoked.revoked_us)}")
 
 
 # --- read tokens ------------------------------------------------------------------------------------------------------
@@ -146,10 +142,10 @@ def revoke_key(key: Which, data: Data = None) -> None:
 
 @tokens.command("create")
 def create_token(
-    workspace: Workspace,
+    workspace: WorkspaceOption,
     name: Annotated[str, typer.Option("--name", help="What it is for, to tell tokens apart.")],
-    as_json: AsJson = False,
-    data: Data = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Make a read token and print it: the only time it is shown."""
     token = in_database(lambda c: create_read_token(c, workspace, name, now_us=now_us()), data)
@@ -157,36 +153,23 @@ def create_token(
 
 
 @tokens.command("list")
-def list_tokens(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+def list_tokens(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show the read tokens by how they begin."""
-    rows = rows_of(in_database(lambda c: list_read_tokens(c, workspace), data))
+    rows = rows_from(in_database(lambda c: list_read_tokens(c, workspace), data))
     columns = ("id", "hint", "workspace", "name", "created_at", "revoked_at")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no read token yet")
 
 
 @tokens.command("revoke")
-def revoke_token(token: Which, data: Data = None) -> None:
+def revoke_token(token: SecretArgument, data: DataOption = None) -> None:
     """Revoke a read token; there is no way back."""
     revoked = in_database(lambda c: revoke_read_token(c, token, now_us=now_us()), data)
-    say(f"read token {revoked.hint}... ({revoked.name}) is revoked since {instant(revoked.revoked_us)}")
+    say(f"read token {revoked.hint}... ({revoked.name}) is revoked since {show_instant(revoked.revoked_us)}")
 
 
-def _show_secret(kind: str, secret: str, of: dict[str, Value], as_json: bool) -> None:
+def _show_secret(kind: str, secret: str, details: Row, as_json: bool) -> None:
     if as_json:
-        show_json({kind: secret, **of})
+        show_json({kind: secret, **details})
     else:
         typer.echo(secret)
         say(f"this {kind} is shown once: keep it now")
-
-
-def rows_of(found: Sequence[Any]) -> list[dict[str, Value]]:
-    """Named tuples as rows to show: each instant `*_us` becomes `*_at`."""
-    return [
-        {
-            (name.removesuffix("_us") + "_at" if name.endswith("_us") else name): (
-                instant(value) if name.endswith("_us") else value
-            )
-            for name, value in row._asdict().items()
-        }
-        for row in found
-    ]

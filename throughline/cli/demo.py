@@ -2,50 +2,51 @@
 
 import signal
 import threading
-from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from throughline.cli.common.options import RUNNING_DATA, RunningDataOption, UrlOption, WriteKeyOption
+from throughline.cli.common.output import CANNOT, WRONG_USE, stderr_console
 from throughline.cli.common.target import TargetError, find_target
 from throughline.demo.sdk import Sender
 from throughline.demo.send import Traffic, send
-from throughline.demo.shop import AT_ONCE, stream
+from throughline.demo.shop import SHOPPERS_AT_ONCE, stream
 from throughline.kit.clock import now_us
 
 FLUSH_SECONDS = 10.0
+"""How long the end of the command waits for the SDK to deliver."""
 FLUSH_SECONDS_AWAY = 2.0
-"""While ingest takes no events."""
-PEOPLE_PER_EVENT = 2
-"""Customers at once for each event a second, beyond the usual number: so that nobody hurries at high rates."""
+"""The same while ingest takes no events."""
+SHOPPERS_PER_RATE = 2
+"""Number of shoppers at once for each event a second: so that nobody hurries at high rates."""
 
 
 def demo(
     rate: Annotated[float, typer.Option(min=0.01, max=100_000, help="Events a second.")] = 20.0,
-    url: Annotated[str | None, typer.Option(help="Address of ingest. Default: that of the running stack.")] = None,
-    key: Annotated[str | None, typer.Option(help="Write key. Default: that of the running stack.")] = None,
+    url: UrlOption = None,
+    key: WriteKeyOption = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same customers, under new ids each run.")] = 1,
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="Stop after so many seconds.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
     burst: Annotated[int, typer.Option(min=0, help="So many events at once to begin with.")] = 0,
-    data: Annotated[Path, typer.Option(help="Data folder of the running stack.")] = Path(".throughline"),
+    data: RunningDataOption = RUNNING_DATA,
 ) -> None:
     """Send a made-up shop's customers, at a steady rate, until Ctrl-C."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = stderr_console()
     try:
         target = find_target(url, key, data)
     except TargetError as error:
         console.print(Text(str(error)))
-        raise typer.Exit(2) from None
+        raise typer.Exit(WRONG_USE) from None
     stop = threading.Event()
     _on_signals(stop)
     sender = Sender(target.url, target.write_key, persistent=True, report=lambda news: console.print(Text(news)))
-    events = stream(Random(seed), now_us, at_once=max(AT_ONCE, int(rate * PEOPLE_PER_EVENT)))
+    events = stream(Random(seed), now_us, at_once=max(SHOPPERS_AT_ONCE, int(rate * SHOPPERS_PER_RATE)))
     console.print(Text(f"demo shop: {rate:g} events/s to {sender.url}, seed {seed}"))
     with Live(console=console, refresh_per_second=4, transient=True) as live:
 
@@ -55,20 +56,20 @@ def demo(
         traffic = Traffic(rate, burst, count, seconds)
         send(events, sender, traffic, stop=stop, progress=progress if console.is_terminal else lambda: None)
         undelivered = sender.close(FLUSH_SECONDS_AWAY if sender.away else FLUSH_SECONDS)
-    tally = sender.tally
-    console.print(Text(f"demo shop: {tally.sent:,} events sent, {tally.accepted:,} accepted"))
+    counts = sender.counts
+    console.print(Text(f"demo shop: {counts.sent:,} events sent, {counts.accepted:,} accepted"))
     if undelivered:
         console.print(Text(f"{undelivered:,} events were not delivered: {sender.failed or sender.away or 'no time'}"))
-    for reason, times in tally.errors.most_common(3):
+    for reason, times in counts.errors.most_common(3):
         console.print(Text(f"  {times:,} times: {reason}"))
     if sender.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(CANNOT)
 
 
 def _line(sender: Sender) -> Text:
-    tally = sender.tally
-    state = f"waiting: {sender.away}" if sender.away else f"{tally.requests:,} requests"
-    return Text(f"{tally.sent:,} events sent, {tally.accepted:,} accepted, {state}", style="dim")
+    counts = sender.counts
+    state = f"waiting: {sender.away}" if sender.away else f"{counts.requests:,} requests"
+    return Text(f"{counts.sent:,} events sent, {counts.accepted:,} accepted, {state}", style="dim")
 
 
 def _on_signals(stop: threading.Event) -> None:

@@ -1,17 +1,18 @@
-"""`throughline identity`: whose an id is and why, and an operator's word on it."""
+"""`throughline identity`: whose an id is and why, and an operator's rulings on pairs of ids."""
 
 import asyncio
 import time
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 from uuid import uuid4
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.cli.common.database import Data, in_database, with_engine
-from throughline.cli.common.log import Log, choose_log, write
-from throughline.cli.common.output import Value, fail, instant, say, show_json, show_rows
-from throughline.cli.models import InWorkspace, chosen_workspace
+from throughline.cli.common.database import chosen_workspace, in_database, with_engine
+from throughline.cli.common.options import DataOption, JsonOption, WorkspaceUnlessSingleOption, command_group
+from throughline.cli.common.output import Row, fail, say, show_instant, show_json, show_rows
+from throughline.cli.common.topics import Topics, choose_topics, producing, put_touchpoint
 from throughline.journey.identity import ALIAS
 from throughline.kit.clock import now_us
 from throughline.store.access.names import AdminError, workspace_id
@@ -21,161 +22,215 @@ from throughline.store.engine.unit_of_work import reading
 from throughline.wire.codec import Touchpoint
 
 WAIT_SECONDS = 30.0
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 
-identity = typer.Typer(
-    add_completion=False, help="Ids: whose they are and why, and how to part what is not one.", no_args_is_help=True
-)
+Call = Literal["unlink", "relink"]
 
-Id = Annotated[
+identity = command_group("Ids: whose they are and why, and how to part what is not one.")
+
+IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="A user id, an anonymous id, or any other an event was sent under.")
 ]
-Owner = Annotated[str, typer.Argument(metavar="OWNER", help="The id it was linked to, as `show` lists it.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the customers are folded again.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+OwnerArgument = Annotated[str, typer.Argument(metavar="OWNER", help="The id it was linked to, as `show` lists it.")]
+WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the customers are folded again.")]
+
+
+class Pair(NamedTuple):
+    """Two ids of a workspace: one, and the one that it was linked to."""
+
+    workspace: int
+    id: str
+    owner: str
+
+    @property
+    def digests(self) -> tuple[bytes, bytes]:
+        return id_digest(self.workspace, self.id), id_digest(self.workspace, self.owner)
 
 
 @identity.command("show")
-def show(id_: Id, workspace: InWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+def show(
+    id_: IdArgument,
+    workspace: WorkspaceUnlessSingleOption = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
     """Show the customer an id belongs to, all its ids, and every link and ruling about them."""
 
     async def read(connection: AsyncConnection) -> tuple[str, CustomerIdentity | None]:
-        where = await chosen_workspace(connection, workspace)
-        return where, await read_customer_identity(connection, await workspace_id(connection, where), id_)
+        name = await chosen_workspace(connection, workspace)
+        return name, await read_customer_identity(connection, await workspace_id(connection, name), id_)
 
-    where, person = in_database(read, data)
+    workspace_name, person = in_database(read, data)
     if person is None:
-        fail(_unknown(id_, where))
-    parts = _parts(person)
+        fail(_unknown_id(id_, workspace_name))
+    tables = {"ids": _id_rows(person), "links": _link_rows(person), "rulings": _ruling_rows(person)}
     if as_json:
-        show_json({"customer": person.customer, **parts})  # type: ignore[dict-item]
+        show_json({"customer": person.customer, **tables})
         return
     typer.echo(f"customer {person.customer}")
-    columns = {
-        "ids": ("id", "belongs_to", "by", "at", "message_id"),
-        "links": ("id", "owner", "by", "at", "message_id", "counts"),
-        "rulings": ("id", "owner", "ruling", "at", "message_id"),
-    }
-    for name, rows in parts.items():
+    for name, rows in tables.items():
         if rows:
             typer.echo(f"\n{name}")
-            show_rows(rows, columns=columns[name], as_json=False, none="")
+            show_rows(rows, columns=rows[0], as_json=False, none="")
 
 
 @identity.command("unlink")
-def unlink(id_: Id, owner: Owner, workspace: InWorkspace = None, wait: Wait = True, data: Data = None) -> None:
+def unlink(
+    id_: IdArgument,
+    owner: OwnerArgument,
+    workspace: WorkspaceUnlessSingleOption = None,
+    wait: WaitOption = True,
+    data: DataOption = None,
+) -> None:
     """Part an id from the one it was linked to: what it did is its own again. Later links of the pair are void too."""
     _rule("unlink", id_, owner, workspace, wait, data)
 
 
 @identity.command("relink")
-def relink(id_: Id, owner: Owner, workspace: InWorkspace = None, wait: Wait = True, data: Data = None) -> None:
+def relink(
+    id_: IdArgument,
+    owner: OwnerArgument,
+    workspace: WorkspaceUnlessSingleOption = None,
+    wait: WaitOption = True,
+    data: DataOption = None,
+) -> None:
     """Take an unlink back: the links of the pair count again."""
     _rule("relink", id_, owner, workspace, wait, data)
 
 
-def _parts(person: CustomerIdentity) -> dict[str, list[dict[str, Value]]]:
-    names = person.names
-    winners = {(row.id, row.owner, row.link_us, row.link_message, row.link_by) for row in person.ids}
-    return {
-        "ids": [
-            {
-                "id": row.name,
-                "belongs_to": None if row.owner is None else names[row.owner],
-                "by": None if row.link_by is None else _kind(row.link_by),
-                "at": instant(row.link_us),
-                "message_id": row.link_message,
-            }
-            for row in person.ids
-        ],
-        "links": [
-            {
-                "id": names[link.id],
-                "owner": names[link.owner],
-                "by": _kind(link.by),
-                "at": instant(link.occurred_us),
-                "message_id": link.message_id,
-                "counts": (link.id, link.owner, link.occurred_us, link.message_id, link.by) in winners,
-            }
-            for link in person.links
-        ],
-        "rulings": [
-            {
-                "id": names[said.id],
-                "owner": names[said.owner],
-                "ruling": "unlink" if said.void else "relink",
-                "at": instant(said.occurred_us),
-                "message_id": said.message_id,
-            }
-            for said in person.rulings
-        ],
-    }
+# --- showing ----------------------------------------------------------------------------------------------------------
 
 
-def _kind(by: int) -> str:
+def _id_rows(person: CustomerIdentity) -> list[Row]:
+    return [
+        {
+            "id": row.name,
+            "belongs_to": None if row.owner is None else person.names[row.owner],
+            "by": None if row.link_by is None else _cause(row.link_by),
+            "at": show_instant(row.link_us),
+            "message_id": row.link_message,
+        }
+        for row in person.ids
+    ]
+
+
+def _link_rows(person: CustomerIdentity) -> list[Row]:
+    counting = {(row.id, row.owner, row.link_us, row.link_message, row.link_by) for row in person.ids}
+    return [
+        {
+            "id": person.names[link.id],
+            "owner": person.names[link.owner],
+            "by": _cause(link.by),
+            "at": show_instant(link.occurred_us),
+            "message_id": link.message_id,
+            "counts": (link.id, link.owner, link.occurred_us, link.message_id, link.by) in counting,
+        }
+        for link in person.links
+    ]
+
+
+def _ruling_rows(person: CustomerIdentity) -> list[Row]:
+    return [
+        {
+            "id": person.names[ruling.id],
+            "owner": person.names[ruling.owner],
+            "ruling": "unlink" if ruling.void else "relink",
+            "at": show_instant(ruling.occurred_us),
+            "message_id": ruling.message_id,
+        }
+        for ruling in person.rulings
+    ]
+
+
+def _cause(by: int) -> str:
+    """What made a link."""
     return "alias" if by == ALIAS else "both ids in one event"
 
 
-def _unknown(id_: str, workspace: str) -> str:
+def _unknown_id(id_: str, workspace: str) -> str:
     return f"no event of workspace {workspace!r} has named the id {id_!r} (ids are compared letter by letter)"
 
 
-def _rule(call: str, id_: str, owner: str, workspace: str | None, wait: bool, data: Any) -> None:
-    log = choose_log(data)
+# --- ruling -----------------------------------------------------------------------------------------------------------
+
+
+def _rule(call: Call, id_: str, owner: str, workspace: str | None, wait: bool, data: Path | None) -> None:
+    """Put a ruling on the log, unless the pair is as it says already; wait until a stager has applied it."""
+    topics = choose_topics(data)
 
     async def work(engine: AsyncEngine) -> None:
         async with reading(engine) as connection:
-            where = await chosen_workspace(connection, workspace)
-            number = await workspace_id(connection, where)
-            if not await _has_effect(connection, call, (id_, owner), where, number):
+            workspace_name = await chosen_workspace(connection, workspace)
+            pair = Pair(await workspace_id(connection, workspace_name), id_, owner)
+            if not await _has_effect(connection, call, pair, workspace_name):
                 say(f"{id_!r} is not unlinked from {owner!r}" if call == "relink" else f"{id_!r} is unlinked already")
                 return
-        await _say(engine, log, call, (id_, owner), number, wait)
-
-    with_engine(work, data)
-
-
-async def _has_effect(
-    connection: AsyncConnection, call: str, pair: tuple[str, str], workspace: str, number: int
-) -> bool:
-    id_, owner = pair
-    if id_ == owner:
-        raise AdminError("an id cannot be parted from itself; name the id and the one it was linked to")
-    for name in pair:
-        if await read_customer_identity(connection, number, name) is None:
-            raise AdminError(_unknown(name, workspace))
-    digests = id_digest(number, id_), id_digest(number, owner)
-    if not await are_linked(connection, *digests):
-        backwards = await are_linked(connection, digests[1], digests[0])
-        hint = f"; {owner!r} is linked to {id_!r}: name them the other way round" if backwards else ""
-        raise AdminError(
-            f"nothing has linked {id_!r} to {owner!r}{hint or f'; `throughline identity show {id_}` lists its links'}"
-        )
-    ruling = await read_ruling(connection, *digests)
-    return (ruling is not None and ruling.void) != (call == "unlink")
-
-
-async def _say(engine: AsyncEngine, log: Log, call: str, pair: tuple[str, str], number: int, wait: bool) -> None:
-    id_, owner = pair
-    now = now_us()
-    said = Touchpoint(
-        now, f"{call}-{uuid4().hex}", owner, call, "", number, user_id=owner, previous_id=id_, received_us=now
-    )
-    await write(log, said)
-    if not wait:
-        say(f"{call} of {id_!r} and {owner!r} is on the log; a stager applies it within a second or so")
-        return
-    deadline = time.monotonic() + WAIT_SECONDS
-    digests = id_digest(number, id_), id_digest(number, owner)
-    while True:
-        async with reading(engine) as connection:
-            ruling = await read_ruling(connection, *digests)
-        if ruling is not None and (ruling.occurred_us, ruling.message_id) >= (now, said.message_id):
-            say(f"done: {id_!r} and {owner!r} are " + ("parted" if call == "unlink" else "joined again"))
+        ruling = await _put_ruling(topics, call, pair)
+        if not wait:
+            say(f"{call} of {id_!r} and {owner!r} is on the log; a stager applies it within a second or so")
             return
-        if time.monotonic() > deadline:
+        if not await _until_applied(engine, pair, ruling):
             fail(
                 f"{call} is on the log, but no stager has applied it within {WAIT_SECONDS:.0f} s: does one run? "
                 "It will be applied when one does; do not repeat the command"
             )
-        await asyncio.sleep(LOOK_SECONDS)
+        say(f"done: {id_!r} and {owner!r} are " + ("parted" if call == "unlink" else "joined again"))
+
+    with_engine(work, data)
+
+
+async def _has_effect(connection: AsyncConnection, call: Call, pair: Pair, workspace_name: str) -> bool:
+    """Whether the ruling would change how the pair stands.
+
+    Raises:
+        AdminError: the pair is one id, an id is unknown, or nothing has linked the pair.
+    """
+    if pair.id == pair.owner:
+        raise AdminError("an id cannot be parted from itself; name the id and the one it was linked to")
+    for name in (pair.id, pair.owner):
+        if await read_customer_identity(connection, pair.workspace, name) is None:
+            raise AdminError(_unknown_id(name, workspace_name))
+    id_, owner = pair.digests
+    if not await are_linked(connection, id_, owner):
+        if await are_linked(connection, owner, id_):
+            hint = f"; {pair.owner!r} is linked to {pair.id!r}: name them the other way round"
+        else:
+            hint = f"; `throughline identity show {pair.id}` lists its links"
+        raise AdminError(f"nothing has linked {pair.id!r} to {pair.owner!r}{hint}")
+    ruling = await read_ruling(connection, id_, owner)
+    is_unlinked = ruling is not None and ruling.void
+    return is_unlinked != (call == "unlink")
+
+
+async def _put_ruling(topics: Topics, call: Call, pair: Pair) -> Touchpoint:
+    instant_us = now_us()
+    ruling = Touchpoint(
+        instant_us,
+        f"{call}-{uuid4().hex}",
+        pair.owner,
+        call,
+        "",
+        pair.workspace,
+        user_id=pair.owner,
+        previous_id=pair.id,
+        received_us=instant_us,
+    )
+    async with producing(topics) as producer:
+        await put_touchpoint(producer, topics, ruling)
+    return ruling
+
+
+async def _until_applied(engine: AsyncEngine, pair: Pair, ruling: Touchpoint) -> bool:
+    """Wait for the pair's ruling in the database to be this one or a later one; False after `WAIT_SECONDS`."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        async with reading(engine) as connection:
+            applied = await read_ruling(connection, *pair.digests)
+        if applied is not None and (applied.occurred_us, applied.message_id) >= (
+            ruling.occurred_us,
+            ruling.message_id,
+        ):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(CHECK_SECONDS)

@@ -1,82 +1,78 @@
 """`throughline model`: the phase models, those shipped and a team's own."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.cli.access import AsJson, OfWorkspace
-from throughline.cli.common.database import Data, in_database
-from throughline.cli.common.output import Value, fail, instant, say, show_rows
+from throughline.cli.common.database import chosen_workspace, in_database
+from throughline.cli.common.options import (
+    DataOption,
+    JsonOption,
+    OnlyWorkspaceOption,
+    WorkspaceUnlessSingleOption,
+    command_group,
+)
+from throughline.cli.common.output import Row, fail, say, show_instant, show_json, show_rows
 from throughline.journey.durations import DAY_US
-from throughline.journey.model import Phase, Rule
+from throughline.journey.model import Model, Phase, Rule
 from throughline.kit.clock import now_us
 from throughline.models import Definition, ModelError, define, shipped_models, shipped_text
 from throughline.store import generations
-from throughline.store.access.names import AdminError
-from throughline.store.access.workspaces import list_workspaces
 
-InWorkspace = Annotated[
-    str | None, typer.Option("--workspace", help="Name of the workspace; not needed when there is only one.")
-]
-File = Annotated[
+FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="A model file (TOML).", exists=True, dir_okay=False, readable=True)
 ]
-Named = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as `model list` shows it.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as `model list` shows it.")]
 
-models = typer.Typer(
-    add_completion=False, help="Phase models: which phases a journey has, and what leads there.", no_args_is_help=True
-)
+models = command_group("Phase models: which phases a journey has, and what leads there.")
 
 
 @models.command("check")
-def check(file: File) -> None:
+def check(file: FileArgument) -> None:
     """Say whether a model file is right, or each fault with its line."""
-    found = _define(file)
-    placing = sum(bool(rules) for rules in found.entry.rules.values())
-    following = "" if found.model.name in shipped_models() else f"; next: throughline model add {file}"
+    definition = _define(file)
+    model = definition.model
+    leading_kinds = sum(bool(rules) for rules in definition.entry.rules.values())
+    following = "" if model.name in shipped_models() else f"; next: throughline model add {file}"
     say(
-        f"{file} is right: model {found.model.name!r} with {len(found.model.phases)} phases, {placing} kinds of "
-        f"touchpoints that lead there and {len(found.model.names)} event names{following}"
+        f"{file} is right: model {model.name!r} with {len(model.phases)} phases, {leading_kinds} kinds of "
+        f"touchpoints that lead there and {len(model.names)} event names{following}"
     )
 
 
 @models.command("add")
-def add(file: File, workspace: InWorkspace = None, data: Data = None) -> None:
+def add(file: FileArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
     """Apply a team's own model in a workspace: its journeys are computed from the stored facts."""
     name = _define(file).model.name
     document = _read(file)
 
-    async def work(connection: AsyncConnection) -> str:
-        where = await chosen_workspace(connection, workspace)
-        await generations.begin_restage(connection, where, name, document=document, now_us=now_us())
-        return where
+    async def begin(connection: AsyncConnection, workspace_name: str) -> None:
+        await generations.begin_restage(connection, workspace_name, name, document=document, now_us=now_us())
 
-    where = in_database(work, data)
+    workspace_name = _in_workspace(begin, workspace, data)
     say(
-        f"model {name!r} is added to workspace {where!r} and being restaged; "
-        f"next: throughline restage --model {name} --workspace {where!r}"
+        f"model {name!r} is added to workspace {workspace_name!r} and being restaged; "
+        f"next: throughline restage --model {name} --workspace {workspace_name!r}"
     )
 
 
 @models.command("list")
-def list_models(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+def list_models(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show the models that are applied, and those that could be."""
-    found = in_database(lambda c: generations.list_models(c, workspace), data)
-    rows: list[dict[str, Value]] = [
+    rows: list[Row] = [
         {
-            "id": one.id,
-            "workspace": one.workspace,
-            "name": one.name,
-            "state": one.state,
-            "default": one.is_default,
-            "file": "own" if one.is_own else "shipped",
-            "created_at": instant(one.created_us),
+            "id": model.id,
+            "workspace": model.workspace,
+            "name": model.name,
+            "state": model.state,
+            "default": model.is_default,
+            "file": "own" if model.is_own else "shipped",
+            "created_at": show_instant(model.created_us),
         }
-        for one in found
+        for model in in_database(lambda c: generations.list_models(c, workspace), data)
     ]
     columns = ("workspace", "name", "state", "default", "file", "created_at")
     show_rows(rows, columns=columns, as_json=as_json, none="no model is applied yet")
@@ -87,101 +83,95 @@ def list_models(workspace: OfWorkspace = None, as_json: AsJson = False, data: Da
 @models.command("show")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A model's name, or a model file.")],
-    workspace: InWorkspace = None,
+    workspace: WorkspaceUnlessSingleOption = None,
     as_toml: Annotated[bool, typer.Option("--toml", help="Print the model's file, to begin another one with.")] = False,
-    as_json: AsJson = False,
-    data: Data = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Show a model: its phases and when they lapse, and what leads there."""
     text, file = _text(name, workspace, data)
     if as_toml:
         typer.echo(text, nl=False)
         return
-    found = _sentences(lambda: define(text, file))
+    definition = _or_faults(lambda: define(text, file))
     if as_json:
-        typer.echo(json.dumps(_structure(found), indent=2, ensure_ascii=False))
+        show_json(_document(definition))
         return
-    typer.echo(f"{found.model.name}: {found.label}\n")
+    typer.echo(f"{definition.model.name}: {definition.label}\n")
     show_rows(
-        [_phase(phase) for phase in found.model.phases],
+        [_phase_row(phase) for phase in definition.model.phases],
         columns=("number", "phase", "label", "lapses_after", "with_emptied_cart"),
         as_json=False,
         none="",
     )
     typer.echo()
-    show_rows(_kinds(found), columns=("kind", "leads_to", "effects", "events"), as_json=False, none="")
+    show_rows(_kind_rows(definition), columns=("kind", "leads_to", "effects", "events"), as_json=False, none="")
 
 
 @models.command("use")
-def use(name: Named, workspace: InWorkspace = None, data: Data = None) -> None:
+def use(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
     """Make a live model the one that is shown to whoever asks for none."""
-
-    async def work(connection: AsyncConnection) -> str:
-        where = await chosen_workspace(connection, workspace)
-        await generations.set_default_model(connection, where, name)
-        return where
-
-    where = in_database(work, data)
-    say(f"{name!r} is now the default model of workspace {where!r}")
+    workspace_name = _in_workspace(
+        lambda connection, chosen: generations.set_default_model(connection, chosen, name), workspace, data
+    )
+    say(f"{name!r} is now the default model of workspace {workspace_name!r}")
 
 
 @models.command("retire")
-def retire(name: Named, workspace: InWorkspace = None, data: Data = None) -> None:
+def retire(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
     """Stop applying a model and delete its journeys and counts; the facts stay."""
+    workspace_name = _in_workspace(
+        lambda connection, chosen: generations.retire_model(connection, chosen, name), workspace, data
+    )
+    say(
+        f"{name!r} is no longer applied in workspace {workspace_name!r}; "
+        f"throughline restage --model {name} brings it back"
+    )
+
+
+def _in_workspace(
+    change: Callable[[AsyncConnection, str], Awaitable[object]], workspace: str | None, data: Path | None
+) -> str:
+    """Make a change in the workspace of an option, or in the only one, and return its name."""
 
     async def work(connection: AsyncConnection) -> str:
-        where = await chosen_workspace(connection, workspace)
-        await generations.retire_model(connection, where, name)
-        return where
+        workspace_name = await chosen_workspace(connection, workspace)
+        await change(connection, workspace_name)
+        return workspace_name
 
-    where = in_database(work, data)
-    say(f"{name!r} is no longer applied in workspace {where!r}; throughline restage --model {name} brings it back")
-
-
-async def chosen_workspace(connection: AsyncConnection, given: str | None) -> str:
-    """The workspace that was named, or the only one there is.
-
-    Raises:
-        AdminError: none was named, and there is none or several.
-    """
-    if given is not None:
-        return given
-    names = [workspace.name for workspace in await list_workspaces(connection)]
-    if len(names) != 1:
-        there_are = f"there are: {', '.join(names)}" if names else "none yet: throughline workspace create NAME"
-        raise AdminError(f"say which workspace with --workspace; {there_are}")
-    return names[0]
+    return in_database(work, data)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def _text(name: str, workspace: str | None, data: Path | None) -> tuple[str, str]:
-    """A model's file and what to call it."""
+    """The text of a model's file, and the file's name for messages."""
     if name in shipped_models():
         return shipped_text(name), f"{name}.toml"
     if name.endswith(".toml"):
         return _read(Path(name)), name
 
     async def work(connection: AsyncConnection) -> str | None:
-        where = await chosen_workspace(connection, workspace)
-        return await generations.read_document(connection, where, name)
+        return await generations.read_document(connection, await chosen_workspace(connection, workspace), name)
 
     document = in_database(work, data)
-    assert document is not None  # it is none of the shipped
+    assert document is not None  # only a shipped model has none
     return document, f"{name}.toml"
 
 
 def _define(file: Path) -> Definition:
-    found = _sentences(lambda: define(_read(file), str(file)))
-    if found.model.name in shipped_models() and _read(file) != shipped_text(found.model.name):
-        fail(f"{file}: name: {found.model.name!r} is the name of a shipped model; give yours another name")
-    return found
+    definition = _or_faults(lambda: define(_read(file), str(file)))
+    name = definition.model.name
+    if name in shipped_models() and _read(file) != shipped_text(name):
+        fail(f"{file}: name: {name!r} is the name of a shipped model; give yours another name")
+    return definition
 
 
-def _sentences(work: Callable[[], Definition]) -> Definition:
+def _or_faults(definition: Callable[[], Definition]) -> Definition:
+    """The definition; ends the command with each fault on a line when the model's file has any."""
     try:
-        return work()
+        return definition()
     except ModelError as error:
         faults = str(error).splitlines()
         for fault in faults:
@@ -201,21 +191,22 @@ def _read(file: Path) -> str:
 # --- showing ----------------------------------------------------------------------------------------------------------
 
 
-def _phase(phase: Phase) -> dict[str, Value]:
-    emptied = None if phase.emptied_window_us == phase.window_us else _days(phase.emptied_window_us)
+def _phase_row(phase: Phase) -> Row:
+    with_emptied_cart = None if phase.emptied_window_us == phase.window_us else _days(phase.emptied_window_us)
     return {
         "number": phase.number,
         "phase": phase.name,
         "label": phase.label,
         "lapses_after": _days(phase.window_us),
-        "with_emptied_cart": emptied,
+        "with_emptied_cart": with_emptied_cart,
     }
 
 
-def _kinds(found: Definition) -> list[dict[str, Value]]:
-    rules = _rules(found)
-    rows: list[dict[str, Value]] = []
-    for name, kind in found.vocabulary.items():
+def _kind_rows(definition: Definition) -> list[Row]:
+    model = definition.model
+    rules = {kind.name: kind.rules for kind in (*model.calls.values(), *model.names.values())}
+    rows: list[Row] = []
+    for name, kind in definition.vocabulary.items():
         effects = [
             f"{kind.order}s the order" if kind.order else "",
             {"add": "adds to the cart", "remove": "takes from the cart"}.get(kind.cart or "", ""),
@@ -226,7 +217,7 @@ def _kinds(found: Definition) -> list[dict[str, Value]]:
         rows.append(
             {
                 "kind": name,
-                "leads_to": "\n".join(_sentence(found, rule, at) for at, rule in enumerate(rules.get(name, ()))) or "-",
+                "leads_to": _rule_sentences(model, rules.get(name, ())) or "-",
                 "effects": ", ".join(effect for effect in effects if effect),
                 "events": ", ".join(events),
             }
@@ -234,21 +225,22 @@ def _kinds(found: Definition) -> list[dict[str, Value]]:
     return rows
 
 
-def _rules(found: Definition) -> dict[str, Sequence[Rule]]:
-    kinds = [*found.model.calls.values(), *found.model.names.values()]
-    return {kind.name: kind.rules for kind in kinds}
+def _rule_sentences(model: Model, rules: Sequence[Rule]) -> str:
+    """The rules of a kind in the order in which they are tried, one a line."""
+    lines = []
+    for number, rule in enumerate(rules):
+        _, when, guards = rule.name.partition(" when ")
+        ends = ", where the journey ends" if rule.ends else ""
+        otherwise = "else " if number else ""
+        lines.append(f"{otherwise}{model.phases[rule.phase - 1].name}{ends}{when}{guards}")
+    return "\n".join(lines)
 
 
-def _sentence(found: Definition, rule: Rule, number: int) -> str:
-    _, when, guards = rule.name.partition(" when ")
-    ends = ", where the journey ends" if rule.ends else ""
-    return f"{'else ' if number else ''}{found.model.phases[rule.phase - 1].name}{ends}{when}{guards}"
-
-
-def _structure(found: Definition) -> dict[str, object]:
+def _document(definition: Definition) -> dict[str, object]:
+    """The model as `show --json` prints it."""
     return {
-        "name": found.model.name,
-        "label": found.label,
+        "name": definition.model.name,
+        "label": definition.label,
         "phases": [
             {
                 "number": phase.number,
@@ -257,14 +249,14 @@ def _structure(found: Definition) -> dict[str, object]:
                 "window_days": phase.window_us // DAY_US,
                 "emptied_window_days": phase.emptied_window_us // DAY_US,
             }
-            for phase in found.model.phases
+            for phase in definition.model.phases
         ],
         "kinds": {
             name: {
                 **kind.model_dump(),
-                "rules": [rule.model_dump() for rule in found.entry.rules.get(name, [])],
+                "rules": [rule.model_dump() for rule in definition.entry.rules.get(name, [])],
             }
-            for name, kind in found.vocabulary.items()
+            for name, kind in definition.vocabulary.items()
         },
     }
 

@@ -11,9 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from throughline.cli.common.options import RUNNING_DATA, RunningDataOption, UrlOption, WriteKeyOption
+from throughline.cli.common.output import CANNOT, WRONG_USE, stderr_console
 from throughline.cli.common.target import TargetError, find_target
-from throughline.demo.replay import Columns, EventFile, ReplayError, check
-from throughline.demo.sdk import Sender, Tally
+from throughline.demo.event_file import Columns, EventFile, EventFileError, check
+from throughline.demo.sdk import DeliveryCounts, Sender
 
 CLIENTS = 4
 BATCH = 500
@@ -23,8 +25,8 @@ REASONS_SHOWN = 10
 
 def replay_csv(
     file: Annotated[Path, typer.Argument(help="CSV file with a header line; plain or gzip.")],
-    url: Annotated[str | None, typer.Option(help="Address of ingest. Default: that of the running stack.")] = None,
-    key: Annotated[str | None, typer.Option(help="Write key. Default: that of the running stack.")] = None,
+    url: UrlOption = None,
+    key: WriteKeyOption = None,
     user_column: Annotated[str, typer.Option(help="Column of the user id.")] = "user_id",
     event_column: Annotated[str, typer.Option(help="Column of the event's name.")] = "event",
     time_column: Annotated[str, typer.Option(help="Column of the time, ISO 8601.")] = "timestamp",
@@ -40,20 +42,20 @@ def replay_csv(
     shuffle: Annotated[int | None, typer.Option(help="Send in an order shuffled with this seed.")] = None,
     duplicate: Annotated[float, typer.Option(min=0, max=1, help="Share of rows that are sent twice.")] = 0.0,
     rate: Annotated[float | None, typer.Option(min=0.01, help="Rows a second. Default: as fast as possible.")] = None,
-    data: Annotated[Path, typer.Option(help="Data folder of the running stack.")] = Path(".throughline"),
+    data: RunningDataOption = RUNNING_DATA,
 ) -> None:
     """Replay a CSV file of events. The whole file is checked first; all other columns are sent as properties.
 
     Sending the same file again changes nothing: its message ids stay the same.
     """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = stderr_console()
     columns = Columns(user_column, event_column, time_column, channel_column, id_column)
     try:
         target = find_target(url, key, data)
         checked = check(file, columns, _zone(time_zone), id_prefix=id_prefix)
-    except (TargetError, ReplayError) as error:
+    except (TargetError, EventFileError) as error:
         console.print(Text(str(error)))
-        raise typer.Exit(2) from None
+        raise typer.Exit(WRONG_USE) from None
     sender = Sender(
         target.url,
         target.write_key,
@@ -67,15 +69,15 @@ def replay_csv(
         undelivered = sender.close(FLUSH_SECONDS)
     except KeyboardInterrupt:
         refused, undelivered = 0, sender.close(0)
-    _summary(console, sender.tally, undelivered, time.monotonic() - started)
-    if refused or undelivered or sender.failed or sender.tally.accepted < sender.tally.sent:
-        raise typer.Exit(1)
+    _summary(console, sender.counts, undelivered, time.monotonic() - started)
+    if refused or undelivered or sender.failed or sender.counts.accepted < sender.counts.sent:
+        raise typer.Exit(CANNOT)
 
 
 def _send(
     file: EventFile, sender: Sender, console: Console, *, duplicate: float, shuffle: int | None, rate: float | None
 ) -> int:
-    """Send it all; how many rows the SDK itself refused."""
+    """Send every row; returns how many rows the SDK itself refused."""
     refused = 0
     total = file.rows + round(duplicate * file.rows)
     bar = Progress(
@@ -89,36 +91,36 @@ def _send(
                 due += 1 / rate
                 time.sleep(max(0.0, due - time.monotonic()))
             try:
-                taken = sender.send("track", arguments)
+                is_sent = sender.send("track", arguments)
             except ValueError as error:
                 refused += 1
-                sender.tally.errors[str(error)] += 1
+                sender.counts.errors[str(error)] += 1
                 continue
-            if not taken:
+            if not is_sent:
                 break
             if number % 100 == 0 or number == total:
                 bar.update(task, completed=number)
     return refused
 
 
-def _summary(console: Console, tally: Tally, undelivered: int, seconds: float) -> None:
+def _summary(console: Console, counts: DeliveryCounts, undelivered: int, seconds: float) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
     rows = {
-        "rows sent": tally.sent,
-        "accepted": tally.accepted,
-        "of them with a warning": tally.warned,
-        "refused": tally.refused,
-        "not delivered": tally.lost + undelivered,
-        "requests": tally.requests,
-        "failed requests": tally.failures,
+        "rows sent": counts.sent,
+        "accepted": counts.accepted,
+        "of them with a warning": counts.warned,
+        "refused": counts.refused,
+        "not delivered": counts.lost + undelivered,
+        "requests": counts.requests,
+        "failed requests": counts.failures,
     }
     for name, number in rows.items():
         table.add_row(name, f"{number:,}")
     table.add_row("seconds", f"{seconds:.1f}")
     console.print(table)
-    for kind, reasons in (("refused or lost", tally.errors), ("warning", tally.warnings)):
+    for kind, reasons in (("refused or lost", counts.errors), ("warning", counts.warnings)):
         for reason, times in reasons.most_common(REASONS_SHOWN):
             console.print(Text(f"{kind}, {times:,} times: {reason}"))
 
@@ -127,4 +129,4 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ReplayError(f"--time-zone: {name!r} is not a time zone like UTC or Europe/Vienna") from None
+        raise EventFileError(f"--time-zone: {name!r} is not a time zone like UTC or Europe/Vienna") from None

@@ -2,59 +2,59 @@
 
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from throughline.cli.access import AsJson, OfWorkspace, group, rows_of
-from throughline.cli.common.database import Data, in_database
-from throughline.cli.common.output import Value, fail, say, show_json, show_rows
+from throughline.cli.common.database import in_database
+from throughline.cli.common.options import DataOption, JsonOption, OnlyWorkspaceOption, command_group
+from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_json, show_rows
 from throughline.kit.clock import now_us
 from throughline.store.access import source_settings
 from throughline.store.access import sources as stored_sources
 
-sources = group("Sources: where events come from, such as a website, an app or a store.")
+sources = command_group("Sources: where events come from, such as a website, an app or a store.")
 
 
 @sources.command("create")
 def create_source(
     workspace: Annotated[str, typer.Argument(help="Name of the workspace.")],
     name: Annotated[str, typer.Argument(help="Its name; unique in the workspace.")],
-    as_json: AsJson = False,
-    data: Data = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Make a source in a workspace."""
-    made = in_database(lambda c: stored_sources.create_source(c, workspace, name, now_us=now_us()), data)
+    number = in_database(lambda c: stored_sources.create_source(c, workspace, name, now_us=now_us()), data)
     if as_json:
-        show_json({"id": made, "workspace": workspace, "name": name, "enabled": True})
+        show_json({"id": number, "workspace": workspace, "name": name, "enabled": True})
     else:
         say(f"made source {name!r}; next: throughline key create --workspace {workspace!r} --source {name!r}")
 
 
 @sources.command("list")
-def list_sources(workspace: OfWorkspace = None, as_json: AsJson = False, data: Data = None) -> None:
+def list_sources(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show the sources."""
-    rows = rows_of(in_database(lambda c: stored_sources.list_sources(c, workspace), data))
+    rows = rows_from(in_database(lambda c: stored_sources.list_sources(c, workspace), data))
     columns = ("workspace", "name", "enabled", "created_at")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no source yet")
 
 
 @sources.command("disable")
-def disable_source(workspace: str, name: str, data: Data = None) -> None:
+def disable_source(workspace: str, name: str, data: DataOption = None) -> None:
     """Refuse events of a source (its clients see 404) until it is enabled again."""
     in_database(lambda c: stored_sources.set_source_enabled(c, workspace, name, False), data)
     say(f"source {name!r} is disabled; ingest follows within seconds")
 
 
 @sources.command("enable")
-def enable_source(workspace: str, name: str, data: Data = None) -> None:
+def enable_source(workspace: str, name: str, data: DataOption = None) -> None:
     """Take events of a source again."""
     in_database(lambda c: stored_sources.set_source_enabled(c, workspace, name, True), data)
     say(f"source {name!r} is enabled; ingest follows within seconds")
 
 
 class Setting(StrEnum):
-    """What `source set` sets and unsets."""
+    """The settings of a source, by the option that sets each."""
 
     APP_ID = "app-id"
     ORIGIN = "origin"
@@ -100,46 +100,46 @@ def set_source(
         typer.Option(help="What the store signs its webhooks with; - reads it from standard input, unseen by history."),
     ] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
-    data: Data = None,
+    data: DataOption = None,
 ) -> None:
     """Set who may send to a source, how fast, and what is kept; what is not named stays as it is."""
-    given = {
+    values = {
         Setting.APP_ID: app_id,
         Setting.ORIGIN: origin or None,
         Setting.RATE: rate,
         Setting.BURST: burst,
         Setting.IP: ip,
         Setting.CONSENT: consent,
-        Setting.WEBHOOK_SECRET: _secret() if webhook_secret == "-" else webhook_secret,
+        Setting.WEBHOOK_SECRET: _read_secret() if webhook_secret == "-" else webhook_secret,
     }
-    changes: dict[str, Any] = {_COLUMNS[setting]: value for setting, value in given.items() if value is not None}
+    changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}
     for setting in unset or ():
         if _COLUMNS[setting] in changes:
-            fail(f"--{setting} and --unset {setting} contradict each other; give one", 2)
+            fail(f"--{setting} and --unset {setting} contradict each other; give one", WRONG_USE)
         changes[_COLUMNS[setting]] = None
     if not changes:
-        fail(f"nothing to set; give one of {', '.join(f'--{setting}' for setting in Setting)}, or --unset", 2)
+        fail(f"nothing to set; give one of {', '.join(f'--{setting}' for setting in Setting)}, or --unset", WRONG_USE)
     in_database(lambda c: source_settings.change_settings(c, workspace, name, changes), data)
     say(f"source {name!r} is set; ingest follows within seconds")
 
 
-def _secret() -> str:
-    """Standard input's first line; asked for without an echo where somebody types it."""
+def _read_secret() -> str:
+    """The first line of standard input; on a terminal it is typed without an echo."""
     if sys.stdin.isatty():
         return str(typer.prompt("webhook secret", hide_input=True, err=True))
     return sys.stdin.readline().strip()
 
 
 @sources.command("show")
-def show_source(workspace: str, name: str, as_json: AsJson = False, data: Data = None) -> None:
+def show_source(workspace: str, name: str, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show what is set for a source."""
-    found = in_database(lambda c: source_settings.read_settings(c, workspace, name), data)
+    settings = in_database(lambda c: source_settings.read_settings(c, workspace, name), data)
     if as_json:
-        show_json(found)
+        show_json(settings)
         return
-    rows: list[dict[str, Value]] = []
+    rows: list[Row] = []
     for setting in Setting:
-        value = found[_COLUMNS[setting]]
+        value = settings[_COLUMNS[setting]]
         if setting is Setting.WEBHOOK_SECRET:
             value = "set" if value else "not set"
         rows.append({"setting": setting, "value": ", ".join(value) if isinstance(value, list) else value})

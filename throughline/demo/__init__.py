@@ -1,5 +1,5 @@
-"""A shop and its customers, made up, sending through a real SDK.
+"""A made-up shop and its shoppers, whose events a real SDK sends.
 
-Receives a seed, a clock, an address and a write key; guarantees the same customers for the same seed and start; gives
-SDK calls (`shop.py`, pure) and sends them (`send.py`). Read `journeys.py`, then `shop.py`; `replay.py` reads files.
+Receives a seed, a clock, an address and a write key; guarantees the same shoppers for the same seed and start; gives
+SDK calls (`shop.py`, pure) and sends them (`send.py`). Read `journeys.py`, then `shop.py`; `event_file.py` reads files.
 """

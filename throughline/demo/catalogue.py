@@ -1,10 +1,10 @@
-"""What the shop sells, where its customers come from and what they use. Data only."""
+"""The shop's products and campaigns, and its shoppers' devices. Data only."""
 
 from typing import NamedTuple
 
 
 class Product(NamedTuple):
-    """One thing on the shelf; `price` in euros."""
+    """A product; `price` in euros."""
 
     sku: str
     name: str
@@ -14,7 +14,7 @@ class Product(NamedTuple):
 
 
 class Campaign(NamedTuple):
-    """How a customer came: the utm parameters of the first visit. `medium` none means nobody paid for it."""
+    """The utm parameters of a shopper's first visit; `medium` "none" stands for no campaign."""
 
     source: str
     medium: str
@@ -22,7 +22,7 @@ class Campaign(NamedTuple):
 
 
 class Device(NamedTuple):
-    """What a customer browses with."""
+    """A device, and the user agent of its browser."""
 
     platform: str
     agent: str

@@ -1,7 +1,7 @@
-"""How a customer behaves, step by step: pure scripts that draw every choice from the `Random` they are given.
+"""How a shopper behaves, step by step: pure scripts that draw every choice from the `Random` of the shopper.
 
-A script yields `Step`s and returns whether the customer goes on: most leave somewhere on the way, as in life. The
-shares are chosen so that every phase fills up soon; the pauses are compressed, a week's journey takes minutes.
+A script yields `Step`s and returns whether the shopper goes on: most leave somewhere on the way, as in life. The
+shares let every phase fill up soon; the pauses are compressed: a week's journey takes minutes.
 """
 
 from collections.abc import Generator, Iterator
@@ -10,22 +10,22 @@ from typing import Any, Literal, NamedTuple
 
 from throughline.demo.catalogue import COUPONS, PRODUCTS, SEARCHES, STORES, Campaign, Product
 
-Call = Literal["track", "page", "identify"]
+Method = Literal["track", "page", "identify"]
 Properties = dict[str, Any]
 CURRENCY = "EUR"
 
 
 class Step(NamedTuple):
-    """One thing a customer does after `pause` compressed seconds; `name` is the event's or the page's."""
+    """One call of a shopper after `pause` compressed seconds; `name` is the event's or the page's."""
 
     pause: float
-    call: Call
+    method: Method
     name: str
     properties: Properties
 
 
-class Visitor(NamedTuple):
-    """Who walks through a script. Order ids begin with `order_prefix`, unique to the visitor."""
+class Shopper(NamedTuple):
+    """The person of a script. Order ids begin with `order_prefix`, unique to the shopper."""
 
     random: Random
     campaign: Campaign
@@ -36,27 +36,27 @@ class Visitor(NamedTuple):
 Script = Generator[Step, None, bool]
 
 
-def journey(visitor: Visitor) -> Iterator[Step]:
-    """All that one customer does, from the first contact to the last."""
-    basket = visitor.random.sample(PRODUCTS, k=visitor.random.choice((1, 1, 2, 3)))
-    order_id = _order_id(visitor, 1)
-    if visitor.in_store:
-        bought = yield from _visit_store(visitor, basket, order_id)
+def journey(shopper: Shopper) -> Iterator[Step]:
+    """The steps of one shopper, from the first contact to the last."""
+    basket = shopper.random.sample(PRODUCTS, k=shopper.random.choice((1, 1, 2, 3)))
+    order_id = _order_id(shopper, 1)
+    if shopper.in_store:
+        bought = yield from _visit_store(shopper, basket, order_id)
     else:
         bought = (
-            (yield from _arrive(visitor))
-            and (yield from _browse(visitor, basket))
-            and (yield from _check_out(visitor, basket, order_id))
+            (yield from _arrive(shopper))
+            and (yield from _browse(shopper, basket))
+            and (yield from _check_out(shopper, basket, order_id))
         )
-    if bought and (yield from _receive(visitor, basket, order_id)) and (yield from _stay(visitor)):
-        yield from _recommend(visitor, basket)
-        if visitor.random.random() < 0.5:
-            yield from _buy_again(visitor, 3)
+    if bought and (yield from _receive(shopper, basket, order_id)) and (yield from _stay(shopper)):
+        yield from _recommend(shopper, basket)
+        if shopper.random.random() < 0.5:
+            yield from _buy_again(shopper, 3)
 
 
-def _arrive(visitor: Visitor) -> Script:
+def _arrive(shopper: Shopper) -> Script:
     """Discovery: an ad, a promotion, an e-mail, the first page."""
-    random, campaign = visitor.random, visitor.campaign
+    random, campaign = shopper.random, shopper.campaign
     yield _page(random, "Home", "/")
     if campaign.medium in ("cpc", "paid_social", "affiliate"):
         yield _track(random, "ad_click", {"ad": campaign.name, "network": campaign.source})
@@ -66,9 +66,9 @@ def _arrive(visitor: Visitor) -> Script:
     return random.random() >= 0.2
 
 
-def _browse(visitor: Visitor, basket: list[Product]) -> Script:
+def _browse(shopper: Shopper, basket: list[Product]) -> Script:
     """Consideration: lists, searches, products, reviews, a question."""
-    random = visitor.random
+    random = shopper.random
     first = basket[0]
     if random.random() < 0.5:
         yield _track(random, "Products Searched", {"query": random.choice(SEARCHES)})
@@ -88,9 +88,9 @@ def _browse(visitor: Visitor, basket: list[Product]) -> Script:
     return random.random() >= 0.3
 
 
-def _check_out(visitor: Visitor, basket: list[Product], order_id: str) -> Script:
+def _check_out(shopper: Shopper, basket: list[Product], order_id: str) -> Script:
     """Decision, then purchase - or a cart that stays behind."""
-    random = visitor.random
+    random = shopper.random
     checkout_id, total = _token(random), _total(basket)
     for product in basket:
         yield _track(random, "Product Added", {"cart_id": checkout_id, **_product(product)})
@@ -119,9 +119,9 @@ def _check_out(visitor: Visitor, basket: list[Product], order_id: str) -> Script
     return random.random() >= 0.18
 
 
-def _visit_store(visitor: Visitor, basket: list[Product], order_id: str) -> Script:
+def _visit_store(shopper: Shopper, basket: list[Product], order_id: str) -> Script:
     """The way through a shop's door: a visit, trying things on, the till."""
-    random = visitor.random
+    random = shopper.random
     store = random.choice(STORES)
     yield _track(random, "store_visit", {"store": store})
     if random.random() < 0.15:
@@ -135,10 +135,10 @@ def _visit_store(visitor: Visitor, basket: list[Product], order_id: str) -> Scri
     return random.random() >= 0.3
 
 
-def _receive(visitor: Visitor, basket: list[Product], order_id: str) -> Script:
+def _receive(shopper: Shopper, basket: list[Product], order_id: str) -> Script:
     """Experience: the parcel, a question, a return, a survey."""
-    random = visitor.random
-    if not visitor.in_store:
+    random = shopper.random
+    if not shopper.in_store:
         yield _track(random, "Order Fulfilled", {"order_id": order_id, "carrier": random.choice(("DHL", "Post"))})
         if random.random() < 0.6:
             yield _track(random, "Order Delivered", {"order_id": order_id})
@@ -148,18 +148,18 @@ def _receive(visitor: Visitor, basket: list[Product], order_id: str) -> Script:
         refund = {"order_id": order_id, "total": _total(basket), "currency": CURRENCY}
         yield _track(random, "Order Refunded", refund)
         return False
-    if visitor.in_store or random.random() < 0.3:
+    if shopper.in_store or random.random() < 0.3:
         yield _track(random, "survey_answered", {"survey": "nps", "score": random.choice((3, 5, 6, 7, 7, 8, 8))})
     return random.random() >= 0.32
 
 
-def _stay(visitor: Visitor) -> Script:
+def _stay(shopper: Shopper) -> Script:
     """Loyalty: a second order, a loyalty card, another visit to the store."""
-    random = visitor.random
+    random = shopper.random
     choice = random.random()
     if choice < 0.5:
-        yield from _buy_again(visitor, 2)
-    elif choice < 0.8 or visitor.in_store:
+        yield from _buy_again(shopper, 2)
+    elif choice < 0.8 or shopper.in_store:
         yield _track(random, "loyalty_card_joined", {"tier": "green"})
         if random.random() < 0.4:
             yield _track(random, "loyalty_card_redeemed", {"points": random.randrange(50, 500, 50)})
@@ -168,9 +168,9 @@ def _stay(visitor: Visitor) -> Script:
     return random.random() >= 0.5
 
 
-def _recommend(visitor: Visitor, basket: list[Product]) -> Iterator[Step]:
+def _recommend(shopper: Shopper, basket: list[Product]) -> Iterator[Step]:
     """Advocacy: a good review, a share, an invitation, a nine or a ten."""
-    random = visitor.random
+    random = shopper.random
     product = basket[0]
     choice = random.random()
     if choice < 0.35:
@@ -186,17 +186,17 @@ def _recommend(visitor: Visitor, basket: list[Product]) -> Iterator[Step]:
         yield _track(random, "survey_answered", {"survey": "nps", "score": random.choice((9, 10))})
 
 
-def _buy_again(visitor: Visitor, number: int) -> Iterator[Step]:
-    random = visitor.random
+def _buy_again(shopper: Shopper, number: int) -> Iterator[Step]:
+    random = shopper.random
     basket = random.sample(PRODUCTS, k=random.choice((1, 2)))
     for product in basket:
         yield _track(random, "Product Viewed", _product(product))
         yield _track(random, "Product Added", _product(product))
-    yield _order(random, "Order Completed", _order_id(visitor, number), basket, "")
+    yield _order(random, "Order Completed", _order_id(shopper, number), basket, "")
 
 
-def _order_id(visitor: Visitor, number: int) -> str:
-    return f"{visitor.order_prefix}-{number}"
+def _order_id(shopper: Shopper, number: int) -> str:
+    return f"{shopper.order_prefix}-{number}"
 
 
 def _order(random: Random, name: str, order_id: str, basket: list[Product], coupon: str) -> Step:

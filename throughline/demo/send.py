@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from throughline.demo.sdk import Sender
-from throughline.demo.shop import Event
+from throughline.demo.shop import SdkCall
 
-CATCH_UP = 1.0
-"""Seconds of events made good at once after a stall; what was missed before that is not."""
+CATCH_UP_SECONDS = 1.0
+"""After a stall, at most so many seconds of events are sent at once; what was missed before that is not sent."""
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """How much to send: `rate` events a second after `burst` at once; no end unless `count` events or `seconds`."""
+    """How much to send: `burst` events at once, then `rate` events a second, until `count` events or `seconds`."""
 
     rate: float = 20.0
     burst: int = 0
@@ -23,7 +23,7 @@ class Traffic:
 
 
 def send(
-    events: Iterator[Event],
+    calls: Iterator[SdkCall],
     sender: Sender,
     traffic: Traffic,
     *,
@@ -32,12 +32,12 @@ def send(
 ) -> None:
     """Send until the traffic's end, until `stop` is set, or until `sender.failed`.
 
-    While ingest is away no events are made: the shop waits with it, and goes on at the same rate afterwards.
-    `progress` is called a few times a second.
+    While ingest is away the shop makes no events, and goes on at the same rate afterwards. `progress` is called a few
+    times a second.
     """
     started = due = time.monotonic()
     while not stop.is_set() and not sender.failed:
-        if traffic.count is not None and sender.tally.sent >= traffic.count:
+        if traffic.count is not None and sender.counts.sent >= traffic.count:
             return
         now = time.monotonic()
         if traffic.seconds is not None and now - started >= traffic.seconds:
@@ -46,11 +46,11 @@ def send(
         if sender.away:
             stop.wait(0.1)
             continue
-        if sender.tally.sent < traffic.burst:
+        if sender.counts.sent < traffic.burst:
             due = now
         elif due > now:
             stop.wait(min(due - now, 0.1))
             continue
-        due = max(due, now - CATCH_UP) + 1 / traffic.rate
-        event = next(events)
-        sender.send(event.call, event.arguments, stop=stop)
+        due = max(due, now - CATCH_UP_SECONDS) + 1 / traffic.rate
+        call = next(calls)
+        sender.send(call.method, call.arguments, stop=stop)

@@ -1,4 +1,4 @@
-"""The demo shop: an endless stream of SDK calls by made-up customers. Pure: randomness and clock are handed in."""
+"""The demo shop: an endless stream of SDK calls by made-up shoppers. Pure: randomness and clock are handed in."""
 
 import heapq
 from collections.abc import Callable, Iterator
@@ -16,95 +16,96 @@ from throughline.demo.catalogue import (
     Campaign,
     Device,
 )
-from throughline.demo.journeys import Call, Visitor, journey
+from throughline.demo.journeys import Method, Shopper, journey
 from throughline.kit.clock import to_datetime
 
-AT_ONCE = 40
-"""Customers on their way at the same time."""
+SHOPPERS_AT_ONCE = 40
 BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 Habit = Literal["anonymous", "signed_in", "joins", "in_store"]
 HABITS: tuple[Habit, ...] = ("anonymous", "signed_in", "joins", "in_store")
 HABIT_WEIGHTS = (46, 36, 4, 14)
-"""`joins`: anonymous until the checkout, known from then on; one customer under two ids, which share a link."""
+"""`joins`: anonymous until the checkout, signed in from then on: one customer under two ids that a link joins."""
 
 
-class Event(NamedTuple):
+class SdkCall(NamedTuple):
     """One call of the Segment SDK: the method and its keyword arguments."""
 
-    call: Call
+    method: Method
     arguments: dict[str, Any]
 
 
-def stream(random: Random, clock: Callable[[], int], *, at_once: int = AT_ONCE) -> Iterator[Event]:
-    """Calls without end, as many customers' journeys interleaved.
+def stream(random: Random, clock: Callable[[], int], *, at_once: int = SHOPPERS_AT_ONCE) -> Iterator[SdkCall]:
+    """Calls without end: the journeys of many shoppers, interleaved.
 
     Args:
-        random: every choice comes from here: the same state and the same clock give the same calls.
-        clock: the time in microseconds since the epoch. Each event carries what it says when the event is taken; the
-            first reading is in every id, so that another run brings other customers.
-        at_once: how many customers are on their way at the same time; each that ends is followed by a new one.
+        random: the source of every choice: the same state and the same clock give the same calls.
+        clock: microseconds since the epoch. Each call carries the instant at which it is taken from the stream; the
+            first reading is in every id, so that another run brings other shoppers.
+        at_once: number of shoppers at the same time; a new one follows each whose journey ends.
     """
     run = _base36(clock() // 1000)
     # Compressed time only decides whose turn it is; the pace is the reader's.
-    turns: list[tuple[float, int, Event, Customer]] = []
-    customers = 0
+    turns: list[Turn] = []
+    shoppers = 0
 
     def admit(at: float) -> None:
-        nonlocal customers
-        customers += 1
-        _next_turn(turns, at, customers, _customer(random, run, customers))
+        nonlocal shoppers
+        shoppers += 1
+        _queue_next_call(turns, at, shoppers, _shopper_calls(random, run, shoppers))
 
     for _ in range(at_once):
         admit(random.uniform(0, 60))
     message = 0
     while True:
-        at, number, event, customer = heapq.heappop(turns)
+        at, number, call, remaining_calls = heapq.heappop(turns)
         message += 1
-        event.arguments["timestamp"] = to_datetime(clock())
-        # Ids that sort as they were made: events of one customer in one millisecond keep their order.
-        event.arguments["message_id"] = f"demo-{run}-{message:09d}"
-        yield event
-        if not _next_turn(turns, at, number, customer):
+        call.arguments["timestamp"] = to_datetime(clock())
+        # Ids in alphabetical order: events of one shopper in one millisecond keep their order.
+        call.arguments["message_id"] = f"demo-{run}-{message:09d}"
+        yield call
+        if not _queue_next_call(turns, at, number, remaining_calls):
             admit(at)
 
 
-Customer = Iterator[tuple[float, Event]]
-"""What is left of a customer's journey: (compressed seconds until then, the call)."""
+TimedCalls = Iterator[tuple[float, SdkCall]]
+"""The calls of one shopper that are still to come, each after a pause in compressed seconds."""
+Turn = tuple[float, int, SdkCall, TimedCalls]
+"""The next call of one shopper: when (compressed), the shopper's number, the call, and the calls after it."""
 
 
-def _next_turn(turns: list[tuple[float, int, Event, Customer]], at: float, number: int, customer: Customer) -> bool:
-    """Queue the customer's next call; False when the journey is over."""
-    following = next(customer, None)
+def _queue_next_call(turns: list[Turn], at: float, number: int, remaining_calls: TimedCalls) -> bool:
+    """Queue the next call of a shopper; False when the journey is over."""
+    following = next(remaining_calls, None)
     if following is None:
         return False
-    pause, event = following
-    heapq.heappush(turns, (at + pause, number, event, customer))
+    pause, call = following
+    heapq.heappush(turns, (at + pause, number, call, remaining_calls))
     return True
 
 
-def _customer(random: Random, run: str, number: int) -> Customer:
+def _shopper_calls(random: Random, run: str, number: int) -> TimedCalls:
     campaign = random.choices(CAMPAIGNS, CAMPAIGN_WEIGHTS)[0]
     device = random.choices(DEVICES, DEVICE_WEIGHTS)[0]
     habit = random.choices(HABITS, HABIT_WEIGHTS)[0]
-    # Each customer draws from an own generator, so that one's choices do not depend on whose turn it was.
-    visitor = Visitor(Random(random.getrandbits(64)), campaign, f"A-{run}-{number}", habit == "in_store")
+    # Each shopper has a generator of its own, so that its choices do not depend on the order of the turns.
+    shopper = Shopper(Random(random.getrandbits(64)), campaign, f"A-{run}-{number}", habit == "in_store")
     user = {"user_id": f"customer-{run}-{number}"}
     browser = {"anonymous_id": str(uuid5(NAMESPACE_URL, f"{run}/{number}"))}
     ids = user if habit in ("signed_in", "in_store") else browser
-    context = {"locale": "en"} if visitor.in_store else _web_context(campaign, device)
+    context = {"locale": "en"} if shopper.in_store else _web_context(campaign, device)
 
-    def event(call: Call, **arguments: Any) -> Event:
-        return Event(call, {**ids, "context": dict(context), **arguments})
+    def call(method: Method, **arguments: Any) -> SdkCall:
+        return SdkCall(method, {**ids, "context": dict(context), **arguments})
 
     if habit == "signed_in":
-        yield 0.0, event("identify", traits=_traits(visitor.random, number))
-    for step in journey(visitor):
+        yield 0.0, call("identify", traits=_traits(shopper.random, number))
+    for step in journey(shopper):
         if habit == "joins" and step.name == "Checkout Started":
             ids = browser | user
-            yield step.pause, event("identify", traits=_traits(visitor.random, number))
-        name = {"event": step.name} if step.call == "track" else {"name": step.name}
-        yield step.pause, event(step.call, properties=step.properties, **name)
+            yield step.pause, call("identify", traits=_traits(shopper.random, number))
+        name = {"event": step.name} if step.method == "track" else {"name": step.name}
+        yield step.pause, call(step.method, properties=step.properties, **name)
 
 
 def _web_context(campaign: Campaign, device: Device) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.support.topic import read_rejected, read_touchpoints
 from throughline.cli.common.deliver import NotTakenError
 from throughline.cli.common.target import Target
 from throughline.cli.importing.rows import Row, fingerprint, read_rows
-from throughline.cli.importing.send import Progress, send
+from throughline.cli.importing.send import ImportProgress, send
 from throughline.local import LocalKafka
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "reference" / "import.md").read_text()
@@ -92,7 +92,7 @@ async def test_what_was_stopped_goes_on_and_twice_is_once(stack: Stack, tmp_path
         yield from islice(read_rows(file, None, lambda _: None), 1_700)
         raise NotTakenError("stopped")
 
-    progress = Progress(fingerprint(file, ""))
+    progress = ImportProgress(fingerprint(file, ""))
     files = (tmp_path / f"{file.name}.progress.json", tmp_path / f"{file.name}.rejected.jsonl")
     with pytest.raises(NotTakenError, match="stopped"):
         await send(until_stopped(), Target(ingest(stack).url, stack.write_key), progress, files, print)

@@ -219,7 +219,7 @@ async def test_it_says_when_no_stager_moves(
     said: list[str] = []
     monkeypatch.setattr(restage, "say", said.append)
     monkeypatch.setattr(restage, "STALL_SECONDS", 0.1)
-    monkeypatch.setattr(restage, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(restage, "CHECK_SECONDS", 0.02)
     waiting = asyncio.create_task(throughline("restage", "--model", "six_stage"))
 
     async def told() -> bool:

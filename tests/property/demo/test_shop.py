@@ -47,5 +47,5 @@ def test_ids_are_legal_and_times_never_ahead_of_the_clock(
 def test_the_sdk_takes_every_call(seed: int) -> None:
     client = Client("key", send=False)
     for event in islice(stream(Random(seed), lambda: 1_793_000_000_000_000), 300):
-        _, message = getattr(client, event.call)(**event.arguments)
+        _, message = getattr(client, event.method)(**event.arguments)
         assert len(str(message)) < MAX_EVENT_BYTES

@@ -5,7 +5,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from throughline.demo.shop import Event, stream
+from throughline.demo.shop import SdkCall, stream
 from throughline.journey.fold import fold
 from throughline.journey.state import Journey
 from throughline.journey.touchpoint import Touchpoint
@@ -28,18 +28,18 @@ class Clock:
         return self.now_us
 
 
-def events(count: int, seed: int = 1, start_us: int = START_US) -> list[Event]:
+def events(count: int, seed: int = 1, start_us: int = START_US) -> list[SdkCall]:
     return list(islice(stream(Random(seed), Clock(start_us)), count))
 
 
-def touchpoint(event: Event) -> Touchpoint:
+def touchpoint(event: SdkCall) -> Touchpoint:
     arguments = event.arguments
     properties: dict[str, Any] = arguments.get("properties", {})
     return Touchpoint(
         to_us(arguments["timestamp"]),
         arguments["message_id"],
         arguments.get("user_id") or arguments["anonymous_id"],
-        event.call,
+        event.method,
         arguments.get("event") or arguments.get("name", ""),
         order_id=properties.get("order_id", ""),
         rating=properties.get("rating"),
@@ -47,7 +47,7 @@ def touchpoint(event: Event) -> Touchpoint:
     )
 
 
-def journeys(shop: list[Event]) -> dict[str, Journey]:
+def journeys(shop: list[SdkCall]) -> dict[str, Journey]:
     model = load_model("seven_phase")
     states: dict[str, Journey | None] = {}
     for event in shop:
@@ -84,7 +84,7 @@ def test_most_customers_leave_on_the_way() -> None:
 
 def test_the_default_vocabulary_knows_every_event() -> None:
     model = load_model("seven_phase")
-    names = {e.arguments["event"] for e in events(10_000) if e.call == "track"}
+    names = {e.arguments["event"] for e in events(10_000) if e.method == "track"}
     assert len(names) > 30
     assert not {name for name in names if model.kind("track", name) is None}
 
@@ -127,13 +127,13 @@ def test_few_customers_have_two_ids_and_those_share_a_link() -> None:
     assert len({user for user, _ in pairs}) == len({anonymous for _, anonymous in pairs}) == len(pairs)
 
 
-def _places_an_order(event: Event) -> bool:
+def _places_an_order(event: SdkCall) -> bool:
     return event.arguments.get("event") in ("Order Completed", "pos_sale")
 
 
-def _campaign(event: Event) -> str:
+def _campaign(event: SdkCall) -> str:
     return str(event.arguments["context"].get("campaign", {}).get("source", ""))
 
 
-def _both(event: Event) -> bool:
+def _both(event: SdkCall) -> bool:
     return "user_id" in event.arguments and "anonymous_id" in event.arguments

@@ -1,18 +1,18 @@
-"""Which database a command works on, and how it gets there."""
+"""Which database a command works on, and work in it."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.cli.common.output import fail, say
-from throughline.kit.process import is_running
+from throughline.cli.common.output import WRONG_USE, fail, say
+from throughline.cli.common.running import find_running
+from throughline.kit.run_file import RUN_FILE
 from throughline.kit.settings import DatabaseSettings, SettingsError, Shared, load
 from throughline.store.access.names import AdminError
+from throughline.store.access.workspaces import list_workspaces
 from throughline.store.engine.errors import failure_of
 from throughline.store.engine.pool import create_engine, without_password
 from throughline.store.engine.unit_of_work import transaction
@@ -20,60 +20,58 @@ from throughline.store.migrate import MigrateError, check
 
 T = TypeVar("T")
 
-RUN_FILE = "run.json"
 
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Data folder of a running `make run`, whose database is used.", show_default=False),
-]
-
-
-class Chosen(NamedTuple):
-    """A database and, in words, why this one."""
+class DatabaseChoice(NamedTuple):
+    """A database's address and, in words, why it is this one."""
 
     url: str
-    why: str
+    reason: str
+
+    def announce(self) -> None:
+        """Say which database is used, without its password."""
+        say(f"database: {without_password(self.url)} ({self.reason})")
 
 
-def choose_database(data: Path | None) -> Chosen:
-    """DATABASE_URL if it is set, else the database of the `make run` that runs on the data folder, else the default.
+def choose_database(data: Path | None) -> DatabaseChoice:
+    """DATABASE_URL if it is set, else the database of the stack that runs on the data folder, else the default.
 
     `data` names the folder and goes before DATABASE_URL; None stands for DATA of the environment or `.throughline`.
     """
     try:
         settings = load(DatabaseSettings)
-        fallback = Shared.model_fields["database_url"].default
+        default = str(Shared.model_fields["database_url"].default)
     except SettingsError as error:
-        fail(str(error), 2)
+        fail(str(error), WRONG_USE)
     if data is None and settings.database_url is not None:
-        return Chosen(settings.database_url, "DATABASE_URL")
+        return DatabaseChoice(settings.database_url, "DATABASE_URL")
     folder = data or settings.data
-    running = running_on(folder)
+    running = find_running(folder)
     if running is not None:
-        return Chosen(str(running["database_url"]), f"of the stack running on {folder}")
+        return DatabaseChoice(running.database_url, f"of the stack running on {folder}")
     if data is not None:
         fail(
             f"nothing runs on {folder} (no {RUN_FILE} of a running stack there); start it with `make run DATA={folder}`"
         )
-    return Chosen(fallback, f"the default: DATABASE_URL is not set and nothing runs on {folder}")
+    return DatabaseChoice(default, f"the default: DATABASE_URL is not set and nothing runs on {folder}")
 
 
 def in_database(work: Callable[[AsyncConnection], Awaitable[T]], data: Path | None) -> T:
-    """Run `work` in one transaction; as `with_engine` otherwise."""
+    """Run `work` in one transaction of the chosen database; ends the command as `with_engine` does."""
 
-    async def once(engine: AsyncEngine) -> T:
+    async def in_transaction(engine: AsyncEngine) -> T:
         async with transaction(engine) as connection:
             return await work(connection)
 
-    return with_engine(once, data)
+    return with_engine(in_transaction, data)
 
 
 def with_engine(work: Callable[[AsyncEngine], Awaitable[T]], data: Path | None) -> T:
-    """Run `work` on one connection; says which database on standard error, and ends with a sentence when it cannot."""
-    chosen = choose_database(data)
-    say(f"database: {without_password(chosen.url)} ({chosen.why})")
+    """Run `work` with the chosen database, on one connection at a time; ends the command with a sentence when the
+    database cannot be used or refuses."""
+    database = choose_database(data)
+    database.announce()
     try:
-        return asyncio.run(_work(chosen.url, work))
+        return asyncio.run(_run(database.url, work))
     except (AdminError, MigrateError) as error:
         fail(str(error))
     except Exception as error:
@@ -82,7 +80,7 @@ def with_engine(work: Callable[[AsyncEngine], Awaitable[T]], data: Path | None) 
         fail(f"the database failed: {str(getattr(error, 'orig', error)).splitlines()[0]}")
 
 
-async def _work(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
+async def _run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
     await check(url)
     engine = create_engine(url, pool_size=1, application_name="throughline cli")
     try:
@@ -91,14 +89,16 @@ async def _work(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:
         await engine.dispose()
 
 
-def running_on(folder: Path) -> dict[str, Any] | None:
-    """The run file of a data folder, when one of the processes it names is alive."""
-    file = folder / RUN_FILE
-    try:
-        found: dict[str, Any] = json.loads(file.read_text())
-        pids, _ = list(found["pids"].values()), found["database_url"]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        fail(f"{file} cannot be read ({error}); set DATABASE_URL")
-    return found if any(isinstance(pid, int) and is_running(pid) for pid in pids) else None
+async def chosen_workspace(connection: AsyncConnection, name: str | None) -> str:
+    """The workspace of an option, or the only one there is when the option is left out.
+
+    Raises:
+        AdminError: the option is left out, and there is no workspace or more than one.
+    """
+    if name is not None:
+        return name
+    names = [workspace.name for workspace in await list_workspaces(connection)]
+    if len(names) != 1:
+        choices = f"there are: {', '.join(names)}" if names else "none yet: throughline workspace create NAME"
+        raise AdminError(f"say which workspace with --workspace; {choices}")
+    return names[0]

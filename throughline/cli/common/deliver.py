@@ -1,64 +1,94 @@
-"""One request to ingest, again until it is answered for good: what every command that sends events does."""
+"""One request to ingest, tried until it has its final answer: for every command that sends events."""
 
-import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import httpx
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_delay
+from tenacity.wait import wait_exponential
 
 PATIENCE_SECONDS = 300.0
-"""How long one request is tried before the command gives up; what it does can be gone on with."""
-_WAIT_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 15.0
+"""How long one request is tried before the command gives up; every such command can be continued."""
+LONGEST_PAUSE_SECONDS = 15.0
+_PAUSES = wait_exponential(multiplier=1.0, max=LONGEST_PAUSE_SECONDS)
 
 
 class NotTakenError(Exception):
     """Ingest does not take the events; the message says why."""
 
 
-class Reason(NamedTuple):
+class Problem(NamedTuple):
     """Why a request failed as a whole."""
 
     code: str
     message: str
 
 
+class _NotNowError(Exception):
+    """Ingest may take the same request later; the message says why not now."""
+
+    def __init__(self, reason: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
 async def deliver(
     client: httpx.AsyncClient, path: str, body: bytes, headers: Mapping[str, str], say: Callable[[str], None]
 ) -> httpx.Response:
-    """The answer that is no "not now" (408, 429, 5xx, no connection); `say` is told once when it has to wait.
+    """POST a request until its answer is other than "not now" (408, 429, 5xx, no connection).
+
+    `say` gets one sentence when the request has to wait for the first time.
 
     Raises:
-        NotTakenError: there was none for `PATIENCE_SECONDS`.
+        NotTakenError: there was no such answer within `PATIENCE_SECONDS`.
     """
-    began, wait, told = time.monotonic(), _WAIT_SECONDS, False
-    while True:
-        try:
-            answer = await client.post(path, content=body, headers=headers)
-            why = f"it answers {answer.status_code}"
-        except httpx.TransportError as error:
-            answer, why = None, str(error) or type(error).__name__
-        if answer is not None and answer.status_code not in (408, 429) and answer.status_code < 500:
-            return answer
-        if time.monotonic() - began > PATIENCE_SECONDS:
-            raise NotTakenError(f"ingest at {client.base_url} takes nothing ({why})")
-        if not told:
-            say(f"ingest takes nothing now ({why}); trying again")
-            told = True
-        await asyncio.sleep(_after(answer) or wait)
-        wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
+    def announce(state: RetryCallState) -> None:
+        if state.attempt_number == 1:
+            say(f"ingest takes nothing now ({_failure_of(state)}); trying again")
 
-def reason_of(answer: httpx.Response) -> Reason:
-    """What the answer to a request that failed as a whole says."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(_NotNowError),
+        wait=_pause_seconds,
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        before_sleep=announce,
+    )
     try:
-        said = answer.json()
-        return Reason(str(said["code"]), str(said["message"]))
+        return await retrying(_post, client, path, body, headers)
+    except RetryError as error:
+        reason = error.last_attempt.exception()
+        raise NotTakenError(f"ingest at {client.base_url} takes nothing ({reason})") from None
+
+
+def problem_of(answer: httpx.Response) -> Problem:
+    """Code and message of the answer to a request that failed as a whole."""
+    try:
+        details = answer.json()
+        return Problem(str(details["code"]), str(details["message"]))
     except (ValueError, KeyError, TypeError):
-        return Reason(f"http_{answer.status_code}", answer.text[:200])
+        return Problem(f"http_{answer.status_code}", answer.text[:200])
 
 
-def _after(answer: httpx.Response | None) -> float:
-    said = "" if answer is None else answer.headers.get("Retry-After", "")
-    return min(float(said), _LONGEST_WAIT_SECONDS) if said.isdigit() else 0.0
+async def _post(client: httpx.AsyncClient, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+    try:
+        answer = await client.post(path, content=body, headers=headers)
+    except httpx.TransportError as error:
+        raise _NotNowError(str(error) or type(error).__name__) from None
+    if answer.status_code in (408, 429) or answer.status_code >= 500:
+        raise _NotNowError(f"it answers {answer.status_code}", _retry_after_seconds(answer))
+    return answer
+
+
+def _retry_after_seconds(answer: httpx.Response) -> float:
+    seconds = answer.headers.get("Retry-After", "")
+    return min(float(seconds), LONGEST_PAUSE_SECONDS) if seconds.isdigit() else 0.0
+
+
+def _pause_seconds(state: RetryCallState) -> float:
+    failure = _failure_of(state)
+    requested = failure.retry_after_seconds if isinstance(failure, _NotNowError) else 0.0
+    return requested or _PAUSES(state)
+
+
+def _failure_of(state: RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()

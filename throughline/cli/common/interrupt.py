@@ -1,4 +1,4 @@
-"""Ctrl-C for commands that watch: noticed between two looks, never in the middle of one."""
+"""Ctrl-C for commands that watch: it is noticed between two steps, never in the middle of one."""
 
 import asyncio
 import signal
@@ -9,22 +9,22 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupted() -> Iterator[asyncio.Event]:
-    """Set by the first SIGINT; a second one ends the command at once.
+    """An event that the first SIGINT sets; a second SIGINT ends the command at once.
 
-    Looked at between statements: a statement that is cancelled half-way can leave its connection waiting for an
+    The event is read between statements: a statement that is cancelled half-way can leave its connection waiting for an
     answer that never comes, and the command with it.
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 
-    def first() -> None:
+    def end() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         ended.set()
 
     if threading.current_thread() is not threading.main_thread():  # where no signal arrives
         yield ended
         return
-    loop.add_signal_handler(signal.SIGINT, first)
+    loop.add_signal_handler(signal.SIGINT, end)
     try:
         yield ended
     finally:

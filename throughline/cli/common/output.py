@@ -1,8 +1,8 @@
-"""What commands print: tables for people, JSON for scripts on standard output; news and errors on standard error."""
+"""What commands print: tables for people and JSON for scripts on standard output, news and errors on standard error."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol
 
 import typer
 from rich.console import Console
@@ -11,34 +11,71 @@ from rich.text import Text
 
 from throughline.kit.clock import rfc3339
 
-Value = str | int | bool | None
+Cell = str | int | bool | None
+Row = dict[str, Cell]
 
-_NOT_A_TERMINAL = 240  # columns: a table in a file or a pipe is not folded
+CANNOT = 1
+"""Exit status: the command was understood and cannot be done, or not all of it."""
+WRONG_USE = 2
+"""Exit status: an option, an argument or a variable is wrong."""
+INTERRUPTED = 130
+"""Exit status: ended by Ctrl-C."""
+COLUMNS_WITHOUT_TERMINAL = 240
+"""Width of a table in a file or a pipe: wide enough not to be folded."""
 
 
-def fail(message: str, status: int = 1) -> NoReturn:
+class NamedRow(Protocol):
+    """A named tuple that the store lists."""
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+def fail(message: str, status: int = CANNOT) -> NoReturn:
     """End the command with a sentence on standard error."""
     say(f"error: {message}")
     raise typer.Exit(status)
 
 
 def say(message: str) -> None:
-    """One line of news on standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(message))
+    """Print one line of news on standard error."""
+    stderr_console().print(Text(message))
 
 
-def instant(us: int | None) -> str | None:
-    """An instant as shown: RFC 3339, UTC, whole seconds."""
+def stderr_console() -> Console:
+    """A console on standard error that neither colours numbers nor breaks lines."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_instant(us: int | None) -> str | None:
+    """An instant for people: RFC 3339 in UTC, in whole seconds."""
     return None if us is None else rfc3339(us // 1_000_000 * 1_000_000)
 
 
-def show_json(value: Mapping[str, Value] | Sequence[Mapping[str, Value]]) -> None:
-    """One JSON value."""
+def printable(text: str) -> str:
+    """The text without control characters: whoever sends events must not paint on this terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def rows_from(listed: Sequence[NamedRow]) -> list[Row]:
+    """Named tuples as rows; each instant `*_us` becomes `*_at`."""
+    return [
+        {
+            (name.removesuffix("_us") + "_at" if name.endswith("_us") else name): (
+                show_instant(value) if name.endswith("_us") else value
+            )
+            for name, value in row._asdict().items()
+        }
+        for row in listed
+    ]
+
+
+def show_json(value: object) -> None:
+    """Print one JSON value."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_rows(rows: Sequence[Mapping[str, Value]], *, columns: Iterable[str], as_json: bool, none: str) -> None:
-    """Rows as a JSON array or as a table of these columns; `none` is said instead of an empty table."""
+def show_rows(rows: Sequence[Mapping[str, Cell]], *, columns: Iterable[str], as_json: bool, none: str) -> None:
+    """Print rows as a JSON array or as a table of these columns; `none` is the sentence for an empty table."""
     if as_json:
         show_json(rows)
     elif not rows:
@@ -49,14 +86,14 @@ def show_rows(rows: Sequence[Mapping[str, Value]], *, columns: Iterable[str], as
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold")
         for row in rows:
-            table.add_row(*(Text(_cell(row[column])) for column in columns))
+            table.add_row(*(Text(_cell_text(row[column])) for column in columns))
         console = Console(highlight=False)
         if not console.is_terminal:
-            console = Console(highlight=False, width=_NOT_A_TERMINAL)
+            console = Console(highlight=False, width=COLUMNS_WITHOUT_TERMINAL)
         console.print(table)
 
 
-def _cell(value: Value) -> str:
+def _cell_text(value: Cell) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -1,11 +1,10 @@
-"""Where to send: an address and a write key given outright, or those of a running `throughline run`."""
+"""Where a command sends events: an address and a write key from its options, or those of a running stack."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-RUN_FILE = "run.json"
+from throughline.kit.run_file import RUN_FILE, RunFile, RunFileError
 
 
 class TargetError(ValueError):
@@ -20,15 +19,15 @@ class Target(NamedTuple):
 
 
 def find_target(url: str | None, write_key: str | None, data: Path) -> Target:
-    """What is given, completed from the run file in `data`.
+    """The target that the options name; what they leave out is read from the run file in `data`.
 
     Raises:
-        TargetError: something is missing and nothing runs on `data`, or the address is not one.
+        TargetError: something is missing and nothing runs on `data`, or the address is none.
     """
     if not (url and write_key):
-        running = _read(data / RUN_FILE)
-        url = url or running.get("ingest_url")
-        write_key = write_key or running.get("write_key")
+        running = _read_run_file(data)
+        url = url or running.ingest_url
+        write_key = write_key or running.write_key
     if not url or not write_key:
         raise TargetError(f"{data / RUN_FILE} names no ingest_url and write_key; give --url and --key")
     parts = urlsplit(url)
@@ -37,13 +36,13 @@ def find_target(url: str | None, write_key: str | None, data: Path) -> Target:
     return Target(url, write_key)
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read_run_file(folder: Path) -> RunFile:
     try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
+        run_file = RunFile.read(folder)
+    except RunFileError as error:
+        raise TargetError(f"{error}; give --url and --key") from None
+    if run_file is None:
         raise TargetError(
-            f"nothing runs on {path.parent}/ (no {path.name} there): start it with `make run`, or give --url and --key"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise TargetError(f"{path} cannot be read ({error}); give --url and --key") from None
-    return found if isinstance(found, dict) else {}
+            f"nothing runs on {folder}/ (no {RUN_FILE} there): start it with `make run`, or give --url and --key"
+        )
+    return run_file

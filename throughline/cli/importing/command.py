@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from throughline.cli.common.deliver import NotTakenError
-from throughline.cli.common.output import fail, say
+from throughline.cli.common.options import RUNNING_DATA, RunningDataOption, UrlOption, WriteKeyOption
+from throughline.cli.common.output import CANNOT, INTERRUPTED, WRONG_USE, fail, say, stderr_console
 from throughline.cli.common.target import Target, TargetError, find_target
-from throughline.cli.importing.mapping import MappingError, RowMapping, parse_mapping, plain
+from throughline.cli.importing.mapping import MappingError, RowMapping, parse_mapping, segment_mapping
 from throughline.cli.importing.rows import ImportFileError, Row, fingerprint, is_csv, read_rows
-from throughline.cli.importing.send import Progress, send
+from throughline.cli.importing.send import ImportProgress, send
 
-_SHOWN = 3
-_INTERRUPTED = 130
+SHOWN_ROWS = 3
+"""Number of rows, and of faults, that a dry run shows."""
 
 
 def import_file(
@@ -28,14 +27,14 @@ def import_file(
         Path | None,
         typer.Option(help="TOML file that says what each column is. Default: columns are called as Segment's fields."),
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Address of ingest. Default: that of the running stack.")] = None,
-    key: Annotated[str | None, typer.Option(help="Write key. Default: that of the running stack.")] = None,
+    url: UrlOption = None,
+    key: WriteKeyOption = None,
     time_zone: Annotated[str, typer.Option(help="Without a mapping: zone of times that name none.")] = "UTC",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: read it all, show what rows become.")
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="From the first row again; nothing counts twice.")] = False,
-    data: Annotated[Path, typer.Option(help="Data folder of the running stack.")] = Path(".throughline"),
+    data: RunningDataOption = RUNNING_DATA,
 ) -> None:
     """Import history: JSON lines or CSV. Every row gets its verdict; refused ones go to FILE.rejected.jsonl.
 
@@ -43,68 +42,78 @@ def import_file(
     message id gets one made of what it says, so sending a file twice changes nothing.
     """
     try:
-        said = "" if mapping is None else mapping.read_text()
-        how = parse_mapping(said, str(mapping)) if mapping is not None else plain(time_zone) if is_csv(file) else None
-        identity = fingerprint(file, said)
+        mapping_text = "" if mapping is None else mapping.read_text()
+        row_mapping: RowMapping | None = None
+        if mapping is not None:
+            row_mapping = parse_mapping(mapping_text, str(mapping))
+        elif is_csv(file):
+            row_mapping = segment_mapping(time_zone)
+        file_fingerprint = fingerprint(file, mapping_text)
         if dry_run:
-            _show(file, how)
+            _show_events(file, row_mapping)
             return
         target = find_target(url, key, data)
-        progress = _begin(file, identity, restart)
-        _run(file, how, target, progress)
+        progress = _begin(file, file_fingerprint, restart)
+        _run(file, row_mapping, target, progress)
     except (MappingError, ImportFileError, TargetError, UnicodeDecodeError) as error:
-        fail(str(error), 2)
+        fail(str(error), WRONG_USE)
     except OSError as error:
-        fail(f"{error.filename or file}: {error.strerror or error}", 2)
+        fail(f"{error.filename or file}: {error.strerror or error}", WRONG_USE)
 
 
-def _kept(file: Path) -> Path:
+def _progress_file(file: Path) -> Path:
     return file.with_name(f"{file.name}.progress.json")
 
 
-def _refused(file: Path) -> Path:
+def _rejected_file(file: Path) -> Path:
     return file.with_name(f"{file.name}.rejected.jsonl")
 
 
-def _begin(file: Path, identity: str, restart: bool) -> Progress:
-    found = None if restart else Progress.read(_kept(file))
-    if found is None:
-        return Progress(identity)
-    if found.fingerprint != identity:
-        fail(f"{_kept(file)} is of another file or mapping: what was begun cannot be gone on with; use --restart", 2)
-    if found.done:
-        say(f"{file} is imported already, {found.rows:,} rows; --restart sends it again")
+def _begin(file: Path, file_fingerprint: str, restart: bool) -> ImportProgress:
+    """The progress of the import that was stopped, or that of a new one; ends the command when it is done already."""
+    progress = None if restart else ImportProgress.read(_progress_file(file))
+    if progress is None:
+        return ImportProgress(file_fingerprint)
+    if progress.fingerprint != file_fingerprint:
+        fail(
+            f"{_progress_file(file)} is of another file or mapping: what was begun cannot be gone on with; "
+            "use --restart",
+            WRONG_USE,
+        )
+    if progress.done:
+        say(f"{file} is imported already, {progress.rows:,} rows; --restart sends it again")
         raise typer.Exit
-    say(f"going on after row {found.rows:,}")
-    return found
+    say(f"going on after row {progress.rows:,}")
+    return progress
 
 
-def _run(file: Path, mapping: RowMapping | None, target: Target, progress: Progress) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+def _run(file: Path, mapping: RowMapping | None, target: Target, progress: ImportProgress) -> None:
+    console = stderr_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    stopped: BaseException | None = None
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+    stopped_by: BaseException | None = None
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(file.name, total=file.stat().st_size)
 
-        def left() -> Iterator[Row]:
-            rows = read_rows(file, mapping, lambda read: bar.update(task, completed=read))
+        def rows_without_verdict() -> Iterator[Row]:
+            rows = read_rows(file, mapping, lambda bytes_read: bar.update(task, completed=bytes_read))
             return islice(rows, progress.rows, None)
 
         try:
-            asyncio.run(send(left(), target, progress, (_kept(file), _refused(file)), say))
+            files = (_progress_file(file), _rejected_file(file))
+            asyncio.run(send(rows_without_verdict(), target, progress, files, say))
         except (NotTakenError, ImportFileError, KeyboardInterrupt) as error:
-            stopped = error
-    _summary(file, progress)
-    if isinstance(stopped, KeyboardInterrupt):
+            stopped_by = error
+    _summarize(file, progress)
+    if isinstance(stopped_by, KeyboardInterrupt):
         say("stopped; the same command goes on from here")
-        raise typer.Exit(_INTERRUPTED)
-    if stopped is not None:
-        fail(f"{stopped}; the same command goes on after row {progress.rows:,}")
+        raise typer.Exit(INTERRUPTED)
+    if stopped_by is not None:
+        fail(f"{stopped_by}; the same command goes on after row {progress.rows:,}")
     if progress.rejected:
-        raise typer.Exit(1)
+        raise typer.Exit(CANNOT)
 
 
-def _summary(file: Path, progress: Progress) -> None:
+def _summarize(file: Path, progress: ImportProgress) -> None:
     say(
         f"{progress.rows:,} rows: {progress.ok:,} ok, {progress.warning:,} with a warning, "
         f"{progress.rejected:,} rejected, {progress.dropped:,} dropped"
@@ -112,19 +121,20 @@ def _summary(file: Path, progress: Progress) -> None:
     for reason, rows in sorted(progress.reasons.items(), key=lambda item: -item[1]):
         say(f"  {rows:,} {reason}")
     if progress.rejected:
-        say(f"rejected rows: {_refused(file)}")
+        say(f"rejected rows: {_rejected_file(file)}")
 
 
-def _show(file: Path, mapping: RowMapping | None) -> None:
-    rows = wrong = 0
+def _show_events(file: Path, mapping: RowMapping | None) -> None:
+    """Print the first events and the first faults, and how many rows of each there are."""
+    rows = faulty_rows = 0
     for row in read_rows(file, mapping, lambda _: None):
         rows += 1
         if row.error is not None:
-            wrong += 1
-            if wrong <= _SHOWN:
+            faulty_rows += 1
+            if faulty_rows <= SHOWN_ROWS:
                 say(f"row {row.number:,}: {row.error.field or row.error.code}: {row.error}")
-        elif rows - wrong <= _SHOWN:
+        elif rows - faulty_rows <= SHOWN_ROWS:
             typer.echo(row.event.decode())
-    say(f"{rows:,} rows, {wrong:,} of them cannot become events; nothing was sent")
-    if wrong:
-        raise typer.Exit(1)
+    say(f"{rows:,} rows, {faulty_rows:,} of them cannot become events; nothing was sent")
+    if faulty_rows:
+        raise typer.Exit(CANNOT)

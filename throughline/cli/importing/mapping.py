@@ -18,9 +18,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 FIELDS = ("type", "userId", "anonymousId", "previousId", "event", "name", "timestamp", "messageId", "groupId")
-"""What `[event]` may hold; the objects beside them are `[properties]`, `[traits]` and `[context]`."""
+"""The fields that `[event]` may have; the objects beside them are `[properties]`, `[traits]` and `[context]`."""
 _OBJECTS = ("properties", "traits", "context")
 _OPTIONS = ("column", "values", "number", "format")
+
+Path = tuple[str, ...]
+"""A field of the event: its name, after that of the object that holds it, if there is one."""
 
 
 class MappingError(ValueError):
@@ -36,37 +39,46 @@ class RowError(ValueError):
         self.field = field
 
 
-class Taken(NamedTuple):
-    """Where one field comes from: `text` for all rows, or a column."""
+class FieldSource(NamedTuple):
+    """Where the value of one field comes from: `text` for all rows, or a column."""
 
     text: str | None
     column: str = ""
     values: Mapping[str, str] | None = None
+    """Value of the column -> value of the field; values that are not listed stay as they are."""
     number: bool = False
     format: str = ""
+    """How times are written, in `strptime`'s terms; "" = ISO 8601."""
 
 
 @dataclass(frozen=True)
 class RowMapping:
     """A whole mapping."""
 
-    fields: Mapping[tuple[str, ...], Taken]
+    fields: Mapping[Path, FieldSource]
     rest: bool
+    """Whether columns that no field comes from become properties."""
     zone: ZoneInfo
+    """The zone of times that name none."""
 
     @cached_property
     def columns(self) -> frozenset[str]:
-        """The columns it names."""
-        return frozenset(taken.column for taken in self.fields.values() if taken.column)
+        """The columns that fields come from."""
+        return frozenset(source.column for source in self.fields.values() if source.column)
 
 
-def plain(time_zone: str = "UTC") -> RowMapping:
-    """The mapping of a file whose columns are called as Segment's fields; all others are properties."""
-    return RowMapping({(name,): Taken(None, name) for name in FIELDS}, True, _zone(time_zone, "--time-zone"))
+def segment_mapping(time_zone: str = "UTC") -> RowMapping:
+    """The mapping of a file whose columns are called as Segment's fields; all other columns are properties.
+
+    Raises:
+        MappingError: there is no such time zone.
+    """
+    fields: dict[Path, FieldSource] = {(name,): FieldSource(None, name) for name in FIELDS}
+    return RowMapping(fields, True, _zone(time_zone, "--time-zone"))
 
 
 def parse_mapping(text: str, file: str) -> RowMapping:
-    """The mapping in a file's text.
+    """The mapping in a file's text; `file` is its name for messages.
 
     Raises:
         MappingError: names every fault.
@@ -76,20 +88,10 @@ def parse_mapping(text: str, file: str) -> RowMapping:
     except tomllib.TOMLDecodeError as error:
         raise MappingError(f"{file}: not TOML: {error}") from None
     faults: list[str] = []
-    fields: dict[tuple[str, ...], Taken] = {}
+    fields: dict[Path, FieldSource] = {}
     for name, value in document.items():
         if name in ("event", *_OBJECTS):
-            if not isinstance(value, dict):
-                faults.append(f"{name}: has to be a table")
-                continue
-            for field, said in value.items():
-                path = (field,) if name == "event" else (name, field)
-                if name == "event" and field not in FIELDS:
-                    faults.append(f"event.{field}: is none of {', '.join(FIELDS)}; others belong into [properties]")
-                    continue
-                taken = _taken(said, f"{name}.{field}", faults)
-                if taken is not None:
-                    fields[path] = taken
+            fields |= _parse_table(name, value, faults)
         elif name not in ("rest", "time_zone"):
             faults.append(f"{name}: is none of event, {', '.join(_OBJECTS)}, rest, time_zone")
     rest = document.get("rest", True)
@@ -97,7 +99,7 @@ def parse_mapping(text: str, file: str) -> RowMapping:
         faults.append("rest: has to be true or false")
     if ("userId",) not in fields and ("anonymousId",) not in fields:
         faults.append("event: needs a userId or an anonymousId")
-    if ("event",) not in fields and fields.get(("type",), Taken("track")).text == "track":
+    if ("event",) not in fields and fields.get(("type",), FieldSource("track")).text == "track":
         faults.append("event.event: is missing: which event does a row stand for?")
     zone = ZoneInfo("UTC")
     try:
@@ -109,46 +111,58 @@ def parse_mapping(text: str, file: str) -> RowMapping:
     return RowMapping(fields, rest, zone)
 
 
-def _taken(said: Any, where: str, faults: list[str]) -> Taken | None:
-    if isinstance(said, str):
-        return Taken(said)
-    if not isinstance(said, dict) or not isinstance(said.get("column"), str):
-        faults.append(f'{where}: has to be a text, or {{ column = "..." }}')
+def _parse_table(name: str, table: Any, faults: list[str]) -> dict[Path, FieldSource]:
+    """The fields of `[event]` or of one of the objects; adds to `faults`."""
+    fields: dict[Path, FieldSource] = {}
+    if not isinstance(table, dict):
+        faults.append(f"{name}: has to be a table")
+        return fields
+    for field, value in table.items():
+        if name == "event" and field not in FIELDS:
+            faults.append(f"event.{field}: is none of {', '.join(FIELDS)}; others belong into [properties]")
+            continue
+        source = _parse_source(value, f"{name}.{field}", faults)
+        if source is not None:
+            fields[(field,) if name == "event" else (name, field)] = source
+    return fields
+
+
+def _parse_source(value: Any, field: str, faults: list[str]) -> FieldSource | None:
+    if isinstance(value, str):
+        return FieldSource(value)
+    if not isinstance(value, dict) or not isinstance(value.get("column"), str):
+        faults.append(f'{field}: has to be a text, or {{ column = "..." }}')
         return None
-    unknown = sorted(set(said) - set(_OPTIONS))
+    unknown = sorted(set(value) - set(_OPTIONS))
     if unknown:
-        faults.append(f"{where}: {', '.join(unknown)}: is none of {', '.join(_OPTIONS)}")
+        faults.append(f"{field}: {', '.join(unknown)}: is none of {', '.join(_OPTIONS)}")
         return None
-    values, number, form = said.get("values"), said.get("number", False), said.get("format", "")
-    if values is not None and not (
-        isinstance(values, dict) and all(isinstance(value, str) for value in values.values())
-    ):
-        faults.append(f"{where}.values: has to be a table from what the column says to a text")
+    values, number, time_format = value.get("values"), value.get("number", False), value.get("format", "")
+    if values is not None and not (isinstance(values, dict) and all(isinstance(text, str) for text in values.values())):
+        faults.append(f"{field}.values: has to be a table from what the column says to a text")
         return None
-    if not isinstance(number, bool) or not isinstance(form, str):
-        faults.append(f"{where}: number has to be true or false, format a text like %d.%m.%Y %H:%M")
+    if not isinstance(number, bool) or not isinstance(time_format, str):
+        faults.append(f"{field}: number has to be true or false, format a text like %d.%m.%Y %H:%M")
         return None
-    return Taken(None, said["column"], values, number, form)
+    return FieldSource(None, value["column"], values, number, time_format)
 
 
-def _zone(name: Any, where: str) -> ZoneInfo:
+def _zone(name: Any, option: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError, TypeError):
-        raise MappingError(f"{where}: {name!r} is not a time zone like UTC or Europe/Vienna") from None
+        raise MappingError(f"{option}: {name!r} is not a time zone like UTC or Europe/Vienna") from None
 
 
 def event_of(row: Mapping[str, Any], mapping: RowMapping) -> dict[str, Any]:
-    """The event of one row, column to value; empty values are not given.
-
-    A row without a message id gets one made of what it says: two rows that say the same are one event.
+    """The event of one row (column -> value). Empty values are left out; the event has a message id.
 
     Raises:
         RowError: its time cannot be read, or what should be a number is none.
     """
     event: dict[str, Any] = {}
-    for path, taken in mapping.fields.items():
-        value = _value(row, taken, path, mapping.zone)
+    for path, source in mapping.fields.items():
+        value = _value(row, source, path, mapping.zone)
         if value is None or value == "":
             continue
         if len(path) == 1:
@@ -156,47 +170,48 @@ def event_of(row: Mapping[str, Any], mapping: RowMapping) -> dict[str, Any]:
         else:
             event.setdefault(path[0], {})[path[1]] = value
     if mapping.rest:
-        named = mapping.columns
-        others = {name: value for name, value in row.items() if name not in named and value not in (None, "")}
+        columns = mapping.columns
+        others = {name: value for name, value in row.items() if name not in columns and value not in (None, "")}
         if others:
             event["properties"] = {**others, **event.get("properties", {})}
     event.setdefault("type", "track")
-    return identified(event)
+    return with_message_id(event)
 
 
-def identified(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with a message id: its own, or one made of what it says."""
+def with_message_id(event: dict[str, Any]) -> dict[str, Any]:
+    """The event with the message id it has, or with one made of its content: rows of the same content are one event."""
     if not event.get("messageId"):
-        said = msgspec.json.encode(event, order="sorted")
-        event["messageId"] = f"import-{blake2b(said, digest_size=16).hexdigest()}"
+        content = msgspec.json.encode(event, order="sorted")
+        event["messageId"] = f"import-{blake2b(content, digest_size=16).hexdigest()}"
     return event
 
 
-def _value(row: Mapping[str, Any], taken: Taken, path: tuple[str, ...], zone: ZoneInfo) -> Any:
-    if taken.text is not None:
-        return taken.text
-    value = row.get(taken.column)
+def _value(row: Mapping[str, Any], source: FieldSource, path: Path, zone: ZoneInfo) -> Any:
+    if source.text is not None:
+        return source.text
+    value = row.get(source.column)
     if value is None or value == "":
         return None
-    if taken.values is not None:
-        value = taken.values.get(str(value), value)
-    if taken.number and not isinstance(value, int | float):
+    if source.values is not None:
+        value = source.values.get(str(value), value)
+    if source.number and not isinstance(value, int | float):
         try:
             value = float(str(value))
         except ValueError:
-            where = ".".join(path)
-            raise RowError("wrong_type", where, f"{taken.column} {value!r} is not a number like 12.50") from None
+            field = ".".join(path)
+            raise RowError("wrong_type", field, f"{source.column} {value!r} is not a number like 12.50") from None
     if path == ("timestamp",):
-        return _time(value, taken, zone)
+        return _time(value, source, zone)
     return value
 
 
-def _time(value: Any, taken: Taken, zone: ZoneInfo) -> str:
+def _time(value: Any, source: FieldSource, zone: ZoneInfo) -> str:
     try:
         if isinstance(value, int | float):
             raise ValueError
-        time = datetime.strptime(value, taken.format) if taken.format else datetime.fromisoformat(value)  # noqa: DTZ007
+        time = datetime.strptime(value, source.format) if source.format else datetime.fromisoformat(value)  # noqa: DTZ007
     except (ValueError, TypeError):
-        means = taken.format or "2026-01-31T12:00:00Z"
-        raise RowError("unreadable_time", "timestamp", f"{taken.column} {value!r} is not a time like {means}") from None
+        example = source.format or "2026-01-31T12:00:00Z"
+        message = f"{source.column} {value!r} is not a time like {example}"
+        raise RowError("unreadable_time", "timestamp", message) from None
     return (time if time.tzinfo else time.replace(tzinfo=zone)).isoformat()

@@ -1,4 +1,4 @@
-"""Rows to ingest in batches, a few under way at once, again until they are taken; sums that survive a kill."""
+"""Rows to ingest in batches, several under way at once, each until it is taken; progress that survives a kill."""
 
 import asyncio
 import json
@@ -6,46 +6,50 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import httpx
 import msgspec
 
-from throughline.cli.common.deliver import NotTakenError, deliver, reason_of
+from throughline.cli.common.deliver import NotTakenError, deliver, problem_of
 from throughline.cli.common.target import Target
 from throughline.cli.importing.rows import Row
 
-UNDER_WAY = 4
-BATCH_EVENTS = 500
-BATCH_BYTES = 400 * 1024
+MAX_BATCHES_UNDER_WAY = 4
+MAX_BATCH_ROWS = 500
+MAX_BATCH_BYTES = 400 * 1024
+
+VerdictFields = dict[str, str]
+"""One verdict of ingest's answer: verdict, and for any but ok also code, field and message."""
 
 
 @dataclass
-class Progress:
-    """How far an import is; kept beside the file after every batch."""
+class ImportProgress:
+    """How far an import is; written beside the file after every batch."""
 
     fingerprint: str
     rows: int = 0
-    """All up to this one have their verdict."""
+    """Number of rows, from the first, that have their verdict."""
     ok: int = 0
     warning: int = 0
     rejected: int = 0
     dropped: int = 0
     refused_bytes: int = 0
-    """Length of the file of refused rows."""
+    """Length of the file of rejected rows."""
     done: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
+    """Number of rows by verdict, code and field, those that are ok left out."""
 
     @classmethod
-    def read(cls, path: Path) -> "Progress | None":
-        """What was kept; None when there is nothing, or nothing that can be read."""
+    def read(cls, path: Path) -> "ImportProgress | None":
+        """The progress in a file; None when there is no such file, or it cannot be read."""
         try:
             return cls(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             return None
 
     def write(self, path: Path) -> None:
-        """Keep it, whole or not at all."""
+        """Write the file, whole or not at all."""
         part = path.with_name(f"{path.name}.part")
         part.write_text(json.dumps(asdict(self)))
         part.replace(path)
@@ -53,35 +57,37 @@ class Progress:
 
 @dataclass
 class _Batch:
+    """Rows that stand one after the other in the file."""
+
     rows: list[Row]
     events: list[Row]
-    """Those of the rows that are sent."""
+    """The rows that are sent: those without a fault."""
 
 
 async def send(
-    rows: Iterable[Row], target: Target, progress: Progress, files: tuple[Path, Path], say: Callable[[str], None]
+    rows: Iterable[Row], target: Target, progress: ImportProgress, files: tuple[Path, Path], say: Callable[[str], None]
 ) -> None:
-    """Send rows, and note what became of each.
+    """Send rows, and record the verdict of each.
 
     Args:
-        rows: those that have no verdict yet, in order.
-        target: where to.
+        rows: the rows that have no verdict yet, in order.
+        target: ingest, and the key of the source.
         progress: brought up to date with each batch, in the rows' order.
-        files: where progress is kept, and where refused rows go (JSON lines: row, code, field, message, event).
-        say: told when ingest does not take them now.
+        files: the file of the progress, and that of the rejected rows (JSON lines: row, code, field, message, event).
+        say: called with a sentence when ingest does not take events now.
 
     Raises:
         NotTakenError: ingest refuses the key, or takes nothing for `PATIENCE_SECONDS`.
     """
-    kept, refused = files
-    under_way: deque[tuple[_Batch, asyncio.Task[list[dict[str, Any]]]]] = deque()
+    progress_file, rejected_file = files
+    under_way: deque[tuple[_Batch, asyncio.Task[list[VerdictFields]]]] = deque()
     batches = _batches(rows)
-    with refused.open("ab") as out:
+    with rejected_file.open("ab") as out:
         out.truncate(progress.refused_bytes)
         async with httpx.AsyncClient(base_url=target.url, auth=(target.write_key, ""), timeout=30) as client:
             try:
                 while True:
-                    while len(under_way) < UNDER_WAY and (batch := next(batches, None)) is not None:
+                    while len(under_way) < MAX_BATCHES_UNDER_WAY and (batch := next(batches, None)) is not None:
                         under_way.append((batch, asyncio.create_task(_deliver(client, batch.events, say))))
                     if not under_way:
                         break
@@ -90,21 +96,21 @@ async def send(
                         verdicts = await task
                     finally:
                         task.cancel()
-                    _note(progress, batch, verdicts, out)
+                    _record(progress, batch, verdicts, out)
                     out.flush()
-                    progress.write(kept)
+                    progress.write(progress_file)
             finally:
                 for _, task in under_way:
                     task.cancel()
                 await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
     progress.done = True
-    progress.write(kept)
+    progress.write(progress_file)
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[_Batch]:
     batch, size = _Batch([], []), 0
     for row in rows:
-        if batch.rows and (len(batch.rows) >= BATCH_EVENTS or size + len(row.event) > BATCH_BYTES):
+        if batch.rows and (len(batch.rows) >= MAX_BATCH_ROWS or size + len(row.event) > MAX_BATCH_BYTES):
             yield batch
             batch, size = _Batch([], []), 0
         batch.rows.append(row)
@@ -115,23 +121,24 @@ def _batches(rows: Iterable[Row]) -> Iterator[_Batch]:
         yield batch
 
 
-async def _deliver(client: httpx.AsyncClient, events: list[Row], say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The verdicts of some events, in their order."""
+async def _deliver(client: httpx.AsyncClient, events: list[Row], say: Callable[[str], None]) -> list[VerdictFields]:
+    """Send some events and return their verdicts, in their order."""
     if not events:
         return []
     body = b'{"batch":[' + b",".join(row.event for row in events) + b"]}"
     answer = await deliver(client, "/v1/batch", body, {"Content-Type": "application/json"}, say)
     if answer.status_code != 200:
-        raise NotTakenError(f"ingest at {client.base_url} answers {answer.status_code}: {reason_of(answer).message}")
-    verdicts: list[dict[str, Any]] = answer.json()["verdicts"]
+        raise NotTakenError(f"ingest at {client.base_url} answers {answer.status_code}: {problem_of(answer).message}")
+    verdicts: list[VerdictFields] = answer.json()["verdicts"]
     return verdicts
 
 
-def _note(progress: Progress, batch: _Batch, verdicts: list[dict[str, Any]], out: Any) -> None:
-    judged = iter(verdicts)
+def _record(progress: ImportProgress, batch: _Batch, verdicts: list[VerdictFields], out: BinaryIO) -> None:
+    """Count each row of a batch by its verdict, and write the rejected ones."""
+    next_verdict = iter(verdicts)
     for row in batch.rows:
         if row.error is None:
-            verdict = next(judged)
+            verdict = next(next_verdict)
         else:
             verdict = {
                 "verdict": "rejected",
@@ -139,15 +146,15 @@ def _note(progress: Progress, batch: _Batch, verdicts: list[dict[str, Any]], out
                 "field": row.error.field,
                 "message": str(row.error),
             }
-        kind = verdict["verdict"]
-        setattr(progress, kind, getattr(progress, kind) + 1)
-        if kind != "ok":
-            reason = f"{kind}: {verdict['code']} {verdict['field']}".rstrip()
+        status = verdict["verdict"]
+        setattr(progress, status, getattr(progress, status) + 1)
+        if status != "ok":
+            reason = f"{status}: {verdict['code']} {verdict['field']}".rstrip()
             progress.reasons[reason] = progress.reasons.get(reason, 0) + 1
-        if kind == "rejected":
-            said = {name: verdict[name] for name in ("code", "field", "message")}
+        if status == "rejected":
+            reason_fields = {name: verdict[name] for name in ("code", "field", "message")}
             event = row.event.decode(errors="replace")
-            line = msgspec.json.encode({"row": row.number, **said, "event": event}) + b"\n"
+            line = msgspec.json.encode({"row": row.number, **reason_fields, "event": event}) + b"\n"
             out.write(line)
             progress.refused_bytes += len(line)
     progress.rows = batch.rows[-1].number

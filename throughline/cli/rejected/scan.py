@@ -1,24 +1,33 @@
-"""What the commands about refused events have in common: what they are asked for, and one pass over the topic."""
+"""What `rejected list`, `export` and `replay` share: their filters, and one pass over the topic."""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as Bar
+from aiokafka import AIOKafkaConsumer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.cli.common.database import in_database
-from throughline.cli.common.log import Log, choose_log
-from throughline.cli.common.output import fail
-from throughline.cli.rejected.topic import Found, Id, Told, Wanted, outcomes_of, parse_instant, read, reader, source_of
+from throughline.cli.common.output import WRONG_USE, fail, stderr_console
+from throughline.cli.common.times import parse_instant_us
+from throughline.cli.common.topics import Topics, choose_topics, reading
+from throughline.cli.rejected.topic import (
+    OK,
+    Filters,
+    OnProgress,
+    RecordId,
+    RejectedRecord,
+    decode_outcomes,
+    read_records,
+    source_of,
+)
 from throughline.kit.clock import MIN_US, now_us
+from throughline.kit.kafka import create_reader
 from throughline.store.access.keys import SourceKey, write_keys
 from throughline.store.access.sources import SourceInfo, list_sources
 from throughline.store.generations import read_generations
@@ -26,57 +35,56 @@ from throughline.wire.codec import REPLAY, Rejected
 
 T = TypeVar("T")
 
-Workspace = Annotated[str | None, typer.Option("--workspace", help="Only events of this workspace.")]
-Source = Annotated[str | None, typer.Option("--source", help="Only events of the source of this name.")]
-Code = Annotated[str | None, typer.Option("--code", help="Only those refused for this reason, such as missing_field.")]
-Stage = Annotated[str | None, typer.Option("--stage", help="Only those refused by ingest, or by stager.")]
-Since = Annotated[
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only events of the source of this name.")]
+CodeOption = Annotated[
+    str | None, typer.Option("--code", help="Only those refused for this reason, such as missing_field.")
+]
+StageOption = Annotated[str | None, typer.Option("--stage", help="Only those refused by ingest, or by stager.")]
+SinceOption = Annotated[
     str | None, typer.Option("--since", help="Received since: 30m, 2h, 7d ago, or an ISO 8601 time.", metavar="WHEN")
 ]
-Until = Annotated[str | None, typer.Option("--until", help="Received before: likewise.", metavar="WHEN")]
+UntilOption = Annotated[str | None, typer.Option("--until", help="Received before: likewise.", metavar="WHEN")]
 
 
-class Choice(NamedTuple):
-    """What a command is about."""
+class Selection(NamedTuple):
+    """The rejected events that a command is about, and what it has to know of their sources and workspaces."""
 
-    log: Log
-    wanted: Wanted
-    names: dict[int, str]
-    """Source id -> name."""
+    topics: Topics
+    filters: Filters
+    source_names: dict[int, str]
     keys: list[SourceKey]
     retention_cutoffs: dict[int, int]
-    """Workspace -> before what it keeps nothing."""
+    """Workspace id -> its retention cutoff, in microseconds; `MIN_US` when it keeps everything."""
 
 
-class Reason(NamedTuple):
-    """What refused events are counted by."""
+class Rejection(NamedTuple):
+    """What rejected events are counted by."""
 
     source: int
     stage: str
     code: str
 
 
-class Look(NamedTuple):
-    """What one pass has found of the wanted records."""
+class Scan(NamedTuple):
+    """The selected events that one pass over the topic found, each by the id of its record."""
 
-    reasons: dict[Id, Reason]
-    received: dict[Id, int]
-    """Instants, in microseconds."""
-    outcomes: dict[Id, str]
-    """What became of those that were sent again."""
-    hindered: dict[Id, str]
-    """Why one cannot be sent again at all."""
-    last: list[Found]
-    """The newest ones, newest first."""
+    rejections: dict[RecordId, Rejection]
+    received_us: dict[RecordId, int]
+    outcomes: dict[RecordId, str]
+    """The last outcome of those that were replayed: `OK`, or the code of the reason."""
+    not_replayable: dict[RecordId, str]
+    """Why an event cannot be replayed at all."""
+    newest: list[RejectedRecord]
+    """The newest records whole, newest first."""
 
-    def counts(self) -> list[tuple[Reason, int, int]]:
-        """How many there are of each reason, and of these how many were sent again and taken; most frequent first."""
-        taken = Counter(reason for where, reason in self.reasons.items() if self.outcomes.get(where) == "ok")
-        events = Counter(self.reasons.values())
-        return [(reason, number, taken[reason]) for reason, number in events.most_common()]
+    def counts(self) -> list[tuple[Rejection, int, int]]:
+        """Number of events of each rejection, and number of these that a replay got accepted; most frequent first."""
+        accepted = Counter(rejection for id_, rejection in self.rejections.items() if self.outcomes.get(id_) == OK)
+        events = Counter(self.rejections.values())
+        return [(rejection, number, accepted[rejection]) for rejection, number in events.most_common()]
 
 
-def choose(
+def select(
     workspace: str | None,
     source: str | None,
     code: str | None,
@@ -84,97 +92,98 @@ def choose(
     since: str | None,
     until: str | None,
     data: Path | None,
-) -> Choice:
-    """What the options say; ends the command when they name nothing there is."""
+) -> Selection:
+    """The selection that the options of a command describe; ends the command when an option is wrong."""
     now = now_us()
-    times: list[int | None] = []
-    for option, text in (("--since", since), ("--until", until)):
-        try:
-            times.append(None if text is None else parse_instant(text, now))
-        except ValueError as error:
-            fail(f"{option}: {error}", 2)
-    found, keys, retention_cutoffs = in_database(lambda c: _known(c, workspace, now), data)
-    chosen = {one.id: one.name for one in found if source in (None, one.name)}
-    if source is not None and not chosen:
-        known = ", ".join(sorted({one.name for one in found})) or "none yet"
-        fail(f"no source {source!r}; there are: {known}", 2)
-    names = chosen if source or workspace else {one.id: one.name for one in found}
-    sources = frozenset(chosen) if source or workspace else None
-    return Choice(choose_log(data), Wanted(sources, stage, code, *times), names, keys, retention_cutoffs)
+    since_us = _instant_us("--since", since, now)
+    until_us = _instant_us("--until", until, now)
+    listed, keys, retention_cutoffs = in_database(lambda c: _read_access(c, workspace, now), data)
+    selected = {each.id: each.name for each in listed if source in (None, each.name)}
+    if source is not None and not selected:
+        choices = ", ".join(sorted({each.name for each in listed})) or "none yet"
+        fail(f"no source {source!r}; there are: {choices}", WRONG_USE)
+    sources = frozenset(selected) if source or workspace else None
+    filters = Filters(sources, stage, code, since_us, until_us)
+    return Selection(choose_topics(data), filters, selected, keys, retention_cutoffs)
 
 
-async def _known(
+def _instant_us(option: str, text: str | None, now: int) -> int | None:
+    try:
+        return None if text is None else parse_instant_us(text, now)
+    except ValueError as error:
+        fail(f"{option}: {error}", WRONG_USE)
+
+
+async def _read_access(
     connection: AsyncConnection, workspace: str | None, now: int
 ) -> tuple[list[SourceInfo], list[SourceKey], dict[int, int]]:
     retention_cutoffs = {
-        number: MIN_US if one.retention_cutoff_us is None else one.retention_cutoff_us
-        for number, one in (await read_generations(connection)).items()
+        number: MIN_US if models.retention_cutoff_us is None else models.retention_cutoff_us
+        for number, models in (await read_generations(connection)).items()
     }
     return await list_sources(connection, workspace), await write_keys(connection, now_us=now), retention_cutoffs
 
 
-def in_topic(log: Log, work: Callable[[Any], Awaitable[T]]) -> T:
+def with_consumer(topics: Topics, work: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
     """Run `work` with a consumer of the topic; ends the command with a sentence when Kafka cannot be read."""
 
     async def run() -> T:
-        consumer = reader(log)
+        consumer = create_reader(topics.bootstrap, topics.rejected)
         try:
             await consumer.start()
             return await work(consumer)
         finally:
             await consumer.stop()
 
-    try:
+    with reading(topics, topic=topics.rejected, if_missing="nothing was refused"):
         return asyncio.run(run())
-    except UnknownTopicOrPartitionError:
-        fail(f"Kafka at {log.kafka} has no topic {log.rejected!r} yet: nothing was refused")
-    except (KafkaError, OSError) as error:
-        fail(f"Kafka at {log.kafka} cannot be read ({error or type(error).__name__}); set KAFKA=host:port")
 
 
-def look(choice: Choice, newest: int = 0) -> Look:
-    """Pass over the topic once; `newest` is how many of the wanted records to keep whole."""
+def scan(selection: Selection, *, newest: int = 0) -> Scan:
+    """Pass over the topic once; `newest` is the number of selected records to keep whole."""
 
-    async def work(consumer: Any) -> Look:
-        found = Look({}, {}, {}, {}, [])
-        last: dict[int, deque[Found]] = {}
-        alike: dict[Reason, Reason] = {}
-        with progress("reading") as told:
-            async for record in read(consumer, choice.wanted.since_us, told):
-                found.outcomes.update(outcomes_of(record.one))
-                if record.one.stage != REPLAY and choice.wanted(record.one):
-                    where, reason = record.id, Reason(source_of(record.one), record.one.stage, record.one.code)
-                    # Millions may be alike.
-                    found.reasons[where] = alike.setdefault(reason, reason)
-                    found.received[where] = record.one.received_us
-                    if why := hindrance(record.one):
-                        found.hindered[where] = why
-                    last.setdefault(record.partition, deque(maxlen=newest)).append(record)
-        records = [record for ones in last.values() for record in ones]
-        found.last.extend(sorted(records, key=lambda record: -record.one.received_us)[:newest])
-        return found
+    async def work(consumer: AIOKafkaConsumer) -> Scan:
+        result = Scan({}, {}, {}, {}, [])
+        newest_by_partition: dict[int, deque[RejectedRecord]] = {}
+        shared: dict[Rejection, Rejection] = {}
+        with progress_bar("reading") as on_progress:
+            async for record in read_records(consumer, selection.filters.since_us, on_progress):
+                id_, event = record
+                result.outcomes.update(decode_outcomes(event))
+                if event.stage == REPLAY or not selection.filters.select(event):
+                    continue
+                rejection = Rejection(source_of(event), event.stage, event.code)
+                # Millions of events may have the same rejection: one value serves them all.
+                result.rejections[id_] = shared.setdefault(rejection, rejection)
+                result.received_us[id_] = event.received_us
+                if reason := why_not_replayable(event):
+                    result.not_replayable[id_] = reason
+                newest_by_partition.setdefault(id_.partition, deque(maxlen=newest)).append(record)
+        records = [record for partition in newest_by_partition.values() for record in partition]
+        result.newest.extend(sorted(records, key=lambda record: -record.event.received_us)[:newest])
+        return result
 
-    return in_topic(choice.log, work)
+    return with_consumer(selection.topics, work)
 
 
-def hindrance(one: Rejected) -> str:
-    """Why a refused event cannot be sent again, "" if it can."""
-    if one.stage == "consent" or not one.payload:
+def why_not_replayable(event: Rejected) -> str:
+    """Why a rejected event cannot be sent again; "" if it can."""
+    if event.stage == "consent" or not event.payload:
         return "without consent: nothing of it was kept"
-    if one.stage == "stager":
+    if event.stage == "stager":
         return ""
-    if not one.envelope.path:
+    if not event.envelope.path:
         return "its request was not kept: a test, or refused by a version before this"
-    if one.code == "mixed_app_ids":
+    if event.code == "mixed_app_ids":
         return "of another app than its request: have that app send it"
     return ""
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Told]:
-    """A bar on standard error, where that is a terminal, and what moves it."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+def progress_bar(label: str) -> Iterator[OnProgress]:
+    """A bar on standard error while the block runs, where that is a terminal; yields what moves the bar."""
+    console = stderr_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=None)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""Reads a CSV file of events: first checked as a whole, then given row by row as the SDK's calls."""
+"""A CSV file of events for the SDK: checked as a whole, then read row by row as the SDK's calls."""
 
 import csv
 import gzip
@@ -11,18 +11,18 @@ from random import Random
 from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
-SHOWN = 5
-"""Faults of a file that are listed; more are counted."""
+SHOWN_FAULTS = 5
+"""Number of faults of a file that are listed; more are counted."""
 Row = dict[str, str]
 
 
-class ReplayError(ValueError):
-    """The file cannot be replayed as asked; the message names the column or the lines at fault and the fix."""
+class EventFileError(ValueError):
+    """The file cannot be sent; the message names the column or the lines at fault and the fix."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds what. Every other one is sent as a property of its own name."""
+    """Columns by what they hold. Every other column is sent as a property of its own name."""
 
     user: str = "user_id"
     event: str = "event"
@@ -35,7 +35,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class EventFile:
-    """A checked file: `rows` rows that can all be sent. Made by `check`."""
+    """A checked file, whose `rows` rows can all be sent. `check` returns it."""
 
     path: Path
     rows: int
@@ -45,11 +45,11 @@ class EventFile:
     _header: list[str] = field(default_factory=list, repr=False)
 
     def calls(self, *, duplicate: float = 0.0, shuffle: int | None = None) -> Iterator[dict[str, Any]]:
-        """The arguments of the SDK's `track`, a row each; a duplicated row twice.
+        """The arguments of the SDK's `track` for each row.
 
         Args:
-            duplicate: the share of rows, 0 to 1, sent twice: one after the other, or anywhere when shuffled.
-            shuffle: a seed. All rows are then held in memory; otherwise the file is streamed.
+            duplicate: the share of rows, 0 to 1, that come twice: one after the other, or anywhere when shuffled.
+            shuffle: the seed of the order. All rows are then held in memory; otherwise the file is streamed.
         """
         random = Random(shuffle or 0)
         twice = frozenset(random.sample(range(1, self.rows + 1), round(duplicate * self.rows)))
@@ -88,20 +88,20 @@ class EventFile:
 
 
 def check(path: Path, columns: Columns, zone: ZoneInfo, *, id_prefix: str = "") -> EventFile:
-    """Read the whole file once and see that every row can be sent.
+    """Read the whole file once and check that every row can be sent.
 
     Raises:
-        ReplayError: no such file, not a CSV file in UTF-8, a column is missing, or rows without a user, an event or a
-            time that can be read (the first few are listed with their lines).
+        EventFileError: the file cannot be read, is not CSV in UTF-8 or lacks a column, or rows have no user, event or
+            no time that can be read (the first ones are listed with their lines).
     """
     try:
         with _open(path) as lines:
             reader = csv.reader(lines, strict=True)
             header = next(reader, None)
             if not header:
-                raise ReplayError(f"{path} is empty; its first line has to name the columns")
+                raise EventFileError(f"{path} is empty; its first line has to name the columns")
             columns = _resolve(path, header, columns)
-            rows = count = 0
+            rows = faulty_rows = 0
             faults: list[str] = []
             for cells in reader:
                 if not cells:
@@ -109,35 +109,35 @@ def check(path: Path, columns: Columns, zone: ZoneInfo, *, id_prefix: str = "") 
                 rows += 1
                 fault = _fault(cells, header, columns, zone)
                 if fault:
-                    count += 1
-                    if count <= SHOWN:
+                    faulty_rows += 1
+                    if faulty_rows <= SHOWN_FAULTS:
                         faults.append(f"line {reader.line_num}: {fault}")
     except OSError as error:
-        raise ReplayError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise EventFileError(f"{path} cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
-        raise ReplayError(f"{path} is not a CSV file in UTF-8: {error}") from None
-    if count:
-        more = f"\n  and {count - SHOWN} more" if count > SHOWN else ""
-        raise ReplayError(f"{count} of {rows} rows in {path} cannot be sent:\n  " + "\n  ".join(faults) + more)
+        raise EventFileError(f"{path} is not a CSV file in UTF-8: {error}") from None
+    if faulty_rows:
+        more = f"\n  and {faulty_rows - SHOWN_FAULTS} more" if faulty_rows > SHOWN_FAULTS else ""
+        raise EventFileError(f"{faulty_rows} of {rows} rows in {path} cannot be sent:\n  " + "\n  ".join(faults) + more)
     return EventFile(path, rows, columns, zone, id_prefix, header)
 
 
 def _resolve(path: Path, header: list[str], columns: Columns) -> Columns:
     if columns.channel is None and "acquisition_channel" in header:
         columns = Columns(columns.user, columns.event, columns.time, "acquisition_channel", columns.message_id)
-    wanted = {
+    names = {
         "--user-column": columns.user,
         "--event-column": columns.event,
         "--time-column": columns.time,
         "--channel-column": columns.channel,
         "--id-column": columns.message_id,
     }
-    for option, name in wanted.items():
+    for option, name in names.items():
         if name is not None and name not in header:
-            raise ReplayError(f"{path} has no column {name!r}; it has {', '.join(header)}: choose one with {option}")
+            raise EventFileError(f"{path} has no column {name!r}; it has {', '.join(header)}: choose one with {option}")
     doubled = sorted({name for name in header if header.count(name) > 1})
     if doubled:
-        raise ReplayError(f"{path} has the column {doubled[0]!r} twice; rename one of them")
+        raise EventFileError(f"{path} has the column {doubled[0]!r} twice; rename one of them")
     return columns
 
 
@@ -158,15 +158,15 @@ def _fault(cells: list[str], header: list[str], columns: Columns, zone: ZoneInfo
 
 
 def _instant(text: str, zone: ZoneInfo) -> datetime:
-    """The time in `text`; one without a zone of its own is of `zone`."""
+    """The time in `text`, in `zone` unless the text names a zone."""
     instant = datetime.fromisoformat(text.strip())
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=zone)
 
 
 def _open(path: Path) -> TextIO:
-    """Plain or gzip by content, not by name; a byte order mark is skipped."""
+    """Open the file, unpacked if its content is gzip, whatever its name; a byte order mark is skipped."""
     with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    if zipped:
+        is_gzip = raw.read(2) == b"\x1f\x8b"
+    if is_gzip:
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from throughline.demo.replay import Columns, ReplayError, check
+from throughline.demo.event_file import Columns, EventFileError, check
 
 HEADER = "user_id,session,event,timestamp,acquisition_channel\n"
 ROWS = "ada,s1,home,2024-03-13 10:21:14,email\nben,,search,2024-03-13T11:21:14+01:00,\n"
@@ -90,7 +90,7 @@ def test_a_share_of_the_rows_comes_twice_shuffled_or_not(tmp_path: Path) -> None
 def test_faults_are_named(tmp_path: Path, content: str, columns: Columns, said: str) -> None:
     path = tmp_path / "events.csv"
     path.write_text(content)
-    with pytest.raises(ReplayError) as error:
+    with pytest.raises(EventFileError) as error:
         check(path, columns, UTC_ZONE)
     assert said in str(error.value)
 
@@ -99,10 +99,10 @@ def test_faults_are_named(tmp_path: Path, content: str, columns: Columns, said: 
 def test_a_file_that_is_no_text_is_said(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "events.csv"
     path.write_bytes(content)
-    with pytest.raises(ReplayError, match="is not a CSV file in UTF-8"):
+    with pytest.raises(EventFileError, match="is not a CSV file in UTF-8"):
         check(path, Columns(), UTC_ZONE)
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ReplayError, match="No such file"):
+    with pytest.raises(EventFileError, match="No such file"):
         check(tmp_path / "none.csv", Columns(), UTC_ZONE)

@@ -1,0 +1,74 @@
+"""Which Kafka a command works on, and touchpoints put on its log."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from throughline.cli.common.output import fail
+from throughline.cli.common.running import find_running
+from throughline.kit.kafka import TOOL_REQUEST_TIMEOUT_MS, create_producer
+from throughline.kit.settings import DatabaseSettings, Shared, load
+from throughline.wire.codec import Touchpoint, encode, partition_of
+
+
+class Topics(NamedTuple):
+    """A Kafka's bootstrap servers, and the names of its topics."""
+
+    bootstrap: str
+    touchpoints: str
+    rejected: str
+
+
+def choose_topics(data: Path | None) -> Topics:
+    """KAFKA if it is set, else the Kafka of the stack that runs on the data folder, else the default.
+
+    `data` names the folder and goes before KAFKA; None stands for DATA of the environment or `.throughline`.
+    """
+    settings = load(DatabaseSettings)
+    if data is None and settings.kafka is not None:
+        bootstrap = settings.kafka
+    else:
+        running = find_running(data or settings.data)
+        bootstrap = str(Shared.model_fields["kafka"].default) if running is None else running.kafka
+    return Topics(bootstrap, settings.touchpoints_topic, settings.rejected_topic)
+
+
+@contextmanager
+def reading(topics: Topics, *, topic: str, if_missing: str) -> Iterator[None]:
+    """End the command with a sentence when Kafka cannot be read; `if_missing` says why there may be no `topic` yet."""
+    try:
+        yield
+    except UnknownTopicOrPartitionError:
+        fail(f"Kafka at {topics.bootstrap} has no topic {topic!r} yet: {if_missing}")
+    except (KafkaError, OSError) as error:
+        fail(f"Kafka at {topics.bootstrap} cannot be read ({error or type(error).__name__}); set KAFKA=host:port")
+
+
+@asynccontextmanager
+async def producing(topics: Topics) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer whose records are acknowledged by all in-sync replicas; ends the command when Kafka takes none."""
+    producer = create_producer(topics.bootstrap, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS)
+    try:
+        await producer.start()
+        yield producer
+    except (KafkaError, OSError) as error:
+        fail(f"Kafka at {topics.bootstrap} does not take it ({error or type(error).__name__}); set KAFKA=host:port")
+    finally:
+        await producer.stop()
+
+
+async def put_touchpoint(producer: AIOKafkaProducer, topics: Topics, touchpoint: Touchpoint) -> None:
+    """Put one touchpoint on the log, in its actor's partition, and wait until it is acknowledged.
+
+    Raises:
+        KafkaError: the touchpoint may not be on the log.
+    """
+    key = touchpoint.actor.encode()
+    partitions = len(await producer.partitions_for(topics.touchpoints))
+    await producer.send_and_wait(
+        topics.touchpoints, encode(touchpoint), key=key, partition=partition_of(key, partitions)
+    )
