@@ -12,11 +12,11 @@ INSTALL_SECONDS = 280.0
 
 
 async def run(*arguments: str, folder: Path, seconds: float, **variables: str) -> str:
-    """What a command printed.
+    """The output of a command.
 
     Raises:
-        AssertionError: it failed; with all it said.
-        TimeoutError: it took longer than `seconds`. It is ended then.
+        AssertionError: it failed, with all of its output.
+        TimeoutError: it ran longer than `seconds`, and was killed.
     """
     process = await asyncio.create_subprocess_exec(
         *arguments,
@@ -40,12 +40,12 @@ async def run(*arguments: str, folder: Path, seconds: float, **variables: str) -
 async def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the locked packages of `node/package.json` and the scripts beside it."""
     if shutil.which("npm") is None and not os.environ.get("CI"):
-        # In CI a missing Node is a failure, elsewhere it is not everybody's.
+        # In CI a missing Node is a failure; a developer may do without it.
         pytest.skip("Node is not installed")
     folder = tmp_path_factory.mktemp("node")
     for path in PROJECT.iterdir():
         if path.is_file():
             shutil.copy(path, folder / path.name)
-    # No package needs its install script to be used here.
+    # None of the packages needs its install script.
     await run("npm", "ci", "--prefer-offline", "--ignore-scripts", folder=folder, seconds=INSTALL_SECONDS)
     return folder

@@ -1,4 +1,4 @@
-"""SDK -> ingest -> Kafka -> two stagers -> PostgreSQL -> api, as a user runs it, and with parts of it killed."""
+"""SDK -> ingest -> Kafka -> two stagers -> PostgreSQL -> api, as a user runs them, and with some of them killed."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ PHASES = ["", *(phase.name for phase in load_model("seven_phase").phases)]
 
 
 def shop_events(count: int, *, customers: int, seed: int) -> list[dict[str, Any]]:
-    """Track calls for `Client.track`, shuffled, a tenth of them twice."""
+    """Arguments of `Client.track` calls, shuffled, a tenth of them twice."""
     dice = random.Random(seed)
     events = [
         {
@@ -42,7 +42,7 @@ def shop_events(count: int, *, customers: int, seed: int) -> list[dict[str, Any]
 
 
 def send(ingest: Service, key: str, events: list[dict[str, Any]]) -> list[Exception]:
-    """Through the unmodified client, which retries by itself; gives what it gave up on."""
+    """Send events with the unmodified client, which retries. Returns the errors after which it gave up."""
     failures: list[Exception] = []
     client = Client(
         key,
@@ -59,7 +59,7 @@ def send(ingest: Service, key: str, events: list[dict[str, Any]]) -> list[Except
 
 
 def replayed(events: list[dict[str, Any]]) -> Replayed:
-    """What follows from the events alone, by now."""
+    """The state that the reference derives from the events, as of now."""
     log = [
         Touchpoint(
             to_us(event["timestamp"]),
@@ -83,10 +83,10 @@ async def counts_of(client: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def expect_counts(stack: Stack, api: Service, events: list[dict[str, Any]], *, seconds: float = 90) -> None:
-    """Wait until the api shows what a replay of the events shows, and see that the facts hold each event once."""
-    wanted = replayed(events)
+    """Wait until the api answers the counts of a replay, and check that each event is stored once."""
+    expected_state = replayed(events)
     sums: dict[str, Counter[int]] = {"active": Counter(), "lapsed": Counter(), "entered": Counter(), "left": Counter()}
-    for (_, _, phase), counts in wanted.counts.items():
+    for (_, _, phase), counts in expected_state.counts.items():
         for name, counter in sums.items():
             counter[phase] += getattr(counts, name)
     expected = [(name, *(sums[of][n] for of in sums)) for n, name in enumerate(PHASES) if n]
@@ -112,7 +112,7 @@ async def expect_counts(stack: Stack, api: Service, events: list[dict[str, Any]]
         await connection.close()
     assert facts == len({(event["user_id"], event["message_id"]) for event in events})
     assert {row["phase"]: row["customers"] for row in recount} == Counter(
-        customer.state.phase for customer in wanted.customers.values()
+        customer.state.phase for customer in expected_state.customers.values()
     )
 
 
@@ -141,7 +141,7 @@ async def test_from_the_sdk_to_the_counts(stack: Stack) -> None:
         listed = (await client.get("/v1/customers", params={"phase": PHASES[state.phase], "limit": 200})).json()
         assert customer in {item["customer"] for item in listed["items"]}
 
-        # A browser's event, with where its visitor came from.
+        # A browser's event that shows where its visitor came from.
         seen = {"context": {"page": {"url": "https://shop.example/?gclid=abc"}, "userAgentData": {"mobile": True}}}
         async with httpx.AsyncClient(base_url=ingest.url, auth=(stack.write_key, "")) as browser:
             sent = await browser.post("/v1/page", json={"anonymousId": "visitor", "messageId": "landed"} | seen)

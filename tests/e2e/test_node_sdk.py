@@ -22,7 +22,7 @@ async def test_every_event_arrives_once(
     await stack.provision()
     try:
         ingest = await stack.start("ingest")
-        said = await run(
+        output = await run(
             "node",
             "send.mjs",
             ingest.url,
@@ -31,7 +31,7 @@ async def test_every_event_arrives_once(
             folder=node_project,
             seconds=SEND_SECONDS,
         )
-        result: dict[str, Any] = json.loads(said)
+        result: dict[str, Any] = json.loads(output)
         assert result == {"count": EVENTS, "requests": result["requests"], "delivered": EVENTS, "errors": []}
         touchpoints = await read_touchpoints(kafka.bootstrap, topics.touchpoints)
     finally:

@@ -1,4 +1,4 @@
-"""The snippets of docs/sdks.md, run as they are written, against a real ingest."""
+"""The snippets of docs/sdks.md, run unchanged against a real ingest."""
 
 import asyncio
 import sys
@@ -44,13 +44,13 @@ async def execute(stack: Stack, *arguments: str, folder: Path = ROOT, **more: st
 
 
 async def names(stack: Stack) -> list[tuple[str, str, str]]:
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    return sorted((t.actor, t.name, t.order_id) for t in found)
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    return sorted((t.actor, t.name, t.order_id) for t in touchpoints)
 
 
 async def test_curl(stack: Stack) -> None:
-    one, batch = [await execute(stack, "bash", "-c", block) for block in blocks("curl", "sh")]
-    assert '"verdict":"ok"' in one
+    single, batch = [await execute(stack, "bash", "-c", block) for block in blocks("curl", "sh")]
+    assert '"verdict":"ok"' in single
     assert '"accepted":2,"rejected":1' in batch
     assert await names(stack) == [
         ("ada", "Order Completed", "A-1001"),
@@ -115,29 +115,29 @@ async def test_ga4(stack: Stack) -> None:
 
 async def test_shopify(stack: Stack) -> None:
     setup, block = blocks("Shopify", "sh")
-    own = setup.replace("local local", f"{stack.workspace} web")
-    await execute(stack, "bash", "-c", own, DATABASE_URL=stack.database)
-    secret = own.partition("SHOPIFY_SECRET=")[2].partition("\n")[0]
-    said = ""
+    commands = setup.replace("local local", f"{stack.workspace} web")
+    await execute(stack, "bash", "-c", commands, DATABASE_URL=stack.database)
+    secret = commands.partition("SHOPIFY_SECRET=")[2].partition("\n")[0]
+    answer = ""
 
-    async def taken() -> bool:
-        nonlocal said
-        said = await execute(stack, "bash", "-c", block, SHOPIFY_SECRET=secret)
-        return '"success":true' in said
+    async def accepted() -> bool:
+        nonlocal answer
+        answer = await execute(stack, "bash", "-c", block, SHOPIFY_SECRET=secret)
+        return '"success":true' in answer
 
-    await until(taken, seconds=20, what=lambda: f"the secret known to ingest, not {said}")
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    assert {(t.actor, t.name, t.order_id, t.value) for t in found} == {("77", "orders/create", "1011", 59.9)}
-    assert found[0].channel == "email"
+    await until(accepted, seconds=20, what=lambda: f"the secret to be known to ingest, not {answer}")
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert {(t.actor, t.name, t.order_id, t.value) for t in touchpoints} == {("77", "orders/create", "1011", 59.9)}
+    assert touchpoints[0].channel == "email"
 
 
 async def test_a_till(stack: Stack) -> None:
     (block,) = blocks("A till", "sh")
     for _ in range(2):
         assert '"accepted":2,"rejected":1' in await execute(stack, "bash", "-c", block)
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    assert {(t.actor, t.order_id, t.value, t.currency, t.channel) for t in found} == {
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert {(t.actor, t.order_id, t.value, t.currency, t.channel) for t in touchpoints} == {
         ("ada", "G-1-0041", 42.5, "EUR", "store"),
         ("ben", "G-1-0042", 9.9, "EUR", "store"),
     }
-    assert len({t.message_id for t in found}) == 2
+    assert len({t.message_id for t in touchpoints}) == 2

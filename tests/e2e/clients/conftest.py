@@ -1,6 +1,6 @@
-"""What every client test stands on: ingest and stager on real parts, a faulty proxy in front, a browser, a website.
+"""The ground of every client test: ingest and stager, a faulty proxy in front of ingest, a browser and a website.
 
-`edge` is one test's own: a source with its key, the proxy's address, and what arrived of it.
+`edge` belongs to one test: a source with its write key, the address of the proxy, and the touchpoints that arrived.
 """
 
 import json
@@ -19,7 +19,7 @@ from playwright.async_api import Browser, async_playwright
 from tests.conftest import PARTITIONS, execute
 from tests.e2e.clients.website import Website
 from tests.e2e.conftest import run
-from tests.e2e.fault import Fault
+from tests.e2e.faulty_proxy import FaultyProxy
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_touchpoints
 from throughline.journey.touchpoint import Touchpoint
@@ -35,16 +35,16 @@ ARRIVE_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"),
-    # As people's browsers call themselves: what says HeadlessChrome is a crawler, and in nobody's journey.
+    # The name of a desktop browser: a HeadlessChrome is a crawler, whose events are in no journey.
     "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
 ]
 
 
 @dataclass
 class Edge:
-    """One test's way into the system."""
+    """The source of one test, the proxy in front of ingest, and the touchpoints that arrived."""
 
-    fault: Fault
+    proxy: FaultyProxy
     ingest: Service
     write_key: str
     source: int
@@ -54,32 +54,34 @@ class Edge:
 
     @property
     def url(self) -> str:
-        """Where clients send: the proxy."""
-        return self.fault.url
+        """The address to which clients send: the proxy's."""
+        return self.proxy.url
 
-    async def facts(self) -> list[Touchpoint]:
-        """What came of this test's source, each event once: for its actor and message id, as staging counts it."""
+    async def touchpoints(self) -> list[Touchpoint]:
+        """The touchpoints of this test's source, each (actor, message id) once, as staging counts them."""
         everything = await read_touchpoints(self.kafka, self.topic)
-        own = {(t.actor, t.message_id): t for t in everything if t.source == self.source}
-        return sorted(own.values(), key=lambda fact: (fact.occurred_us, fact.message_id))
+        of_source = {(t.actor, t.message_id): t for t in everything if t.source == self.source}
+        return sorted(of_source.values(), key=lambda touchpoint: (touchpoint.occurred_us, touchpoint.message_id))
 
     async def arrived(self, count: int) -> list[Touchpoint]:
-        """The facts, once there are `count` of them, in Kafka and in PostgreSQL.
+        """The touchpoints, once exactly `count` of them are in Kafka and in PostgreSQL.
 
         Raises:
-            AssertionError: there are not in time, or there are more.
+            AssertionError: fewer have arrived in time, or more.
         """
-        found: list[Touchpoint] = []
+        arrived: list[Touchpoint] = []
 
         async def enough() -> bool:
-            nonlocal found
-            found = await self.facts()
-            return len(found) >= count
+            nonlocal arrived
+            arrived = await self.touchpoints()
+            return len(arrived) >= count
 
-        await until(enough, seconds=ARRIVE_SECONDS, what=lambda: f"{count} facts, not {len(found)}: {found[:3]}")
-        assert len(found) == count, found
+        await until(
+            enough, seconds=ARRIVE_SECONDS, what=lambda: f"{count} touchpoints, not {len(arrived)}: {arrived[:3]}"
+        )
+        assert len(arrived) == count, arrived
         await self._staged(count)
-        return found
+        return arrived
 
     async def _staged(self, count: int) -> None:
         connection = await asyncpg.connect(self.database)
@@ -91,35 +93,35 @@ class Edge:
             return bool(staged >= count)
 
         try:
-            await until(enough, seconds=ARRIVE_SECONDS, what=lambda: f"{count} staged facts, not {staged}")
+            await until(enough, seconds=ARRIVE_SECONDS, what=lambda: f"{count} staged touchpoints, not {staged}")
         finally:
             await connection.close()
         assert staged == count
 
-    async def some(self, wanted: Callable[[Touchpoint], bool]) -> list[Touchpoint]:
-        """The facts, once one of them is wanted."""
-        found: list[Touchpoint] = []
+    async def wait_for(self, matches: Callable[[Touchpoint], bool]) -> list[Touchpoint]:
+        """The touchpoints, once one of them matches."""
+        arrived: list[Touchpoint] = []
 
-        async def there() -> bool:
-            nonlocal found
-            found = await self.facts()
-            return any(wanted(fact) for fact in found)
+        async def one_matches() -> bool:
+            nonlocal arrived
+            arrived = await self.touchpoints()
+            return any(map(matches, arrived))
 
-        await until(there, seconds=ARRIVE_SECONDS, what=lambda: f"a wanted fact among {found}")
-        return found
+        await until(one_matches, seconds=ARRIVE_SECONDS, what=lambda: f"a touchpoint that matches among {arrived}")
+        return arrived
 
     async def node(self, folder: Path, script: str, *arguments: str) -> str:
-        """Run a script of the Node project with `HOST` and `WRITE_KEY` in its environment; gives what it printed."""
+        """The output of a script of the Node project, run with `HOST` and `WRITE_KEY` in its environment."""
         return await run(
             "node", script, *arguments, folder=folder, seconds=COMMAND_SECONDS, HOST=self.url, WRITE_KEY=self.write_key
         )
 
 
 @pytest.fixture(scope="session")
-async def stand(
+async def shared_stack(
     kafka: LocalKafka, postgres: LocalPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
-    """The services all client tests share, with topics and a database of their own."""
+    """Ingest and stager for all client tests, with their own topics and database."""
     name = f"clients-{uuid4().hex[:12]}"
     database = name.replace("-", "_")
     await execute(postgres.url, f"create database {database} template {template}")
@@ -137,25 +139,25 @@ async def stand(
 
 
 @pytest.fixture
-async def edge(stand: Stack) -> AsyncIterator[Edge]:
-    """A source of this test's own, behind a proxy of its own."""
+async def edge(shared_stack: Stack) -> AsyncIterator[Edge]:
+    """A source and a proxy that no other test uses."""
     name = f"client-{uuid4().hex[:12]}"
-    engine = create_engine(stand.database)
+    engine = create_engine(shared_stack.database)
     try:
         async with transaction(engine) as connection:
-            source = await create_source(connection, stand.workspace, name, now_us=now_us())
-            key = await create_write_key(connection, stand.workspace, name, now_us=now_us())
+            source = await create_source(connection, shared_stack.workspace, name, now_us=now_us())
+            key = await create_write_key(connection, shared_stack.workspace, name, now_us=now_us())
     finally:
         await engine.dispose()
-    ingest = next(service for service in stand.services if service.name == "ingest")
+    ingest = next(service for service in shared_stack.services if service.name == "ingest")
     async with httpx.AsyncClient(base_url=ingest.url) as client:
 
-        async def known() -> bool:
+        async def key_is_accepted() -> bool:
             return (await client.get(f"/v1/projects/{key}/settings")).status_code == 200
 
-        await until(known, what="the new key known to ingest")
-    async with Fault(ingest.url) as fault:
-        yield Edge(fault, ingest, key, source, stand.kafka, stand.touchpoints, stand.database)
+        await until(key_is_accepted, what="the new key to be accepted by ingest")
+    async with FaultyProxy(ingest.url) as proxy:
+        yield Edge(proxy, ingest, key, source, shared_stack.kafka, shared_stack.touchpoints, shared_stack.database)
 
 
 @pytest.fixture(scope="session")
@@ -170,14 +172,14 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest.fixture(scope="session")
 async def website(node_project: Path) -> AsyncIterator[Website]:
-    """A website at an address of its own, whose pages use the SDKs."""
+    """A website on another origin than ingest, whose pages use the SDKs."""
     async with Website(node_project) as site:
         yield site
 
 
-def inside(fact: Touchpoint, *path: str) -> Any:
-    """What stands at a path in a fact's rest."""
-    value: Any = json.loads(fact.rest)
+def rest_value(touchpoint: Touchpoint, *path: str) -> Any:
+    """The value at a path in the rest of a touchpoint."""
+    value: Any = json.loads(touchpoint.rest)
     for name in path:
         value = value[name]
     return value

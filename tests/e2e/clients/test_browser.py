@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.e2e.clients.conftest import Edge
-from tests.e2e.clients.troubles import REFUSED_SECONDS, Trouble, dropped, healthy, refused
+from tests.e2e.clients.faults import REFUSED_SECONDS, Fault, dropped, healthy, refused
 from tests.e2e.clients.website import Website
 from tests.support.stack import until
 
@@ -19,14 +19,14 @@ VISIT_SECONDS = 30.0
 
 @pytest.fixture
 async def page(chromium: Browser) -> AsyncIterator[Page]:
-    """A visitor of its own: nothing kept from other visits."""
+    """The page of a new visitor, without storage of other visits."""
     context = await chromium.new_context()
     yield await context.new_page()
     await context.close()
 
 
 async def visit(page: Page, website: Website, edge: Edge, sdk: str, *switches: str, count: int = EVENTS) -> None:
-    """Open the page of an SDK, and wait until it has said all its events."""
+    """Open the page of an SDK, and wait until it has sent all its events."""
     query = {"host": edge.url.removeprefix("http://"), "key": edge.write_key, "count": count, **dict.fromkeys(switches)}
     await page.goto(f"{await website.page(sdk)}?{urlencode(query)}")
     async with asyncio.timeout(VISIT_SECONDS):
@@ -36,40 +36,38 @@ async def visit(page: Page, website: Website, edge: Edge, sdk: str, *switches: s
 BEACON = ("rudder", "beacon")
 SDKS = [("segment",), ("segment", "batching"), ("rudder",), ("rudder", "batching"), BEACON]
 AT_ONCE = [("segment", "batching"), BEACON]
-"""Those that send what is left as the page closes; the others do with the next page."""
+"""SDKs that send their queue as the page closes; the others send it with the next page."""
 LASTING = pytest.mark.parametrize("sdk", SDKS, ids="-".join)
 
 
 @pytest.mark.parametrize(
-    ("sdk", "trouble"),
+    ("sdk", "fault"),
     [
         pytest.param(
             sdk,
-            trouble,
-            id="-".join((*sdk, trouble.__name__)),
-            marks=() if trouble is healthy else pytest.mark.deep,
+            fault,
+            id="-".join((*sdk, fault.__name__)),
+            marks=() if fault is healthy else pytest.mark.deep,
         )
         for sdk in SDKS
-        for trouble in (healthy, refused, dropped)
-        if (sdk, trouble) != (BEACON, refused)  # see test_a_beacon_is_never_sent_again
+        for fault in (healthy, refused, dropped)
+        if (sdk, fault) != (BEACON, refused)  # see test_a_beacon_is_never_sent_again
     ],
 )
-async def test_every_event_once(
-    page: Page, website: Website, edge: Edge, sdk: tuple[str, ...], trouble: Trouble
-) -> None:
-    trouble(edge.fault)
+async def test_every_event_once(page: Page, website: Website, edge: Edge, sdk: tuple[str, ...], fault: Fault) -> None:
+    fault(edge.proxy)
     await visit(page, website, edge, *sdk)
-    facts = await edge.arrived(EVENTS)
-    assert {fact.product_id for fact in facts if fact.call == "track"} == {f"p-{n}" for n in range(2, EVENTS)}
-    assert sorted(fact.call for fact in facts if fact.call != "track") == ["identify", "page"]
-    assert {fact.user_id for fact in facts if fact.call == "track"} == {"ada"}
-    assert len({fact.anonymous_id for fact in facts}) == 1
-    assert all(not fact.warnings for fact in facts)
+    touchpoints = await edge.arrived(EVENTS)
+    assert {t.product_id for t in touchpoints if t.call == "track"} == {f"p-{n}" for n in range(2, EVENTS)}
+    assert sorted(t.call for t in touchpoints if t.call != "track") == ["identify", "page"]
+    assert {t.user_id for t in touchpoints if t.call == "track"} == {"ada"}
+    assert len({t.anonymous_id for t in touchpoints}) == 1
+    assert all(not t.warnings for t in touchpoints)
 
 
 @LASTING
 async def test_a_page_that_is_closed(page: Page, website: Website, edge: Edge, sdk: tuple[str, ...]) -> None:
-    """What a page says as it goes away arrives: at once, or with the visitor's next page."""
+    """Events that a page sends while it closes arrive: at once, or with the visitor's next page."""
     await visit(page, website, edge, *sdk)
     await edge.arrived(EVENTS)
     await page.evaluate(f"window.leave({LAST})")
@@ -78,43 +76,43 @@ async def test_a_page_that_is_closed(page: Page, website: Website, edge: Edge, s
     if sdk not in AT_ONCE:
         await visit(await page.context.new_page(), website, edge, *sdk, count=2)
         count += 2
-    facts = await edge.arrived(count)
-    assert {f"p-last-{n}" for n in range(LAST)} <= {fact.product_id for fact in facts}
+    touchpoints = await edge.arrived(count)
+    assert {f"p-last-{n}" for n in range(LAST)} <= {t.product_id for t in touchpoints}
 
 
 async def test_a_beacon_is_never_sent_again(page: Page, website: Website, edge: Edge) -> None:
-    """A page is not told what became of a beacon: what is refused is lost."""
-    edge.fault.refuse(REFUSED_SECONDS)
+    """A page never learns the answer to a beacon: a refused one is lost."""
+    edge.proxy.refuse(REFUSED_SECONDS)
     await visit(page, website, edge, "rudder", "beacon", count=4)
 
-    async def told() -> bool:
-        return edge.fault.refused > 0
+    async def beacon_refused() -> bool:
+        return edge.proxy.refused > 0
 
-    await until(told, what="a refused beacon")
-    assert await edge.facts() == []
+    await until(beacon_refused, what="a refused beacon")
+    assert await edge.touchpoints() == []
 
 
 async def test_jitsu(page: Page, website: Website, edge: Edge) -> None:
     await visit(page, website, edge, "jitsu")
-    facts = await edge.arrived(EVENTS)
-    assert {fact.product_id for fact in facts if fact.call == "track"} == {f"p-{n}" for n in range(2, EVENTS)}
-    assert {fact.user_id for fact in facts if fact.call == "track"} == {"ada"}
-    assert all(not fact.warnings for fact in facts)
+    touchpoints = await edge.arrived(EVENTS)
+    assert {t.product_id for t in touchpoints if t.call == "track"} == {f"p-{n}" for n in range(2, EVENTS)}
+    assert {t.user_id for t in touchpoints if t.call == "track"} == {"ada"}
+    assert all(not t.warnings for t in touchpoints)
 
 
 async def test_jitsu_answers_lost(page: Page, website: Website, edge: Edge) -> None:
-    edge.fault.drop(2)
+    edge.proxy.drop(2)
     await visit(page, website, edge, "jitsu")
     await edge.arrived(EVENTS)
 
 
 async def test_jitsu_never_sends_again(page: Page, website: Website, edge: Edge) -> None:
-    """What it is refused is lost: nothing on this side can change that."""
-    edge.fault.refuse(REFUSED_SECONDS)
+    """Jitsu does not send refused events again: ingest cannot change that."""
+    edge.proxy.refuse(REFUSED_SECONDS)
     await visit(page, website, edge, "jitsu", count=4)
 
     async def all_refused() -> bool:
-        return edge.fault.refused == 4
+        return edge.proxy.refused == 4
 
     await until(all_refused, what="four refusals")
-    assert await edge.facts() == []
+    assert await edge.touchpoints() == []

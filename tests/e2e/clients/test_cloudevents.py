@@ -1,6 +1,6 @@
-"""The unmodified CloudEvents SDKs of Python and JavaScript: every event once, whatever is in the way.
+"""The unmodified CloudEvents SDKs of Python and JavaScript: every event once, whatever fault occurs.
 
-They make messages; sending and trying again is their user's, here `requests` with urllib3's retries and Node's `fetch`.
+The SDKs build messages. Their user sends and sends again: here `requests` with urllib3's retries, and Node's `fetch`.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from cloudevents.core.v1.event import CloudEvent
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from tests.e2e.clients.conftest import Edge, inside
-from tests.e2e.clients.troubles import Trouble, every_trouble
+from tests.e2e.clients.conftest import Edge, rest_value
+from tests.e2e.clients.faults import Fault, every_fault
 
 EVENTS = 30
 
 
 def send(edge: Edge, customer: str) -> None:
-    again = Retry(total=30, status_forcelist=[429, 503], allowed_methods=None, backoff_factor=0.1)
+    retries = Retry(total=30, status_forcelist=[429, 503], allowed_methods=None, backoff_factor=0.1)
     session = requests.Session()
-    session.mount("http://", HTTPAdapter(max_retries=again))
+    session.mount("http://", HTTPAdapter(max_retries=retries))
     session.headers["Authorization"] = f"Bearer {edge.write_key}"
     for number in range(EVENTS):
         attributes = {
@@ -40,23 +40,23 @@ def send(edge: Edge, customer: str) -> None:
 
 
 async def check(edge: Edge, actor: str) -> None:
-    facts = await edge.arrived(EVENTS)
-    assert {(fact.actor, fact.name, fact.value) for fact in facts} == {(actor, "order_completed", 54.9)}
-    assert {fact.order_id for fact in facts} == {f"A-{number}" for number in range(EVENTS)}
+    touchpoints = await edge.arrived(EVENTS)
+    assert {(t.actor, t.name, t.value) for t in touchpoints} == {(actor, "order_completed", 54.9)}
+    assert {t.order_id for t in touchpoints} == {f"A-{number}" for number in range(EVENTS)}
 
 
-@every_trouble
-async def test_python(edge: Edge, trouble: Trouble) -> None:
-    trouble(edge.fault)
+@every_fault
+async def test_python(edge: Edge, fault: Fault) -> None:
+    fault(edge.proxy)
     customer = f"fen-{edge.source}"  # event ids are the same in every test, and an id of one customer counts once
     await asyncio.to_thread(send, edge, customer)
     await check(edge, customer)
-    assert {inside(fact, "cloudevents", "note") for fact in await edge.facts()} == {'Größe 42, "mid" 100%'}
+    assert {rest_value(t, "cloudevents", "note") for t in await edge.touchpoints()} == {'Größe 42, "mid" 100%'}
 
 
-@every_trouble
-async def test_node(edge: Edge, node_project: Path, trouble: Trouble) -> None:
-    trouble(edge.fault)
+@every_fault
+async def test_node(edge: Edge, node_project: Path, fault: Fault) -> None:
+    fault(edge.proxy)
     customer = f"eva-{edge.source}"
     await edge.node(node_project, "cloudevents.mjs", str(EVENTS), customer)
     await check(edge, customer)

@@ -1,4 +1,4 @@
-"""The unmodified posthog for Python and posthog-node: every event once, whatever is in the way."""
+"""The unmodified posthog for Python and posthog-node: every event once, whatever fault occurs."""
 
 import asyncio
 import json
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from posthog import Posthog
 
-from tests.e2e.clients.conftest import Edge, inside
-from tests.e2e.clients.troubles import Trouble, every_trouble
+from tests.e2e.clients.conftest import Edge, rest_value
+from tests.e2e.clients.faults import Fault, every_fault
 from tests.e2e.conftest import run
 from throughline.journey.touchpoint import Touchpoint
 
@@ -24,7 +24,7 @@ def send(edge: Edge, mode: str) -> None:
     def failed(error: Exception, _: Any) -> None:
         errors.append(error)
 
-    # Three more tries by default, seven seconds in all.
+    # The default, three retries, ends after seven seconds.
     client = Posthog(
         edge.write_key, host=edge.url, capture_mode=mode, flush_at=10, max_retries=10, on_error=failed, gzip=True
     )
@@ -37,30 +37,30 @@ def send(edge: Edge, mode: str) -> None:
     assert errors == []
 
 
-def check(facts: list[Touchpoint]) -> None:
-    assert {fact.product_id for fact in facts if fact.call == "track"} == {f"p-{n}" for n in range(3, EVENTS)}
-    assert [(fact.user_id, fact.previous_id) for fact in facts if fact.call == "alias"] == [("ben", "anon-ben")]
-    assert [(fact.user_id, inside(fact, "groupId")) for fact in facts if fact.call == "group"] == [("ada", "acme")]
-    (person,) = [fact for fact in facts if fact.call == "identify"]
-    assert (person.user_id, inside(person, "traits", "plan")) == ("ada", "gold")
-    assert all(not fact.warnings for fact in facts)
+def check(touchpoints: list[Touchpoint]) -> None:
+    assert {t.product_id for t in touchpoints if t.call == "track"} == {f"p-{n}" for n in range(3, EVENTS)}
+    assert [(t.user_id, t.previous_id) for t in touchpoints if t.call == "alias"] == [("ben", "anon-ben")]
+    assert [(t.user_id, rest_value(t, "groupId")) for t in touchpoints if t.call == "group"] == [("ada", "acme")]
+    (person,) = [t for t in touchpoints if t.call == "identify"]
+    assert (person.user_id, rest_value(person, "traits", "plan")) == ("ada", "gold")
+    assert all(not t.warnings for t in touchpoints)
 
 
 @MODES
-@every_trouble
-async def test_python(edge: Edge, mode: str, trouble: Trouble) -> None:
-    trouble(edge.fault)
+@every_fault
+async def test_python(edge: Edge, mode: str, fault: Fault) -> None:
+    fault(edge.proxy)
     await asyncio.to_thread(send, edge, mode)
     check(await edge.arrived(EVENTS))
 
 
 @MODES
-@every_trouble
-async def test_node(edge: Edge, node_project: Path, mode: str, trouble: Trouble) -> None:
-    trouble(edge.fault)
+@every_fault
+async def test_node(edge: Edge, node_project: Path, mode: str, fault: Fault) -> None:
+    fault(edge.proxy)
     environment = {"HOST": edge.url, "WRITE_KEY": edge.write_key, "POSTHOG_CAPTURE_MODE": mode}
     printed = await run("node", "posthog.mjs", str(EVENTS), folder=node_project, seconds=SECONDS, **environment)
     assert json.loads(printed) == []
-    facts = await edge.arrived(EVENTS)
-    check(facts)
-    assert [fact.anonymous_id for fact in facts if fact.call == "identify"] == ["anon-ada"]
+    touchpoints = await edge.arrived(EVENTS)
+    check(touchpoints)
+    assert [t.anonymous_id for t in touchpoints if t.call == "identify"] == ["anon-ada"]

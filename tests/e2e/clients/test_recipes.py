@@ -1,4 +1,4 @@
-"""The browser snippets of docs/sdks.md, bundled as they are written, in Chromium."""
+"""The browser snippets of docs/sdks.md, bundled unchanged, in Chromium."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.e2e.clients.conftest import Edge
 from tests.e2e.clients.website import Website
 from tests.support.sdks_doc import blocks
 
-# PostHog's library sends nothing from a browser that says it is driven by a program.
+# PostHog's library sends nothing from a browser that reports to be automated.
 HIDE = "Object.defineProperty(navigator, 'webdriver', { get: () => false })"
 
 
@@ -27,7 +27,7 @@ async def test_browser(
     await context.add_init_script(HIDE)
     try:
         await (await context.new_page()).goto(address)
-        facts = await edge.some(lambda fact: fact.user_id == user and fact.call != "identify")
+        touchpoints = await edge.wait_for(lambda t: t.user_id == user and t.call != "identify")
     finally:
         await context.close()
-    assert all(not fact.warnings for fact in facts)
+    assert all(not t.warnings for t in touchpoints)

@@ -1,11 +1,11 @@
-"""The unmodified segment-analytics-python: every event once, whatever is in the way."""
+"""The unmodified segment-analytics-python: every event once, whatever fault occurs."""
 
 import asyncio
 
 from segment.analytics.client import Client
 
 from tests.e2e.clients.conftest import Edge
-from tests.e2e.clients.troubles import Trouble, every_trouble
+from tests.e2e.clients.faults import Fault, every_fault
 
 EVENTS = 120
 
@@ -21,11 +21,11 @@ def send(edge: Edge) -> None:
     assert errors == []
 
 
-@every_trouble
-async def test_every_event_once(edge: Edge, trouble: Trouble) -> None:
-    trouble(edge.fault)
+@every_fault
+async def test_every_event_once(edge: Edge, fault: Fault) -> None:
+    fault(edge.proxy)
     await asyncio.to_thread(send, edge)
-    facts = await edge.arrived(EVENTS)
-    assert sum(fact.call == "track" for fact in facts) == EVENTS - 2
-    assert [fact.user_id for fact in facts if fact.previous_id == "anon-ben"] == ["ben"]
-    assert all(not fact.warnings for fact in facts)
+    touchpoints = await edge.arrived(EVENTS)
+    assert sum(t.call == "track" for t in touchpoints) == EVENTS - 2
+    assert [t.user_id for t in touchpoints if t.previous_id == "anon-ben"] == ["ben"]
+    assert all(not t.warnings for t in touchpoints)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from playwright.async_api import Browser, expect
 
 from tests.e2e.clients.conftest import Edge
-from tests.e2e.clients.troubles import Trouble, every_trouble
+from tests.e2e.clients.faults import Fault, every_fault
 from tests.e2e.clients.website import Website
 from tests.support.sdks_doc import blocks
 
@@ -15,39 +15,39 @@ EVENTS = 40
 SEND_MS = 60_000
 
 
-@every_trouble
-async def test_every_event_once(edge: Edge, chromium: Browser, website: Website, trouble: Trouble) -> None:
-    trouble(edge.fault)
-    asked = urlencode({"host": edge.url, "key": edge.write_key, "count": EVENTS})
+@every_fault
+async def test_every_event_once(edge: Edge, chromium: Browser, website: Website, fault: Fault) -> None:
+    fault(edge.proxy)
+    query = urlencode({"host": edge.url, "key": edge.write_key, "count": EVENTS})
     context = await chromium.new_context()
     try:
         page = await context.new_page()
-        await page.goto(f"{await website.page('snowplow')}?{asked}&utm_source=news&utm_medium=email")
+        await page.goto(f"{await website.page('snowplow')}?{query}&utm_source=news&utm_medium=email")
         await expect(page).to_have_title("delivered", timeout=SEND_MS)
         await page.goto("about:blank")
-        facts = await edge.arrived(EVENTS + 1)
+        touchpoints = await edge.arrived(EVENTS + 1)
     finally:
         await context.close()
-    first, *later = facts
+    first, *later = touchpoints
     assert (first.call, first.name, first.channel, first.user_id) == ("page", "Home", "email", "")
-    assert {fact.user_id for fact in later} == {"dora"}
-    assert {fact.anonymous_id for fact in facts} == {first.actor}
-    (order,) = [fact for fact in facts if fact.name == "transaction"]
+    assert {t.user_id for t in later} == {"dora"}
+    assert {t.anonymous_id for t in touchpoints} == {first.actor}
+    (order,) = [t for t in touchpoints if t.name == "transaction"]
     assert (order.order_id, order.value, order.currency, order.product_id) == ("A-4", 99.0, "EUR", "BOOT-MID")
-    assert sum(fact.name == "search" for fact in facts) == EVENTS - 2
+    assert sum(t.name == "search" for t in touchpoints) == EVENTS - 2
     assert later[-1].name == "left"
 
 
 async def test_the_recipe(edge: Edge, chromium: Browser, website: Website, node_project: Path) -> None:
     recipe = blocks("Snowplow", "js")[1]
-    # What a bundler does.
+    # A bundler does the same.
     for name, value in (("process.env.INGEST", edge.url), ("process.env.WRITE_KEY", edge.write_key)):
         recipe = recipe.replace(name, json.dumps(value))
     (node_project / "snowplow-recipe.page.mjs").write_text(recipe)
     page = await chromium.new_page()
     try:
         await page.goto(await website.page("snowplow-recipe"))
-        (fact,) = await edge.arrived(1)
+        (touchpoint,) = await edge.arrived(1)
     finally:
         await page.close()
-    assert (fact.actor, fact.call, fact.name) == ("fay", "page", "Shop")
+    assert (touchpoint.actor, touchpoint.call, touchpoint.name) == ("fay", "page", "Shop")

@@ -1,4 +1,4 @@
-"""The unmodified snowplow-tracker: every event once, whatever is in the way."""
+"""The unmodified snowplow-tracker: every event once, whatever fault occurs."""
 
 import asyncio
 import time
@@ -13,8 +13,8 @@ from snowplow_tracker.self_describing_json import SelfDescribingJson
 from snowplow_tracker.subject import Subject
 from snowplow_tracker.tracker import Tracker
 
-from tests.e2e.clients.conftest import Edge, inside
-from tests.e2e.clients.troubles import Trouble, every_trouble
+from tests.e2e.clients.conftest import Edge, rest_value
+from tests.e2e.clients.faults import Fault, every_fault
 
 EVENTS = 120
 SEND_SECONDS = 60.0
@@ -51,20 +51,20 @@ def send(edge: Edge, *, encode_base64: bool = True, method: Any = "post", events
 
 
 async def check(edge: Edge, events: int = EVENTS) -> None:
-    facts = await edge.arrived(events)
-    assert {(fact.user_id, fact.anonymous_id) for fact in facts} == {("ada", "browser-1")}
+    touchpoints = await edge.arrived(events)
+    assert {(t.user_id, t.anonymous_id) for t in touchpoints} == {("ada", "browser-1")}
     names = {"Home": 1, "page_ping": 1, "add-to-basket": 1, "transaction": 1, "product_view": events - 4}
-    assert {name: sum(fact.name == name for fact in facts) for name in names} == names
-    (order,) = [fact for fact in facts if fact.name == "transaction"]
+    assert {name: sum(t.name == name for t in touchpoints) for name in names} == names
+    (order,) = [t for t in touchpoints if t.name == "transaction"]
     assert (order.order_id, order.value, order.currency, order.product_id) == ("A-1", 169.0, "EUR", "BOOT-MID")
-    (home,) = [fact for fact in facts if fact.name == "Home"]
+    (home,) = [t for t in touchpoints if t.name == "Home"]
     assert home.channel == "email"
-    assert inside(home, "context", "page", "url").startswith("https://shop.example/")
+    assert rest_value(home, "context", "page", "url").startswith("https://shop.example/")
 
 
-@every_trouble
-async def test_every_event_once(edge: Edge, trouble: Trouble) -> None:
-    trouble(edge.fault)
+@every_fault
+async def test_every_event_once(edge: Edge, fault: Fault) -> None:
+    fault(edge.proxy)
     await asyncio.to_thread(send, edge)
     await check(edge)
 

@@ -1,4 +1,4 @@
-"""A website of another origin than ingest: one page for each SDK, made from a script of the Node project."""
+"""A website on another origin than ingest: one page for each SDK, bundled from a script of the Node project."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ class Website:
         self.url = ""
 
     async def page(self, name: str, **environment: str) -> str:
-        """The address of the page that runs `NAME.page.mjs`, with what it takes from `process.env` put in."""
+        """The address of the page that runs `NAME.page.mjs`; `environment` replaces its `process.env`."""
         bundle = self._project / f"{name}.js"
         if environment or not bundle.exists():
             await run(

@@ -16,11 +16,11 @@ READ = 1 << 16
 PROBLEM = ServiceError(503, "unavailable", "refused on purpose")
 
 
-class Fault:
-    """An HTTP/1.1 proxy. Preflights and GETs always pass; `refuse` and `drop` are for what carries events.
+class FaultyProxy:
+    """An HTTP/1.1 proxy. Only requests of `methods`, which carry events, are refused or lose their answers.
 
-    `seen` counts the requests with events, `refused` those answered 503, `dropped` those the service acknowledged
-    without their client being told, `taken` those whose client was told.
+    `events_requests` counts the requests with events; of these, `refused` those answered 503, `dropped` those that the
+    service acknowledged and whose answer was lost, `forwarded` those whose answer reached the client.
     """
 
     def __init__(self, target: str, *, methods: frozenset[str] = frozenset({"POST"})) -> None:
@@ -29,16 +29,16 @@ class Fault:
         self._refuse_seconds = 0.0
         self._refuse_until: float | None = None
         self._drop = 0
-        self.seen = self.refused = self.dropped = self.taken = 0
+        self.events_requests = self.refused = self.dropped = self.forwarded = 0
         self.url = ""
 
     def refuse(self, seconds: float) -> None:
-        """Answer 503 with `Retry-After: 1` for so long, counted from the next request with events."""
+        """Answer 503 with `Retry-After: 1` for `seconds`, from the next request with events on."""
         self._refuse_seconds = seconds
         self._refuse_until = None
 
     def drop(self, requests: int) -> None:
-        """Pass the next requests with events on, and close the connection in place of the answer."""
+        """Forward the next `requests` requests with events, and close the connection in place of the answer."""
         self._drop = requests
 
     async def __aenter__(self) -> Self:
@@ -63,12 +63,12 @@ class Fault:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
-            await self._converse(reader, writer)
+            await self._serve_requests(reader, writer)
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER)
         request: h11.Request | None = None
         body = bytearray()
@@ -76,8 +76,8 @@ class Fault:
             event = connection.next_event()
             if event is h11.NEED_DATA:
                 if connection.they_are_waiting_for_100_continue:
-                    go_on = h11.InformationalResponse(status_code=100, headers=[])
-                    writer.write(connection.send(go_on) or b"")
+                    proceed = h11.InformationalResponse(status_code=100, headers=[])
+                    writer.write(connection.send(proceed) or b"")
                 connection.receive_data(await reader.read(READ))
             elif isinstance(event, h11.Request):
                 request = event
@@ -95,15 +95,15 @@ class Fault:
                 if connection.our_state is h11.MUST_CLOSE:
                     return
                 connection.start_next_cycle()
-            else:  # the client has hung up
+            else:  # the client has closed the connection
                 return
 
     async def _answer(self, request: h11.Request, body: bytes) -> tuple[h11.Response, bytes] | None:
-        """What the client is told; None: nothing, and the connection ends."""
-        counts = request.method.decode() in self._methods
-        if counts:
-            self.seen += 1
-            if self._refuses():
+        """The answer to the client; None if the connection is to be closed without one."""
+        has_events = request.method.decode() in self._methods
+        if has_events:
+            self.events_requests += 1
+            if self._is_refusing():
                 self.refused += 1
                 return self._refusal(request)
         answer = await self._client.request(
@@ -112,17 +112,17 @@ class Fault:
             headers=[(name, value) for name, value in request.headers if name not in HOP],
             content=body,
         )
-        if counts:
+        if has_events:
             if self._drop:
                 assert answer.status_code == 200, answer.text
                 self._drop -= 1
                 self.dropped += 1
                 return None
-            self.taken += 1
+            self.forwarded += 1
         headers = [(name, value) for name, value in answer.headers.raw if name.lower() not in HOP]
         return h11.Response(status_code=answer.status_code, headers=headers), answer.content
 
-    def _refuses(self) -> bool:
+    def _is_refusing(self) -> bool:
         if not self._refuse_seconds:
             return False
         if self._refuse_until is None:
