@@ -1,4 +1,4 @@
-"""Changes to a request that a fuzzer of bytes would hardly hit upon: of its path, of a value in its JSON. Pure."""
+"""Mutations of a request that a fuzzer of bytes hardly ever makes: of its path, of a value in its JSON. Pure."""
 
 import json
 from random import Random
@@ -22,11 +22,11 @@ VALUES = [
     *(f'"{sign * number}"' for sign in ("x", "é", "\\u0001") for number in (65, 101, 257, 513)),
     *('"Googlebot/2.1"', '"+123456-01-01"', '"0001-01-01T00:00:00+14:00"', "1e11", "-62135596801", "0.1e-400"),
 ]
-"""As JSON writes them, and some that it does not."""
+"""Values as JSON writes them, and some that are no JSON."""
 
 
 def mutated(data: bytes, seed: int) -> bytes | None:
-    """A request with one thing changed; None when this has nothing to say about it."""
+    """The request with one change; None if the bytes are no request or have no JSON to change."""
     random = Random(seed)
     head, gap, body = data.partition(b"\n\n")
     if not gap:
@@ -44,15 +44,15 @@ def mutated(data: bytes, seed: int) -> bytes | None:
     try:
         value = json.loads(body.decode("utf-8", "surrogateescape"))
         text = json.dumps(_changed(value, random), ensure_ascii=random.random() < 0.5, separators=(",", ":"))
-        for number, one in enumerate(VALUES):
-            text = text.replace(f'"\\u0007{number}\\u0007"', one)
+        for number, replacement in enumerate(VALUES):
+            text = text.replace(f'"\\u0007{number}\\u0007"', replacement)
         return head + gap + text.encode("utf-8", "surrogateescape")
     except (ValueError, RecursionError):
         return None
 
 
 def _changed(value: Any, random: Random) -> Any:
-    """A JSON value with one of its places changed."""
+    """The JSON value with one of its parts changed."""
     places: list[tuple[Any, Any]] = []
     stack = [value]
     while stack:
@@ -60,7 +60,7 @@ def _changed(value: Any, random: Random) -> Any:
         for key in part if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():
             places.append((part, key))
             stack.append(part[key])
-    # Stands for one of `VALUES`, not all of which `json` can write.
+    # A placeholder of one of `VALUES`, as `json` cannot write all of them.
     fresh = f"\a{random.randrange(len(VALUES))}\a"
     if not places:
         return fresh

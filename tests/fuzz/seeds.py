@@ -1,4 +1,4 @@
-"""Inputs to begin with: what real libraries send, and the corpus of what was found with them."""
+"""First inputs of the fuzzers: recorded requests of real libraries, and the corpus of earlier finds."""
 
 import json
 import re
@@ -14,8 +14,8 @@ from throughline.wire.codec import Rejected, encode, encode_rejected
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CORPUS = Path(__file__).parent / "corpus"
 PATHS = [f"{route.method} {route.path}" for route in ROUTES]
-"""Every event path once, as the line of an input."""
-_HOME = {
+"""The first line of an input, for every path that accepts events."""
+_FIRST_LINES = {
     "segment": "POST /v1/batch",
     "ga4": "POST /mp/collect?api_secret=k",
     "posthog": "POST /batch",
@@ -23,8 +23,7 @@ _HOME = {
     "shopify": "POST /v1/shopify",
     "snowplow": "POST /com.snowplowanalytics.snowplow/tp2",
 }
-"""Where the requests of a folder of fixtures go that do not say so."""
-
+"""First line of the inputs from a folder of fixtures, where the fixtures have none."""
 
 _TOPICS = {
     "cart": "carts/update",
@@ -43,38 +42,38 @@ _TILLS = [
 
 
 def seeds(target: str) -> list[bytes]:
-    """The first inputs of a target."""
-    return sorted({*_MADE[target](), *(path.read_bytes() for path in CORPUS.glob(f"{target}-*"))})
+    """The first inputs of a target, sorted."""
+    return sorted({*_SEEDS[target](), *(path.read_bytes() for path in CORPUS.glob(f"{target}-*"))})
 
 
 def _requests() -> Iterator[bytes]:
     for file in sorted(FIXTURES.glob("*/*.json")):
-        home = _HOME.get(file.parent.name, "POST /v1/batch")
+        first_line = _FIRST_LINES.get(file.parent.name, "POST /v1/batch")
         if file.parent.name == "shopify":
-            home += f"\nx-shopify-topic: {_TOPICS.get(file.stem, 'orders/create')}"
-        yield from _sent(json.loads(file.read_bytes()), home)
+            first_line += f"\nx-shopify-topic: {_TOPICS.get(file.stem, 'orders/create')}"
+        yield from _requests_in(json.loads(file.read_bytes()), first_line)
     for path in PATHS:
         yield f"{path}\n\n".encode()
     yield from _TILLS
     yield b"POST /v1/track\nx-throughline-received-at: 2026-11-23T20:00:00Z\n\n" + b'{"userId":"u","event":"E"}'
 
 
-def _sent(value: Any, line: str) -> Iterator[bytes]:
-    """The requests in a fixture: texts are bodies or targets, objects may have a path, headers and a body."""
+def _requests_in(value: Any, line: str) -> Iterator[bytes]:
+    """The requests in a fixture: a text is a body or a target; an object may have a path, headers and a body."""
     if isinstance(value, str):
         yield f"GET {value}\n\n".encode() if value.startswith("/") else f"{line}\n\n{value}".encode()
     elif isinstance(value, list):
-        for one in value:
-            yield from _sent(one, line)
+        for part in value:
+            yield from _requests_in(part, line)
     elif isinstance(value, dict) and ("body" in value or "headers" in value):
         headers = "".join(f"{name}: {text}\n" for name, text in dict(value.get("headers") or {}).items())
         body = value.get("body", "")
         text = body if isinstance(body, str) else json.dumps(body)
         where = f"POST {value['path']}" if "path" in value else line
         yield f"{where}\n{headers}\n{text}".encode()
-    elif isinstance(value, dict) and all(isinstance(one, dict) and "headers" in one for one in value.values()):
-        for one in value.values():
-            yield from _sent(one, line)
+    elif isinstance(value, dict) and all(isinstance(part, dict) and "headers" in part for part in value.values()):
+        for part in value.values():
+            yield from _requests_in(part, line)
     else:
         yield f"{line}\n\n{json.dumps(value)}".encode()
 
@@ -82,7 +81,7 @@ def _sent(value: Any, line: str) -> Iterator[bytes]:
 def _grown() -> Iterator[bytes]:
     for request in _requests():
         head, _, body = request.partition(b"\n\n")
-        spots = [found.start() for found in re.finditer(rb"[\[{,:\"]", body)][:40:4]
+        spots = [match.start() for match in re.finditer(rb"[\[{,:\"]", body)][:40:4]
         for start in spots:
             for length in (1, 7):
                 yield b"%s\ngrow: %d %d\n\n%s" % (head, start, start + length, body)
@@ -97,4 +96,4 @@ def _models() -> Iterator[bytes]:
     return (shipped_text(name).encode() for name in shipped_models())
 
 
-_MADE = {"ingest": _requests, "size": _grown, "wire": _values, "model": _models}
+_SEEDS = {"ingest": _requests, "size": _grown, "wire": _values, "model": _models}

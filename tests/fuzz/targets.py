@@ -1,7 +1,7 @@
-"""What the fuzzers feed with bytes, and the laws that hold for any. An AssertionError, or any error at all, is a bug.
+"""The targets of the fuzzers, and the laws that hold for any bytes. An AssertionError, or any other error, is a bug.
 
 `ingest` and `size` read their bytes as a request: a line `POST /path?query`, lines `name: value`, an empty line, the
-body. `size` makes the body as long as may be, by repeating the part of it that a line `grow: START END` names.
+body. `size` makes the body as long as allowed, by repeating the part that a line `grow: START END` names.
 """
 
 import asyncio
@@ -36,14 +36,14 @@ from throughline.wire.codec import UndecodableError, decode, decode_rejected, en
 T = TypeVar("T")
 
 SECONDS = 4.0
-"""That the largest body may take with all its memory traced, which makes it a few times slower."""
+"""Maximum time for the largest body, with its memory traced, which makes it a few times slower."""
 MEMORY = 96 * 1024 * 1024
 SECRET = b"secret"
 SETTINGS = [
-    SourceSettings(ip=ip, consent=asked, webhook_secret=SECRET.decode())
-    for ip, asked in itertools.product(privacy.MODES, (consent.OFF, *consent.MODES))
+    SourceSettings(ip=ip, consent=mode, webhook_secret=SECRET.decode())
+    for ip, mode in itertools.product(privacy.MODES, (consent.OFF, *consent.MODES))
 ]
-"""Each is a source's; an input has one, by its length."""
+"""The settings of one source each; the length of an input selects its source."""
 
 
 class _Acknowledged:
@@ -59,7 +59,7 @@ class _Delivery:
 
 
 class _Log(MetricsBuffer):
-    """In the place of Kafka and of the counts: what the last request came to."""
+    """In place of Kafka and of the metrics: the touchpoints, rejected events and verdicts of the last request."""
 
     touchpoints: Sequence[tuple[bytes, bytes]] = ()
     refused: Sequence[bytes] = ()
@@ -76,8 +76,8 @@ class _Log(MetricsBuffer):
 def _keys() -> Keys:
     async def read() -> list[SourceKey]:
         return [
-            SourceKey(key_digest(f"key-{number}"), 1, 1, "web", enabled=True, settings=one)
-            for number, one in enumerate(SETTINGS)
+            SourceKey(key_digest(f"key-{number}"), 1, 1, "web", enabled=True, settings=settings)
+            for number, settings in enumerate(SETTINGS)
         ]
 
     keys = Keys(read, refresh_seconds=1)
@@ -93,7 +93,7 @@ _APP = IngestApp(_REST, Access(_KEYS, Rates(by_source(0, 0, 1))), _BATCHER, _LOG
 
 
 def request_of(data: bytes) -> Request:
-    """Bytes as a request; there is one in any."""
+    """The request that any bytes are."""
     head, _, body = data.partition(b"\n\n")
     first, *lines = head.split(b"\n")
     method, _, target = first.partition(b" ")
@@ -103,7 +103,7 @@ def request_of(data: bytes) -> Request:
 
 
 def ingest(data: bytes) -> None:
-    """One request, all the way from its bytes to records and an answer."""
+    """One request, from its bytes to records and an answer."""
     _attempt(request_of(data))
 
 
@@ -111,14 +111,14 @@ def _attempt(request: Request) -> None:
     try:
         take(request)
     except ServiceError as error:
-        failed = error
+        failure = error
     else:
         return
-    # What a reader raises fails the request: only for what its client has done.
-    assert 400 <= failed.status < 500, failed
-    assert failed.code
-    assert failed.message
-    responses.problem(failed)
+    # A request fails as a whole only by its client's fault.
+    assert 400 <= failure.status < 500, failure
+    assert failure.code
+    assert failure.message
+    responses.problem(failure)
 
 
 def take(request: Request) -> None:
@@ -150,14 +150,14 @@ def take(request: Request) -> None:
 def _check(content: bytes, headers: dict[bytes, bytes]) -> None:
     verdicts = _LOG.verdicts
     assert len(verdicts) == len(_LOG.touchpoints) + len(_LOG.refused)
-    kept = 0
+    rest_bytes = 0
     now = now_us()
     for key, value in _LOG.touchpoints:
         touchpoint = decode(value)
         check_touchpoint(touchpoint, now)
         assert touchpoint.actor.encode() == key
-        kept += len(touchpoint.rest)
-    assert kept <= MOST_KEPT
+        rest_bytes += len(touchpoint.rest)
+    assert rest_bytes <= MOST_KEPT
     for value in _LOG.refused:
         check_record(decode_rejected(value))
     assert headers[b"content-length"] == b"%d" % len(content)
@@ -169,7 +169,7 @@ def _check(content: bytes, headers: dict[bytes, bytes]) -> None:
 
 
 def size(data: bytes) -> None:
-    """The largest request of a kind."""
+    """One request, its body as long as allowed, in bounded time and memory."""
     request = request_of(data)
     _bounded(request._replace(body=_grown(request)))
 
@@ -204,7 +204,7 @@ def _grown(request: Request) -> bytes:
 
 
 def wire(data: bytes) -> None:
-    """Kafka's values."""
+    """One value of a Kafka record."""
     touchpoint = _decoded(decode, data)
     assert touchpoint is None or decode(encode(touchpoint)) == touchpoint
     rejected = _decoded(decode_rejected, data)
@@ -221,7 +221,7 @@ def _decoded(read: Callable[[bytes], T], data: bytes) -> T | None:
 
 
 def model(data: bytes) -> None:
-    """A model file."""
+    """One model file."""
     started = time.process_time()
     with suppress(ModelError):
         define(data.decode("utf-8", "replace"), "model.toml")

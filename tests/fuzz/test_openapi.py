@@ -1,4 +1,4 @@
-"""Both services answer whatever fits their OpenAPI documents, and what does not, as those say: status, type and shape.
+"""Both services answer as their OpenAPI documents say, in status, type and shape, whether a request fits these or not.
 
 Over real sockets, real Kafka and PostgreSQL, with a valid key. New cases at every `make test-deep`.
 """
@@ -31,18 +31,18 @@ CHECKS: list[Any] = [
     response_headers_conformance,
 ]
 ENDLESS = "/v1/phases/counts/stream"
-"""Its answer does not end."""
+"""A path whose answer never ends."""
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 SECONDS = 10
 
 
 def fuzz(url: str, key: str, *, few: int, many: int) -> int:
-    """Try every operation of a service, `few` times in each mode (`many` in the deep profile); how many requests."""
+    """The number of requests sent: `few` for each operation of a service and mode, `many` in the deep profile."""
     document = schemathesis.openapi.from_url(f"{url}/openapi.json")
     requests = 0
-    for found in document.get_all_operations():
-        assert isinstance(found, Ok), found
-        operation = found.ok()
+    for result in document.get_all_operations():
+        assert isinstance(result, Ok), result
+        operation = result.ok()
         if operation.path == ENDLESS:
             continue
         for mode in MODES:
@@ -70,7 +70,7 @@ def _fuzz_one(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode,
     try:
         run()
     except Unsatisfiable:
-        assert mode is GenerationMode.NEGATIVE  # nothing that is sent there could be wrong
+        assert mode is GenerationMode.NEGATIVE  # no request to this operation can be wrong
     return requests
 
 

@@ -1,6 +1,6 @@
-"""The fuzzers' targets hold for what they begin with, for the corpus, and for the largest bodies there can be.
+"""The fuzzers' targets hold for their seeds, for the corpus, and for the largest bodies.
 
-`make fuzz` looks further, and `make test-deep` for longer.
+`make fuzz` searches for a minute each, `make test-deep` for a quarter of an hour.
 """
 
 import base64
@@ -32,12 +32,12 @@ def test_what_they_begin_with(target: str) -> None:
 
 
 def filled(start: bytes, part: Callable[[int], bytes], end: bytes, *, most: int = MAX_EVENTS) -> bytes:
-    """As many parts, with commas between them, as a body may have."""
+    """As many parts, with commas between them, as fit into a body."""
     parts: list[bytes] = []
     room = MAX_BODY_BYTES - len(start) - len(end)
-    while len(parts) < most and room > len(found := part(len(parts))):
-        parts.append(found)
-        room -= len(found) + 1
+    while len(parts) < most and room > len(next_part := part(len(parts))):
+        parts.append(next_part)
+        room -= len(next_part) + 1
     return start + b",".join(parts) + end
 
 
@@ -46,7 +46,7 @@ def batch(part: Callable[[int], bytes], name: bytes = b"batch", end: bytes = b"]
 
 
 def largest() -> Iterable[tuple[str, str, bytes]]:
-    """A name, a request's head, a body as large as may be."""
+    """(name, head of the request, body as large as allowed)."""
     many = 10**9
     yield "empty events", "POST /v1/batch", batch(lambda _: b"{}")
     yield "keys", "POST /v1/batch", batch(lambda n: EVENT % b"".join(b',"%d":1' % (20 * n + k) for k in range(20)))
@@ -121,7 +121,7 @@ def test_the_largest_model_files(part: bytes) -> None:
 @pytest.mark.timeout(4000)
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_a_quarter_of_an_hour(target: str, tmp_path: Path) -> None:
-    """As `make fuzz`."""
+    """`make fuzz`, for longer."""
     command = [sys.executable, "-m", "tests.fuzz", target, "--seconds=900", f"--folder={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stderr[-5000:]

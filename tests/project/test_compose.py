@@ -1,4 +1,4 @@
-"""docker-compose.yml, without an engine: its schema, and that all it names exists and fits together."""
+"""docker-compose.yml, checked without an engine: its schema, and that everything it names exists and fits."""
 
 import re
 import shlex
@@ -28,12 +28,12 @@ EXAMPLE = dict(
 
 
 def interpolated(value: str) -> str:
-    """As compose does it, with the values of .env.example."""
+    """The value with variables replaced as compose does, by those of .env.example."""
     return VARIABLE.sub(lambda match: EXAMPLE[match[1]], value)
 
 
 def check_schema(file: Path) -> subprocess.CompletedProcess[str]:
-    """Against the compose specification's schema that comes with check-jsonschema; nothing is fetched."""
+    """Check a file against the schema of the compose specification that check-jsonschema contains."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
@@ -110,7 +110,7 @@ def test_variables_are_documented_and_passwords_are_asked_for() -> None:
             assert default.startswith(":?"), f"{name} needs a value of its own"
         else:
             assert default == f":-{EXAMPLE[name]}", f"{name}: .env.example and docker-compose.yml differ"
-    # Left out of the build and of version control: passwords are written into it.
+    # It holds passwords.
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
@@ -123,7 +123,7 @@ def test_volumes_hold_what_must_stay() -> None:
             assert source in COMPOSE["volumes"]
             assert target
     assert {mount[0] for mount in mounts} >= COMPOSE["volumes"].keys()
-    # From version 18 on the image keeps its data below this folder, by major version.
+    # From version 18 on the image stores its data below this folder, by major version.
     assert SERVICES["postgres"]["volumes"] == ["postgres-data:/var/lib/postgresql"]
     kafka = SERVICES["kafka"]
     assert kafka["volumes"] == [f"kafka-data:{kafka['environment']['KAFKA_LOG_DIRS']}"]

@@ -1,4 +1,4 @@
-"""Prometheus and Grafana ask for what there is, and the Kubernetes manifests fit together."""
+"""Prometheus and Grafana query metrics that exist, and the Kubernetes manifests fit together."""
 
 import json
 import re
@@ -41,21 +41,21 @@ def expressions() -> list[str]:
 
 
 def test_every_metric_asked_for_is_declared() -> None:
-    known = declared_metrics()
-    assert len(known) > 20
+    declared = declared_metrics()
+    assert len(declared) > 20
     for expression in expressions():
         assert expression.count("(") == expression.count(")"), expression
         for name in METRIC.findall(expression):
-            assert name in known, f"{name} is not declared in throughline/kit/metrics.py: {expression}"
+            assert name in declared, f"{name} is not declared in throughline/kit/metrics.py: {expression}"
         for name, selectors in SELECTED.findall(expression):
             labels = set(re.findall(r"(\w+)\s*[=!]~?", selectors)) - {"job", "instance"}
-            assert labels <= known[name], f"{name} has the labels {sorted(known[name])}: {expression}"
+            assert labels <= declared[name], f"{name} has the labels {sorted(declared[name])}: {expression}"
 
 
 def test_labels_summed_over_exist() -> None:
-    known = declared_metrics()
+    declared = declared_metrics()
     for expression in expressions():
-        labels = {"job", "instance"}.union(*(known[name] for name in METRIC.findall(expression)))
+        labels = {"job", "instance"}.union(*(declared[name] for name in METRIC.findall(expression)))
         for listed in re.findall(r"\b(?:by|without) ?\(([^)]*)\)", expression):
             assert {label.strip() for label in listed.split(",")} <= labels, expression
 
@@ -77,9 +77,9 @@ def test_prometheus_scrapes_every_service_where_it_listens() -> None:
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     assert {job["job_name"] for job in config["scrape_configs"]} == KINDS.keys()
     for job in config["scrape_configs"]:
-        (found,) = job["dns_sd_configs"]
-        assert found["names"] == [job["job_name"]]
-        assert str(found["port"]) == compose[job["job_name"]]["environment"]["PORT"]
+        (discovery,) = job["dns_sd_configs"]
+        assert discovery["names"] == [job["job_name"]]
+        assert str(discovery["port"]) == compose[job["job_name"]]["environment"]["PORT"]
     mounts = dict(volume.split(":")[:2] for volume in compose["prometheus"]["volumes"])
     for file in config["rule_files"]:
         assert (ROOT / mounts["./deploy/prometheus"].replace("/etc/prometheus", "deploy/prometheus")).is_dir()
@@ -115,8 +115,8 @@ MANIFESTS: list[dict[str, Any]] = [
 
 
 def manifest(kind: str, name: str) -> dict[str, Any]:
-    (found,) = (m for m in MANIFESTS if m["kind"] == kind and m["metadata"]["name"] == name)
-    return found
+    (match,) = (m for m in MANIFESTS if m["kind"] == kind and m["metadata"]["name"] == name)
+    return match
 
 
 def test_the_example_secret_is_not_applied_with_the_folder() -> None:

@@ -17,7 +17,7 @@ LINK = re.compile(r"\]\(([^)#\s]*)(?:#([\w-]+))?\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`((?:throughline|services|deploy|docs|tests|proto|requirements)/[\w./-]*)`")
 VARIABLE = re.compile(r"`([A-Z][A-Z_]*[A-Z])(?:=[^`]*)?`")
-EXAMPLE = "docs/decisions/0009-x.md"  # of test_architecture.py
+EXAMPLE = "docs/decisions/0009-x.md"  # of test_house_rules.py
 MENTIONED = re.compile(r"(?<![\w./-])docs/[\w./-]*\w")
 
 
@@ -88,10 +88,10 @@ def test_every_document_is_in_the_index() -> None:
 
 def test_settings_named_in_operations_exist() -> None:
     kinds = (settings.IngestSettings, settings.StagerSettings, settings.ApiSettings)
-    known = {field.upper() for kind in kinds for field in kind.model_fields}
-    known |= set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    names = {field.upper() for kind in kinds for field in kind.model_fields}
+    names |= set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     for name in VARIABLE.findall((ROOT / "docs" / "operations.md").read_text()):
-        assert name in known | {"SIGTERM"}, f"docs/operations.md names {name}"
+        assert name in names | {"SIGTERM"}, f"docs/operations.md names {name}"
 
 
 def test_documents_named_in_the_code_exist() -> None:

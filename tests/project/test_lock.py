@@ -1,4 +1,4 @@
-"""What is installed is pinned, hashed and says nothing about where it was fetched from."""
+"""Every installed package is pinned and hashed, and no lock holds the address of a registry."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = sorted((ROOT / "requirements").glob("*.txt"))
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==\S+")
-# Spelt in pieces, so that this file does not find itself.
+# Written in pieces, so that this file does not match.
 MACHINE = re.compile(r"/roo" r"t/\.|index[-_]url\s*[=:]|extra[-_]index|/home/[a-z]+/\.", re.IGNORECASE)
 
 
@@ -19,15 +19,15 @@ def canonical(name: str) -> str:
 
 
 def pinned(path: Path) -> dict[str, str]:
-    """Package -> its whole entry, continuation lines joined."""
+    """Package -> its whole entry, with continuation lines joined."""
     text = path.read_text().replace("\\\n", " ")
     entries = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    found = {}
+    entry_of: dict[str, str] = {}
     for entry in entries:
         match = PIN.match(entry)
         assert match, f"{path.name}: not a pinned package: {entry[:80]}"
-        found[canonical(match[1])] = entry
-    return found
+        entry_of[canonical(match[1])] = entry
+    return entry_of
 
 
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
@@ -42,16 +42,16 @@ def test_every_package_has_hashes_and_no_address(path: Path) -> None:
 def test_every_declared_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
-    wanted = {
+    declared = {
         "services.txt": project["project"]["dependencies"],
         "local.txt": [*project["project"]["dependencies"], *groups["local"]],
         "dev.txt": [*project["project"]["dependencies"], *groups["local"], *groups["dev"]],
         "fuzz.txt": groups["fuzz"],
         "bootstrap.txt": (ROOT / "requirements" / "bootstrap.in").read_text().split(),
     }
-    assert {path.name for path in REQUIREMENTS} == wanted.keys()
+    assert {path.name for path in REQUIREMENTS} == declared.keys()
     for path in REQUIREMENTS:
-        names = {canonical(re.split(r"[\[<>=;! ]", line)[0]) for line in wanted[path.name] if isinstance(line, str)}
+        names = {canonical(re.split(r"[\[<>=;! ]", line)[0]) for line in declared[path.name] if isinstance(line, str)}
         missing = names - pinned(path).keys()
         assert not missing, f"{path.name} lacks {sorted(missing)}: run `make lock`"
 
@@ -61,9 +61,9 @@ def test_the_locks_agree_on_versions() -> None:
     seen: dict[str, str] = {}
     for path in REQUIREMENTS:
         for name, entry in pinned(path).items():
-            found = version.search(entry)
-            assert found
-            assert seen.setdefault(name, found[1]) == found[1], f"{name} has two versions: run `make lock`"
+            match = version.search(entry)
+            assert match
+            assert seen.setdefault(name, match[1]) == match[1], f"{name} has two versions: run `make lock`"
 
 
 def test_every_kafka_jar_has_a_checksum_and_no_address() -> None:
@@ -81,5 +81,5 @@ def test_no_file_mentions_a_machine_or_a_package_index() -> None:
         path = ROOT / name
         if name and path.is_file() and not path.is_symlink():
             text = path.read_bytes().decode(errors="ignore")
-            found = MACHINE.search(text)
-            assert not found, f"{name} mentions {found[0] if found else ''!r}"
+            match = MACHINE.search(text)
+            assert not match, f"{name} mentions {match[0] if match else ''!r}"

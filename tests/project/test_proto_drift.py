@@ -16,6 +16,6 @@ def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
     subprocess.run(command, cwd=source, check=True, timeout=120)
 
     fresh = {file.name: file.read_bytes() for file in (tmp_path / "v1").iterdir()}
-    kept = {file.name: file.read_bytes() for file in GENERATED.glob("*_pb2.py*")}
+    committed = {file.name: file.read_bytes() for file in GENERATED.glob("*_pb2.py*")}
     assert protos
-    assert kept == fresh, "the generated code differs from proto/: run `make proto`"
+    assert committed == fresh, "the generated code differs from proto/: run `make proto`"
