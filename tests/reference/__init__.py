@@ -1,14 +1,14 @@
-"""The journey rules once more, written from the rules and not from the code: sort, then walk, look back, no shortcuts.
+"""The journey rules a second time, written from the rules and not from the code: sort, then walk, without shortcuts.
 
-Receives a log of touchpoints, a model's name and an instant; guarantees nothing but plainness, and is slow on purpose;
-gives what the state must be. Read `replay.py`, then `links.py`, `walk.py`, `models.py`, `counts.py`.
+Receives a log of touchpoints, the name of a model and an instant; guarantees to be plain, and is slow on purpose; gives
+the state that follows from them. Read `replay.py`, then `links.py`, `walk.py`, `models.py`, `counts.py`.
 """
 
 from tests.reference.counts import STEPS, Cell, Counts, bucket_start, counts_at, history
 from tests.reference.links import distinct, owners, root
 from tests.reference.models import NaiveModel, naive_model
 from tests.reference.replay import Customer, Replayed, replay
-from tests.reference.walk import ENTER, LAPSE, RETURN, Move, State, walk
+from tests.reference.walk import ENTER, LAPSE, RETURN, NaiveTransition, State, walk
 
 __all__ = [
     "ENTER",
@@ -18,8 +18,8 @@ __all__ = [
     "Cell",
     "Counts",
     "Customer",
-    "Move",
     "NaiveModel",
+    "NaiveTransition",
     "Replayed",
     "State",
     "bucket_start",

@@ -1,4 +1,4 @@
-"""Who is who, naively: all links sorted, each id belongs to the first that claims it."""
+"""Owners of ids, naively: all links sorted, and each id belongs to the first link that claims it."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ RULINGS = ("unlink", "relink")
 
 
 class Link(NamedTuple):
-    """`id` belongs to `owner`; in the order in which links count."""
+    """`id` belongs to `owner`. Links take effect in the order of their fields."""
 
     occurred_us: int
     message_id: str
@@ -20,7 +20,7 @@ class Link(NamedTuple):
 
 
 def distinct(log: Iterable[Touchpoint]) -> list[Touchpoint]:
-    """The facts of a log: the first event of each message id of an actor."""
+    """The log without repeated events: the first touchpoint of each (actor, message id)."""
     seen: dict[tuple[int, str, str], Touchpoint] = {}
     for event in log:
         seen.setdefault((event.workspace, event.actor, event.message_id), event)
@@ -28,32 +28,32 @@ def distinct(log: Iterable[Touchpoint]) -> list[Touchpoint]:
 
 
 def links_of(event: Touchpoint) -> list[Link]:
-    """What an event says of who is who."""
-    found: list[Link] = []
+    """The links in an event."""
+    links: list[Link] = []
     if event.call in RULINGS or not event.user_id:
-        return found
+        return links
     if event.anonymous_id and event.anonymous_id != event.user_id:
-        found.append(Link(event.occurred_us, event.message_id, event.anonymous_id, event.user_id, BOTH_IDS))
+        links.append(Link(event.occurred_us, event.message_id, event.anonymous_id, event.user_id, BOTH_IDS))
     if event.call == "alias" and event.previous_id and event.previous_id != event.user_id:
-        found.append(Link(event.occurred_us, event.message_id, event.previous_id, event.user_id, ALIAS))
-    return found
+        links.append(Link(event.occurred_us, event.message_id, event.previous_id, event.user_id, ALIAS))
+    return links
 
 
 def users_of(facts: Iterable[Touchpoint]) -> set[str]:
-    """The ids that were somebody's user id."""
+    """The ids that occur as a user id."""
     return {event.user_id for event in facts if event.user_id and event.call not in RULINGS}
 
 
 def voided(facts: Iterable[Touchpoint]) -> set[tuple[str, str]]:
-    """The pairs (id, owner) of which an operator's last word is "unlink"."""
-    said: dict[tuple[str, str], str] = {}
+    """The pairs (id, owner) whose last ruling is "unlink"."""
+    last: dict[tuple[str, str], str] = {}
     for event in sorted(event for event in facts if event.call in RULINGS):
-        said[(event.previous_id, event.user_id)] = event.call
-    return {pair for pair, word in said.items() if word == "unlink"}
+        last[(event.previous_id, event.user_id)] = event.call
+    return {pair for pair, call in last.items() if call == "unlink"}
 
 
 def owners(facts: Sequence[Touchpoint]) -> dict[str, Link]:
-    """The link by which each id has its owner."""
+    """Id -> the link that gives it its owner."""
     users, void = users_of(facts), voided(facts)
     owned: dict[str, Link] = {}
     for link in sorted(link for event in facts for link in links_of(event)):
@@ -70,7 +70,7 @@ def owners(facts: Sequence[Touchpoint]) -> dict[str, Link]:
 
 
 def root(id_: str, owned: dict[str, Link]) -> str:
-    """The customer an id belongs to."""
+    """The customer to whom an id belongs."""
     while id_ in owned:
         id_ = owned[id_].owner
     return id_

@@ -1,4 +1,4 @@
-"""A model file read once more, and what its guards mean: questions to the list of events up to now."""
+"""A second reader of model files, and the meaning of guards: questions about the list of events so far."""
 
 import re
 import tomllib
@@ -28,7 +28,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a touchpoint is: its rules in order, and its effects."""
+    """A kind of touchpoint: its rules in order, and its effects."""
 
     kind: str
     rules: tuple[Rule, ...]
@@ -40,7 +40,7 @@ class Meaning:
 
 @dataclass(frozen=True)
 class NaiveModel:
-    """Phases by number, from 1; 0 is unplaced."""
+    """A model; its phases are numbered from 1, and 0 is unplaced."""
 
     name: str
     phases: tuple[str, ...]
@@ -50,13 +50,14 @@ class NaiveModel:
     by_name: dict[str, Meaning]
 
     def meaning(self, event: Touchpoint) -> Meaning | None:
-        """None: unmapped."""
+        """The kind of an event; None if it is unmapped."""
         if event.call in self.by_call:
             return self.by_call[event.call]
         return self.by_name.get(plain(event.name)) if event.call == "track" else None
 
 
 def plain(name: str) -> str:
+    """The name without case, spaces, hyphens and underscores."""
     return re.sub(r"[-_\s]", "", name.casefold())
 
 
@@ -68,17 +69,17 @@ def naive_model(name: str) -> NaiveModel:
 
 
 def read(document: dict[str, Any], vocabulary: dict[str, Any]) -> NaiveModel:
-    """A model from its file and the vocabulary's."""
+    """A model from the documents of its file and of the vocabulary."""
     phases = ("", *(phase["name"] for phase in document["phases"]))
     days = {phase["name"]: phase["window_days"] for phase in document["phases"]}
     emptied = {phase["name"]: phase.get("emptied_window", phase["name"]) for phase in document["phases"]}
-    own = document.get("kinds", {})
+    kinds = document.get("kinds", {})
     by_call: dict[str, Meaning] = {}
     by_name: dict[str, Meaning] = {}
-    # The model's own words last, so that they are the ones that stay.
-    for words in (vocabulary, own):
+    # The model's kinds come last, as they override the vocabulary's.
+    for words in (vocabulary, kinds):
         for kind, table in words.items():
-            effects = vocabulary.get(kind, {}) | own.get(kind, {})
+            effects = vocabulary.get(kind, {}) | kinds.get(kind, {})
             meaning = Meaning(
                 kind=kind,
                 rules=tuple(
@@ -106,26 +107,26 @@ Order = tuple[str, str]
 
 
 def order_of(event: Touchpoint) -> Order:
-    """The order an event is about: the one it names, else one of its own."""
+    """The order of an event: the one it names, else an order that is this event's alone."""
     return ("order", event.order_id) if event.order_id else ("event", event.message_id)
 
 
 def standing(model: NaiveModel, events: Sequence[Touchpoint]) -> list[Order]:
-    """The orders placed and neither cancelled nor refunded in full, as they were first placed."""
-    gone = {order_of(event) for n, event in enumerate(events) if undoes(model, events[:n], event)}
+    """The orders that were placed and neither cancelled nor refunded in full, in the order of their placing."""
+    undone = {order_of(event) for n, event in enumerate(events) if undoes(model, events[:n], event)}
     placed = [order_of(event) for event in events if effect(model, event) == "place"]
-    return [order for order in dict.fromkeys(placed) if order not in gone]
+    return [order for order in dict.fromkeys(placed) if order not in undone]
 
 
 def undoes(model: NaiveModel, earlier: Sequence[Touchpoint], event: Touchpoint) -> bool:
-    """Whether an event cancels its order, or refunds it in full: no less than it was first said to be worth."""
+    """Whether an event cancels its order or refunds it in full: at least the value with which it was first placed."""
     if effect(model, event) == "refund" and event.value is not None:
-        said = [
+        values = [
             past.value
             for past in earlier
             if effect(model, past) == "place" and order_of(past) == order_of(event) and past.value is not None
         ]
-        return bool(said) and event.value >= said[0]
+        return bool(values) and event.value >= values[0]
     return effect(model, event) in ("cancel", "refund")
 
 
@@ -135,9 +136,9 @@ def effect(model: NaiveModel, event: Touchpoint) -> str:
 
 
 def emptied(model: NaiveModel, earlier: Sequence[Touchpoint], cycle: Sequence[Touchpoint]) -> bool:
-    """Whether the last thing that happened to the cart in this cycle is a removal that left nothing."""
+    """Whether the last change of the cart in this cycle is a removal that left it empty."""
     cart: dict[str, float] = {}
-    answer = False
+    is_emptied = False
     for n, event in enumerate([*earlier, *cycle]):
         meaning = model.meaning(event)
         if meaning is None or not (meaning.cart or meaning.order == "place"):
@@ -151,8 +152,8 @@ def emptied(model: NaiveModel, earlier: Sequence[Touchpoint], cycle: Sequence[To
             cart[event.product_id] = max(0.0, cart.get(event.product_id, 0.0) + count)
         elif meaning.cart == "remove":
             cart[event.product_id] = max(0.0, cart.get(event.product_id, 0.0) - count)
-        answer = meaning.cart == "remove" and not any(cart.values()) and n >= len(earlier)
-    return answer
+        is_emptied = meaning.cart == "remove" and not any(cart.values()) and n >= len(earlier)
+    return is_emptied
 
 
 def holds(
@@ -161,9 +162,9 @@ def holds(
     """Whether a guard holds for the last event of the cycle.
 
     Args:
-        phase: where the customer is; 0 for one who comes back.
-        earlier: what happened before this cycle.
-        cycle: what happened in it, this event included.
+        phase: the customer's phase; 0 when it returns after a lapse.
+        earlier: the events before this cycle.
+        cycle: the events of this cycle, this one included.
     """
     event = cycle[-1]
     orders = standing(model, [*earlier, *cycle])
@@ -182,4 +183,4 @@ def holds(
             return event.score is not None and event.score >= 9
         case ["before", name]:
             return phase < model.phases.index(name)
-    raise ValueError(f"{model.name}: nobody has said what {guard!r} means")
+    raise ValueError(f"{model.name}: the reference does not know the guard {guard!r}")

@@ -1,4 +1,4 @@
-"""A whole log of one workspace, replayed: who is who, each customer's journey, the counts and their history."""
+"""A replay of the whole log of one workspace: owners of ids, journeys, counts and their history."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,15 +7,15 @@ from typing import NamedTuple
 from tests.reference.counts import Table, counts_at, history
 from tests.reference.links import distinct, owners, root
 from tests.reference.models import naive_model
-from tests.reference.walk import Move, State, walk
+from tests.reference.walk import NaiveTransition, State, walk
 from throughline.journey.touchpoint import Touchpoint
 
 
 class Customer(NamedTuple):
     members: frozenset[str]
-    """The raw ids with facts of their own."""
+    """The actors with events."""
     state: State
-    moves: list[Move]
+    transitions: list[NaiveTransition]
 
 
 class Unmapped(NamedTuple):
@@ -25,7 +25,7 @@ class Unmapped(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """What the state must be. Customers by the id at the end of their links."""
+    """The state that follows from a log. Customers are keyed by the id at the end of their links."""
 
     customers: dict[str, Customer]
     counts: Table
@@ -34,14 +34,14 @@ class Replayed(NamedTuple):
     """By (source, event name)."""
 
     def counts_at(self, before_us: int) -> Table:
-        """The counts as of a past instant, by what is known today."""
-        return counts_at([(customer.state, customer.moves) for customer in self.customers.values()], before_us)
+        """The counts as of a past instant, computed from the whole log."""
+        return counts_at([(customer.state, customer.transitions) for customer in self.customers.values()], before_us)
 
 
 def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zone: str = "UTC") -> Replayed:
     """Everything that follows from a log, when every lapse due by `watermark_us` has happened."""
     model = naive_model(model_name)
-    # A crawler is nobody: what it sends is kept, and out of everything.
+    # Events of crawlers are stored and in no journey.
     facts = [event for event in distinct(log) if not event.bot]
     owned = owners(facts)
     members: dict[str, set[str]] = defaultdict(set)
@@ -52,14 +52,14 @@ def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zo
         theirs[customer].append(event)
     customers: dict[str, Customer] = {}
     for customer, events in theirs.items():
-        state, moves = walk(model, events, watermark_us)
+        state, transitions = walk(model, events, watermark_us)
         if state is not None:
-            customers[customer] = Customer(frozenset(members[customer]), state, moves)
+            customers[customer] = Customer(frozenset(members[customer]), state, transitions)
     unknown: dict[tuple[int, str], list[int]] = defaultdict(list)
     for event in facts:
         if event.call == "track" and model.meaning(event) is None:
             unknown[(event.source, event.name)].append(event.occurred_us)
-    journeys = [(customer.state, customer.moves) for customer in customers.values()]
+    journeys = [(customer.state, customer.transitions) for customer in customers.values()]
     return Replayed(
         customers=customers,
         counts=counts_at(journeys),

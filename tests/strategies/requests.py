@@ -113,8 +113,8 @@ def snowplow_requests(draw: st.DrawFn) -> Request:
 @st.composite
 def ga4_requests(draw: st.DrawFn) -> Request:
     named = st.fixed_dictionaries({}, optional={"user_id": st.just("ada"), "timestamp_micros": st.just(NOW - 10**9)})
-    said = st.dictionaries(st.sampled_from(["client_id", "user_id", "consent", "api_key", "other"]), TEXT | JSON)
-    body = {"client_id": "c", "api_key": KEY, "ip_override": draw(ADDRESSES), **draw(named | said)}
+    anything = st.dictionaries(st.sampled_from(["client_id", "user_id", "consent", "api_key", "other"]), TEXT | JSON)
+    body = {"client_id": "c", "api_key": KEY, "ip_override": draw(ADDRESSES), **draw(named | anything)}
     body["events"] = draw(st.lists(_GA4, max_size=3)) * draw(st.integers(1, 2))
     stream = draw(st.sampled_from(["measurement_id", "firebase_app_id"]))
     query = urlencode({stream: draw(st.text(max_size=3)), "api_secret": KEY}, errors="replace")
@@ -149,8 +149,8 @@ def cloudevents_requests(draw: st.DrawFn) -> Request:
     headers: _Headers = [(b"content-type", draw(st.sampled_from(media)).encode())]
     if draw(st.booleans()):
         names = st.sampled_from(["id", "source", "type", "subject", "time"])
-        said = {"specversion": "1.0", **draw(st.dictionaries(names, TEXT | st.just("x"), max_size=5))}
-        headers += [(f"ce-{name}".encode(), _quoted(value).encode()) for name, value in said.items()]
+        attributes = {"specversion": "1.0", **draw(st.dictionaries(names, TEXT | st.just("x"), max_size=5))}
+        headers += [(f"ce-{name}".encode(), _quoted(value).encode()) for name, value in attributes.items()]
     body = _json(draw(_CLOUDEVENTS | st.lists(_CLOUDEVENTS, max_size=3)))
     return Request("POST", "/v1/cloudevents", f"write_key={KEY}", headers, body)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import strategies as st
 
-from tests.strategies.touchpoints import clocks, logs
+from tests.strategies.touchpoints import logs, watermarks
 from tests.support.pipeline import PARTITIONS
 from throughline.journey import checkpoint
 from throughline.journey.touchpoint import Touchpoint
@@ -41,9 +41,11 @@ class Case:
 def cases(draw: st.DrawFn) -> Case:
     """Any log, staged in any way."""
     log = draw(logs())
-    steps = st.builds(Step, st.integers(0, PARTITIONS - 1), st.integers(1, 9), st.booleans(), st.none() | clocks(log))
+    steps = st.builds(
+        Step, st.integers(0, PARTITIONS - 1), st.integers(1, 9), st.booleans(), st.none() | watermarks(log)
+    )
     every = draw(st.sampled_from([checkpoint.EVERY, 1, 2, 5]))
-    return Case(log, draw(st.lists(steps, max_size=10)), draw(st.integers(0, 30)), draw(clocks(log)), every)
+    return Case(log, draw(st.lists(steps, max_size=10)), draw(st.integers(0, 30)), draw(watermarks(log)), every)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for touchpoint logs: few ids, few instants, gaps around every window, so that all collides."""
+"""Strategies for logs of touchpoints: few ids, few instants and gaps around every window, so that many collide."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,48 +18,49 @@ WINDOWS_US = tuple(days * DAY_US for days in (7, 14, 30, 60, 90, 180))
 """Every lapse window of the shipped models."""
 
 NAMES = (
-    *("Promotion Viewed", "Email Delivered", "Session Start", "store_visit"),
-    *("product_view", "review_page", "Signed Up", "support_chat", "Message Received"),
-    *("Product Added", "add_to_cart", "Product Removed", "remove_from_cart", "cart_viewed", "Checkout Started"),
-    *("proposal_sent", "disqualify_lead", "Order Completed", "purchase", "Order Cancelled", "Order Refunded"),
-    *("Order Fulfilled", "tutorialComplete", "survey_answered", "Loyalty Card Joined", "Product Reviewed"),
-    *("Product Shared", "Account Deleted", "Coffee Spilled", "error_page"),
-)
-"""An event name of every kind that differs in its effect, and some that mean nothing."""
+    "Promotion Viewed", "Email Delivered", "Session Start", "store_visit", "product_view", "review_page", "Signed Up",
+    "support_chat", "Message Received", "Product Added", "add_to_cart", "Product Removed", "remove_from_cart",
+    "cart_viewed", "Checkout Started", "proposal_sent", "disqualify_lead", "Order Completed", "purchase",
+    "Order Cancelled", "Order Refunded", "Order Fulfilled", "tutorialComplete", "survey_answered",
+    "Loyalty Card Joined", "Product Reviewed", "Product Shared", "Account Deleted", "Coffee Spilled", "error_page",
+)  # fmt: skip
+"""An event name of every kind with a different effect, and some that are unmapped."""
 
 
 def _contents() -> list[dict[str, Any]]:
-    """What a touchpoint may say; more often what changes orders and carts."""
-    said: list[dict[str, Any]] = [{"call": "track", "name": name} for name in NAMES] * 2
-    said += [{"call": call, "name": "Home"} for call in ("page", "screen", "group")] * 4
+    """Contents of touchpoints; those that change orders and carts are more frequent."""
+    choices: list[dict[str, Any]] = [{"call": "track", "name": name} for name in NAMES] * 2
+    choices += [{"call": call, "name": "Home"} for call in ("page", "screen", "group")] * 4
     for name in ("Order Completed", "purchase", "Order Cancelled", "Order Refunded"):
         for order in ("", "o1", "o2", "o3"):
-            said += [{"call": "track", "name": name, "order_id": order, "value": value} for value in (None, 5.0, 10.0)]
+            choices += [
+                {"call": "track", "name": name, "order_id": order, "value": value} for value in (None, 5.0, 10.0)
+            ]
     for name in ("Product Added", "add_to_cart", "Product Removed", "remove_from_cart"):
         for product in ("", "p1"):
             amounts = (None, None, 1.0, 2.0, 0.5, 0.0, -1.0)
-            said += [{"call": "track", "name": name, "product_id": product, "quantity": n} for n in amounts]
-    said += [{"call": "track", "name": "Product Reviewed", "rating": stars} for stars in (None, 3.0, 4.0)] * 2
-    said += [{"call": "track", "name": "survey_answered", "score": score} for score in (None, 8.0, 9.0)] * 2
-    return said
+            choices += [{"call": "track", "name": name, "product_id": product, "quantity": n} for n in amounts]
+    choices += [{"call": "track", "name": "Product Reviewed", "rating": stars} for stars in (None, 3.0, 4.0)] * 2
+    choices += [{"call": "track", "name": "survey_answered", "score": score} for score in (None, 8.0, 9.0)] * 2
+    return choices
 
 
 gaps = st.one_of(
     st.sampled_from([0, 0, 1, 1, 60_000_000, DAY_US, 6 * DAY_US]),
     st.sampled_from([window + off for window in WINDOWS_US for off in (-1, 0, 1)]),
 )
-"""Microseconds between two touchpoints: none, few, or just about a window."""
+"""Microseconds between two touchpoints: none, few, or about the length of a window."""
 
 
 def instants(count: int) -> st.SearchStrategy[list[int]]:
-    """That many, from the earliest."""
+    """Strategy for `count` instants in order."""
 
     def add_up(steps: list[int]) -> list[int]:
-        at_us, found = START_US, []
+        at_us, times = START_US, []
         for step in steps:
             at_us += step
-            found.append(at_us)
-        return found
+            times.append(at_us)
+        return times
 
     return st.lists(gaps, min_size=count, max_size=count).map(add_up)
 
@@ -71,9 +72,9 @@ senders = st.sampled_from(
 
 
 def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.SearchStrategy[Touchpoint]:
-    """One event of one of the actors, which links nobody."""
+    """An event of one of the actors, without links."""
 
-    def build(said: dict[str, Any], sender: tuple[int, str, bool], message: int, actor: str) -> Touchpoint:
+    def build(contents: dict[str, Any], sender: tuple[int, str, bool], message: int, actor: str) -> Touchpoint:
         source, channel, bot = sender
         return Touchpoint(
             occurred_us=at_us,
@@ -84,7 +85,7 @@ def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.
             channel=channel,
             received_us=START_US,
             bot=bot,
-            **said,
+            **contents,
         )
 
     return st.builds(build, contents, senders, st.integers(0, 60), st.sampled_from(actors))
@@ -92,33 +93,33 @@ def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.
 
 @st.composite
 def named(draw: st.DrawFn, event: Touchpoint, ids: Sequence[str]) -> Touchpoint:
-    """The event with the ids it was sent with: under one, under both, an alias, or an operator's word on a pair."""
-    one, other = draw(st.sampled_from(ids)), draw(st.sampled_from(ids))
+    """The event with ids: a user id, an anonymous id, both, an alias, or a ruling on a pair of ids."""
+    id_, other = draw(st.sampled_from(ids)), draw(st.sampled_from(ids))
     match draw(
         st.sampled_from(["user"] * 5 + ["anonymous"] * 5 + ["both"] * 4 + ["alias", "alias", "unlink", "relink"])
     ):
         case "user":
-            return event._replace(actor=one, user_id=one)
+            return event._replace(actor=id_, user_id=id_)
         case "anonymous":
-            return event._replace(actor=one, anonymous_id=one)
+            return event._replace(actor=id_, anonymous_id=id_)
         case "both":
             call = draw(st.sampled_from([event.call, "identify"]))
-            return event._replace(call=call, actor=one, user_id=one, anonymous_id=other)
+            return event._replace(call=call, actor=id_, user_id=id_, anonymous_id=other)
         case "alias":
             anonymous = draw(st.sampled_from(["", *ids]))
-            return event._replace(call="alias", actor=one, user_id=one, previous_id=other, anonymous_id=anonymous)
+            return event._replace(call="alias", actor=id_, user_id=id_, previous_id=other, anonymous_id=anonymous)
         case ruling:
-            return ruled(ruling, one, other, event.occurred_us, event.message_id, workspace=event.workspace)
+            return ruling_of(ruling, id_, other, event.occurred_us, event.message_id, workspace=event.workspace)
 
 
-def ruled(call: str, owner: str, id_: str, at_us: int, message_id: str, *, workspace: int = 1) -> Touchpoint:
-    """What the command writes: `id_` no longer belongs to `owner`, or does again."""
+def ruling_of(call: str, owner: str, id_: str, at_us: int, message_id: str, *, workspace: int = 1) -> Touchpoint:
+    """The ruling that the command writes: `id_` no longer belongs to `owner`, or belongs to it again."""
     return Touchpoint(at_us, message_id, owner, call, "", workspace, user_id=owner, previous_id=id_, received_us=at_us)
 
 
 @st.composite
-def one_customers(draw: st.DrawFn, *, most: int = 30) -> list[Touchpoint]:
-    """The touchpoints of one customer with two ids, as they happened, each message id of an actor once."""
+def customer_logs(draw: st.DrawFn, *, most: int = 30) -> list[Touchpoint]:
+    """The touchpoints of one customer with two ids, in order, each message id of an actor once."""
     times = draw(instants(draw(st.integers(0, most))))
     events = [draw(touchpoints(at_us, ["c1", "c2"])) for at_us in times]
     return list({(event.actor, event.message_id): event for event in events}.values())
@@ -126,7 +127,7 @@ def one_customers(draw: st.DrawFn, *, most: int = 30) -> list[Touchpoint]:
 
 @st.composite
 def logs(draw: st.DrawFn, *, workspace: int = 1, ids: int = 4, most: int = 30) -> list[Touchpoint]:
-    """A log in order of arrival: any order, some events again, some message ids for another event."""
+    """A log in the order of its partition: any order, some events repeated, some message ids used for another event."""
     pool = [f"c{number}" for number in range(1, ids + 1)]
     times = draw(instants(draw(st.integers(0, most))))
     events = [draw(named(draw(touchpoints(at_us, pool, workspace=workspace)), pool)) for at_us in times]
@@ -140,12 +141,12 @@ def logs(draw: st.DrawFn, *, workspace: int = 1, ids: int = 4, most: int = 30) -
 
 
 @st.composite
-def clocks(draw: st.DrawFn, events: Sequence[Touchpoint]) -> int:
+def watermarks(draw: st.DrawFn, events: Sequence[Touchpoint]) -> int:
     """A watermark: before, among or after the events, or when one of them has just become a lapse."""
     times = sorted({0, START_US, *(event.occurred_us for event in events)})
     return draw(st.sampled_from(times)) + draw(st.sampled_from([0, 1, *WINDOWS_US])) + draw(st.sampled_from([-1, 0, 1]))
 
 
 def foldable(events: Iterable[Touchpoint]) -> list[Touchpoint]:
-    """What of a customer's facts is folded."""
+    """The touchpoints that are folded: without repetitions, crawlers' events and rulings."""
     return distinct(event for event in events if not event.bot and event.call not in RULINGS)

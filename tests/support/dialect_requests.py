@@ -1,4 +1,4 @@
-"""Requests for the tests of dialects, and what became of their events."""
+"""Requests for the tests of dialects, and the results of their events."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ def post(body: Any, query: str = "", path: str = "", headers: Sequence[tuple[byt
 
 
 def segment(body: bytes, call: str = "") -> ParsedRequest:
-    """A request of Segment's: to a call's own path, or to `/v1/batch`."""
+    """A request in Segment's format: to the path of a call, or to `/v1/batch`."""
     request = Request("POST", f"/v1/{call or 'batch'}", "", [], body)
     return parse_call(request, call) if call else parse_batch(request)
 
 
 def parsed(request: Request) -> ParsedRequest:
-    """A request, parsed by whoever takes its path."""
+    """The request as the dialect of its path parses it."""
     route = match_route(request.method, request.path)
     assert route is not None
     return route.parse(request)
@@ -43,12 +43,12 @@ def validated(
     new_id: Callable[[], str] = lambda: "random",
     **settings: Any,
 ) -> Result:
-    """What becomes of a request's events, with what `source` takes."""
+    """The result of a request; `settings` are those of `source`."""
     return validate(request, source(**settings), RULES, received_us=received_us, new_id=new_id)
 
 
 def batch(*events: Any, received_us: int = NOW, settings: Any = None, **shared: Any) -> Result:
-    """What becomes of a batch of Segment's."""
+    """The result of a batch in Segment's format."""
     body = json.dumps({"batch": events, **shared}).encode()
     return validated(segment(body), received_us, **(settings or {}))
 
@@ -59,30 +59,31 @@ def take(parse: Parse, request: Request, received_us: int = NOW) -> Result:
 
 def checked(parse: Parse, request: Request) -> Result:
     """The result of a request, which keeps the laws of any request; its own reply can be written, too."""
-    found = parse(request)
-    result = validated(found)
-    check(result, len(found.events))
-    if found.reply is not None:
-        found.reply(result.verdicts)
+    parsed_request = parse(request)
+    result = validated(parsed_request)
+    check(result, len(parsed_request.events))
+    if parsed_request.reply is not None:
+        parsed_request.reply(result.verdicts)
     return result
 
 
 def payloads(result: Result) -> list[bytes]:
-    """What is kept of the rejected events."""
+    """The stored payloads of the rejected events."""
     return [event.payload for event in result.rejected]
 
 
 def only(result: Result) -> Touchpoint:
-    """The one event that was sent, kept."""
+    """The only event of the request, which must be accepted."""
     assert not result.rejected, result.rejected
-    (found,) = result.touchpoints
-    return found
+    (touchpoint,) = result.touchpoints
+    return touchpoint
 
 
 def codes(result: Result) -> list[tuple[str, str, str] | None]:
-    """Status, code and field of each event."""
+    """(status, code, field) of each event."""
     return [verdict and verdict[:3] for verdict in result.verdicts]
 
 
-def rest(found: Touchpoint) -> Any:
-    return json.loads(found.rest)
+def rest(touchpoint: Touchpoint) -> Any:
+    """The rest of a touchpoint, decoded."""
+    return json.loads(touchpoint.rest)

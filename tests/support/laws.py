@@ -1,4 +1,4 @@
-"""What holds of a request's events, whatever was sent."""
+"""The laws that hold for the events of any request."""
 
 import json
 import math
@@ -42,13 +42,13 @@ def attempt(parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Non
 
 
 def check(result: Result, events: int, records: Sequence[Rejected] | None = None) -> None:
-    """A verdict for each event; touchpoints that Kafka and PostgreSQL hold; refusals that Kafka holds.
+    """There is a verdict for each event; Kafka and PostgreSQL can hold its touchpoints, Kafka its rejected events.
 
-    `records` are those of the refused and dropped events, if they were made.
+    `records` are those of the rejected and dropped events; without them they are built here.
     """
-    found = [len(part) for part in (result.touchpoints, result.rejected, result.dropped)]
-    assert len(result.verdicts) == events == sum(found)
-    for what, number in (("rejected", found[1]), ("dropped", found[2])):
+    numbers = [len(part) for part in (result.touchpoints, result.rejected, result.dropped)]
+    assert len(result.verdicts) == events == sum(numbers)
+    for what, number in (("rejected", numbers[1]), ("dropped", numbers[2])):
         assert number == sum(verdict is not None and verdict.status == what for verdict in result.verdicts)
     for touchpoint in result.touchpoints:
         check_touchpoint(touchpoint)
@@ -63,7 +63,7 @@ def check(result: Result, events: int, records: Sequence[Rejected] | None = None
 
 
 def check_record(record: Rejected) -> None:
-    """One that Kafka holds."""
+    """Kafka can hold the rejected event."""
     value = encode_rejected(record)
     assert decode_rejected(value) == record
     assert len(value) < MAX_BATCH_BYTES
@@ -71,7 +71,7 @@ def check_record(record: Rejected) -> None:
 
 
 def check_touchpoint(touchpoint: Touchpoint, now_us: int = NOW) -> None:
-    """One that Kafka and PostgreSQL hold."""
+    """Kafka and PostgreSQL can hold the touchpoint."""
     value = encode(touchpoint)
     assert decode(value) == touchpoint
     assert len(value) < MAX_BATCH_BYTES
@@ -92,9 +92,9 @@ def check_touchpoint(touchpoint: Touchpoint, now_us: int = NOW) -> None:
         assert number is None or math.isfinite(number)
     assert len(touchpoint.attribution) < MAX_EVENT_BYTES
     for text in (touchpoint.rest, touchpoint.attribution or "{}"):
-        found = json.loads(text)
-        assert isinstance(found, dict)
-        for part in _parts(found):
+        value = json.loads(text)
+        assert isinstance(value, dict)
+        for part in _parts(value):
             if isinstance(part, str):
                 assert "\0" not in part
                 part.encode()
@@ -103,7 +103,7 @@ def check_touchpoint(touchpoint: Touchpoint, now_us: int = NOW) -> None:
 
 
 def _parts(value: object) -> Iterator[str | float]:
-    """All texts and floats in a JSON value."""
+    """All texts and numbers in a JSON value."""
     stack = [value]
     while stack:
         part = stack.pop()

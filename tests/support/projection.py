@@ -1,17 +1,17 @@
-"""The database's state in the words of the naive reference, for comparing the two."""
+"""The state of the database in the types of the reference, so that the two can be compared."""
 
 from typing import NamedTuple
 
 import asyncpg
 
-from tests.reference import Cell, Counts, Customer, Move, Replayed, State
+from tests.reference import Cell, Counts, Customer, NaiveTransition, Replayed, State
 from tests.reference.replay import Unmapped
 from throughline.journey.memory import CHURNED
 from throughline.journey.rollup import KEPT_US, STEPS, Step
 
 
 class Projection(NamedTuple):
-    """Everything derived of one model that does not depend on how it came about."""
+    """The derived state of one generation, without what depends on the way of staging."""
 
     customers: dict[str, Customer]
     counts: dict[Cell, Counts]
@@ -20,7 +20,7 @@ class Projection(NamedTuple):
 
 
 async def read_projection(url: str, model: int) -> Projection:
-    """The canonical projection: shards summed, rows that add up to nothing left out."""
+    """The projection: counts summed over shards, without rows that sum to zero."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read"):
@@ -52,15 +52,15 @@ _SUMS = ", ".join(f'sum("{name}")::bigint' for name in Counts._fields)
 
 
 async def _history(connection: asyncpg.Connection, model: int) -> dict[tuple[str, int], dict[Cell, Counts]]:
-    found: dict[tuple[str, int], dict[Cell, Counts]] = {}
+    history: dict[tuple[str, int], dict[Cell, Counts]] = {}
     for row in await connection.fetch(
         f"SELECT step, bucket_us, source, channel, phase, {_SUMS} FROM phase_history "
         "WHERE model = $1 GROUP BY 1, 2, 3, 4, 5",
         model,
     ):
         if any(row[5:]):
-            found.setdefault((STEPS[row[0]], row[1]), {})[tuple(row[2:5])] = Counts(*row[5:])
-    return found
+            history.setdefault((STEPS[row[0]], row[1]), {})[tuple(row[2:5])] = Counts(*row[5:])
+    return history
 
 
 async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Customer]:
@@ -73,14 +73,14 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
         while (owner := owners[root]) is not None:
             root = owner
         members.setdefault(root, set()).add(name)
-    moves: dict[bytes, list[Move]] = {}
+    transitions: dict[bytes, list[NaiveTransition]] = {}
     for row in await connection.fetch(
         "SELECT customer, at_us, message_id, actor, kind, from_phase, to_phase, cycle, name, rule FROM transitions "
         "WHERE model = $1 ORDER BY at_us, message_id, actor, kind",
         model,
     ):
-        moves.setdefault(row["customer"], []).append(Move(*row[1:]))
-    found: dict[str, Customer] = {}
+        transitions.setdefault(row["customer"], []).append(NaiveTransition(*row[1:]))
+    customers: dict[str, Customer] = {}
     for row in await connection.fetch("SELECT * FROM journeys WHERE model = $1", model):
         state = State(
             phase=row["phase"],
@@ -95,25 +95,29 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
             first_us=row["first_us"],
             last=(row["last_us"], row["last_message"], row["last_actor"]),
         )
-        found[row["id"]] = Customer(frozenset(members.get(row["customer"], ())), state, moves.pop(row["customer"], []))
-    assert not moves, "transitions of customers without a journey"
-    return found
+        digest = row["customer"]
+        customers[row["id"]] = Customer(frozenset(members.get(digest, ())), state, transitions.pop(digest, []))
+    assert not transitions, "transitions of customers without a journey"
+    return customers
 
 
 History = dict[tuple[str, int], dict[Cell, Counts]]
 
 
-def assert_same(found: Projection, wanted: Replayed, watermark_us: int) -> None:
-    """The projection is what the reference says; of the history, all days, and what finer steps promise to keep."""
-    names = sorted(found.customers.keys() | wanted.customers.keys())
-    others = [n for n in names if found.customers.get(n) != wanted.customers.get(n)]
-    assert not others, "\n".join(f"{n}: {found.customers.get(n)}\nnot {wanted.customers.get(n)}" for n in others[:3])
-    assert found.counts == wanted.counts
-    assert found.unmapped == wanted.unmapped
+def assert_same(actual: Projection, expected: Replayed, watermark_us: int) -> None:
+    """The projection equals the reference's; of the history, all days and the time that finer steps are stored."""
+    names = sorted(actual.customers.keys() | expected.customers.keys())
+    different = [name for name in names if actual.customers.get(name) != expected.customers.get(name)]
+    assert not different, "\n".join(
+        f"{name}: {actual.customers.get(name)}\nnot {expected.customers.get(name)}" for name in different[:3]
+    )
+    assert actual.counts == expected.counts
+    assert actual.unmapped == expected.unmapped
     for step in STEPS:
-        assert kept(found.history, step, watermark_us) == kept(wanted.history, step, watermark_us)
+        assert stored(actual.history, step, watermark_us) == stored(expected.history, step, watermark_us)
 
 
-def kept(history: History, step: Step, watermark_us: int) -> History:
+def stored(history: History, step: Step, watermark_us: int) -> History:
+    """The buckets of one step that are not yet deleted at the watermark."""
     first_us = watermark_us - KEPT_US[step] if step in KEPT_US else None
     return {key: n for key, n in history.items() if key[0] == step and (first_us is None or key[1] >= first_us)}

@@ -1,4 +1,4 @@
-"""Rows as stager writes them, put in by hand, for tests of the read side."""
+"""Rows as the stager writes them, inserted by hand for tests of the api."""
 
 import json
 from dataclasses import dataclass
@@ -51,11 +51,11 @@ class Rows:
         await self._connection.close()
 
     async def execute(self, statement: str, *values: Any) -> None:
-        """Any other statement."""
+        """Execute any other statement."""
         await self._connection.execute(statement, *values)
 
     async def through(self, at_us: int, *, partition: int = 0, topic: str | None = None) -> None:
-        """Everything received, and every lapse due, before `at_us` is in."""
+        """Move the watermark of a partition to `at_us`."""
         await self._connection.execute(
             "insert into offsets values ($1, $2, 1, '', $3, $3) on conflict (topic, partition) "
             "do update set through_us = excluded.through_us, swept_us = excluded.swept_us",
@@ -65,7 +65,7 @@ class Rows:
         )
 
     async def live(self, name: str, *, state: str = "live", document: str | None = None) -> int:
-        """Another generation; gives its id."""
+        """Insert another generation. Returns its id."""
         return int(
             await self._connection.fetchval(
                 "insert into models (workspace, name, state, document, created_us) values ($1, $2, $3, $4, $5) "
@@ -93,7 +93,7 @@ class Rows:
         channel: str = "direct",
         at_us: int = AT_US,
     ) -> None:
-        """Add to one row of the counts and their history; `entered` is what it has to be unless said."""
+        """Add to one row of the counts and of their history. By default `entered` agrees with the other numbers."""
         entered = active + lapsed + left if entered is None else entered
         values = (active, lapsed, churned, entered, left, returned)
         sums = ", ".join(f'"{name}" = c."{name}" + excluded."{name}"' for name in COUNTS)
@@ -126,7 +126,7 @@ class Rows:
         channel: str = "direct",
         last_us: int | None = None,
     ) -> None:
-        """A customer whose transitions are `moves`: (seconds after AT_US, phase, ABANDON or CHURN)."""
+        """Insert a customer whose transitions are `moves`: (seconds after AT_US, phase or ABANDON or CHURN)."""
         transitions, phase, lapsed_us, cycle, flags = self._transitions(customer, moves)
         entered = [transition for transition in transitions if transition.kind != LAPSE]
         entered_us = entered[-1].at_us if entered else AT_US
@@ -161,24 +161,24 @@ class Rows:
             await self.touchpoint(customer, f"m{number}", AT_US + number * SECOND_US)
 
     def _transitions(self, customer: str, moves: list[tuple[int, int]]) -> tuple[list[Transition], int, int, int, int]:
-        found: list[Transition] = []
+        transitions: list[Transition] = []
         phase, lapsed_us, cycle, flags = 0, 0, 1, 0
         for number, (seconds, to) in enumerate(moves):
             at_us = AT_US + seconds * SECOND_US
             if to < 0:
                 lapsed_us, flags = at_us, CHURNED if to == CHURN else 0
                 rule = "churned" if to == CHURN else "abandoned"
-                found.append(Transition(at_us, "", "", LAPSE, phase, phase, cycle, "", rule))
+                transitions.append(Transition(at_us, "", "", LAPSE, phase, phase, cycle, "", rule))
                 continue
             kind = RETURN if lapsed_us else ENTER
             cycle += kind == RETURN
             cause = (f"m{number}", customer)
-            found.append(Transition(at_us, *cause, kind, phase, to, cycle, "Product Viewed", "product_viewed"))
+            transitions.append(Transition(at_us, *cause, kind, phase, to, cycle, "Product Viewed", "product_viewed"))
             phase, lapsed_us, flags = to, 0, 0
-        return found, phase, lapsed_us, cycle, flags
+        return transitions, phase, lapsed_us, cycle, flags
 
     async def link(self, id: str, owner: str | None, *, at_us: int = AT_US, by: int = 1, message_id: str = "l") -> None:
-        """An id that belongs to `owner`, or (None) to nobody."""
+        """Insert an id that belongs to `owner`; None: the id is a customer itself."""
         await self._insert(
             "ids",
             workspace=self.workspace,
@@ -194,7 +194,7 @@ class Rows:
         )
 
     async def touchpoint(self, customer: str, message_id: str, occurred_us: int, **columns: Any) -> None:
-        """One fact; `columns` replaces the usual values."""
+        """Insert a touchpoint; `columns` replaces default values."""
         actor = id_digest(self.workspace, customer)
         row = {
             "actor": actor,
@@ -216,7 +216,7 @@ class Rows:
     async def unmapped(
         self, name: str, events: int, *, shard: int = 0, source: int | None = None, first_us: int = AT_US
     ) -> None:
-        """Events of an unknown name."""
+        """Insert events of an unmapped name."""
         await self._insert(
             "unmapped",
             model=self.model,
@@ -229,7 +229,7 @@ class Rows:
         )
 
     async def recent(self, message_id: str, received_us: int, **columns: Any) -> None:
-        """One of the last events; `columns` replaces the usual values."""
+        """Insert one of the recent events; `columns` replaces default values."""
         self.numbers += 1
         row = {
             "source": self.source,
@@ -251,7 +251,7 @@ class Rows:
         await self._insert("recent_events", **row)
 
     async def refused(self, message_id: str, received_us: int, **columns: Any) -> None:
-        """One event that was refused and is kept whole; `columns` replaces the usual values."""
+        """Insert a rejected event with its payload; `columns` replaces default values."""
         row = {
             "workspace": self.workspace,
             "source": self.source,

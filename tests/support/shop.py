@@ -1,4 +1,4 @@
-"""A shop's log on its way through Kafka to a stager, and what must come of it."""
+"""A shop's log, sent through Kafka to a stager, and the state that must follow from it."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ START_US = 1_700_000_000_000_000
 
 
 def shop_log(stack: Stack, events: int, *, customers: int = 60, seed: int = 1) -> list[Touchpoint]:
-    """A shuffled log with some events twice: customers known, anonymous, and joined on the way, on all partitions."""
+    """A shuffled log with some events twice: customers with user ids, anonymous ids, and links between these."""
     dice = random.Random(seed)
     log = []
     for number in range(events):
@@ -47,6 +47,7 @@ def shop_log(stack: Stack, events: int, *, customers: int = 60, seed: int = 1) -
 
 
 async def send(stack: Stack, log: list[Touchpoint], *, partitions: int = 4) -> None:
+    """Put a log on the topic, each touchpoint on the partition of its actor."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka, acks="all", enable_idempotence=True)
     await producer.start()
     try:
@@ -61,7 +62,7 @@ async def send(stack: Stack, log: list[Touchpoint], *, partitions: int = 4) -> N
 
 
 async def staged_through(stack: Stack, *, seconds: float = 60) -> None:
-    """Wait until PostgreSQL holds everything that is in the log."""
+    """Wait until PostgreSQL holds everything that is on the topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=stack.kafka)
     await consumer.start()
     try:
@@ -88,7 +89,7 @@ async def staged_through(stack: Stack, *, seconds: float = 60) -> None:
 
 
 async def projection_of(stack: Stack) -> Projection:
-    """What is derived under the live model, once the sweep has seen today: what the log began has lapsed by then."""
+    """The state of the live model, once all lapses up to now are in: every journey of the log has lapsed by then."""
     began_us = now_us()
     connection = await asyncpg.connect(stack.database)
     try:
@@ -107,4 +108,5 @@ async def projection_of(stack: Stack) -> Projection:
 
 
 async def expect(stack: Stack, log: list[Touchpoint]) -> None:
+    """The state must be what the reference derives from the log."""
     assert_same(await projection_of(stack), replay(log, "seven_phase", now_us()), now_us())

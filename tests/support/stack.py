@@ -54,7 +54,7 @@ class Service:
 
 @dataclass
 class Stack:
-    """Processes of one test, and the workspace they serve."""
+    """The processes of one test, and the workspace they serve."""
 
     kafka: str
     database: str
@@ -125,10 +125,10 @@ class Stack:
 async def until(
     condition: Callable[[], Awaitable[Any]], *, seconds: float = 30, what: Callable[[], str] | str = "it"
 ) -> Any:
-    """Wait until a condition is true, and give what it gave.
+    """Wait until a condition is true. Returns its value.
 
     Raises:
-        AssertionError: it was not within `seconds`.
+        AssertionError: it is still false after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -23,7 +23,7 @@ NEVER = {
 
 
 def broken_rules(sql: str) -> list[str]:
-    """What is wrong with one statement; nothing when it is as the store's statements are."""
+    """The rules that a statement breaks."""
     broken = [name for name, pattern in NEVER.items() if pattern.search(sql)]
     if not WRITES.search(sql):
         return broken

@@ -1,4 +1,4 @@
-"""What is on a topic, read as a consumer would."""
+"""The records of a topic."""
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -12,12 +12,12 @@ async def read_touchpoints(bootstrap: str, topic: str, partitions: int = 4) -> l
 
 
 async def read_rejected(bootstrap: str, topic: str, partitions: int = 4) -> list[Rejected]:
-    """Every rejection that the topic holds at this moment."""
+    """Every rejected event that the topic holds at this moment."""
     return [decode_rejected(value) for value in await read_values(bootstrap, topic, partitions)]
 
 
 async def read_values(bootstrap: str, topic: str, partitions: int) -> list[bytes]:
-    """Every record's value, partition by partition."""
+    """The value of every record, partition by partition."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -25,10 +25,10 @@ async def read_values(bootstrap: str, topic: str, partitions: int) -> list[bytes
         consumer.assign(assigned)
         await consumer.seek_to_beginning(*assigned)
         expected = sum((await consumer.end_offsets(assigned)).values())
-        found: list[bytes] = []
-        while len(found) < expected:
+        values: list[bytes] = []
+        while len(values) < expected:
             batches = await consumer.getmany(timeout_ms=1_000)
-            found += [record.value for records in batches.values() for record in records]
-        return found
+            values += [record.value for records in batches.values() for record in records]
+        return values
     finally:
         await consumer.stop()

@@ -125,8 +125,8 @@ async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_the
     pipeline.send([parted])
     await pipeline.finish()
     found = await pipeline.projection(model)
-    assert found.customers["ada"].moves == alone.customers["ada"].moves
-    assert found.customers["a1"].moves[0] == alone.customers["a1"].moves[0]
+    assert found.customers["ada"].transitions == alone.customers["ada"].transitions
+    assert found.customers["a1"].transitions[0] == alone.customers["a1"].transitions[0]
     assert found.customers["a1"].state.phase == 4
     assert sum(one.active + one.lapsed for one in found.counts.values()) == 2
 

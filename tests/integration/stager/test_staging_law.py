@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.stager.stage.transaction import Staged
 from tests.reference import replay
 from tests.strategies.staging import Case, cases, short_checkpoints
-from tests.strategies.touchpoints import ruled
+from tests.strategies.touchpoints import ruling_of
 from tests.support.pipeline import PARTITIONS, open_pipeline
 from tests.support.projection import assert_same
 from throughline.journey import checkpoint
@@ -82,7 +82,7 @@ async def test_ids_that_join_or_part_amid_a_restage_count_their_unmapped_events_
     strange = Touchpoint(1_700_000_000_000_000, "m1", visitor, "track", "Strange", 0, 1, anonymous_id=visitor)
     known = strange._replace(message_id="m2", actor=user, anonymous_id="", user_id=user)
     said = known._replace(message_id="m3", anonymous_id=visitor, occurred_us=known.occurred_us + 5)
-    parted = ruled("unlink", user, visitor, known.occurred_us + 9, "m4")
+    parted = ruling_of("unlink", user, visitor, known.occurred_us + 9, "m4")
     log = [strange, known, said, parted] if ending == "unlink" else [strange, known, said]
     pipeline.send(log[:-1])
     await pipeline.finish()
@@ -108,7 +108,7 @@ async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database
     assert outcome is not None
     assert (outcome.staged, outcome.duplicates, outcome.conflicts) == (0, 1, 1)
     found = await pipeline.projection(pipeline.models["seven_phase"])
-    assert [move[:4] for move in found.customers["c1"].moves] == [(first.occurred_us, "m1", "c1", 1)]
+    assert [move[:4] for move in found.customers["c1"].transitions] == [(first.occurred_us, "m1", "c1", 1)]
 
 
 @pytest.mark.parametrize("joins", [False, True])

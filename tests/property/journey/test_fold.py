@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.reference import LAPSE, Counts, Move, State, counts_at, naive_model, walk
-from tests.strategies.touchpoints import MODELS, clocks, foldable, one_customers
+from tests.reference import LAPSE, Counts, NaiveTransition, State, counts_at, naive_model, walk
+from tests.strategies.touchpoints import MODELS, customer_logs, foldable, watermarks
 from throughline.journey import checkpoint
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.fold import Folded, fold, settle
@@ -40,8 +40,8 @@ def state_of(journey: Journey | None) -> State | None:
     )
 
 
-def moves_of(transitions: Iterable[Transition]) -> list[Move]:
-    return [Move(*transition) for transition in transitions]
+def moves_of(transitions: Iterable[Transition]) -> list[NaiveTransition]:
+    return [NaiveTransition(*transition) for transition in transitions]
 
 
 def then(transitions: list[Transition], folded: Folded) -> list[Transition]:
@@ -52,9 +52,9 @@ def then(transitions: list[Transition], folded: Folded) -> list[Transition]:
     return transitions[:-1] + folded.transitions
 
 
-@given(name=models, data=st.data(), events=one_customers())
+@given(name=models, data=st.data(), events=customer_logs())
 def test_the_fold_is_the_naive_walk(name: str, data: st.DataObject, events: list[Touchpoint]) -> None:
-    watermark_us = data.draw(clocks(events))
+    watermark_us = data.draw(watermarks(events))
     folded = fold(load_model(name), None, foldable(events), watermark_us)
     state, moves = walk(naive_model(name), events, watermark_us)
     assert moves_of(folded.transitions) == moves
@@ -62,7 +62,7 @@ def test_the_fold_is_the_naive_walk(name: str, data: st.DataObject, events: list
     assert folded.revoked is None
 
 
-@given(name=models, data=st.data(), events=one_customers(), at=cuts)
+@given(name=models, data=st.data(), events=customer_logs(), at=cuts)
 def test_folding_on_is_folding_anew(name: str, data: st.DataObject, events: list[Touchpoint], at: list[int]) -> None:
     """From any cut, and whatever the clock had already called a lapse by then."""
     model, todo = load_model(name), foldable(events)
@@ -71,7 +71,7 @@ def test_folding_on_is_folding_anew(name: str, data: st.DataObject, events: list
     watermark_us = 0
     for start, end in zip([0, *at], [*at, len(todo)], strict=True):
         assert journey is None or not any(journey.is_late(event) for event in todo[start:])
-        watermark_us = max(watermark_us, data.draw(clocks(events)))
+        watermark_us = max(watermark_us, data.draw(watermarks(events)))
         folded = fold(model, journey, todo[start:end], watermark_us)
         journey, transitions = folded.journey, then(transitions, folded)
     anew = fold(model, None, todo, watermark_us)
@@ -81,14 +81,14 @@ def test_folding_on_is_folding_anew(name: str, data: st.DataObject, events: list
     assert len({transition[:4] for transition in transitions}) == len(transitions)
 
 
-@given(name=models, data=st.data(), events=one_customers())
+@given(name=models, data=st.data(), events=customer_logs())
 def test_the_clock_alone_lapses_whom_it_must(name: str, data: st.DataObject, events: list[Touchpoint]) -> None:
     model, todo = load_model(name), foldable(events)
     folded = fold(model, None, todo)
     if folded.journey is None:
         return
     due = due_us(model, folded.journey)
-    for watermark_us in (data.draw(clocks(events)), due - 1, min(due, NEVER - 1)):
+    for watermark_us in (data.draw(watermarks(events)), due - 1, min(due, NEVER - 1)):
         settled = settle(model, folded.journey, watermark_us)
         assert [step.at_us for step in settled.transitions] == ([due] if due <= watermark_us else [])
         anew = fold(model, None, todo, watermark_us)
@@ -96,14 +96,14 @@ def test_the_clock_alone_lapses_whom_it_must(name: str, data: st.DataObject, eve
         assert settle(model, anew.journey or folded.journey, watermark_us) == Folded(anew.journey, [], None)
 
 
-@given(name=models, events=one_customers())
+@given(name=models, events=customer_logs())
 def test_what_is_not_after_the_last_is_late(name: str, events: list[Touchpoint]) -> None:
     todo = foldable(events)
     journey = fold(load_model(name), None, todo).journey
     assert all(journey is not None and journey.is_late(event) for event in todo)
 
 
-@given(name=models, data=st.data(), events=one_customers(), at=cuts, every=st.integers(1, 6))
+@given(name=models, data=st.data(), events=customer_logs(), at=cuts, every=st.integers(1, 6))
 def test_checkpoints_are_where_a_fold_may_start(
     name: str, data: st.DataObject, events: list[Touchpoint], at: list[int], every: int
 ) -> None:
@@ -115,7 +115,7 @@ def test_checkpoints_are_where_a_fold_may_start(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "EVERY", every)
         for start, end in zip([0, *at], [*at, len(todo)], strict=True):
-            watermark_us = max(watermark_us, data.draw(clocks(events)))
+            watermark_us = max(watermark_us, data.draw(watermarks(events)))
             step = checkpoint.advance(model, journey, todo[start:end], watermark_us, since)
             transitions = then(transitions, Folded(step.journey, step.transitions, step.revoked))
             journey, since = step.journey, step.since
@@ -132,7 +132,7 @@ def test_checkpoints_are_where_a_fold_may_start(
     assert len(kept) >= len(todo) // every - len(at)
 
 
-@given(name=models, data=st.data(), events=one_customers(), at=cuts)
+@given(name=models, data=st.data(), events=customer_logs(), at=cuts)
 def test_counts_add_up_and_retract_to_nothing(
     name: str, data: st.DataObject, events: list[Touchpoint], at: list[int]
 ) -> None:
@@ -142,7 +142,7 @@ def test_counts_add_up_and_retract_to_nothing(
     transitions: list[Transition] = []
     watermark_us = 0
     for start, end in zip([0, *at], [*at, len(todo)], strict=True):
-        watermark_us = max(watermark_us, data.draw(clocks(events)))
+        watermark_us = max(watermark_us, data.draw(watermarks(events)))
         folded = fold(model, journey, todo[start:end], watermark_us)
         if folded.journey is not None:
             contribute(deltas, 1, folded.journey, journey, folded.transitions, revoked=folded.revoked)
@@ -173,7 +173,7 @@ def summed(deltas: Deltas) -> dict[tuple[int, str, int], Counts]:
     return {cell: count for cell, count in sums.items() if any(count)}
 
 
-@given(name=models, events=one_customers())
+@given(name=models, events=customer_logs())
 def test_a_lapse_leaves_nobody_and_a_return_leaves_once(name: str, events: list[Touchpoint]) -> None:
     transitions = fold(load_model(name), None, foldable(events)).transitions
     here, cycle, lapsed = 0, 1, False

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import owners, replay, root
-from tests.strategies.touchpoints import DAY_US, MODELS, START_US, clocks, logs, ruled
+from tests.strategies.touchpoints import DAY_US, MODELS, START_US, logs, ruling_of, watermarks
 from throughline.journey.identity import ALIAS, IDENTIFY, RULINGS, Link, Ruling, links_of, owners_of, root_of
 from throughline.journey.touchpoint import Touchpoint
 
@@ -130,8 +130,8 @@ def test_an_unmerge_after_a_merge_is_never_merged(log: list[Touchpoint], owner: 
     other = known._replace(actor=id_, user_id=id_)
     before = [*facts, known, other]
     merge = Touchpoint(START_US + DAY_US, "merge", owner, "alias", "", 1, user_id=owner, previous_id=id_)
-    unlink = ruled("unlink", owner, id_, START_US + day * DAY_US, "undo")
-    relink = ruled("relink", owner, id_, START_US + day * DAY_US + 1, "redo")
+    unlink = ruling_of("unlink", owner, id_, START_US + day * DAY_US, "undo")
+    relink = ruling_of("relink", owner, id_, START_US + day * DAY_US + 1, "redo")
     merged = partition_of([*before, merge])
     assert merged[id_] == merged[owner]
     apart = partition_of([*before, merge, unlink])
@@ -153,8 +153,8 @@ def test_an_unlink_of_any_pair_is_as_if_the_pair_had_never_been_linked(
         return
     link = data.draw(st.sampled_from(sorted(owned.values())))
     late = max(event.occurred_us for event in facts) + 1
-    unlink = ruled("unlink", link.owner, link.id, late, "undo")
-    relink = ruled("relink", link.owner, link.id, late + 1, "redo")
+    unlink = ruling_of("unlink", link.owner, link.id, late, "undo")
+    relink = ruling_of("relink", link.owner, link.id, late + 1, "redo")
     without = [parted(event, link.id, link.owner) for event in facts]
     users = {event.user_id for event in facts if event.user_id and event.call not in RULINGS}
     kept = Touchpoint(START_US, "kept", "nobody", "track", "home", 1)
@@ -187,7 +187,7 @@ def test_every_id_is_in_one_customer_and_every_customer_in_one_place(
     log: list[Touchpoint], name: str, data: st.DataObject
 ) -> None:
     """The reference itself: its customers hold each id once, its counts each customer once, at every instant."""
-    replayed = replay(log, name, data.draw(clocks(log)), "Asia/Kolkata")
+    replayed = replay(log, name, data.draw(watermarks(log)), "Asia/Kolkata")
     where = partition_of(facts_of(log))
     for customer, kept in replayed.customers.items():
         assert {where[member] for member in kept.members} == {customer}

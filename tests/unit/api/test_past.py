@@ -27,7 +27,7 @@ ZONES = [
         "Europe/Berlin",
         "America/New_York",
         "Asia/Kolkata",
-        "Australia/Lord_Howe",  # clocks move by half an hour
+        "Australia/Lord_Howe",  # watermarks move by half an hour
         "America/Sao_Paulo",  # has begun days at 1 o'clock
         "America/Havana",
         "Pacific/Apia",  # has left out a day
@@ -38,7 +38,7 @@ minutes = st.integers(
 ).map(lambda minute: minute * MINUTE_US)
 around = st.builds(
     lambda day, minute: parse_instant(f"{day}T00:00:00Z", "") + minute * MINUTE_US,
-    # Where clocks change, in one of the zones.
+    # Where watermarks change, in one of the zones.
     st.sampled_from(["2026-10-25", "2026-03-29", "2026-11-01", "2026-04-05", "2017-10-15", "2011-12-30", "2018-11-04"]),
     st.integers(-2000, 2000),
 )
