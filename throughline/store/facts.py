@@ -1,19 +1,57 @@
 """Statements over touchpoints: inserted once, read again by actor and time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, LargeBinary, any_, bindparam, func, select
+import asyncpg
+from sqlalchemy import BigInteger, Column, LargeBinary, Text, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.compiled import compiled
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.facts import touchpoints
 
 TOUCHPOINT_COLUMNS = tuple(touchpoints.c.keys())
-"""The columns of `insert_touchpoints`, in this order."""
+"""The columns of a row: the digests of actor and message id, then fields of `Touchpoint` by their names."""
+
+FactRow = tuple[Any, ...]
+"""One fact, in the order of `TOUCHPOINT_COLUMNS`."""
+
+
+def _stored(column: Column[Any]) -> str:
+    """Returns the expression of a column in the statements of `row_of`: what is not given is null where it may be."""
+    if column.name in ("actor", "message"):
+        return f"{column.name}_digest"
+    return f"{column.name} or None" if column.nullable and isinstance(column.type, Text) else column.name
+
+
+row_of = cast(
+    Callable[[bytes, bytes, Touchpoint], FactRow],
+    compiled(
+        "row_of",
+        "actor_digest, message_digest, touchpoint",
+        [
+            f"({', '.join(Touchpoint._fields)}) = touchpoint",
+            f"return ({', '.join(map(_stored, touchpoints.c))})",
+        ],
+        {},
+    ),
+)
+"""Returns a touchpoint as a row, from the digests of its actor and of its message id and the touchpoint."""
+
+_NOT_COMPARED = ("actor", "message", "occurred_us", "received_us", "source", "channel", "attribution")
+content_of: Callable[[FactRow], FactRow] = itemgetter(
+    *(place for place, name in enumerate(TOUCHPOINT_COLUMNS) if name not in _NOT_COMPARED)
+)
+"""Returns what the event of a row says, to compare events that repeat a message id.
+
+Times, source, channel and attribution are left out: an event sent again may come through another key, and its clock may
+be corrected differently.
+"""
 
 _facts = UnnestParameters("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
 _insert_touchpoints = DriverStatement(
@@ -24,8 +62,8 @@ _insert_touchpoints = DriverStatement(
 )
 
 
-async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> set[bytes]:
-    """Insert facts, rows of `TOUCHPOINT_COLUMNS` sorted by key and distinct; gives the message digests that are new."""
+async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[FactRow]) -> set[bytes]:
+    """Insert facts, sorted by key and distinct; returns the message digests of those that are new."""
     return {row[0] for row in await _insert_touchpoints.fetch(connection, _facts.parameters(rows))}
 
 
@@ -40,34 +78,38 @@ _read_existing = DriverStatement(
 )
 
 
-async def read_facts(connection: AsyncConnection, keys: Sequence[tuple[bytes, bytes]]) -> dict[bytes, tuple[Any, ...]]:
-    """Stored facts by (actor digest, message digest): message digest -> row of `TOUCHPOINT_COLUMNS`."""
+async def read_facts(connection: AsyncConnection, keys: Sequence[tuple[bytes, bytes]]) -> dict[bytes, FactRow]:
+    """Returns stored facts by message digest. `keys`: (actor digest, message digest) of those asked for."""
     rows = await connection.execute(_read_facts, _keys.parameters(keys))
     return {row.message: tuple(row) for row in rows}
 
 
 async def read_existing(connection: AsyncConnection, keys: Sequence[tuple[bytes, bytes]]) -> dict[bytes, int]:
-    """Which facts of some (actor digest, message digest) there are in journeys: message digest -> when it occurred."""
+    """Returns which of some facts stand in journeys: message digest -> when it occurred, in microseconds.
+
+    `keys`: (actor digest, message digest) of those asked for.
+    """
     return {row[0]: row[1] for row in await _read_existing.fetch(connection, _keys.parameters(keys))}
 
 
+_NOT_FOLDED = (
+    "message",
+    "received_us",
+    "user_id",
+    "anonymous_id",
+    "previous_id",
+    "currency",
+    "rest",
+    "bot",
+    "attribution",
+)
+_FOLDED = tuple(name for name in TOUCHPOINT_COLUMNS if name not in _NOT_FOLDED)
+"""The columns that a fold looks at: all but some, so that the fold may look at a new one."""
+_ACTOR = _FOLDED.index("actor")
+
 _span = UnnestParameters("span", {"actor": touchpoints.c.actor.type, "from_us": BigInteger(), "to_us": BigInteger()})
 _read_history = DriverStatement(
-    select(
-        touchpoints.c.actor,
-        touchpoints.c.occurred_us,
-        touchpoints.c.message_id,
-        touchpoints.c.call,
-        touchpoints.c.name,
-        touchpoints.c.source,
-        touchpoints.c.channel,
-        touchpoints.c.order_id,
-        touchpoints.c.value,
-        touchpoints.c.rating,
-        touchpoints.c.score,
-        touchpoints.c.product_id,
-        touchpoints.c.quantity,
-    )
+    select(*(touchpoints.c[name] for name in _FOLDED))
     .join(_span.table, touchpoints.c.actor == _span.table.c.actor)
     .where(
         touchpoints.c.occurred_us >= _span.table.c.from_us,
@@ -75,37 +117,51 @@ _read_history = DriverStatement(
         *_IN_JOURNEYS,
     )
 )
-_new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
+
+
+def _read(field: str) -> str:
+    """Returns the expression of a field of `Touchpoint` in the statements of `_folded`: null means not given."""
+    if field == "actor":
+        return "actor_id"
+    if field not in _FOLDED:
+        return repr(Touchpoint._field_defaults[field])
+    column = touchpoints.c[field]
+    return f'{field} or ""' if column.nullable and isinstance(column.type, Text) else field
+
+
+_folded = cast(
+    Callable[[asyncpg.Record, str], Touchpoint],
+    compiled(
+        "folded",
+        "row, actor_id",
+        [
+            f"({', '.join(_FOLDED)}) = row",
+            f"return new(Touchpoint, ({', '.join(map(_read, Touchpoint._fields))}))",
+        ],
+        {"new": tuple.__new__, "Touchpoint": Touchpoint},
+    ),
+)
 
 
 async def read_history(
     connection: AsyncConnection, spans: Iterable[tuple[bytes, int, int]], names: Mapping[bytes, str]
 ) -> dict[bytes, list[Touchpoint]]:
-    """What some actors did, with what the fold looks at, unsorted.
+    """Returns the touchpoints of some actors by digest, with the fields that a fold looks at, unsorted.
 
     Args:
-        connection: where from.
+        connection: within a transaction or not.
         spans: (actor digest, from_us, to_us), both included; an actor once.
         names: actor digest -> actor id.
     """
-    found: dict[bytes, list[Touchpoint]] = {}
+    history: dict[bytes, list[Touchpoint]] = {}
     for row in await _read_history.fetch(connection, _span.parameters(spans)):
-        actor, occurred_us, message_id, call, name, source, channel, order, value, rating, score, product, quantity = (
-            row
-        )
-        touchpoint = _new(
-            Touchpoint,
-            (
-                *(occurred_us, message_id, names[actor], call, name, 0, source, channel, 0, 0, "", "", "", order or ""),
-                *(value, "", rating, score, product or "", quantity, (), "{}", False, ""),
-            ),
-        )
-        kept = found.get(actor)
-        if kept is None:
-            found[actor] = [touchpoint]
+        actor = row[_ACTOR]
+        touchpoint = _folded(row, names[actor])
+        if actor in history:
+            history[actor].append(touchpoint)
         else:
-            kept.append(touchpoint)
-    return found
+            history[actor] = [touchpoint]
+    return history
 
 
 _earliest = (
@@ -119,6 +175,6 @@ _earliest = (
 
 
 async def read_earliest(connection: AsyncConnection, actors: Sequence[bytes]) -> dict[bytes, int]:
-    """When each of some actors did its first thing; those who did nothing are left out."""
+    """Returns when the first touchpoint of each actor occurred, by digest; actors without any are left out."""
     rows = await connection.execute(_earliest, {"actors": list(actors)})
     return {row[0]: row[1] for row in rows}

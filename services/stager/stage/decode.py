@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from services.stager.stage.changes import Workspace
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest, message_digest
+from throughline.store.facts import FactRow, row_of
 from throughline.wire.codec import Rejected, UndecodableError, decode
 
 Workspaces = Mapping[int, Workspace]
@@ -27,10 +28,6 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
-Row = tuple[Any, ...]
-"""One fact as `TOUCHPOINT_COLUMNS`: actor digest, message digest, ..."""
-
-
 class Actor(NamedTuple):
     """One actor of a batch."""
 
@@ -45,9 +42,9 @@ class Batch(NamedTuple):
 
     actors: dict[bytes, Actor]
     """By digest."""
-    rows: list[Row]
+    rows: list[FactRow]
     """Distinct facts, sorted by key: of a message id that comes twice, the first in the log."""
-    repeats: list[Row]
+    repeats: list[FactRow]
     """What came again within the batch."""
     rejected: list[Rejected]
     arrived: Mapping[tuple[int, bool], list[Touchpoint]]
@@ -62,8 +59,8 @@ def record_digest(record: Record) -> bytes:
 def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, partition: int) -> Batch:
     """Decode and group one partition's records. What cannot be staged is in `rejected`, with its reason."""
     actors: dict[bytes, Actor] = {}
-    rows: list[Row] = []
-    repeats: list[Row] = []
+    rows: list[FactRow] = []
+    repeats: list[FactRow] = []
     rejected: list[Rejected] = []
     arrived: defaultdict[tuple[int, bool], list[Touchpoint]] = defaultdict(list)
     known: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
@@ -118,44 +115,3 @@ def reject(record: Record, code: str, field: str, message: str, *, topic: str, p
         payload=record.value or b"",
         origin=f"{topic}/{partition}/{record.offset}",
     )
-
-
-def row_of(actor: bytes, message: bytes, t: Touchpoint) -> Row:
-    """A touchpoint as it is stored: under the digests of its actor and message id."""
-    (occurred_us, message_id, _, call, name, _, source, channel, received_us, _, user_id, anonymous_id, previous_id) = (
-        t[:13]
-    )
-    (order_id, value, currency, rating, score, product_id, quantity, _, rest, bot, attribution) = t[13:]
-    return (
-        actor,
-        message,
-        occurred_us,
-        received_us,
-        source,
-        channel,
-        call,
-        name,
-        message_id,
-        user_id or None,
-        anonymous_id or None,
-        previous_id or None,
-        order_id or None,
-        value,
-        currency or None,
-        rating,
-        score,
-        product_id or None,
-        quantity,
-        rest,
-        bot,
-        attribution or None,
-    )
-
-
-def content(row: Row) -> Row:
-    """What an event says, whenever and through whichever key it was sent: what a repeated message id is compared by.
-
-    Times, source, channel and attribution are left out: a client that sends an event again may have its clock corrected
-    differently.
-    """
-    return row[6:-1]

@@ -7,9 +7,10 @@ law: the same log leaves the same rings, however it is cut into batches. (Of a b
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from services.stager.stage.decode import Batch, Row, content, row_of
+from services.stager.stage.decode import Batch
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest, message_digest
+from throughline.store.facts import FactRow, content_of, row_of
 from throughline.store.recent import RING_SIZE
 
 DUPLICATE = "duplicate"
@@ -29,7 +30,7 @@ class Recent(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-def recent_of(batch: Batch, new: set[bytes], first: Mapping[bytes, Row]) -> Recent:
+def recent_of(batch: Batch, new: set[bytes], first: Mapping[bytes, FactRow]) -> Recent:
     """The last events of each source of a batch that has been staged.
 
     Args:
@@ -49,12 +50,12 @@ def recent_of(batch: Batch, new: set[bytes], first: Mapping[bytes, Row]) -> Rece
     return Recent({source for source, _ in rings}, rows)
 
 
-def _repeated(batch: Batch, touchpoint: Touchpoint, new: set[bytes], first: Mapping[bytes, Row]) -> tuple[str, ...]:
+def _repeated(batch: Batch, touchpoint: Touchpoint, new: set[bytes], first: Mapping[bytes, FactRow]) -> tuple[str, ...]:
     actor = id_digest(touchpoint.workspace, touchpoint.actor)
     message = message_digest(actor, touchpoint.message_id)
     if message in new and batch.actors[actor].touchpoints[message] is touchpoint:
         return ()
-    return (DUPLICATE if content(first[message]) == content(row_of(actor, message, touchpoint)) else CONFLICT,)
+    return (DUPLICATE if content_of(first[message]) == content_of(row_of(actor, message, touchpoint)) else CONFLICT,)
 
 
 def _row(ring: int, number: int, t: Touchpoint, codes: tuple[str, ...]) -> tuple[Any, ...]:

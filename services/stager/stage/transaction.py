@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.stager.stage.changes import Customer, Members, Plan, Workspace
-from services.stager.stage.decode import Batch, Row, content
+from services.stager.stage.decode import Batch
 from services.stager.stage.dedup import drop_twins, last_twins
 from services.stager.stage.identity import Move, People
 from services.stager.stage.recent import recent_of
@@ -18,6 +18,7 @@ from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import counts, facts, generations, identity, journeys
 from throughline.store.engine.unit_of_work import transaction
+from throughline.store.facts import FactRow, content_of
 from throughline.store.offsets import Offset, move_offset, move_received_watermark
 from throughline.store.recent import write_recent
 from throughline.store.snapshots import read_snapshots
@@ -134,7 +135,7 @@ class _Staging:
         again = await self._fold(fresh, moves)
         await write(self._connection, self._plan, self._shard)
         first, repeated = await self._repeated(new)
-        conflicts = sum(content(first[row[1]]) != content(row) for row in repeated)
+        conflicts = sum(content_of(first[row[1]]) != content_of(row) for row in repeated)
         await write_recent(self._connection, self._shard, *recent_of(self._batch, new, first))
         return Staged(
             staged=len(new),
@@ -301,7 +302,7 @@ class _Staging:
         row = self._people.row(digest)
         return Customer(digest, row.name, self._workspaces[row.workspace].applied)
 
-    async def _repeated(self, new: set[bytes]) -> tuple[dict[bytes, Row], list[Row]]:
+    async def _repeated(self, new: set[bytes]) -> tuple[dict[bytes, FactRow], list[FactRow]]:
         """The events whose message id was there before, and by message digest the facts that count instead of them."""
         batch = self._batch
         if len(new) == len(batch.rows) and not batch.repeats:

@@ -11,42 +11,6 @@ from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.wire.codec import UndecodableError, decode, encode
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
-IDS = TEXTS.filter(bool)
-NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
-INSTANTS = st.integers(MIN_US, MAX_US)
-
-TOUCHPOINTS = st.builds(
-    Touchpoint,
-    occurred_us=INSTANTS,
-    message_id=IDS,
-    actor=IDS,
-    call=TEXTS,
-    name=TEXTS,
-    workspace=st.integers(1, 2**63 - 1),
-    source=st.integers(1, 2**63 - 1),
-    channel=TEXTS,
-    received_us=INSTANTS,
-    client_us=INSTANTS,
-    user_id=TEXTS,
-    anonymous_id=TEXTS,
-    previous_id=TEXTS,
-    order_id=TEXTS,
-    value=NUMBERS,
-    currency=TEXTS,
-    rating=NUMBERS,
-    score=NUMBERS,
-    product_id=TEXTS,
-    quantity=NUMBERS,
-    warnings=st.lists(TEXTS, max_size=2).map(tuple),
-    rest=IDS,
-)
-
-
-@given(TOUCHPOINTS)
-def test_there_and_back(touchpoint: Touchpoint) -> None:
-    assert decode(encode(touchpoint)) == touchpoint
-
 
 def outcome(value: bytes) -> Touchpoint | str:
     try:
