@@ -19,7 +19,8 @@ from bench.figures.staging import until_staged
 from bench.load import Spec
 from bench.report import Goal, Row
 from bench.servers import Deployment, Servers, Sizes, port_of, print_progress, send
-from services.api.shared.queries import live_counts
+from services.api.phases.queries import read_live_counts
+from services.api.shared.queries import CustomerFilter
 from tests.support.stack import Service
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading
@@ -160,8 +161,12 @@ async def _counts(few: Deployment, many: Deployment, sizes: Sizes) -> list[Row]:
                 for index, (engine, deployment) in enumerate(zip(engines, (few, many), strict=True)):
                     async with reading(engine) as connection:
                         began = time.perf_counter()
-                        counts = await live_counts(
-                            connection, deployment.workspace_id, None, deployment.touchpoints, None, None
+                        counts = await read_live_counts(
+                            connection,
+                            deployment.workspace_id,
+                            None,
+                            deployment.touchpoints,
+                            CustomerFilter(None, None),
                         )
                         statements[index].append(time.perf_counter() - began)
                         assert counts is not None

@@ -1,23 +1,28 @@
-"""The HTTP application: routes, errors, cross-origin rules, metrics."""
+"""The HTTP application: the features' routes, errors, cross-origin rules, metrics, and the OpenAPI document."""
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
-from services.api.customers import routes as customers
+from services.api.customers.routes import router as customers
 from services.api.dashboard import page
-from services.api.events import routes as events
-from services.api.history import routes as history
+from services.api.events.routes import router as events
+from services.api.history.routes import router as history
+from services.api.journeys.routes import router as journeys
 from services.api.live.feeds import Feeds
-from services.api.models import routes as models
-from services.api.phases import routes as phases
-from services.api.rejected import routes as rejected
-from services.api.schemas import Problem
+from services.api.models.routes import router as models
+from services.api.phases.routes import CountsQuestion
+from services.api.phases.routes import router as phases
+from services.api.rejected.routes import router as rejected
 from services.api.shared import problems
-from services.api.shared.context import Readers
+from services.api.shared.context import ApiContext
+from services.api.shared.openapi import describe_answers
 from services.api.telemetry import Telemetry
 from throughline.kit import health
 from throughline.kit.metrics import REGISTRY
+
+ROUTERS = (models, phases, history, customers, journeys, events, rejected)
+"""The features, in the order of the OpenAPI document."""
 
 DESCRIPTION = """Live customer-journey phase counts and journeys of one workspace.
 
@@ -27,7 +32,7 @@ lapse due by it, is in the answer. `model` chooses among the workspace's live ph
 
 
 class _ApiCors(CORSMiddleware):
-    """Any origin may read /v1 with a token it holds. Nothing else is readable from elsewhere: not the page's token."""
+    """Scripts of any origin may read /v1 with a token they hold, and nothing else: not the page's token, say."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
@@ -36,8 +41,8 @@ class _ApiCors(CORSMiddleware):
             await self.app(scope, receive, send)
 
 
-def create_app(readers: Readers, feeds: Feeds, *, page_token: str | None) -> FastAPI:
-    """The application over what it reads. `page_token`: see `dashboard/page.py`."""
+def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, page_token: str | None) -> FastAPI:
+    """The application. `page_token`: see `dashboard/page.py`."""
     app = FastAPI(
         title="Throughline",
         version="1",
@@ -46,14 +51,14 @@ def create_app(readers: Readers, feeds: Feeds, *, page_token: str | None) -> Fas
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.readers = readers
+    app.state.context = context
     app.state.feeds = feeds
     problems.install(app)
-    for module in (models, phases, history, customers, events, rejected):
-        app.include_router(module.router)
-    app.router.routes.extend(health.routes({"database": readers.database.check}, lambda: REGISTRY))
+    for router in ROUTERS:
+        app.include_router(router)
+    app.router.routes.extend(health.routes({"database": context.database.check}, lambda: REGISTRY))
     app.router.routes.extend(page.routes(page_token))
-    _describe_problems(app)
+    describe_answers(app, ROUTERS)
     app.add_middleware(
         _ApiCors,
         allow_origins=["*"],
@@ -63,15 +68,3 @@ def create_app(readers: Readers, feeds: Feeds, *, page_token: str | None) -> Fas
     )
     app.add_middleware(Telemetry)
     return app
-
-
-def _describe_problems(app: FastAPI) -> None:
-    """Put the problem's schema, and only the errors that are really answered, into the OpenAPI document."""
-    document = app.openapi()
-    schemas = document["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    schemas["Problem"] = Problem.model_json_schema()
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation["responses"].pop("422", None)

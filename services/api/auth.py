@@ -2,12 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from services.api.shared.context import Readers
+from services.api.shared.cache import cached
+from services.api.shared.context import ApiContext, Context
 from throughline.kit.errors import ServiceError
-from throughline.store.access.keys import ReadToken, key_digest
+from throughline.store.access.keys import ReadToken, key_digest, read_token
+
+TOKEN_SECONDS = 1.0
+"""Maximum time for which a revoked token still opens its workspace."""
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -15,18 +19,14 @@ _bearer = HTTPBearer(
     description="A read token (`throughline token create`), shown once when it is made. It opens one workspace.",
 )
 
-
-def readers_of(request: Request) -> Readers:
-    """The process's readers, for routes."""
-    readers: Readers = request.app.state.readers
-    return readers
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def authenticate(readers: Readers, credentials: HTTPAuthorizationCredentials | None) -> ReadToken:
-    """The workspace that the request's token opens.
+async def authenticate(context: ApiContext, credentials: HTTPAuthorizationCredentials | None) -> ReadToken:
+    """The workspace that a request's token opens.
 
     Raises:
-        ServiceError: 401 `missing_token` or `unknown_token`; 503 while the database is away.
+        ServiceError: 401 `missing_token` or `unknown_token`; 503 `database_away`.
     """
     if credentials is None:
         raise ServiceError(
@@ -35,24 +35,26 @@ async def authenticate(readers: Readers, credentials: HTTPAuthorizationCredentia
             "send a read token: Authorization: Bearer tlr_...",
             headers={"WWW-Authenticate": 'Bearer realm="throughline"'},
         )
-    digest = key_digest(credentials.credentials)
-    reader = await readers.tokens.get(digest)
-    if reader is None:
+    token = await _token_of(context, key_digest(credentials.credentials))
+    if token is None:
         raise ServiceError(
             401,
             "unknown_token",
             "the read token is unknown or was revoked; make one with: throughline token create",
             headers={"WWW-Authenticate": 'Bearer realm="throughline", error="invalid_token"'},
         )
-    return reader
+    return token
 
 
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-AllReaders = Annotated[Readers, Depends(readers_of)]
+@cached(seconds=TOKEN_SECONDS)
+async def _token_of(context: ApiContext, digest: bytes) -> ReadToken | None:
+    async with context.database.reading("token") as connection:
+        return await read_token(connection, digest)
 
 
-async def _authenticated(readers: AllReaders, credentials: Credentials) -> ReadToken:
-    return await authenticate(readers, credentials)
+async def _authenticated(context: Context, credentials: Credentials) -> ReadToken:
+    return await authenticate(context, credentials)
 
 
-Authenticated = Annotated[ReadToken, Depends(_authenticated)]
+Token = Annotated[ReadToken, Depends(_authenticated)]
+"""The parameter of an endpoint that requires a read token, and receives the workspace that the token opens."""

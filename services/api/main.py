@@ -1,17 +1,20 @@
-"""Composition root: settings -> database -> readers and feeds -> app -> server."""
+"""Composition root: settings -> database -> context and feeds -> app -> server."""
 
 import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
 from services.api.app import create_app
 from services.api.live.feeds import Feeds
-from services.api.shared.context import Readers
+from services.api.phases.routes import live_counts
+from services.api.shared.context import ApiContext
 from services.api.shared.database import Database
 from throughline.kit import logs
 from throughline.kit.settings import ApiSettings, load_or_exit
@@ -26,7 +29,7 @@ DRAIN_SECONDS = 10
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT, then drain; exits 0, or 1 when the database cannot be used."""
+    """Serve until SIGTERM or SIGINT, then answer what is under way and exit 0; 1 when the database cannot be used."""
     settings = load_or_exit(ApiSettings)
     logs.configure(settings.log_level)
     with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
@@ -34,7 +37,7 @@ def main() -> None:
 
 
 async def serve(settings: ApiSettings) -> int:
-    """The service's life; gives the process's exit status."""
+    """Run the service until it is told to stop; returns the exit status of the process."""
     engine = create_engine(
         settings.database_url,
         pool_size=POOL_SIZE,
@@ -42,9 +45,9 @@ async def serve(settings: ApiSettings) -> int:
         statement_seconds=STATEMENT_SECONDS,
     )
     database = Database(engine, settings.database_url)
-    readers = Readers(database, settings.touchpoints_topic)
-    feeds = Feeds(readers.counts)
-    app = create_app(readers, feeds, page_token=settings.page_token)
+    context = ApiContext(database, settings.touchpoints_topic)
+    feeds = Feeds(partial(live_counts, context))
+    app = create_app(context, feeds, page_token=settings.page_token)
     server = Server(
         uvicorn.Config(
             app,
@@ -58,9 +61,9 @@ async def serve(settings: ApiSettings) -> int:
             proxy_headers=False,  # the page's token depends on who really connects
             timeout_graceful_shutdown=DRAIN_SECONDS,
         ),
-        feeds,
+        feeds.close,
     )
-    # Listening starts at once: /healthz answers, /readyz says what is waited for.
+    # The server listens at once: /healthz answers, and /readyz says what the service waits for.
     serving = asyncio.create_task(server.serve())
     preparing = asyncio.create_task(database.prepare())
     status = 0
@@ -82,19 +85,20 @@ async def serve(settings: ApiSettings) -> int:
 
 
 class Server(uvicorn.Server):
-    """A server whose streams end when it is told to stop, and whose process then exits 0 rather than by the signal."""
+    """A server that ends its streams when it stops, and whose process then exits 0 rather than by the signal."""
 
-    def __init__(self, config: uvicorn.Config, feeds: Feeds) -> None:
+    def __init__(self, config: uvicorn.Config, close_streams: Callable[[], None]) -> None:
         super().__init__(config)
-        self._feeds = feeds
+        self._close_streams = close_streams
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
-        """Stop taking requests and end the streams; requests in hand are answered."""
+        """Take no more requests and end the streams; requests under way are answered."""
         self.should_exit = True
-        self._loop.call_soon_threadsafe(self._feeds.close)
+        self._loop.call_soon_threadsafe(self._close_streams)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """uvicorn calls this on SIGTERM and SIGINT. A second SIGINT does not wait for requests under way."""
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.stop()

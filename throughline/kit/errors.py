@@ -3,7 +3,9 @@
 `problems.py` makes HTTP answers of it.
 """
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from msgspec import Meta
 
 ProblemCode = Literal[
     # Any service.
@@ -86,13 +88,13 @@ class ProblemDetails(TypedDict):
     extensions.
     """
 
-    type: str
-    title: str
-    status: int
-    code: ProblemCode
-    message: str
-    detail: str
-    field: NotRequired[str]
+    type: Annotated[str, Meta(examples=["about:blank"])]
+    title: Annotated[str, Meta(examples=["Bad request"])]
+    status: Annotated[int, Meta(examples=[400])]
+    code: Annotated[ProblemCode, Meta(description="stable, for programs", examples=["unknown_phase"])]
+    message: Annotated[str, Meta(description="for people: the fault and the fix")]
+    detail: Annotated[str, Meta(description="the same as message")]
+    field: NotRequired[Annotated[str, Meta(description="the parameter at fault", examples=["phase"])]]
 
 
 class ServiceError(Exception):

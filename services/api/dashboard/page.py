@@ -1,4 +1,4 @@
-"""The page at `/`: static files, and the read token it may use when it is opened on the machine that serves it."""
+"""The page at `/`: its files, and the read token that it may use in a browser on the machine that serves it."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -30,31 +30,30 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
-# What a proxy adds: behind one, a loopback peer is not a browser on this machine.
-FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers that a proxy adds. Behind a proxy, a loopback peer is not a browser on this machine."""
 
 
 def routes(page_token: str | None) -> list[Route]:
-    """The page's files and `/page-config.json`."""
-    found = [_file_route(path, *file) for path, file in FILES.items()]
+    """Routes of the page's files, and of `/page-config.json`, which has `page_token` for a browser on this machine."""
 
     async def page_config(request: Request) -> Response:
         token = page_token if page_token and is_this_machine(request) else None
         return JSONResponse({"token": token}, headers={**HEADERS, "Cache-Control": "no-store"})
 
-    return [*found, Route("/page-config.json", page_config)]
+    return [*(_file_route(path, *file) for path, file in FILES.items()), Route("/page-config.json", page_config)]
 
 
 def is_this_machine(request: Request) -> bool:
-    """Whether the page itself asks, in a browser on this machine.
+    """Whether the request comes from the page itself, in a browser on this machine.
 
-    The Host header must be a loopback name, so that a foreign name rebound to 127.0.0.1 gets nothing; the peer must be
-    loopback, no proxy in between, and the request not another site's.
+    The Host header must be a loopback name, so that a foreign name that resolves to 127.0.0.1 gets nothing. The peer
+    must be a loopback address, without a proxy in between, and the request must not come from another site.
     """
     host = urlsplit("//" + request.headers.get("host", "")).hostname
     if host not in ("localhost", "127.0.0.1", "::1") or request.client is None:
         return False
-    if not _is_loopback(request.client.host) or any(name in request.headers for name in FORWARDED):
+    if not _is_loopback(request.client.host) or any(name in request.headers for name in PROXY_HEADERS):
         return False
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False

@@ -1,4 +1,4 @@
-"""What the codes in an event's `warnings` mean, for whoever wires up an SDK. A test holds them complete."""
+"""The meaning of each warning code, for whoever wires up an SDK. A test compares the codes with those ingest gives."""
 
 WARNINGS = {
     "bot": "Sent by a crawler, by its user agent: it is kept, and left out of every journey.",
@@ -19,8 +19,3 @@ WARNINGS = {
     "wrong_type": "A field has another type than its name promises (a price that is no number, say), or is too long. "
     "It is kept as sent, and not used; the answer to the request names it.",
 }
-
-
-def explained(codes: str) -> list[dict[str, str | None]]:
-    """Codes with commas between, each with its meaning; None for one that a newer ingest gave."""
-    return [{"code": code, "explanation": WARNINGS.get(code)} for code in codes.split(",") if code]

@@ -1,81 +1,124 @@
-"""The last events and what became of them, and those that a model's vocabulary does not know."""
+"""The last events and what became of each, and the events that a model's vocabulary does not know."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Header, Query
-from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
+from pydantic import Field
 
-from services.api import schemas, schemas_events
-from services.api.auth import AllReaders, Authenticated
-from services.api.events.queries import list_unmapped
-from services.api.shared.context import RecentKey
-from services.api.shared.cursors import UnmappedCursor, decode_cursor, encode_cursor
-from services.api.shared.responses import Page, json_response, unless_seen
-from throughline.kit.clock import rfc3339
+from services.api.auth import Token
+from services.api.events.answers import (
+    RecentEvents,
+    RecentState,
+    Unmapped,
+    VerdictStatus,
+    recent_answer,
+    unmapped_events,
+)
+from services.api.events.queries import (
+    RecentRow,
+    UnmappedPosition,
+    list_recent,
+    list_unmapped,
+    read_applied_watermark,
+)
+from services.api.rejected.queries import RejectedFilter, RejectedRow, count_rejected, list_rejected
+from services.api.shared.answers import EncodedAnswer
+from services.api.shared.cache import cached
+from services.api.shared.context import ApiContext, Context
+from services.api.shared.cursors import CursorCodec, split_page
+from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.parameters import Limit, ModelPageParameters, Parameters
+from services.api.shared.responses import AnswerResponse, ConditionalResponse
+from services.api.shared.workspace import reading_model, source_id, source_names
+from throughline.journey.durations import HOUR_US
+from throughline.kit.clock import now_us
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=AnswerRoute)
+cursors = CursorCodec("u", UnmappedPosition)
+
+RECENT_SECONDS = 0.25
+"""Maximum age of the last events: the database answers each distinct question about them at most this often."""
+EXCERPT_BYTES = 2_048
+"""Maximum length of the payload of a rejected event among the last ones; `/v1/rejected` gives more of it."""
 
 
-class RecentFilter(BaseModel):
+class RecentParameters(Parameters):
     """Which of the last events."""
 
-    model_config = ConfigDict(extra="forbid")
-
     source: str | None = Field(None, description="sent to this source", examples=["web"])
-    verdict: Literal["ok", "warning", "rejected", "dropped"] | None = Field(
-        None, description="only those of which this became; of what was dropped only the count is kept"
+    verdict: VerdictStatus | None = Field(
+        None, description="only events of which this became; of what was dropped only the count is kept"
     )
-    limit: int = Field(50, ge=1, le=200, description="how many items at most")
+    limit: Limit = 50
+
+
+class RecentQuestion(NamedTuple):
+    """A distinct question about the last events. `source` and `verdict`: None asks for any."""
+
+    workspace: int
+    source: int | None
+    verdict: VerdictStatus | None
+    limit: int
+
+
+@cached(seconds=RECENT_SECONDS)
+async def recent_events(context: ApiContext, question: RecentQuestion) -> EncodedAnswer[RecentEvents]:
+    """The last events, and the counts of what was rejected or dropped since the hour before this one began.
+
+    Raises:
+        ServiceError: 503 `database_away`.
+    """
+    since_us = (now_us() // HOUR_US - 1) * HOUR_US
+    workspace, source, verdict, limit = question
+    events = RejectedFilter(workspace, source=source)
+    accepted: list[RecentRow] = []
+    rejected: list[RejectedRow] = []
+    async with context.database.reading("recent", consistent=True) as connection:
+        applied_watermark_us = await read_applied_watermark(connection, context.topic)
+        if verdict in (None, "ok", "warning"):
+            warned = None if verdict is None else verdict == "warning"
+            accepted = await list_recent(connection, workspace, source, warned=warned, count=limit)
+        if verdict in (None, "rejected"):
+            rejected = await list_rejected(connection, events, None, limit, payload_bytes=EXCERPT_BYTES)
+        counts = await count_rejected(connection, events._replace(from_us=since_us))
+    sources = await source_names(context, workspace)
+    return recent_answer(RecentState(accepted, rejected, counts, since_us, applied_watermark_us), sources, limit)
 
 
 @router.get(
     "/v1/events/recent",
-    response_model=schemas_events.RecentEvents,
-    responses={304: {"description": "nothing came since the If-None-Match"}, **schemas.responses(400)},
+    responses={304: {"description": "nothing came since the If-None-Match"}, **problem_responses(400)},
     summary="The last events",
 )
 async def get_recent(
-    readers: AllReaders,
-    reader: Authenticated,
-    which: Annotated[RecentFilter, Query()],
+    context: Context,
+    token: Token,
+    parameters: Annotated[RecentParameters, Query()],
     if_none_match: Annotated[str, Header(description="the ETag of the events you have")] = "",
-) -> Response:
+) -> ConditionalResponse[RecentEvents]:
     """What came last and what became of it, newest first: for whoever wires up an SDK. Of each source and partition the
-    last 32 events without warnings are kept, the last 32 with some, and of refused ones a sample. Ask once a second,
+    last 32 events without warnings are kept, the last 32 with some, and of rejected ones a sample. Ask once a second,
     with the ETag, to see them come."""
-    source = await readers.source_id(reader.workspace, which.source)
-    latest = await readers.recent.get(RecentKey(reader.workspace, source, which.verdict, which.limit))
-    return unless_seen(latest, if_none_match)
+    source = await source_id(context, token.workspace, parameters.source)
+    question = RecentQuestion(token.workspace, source, parameters.verdict, parameters.limit)
+    return ConditionalResponse(await recent_events(context, question), if_none_match)
 
 
-@router.get(
-    "/v1/events/unmapped",
-    response_model=schemas.Unmapped,
-    responses=schemas.responses(400),
-    summary="Events without a meaning",
-)
-async def get_unmapped(readers: AllReaders, reader: Authenticated, page: Annotated[Page, Query()]) -> Response:
+@router.get("/v1/events/unmapped", responses=problem_responses(400), summary="Events without a meaning")
+async def get_unmapped(
+    context: Context, token: Token, parameters: Annotated[ModelPageParameters, Query()]
+) -> AnswerResponse[Unmapped]:
     """Names that the model's vocabulary does not know, most frequent first, by source. Such an event keeps a customer
     active and moves nobody. Volumes move while you page: a name may show twice or not at all."""
-    after = None if page.cursor is None else decode_cursor(UnmappedCursor, page.cursor)
-    async with readers.reading("unmapped", reader.workspace, page.model) as (connection, applied):
-        rows = await list_unmapped(connection, applied.id, after, page.limit + 1)
-    sources = await readers.source_names(reader.workspace)
-    items: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        item = items.setdefault(row.name, {"name": row.name, "events": row.events, "sources": []})
-        item["first_us"] = min(row.first_us, item.get("first_us", row.first_us))
-        item["last_us"] = max(row.last_us, item.get("last_us", row.last_us))
-        item["sources"].append({"source": sources.get(row.source), "events": row.source_events})
-    found = list(items.values())
-    for item in found:
-        item["first_seen"], item["last_seen"] = rfc3339(item.pop("first_us")), rfc3339(item.pop("last_us"))
-    last = found[page.limit - 1] if len(found) > page.limit else None
-    return json_response(
-        {
-            "model": applied.model.name,
-            "items": found[: page.limit],
-            "next_cursor": None if last is None else encode_cursor(UnmappedCursor(last["events"], last["name"])),
-        }
+    after = cursors.decode(parameters.cursor)
+    async with reading_model(context, "unmapped", token.workspace, parameters.model) as (connection, live):
+        rows = await list_unmapped(connection, live.generation.id, after, parameters.limit + 1)
+    events = unmapped_events(rows, await source_names(context, token.workspace))
+    page, last = split_page(events, parameters.limit)
+    return AnswerResponse(
+        Unmapped(
+            model=live.generation.name,
+            items=list(page),
+            next_cursor=None if last is None else cursors.encode(UnmappedPosition(last.events, last.name)),
+        )
     )

@@ -1,161 +1,137 @@
-"""The history of counts: what `/v1/phases/history` says. Pure."""
+"""The answer of `/v1/phases/history`. Pure."""
 
-from collections.abc import Mapping, Sequence
-from datetime import tzinfo
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated
 
-from services.api.phases.answers import NONE, Sums, instant
-from services.api.shared.steps import MOST_STEPS, USUAL_STEPS, Buckets, Moment, ceiling, kept_from, since, starts
+import msgspec
+from msgspec import Meta
+
+from services.api.history.span import Span
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
+from services.api.shared.sums import ZERO, Sums
 from throughline.journey.model import UNPLACED, Model
-from throughline.journey.rollup import Step, floor
+from throughline.journey.rollup import Step
 from throughline.kit.clock import rfc3339
-from throughline.kit.errors import ServiceError
 
-_COARSER: dict[Step, str] = {"minute": "hour", "hour": "day"}
-_LEAST_LENGTH_US: dict[Step, int] = {"minute": 60_000_000, "hour": 1_800_000_000, "day": 72_000_000_000}
+Changes = Mapping[tuple[int, int], Sums]
+"""What changed, by the start of a step and the number of a phase."""
 
 
-class Span(NamedTuple):
-    """The steps of a history: the starts of each, and the end of the last."""
+class Standing(Answer):
+    """Customers in a phase at one moment."""
 
+    now: Annotated[int, Meta(examples=[120])]
+    active: Annotated[int, Meta(examples=[100])]
+    lapsed: Annotated[int, Meta(examples=[20])]
+
+
+class PhaseStep(Answer):
+    """One phase in one step: opening.now + entered = closing.now + left."""
+
+    phase: Annotated[str, Meta(examples=["purchase"])]
+    opening: Standing
+    entered: Annotated[int, Meta(examples=[7])]
+    left: Annotated[int, Meta(examples=[2])]
+    lapsed: Annotated[int, Meta(description="closing.lapsed - opening.lapsed", examples=[1])]
+    returned: Annotated[int, Meta(description="of entered: back after a lapse", examples=[1])]
+    closing: Standing
+
+
+class Ends(Answer):
+    """A number at the start and at the end of a step."""
+
+    opening: Annotated[int, Meta(examples=[120])]
+    closing: Annotated[int, Meta(examples=[125])]
+
+
+class HistoryStep(Answer):
+    """One step."""
+
+    from_: Instant = msgspec.field(name="from")
+    to: Annotated[Instant, Meta(description="the next step begins here")]
+    customers: Ends
+    unplaced: Ends
+    phases: list[PhaseStep]
+
+
+class History(Answer):
+    """How the counts came about, oldest step first; each step closes as the next one opens."""
+
+    model: ModelName
     step: Step
-    starts: Sequence[int]
-    end_us: int
-
-    @property
-    def inside(self) -> Buckets:
-        """The buckets of the steps."""
-        return Buckets(self.step, self.starts[0] if self.starts else self.end_us, self.end_us)
-
-    def later(self, zone: tzinfo) -> list[Buckets]:
-        """The buckets of everything after the last step."""
-        return since(Moment(self.end_us, self.step), zone)
+    time_zone: Annotated[str, Meta(description="in which hours and days begin", examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    steps: list[HistoryStep]
 
 
-def span(
-    step: Step,
-    from_us: int | None,
-    to_us: int | None,
-    *,
-    applied_watermark_us: int,
-    latest_watermark_us: int,
-    zone: tzinfo,
-) -> Span:
-    """The steps from the one that `from_us` lies in to the one before `to_us`, none of them after the watermark.
-
-    Raises:
-        ServiceError: 400 `invalid_parameter`: backwards, too many steps, or older than these steps are kept.
-    """
-    last_us = ceiling(step, applied_watermark_us + 1, zone)
-    if from_us is not None and to_us is not None and from_us >= to_us:
-        raise _wrong("to", "to: give an instant after from")
-    end_us = last_us if to_us is None else min(ceiling(step, to_us, zone), last_us)
-    if from_us is None:
-        begin_us = _back(step, end_us, zone)
-        kept_us = kept_from(step, latest_watermark_us)
-        if kept_us is not None and begin_us < kept_us:
-            begin_us = min(ceiling(step, kept_us, zone), end_us)
-    else:
-        begin_us = min(floor(step, from_us, zone), end_us)
-        kept_us = kept_from(step, latest_watermark_us)
-        if kept_us is not None and begin_us < kept_us:
-            reach = rfc3339(ceiling(step, kept_us, zone))
-            raise _wrong(
-                "from",
-                f"from: history by {step} reaches back to {reach}; start there, or ask for step={_COARSER[step]}",
-            )
-    if (end_us - begin_us) // _LEAST_LENGTH_US[step] > 2 * MOST_STEPS:
-        raise _too_many(step)
-    found = list(starts(step, begin_us, end_us, zone))
-    if len(found) > MOST_STEPS:
-        raise _too_many(step)
-    return Span(step, found, end_us)
-
-
-def _back(step: Step, end_us: int, zone: tzinfo) -> int:
-    at_us = end_us
-    for _ in range(USUAL_STEPS):
-        at_us = floor(step, at_us - 1, zone)
-    return at_us
-
-
-def _too_many(step: Step) -> ServiceError:
-    fix = "ask for less" if step == "day" else f"ask for less, or for step={_COARSER[step]}"
-    return _wrong("from", f"from: that is more than {MOST_STEPS} steps; {fix}")
-
-
-def _wrong(field: str, message: str) -> ServiceError:
-    return ServiceError(400, "invalid_parameter", message, field=field)
-
-
-Change = Mapping[tuple[int, int], Sums]
-"""What changed, by the start of a step and phase number."""
-
-
-def history_body(
+def history_answer(
     model: Model,
-    steps: Span,
+    span: Span,
     *,
     closing: Mapping[int, Sums],
-    changes: Change,
+    changes: Changes,
     applied_watermark_us: int | None,
     retention_cutoff_us: int | None,
-    zone_name: str,
-) -> dict[str, Any]:
-    """The answer.
+    time_zone: str,
+) -> History:
+    """The counts at both ends of each step of `span`, and what changed in between.
 
     Args:
-        model: whose phases they are.
-        steps: of what.
-        closing: the sums at the end of the last step, by phase number.
-        changes: of each step and phase.
+        model: the phase model of the counts.
+        span: the steps.
+        closing: the counts at the end of the last step, by phase number.
+        changes: what changed in each step.
         applied_watermark_us: how far the state reaches.
-        retention_cutoff_us: facts that occurred before it are gone.
-        zone_name: the time zone that days follow.
+        retention_cutoff_us: touchpoints that occurred before it are deleted.
+        time_zone: name of the workspace's time zone.
     """
     numbers = [UNPLACED, *(phase.number for phase in model.phases)]
-    at_end = {number: closing.get(number, NONE) for number in numbers}
-    said = []
-    end_us = steps.end_us
-    for start_us in reversed(steps.starts):
-        change = {number: changes.get((start_us, number), NONE) for number in numbers}
-        at_start = {number: at_end[number].minus(change[number]) for number in numbers}
-        said.append(
-            {
-                "from": rfc3339(start_us),
-                "to": rfc3339(end_us),
-                "customers": _both(*(sum(at[p.number].now for p in model.phases) for at in (at_start, at_end))),
-                "unplaced": _both(at_start[UNPLACED].now, at_end[UNPLACED].now),
-                "phases": [
-                    {
-                        "phase": phase.name,
-                        "opening": _standing(at_start[phase.number]),
-                        "entered": change[phase.number].entered,
-                        "left": change[phase.number].left,
-                        "lapsed": change[phase.number].lapsed,
-                        "returned": change[phase.number].returned,
-                        "closing": _standing(at_end[phase.number]),
-                    }
+    after = {number: closing.get(number, ZERO) for number in numbers}
+    steps: list[HistoryStep] = []
+    end_us = span.end_us
+    for start_us in reversed(span.starts):
+        change = {number: changes.get((start_us, number), ZERO) for number in numbers}
+        before = {number: after[number].minus(change[number]) for number in numbers}
+        steps.append(
+            HistoryStep(
+                from_=rfc3339(start_us),
+                to=rfc3339(end_us),
+                customers=Ends(_placed(model, before), _placed(model, after)),
+                unplaced=Ends(before[UNPLACED].now, after[UNPLACED].now),
+                phases=[
+                    _phase_step(phase.name, before[phase.number], change[phase.number], after[phase.number])
                     for phase in model.phases
                 ],
-            }
+            )
         )
-        at_end, end_us = at_start, start_us
-    return {
-        "model": model.name,
-        "step": steps.step,
-        "time_zone": zone_name,
-        "from": rfc3339(steps.starts[0] if steps.starts else steps.end_us),
-        "to": rfc3339(steps.end_us),
-        "settled_until": instant(applied_watermark_us),
-        "history_from": instant(retention_cutoff_us),
-        "steps": said[::-1],
-    }
+        after, end_us = before, start_us
+    return History(
+        model=model.name,
+        step=span.step,
+        time_zone=time_zone,
+        from_=rfc3339(span.starts[0] if span.starts else span.end_us),
+        to=rfc3339(span.end_us),
+        settled_until=instant(applied_watermark_us),
+        history_from=instant(retention_cutoff_us),
+        steps=steps[::-1],
+    )
 
 
-def _standing(sums: Sums) -> dict[str, int]:
-    return {"now": sums.now, "active": sums.active, "lapsed": sums.lapsed}
+def _placed(model: Model, sums: Mapping[int, Sums]) -> int:
+    """Number of customers in a phase."""
+    return sum(sums[phase.number].now for phase in model.phases)
 
 
-def _both(opening: int, closing: int) -> dict[str, int]:
-    return {"opening": opening, "closing": closing}
+def _phase_step(phase: str, before: Sums, change: Sums, after: Sums) -> PhaseStep:
+    return PhaseStep(
+        phase=phase,
+        opening=Standing(before.now, before.active, before.lapsed),
+        entered=change.entered,
+        left=change.left,
+        lapsed=change.lapsed,
+        returned=change.returned,
+        closing=Standing(after.now, after.active, after.lapsed),
+    )

@@ -1,52 +1,52 @@
-"""What the api asks about the past of the counts: sums of what changed, out of the stored buckets."""
+"""Statements over the past of the counts: the live counts less what changed since, out of the stored buckets."""
 
 from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Select, literal, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.phases.answers import NONE, Sums
-from services.api.shared.queries import applied_watermark, cells, summed
+from services.api.shared.queries import CustomerFilter, applied_watermark, summed
 from services.api.shared.steps import Buckets
+from services.api.shared.sums import ZERO, Sums
 from throughline.journey.rollup import STEPS
 from throughline.store.schema.counts import phase_counts, phase_history
 
-_NOW, _LATER, _INSIDE = 0, 1, 2
+_LIVE, _LATER, _INSIDE = 0, 1, 2
+"""What a row is, in the order in which rows are used."""
 
 
-class Past(NamedTuple):
-    """Counts of the past, of one moment's knowledge."""
+class PastCounts(NamedTuple):
+    """Counts of the past, as far as is known at one watermark."""
 
     applied_watermark_us: int | None
     closing: dict[int, Sums]
-    """The sums by phase number before everything that came later."""
+    """The counts by phase number, before everything that came later."""
     changes: dict[tuple[int, int], Sums]
-    """What changed in each bucket inside, by its start and phase number."""
+    """What changed in each bucket of the span, by the bucket's start and the phase number."""
 
 
-async def past_counts(
+async def read_past_counts(
     connection: AsyncConnection,
-    model: int,
+    generation: int,
     topic: str,
-    source: int | None,
-    channel: str | None,
+    customers: CustomerFilter,
     *,
     later: list[Buckets],
     inside: Buckets | None = None,
-) -> Past:
-    """The counts without what changed `later`, and the changes `inside` a span before that.
+) -> PastCounts:
+    """The counts without what changed in the buckets `later`, and the changes in each bucket of `inside`.
 
-    One statement over counts, their history and offsets, so that all are of the same cut.
+    One statement over counts, their history and offsets, so that all of them are of one state of the database.
     """
 
-    def changed(what: int, buckets: Buckets, *, each: bool) -> Select[tuple[int | None, ...]]:
+    def changed(kind: int, buckets: Buckets, *, each: bool) -> Select[tuple[int | None, ...]]:
         c = phase_history.c
         bucket = c.bucket_us if each else null().cast(BigInteger)
-        query = select(literal(what).label("what"), bucket.label("bucket_us"), c.phase, *summed(phase_history)).where(
-            c.model == model,
+        query = select(literal(kind).label("kind"), bucket.label("bucket_us"), c.phase, *summed(phase_history)).where(
+            c.model == generation,
             c.step == STEPS.index(buckets.step),
             c.bucket_us >= buckets.from_us,
-            *cells(phase_history, source, channel),
+            *customers.conditions(phase_history),
         )
         if buckets.to_us is not None:
             query = query.where(c.bucket_us < buckets.to_us)
@@ -54,27 +54,28 @@ async def past_counts(
 
     c = phase_counts.c
     parts = [
-        select(literal(_NOW).label("what"), null().cast(BigInteger).label("bucket_us"), c.phase, *summed(phase_counts))
-        .where(c.model == model, *cells(phase_counts, source, channel))
+        select(literal(_LIVE).label("kind"), null().cast(BigInteger).label("bucket_us"), c.phase, *summed(phase_counts))
+        .where(c.model == generation, *customers.conditions(phase_counts))
         .group_by(c.phase),
         *(changed(_LATER, buckets, each=False) for buckets in later),
     ]
     if inside is not None:
         parts.append(changed(_INSIDE, inside, each=True))
-    found = union_all(*parts).subquery("found")
-    one = select(applied_watermark(topic).label("applied_watermark_us")).subquery("one")
-    rows = (await connection.execute(select(one, found).select_from(one.outerjoin(found, literal(True))))).all()
+    sums = union_all(*parts).subquery("sums")
+    watermark = select(applied_watermark(topic).label("applied_watermark_us")).subquery("watermark")
+    rows = (
+        await connection.execute(select(watermark, sums).select_from(watermark.outerjoin(sums, literal(True))))
+    ).all()
     closing: dict[int, Sums] = {}
     changes: dict[tuple[int, int], Sums] = {}
-    # Before what is taken off it.
-    for _, what, bucket_us, phase, *values in sorted(rows, key=lambda row: row.what or 0):
-        if what is None:
+    for _, kind, bucket_us, phase, *values in sorted(rows, key=lambda row: row.kind or _LIVE):
+        if kind is None:  # there are no counts: the one row has nothing but the watermark
             continue
-        sums = Sums(*values)
-        if what == _NOW:
-            closing[phase] = sums
-        elif what == _LATER:
-            closing[phase] = closing.get(phase, NONE).minus(sums)
+        row_sums = Sums(*values)
+        if kind == _LIVE:
+            closing[phase] = row_sums
+        elif kind == _LATER:
+            closing[phase] = closing.get(phase, ZERO).minus(row_sums)
         else:
-            changes[bucket_us, phase] = sums
-    return Past(rows[0].applied_watermark_us, closing, changes)
+            changes[bucket_us, phase] = row_sums
+    return PastCounts(rows[0].applied_watermark_us, closing, changes)

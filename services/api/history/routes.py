@@ -1,81 +1,81 @@
 """The history of the counts, step by step."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field
-from starlette.responses import Response
 
-from services.api import schemas
-from services.api.auth import AllReaders, Authenticated
-from services.api.history.answers import history_body, span
-from services.api.history.queries import past_counts
-from services.api.phases.routes import CountsFilter
-from services.api.shared.responses import json_response
-from services.api.shared.steps import MOST_STEPS, USUAL_STEPS, parse_instant
+from services.api.auth import Token
+from services.api.history.answers import History, history_answer
+from services.api.history.queries import read_past_counts
+from services.api.history.span import find_span
+from services.api.shared.context import Context
+from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, parse_optional_instant
+from services.api.shared.queries import CustomerFilter
+from services.api.shared.responses import AnswerResponse
+from services.api.shared.steps import DEFAULT_STEPS, MAX_STEPS
+from services.api.shared.workspace import reading_model, source_id
+from throughline.journey.rollup import Step
 
-router = APIRouter(tags=["phases"])
-
-_AT = "2026-11-23T20:28:00Z"
+router = APIRouter(tags=["phases"], route_class=AnswerRoute)
 
 
-class HistoryFilter(CountsFilter):
+class HistoryParameters(CustomerParameters):
     """Which customers, when, and in which steps."""
 
     from_: str | None = Field(
         None,
         alias="from",
-        description=f"the first step is the one this instant (RFC 3339) lies in; {USUAL_STEPS} steps without it",
-        examples=[_AT],
+        description="the first step is the one that holds this instant (RFC 3339); without it there are "
+        f"{DEFAULT_STEPS} steps",
+        examples=[EXAMPLE_INSTANT],
     )
     to: str | None = Field(
-        None, description="steps that begin before this instant; without it up to settled_until", examples=[_AT]
+        None,
+        description="steps that begin before this instant; without it up to settled_until",
+        examples=[EXAMPLE_INSTANT],
     )
-    step: Literal["minute", "hour", "day"] = Field(
-        "hour",
-        description=f"minutes are kept for two days, hours for 90, days for ever; at most {MOST_STEPS} steps",
+    step: Step = Field(
+        "hour", description=f"minutes are kept for two days, hours for 90, days for ever; at most {MAX_STEPS} steps"
     )
 
 
-@router.get(
-    "/v1/phases/history",
-    response_model=schemas.History,
-    responses=schemas.responses(400),
-    summary="How the counts came about",
-)
-async def get_history(readers: AllReaders, reader: Authenticated, which: Annotated[HistoryFilter, Query()]) -> Response:
+@router.get("/v1/phases/history", responses=problem_responses(400), summary="How the counts came about")
+async def get_history(
+    context: Context, token: Token, parameters: Annotated[HistoryParameters, Query()]
+) -> AnswerResponse[History]:
     """Per step and phase: what stood at its start, what changed, what stood at its end.
     `opening.now + entered = closing.now + left` holds in each. The past is what is known of it now."""
-    from_us = None if which.from_ is None else parse_instant(which.from_, "from")
-    to_us = None if which.to is None else parse_instant(which.to, "to")
-    source = await readers.source_id(reader.workspace, which.source)
-    async with readers.reading("history", reader.workspace, which.model) as (connection, applied):
-        workspace, zone = applied.workspace, applied.zone
-        steps = span(
-            which.step,
+    from_us = parse_optional_instant(parameters.from_, "from")
+    to_us = parse_optional_instant(parameters.to, "to")
+    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    async with reading_model(context, "history", token.workspace, parameters.model) as (connection, live):
+        workspace = live.workspace
+        span = find_span(
+            parameters.step,
             from_us,
             to_us,
             applied_watermark_us=workspace.applied_watermark_us or 0,
             latest_watermark_us=workspace.latest_watermark_us,
-            zone=zone,
+            zone=live.zone,
         )
-        past = await past_counts(
+        past = await read_past_counts(
             connection,
-            applied.id,
-            readers.topic,
-            source,
-            which.channel,
-            later=steps.later(zone),
-            inside=steps.inside,
+            live.generation.id,
+            context.topic,
+            customers,
+            later=span.later(live.zone),
+            inside=span.inside,
         )
-    return json_response(
-        history_body(
-            applied.model,
-            steps,
+    return AnswerResponse(
+        history_answer(
+            live.model,
+            span,
             closing=past.closing,
             changes=past.changes,
             applied_watermark_us=past.applied_watermark_us,
             retention_cutoff_us=workspace.retention_cutoff_us,
-            zone_name=workspace.time_zone,
+            time_zone=workspace.time_zone,
         )
     )

@@ -1,241 +1,412 @@
-"""A customer's journey as the API tells it, from the stored rows. Pure."""
+"""The answer of `/v1/journey`: where one customer stands, and why. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from services.api.journeys.queries import IdRow, TouchpointRow
-from services.api.phases.answers import instant
-from services.api.shared.cursors import encode_cursor
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
+from throughline.journey import state
+from throughline.journey.durations import SECOND_US
 from throughline.journey.identity import ALIAS
 from throughline.journey.lapse import due_us
 from throughline.journey.memory import CHURNED
 from throughline.journey.model import UNPLACED, Model
-from throughline.journey.state import ABANDONED, CHURNED_NAME, ENTER, LAPSE, RETURN, Journey, Transition
 from throughline.kit.clock import MAX_US, rfc3339
 
-SECOND_US = 1_000_000
-MOST_IDS = 1000
+MAX_IDS = 1000
+"""Maximum number of ids in an answer."""
 
-_KINDS = {ENTER: "enter", RETURN: "return", LAPSE: "lapse"}
+LapseName = Literal["abandoned", "churned"]
+TransitionKind = Literal["enter", "return", "lapse"]
 
-Names = Mapping[int, str | None]
-
-
-class Customer(NamedTuple):
-    """Who a journey is of, and all that is known of it."""
-
-    id: str
-    digest: bytes
-    journey: Journey
-    transitions: Sequence[Transition]
-    ids: Sequence[IdRow]
-    """Of its own id and all that belong to it."""
+_KINDS: dict[int, TransitionKind] = {state.ENTER: "enter", state.RETURN: "return", state.LAPSE: "lapse"}
 
 
-class Touchpoints(NamedTuple):
-    """A page of touchpoints, newest first, and whether there are further ones."""
-
-    items: Sequence[TouchpointRow]
-    are_more: bool
+# --- the answer -------------------------------------------------------------------------------------------------------
 
 
-class Reach(NamedTuple):
-    """How far the answer reaches: the applied watermark, and since when there are facts."""
+class Transition(Answer):
+    """One move, with the touchpoint and the rule that caused it."""
 
-    applied_watermark_us: int | None
-    retention_cutoff_us: int | None
-
-
-def names_of(model: Model) -> dict[int, str | None]:
-    """Phase number -> name; None for unplaced."""
-    return {UNPLACED: None, **{phase.number: phase.name for phase in model.phases}}
-
-
-def journey_body(
-    model: Model, customer: Customer, touchpoints: Touchpoints, reach: Reach, *, sources: Mapping[int, str]
-) -> dict[str, Any]:
-    """The answer."""
-    names = names_of(model)
-    journey, transitions = customer.journey, customer.transitions
-    said = [transition_body(transition, names) for transition in transitions]
-    last = touchpoints.items[-1] if touchpoints.are_more else None
-    return {
-        "customer": customer.id,
-        "model": model.name,
-        "as_of": instant(reach.applied_watermark_us),
-        "history_from": instant(reach.retention_cutoff_us),
-        **place(journey, names),
-        "activity": activity(model, journey, transitions),
-        "why": next((one for one in reversed(said) if one["kind"] != "lapse"), None),
-        "first_seen": rfc3339(journey.first_us),
-        "last_seen": rfc3339(journey.last_us),
-        "ids": linked_ids(customer),
-        "ids_total": sum(row.owner is not None and row.id != customer.digest for row in customer.ids),
-        "cycles": cycles(journey, transitions, names),
-        "phases": stays(transitions, names, reach.applied_watermark_us),
-        "transitions": said,
-        "touchpoints": {
-            "items": [_touchpoint(t, sources) for t in touchpoints.items],
-            "next_cursor": None if last is None else encode_cursor(last.position),
-        },
-    }
-
-
-def place(journey: Journey, names: Names) -> dict[str, Any]:
-    """Phase, since when, how far the customer ever got, and in which cycle it is."""
-    return {
-        "phase": names[journey.phase],
-        "entered_at": None if journey.phase == UNPLACED else rfc3339(journey.entered_us),
-        "highest_phase": names[journey.highest_phase],
-        "cycle": journey.cycle,
-    }
-
-
-def lapse_of(journey: Journey) -> str | None:
-    """What the present lapse is called; None for an active customer."""
-    if not journey.lapsed_us:
-        return None
-    return CHURNED_NAME if journey.flags & CHURNED else ABANDONED
-
-
-def activity(model: Model, journey: Journey, transitions: Sequence[Transition]) -> dict[str, Any]:
-    """Whether the customer is active, since when, and when it will lapse unless it does something before."""
-    returned_us = next((t.at_us for t in reversed(transitions) if t.kind == RETURN), journey.first_us)
-    due = due_us(model, journey)
-    return {
-        "state": "lapsed" if journey.lapsed_us else "active",
-        "since": rfc3339(journey.lapsed_us or returned_us),
-        "lapse": lapse_of(journey),
-        "recovered": not journey.lapsed_us and journey.cycle > 1,
-        "lapses_at": rfc3339(due) if due <= MAX_US else None,
-    }
-
-
-def transition_body(transition: Transition, names: Names) -> dict[str, Any]:
-    """One move with its cause: the touchpoint and the model's rule. A lapse by the clock has no touchpoint."""
-    start = transition.from_phase if transition.kind == ENTER else UNPLACED
-    skipped = () if transition.kind == LAPSE else range(start + 1, transition.to_phase)
-    by_touchpoint = transition.actor != ""
-    return {
-        "at": rfc3339(transition.at_us),
-        "kind": _KINDS[transition.kind],
-        "from": names[transition.from_phase],
-        "to": names[transition.to_phase],
-        "skipped": [names[number] for number in skipped],
-        "cycle": transition.cycle,
-        "message_id": transition.message_id if by_touchpoint else None,
-        "actor": transition.actor if by_touchpoint else None,
-        "name": transition.name if by_touchpoint else None,
-        "rule": transition.rule,
-    }
-
-
-def stays(transitions: Sequence[Transition], names: Names, as_of_us: int | None) -> list[dict[str, Any]]:
-    """The phases the customer was in, in order; the time in the open one counts to `as_of_us`."""
-    moves = [transition for transition in transitions if transition.kind != LAPSE]
-    lapses = [transition for transition in transitions if transition.kind == LAPSE]
-    found = []
-    for index, move in enumerate(moves):
-        left_us = moves[index + 1].at_us if index + 1 < len(moves) else None
-        until_us = left_us if left_us is not None else max(as_of_us or move.at_us, move.at_us)
-        lapsed_us = None
-        if left_us is None or moves[index + 1].kind == RETURN:
-            lapsed_us = next((lapse.at_us for lapse in lapses if lapse.cycle == move.cycle), None)
-        found.append(
-            {
-                "phase": names[move.to_phase],
-                "cycle": move.cycle,
-                "entered_at": rfc3339(move.at_us),
-                "lapsed_at": instant(lapsed_us),
-                "left_at": instant(left_us),
-                "seconds": (until_us - move.at_us) / SECOND_US,
-            }
-        )
-    return found
-
-
-def cycles(journey: Journey, transitions: Sequence[Transition], names: Names) -> list[dict[str, Any]]:
-    """Each cycle: when it began and ended, by which lapse, and the phases entered in it."""
-    found: dict[int, dict[str, Any]] = {}
-
-    def cycle(number: int, started_us: int) -> dict[str, Any]:
-        new = {"cycle": number, "started_at": rfc3339(started_us), "lapsed_at": None, "lapse": None, "phases": []}
-        return found.setdefault(number, new)
-
-    for transition in transitions:
-        one = cycle(transition.cycle, journey.first_us if transition.cycle == 1 else transition.at_us)
-        if transition.kind == LAPSE:
-            one["lapsed_at"], one["lapse"] = rfc3339(transition.at_us), transition.rule
-        else:
-            one["phases"].append(names[transition.to_phase])
-    cycle(journey.cycle, journey.first_us if journey.cycle == 1 else journey.entered_us)
-    return list(found.values())
-
-
-def linked_ids(customer: Customer) -> list[dict[str, Any]]:
-    """The first `MOST_IDS` ids that belong to the customer, by when they were linked."""
-    names = {row.id: row.name for row in customer.ids}
-    linked = sorted(
-        (row.link_us or 0, row.link_message or "", row.name, row)
-        for row in customer.ids
-        if row.owner is not None and row.id != customer.digest
+    at: Instant
+    kind: Annotated[TransitionKind, Meta(description="return: into a new cycle; lapse: fallen silent")]
+    from_: Annotated[str | None, Meta(description="null: not in a phase before", examples=["discovery"])] = (
+        msgspec.field(name="from")
     )
-    return [
-        {
-            "id": row.name,
-            "owner": names.get(row.owner) if row.owner is not None else None,
-            "since": instant(row.link_us),
-            "message_id": row.link_message,
-            "by": "alias" if row.link_by == ALIAS else "identify",
-        }
-        for *_, row in linked[:MOST_IDS]
+    to: Annotated[str | None, Meta(description="a lapse stays in its phase", examples=["decision"])]
+    skipped: Annotated[list[str], Meta(description="phases passed over", examples=[["consideration"]])]
+    cycle: Annotated[int, Meta(description="the cycle it leads into; of a lapse the cycle it ends", examples=[1])]
+    message_id: Annotated[
+        str | None, Meta(description="null: a lapse by the clock", examples=["ajs-next-1790000000000-6f0c"])
+    ]
+    actor: Annotated[str | None, Meta(description="the id the touchpoint came under", examples=["user-1"])]
+    name: Annotated[str | None, Meta(description="the touchpoint's event name", examples=["Product Viewed"])]
+    rule: Annotated[
+        str, Meta(description="the model's rule; of a lapse abandoned or churned", examples=["product_viewed"])
     ]
 
 
-def _touchpoint(t: TouchpointRow, sources: Mapping[int, str]) -> dict[str, Any]:
-    return {
-        "message_id": t.message_id,
-        "call": t.call,
-        "name": t.name,
-        "occurred_at": rfc3339(t.occurred_us),
-        "received_at": rfc3339(t.received_us),
-        "source": sources.get(t.source),
-        "channel": t.channel,
-        "user_id": t.user_id,
-        "anonymous_id": t.anonymous_id,
-        "previous_id": t.previous_id,
-        "order_id": t.order_id,
-        "value": t.value,
-        "currency": t.currency,
-        "rating": t.rating,
-        "score": t.score,
-        "product_id": t.product_id,
-        "quantity": t.quantity,
-        "bot": t.bot,
-        "attribution": _attribution(t.attribution),
-        **as_sent(t.rest),
-    }
+class Activity(Answer):
+    """Whether the customer is active."""
+
+    state: Literal["active", "lapsed"]
+    since: Annotated[Instant, Meta(description="the lapse, or the start of the cycle")]
+    lapse: Annotated[LapseName | None, Meta(description="null: active")]
+    recovered: Annotated[bool, Meta(description="active again after a lapse")]
+    lapses_at: Annotated[
+        Instant | None, Meta(description="when it lapses unless the customer does something before; null: never")
+    ]
 
 
-def _attribution(facts: str | None) -> dict[str, Any] | None:
-    """What ingest found out; None for nothing, and for what is no JSON object."""
+class LinkedId(Answer):
+    """An id that belongs to the customer, and the event that linked it."""
+
+    id: Annotated[str, Meta(examples=["4c1f"])]
+    owner: Annotated[str | None, Meta(description="the id it was linked to", examples=["user-1"])]
+    since: Instant | None
+    message_id: Annotated[str | None, Meta(examples=["ajs-next-1790000000000-6f0c"])]
+    by: Annotated[Literal["identify", "alias"], Meta(description="identify: one event carried both ids")]
+
+
+class Cycle(Answer):
+    """From the first touchpoint or a return to a lapse."""
+
+    cycle: Annotated[int, Meta(examples=[1])]
+    started_at: Instant
+    lapsed_at: Annotated[Instant | None, Meta(description="null: it goes on")]
+    lapse: LapseName | None
+    phases: Annotated[list[str], Meta(description="entered in it, in order", examples=[["discovery", "decision"]])]
+
+
+class Stay(Answer):
+    """The customer's time in one phase."""
+
+    phase: Annotated[str, Meta(examples=["consideration"])]
+    cycle: Annotated[int, Meta(examples=[1])]
+    entered_at: Instant
+    lapsed_at: Annotated[Instant | None, Meta(description="since when the customer was silent in it")]
+    left_at: Annotated[Instant | None, Meta(description="null: the customer is in it")]
+    seconds: Annotated[float, Meta(description="its length; the open one counts to as_of", examples=[86400.5])]
+
+
+class Device(Answer, omit_defaults=True, forbid_unknown_fields=False):
+    """What an event was sent from; what nothing tells is left out."""
+
+    type: Annotated[
+        Literal["desktop", "mobile", "tablet", "tv", "console", "wearable"] | None, Meta(examples=["mobile"])
+    ] = None
+    os: Annotated[str | None, Meta(examples=["iOS"])] = None
+
+
+class Attribution(Answer, omit_defaults=True, forbid_unknown_fields=False):
+    """Where an event came from and by what device; what nothing tells is left out."""
+
+    source: Annotated[str | None, Meta(description="the campaign's, else what stands for it", examples=["google"])] = (
+        None
+    )
+    medium: Annotated[str | None, Meta(examples=["cpc"])] = None
+    campaign: Annotated[str | None, Meta(examples=["spring"])] = None
+    term: Annotated[str | None, Meta(examples=["running shoes"])] = None
+    content: Annotated[str | None, Meta(examples=["banner-b"])] = None
+    click_ids: Annotated[dict[str, str] | None, Meta(examples=[{"gclid": "Cj0KCQiA"}])] = None
+    referrer: Annotated[str | None, Meta(description="the other site's host", examples=["google.com"])] = None
+    referral_code: Annotated[str | None, Meta(examples=["ADA10"])] = None
+    device: Device | None = None
+
+
+class Touchpoint(Answer):
+    """One event as it was sent; null where it sent nothing."""
+
+    message_id: Annotated[str, Meta(examples=["ajs-next-1790000000000-6f0c"])]
+    call: Annotated[str, Meta(examples=["track"])]
+    name: Annotated[str, Meta(examples=["Order Completed"])]
+    occurred_at: Instant
+    received_at: Instant
+    source: Annotated[str | None, Meta(examples=["web"])]
+    channel: Annotated[str, Meta(examples=["email"])]
+    user_id: Annotated[str | None, Meta(examples=["user-1"])]
+    anonymous_id: Annotated[str | None, Meta(examples=["4c1f"])]
+    previous_id: Annotated[str | None, Meta(examples=[None])]
+    order_id: Annotated[str | None, Meta(examples=["1042"])]
+    value: Annotated[float | None, Meta(examples=[59.9])]
+    currency: Annotated[str | None, Meta(examples=["EUR"])]
+    rating: Annotated[float | None, Meta(examples=[None])]
+    score: Annotated[float | None, Meta(examples=[None])]
+    product_id: Annotated[str | None, Meta(examples=[None])]
+    quantity: Annotated[float | None, Meta(examples=[None])]
+    bot: Annotated[bool, Meta(description="kept out of every journey", examples=[False])]
+    attribution: Annotated[Attribution | None, Meta(description="null: nothing is known")]
+    properties: Annotated[
+        msgspec.Raw,
+        Meta(
+            description="its properties or traits, as sent",
+            examples=[{"color": "green"}],
+            extra_json_schema={"type": "object", "additionalProperties": True},
+        ),
+    ]
+    rest: Annotated[
+        msgspec.Raw,
+        Meta(
+            description="everything else of the event, as sent; a text when it is no JSON object",
+            examples=[{"context": {"locale": "de-DE"}}],
+            extra_json_schema={"type": ["object", "string"]},
+        ),
+    ]
+
+
+class Touchpoints(Answer):
+    """A page of touchpoints, newest first."""
+
+    items: list[Touchpoint]
+    next_cursor: NextCursor
+
+
+class Journey(Answer):
+    """One customer's journey under one model."""
+
+    customer: Annotated[str, Meta(description="the id to which the requested id belongs", examples=["user-1"])]
+    model: ModelName
+    as_of: SettledUntil
+    history_from: HistoryFrom
+    phase: Annotated[str | None, Meta(description="null: unplaced", examples=["purchase"])]
+    entered_at: Instant | None
+    highest_phase: Annotated[str | None, Meta(description="of the lifetime", examples=["purchase"])]
+    cycle: Annotated[int, Meta(description="from 1; a return after a lapse opens the next", examples=[1])]
+    activity: Activity
+    why: Annotated[Transition | None, Meta(description="the move into the present phase; null: unplaced")]
+    first_seen: Instant
+    last_seen: Instant
+    ids: Annotated[list[LinkedId], Meta(description=f"the first {MAX_IDS}, by when they were linked")]
+    ids_total: Annotated[int, Meta(examples=[1])]
+    cycles: list[Cycle]
+    phases: list[Stay]
+    transitions: list[Transition]
+    touchpoints: Touchpoints
+
+
+# --- from rows --------------------------------------------------------------------------------------------------------
+
+
+class CustomerRecord(NamedTuple):
+    """What is stored of a customer under one model."""
+
+    id: str
+    digest: bytes
+    journey: state.Journey
+    transitions: Sequence[state.Transition]
+    ids: Sequence[IdRow]
+    """The customer's own id, and all ids that belong to it."""
+
+
+def journey_answer(
+    model: Model,
+    customer: CustomerRecord,
+    touchpoints: Touchpoints,
+    *,
+    applied_watermark_us: int | None,
+    retention_cutoff_us: int | None,
+) -> Journey:
+    """The whole answer.
+
+    Args:
+        model: the phase model of the journey.
+        customer: its rows.
+        touchpoints: one page.
+        applied_watermark_us: how far the state reaches.
+        retention_cutoff_us: touchpoints that occurred before it are deleted.
+    """
+    journey = customer.journey
+    transitions = [_transition(model, transition) for transition in customer.transitions]
+    linked = _linked_rows(customer)
+    names = {row.id: row.name for row in customer.ids}
+    return Journey(
+        customer=customer.id,
+        model=model.name,
+        as_of=instant(applied_watermark_us),
+        history_from=instant(retention_cutoff_us),
+        phase=phase_name(model, journey.phase),
+        entered_at=entered_at(journey),
+        highest_phase=phase_name(model, journey.highest_phase),
+        cycle=journey.cycle,
+        activity=_activity(model, journey, customer.transitions),
+        why=next((transition for transition in reversed(transitions) if transition.kind != "lapse"), None),
+        first_seen=rfc3339(journey.first_us),
+        last_seen=rfc3339(journey.last_us),
+        ids=[_linked_id(row, names) for row in linked[:MAX_IDS]],
+        ids_total=len(linked),
+        cycles=_cycles(model, journey, customer.transitions),
+        phases=stays(model, customer.transitions, applied_watermark_us),
+        transitions=transitions,
+        touchpoints=touchpoints,
+    )
+
+
+def phase_name(model: Model, number: int) -> str | None:
+    """The name of a phase; None for unplaced."""
+    return None if number == UNPLACED else model.phases[number - 1].name
+
+
+def entered_at(journey: state.Journey) -> str | None:
+    """When the customer entered its phase; None while it is unplaced."""
+    return None if journey.phase == UNPLACED else rfc3339(journey.entered_us)
+
+
+def lapse_name(journey: state.Journey) -> LapseName | None:
+    """What the present lapse is called; None for an active customer."""
+    if not journey.lapsed_us:
+        return None
+    return "churned" if journey.flags & CHURNED else "abandoned"
+
+
+def _activity(model: Model, journey: state.Journey, transitions: Sequence[state.Transition]) -> Activity:
+    returns = (transition.at_us for transition in reversed(transitions) if transition.kind == state.RETURN)
+    due = due_us(model, journey)
+    return Activity(
+        state="lapsed" if journey.lapsed_us else "active",
+        since=rfc3339(journey.lapsed_us or next(returns, journey.first_us)),
+        lapse=lapse_name(journey),
+        recovered=not journey.lapsed_us and journey.cycle > 1,
+        lapses_at=rfc3339(due) if due <= MAX_US else None,
+    )
+
+
+def _transition(model: Model, transition: state.Transition) -> Transition:
+    start = transition.from_phase if transition.kind == state.ENTER else UNPLACED
+    skipped = () if transition.kind == state.LAPSE else range(start + 1, transition.to_phase)
+    by_touchpoint = transition.actor != ""
+    return Transition(
+        at=rfc3339(transition.at_us),
+        kind=_KINDS[transition.kind],
+        from_=phase_name(model, transition.from_phase),
+        to=phase_name(model, transition.to_phase),
+        skipped=[_named(model, number) for number in skipped],
+        cycle=transition.cycle,
+        message_id=transition.message_id if by_touchpoint else None,
+        actor=transition.actor if by_touchpoint else None,
+        name=transition.name if by_touchpoint else None,
+        rule=transition.rule,
+    )
+
+
+def stays(model: Model, transitions: Sequence[state.Transition], applied_watermark_us: int | None) -> list[Stay]:
+    """The phases that the customer was in, in order. The time in the open one counts to the watermark."""
+    moves = [transition for transition in transitions if transition.kind != state.LAPSE]
+    lapses = [transition for transition in transitions if transition.kind == state.LAPSE]
+    answers: list[Stay] = []
+    for index, move in enumerate(moves):
+        following = moves[index + 1] if index + 1 < len(moves) else None
+        watermark_us = max(applied_watermark_us or move.at_us, move.at_us)
+        until_us = watermark_us if following is None else following.at_us
+        lapsed_us = None
+        if following is None or following.kind == state.RETURN:
+            lapsed_us = next((lapse.at_us for lapse in lapses if lapse.cycle == move.cycle), None)
+        answers.append(
+            Stay(
+                phase=_named(model, move.to_phase),
+                cycle=move.cycle,
+                entered_at=rfc3339(move.at_us),
+                lapsed_at=instant(lapsed_us),
+                left_at=None if following is None else rfc3339(following.at_us),
+                seconds=(until_us - move.at_us) / SECOND_US,
+            )
+        )
+    return answers
+
+
+def _cycles(model: Model, journey: state.Journey, transitions: Sequence[state.Transition]) -> list[Cycle]:
+    """Each cycle of the customer. The first begins with the first touchpoint, any other with its return."""
+    by_cycle: dict[int, list[state.Transition]] = {}
+    for transition in transitions:
+        by_cycle.setdefault(transition.cycle, []).append(transition)
+    by_cycle.setdefault(journey.cycle, [])
+    return [_cycle(model, journey, number, members) for number, members in by_cycle.items()]
+
+
+def _cycle(model: Model, journey: state.Journey, number: int, transitions: Sequence[state.Transition]) -> Cycle:
+    lapse = next((transition for transition in reversed(transitions) if transition.kind == state.LAPSE), None)
+    returned_us = transitions[0].at_us if transitions else journey.entered_us
+    return Cycle(
+        cycle=number,
+        started_at=rfc3339(journey.first_us if number == 1 else returned_us),
+        lapsed_at=None if lapse is None else rfc3339(lapse.at_us),
+        lapse=None if lapse is None else _lapse_rule(lapse),
+        phases=[_named(model, move.to_phase) for move in transitions if move.kind != state.LAPSE],
+    )
+
+
+def _lapse_rule(lapse: state.Transition) -> LapseName:
+    return "churned" if lapse.rule == state.CHURNED_NAME else "abandoned"
+
+
+def _linked_rows(customer: CustomerRecord) -> list[IdRow]:
+    """The ids that belong to the customer, by when they were linked."""
+    linked = [row for row in customer.ids if row.owner is not None and row.id != customer.digest]
+    return sorted(linked, key=lambda row: (row.link_us or 0, row.link_message or "", row.name, row))
+
+
+def _linked_id(row: IdRow, names: Mapping[bytes, str]) -> LinkedId:
+    return LinkedId(
+        id=row.name,
+        owner=None if row.owner is None else names.get(row.owner),
+        since=instant(row.link_us),
+        message_id=row.link_message,
+        by="alias" if row.link_by == ALIAS else "identify",
+    )
+
+
+def touchpoint_answer(row: TouchpointRow, sources: Mapping[int, str]) -> Touchpoint:
+    """One touchpoint. `sources`: names by id."""
+    properties, rest = as_sent(row.rest)
+    return Touchpoint(
+        message_id=row.message_id,
+        call=row.call,
+        name=row.name,
+        occurred_at=rfc3339(row.occurred_us),
+        received_at=rfc3339(row.received_us),
+        source=sources.get(row.source),
+        channel=row.channel,
+        user_id=row.user_id,
+        anonymous_id=row.anonymous_id,
+        previous_id=row.previous_id,
+        order_id=row.order_id,
+        value=row.value,
+        currency=row.currency,
+        rating=row.rating,
+        score=row.score,
+        product_id=row.product_id,
+        quantity=row.quantity,
+        bot=row.bot,
+        attribution=_attribution(row.attribution),
+        properties=properties,
+        rest=rest,
+    )
+
+
+def _attribution(facts: str | None) -> Attribution | None:
+    """The facts that ingest stored; None for none, and for what ingest would not have stored."""
     try:
-        return msgspec.json.decode(facts, type=dict[str, Any]) if facts else None
+        return msgspec.json.decode(facts, type=Attribution) if facts else None
     except (msgspec.DecodeError, UnicodeEncodeError):
         return None
 
 
-def as_sent(rest: str) -> dict[str, Any]:
-    """`properties` (or an identify's traits) and `rest`, everything else of the event.
+def as_sent(rest: str) -> tuple[msgspec.Raw, msgspec.Raw]:
+    """The event's properties (an identify's traits), and everything else of it that has no column.
 
-    As JSON that is not parsed on the way: parsing would change large numbers and repeated keys. What is not a sound
-    JSON object is given whole, as a string.
+    The JSON is not parsed, because parsing would change large numbers and repeated keys. What is no sound JSON object
+    comes whole, as a JSON string beside empty properties.
     """
     try:
-        parts = msgspec.json.decode(rest, type=dict[str, msgspec.Raw])
+        members = msgspec.json.decode(rest, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeEncodeError):
-        return {"properties": {}, "rest": rest}
-    name = "properties" if "properties" in parts else "traits"
-    return {"properties": parts.pop(name, {}), "rest": parts}
+        return msgspec.Raw(b"{}"), msgspec.Raw(msgspec.json.encode(rest))
+    name = "properties" if "properties" in members else "traits"
+    properties = members.pop(name, msgspec.Raw(b"{}"))
+    return properties, msgspec.Raw(msgspec.json.encode(members))
+
+
+def _named(model: Model, number: int) -> str:
+    return model.phases[number - 1].name

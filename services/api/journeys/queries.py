@@ -1,4 +1,4 @@
-"""What the api asks about customers: their list, and one customer's ids, journey and transitions."""
+"""Statements over one customer: its ids, its journey, and the touchpoints of all its ids as one list."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,8 +7,6 @@ from sqlalchemy import LargeBinary, any_, literal, or_, select, tuple_, union_al
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.shared.cursors import CustomerCursor, TouchpointCursor
-from throughline.journey.model import UNPLACED
 from throughline.journey.state import Journey, Transition
 from throughline.store.digest import message_digest
 from throughline.store.facts import read_existing
@@ -16,19 +14,15 @@ from throughline.store.schema.facts import touchpoints
 from throughline.store.schema.identity import ids
 from throughline.store.schema.journeys import journeys, transitions
 
-_JOURNEY = tuple(journeys.c[name] for name in Journey._fields)
+_ACTORS_PER_STATEMENT = 64
+_KEYS_PER_STATEMENT = 10_000
 
 
-class CustomerRow(NamedTuple):
-    """One customer in a list."""
-
-    customer: bytes
-    id: str
-    journey: Journey
+# --- ids, journey and transitions -------------------------------------------------------------------------------------
 
 
 class IdRow(NamedTuple):
-    """A raw id, and the link by which it belongs to another one (None: to nobody)."""
+    """A raw id, and the link by which it belongs to another id (`owner` None: it belongs to nobody)."""
 
     id: bytes
     name: str
@@ -38,80 +32,70 @@ class IdRow(NamedTuple):
     link_by: int | None
 
 
-async def list_customers(
-    connection: AsyncConnection, model: int, phase: int | None, after: CustomerCursor | None, count: int
-) -> list[CustomerRow]:
-    """Up to `count` customers in `phase` (None: in any phase), after a position, in the order of the index by phase."""
-    c = journeys.c
-    query = select(c.customer, c.id, *_JOURNEY).where(c.model == model)
-    if phase is None:
-        query = query.where(c.phase > UNPLACED)
-        if after is not None:
-            query = query.where(tuple_(c.phase, c.customer) > tuple_(after.phase, after.customer))
-    else:
-        query = query.where(c.phase == phase)
-        if after is not None:
-            query = query.where(c.customer > after.customer)
-    rows = await connection.execute(query.order_by(c.phase, c.customer).limit(count))
-    return [CustomerRow(row[0], row[1], Journey(*row[2:])) for row in rows]
-
-
-async def customer_of(connection: AsyncConnection, workspace: int, digest: bytes) -> bytes:
-    """The customer that an id belongs to: the end of its links."""
+async def customer_of(connection: AsyncConnection, workspace: int, id: bytes) -> bytes:
+    """The customer that an id belongs to, by digest: the end of its links, or the id itself."""
     c = ids.c
-    seen: set[bytes] = set()
-    while digest not in seen:
-        seen.add(digest)
+    passed: set[bytes] = set()
+    while id not in passed:  # links that close a ring lead nowhere
+        passed.add(id)
         owner: bytes | None = await connection.scalar(
-            select(c.owner).where(c.workspace == workspace, c.id == digest, c.owner.is_not(None))
+            select(c.owner).where(c.workspace == workspace, c.id == id, c.owner.is_not(None))
         )
         if owner is None:
             break
-        digest = owner
-    return digest
+        id = owner
+    return id
 
 
 async def ids_of(connection: AsyncConnection, workspace: int, customer: bytes) -> list[IdRow]:
-    """The customer's own id and every id that belongs to it, however far down; level by level, and by digest."""
+    """The customer's own id and every id whose links lead to it: level by level, and by digest within a level."""
     c = ids.c
-    fields = [c[name] for name in IdRow._fields]
-    found: dict[bytes, IdRow] = {}
-    which = or_(c.id == customer, c.owner == customer)
+    columns = [c[name] for name in IdRow._fields]
+    by_id: dict[bytes, IdRow] = {}
+    condition = or_(c.id == customer, c.owner == customer)
     while True:
-        rows = await connection.execute(select(*fields).where(c.workspace == workspace, which).order_by(c.id))
-        level = [row for row in (IdRow(*row) for row in rows) if row.id not in found]
+        rows = await connection.execute(select(*columns).where(c.workspace == workspace, condition).order_by(c.id))
+        level = [row for row in (IdRow(*row) for row in rows) if row.id not in by_id]
         if not level:
-            return list(found.values())
-        found.update((row.id, row) for row in level)
-        which = c.owner == any_(literal([row.id for row in level], ARRAY(LargeBinary)))
+            return list(by_id.values())
+        by_id.update((row.id, row) for row in level)
+        condition = c.owner == any_(literal([row.id for row in level], ARRAY(LargeBinary)))
 
 
-async def journey_of(connection: AsyncConnection, model: int, customer: bytes) -> tuple[str, Journey] | None:
-    """The customer's id and where it stands, by digest; None when nobody is known by it."""
+async def journey_of(connection: AsyncConnection, generation: int, customer: bytes) -> tuple[str, Journey] | None:
+    """The customer's id and where it stands; None when the generation has no such customer."""
     c = journeys.c
+    columns = [c[name] for name in Journey._fields]
     row = (
-        await connection.execute(select(c.id, *_JOURNEY).where(c.customer == customer, c.model == model))
+        await connection.execute(select(c.id, *columns).where(c.customer == customer, c.model == generation))
     ).one_or_none()
     return None if row is None else (row[0], Journey(*row[1:]))
 
 
-async def transitions_of(connection: AsyncConnection, model: int, customer: bytes) -> list[Transition]:
+async def transitions_of(connection: AsyncConnection, generation: int, customer: bytes) -> list[Transition]:
     """Every transition of the customer, in order."""
     c = transitions.c
     rows = await connection.execute(
         select(*(c[name] for name in Transition._fields))
-        .where(c.customer == customer, c.model == model)
+        .where(c.customer == customer, c.model == generation)
         .order_by(c.at_us, c.message_id, c.actor, c.kind)
     )
     return [Transition(*row) for row in rows]
 
 
-_ACTORS_AT_ONCE = 64
-_KEYS_AT_ONCE = 10_000
+# --- touchpoints ------------------------------------------------------------------------------------------------------
+
+
+class TouchpointPosition(NamedTuple):
+    """The place of a touchpoint in a customer's list."""
+
+    occurred_us: int
+    message_id: str
+    actor: bytes
 
 
 class TouchpointRow(NamedTuple):
-    """One fact."""
+    """One touchpoint, as far as the answers tell of it."""
 
     actor: bytes
     occurred_us: int
@@ -136,74 +120,78 @@ class TouchpointRow(NamedTuple):
     attribution: str | None
 
     @property
-    def position(self) -> TouchpointCursor:
-        """Its place in the list."""
-        return TouchpointCursor(self.occurred_us, self.message_id, self.actor)
+    def position(self) -> TouchpointPosition:
+        """The place in the list."""
+        return TouchpointPosition(self.occurred_us, self.message_id, self.actor)
 
     @property
     def order(self) -> tuple[int, bytes, bytes]:
-        """Sorts as the list does, oldest first: ids by their bytes."""
+        """Sorts as the database does, oldest first: message ids by their bytes."""
         return (self.occurred_us, self.message_id.encode(), self.actor)
 
 
 async def touchpoints_of(
-    connection: AsyncConnection, actors: Mapping[bytes, str], after: TouchpointCursor | None, count: int
+    connection: AsyncConnection, actors: Mapping[bytes, str], after: TouchpointPosition | None, count: int
 ) -> list[TouchpointRow]:
-    """Up to `count` touchpoints of a customer, newest first, after a position.
+    """Up to `count` touchpoints of a customer, newest first, after a position. Cross-id duplicates are left out.
 
     Args:
-        connection: one snapshot.
-        actors: all ids of the customer, by digest. Of a message id that several of them sent, the earliest counts.
-        after: the last one of the page before.
-        count: how many at most.
+        connection: all its statements see one state of the database.
+        actors: all ids of the customer, by digest.
+        after: the last touchpoint of the page before.
+        count: maximum number of touchpoints.
     """
-    found: list[TouchpointRow] = []
-    while len(found) < count:
-        wanted = count - len(found)
-        page = await _newest(connection, sorted(actors), after, wanted)
-        repeated = await _repeated(connection, actors, page) if len(actors) > 1 else set()
-        found += [row for row in page if row.position not in repeated]
-        if len(page) < wanted:
+    page: list[TouchpointRow] = []
+    while len(page) < count:
+        missing = count - len(page)
+        newest = await _newest(connection, sorted(actors), after, missing)
+        duplicates = await _cross_id_duplicates(connection, actors, newest) if len(actors) > 1 else set()
+        page += [row for row in newest if row.position not in duplicates]
+        if len(newest) < missing:
             break
-        after = page[-1].position
-    return found
+        after = newest[-1].position
+    return page
 
 
 async def _newest(
-    connection: AsyncConnection, actors: Sequence[bytes], after: TouchpointCursor | None, count: int
+    connection: AsyncConnection, actors: Sequence[bytes], after: TouchpointPosition | None, count: int
 ) -> list[TouchpointRow]:
     c = touchpoints.c
     # The order within a customer is that of the ids' bytes, whatever the database's collation.
     order = (c.occurred_us, c.message_id.collate("C"), c.actor)
     rows: list[TouchpointRow] = []
-    for start in range(0, len(actors), _ACTORS_AT_ONCE):
+    for start in range(0, len(actors), _ACTORS_PER_STATEMENT):
         parts = []
-        for actor in actors[start : start + _ACTORS_AT_ONCE]:
+        for actor in actors[start : start + _ACTORS_PER_STATEMENT]:
             # By the index on (actor, occurred_us), backwards: as many rows as the page takes, however long the history.
             query = select(*(c[name] for name in TouchpointRow._fields)).where(c.actor == actor)
             if after is not None:
                 query = query.where(c.occurred_us <= after.occurred_us, tuple_(*order) < tuple_(*after))
             parts.append(query.order_by(order[0].desc(), order[1].desc()).limit(count).subquery())
-        found = await connection.execute(union_all(*(select(part) for part in parts)))
-        rows += [TouchpointRow(*row) for row in found]
+        result = await connection.execute(union_all(*(select(part) for part in parts)))
+        rows += [TouchpointRow(*row) for row in result]
     return sorted(rows, key=lambda row: row.order, reverse=True)[:count]
 
 
-async def _repeated(
+async def _cross_id_duplicates(
     connection: AsyncConnection, actors: Mapping[bytes, str], page: Sequence[TouchpointRow]
-) -> set[TouchpointCursor]:
-    """The positions on the page whose message id the customer sent earlier, or at once under a smaller id."""
-    asked = {
+) -> set[TouchpointPosition]:
+    """The positions on the page whose message id another id of the customer sent earlier.
+
+    Of two touchpoints at one instant, the one under the smaller id counts.
+    """
+    senders = {
         message_digest(actor, row.message_id): (actor, row.message_id)
         for row in page
         for actor in actors
         if actor != row.actor
     }
-    keys = sorted((actor, digest) for digest, (actor, _) in asked.items())
+    keys = sorted((actor, digest) for digest, (actor, _) in senders.items())
     earliest: dict[str, tuple[int, str]] = {}
-    for start in range(0, len(keys), _KEYS_AT_ONCE):
-        for digest, occurred_us in (await read_existing(connection, keys[start : start + _KEYS_AT_ONCE])).items():
-            actor, message_id = asked[digest]
+    for start in range(0, len(keys), _KEYS_PER_STATEMENT):
+        existing = await read_existing(connection, keys[start : start + _KEYS_PER_STATEMENT])
+        for digest, occurred_us in existing.items():
+            actor, message_id = senders[digest]
             place = (occurred_us, actors[actor])
             earliest[message_id] = min(place, earliest.get(message_id, place))
     return {

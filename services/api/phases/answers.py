@@ -1,103 +1,117 @@
-"""The counts of one moment: what `/v1/phases/counts` and its stream say. Pure."""
+"""Answers about the live counts: `/v1/phases/counts` and its stream, `/v1/sources` and `/v1/channels`. Pure."""
 
 from collections.abc import Mapping
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
+from services.api.shared.answers import (
+    Answer,
+    EncodedAnswer,
+    HistoryFrom,
+    Instant,
+    ModelName,
+    SettledUntil,
+    instant,
+    weak_etag,
+)
+from services.api.shared.sums import ZERO, Sums
 from throughline.journey.model import UNPLACED, Model
-from throughline.kit.clock import rfc3339
 
 
-class Sums(NamedTuple):
-    """One phase's sums over all shards, in the order of the store's columns."""
+class PhaseCounts(Answer):
+    """One phase: now = active + lapsed, lapsed = abandoned + churned, entered = now + left."""
 
-    active: int = 0
-    lapsed: int = 0
-    churned: int = 0
-    entered: int = 0
-    left: int = 0
-    returned: int = 0
-
-    @property
-    def now(self) -> int:
-        """Everybody in the phase."""
-        return self.active + self.lapsed
-
-    def minus(self, other: "Sums") -> "Sums":
-        """What was there before the changes `other`."""
-        return Sums(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+    phase: Annotated[str, Meta(examples=["purchase"])]
+    now: Annotated[int, Meta(examples=[120])]
+    active: Annotated[int, Meta(examples=[100])]
+    lapsed: Annotated[int, Meta(description="silent for longer than the phase's window", examples=[20])]
+    abandoned: Annotated[int, Meta(description="of the lapsed: without a purchase that stands", examples=[5])]
+    churned: Annotated[int, Meta(description="of the lapsed: after a purchase", examples=[15])]
+    entered: Annotated[int, Meta(examples=[150])]
+    left: Annotated[int, Meta(examples=[30])]
+    returned: Annotated[int, Meta(description="of entered: back after a lapse", examples=[10])]
 
 
-NONE = Sums()
+class Counts(Answer):
+    """Where all customers stand."""
+
+    model: ModelName
+    as_of: Annotated[
+        Instant | None,
+        Meta(description="the instant the counts are true for: settled_until, or the step that holds the `as_of` sent"),
+    ]
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    customers: Annotated[int, Meta(description="customers in a phase: the sum of now", examples=[120])]
+    unplaced: Annotated[
+        int, Meta(description="customers whom no touchpoint has placed yet, not in customers", examples=[3])
+    ]
+    phases: list[PhaseCounts]
 
 
-class Snapshot(NamedTuple):
-    """An answer ready to be sent. `etag` names the last change, `as_of` (RFC 3339 or None) the time it is true for."""
+class SourceItem(Answer):
+    """A source of the workspace."""
 
-    body: bytes
-    etag: str
-    as_of: str | None
+    name: Annotated[str, Meta(examples=["web"])]
+    enabled: Annotated[bool, Meta(examples=[True])]
 
 
-def snapshot(
+class Sources(Answer):
+    """The values of the source filter."""
+
+    sources: list[SourceItem]
+
+
+class Channels(Answer):
+    """The values of the channel filter."""
+
+    channels: Annotated[list[str], Meta(examples=[["direct", "email"]])]
+
+
+def counts_answer(
     model: Model,
     sums: Mapping[int, Sums],
     *,
     as_of_us: int | None,
     applied_watermark_us: int | None,
     retention_cutoff_us: int | None = None,
-) -> Snapshot:
-    """The answer for sums by phase number.
+) -> EncodedAnswer[Counts]:
+    """The counts of one moment. Their ETag names the counts, and not the time.
 
     Args:
-        model: whose phases they are.
-        sums: absent phases count nothing.
-        as_of_us: the instant they are true for; None before anything was staged.
+        model: the phase model of the counts.
+        sums: by phase number; a phase that is missing has no customers.
+        as_of_us: the instant the counts are true for; None before anything was staged.
         applied_watermark_us: how far the state reaches.
-        retention_cutoff_us: facts that occurred before it are gone.
+        retention_cutoff_us: touchpoints that occurred before it are deleted.
     """
-    phases = [{"phase": phase.name, **phase_body(sums.get(phase.number, NONE))} for phase in model.phases]
-    customers = sum(sums.get(phase.number, NONE).now for phase in model.phases)
-    changing = {"customers": customers, "unplaced": sums.get(UNPLACED, NONE).now, "phases": phases}
+    phases = [_phase_counts(phase.name, sums.get(phase.number, ZERO)) for phase in model.phases]
+    customers = sum(phase.now for phase in phases)
+    unplaced = sums.get(UNPLACED, ZERO).now
     as_of = instant(as_of_us)
-    digest = blake2b(msgspec.json.encode((model.name, changing)), digest_size=12).hexdigest()
-    body = {
-        "model": model.name,
-        "as_of": as_of,
-        "settled_until": instant(applied_watermark_us),
-        "history_from": instant(retention_cutoff_us),
-        **changing,
-    }
-    # Weak: two answers with the same counts may differ in as_of.
-    return Snapshot(msgspec.json.encode(body), f'W/"{digest}"', as_of)
+    counts = Counts(
+        model=model.name,
+        as_of=as_of,
+        settled_until=instant(applied_watermark_us),
+        history_from=instant(retention_cutoff_us),
+        customers=customers,
+        unplaced=unplaced,
+        phases=phases,
+    )
+    return EncodedAnswer(msgspec.json.encode(counts), weak_etag((model.name, customers, unplaced, phases)), as_of)
 
 
-def phase_body(sums: Sums) -> dict[str, Any]:
-    """A phase's numbers: now = active + lapsed, lapsed = abandoned + churned, entered = now + left."""
-    return {
-        "now": sums.now,
-        "active": sums.active,
-        "lapsed": sums.lapsed,
-        "abandoned": sums.lapsed - sums.churned,
-        "churned": sums.churned,
-        "entered": sums.entered,
-        "left": sums.left,
-        "returned": sums.returned,
-    }
-
-
-def instant(us: int | None) -> str | None:
-    """RFC 3339, or None."""
-    return None if us is None else rfc3339(us)
-
-
-def names_same_state(tags: str, etag: str) -> bool:
-    """Whether an If-None-Match or Last-Event-ID header (one tag, a list, or `*`) names this state."""
-    wanted = _bare(etag)
-    return any(tag.strip() == "*" or _bare(tag) == wanted for tag in tags.split(","))
-
-
-def _bare(tag: str) -> str:
-    return tag.strip().removeprefix("W/").strip('"')
+def _phase_counts(phase: str, sums: Sums) -> PhaseCounts:
+    return PhaseCounts(
+        phase=phase,
+        now=sums.now,
+        active=sums.active,
+        lapsed=sums.lapsed,
+        abandoned=sums.lapsed - sums.churned,
+        churned=sums.churned,
+        entered=sums.entered,
+        left=sums.left,
+        returned=sums.returned,
+    )

@@ -1,67 +1,148 @@
-"""The live counts of a phase model, those of a past moment, and the values their filters take."""
+"""The counts of a phase model: live, of a past moment, and as a stream; and the values that their filters take."""
 
-from contextlib import AsyncExitStack
-from typing import Annotated
+from collections.abc import AsyncIterator
+from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from sse_starlette import EventSourceResponse
 
-from services.api import schemas
-from services.api.auth import AllReaders, Authenticated, Credentials, authenticate
-from services.api.live.feeds import CountsStream, Feeds
-from services.api.shared.context import PastKey
-from services.api.shared.queries import channels
-from services.api.shared.responses import OfModel, json_response, unless_seen
-from services.api.shared.steps import parse_instant
+from services.api.auth import Credentials, Token, authenticate
+from services.api.history.queries import read_past_counts
+from services.api.live.feeds import Feed, Feeds
+from services.api.live.sse import event_stream
+from services.api.phases.answers import Channels, Counts, SourceItem, Sources, counts_answer
+from services.api.phases.queries import list_channels, read_live_counts
+from services.api.shared.answers import EncodedAnswer
+from services.api.shared.cache import cached
+from services.api.shared.context import ApiContext, Context
+from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, ModelParameters, parse_optional_instant
+from services.api.shared.queries import CustomerFilter, read_workspace
+from services.api.shared.responses import AnswerResponse, ConditionalResponse
+from services.api.shared.steps import floored, since
+from services.api.shared.workspace import live_generation, reading_model, source_id, sources_of
 from throughline.journey.durations import MINUTE_US
 from throughline.kit.errors import ServiceError
+from throughline.models import model_of
 
-router = APIRouter(tags=["phases"])
+router = APIRouter(tags=["phases"], route_class=AnswerRoute)
 
-
-class CountsFilter(OfModel):
-    """Which customers to count."""
-
-    source: str | None = Field(None, description="only customers whose first touchpoint came through this source")
-    # PostgreSQL's text holds no NUL.
-    channel: str | None = Field(
-        None, pattern=r"^[^\x00]*$", description="only customers whose first touchpoint came through this channel"
-    )
+COUNTS_SECONDS = 0.25
+"""Maximum age of counts: the database answers each distinct question about them at most this often."""
 
 
-class MomentFilter(CountsFilter):
+class MomentParameters(CustomerParameters):
     """Which customers to count, and when."""
 
     as_of: str | None = Field(
         None,
         description="a past instant (RFC 3339), floored to the minute within two days, to the hour within 90 days, "
         "else to the day of the workspace's time zone; the answer's as_of says to which",
-        examples=["2026-11-23T20:28:00Z"],
+        examples=[EXAMPLE_INSTANT],
+    )
+
+
+class CountsQuestion(NamedTuple):
+    """A distinct question about counts. `model`: None asks for the workspace's default model."""
+
+    workspace: int
+    model: str | None
+    customers: CustomerFilter
+
+
+class PastQuestion(NamedTuple):
+    """A distinct question about the counts of a past moment."""
+
+    counts: CountsQuestion
+    at_us: int
+
+
+async def counts_question(context: ApiContext, workspace: int, parameters: CustomerParameters) -> CountsQuestion:
+    """The question that a request's parameters ask.
+
+    Raises:
+        ServiceError: 400 `unknown_source`.
+    """
+    source = await source_id(context, workspace, parameters.source)
+    return CountsQuestion(workspace, parameters.model, CustomerFilter(source, parameters.channel))
+
+
+@cached(seconds=COUNTS_SECONDS)
+async def live_counts(context: ApiContext, question: CountsQuestion) -> EncodedAnswer[Counts]:
+    """The live counts.
+
+    Raises:
+        ServiceError: 400 `unknown_model`; 503 `no_model` or `database_away`.
+    """
+    async with context.database.reading("counts") as connection:
+        live = await read_live_counts(connection, question.workspace, question.model, context.topic, question.customers)
+        if live is None:
+            live_generation(await read_workspace(connection, question.workspace, context.topic), question.model)
+            raise ServiceError(503, "no_model", "the model is being switched; try again")
+    return counts_answer(
+        model_of(live.generation.name, live.generation.document),
+        live.sums,
+        as_of_us=live.applied_watermark_us,
+        applied_watermark_us=live.applied_watermark_us,
+        retention_cutoff_us=live.retention_cutoff_us,
+    )
+
+
+@cached(seconds=COUNTS_SECONDS)
+async def past_counts(context: ApiContext, question: PastQuestion) -> EncodedAnswer[Counts]:
+    """The counts of a past moment, floored to a stored step; those of the watermark for a later moment.
+
+    Raises:
+        ServiceError: 400 `unknown_model`; 503 `no_model` or `database_away`.
+    """
+    workspace, model, customers = question.counts
+    async with reading_model(context, "past", workspace, model) as (connection, live):
+        state = live.workspace
+        if state.applied_watermark_us is None:
+            return counts_answer(live.model, {}, as_of_us=None, applied_watermark_us=None)
+        moment = floored(min(question.at_us, state.applied_watermark_us), state.latest_watermark_us, live.zone)
+        past = await read_past_counts(
+            connection, live.generation.id, context.topic, customers, later=since(moment, live.zone)
+        )
+    return counts_answer(
+        live.model,
+        past.closing,
+        as_of_us=moment.at_us,
+        applied_watermark_us=past.applied_watermark_us,
+        retention_cutoff_us=state.retention_cutoff_us,
     )
 
 
 @router.get(
     "/v1/phases/counts",
-    response_model=schemas.Counts,
-    responses={304: {"description": "nothing changed since the If-None-Match"}, **schemas.responses(400)},
+    responses={304: {"description": "nothing changed since the If-None-Match"}, **problem_responses(400)},
     summary="Where all customers stand, or stood",
 )
 async def get_counts(
-    readers: AllReaders,
-    reader: Authenticated,
-    which: Annotated[MomentFilter, Query()],
+    context: Context,
+    token: Token,
+    parameters: Annotated[MomentParameters, Query()],
     if_none_match: Annotated[str, Header(description="the ETag of the counts you have")] = "",
-) -> Response:
+) -> ConditionalResponse[Counts]:
     """Counts per phase, of one moment. `now = active + lapsed` and `entered = now + left` hold in each phase.
     The ETag names the last change of the counts, not the time of asking."""
-    at_us = None if which.as_of is None else parse_instant(which.as_of, "as_of")
-    key = await readers.counts_key(reader.workspace, which.model, which.source, which.channel)
+    at_us = parse_optional_instant(parameters.as_of, "as_of")
+    question = await counts_question(context, token.workspace, parameters)
     if at_us is None:
-        latest = await readers.counts.get(key)
+        counts = await live_counts(context, question)
     else:
-        latest = await readers.past.get(PastKey(key, at_us - at_us % MINUTE_US))
-    return unless_seen(latest, if_none_match)
+        counts = await past_counts(context, PastQuestion(question, at_us - at_us % MINUTE_US))
+    return ConditionalResponse(counts, if_none_match)
+
+
+async def _subscribed(
+    request: Request, context: Context, token: Token, parameters: Annotated[CustomerParameters, Query()]
+) -> AsyncIterator[Feed]:
+    """The feed of the request's question, from before the response starts until it has ended."""
+    feeds: Feeds[CountsQuestion] = request.app.state.feeds
+    async with feeds.subscribe(await counts_question(context, token.workspace, parameters)) as feed:
+        yield feed
 
 
 @router.get(
@@ -73,47 +154,43 @@ async def get_counts(
             "content": {
                 "text/event-stream": {
                     "schema": {"type": "string"},
-                    "example": 'event: counts\nid: W/"6c0f"\ndata: {"model":"seven_phase",...}\n\n',
+                    "example": 'id: W/"6c0f"\nevent: counts\ndata: {"model":"seven_phase",...}\n\n',
                 }
             },
         },
-        **schemas.responses(400),
+        **problem_responses(400),
     },
     summary="Follow the counts",
 )
 async def stream_counts(
-    request: Request,
-    readers: AllReaders,
+    context: Context,
     credentials: Credentials,
-    reader: Authenticated,
-    which: Annotated[CountsFilter, Query()],
+    feed: Annotated[Feed, Depends(_subscribed)],
     last_event_id: Annotated[str, Header(description="the last id you saw: the same counts are not sent again")] = "",
-) -> Response:
+) -> EventSourceResponse:
     """The counts whenever they change. Ends when the token is revoked or the service stops: connect again then."""
-    feeds: Feeds = request.app.state.feeds
-    key = await readers.counts_key(reader.workspace, which.model, which.source, which.channel)
 
     async def still_allowed() -> bool:
         try:
-            await authenticate(readers, credentials)
+            await authenticate(context, credentials)
         except ServiceError as error:
             return error.status != 401
         return True
 
-    async with AsyncExitStack() as stack:
-        feed = await stack.enter_async_context(feeds.subscribe(key))
-        return CountsStream(feeds, feed, stack.pop_all(), seen=last_event_id, still_allowed=still_allowed)
+    return event_stream(feed, event="counts", seen=last_event_id, still_allowed=still_allowed)
 
 
-@router.get("/v1/sources", response_model=schemas.Sources, responses=schemas.responses(), summary="The sources")
-async def get_sources(readers: AllReaders, reader: Authenticated) -> Response:
+@router.get("/v1/sources", responses=problem_responses(), summary="The sources")
+async def get_sources(context: Context, token: Token) -> AnswerResponse[Sources]:
     """What the source filter takes."""
-    found = await readers.sources.get(reader.workspace)
-    return json_response({"sources": [{"name": s.name, "enabled": s.enabled} for s in found]})
+    sources = await sources_of(context, token.workspace)
+    return AnswerResponse(Sources([SourceItem(source.name, source.enabled) for source in sources]))
 
 
-@router.get("/v1/channels", response_model=schemas.Channels, responses=schemas.responses(400), summary="The channels")
-async def get_channels(readers: AllReaders, reader: Authenticated, which: Annotated[OfModel, Query()]) -> Response:
+@router.get("/v1/channels", responses=problem_responses(400), summary="The channels")
+async def get_channels(
+    context: Context, token: Token, parameters: Annotated[ModelParameters, Query()]
+) -> AnswerResponse[Channels]:
     """What the channel filter takes: the channels that brought today's customers."""
-    async with readers.reading("channels", reader.workspace, which.model) as (connection, applied):
-        return json_response({"channels": await channels(connection, applied.id)})
+    async with reading_model(context, "channels", token.workspace, parameters.model) as (connection, live):
+        return AnswerResponse(Channels(await list_channels(connection, live.generation.id)))

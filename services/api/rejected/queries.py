@@ -1,36 +1,50 @@
-"""What the api asks about refused events: those kept whole, and how many there were."""
+"""Statements over rejected events: those kept whole, and how many there were."""
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, case, func, select, tuple_
+from sqlalchemy import BigInteger, Select, Table, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.shared.cursors import RejectedCursor
 from throughline.journey.durations import HOUR_US
 from throughline.store.rejected import OTHER
 from throughline.store.schema.operations import rejected, rejected_counts
 
-SHOWN_BYTES = 16_384
-"""Of each event, at most."""
-SHOWN_NAMES = 100
-"""Of each reason that is counted by name."""
+PAYLOAD_BYTES = 16_384
+"""Maximum length of a payload in a row."""
+MAX_NAMES = 100
+"""Maximum number of counts by name for one reason; the names beyond are counted as `OTHER`."""
 BEGINNING_US, END_US = 0, 2**62
 """A span that holds every instant."""
 
 
-class Wanted(NamedTuple):
-    """Which refused events: of one workspace, received in [from_us, to_us)."""
+class RejectedFilter(NamedTuple):
+    """Which rejected events: those of one workspace, received from `from_us` on and before `to_us`; None: any."""
 
     workspace: int
-    from_us: int
-    to_us: int
-    source: int | None
-    stage: str | None
-    code: str | None
+    from_us: int = BEGINNING_US
+    to_us: int = END_US
+    source: int | None = None
+    stage: str | None = None
+    code: str | None = None
+
+    def conditions(self, table: Table) -> list[Any]:
+        """Conditions on the columns that `rejected` and `rejected_counts` share; not on the instant."""
+        columns = ((table.c.source, self.source), (table.c.stage, self.stage), (table.c.code, self.code))
+        return [
+            table.c.workspace == self.workspace,
+            *(column == value for column, value in columns if value is not None),
+        ]
+
+
+class RejectedPosition(NamedTuple):
+    """The place of a rejected event in a list."""
+
+    received_us: int
+    id: int
 
 
 class RejectedRow(NamedTuple):
-    """One refused event; `payload` is how it begins."""
+    """One rejected event; `payload` is how the event begins, `payload_bytes` the length of all of it."""
 
     id: int
     source: int
@@ -47,9 +61,14 @@ class RejectedRow(NamedTuple):
     request: str
     record: str
 
+    @property
+    def position(self) -> RejectedPosition:
+        """The place in the list."""
+        return RejectedPosition(self.received_us, self.id)
 
-class RejectedCount(NamedTuple):
-    """How many were refused for a reason, and of these are kept whole."""
+
+class RejectedCountRow(NamedTuple):
+    """How many events were rejected for a reason, and how many of these are kept whole."""
 
     source: int
     stage: str
@@ -61,53 +80,47 @@ class RejectedCount(NamedTuple):
 
 async def list_rejected(
     connection: AsyncConnection,
-    wanted: Wanted,
-    after: RejectedCursor | None,
+    events: RejectedFilter,
+    after: RejectedPosition | None,
     count: int,
     *,
-    shown_bytes: int = SHOWN_BYTES,
+    payload_bytes: int = PAYLOAD_BYTES,
 ) -> list[RejectedRow]:
-    """Up to `count` events that are kept whole, newest first, after a position; how each begins, so many bytes."""
+    """Up to `count` events that are kept whole, newest first, after a position."""
     c = rejected.c
     query = select(
         *(c.id, c.source, c.received_us, c.stage, c.code, c.field, c.message, c.name, c.message_id),
-        func.substring(c.payload, 1, shown_bytes),
+        func.substring(c.payload, 1, payload_bytes),
         func.octet_length(c.payload),
         *(c.origin, c.request, c.record),
-    ).where(c.workspace == wanted.workspace, c.received_us >= wanted.from_us, c.received_us < wanted.to_us)
-    for column, value in ((c.source, wanted.source), (c.stage, wanted.stage), (c.code, wanted.code)):
-        if value is not None:
-            query = query.where(column == value)
+    ).where(*events.conditions(rejected), c.received_us >= events.from_us, c.received_us < events.to_us)
     if after is not None:
         query = query.where(tuple_(c.received_us, c.id) < tuple_(after.received_us, after.id))
     rows = await connection.execute(query.order_by(c.received_us.desc(), c.id.desc()).limit(count))
     return [RejectedRow._make(row) for row in rows]
 
 
-async def count_rejected(connection: AsyncConnection, wanted: Wanted) -> list[RejectedCount]:
-    """All that were refused in the hours that the span touches, most frequent reason first.
+async def count_rejected(connection: AsyncConnection, events: RejectedFilter) -> list[RejectedCountRow]:
+    """The number of events in the hours that the span touches, by reason, most frequent first.
 
-    Of a reason that is counted by name the `SHOWN_NAMES` most frequent, the others as one.
+    A reason that is counted by name has the `MAX_NAMES` most frequent names, and the others as one.
     """
     c = rejected_counts.c
     reason = (c.source, c.stage, c.code)
-    events, kept = (func.sum(column).cast(BigInteger) for column in (c.events, c.kept))
-    rank = func.row_number().over(partition_by=reason, order_by=(events.desc(), c.name))
+    total, kept = (func.sum(column).cast(BigInteger) for column in (c.events, c.kept))
+    rank = func.row_number().over(partition_by=reason, order_by=(total.desc(), c.name))
     query: Select[Any] = (
-        select(*reason, c.name, events.label("events"), kept.label("kept"), rank.label("rank"))
+        select(*reason, c.name, total.label("events"), kept.label("kept"), rank.label("rank"))
         .where(
-            c.workspace == wanted.workspace,
-            c.bucket_us > wanted.from_us - HOUR_US,
-            c.bucket_us < wanted.to_us,
+            *events.conditions(rejected_counts),
+            c.bucket_us > events.from_us - HOUR_US,
+            c.bucket_us < events.to_us,
         )
         .group_by(*reason, c.name)
     )
-    for column, value in ((c.source, wanted.source), (c.stage, wanted.stage), (c.code, wanted.code)):
-        if value is not None:
-            query = query.where(column == value)
     named = query.subquery().c
-    name = case((named.rank > SHOWN_NAMES, OTHER), else_=named.name).label("shown")
-    events, kept = (func.sum(column).cast(BigInteger) for column in (named.events, named.kept))
+    name = case((named.rank > MAX_NAMES, OTHER), else_=named.name).label("shown_name")
+    total, kept = (func.sum(column).cast(BigInteger) for column in (named.events, named.kept))
     columns = (named.source, named.stage, named.code, name)
-    rows = await connection.execute(select(*columns, events, kept).group_by(*columns).order_by(events.desc(), *columns))
-    return [RejectedCount._make(row) for row in rows]
+    rows = await connection.execute(select(*columns, total, kept).group_by(*columns).order_by(total.desc(), *columns))
+    return [RejectedCountRow._make(row) for row in rows]

@@ -1,81 +1,80 @@
-"""Opaque page positions: base64url of a small JSON array, whose first element says what it pages through."""
+"""Cursors: opaque positions in a list, base64url of a small JSON array `[tag, [fields]]`."""
 
 import base64
 import binascii
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 
 from throughline.kit.errors import ServiceError
 
+# A NamedTuple of int, str and bytes.
+C = TypeVar("C", bound=tuple[int | str | bytes, ...])
+T = TypeVar("T")
 
-class TouchpointCursor(NamedTuple):
-    """The last touchpoint of a page, newest first."""
-
-    occurred_us: int
-    message_id: str
-    actor: bytes
-
-
-class CustomerCursor(NamedTuple):
-    """The last customer of a page, in the order of (phase, digest)."""
-
-    phase: int
-    customer: bytes
-
-
-class UnmappedCursor(NamedTuple):
-    """The last event name of a page, most frequent first."""
-
-    events: int
-    name: str
-
-
-class RejectedCursor(NamedTuple):
-    """The last refused event of a page, newest first."""
-
-    received_us: int
-    id: int
-
-
-C = TypeVar("C", TouchpointCursor, CustomerCursor, UnmappedCursor, RejectedCursor)
-
-_TAGS = {TouchpointCursor: "t", CustomerCursor: "c", UnmappedCursor: "u", RejectedCursor: "r"}
 _BIGINT = 2**63
 
 
-def encode_cursor(cursor: TouchpointCursor | CustomerCursor | UnmappedCursor | RejectedCursor) -> str:
-    """The text a client sends back to go on after this position."""
-    raw = msgspec.json.encode((_TAGS[type(cursor)], cursor))
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+class CursorCodec(Generic[C]):
+    """Writes and reads the cursors of one list.
 
-
-def decode_cursor(kind: type[C], text: str) -> C:
-    """The position in a client's text.
-
-    Raises:
-        ServiceError: 400 `bad_cursor`: not a cursor, or one of another list.
+    Args:
+        tag: names the list, so that the cursor of another list is refused.
+        position: the NamedTuple that tells the place of an item in the list.
     """
-    cursor: C
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        tag, parts = msgspec.json.decode(raw, type=tuple[str, msgspec.Raw])
-        cursor = msgspec.json.decode(parts, type=kind)
-        whole = all(-_BIGINT <= part < _BIGINT for part in cursor if isinstance(part, int))
-        # PostgreSQL's text holds no NUL.
-        fits = not any(isinstance(part, str) and "\0" in part for part in cursor)
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise bad_cursor() from None
-    if tag != _TAGS[kind] or not whole or not fits:
-        raise bad_cursor()
-    return cursor
+
+    def __init__(self, tag: str, position: type[C]) -> None:
+        self._tag = tag
+        self._position = position
+
+    def encode(self, position: C) -> str:
+        """The text that a client sends back to get the items after `position`."""
+        raw = msgspec.json.encode((self._tag, position))
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    def decode(self, text: str | None) -> C | None:
+        """The position in a client's text; None, for the first page, when the client sent none.
+
+        Raises:
+            ServiceError: 400 `bad_cursor`: the text is not a cursor of this list.
+        """
+        if text is None:
+            return None
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            tag, fields = msgspec.json.decode(raw, type=tuple[str, msgspec.Raw])
+            position: C = msgspec.json.decode(fields, type=self._position)
+        except (binascii.Error, ValueError, msgspec.DecodeError):
+            raise bad_cursor() from None
+        if tag != self._tag or not all(_is_storable(value) for value in position):
+            raise bad_cursor()
+        return position
+
+
+def _is_storable(value: int | str | bytes) -> bool:
+    """Whether PostgreSQL can compare the value: its text holds no NUL, its integers are of 64 bits."""
+    if isinstance(value, int):
+        return -_BIGINT <= value < _BIGINT
+    return not (isinstance(value, str) and "\0" in value)
 
 
 def bad_cursor() -> ServiceError:
-    """The answer to a cursor that no page of this list gave."""
+    """The error for a cursor that no page of the list gave."""
     return ServiceError(
         400,
         "bad_cursor",
         "cursor is not one this list gave; leave it out to start from the first page",
         field="cursor",
     )
+
+
+def split_page(rows: Sequence[T], limit: int) -> tuple[Sequence[T], T | None]:
+    """The first `limit` rows, and the last of these if there are further rows: the next page starts after it.
+
+    Args:
+        rows: up to `limit + 1` rows.
+        limit: the size of a page.
+    """
+    page = rows[:limit]
+    return page, (page[-1] if len(rows) > limit else None)

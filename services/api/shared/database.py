@@ -1,4 +1,4 @@
-"""Reading from PostgreSQL: one timed, bounded, read-only transaction per question, and a plain 503 when it is away."""
+"""Reading from PostgreSQL: one timed and bounded transaction per question, and a 503 when the database is away."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ from throughline.store.migrate import upgrade
 log = logging.getLogger(__name__)
 
 QUESTION_SECONDS = 10.0
-"""How long one question may take, the wait for a connection included."""
+"""Maximum time for one question, including the wait for a connection."""
 RETRY_SECONDS = 1.0
 
 # connection exceptions, insufficient resources, operator intervention (shutdown, starting up, statement timeout)
@@ -39,20 +39,20 @@ def is_away(error: BaseException) -> bool:
 
 
 class Database:
-    """The engine with its readiness."""
+    """A pool of connections that is used only once the schema is up to date."""
 
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         self._engine = engine
         self._url = url
-        self._waiting_for = "the database has not been reached yet"
+        self._missing = "the database has not been reached yet"
 
     async def prepare(self) -> None:
-        """Bring the schema up to date, waiting for the database for as long as it takes.
+        """Bring the schema up to date, however long the database has to be waited for.
 
         Raises:
             MigrateError: the database refuses this user, or a newer version has migrated it.
         """
-        while self._waiting_for:
+        while self._missing:
             try:
                 await upgrade(self._url, wait_seconds=math.inf)
             except Exception as error:
@@ -61,21 +61,25 @@ class Database:
                 log.warning("the database went away while its schema was brought up to date: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self._waiting_for = ""
+                self._missing = ""
 
     @asynccontextmanager
-    async def reading(self, question: str, *, one_snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A connection for one question, named for the metrics. `one_snapshot`: its statements all see the same state.
+    async def reading(self, question: str, *, consistent: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection to read with, for at most `QUESTION_SECONDS`.
+
+        Args:
+            question: names what is read, in the metrics.
+            consistent: whether all statements see one state of the database.
 
         Raises:
             ServiceError: 503 `database_away`.
         """
-        if self._waiting_for:
-            raise _away(self._waiting_for)
+        if self._missing:
+            raise _away(self._missing)
         started = time.perf_counter()
         try:
             async with asyncio.timeout(QUESTION_SECONDS), self._engine.connect() as connection:
-                if one_snapshot:
+                if consistent:
                     await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 yield connection
         except Exception as error:
@@ -87,7 +91,7 @@ class Database:
             API_QUERY_SECONDS.labels(question).observe(time.perf_counter() - started)
 
     async def check(self) -> str:
-        """For /readyz: '' when the database answers and its schema is current."""
+        """For /readyz: '' when the database answers and its schema is current, else what is missing."""
         try:
             async with self.reading("ready") as connection:
                 await connection.execute(text("SELECT 1"))

@@ -1,43 +1,28 @@
-"""What requests have in common, and how answers are encoded."""
+"""HTTP responses that carry answers. An endpoint returns `AnswerResponse[Counts]`, say: this is how OpenAPI knows."""
 
-from typing import Any
+from typing import Generic
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api.phases.answers import Snapshot, names_same_state
+from services.api.shared.answers import A_co, EncodedAnswer, matches_etag
+
+JSON = "application/json"
 
 
-class OfModel(BaseModel):
-    """Under which phase model."""
+class AnswerResponse(Response, Generic[A_co]):
+    """200 with an answer. No cache may keep the answer, because it belongs to the holder of the token."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    # PostgreSQL's text holds no NUL.
-    model: str | None = Field(
-        None,
-        pattern=r"^[^\x00]*$",
-        description="a live phase model; without it the workspace's default",
-        examples=["six_stage"],
-    )
+    def __init__(self, answer: A_co) -> None:
+        super().__init__(msgspec.json.encode(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
 
 
-class Page(OfModel):
-    """Which part of a list."""
+class ConditionalResponse(Response, Generic[A_co]):
+    """200 with an encoded answer and its ETag, or 304 when the client already has the state that the ETag names."""
 
-    limit: int = Field(50, ge=1, le=200, description="how many items at most")
-    cursor: str | None = Field(None, description="the next_cursor of the page before")
-
-
-def json_response(body: Any) -> Response:
-    """200 with JSON that no cache may keep: it belongs to whoever holds the token."""
-    return Response(msgspec.json.encode(body), media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def unless_seen(latest: Snapshot, if_none_match: str) -> Response:
-    """The snapshot, or 304 to who has it already."""
-    headers = {"ETag": latest.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    if if_none_match and names_same_state(if_none_match, latest.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(latest.body, media_type="application/json", headers=headers)
+    def __init__(self, answer: EncodedAnswer[A_co], if_none_match: str) -> None:
+        headers = {"ETag": answer.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+        if if_none_match and matches_etag(if_none_match, answer.etag):
+            super().__init__(status_code=304, headers=headers)
+        else:
+            super().__init__(answer.body, media_type=JSON, headers=headers)

@@ -9,12 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.api import schemas_events
+from services.api.events.answers import RecentEvents
+from tests.support.answers import ok
 from tests.support.pipeline import PARTITIONS, open_pipeline
-from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Stack, until
 from throughline.journey.touchpoint import Touchpoint
-from throughline.kit.clock import now_us
 from throughline.store.recent import RING_SIZE
 from throughline.wire.codec import partition_of
 
@@ -99,8 +98,7 @@ async def test_whoever_wires_up_an_sdk_sees_what_became_of_each_event(stack: Sta
         assert (await sdk.post("/v1/batch", json={"batch": [CALL]})).status_code == 200
 
         async def shown() -> Any:
-            body = (await api.get(URL, params={"source": "web"})).json()
-            schemas_events.RecentEvents.model_validate(body)
+            body = await ok(api, URL, RecentEvents, source="web")
             # Partitions that nothing has come to have a watermark of their own, a moment later.
             return body if len(body["items"]) == 4 and body["as_of"] else None
 
@@ -120,38 +118,3 @@ async def test_whoever_wires_up_an_sdk_sees_what_became_of_each_event(stack: Sta
         assert (bad["refused"]["code"], bad["refused"]["field"]) == ("missing_field", "event")
         assert httpx.Response(200, text=bad["refused"]["payload"]).json() == NAMELESS
         assert [(one["code"], one["events"], one["kept"]) for one in body["counts"]] == [("missing_field", 1, 1)]
-
-
-async def test_the_list_is_filtered_bounded_and_of_one_workspace(database: str, stack: Stack) -> None:
-    service = await stack.start("api")
-    async with Rows(database, stack.workspace_id) as rows, stack.api(service) as api:
-
-        async def items(**which: Any) -> list[str]:
-            answer = await api.get(URL, params=which)
-            assert answer.status_code == 200, answer.text
-            return [item["message_id"] for item in answer.json()["items"]]
-
-        nothing = (await api.get(URL)).json()
-        assert (nothing["items"], nothing["counts"], nothing["as_of"]) == ([], [], None)
-        for number in range(6):
-            warnings = "bot,illegal_id" if number % 2 else ""
-            await rows.recent(f"m{number}", AT_US + number * SECOND_US, shard=number % 3, warnings=warnings)
-        await rows.refused("r", AT_US + SECOND_US // 2)
-        await rows.recent("theirs", AT_US, source=999, workspace=stack.workspace_id + 1)
-        assert await until(items) == ["m5", "m4", "m3", "m2", "m1", "r", "m0"]
-        assert await items(limit=3) == ["m5", "m4", "m3"]
-        assert await items(verdict="ok") == ["m4", "m2", "m0"]
-        assert await items(verdict="warning", source="web") == ["m5", "m3", "m1"]
-        assert await items(verdict="rejected", source="web") == ["r"]
-        assert await items(verdict="dropped") == []
-        answer = await api.get(URL)
-        same = await api.get(URL, headers={"If-None-Match": answer.headers["etag"]})
-        assert (same.status_code, same.content) == (304, b"")
-        await rows.through(now_us())
-        for query, field in (
-            ({"source": "nowhere"}, "source"),
-            ({"verdict": "fine"}, "verdict"),
-            ({"limit": 0}, "limit"),
-        ):
-            wrong = await api.get(URL, params=query)
-            assert (wrong.status_code, wrong.json()["field"]) == (400, field)

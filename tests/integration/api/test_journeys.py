@@ -1,14 +1,16 @@
-"""The api as a process: a customer of several ids, lapses, cycles, and why it is where it is."""
+"""One customer's journey: by any of its ids, with the cause of each move, and its touchpoints in pages."""
 
 import httpx
+import msgspec
 from sqlalchemy import text
 
-from services.api import schemas
-from services.api.journeys.queries import touchpoints_of
-from services.api.shared.cursors import TouchpointCursor
+from services.api.journeys.answers import Journey
+from services.api.journeys.queries import TouchpointPosition, touchpoints_of
 from tests.support.answers import ok, refused
 from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
-from throughline.kit.clock import rfc3339
+from tests.support.stack import Stack
+from throughline.kit.clock import now_us, rfc3339
+from throughline.store.access.workspaces import create_workspace
 from throughline.store.digest import id_digest
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
@@ -18,16 +20,133 @@ DAY_S = 86_400
 
 async def everything(api: httpx.AsyncClient, customer: str, limit: int) -> list[tuple[str, str]]:
     """(message id, user id) of all touchpoints, page by page."""
-    found: list[tuple[str, str]] = []
+    messages: list[tuple[str, str]] = []
     cursor: dict[str, str] = {}
     while True:
-        body = await ok(api, "/v1/journey", schemas.Journey, customer=customer, limit=limit, **cursor)
+        body = await ok(api, "/v1/journey", Journey, customer=customer, limit=limit, **cursor)
         items = body["touchpoints"]["items"]
-        found += [(item["message_id"], item["user_id"] or item["anonymous_id"]) for item in items]
+        messages += [(item["message_id"], item["user_id"] or item["anonymous_id"]) for item in items]
         if body["touchpoints"]["next_cursor"] is None:
-            return found
+            return messages
         assert len(items) == limit
         cursor = {"cursor": body["touchpoints"]["next_cursor"]}
+
+
+async def test_a_journey(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.through(AT_US + 500 * SECOND_US)
+    await rows.customer("user-1", [(0, 1), (100, 4)], touchpoints=3)
+    await rows.touchpoint(
+        "user-1",
+        "order",
+        AT_US + 100 * SECOND_US,
+        name="Order Completed",
+        order_id="1042",
+        value=59.9,
+        currency="EUR",
+        rest='{"properties":{"coupon":"SPRING","coupon":1e999},"context":{"ip":null}}',
+    )
+    response = await api.get("/v1/customers/user-1/journey")
+    body = response.json()
+    msgspec.json.decode(response.content, type=Journey)
+    assert {name: body[name] for name in ("customer", "phase", "entered_at", "highest_phase", "as_of")} == {
+        "customer": "user-1",
+        "phase": "purchase",
+        "entered_at": "2026-09-21T14:15:00Z",
+        "highest_phase": "purchase",
+        "as_of": "2026-09-21T14:21:40Z",
+    }
+    assert body["phases"] == [
+        {
+            "phase": "discovery",
+            "cycle": 1,
+            "entered_at": "2026-09-21T14:13:20Z",
+            "lapsed_at": None,
+            "left_at": "2026-09-21T14:15:00Z",
+            "seconds": 100.0,
+        },
+        {
+            "phase": "purchase",
+            "cycle": 1,
+            "entered_at": "2026-09-21T14:15:00Z",
+            "lapsed_at": None,
+            "left_at": None,
+            "seconds": 400.0,
+        },
+    ]
+    assert body["transitions"][0]["from"] is None
+    assert [(move["from"], move["to"], move["cycle"]) for move in body["transitions"]] == [
+        (None, "discovery", 1),
+        ("discovery", "purchase", 1),
+    ]
+    newest = body["touchpoints"]["items"][0]
+    assert (newest["message_id"], newest["source"], newest["order_id"], newest["value"]) == (
+        "order", "web", "1042", 59.9
+    )  # fmt: skip
+    assert newest["received_at"] == "2026-09-21T14:15:00.000001Z"
+    assert '"properties":{"coupon":"SPRING","coupon":1e999}' in response.text
+    assert newest["rest"] == {"context": {"ip": None}}
+    assert body["touchpoints"]["next_cursor"] is None
+
+
+async def test_touchpoints_in_pages(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.customer("user-1", [(0, 1)])
+    # Several at one instant: their order is that of the message ids, as bytes.
+    expected = []
+    for number in range(30):
+        message_id = f"{'aBé'[number % 3]}{number:02}"
+        await rows.touchpoint("user-1", message_id, AT_US + number // 10)
+        expected.append((AT_US + number // 10, message_id.encode()))
+    message_ids: list[str] = []
+    cursor = None
+    while True:
+        page = {"limit": 7} if cursor is None else {"limit": 7, "cursor": cursor}
+        touchpoints = (await ok(api, "/v1/journey", Journey, customer="user-1", **page))["touchpoints"]
+        assert len(touchpoints["items"]) <= 7
+        message_ids += [item["message_id"] for item in touchpoints["items"]]
+        cursor = touchpoints["next_cursor"]
+        if cursor is None:
+            break
+    assert message_ids == [message_id.decode() for _, message_id in sorted(expected, reverse=True)]
+    for limit in ("0", "201", "x"):
+        problem = await refused(api, 400, "invalid_parameter", "/v1/journey", customer="user-1", limit=limit)
+        assert problem["field"] == "limit"
+    for bad in ("x", "WyJ0IixbMV1d", "é", ""):
+        await refused(api, 400, "bad_cursor", "/v1/journey", customer="user-1", cursor=bad)
+
+
+async def test_any_id(api: httpx.AsyncClient, rows: Rows) -> None:
+    hostile = ["a/b", "a/../b", "ü 😀", "100%", "%2F", "?&#=+", "<img src=x>", " ", ".", "a\nb", "/journey", "x" * 2000]
+    for customer in hostile:
+        await rows.customer(customer, [(0, 1)], touchpoints=1)
+        assert (await ok(api, "/v1/journey", Journey, customer=customer))["customer"] == customer
+
+
+async def test_ids_in_a_path(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.customer("a/b ü%", [(0, 1)])
+    assert (await ok(api, "/v1/customers/a%2Fb%20%C3%BC%25/journey"))["customer"] == "a/b ü%"
+
+
+async def test_unknown_customers_and_those_of_others_look_the_same(
+    api: httpx.AsyncClient, rows: Rows, stack: Stack
+) -> None:
+    engine = create_engine(stack.database)
+    async with transaction(engine) as connection:
+        other = await create_workspace(connection, "other", now_us=now_us())
+    await engine.dispose()
+    async with Rows(stack.database, other, source=1) as theirs:
+        theirs.source = rows.source
+        await theirs.customer("theirs", [(0, 1)], touchpoints=1)
+        await theirs.count(1, 5)
+    problems = [
+        await refused(api, 404, "unknown_customer", "/v1/journey", customer="theirs"),
+        await refused(api, 404, "unknown_customer", "/v1/journey", customer="nobody"),
+        await refused(api, 404, "unknown_customer", "/v1/customers/theirs/journey"),
+    ]
+    assert problems[0] == problems[1] == problems[2]
+    assert (await ok(api, "/v1/customers"))["items"] == []
+    assert (await ok(api, "/v1/phases/counts"))["customers"] == 0
+    assert (await ok(api, "/v1/channels"))["channels"] == []
+    assert (await refused(api, 400, "missing_parameter", "/v1/journey"))["field"] == "customer"
 
 
 async def test_any_id_leads_to_its_customer(api: httpx.AsyncClient, rows: Rows) -> None:
@@ -37,9 +156,7 @@ async def test_any_id_leads_to_its_customer(api: httpx.AsyncClient, rows: Rows) 
     await rows.link("anon-1", "old-user", at_us=AT_US + 3, message_id="identify-1")
     await rows.link("anon-2", "user-1", at_us=AT_US + 12, message_id="identify-2")
     await rows.link("stranger", None)
-    answers = [
-        await ok(api, "/v1/journey", schemas.Journey, customer=id) for id in ("user-1", "old-user", "anon-1", "anon-2")
-    ]
+    answers = [await ok(api, "/v1/journey", Journey, customer=id) for id in ("user-1", "old-user", "anon-1", "anon-2")]
     assert all(answer == answers[0] for answer in answers)
     assert (answers[0]["customer"], answers[0]["ids_total"]) == ("user-1", 3)
     assert answers[0]["ids"] == [
@@ -108,9 +225,9 @@ async def test_pages_of_a_long_history_are_read_by_the_index(api: httpx.AsyncCli
             AT_US,
         )
     await rows.execute("analyze touchpoints")
-    first = await ok(api, "/v1/journey", schemas.Journey, customer="anon-1", limit=50)
+    first = await ok(api, "/v1/journey", Journey, customer="anon-1", limit=50)
     cursor = first["touchpoints"]["next_cursor"]
-    second = await ok(api, "/v1/journey", schemas.Journey, customer="anon-1", limit=50, cursor=cursor)
+    second = await ok(api, "/v1/journey", Journey, customer="anon-1", limit=50, cursor=cursor)
     seen = [item["message_id"] for page in (first, second) for item in page["touchpoints"]["items"]]
     assert len(set(seen)) == 100
     expected = sorted((AT_US + n // 3, f"{id}{n}") for id in ("user-1", "anon-1") for n in range(19_900, 20_001))
@@ -118,7 +235,7 @@ async def test_pages_of_a_long_history_are_read_by_the_index(api: httpx.AsyncCli
     engine = create_engine(rows.url)
     async with transaction(engine) as connection:
         actors = {id_digest(rows.workspace, id): id for id in ("user-1", "anon-1")}
-        page = await touchpoints_of(connection, actors, TouchpointCursor(AT_US + 3000, "x", b""), 50)
+        page = await touchpoints_of(connection, actors, TouchpointPosition(AT_US + 3000, "x", b""), 50)
         read = await connection.scalar(
             text(
                 "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_user_tables "
@@ -134,7 +251,7 @@ async def test_lapses_cycles_and_the_cause_of_each_move(api: httpx.AsyncClient, 
     await rows.through(AT_US + 60 * DAY_S * SECOND_US)
     moves = [(0, 1), (100, 4), (20 * DAY_S, CHURN), (30 * DAY_S, 2), (40 * DAY_S, ABANDON), (50 * DAY_S, 2)]
     await rows.customer("user-1", moves)
-    body = await ok(api, "/v1/journey", schemas.Journey, customer="user-1")
+    body = await ok(api, "/v1/journey", Journey, customer="user-1")
     assert (body["phase"], body["highest_phase"], body["cycle"]) == ("consideration", "purchase", 3)
     assert body["activity"] == {
         "state": "active",
@@ -180,56 +297,3 @@ async def test_lapses_cycles_and_the_cause_of_each_move(api: httpx.AsyncClient, 
         ("consideration", 2, True),
         ("consideration", 3, False),
     ]
-
-
-async def test_a_lapsed_customer(api: httpx.AsyncClient, rows: Rows) -> None:
-    await rows.customer("gone", [(0, 4), (90, CHURN)])
-    await rows.customer("never-bought", [(0, 2), (60, ABANDON)])
-    await rows.customer("unplaced", [])
-    body = await ok(api, "/v1/journey", schemas.Journey, customer="gone")
-    assert body["activity"] == {
-        "state": "lapsed",
-        "since": rfc3339(AT_US + 90 * SECOND_US),
-        "lapse": "churned",
-        "recovered": False,
-        "lapses_at": None,
-    }
-    assert body["why"]["to"] == "purchase"
-    unplaced = await ok(api, "/v1/journey", schemas.Journey, customer="unplaced")
-    assert (unplaced["why"], unplaced["activity"]["lapses_at"], len(unplaced["cycles"])) == (None, None, 1)
-    listed = (await ok(api, "/v1/customers", schemas.Customers))["items"]
-    assert {item["customer"]: (item["activity"], item["lapse"], item["lapsed_at"]) for item in listed} == {
-        "gone": ("lapsed", "churned", rfc3339(AT_US + 90 * SECOND_US)),
-        "never-bought": ("lapsed", "abandoned", rfc3339(AT_US + 60 * SECOND_US)),
-    }
-
-
-async def test_unmapped_events(api: httpx.AsyncClient, rows: Rows) -> None:
-    assert (await ok(api, "/v1/events/unmapped", schemas.Unmapped))["items"] == []
-    await rows.unmapped("Quiz Finished", 7, first_us=AT_US + SECOND_US)
-    await rows.unmapped("Quiz Finished", 5, shard=1, first_us=AT_US)
-    await rows.unmapped("Quiz Finished", 20, source=99, first_us=AT_US + 5 * SECOND_US)
-    for number in range(30):
-        await rows.unmapped(f"Other {number:02}", 1 + number % 3)
-    await rows.unmapped("Taken back", 0)
-    first = (await ok(api, "/v1/events/unmapped", schemas.Unmapped, limit=1))["items"]
-    assert first == [
-        {
-            "name": "Quiz Finished",
-            "events": 32,
-            "first_seen": rfc3339(AT_US),
-            "last_seen": rfc3339(AT_US + 6 * SECOND_US),
-            "sources": [{"source": None, "events": 20}, {"source": "web", "events": 12}],
-        }
-    ]
-    found: list[tuple[int, str]] = []
-    cursor: dict[str, str] = {}
-    while True:
-        body = await ok(api, "/v1/events/unmapped", schemas.Unmapped, limit=7, **cursor)
-        found += [(-item["events"], item["name"]) for item in body["items"]]
-        if body["next_cursor"] is None:
-            break
-        cursor = {"cursor": body["next_cursor"]}
-    assert found == sorted(found)
-    assert len(set(found)) == len(found) == 31
-    await refused(api, 400, "bad_cursor", "/v1/events/unmapped", cursor="x")

@@ -1,0 +1,70 @@
+"""What all answers are made of. The type of an answer is its schema in the OpenAPI document: there is no second one.
+
+A subclass of `Answer` names the fields of one JSON object, in their order. `msgspec.Meta` adds a description and
+examples, which OpenAPI shows. `responses.py` sends answers, `openapi.py` describes them.
+"""
+
+from hashlib import blake2b
+from typing import Annotated, Generic, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from throughline.kit.clock import rfc3339
+
+A_co = TypeVar("A_co", bound="Answer", covariant=True)
+
+
+class Answer(msgspec.Struct, forbid_unknown_fields=True):
+    """One JSON object of an answer; it has these fields and no others."""
+
+
+Instant = Annotated[str, Meta(examples=["2026-11-23T20:28:33.120001Z"], extra_json_schema={"format": "date-time"})]
+"""RFC 3339 in UTC, with up to six decimals."""
+
+SettledUntil = Annotated[
+    Instant | None,
+    Meta(
+        description="watermark: everything received, and every lapse due, before this instant is in the answer; null: "
+        "nothing has been staged yet"
+    ),
+]
+HistoryFrom = Annotated[
+    Instant | None,
+    Meta(description="retention cutoff: touchpoints that occurred before this instant are deleted; null: none are"),
+]
+ModelName = Annotated[str, Meta(description="the phase model of this answer", examples=["seven_phase"])]
+NextCursor = Annotated[
+    str | None, Meta(description="`cursor` of the next page; null: this is the last", examples=[None])
+]
+
+
+class EncodedAnswer(NamedTuple, Generic[A_co]):
+    """An answer as JSON, ready to be sent to many clients."""
+
+    body: bytes
+    etag: str
+    """Changes when the answer changes in more than its `as_of`."""
+    as_of: str | None
+
+
+def instant(us: int | None) -> str | None:
+    """RFC 3339 of microseconds since the epoch; None for None."""
+    return None if us is None else rfc3339(us)
+
+
+def weak_etag(state: object) -> str:
+    """An ETag that is equal for equal states. Weak (RFC 9110, 8.8.1): answers with one ETag may differ in `as_of`."""
+    return f'W/"{blake2b(msgspec.json.encode(state), digest_size=12).hexdigest()}"'
+
+
+def matches_etag(header: str, etag: str) -> bool:
+    """Whether an If-None-Match or Last-Event-ID header (one ETag, a list of them, or `*`) contains `etag`.
+
+    By the weak comparison of RFC 9110, 8.8.3.2; quotes may be missing.
+    """
+    return any(tag.strip() == "*" or _opaque(tag) == _opaque(etag) for tag in header.split(","))
+
+
+def _opaque(tag: str) -> str:
+    return tag.strip().removeprefix("W/").strip('"')

@@ -1,0 +1,82 @@
+"""Query parameters that several features take, and how an instant among them is read."""
+
+from datetime import datetime
+from re import compile as pattern
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from throughline.kit.clock import to_us
+from throughline.kit.errors import ServiceError
+
+EXAMPLE_INSTANT = "2026-11-23T20:28:00Z"
+TEXT = r"^[^\x00]*$"
+"""Any text without NUL, which PostgreSQL's text cannot hold."""
+
+Limit = Annotated[int, Field(ge=1, le=200, description="Maximum number of items")]
+
+# A + of a zone offset that was not escaped in a query string arrives as a space.
+_BARE_PLUS = pattern(r" (?=\d\d:\d\d$)")
+
+
+class Parameters(BaseModel):
+    """The query parameters of one endpoint; any other parameter is refused, so that a misspelt one is noticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ModelParameters(Parameters):
+    """Which phase model."""
+
+    model: str | None = Field(
+        None,
+        pattern=TEXT,
+        description="a live phase model; without it the workspace's default model",
+        examples=["six_stage"],
+    )
+
+
+class CustomerParameters(ModelParameters):
+    """Which customers to count, under which phase model."""
+
+    source: str | None = Field(None, description="only customers whose first touchpoint came through this source")
+    channel: str | None = Field(
+        None, pattern=TEXT, description="only customers whose first touchpoint came through this channel"
+    )
+
+
+class PageParameters(Parameters):
+    """Which page of a list."""
+
+    limit: Limit = 50
+    cursor: str | None = Field(None, description="`next_cursor` of the page before; without it the first page")
+
+
+class ModelPageParameters(ModelParameters, PageParameters):
+    """Which page of a list under which phase model."""
+
+
+def parse_instant(text: str, field: str) -> int:
+    """Microseconds since the epoch of an RFC 3339 instant with a zone.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`, which names `field`.
+    """
+    try:
+        upper = text.upper()
+        parsed = datetime.fromisoformat(_BARE_PLUS.sub("+", upper, count=1) if "T" in upper else upper)
+        if parsed.tzinfo is None:
+            raise ValueError
+        return to_us(parsed)
+    except (ValueError, OverflowError):
+        raise ServiceError(
+            400,
+            "invalid_parameter",
+            f"{field}: {text[:100]!r} is not an RFC 3339 instant with a zone, such as {EXAMPLE_INSTANT}",
+            field=field,
+        ) from None
+
+
+def parse_optional_instant(text: str | None, field: str) -> int | None:
+    """As `parse_instant`; None when the parameter was left out."""
+    return None if text is None else parse_instant(text, field)

@@ -1,0 +1,108 @@
+"""What requests need to know of their workspace: its sources by name, and the live generation of a phase model."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api.shared.cache import cached
+from services.api.shared.context import ApiContext
+from services.api.shared.queries import ModelGeneration, Source, WorkspaceState, list_sources, read_workspace
+from throughline.journey.model import Model
+from throughline.kit.errors import ServiceError
+from throughline.models import model_of
+
+SOURCES_SECONDS = 1.0
+"""Maximum age of the list of sources."""
+
+
+class LiveModel(NamedTuple):
+    """A workspace, and the live generation of the phase model that a request is about."""
+
+    workspace: WorkspaceState
+    generation: ModelGeneration
+
+    @property
+    def model(self) -> Model:
+        """The phase model's rules and labels."""
+        return model_of(self.generation.name, self.generation.document)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone in which the workspace's days begin."""
+        return _zone_named(self.workspace.time_zone)
+
+
+@asynccontextmanager
+async def reading_model(
+    context: ApiContext, question: str, workspace: int, model: str | None
+) -> AsyncIterator[tuple[AsyncConnection, LiveModel]]:
+    """A connection whose statements all see one state, with the live generation of a model (None: the default model).
+
+    So a request that meets the switch to another generation is answered wholly from one of the two.
+
+    Raises:
+        ServiceError: 400 `unknown_model`; 503 `no_model` or `database_away`.
+    """
+    async with context.database.reading(question, consistent=True) as connection:
+        state = await read_workspace(connection, workspace, context.topic)
+        yield connection, LiveModel(state, live_generation(state, model))
+
+
+def live_generation(workspace: WorkspaceState, model: str | None) -> ModelGeneration:
+    """The live generation of a model; None: of the workspace's default model.
+
+    Raises:
+        ServiceError: 400 `unknown_model`; 503 `no_model` when the default model is not live.
+    """
+    live = {generation.name: generation for generation in workspace.generations if generation.state == "live"}
+    generation = live.get(workspace.default_model if model is None else model)
+    if generation is not None:
+        return generation
+    names = ", ".join(live) or "none yet"
+    if model is None:
+        raise ServiceError(
+            503, "no_model", f"the workspace's default model {workspace.default_model!r} is not live; live are: {names}"
+        )
+    is_building = any(generation.name == model for generation in workspace.generations)
+    fault = f"model {model!r} is still being built" if is_building else f"the workspace has no live model {model!r}"
+    raise ServiceError(400, "unknown_model", f"{fault}; live are: {names}", field="model")
+
+
+@cached(seconds=SOURCES_SECONDS)
+async def sources_of(context: ApiContext, workspace: int) -> list[Source]:
+    """The workspace's sources, by name."""
+    async with context.database.reading("sources") as connection:
+        return await list_sources(connection, workspace)
+
+
+async def source_id(context: ApiContext, workspace: int, name: str | None) -> int | None:
+    """The id of the source of that name; None for None.
+
+    Raises:
+        ServiceError: 400 `unknown_source`.
+    """
+    if name is None:
+        return None
+    sources = await sources_of(context, workspace)
+    for source in sources:
+        if source.name == name:
+            return source.id
+    names = ", ".join(source.name for source in sources) or "none yet"
+    raise ServiceError(
+        400, "unknown_source", f"the workspace has no source {name!r}; there are: {names}", field="source"
+    )
+
+
+async def source_names(context: ApiContext, workspace: int) -> dict[int, str]:
+    """Source id -> name."""
+    return {source.id: source.name for source in await sources_of(context, workspace)}
+
+
+@lru_cache(256)
+def _zone_named(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)

@@ -1,0 +1,104 @@
+"""Live counts, what their filters take, and what many clients cost."""
+
+import asyncio
+
+import httpx
+
+from services.api.phases.answers import Channels, Counts, Sources
+from tests.support.answers import ok, refused
+from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
+from tests.support.stack import Service, Stack, until
+from throughline.kit.clock import now_us
+from throughline.store.access.sources import create_source
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
+
+
+async def test_counts_of_an_empty_workspace(api: httpx.AsyncClient) -> None:
+    body = await ok(api, "/v1/phases/counts", Counts)
+    assert (body["as_of"], body["customers"], body["unplaced"]) == (None, 0, 0)
+    assert [phase["phase"] for phase in body["phases"]] == list(PHASES)
+    assert (body["settled_until"], body["history_from"]) == (None, None)
+
+
+async def test_counts_are_summed_over_shards_and_as_of_is_the_least_partition(
+    api: httpx.AsyncClient, rows: Rows
+) -> None:
+    await rows.through(AT_US + 5, partition=0)
+    await rows.through(AT_US, partition=1)
+    await rows.through(AT_US - 9, topic="another topic")
+    await rows.count(0, 4, entered=0)
+    await rows.count(1, 10, lapsed=2, churned=1, left=3, returned=3, shard=0)
+    await rows.count(1, -1, left=1, shard=1)
+    await rows.count(2, 7, shard=3)
+    body = await ok(api, "/v1/phases/counts", Counts)
+    assert body["as_of"] == "2026-09-21T14:13:20Z"
+    assert (body["customers"], body["unplaced"]) == (18, 4)
+    assert body["phases"][0] == {
+        "phase": "discovery", "now": 11, "active": 9, "lapsed": 2, "abandoned": 1, "churned": 1, "entered": 15,
+        "left": 4, "returned": 3,
+    }  # fmt: skip
+    for phase in body["phases"]:
+        assert phase["now"] == phase["active"] + phase["lapsed"] == phase["entered"] - phase["left"]
+
+
+async def test_counts_by_source_and_channel(api: httpx.AsyncClient, rows: Rows, stack: Stack) -> None:
+    engine = create_engine(stack.database)
+    async with transaction(engine) as connection:
+        pos = await create_source(connection, stack.workspace, "pos", now_us=now_us())
+    await engine.dispose()
+    await rows.count(1, 10, channel="email")
+    await rows.count(1, 5, channel="direct")
+    await rows.count(2, 3, source=pos, channel="email")
+
+    async def customers(**which: str) -> int:
+        return int((await ok(api, "/v1/phases/counts", Counts, **which))["customers"])
+
+    assert await customers() == 18
+    assert await customers(source="web") == 15
+    assert await customers(source="pos") == 3
+    assert await customers(channel="email") == 13
+    assert await customers(source="web", channel="email") == 10
+    assert await customers(channel="fax") == 0
+    assert [s["name"] for s in (await ok(api, "/v1/sources", Sources))["sources"]] == ["pos", "web"]
+    assert (await ok(api, "/v1/channels", Channels))["channels"] == ["direct", "email"]
+    problem = await refused(api, 400, "unknown_source", "/v1/phases/counts", source="shop")
+    assert problem["field"] == "source"
+    assert "pos, web" in problem["message"]
+    assert (await refused(api, 400, "unknown_parameter", "/v1/phases/counts", chanel="x"))["field"] == "chanel"
+    assert (await refused(api, 400, "invalid_parameter", "/v1/phases/counts", channel="\0"))["field"] == "channel"
+
+
+async def test_an_etag_names_the_last_change(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.through(AT_US)
+    await rows.count(1, 1)
+    first = await api.get("/v1/phases/counts")
+    etag = first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    await rows.through(AT_US + SECOND_US)
+
+    async def moved_on() -> bool:
+        again = await api.get("/v1/phases/counts")
+        assert again.headers["etag"] == etag
+        return bool(again.json()["as_of"] != first.json()["as_of"])
+
+    await until(moved_on)
+    same = await api.get("/v1/phases/counts", headers={"If-None-Match": etag})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+    await rows.count(1, 1)
+
+    async def changed() -> bool:
+        return (await api.get("/v1/phases/counts", headers={"If-None-Match": etag})).status_code == 200
+
+    await until(changed)
+
+
+async def test_many_clients_cost_few_questions(api: httpx.AsyncClient, service: Service) -> None:
+    name = 'throughline_api_query_seconds_count{query="counts"}'
+    await asyncio.gather(*(ok(api, "/v1/phases/counts") for _ in range(200)))
+    started = asyncio.get_running_loop().time()
+    before = (await service.metrics())[name]
+    for _ in range(5):
+        await asyncio.gather(*(ok(api, "/v1/phases/counts") for _ in range(100)))
+    took = asyncio.get_running_loop().time() - started
+    assert (await service.metrics())[name] - before <= took / 0.25 + 1
