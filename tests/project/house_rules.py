@@ -61,6 +61,8 @@ SQL_TEXT = re.compile(
     r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|INDEX|UNIQUE|SCHEMA|SEQUENCE|VIEW))\b",
     re.IGNORECASE | re.DOTALL,
 )
+DIALECT = re.compile(r"segment|rudder|jitsu|snowplow|posthog|ga4|cloudevent|shopify", re.IGNORECASE)
+"""Names of dialects; `pos` is left out, as other words contain it."""
 METRIC_CLASSES = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
 WALL_CLOCK = {
     "time": {"time", "time_ns"},
@@ -216,6 +218,31 @@ def no_module_imports_a_test_module(root: Path) -> Iterator[str]:
                 yield module.at(line, f"imports {name}: what tests share is in tests/support or tests/strategies")
 
 
+def only_dialects_know_dialects(root: Path) -> Iterator[str]:
+    """Names and texts, docstrings and comments aside; of the contract in `proto/` every line."""
+    for module in modules(root, "services/ingest"):
+        if within(module.name, "services.ingest.dialects"):
+            continue
+        docstrings = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(module.tree):
+            for text in _texts(node) if id(node) not in docstrings else ():
+                if name := DIALECT.search(text):
+                    line = getattr(node, "lineno", 0)
+                    yield module.at(line, f"knows {name[0]}: what is a dialect's own is in services/ingest/dialects")
+    for file in sorted((root / "proto").rglob("*.proto")):
+        for number, text in enumerate(file.read_text().splitlines(), start=1):
+            if name := DIALECT.search(text):
+                yield f"{file.relative_to(root)}:{number} knows {name[0]}: the contract is every dialect's"
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The identifiers and texts of one node, without those of its parts."""
+    for field in ("id", "attr", "arg", "name", "asname", "module", "value"):
+        value = getattr(node, field, None)
+        if isinstance(value, str | bytes):
+            yield value if isinstance(value, str) else value.decode("latin-1")
+
+
 # --- what is done in one place only -----------------------------------------------------------------------------------
 
 
@@ -339,6 +366,15 @@ def docstrings_end_sentences(root: Path) -> Iterator[str]:
                 if not summary.endswith((".", ":")):
                     line = 1 if isinstance(node, ast.Module) else node.lineno
                     yield module.at(line, "has a docstring that does not end a sentence")
+
+
+def literals_are_not_unpacked(root: Path) -> Iterator[str]:
+    for module in modules(root, *EVERYTHING):
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Starred) or not isinstance(node.value, ast.Tuple | ast.List):
+                continue
+            if len(node.value.elts) > 1 and isinstance(node.ctx, ast.Load):
+                yield module.at(node.lineno, "unpacks a literal in place: write its elements without `*(...)`")
 
 
 def packages_say_what_they_are(root: Path) -> Iterator[str]:

@@ -10,8 +10,17 @@ IDS = st.integers() | TEXT | JSON
 
 TOPICS = st.sampled_from(
     [
-        *("orders/create", "orders/updated", "orders/edited", "orders/delete", "refunds/create", "checkouts/create"),
-        *("carts/update", "customers/create", "customers/redact", "products/update", ""),
+        "orders/create",
+        "orders/updated",
+        "orders/edited",
+        "orders/delete",
+        "refunds/create",
+        "checkouts/create",
+        "carts/update",
+        "customers/create",
+        "customers/redact",
+        "products/update",
+        "",
     ]
 )
 

@@ -82,8 +82,15 @@ def check_touchpoint(touchpoint: Touchpoint, now_us: int = NOW) -> None:
     assert MIN_US <= touchpoint.occurred_us <= now_us
     assert MIN_US <= touchpoint.client_us <= MAX_US
     for text in (
-        *(touchpoint.actor, touchpoint.user_id, touchpoint.anonymous_id, touchpoint.previous_id, touchpoint.name),
-        *(touchpoint.channel, touchpoint.order_id, touchpoint.currency, touchpoint.product_id),
+        touchpoint.actor,
+        touchpoint.user_id,
+        touchpoint.anonymous_id,
+        touchpoint.previous_id,
+        touchpoint.name,
+        touchpoint.channel,
+        touchpoint.order_id,
+        touchpoint.currency,
+        touchpoint.product_id,
     ):
         assert len(text) <= MAX_TEXT
         assert "\0" not in text

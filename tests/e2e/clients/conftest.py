@@ -34,7 +34,11 @@ from throughline.store.engine.unit_of_work import transaction
 ARRIVE_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
 ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"),
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
     # The name of a desktop browser: a HeadlessChrome is a crawler, whose events are in no journey.
     "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
 ]
