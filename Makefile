@@ -1,4 +1,4 @@
-# One-word commands. `make run` needs only Python 3.11+, make and pip; the rest is fetched from package registries.
+# Commands of one word. `make run` needs only Python 3.11+, make and pip; everything else comes from package registries.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
 
-# Of each fuzzer's target, with `make fuzz`.
+# Seconds for each target of `make fuzz`.
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ help: ## show this list
 run: $(VENV)/.local ## Kafka, Postgres, the three services, a demo shop and a live page (Ctrl-C stops all, data stays)
 	@$(BIN)/throughline run
 
-test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on real Kafka and Postgres
+test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on real Kafka and PostgreSQL
 	@VENV=$(VENV) tests/run
 
 test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each, fuzzing, and every SDK through outages (hours)
@@ -28,13 +28,13 @@ test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each,
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/fuzz/test_openapi.py
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/stager/test_staging_law.py tests/integration/stager/test_retention.py
 
-fuzz: $(VENV)/.fuzz ## let a coverage-guided fuzzer loose on all that reads foreign bytes, SECONDS=60 on each target
+fuzz: $(VENV)/.fuzz ## fuzz everything that reads bytes of others, guided by coverage, SECONDS=60 for each target
 	@for target in ingest size wire model; do $(BIN)/python -m tests.fuzz $$target --seconds=$(SECONDS) || exit 1; done
 
 lint: $(VENV)/.dev ## ruff, lint and format check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-format: $(VENV)/.dev ## rewrite the code in the house format
+format: $(VENV)/.dev ## format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 types: $(VENV)/.dev ## mypy, strict
@@ -46,10 +46,10 @@ bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes b
 proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto/throughline --python_out=throughline/wire --pyi_out=throughline/wire proto/throughline/v1/touchpoint.proto
 
-referrers: $(VENV)/.dev ## make ingest's list of referring sites again, after `make lock` brought a newer package
+referrers: $(VENV)/.dev ## rebuild ingest's list of referring sites, after `make lock` locked a newer package
 	@$(BIN)/python -m tools.referrer_list > .referrers && mv .referrers services/ingest/enrich/referrers.txt
 
-lock: $(VENV)/.venv ## compile the pinned, hashed requirements again
+lock: $(VENV)/.venv ## compile the pinned and hashed requirements again
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(COMPILE) pyproject.toml -o requirements/services.txt
 	@$(COMPILE) pyproject.toml --group local -c requirements/services.txt -o requirements/local.txt

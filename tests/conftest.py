@@ -18,7 +18,7 @@ from throughline.store.engine.pool import create_engine
 
 PARTITIONS = 4
 
-# The same cases at every `make test`, so that a change is to blame for a failure; new ones at every `make test-deep`.
+# The same cases at every `make test`, so that a failure comes from a change; new cases at every `make test-deep`.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("deep", max_examples=10_000, deadline=None)
 settings.load_profile("steady")
@@ -26,7 +26,7 @@ settings.load_profile("steady")
 
 @dataclass(frozen=True)
 class Topics:
-    """The names of one test's own pair of topics."""
+    """The names of the topics of one test."""
 
     touchpoints: str
     rejected: str
