@@ -25,12 +25,13 @@ from services.ingest.http.access import Access, Rates, by_source
 from services.ingest.http.app import IngestApp
 from services.ingest.http.keys import Keys
 from services.ingest.metrics_buffer import MetricsBuffer
-from services.ingest.validate import consent, privacy
+from services.ingest.validate import privacy
 from tests.support.laws import MOST_KEPT, check_record, check_touchpoint
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.models import ModelError, define
 from throughline.store.access.keys import SourceKey, SourceSettings, key_digest
+from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.wire.codec import UndecodableError, decode, decode_rejected, encode, encode_rejected
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ MEMORY = 96 * 1024 * 1024
 SECRET = b"secret"
 SETTINGS = [
     SourceSettings(ip=ip, consent=mode, webhook_secret=SECRET.decode())
-    for ip, mode in itertools.product(privacy.MODES, (consent.OFF, *consent.MODES))
+    for ip, mode in itertools.product(IpMode, (ConsentMode.OFF, *ConsentMode))
 ]
 """The settings of one source each; the length of an input selects its source."""
 
@@ -209,7 +210,7 @@ def wire(data: bytes) -> None:
     assert touchpoint is None or decode(encode(touchpoint)) == touchpoint
     rejected = _decoded(decode_rejected, data)
     assert rejected is None or decode_rejected(encode_rejected(rejected)) == rejected
-    for mode in privacy.MODES:
+    for mode in IpMode:
         privacy.kept_of_rejected(data, mode, RULES)
 
 

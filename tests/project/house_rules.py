@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "throughline.kit",
         "throughline.journey.touchpoint",
         "throughline.store.access.keys",
+        "throughline.store.access.modes",
         "throughline.store.engine",
         "throughline.store.migrate",
     ),

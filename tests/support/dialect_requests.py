@@ -11,6 +11,7 @@ from services.ingest.validate.request import Result, validate
 from tests.support.laws import NOW as NOW
 from tests.support.laws import check
 from throughline.store.access.keys import SourceKey, SourceSettings
+from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.wire.codec import Touchpoint
 
 
@@ -33,7 +34,7 @@ def parsed(request: Request) -> ParsedRequest:
 
 
 def source(ip: str = "shorten", consent: str = "off", retention_cutoff_us: int | None = None) -> SourceKey:
-    settings = SourceSettings(ip=ip, consent=consent)
+    settings = SourceSettings(ip=IpMode(ip), consent=ConsentMode(consent))
     return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us)
 
 

@@ -10,6 +10,7 @@ from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.validate.privacy import kept_of_rejected
 from services.ingest.validate.request import Result
 from throughline.store.access.keys import SourceKey
+from throughline.store.access.modes import IpMode
 from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
 
 MAX_RECORD_BYTES = 900_000
@@ -67,7 +68,7 @@ def rejected_records(
     return records
 
 
-def _envelope(request: ParsedRequest, rules: Rules, ip: str) -> Envelope:
+def _envelope(request: ParsedRequest, rules: Rules, ip: IpMode) -> Envelope:
     if request.replay_request is None:
         return NO_ENVELOPE
     replay = request.replay_request()

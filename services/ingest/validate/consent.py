@@ -15,8 +15,7 @@ from services.ingest.dialects.consent import as_object, combined
 from services.ingest.event import tolerant_json
 from services.ingest.event.verdict import DroppedError, Verdict
 from throughline.kit.errors import ServiceError
-
-OFF, DROP, AGGREGATE = MODES = ("off", "drop", "aggregate")
+from throughline.store.access.modes import ConsentMode
 
 MAX_NAME = 200
 """Maximum number of characters of the name that a dropped event is counted by."""
@@ -34,7 +33,7 @@ def require(
     call: str,
     name: str,
     properties: Mapping[str, Any] | None,
-    mode: str,
+    mode: ConsentMode,
     sources: ConsentSources,
 ) -> None:
     """Let an event pass if it says that there is consent; `in_context` is the answer of its context.
@@ -53,18 +52,18 @@ def require(
         CONSENT_FIELD,
         f"the event {why} for analytics, so that nothing of it is kept; where there is consent, tell it in "
         f"{CONSENT_FIELD}",
-        counted[:MAX_NAME].encode(errors="replace").decode() if mode == AGGREGATE else "",
+        counted[:MAX_NAME].encode(errors="replace").decode() if mode is ConsentMode.AGGREGATE else "",
     )
 
 
 def kept_of_rejected(
-    verdict: Verdict, raw: bytes, mode: str, shared_context: Mapping[str, Raw], sources: ConsentSources
+    verdict: Verdict, raw: bytes, mode: ConsentMode, shared_context: Mapping[str, Raw], sources: ConsentSources
 ) -> tuple[Verdict, bytes]:
     """Returns what is kept of a rejected event: all of it if its bytes say that there is consent, else only the code.
 
     `shared_context` is the part of its context that its request gives once for all events.
     """
-    if mode == OFF or _says_yes(raw, shared_context, sources):
+    if mode is ConsentMode.OFF or _says_yes(raw, shared_context, sources):
         return verdict, raw
     # Messages and paths quote what was sent.
     return Verdict("rejected", verdict.code, "", "not kept: consent for analytics could not be read in it"), b""

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Raw
 
 from services.ingest.dialects.base import Rules
+from throughline.store.access.modes import IpMode
 
-SHORTEN, DROP, KEEP = MODES = ("shorten", "drop", "keep")
 _IPV4_MASK = 0xFFFFFF00
 _IPV6_MASK = ((1 << 48) - 1) << 80
 
@@ -45,12 +45,12 @@ def shorten(address: str) -> str:
     return str(IPv6Address(int(long) & _IPV6_MASK))
 
 
-def kept_of_context(context: dict[str, Any], raw: Raw, mode: str) -> Raw:
+def kept_of_context(context: dict[str, Any], raw: Raw, mode: IpMode) -> Raw:
     """Returns what is kept of a context that holds an `ip`: `raw`, and `context` the same decoded."""
-    if mode == KEEP:
+    if mode is IpMode.KEEP:
         return raw
     address = context["ip"]
-    short = shorten(address) if mode == SHORTEN and type(address) is str else ""
+    short = shorten(address) if mode is IpMode.SHORTEN and type(address) is str else ""
     fields = _FIELDS.decode(raw)  # of a name given twice, the last
     if short:
         fields["ip"] = Raw(msgspec.json.encode(short))
@@ -59,16 +59,16 @@ def kept_of_context(context: dict[str, Any], raw: Raw, mode: str) -> Raw:
     return Raw(msgspec.json.encode(fields))
 
 
-def kept_of_rejected(raw: bytes, mode: str, rules: Rules) -> bytes:
+def kept_of_rejected(raw: bytes, mode: IpMode, rules: Rules) -> bytes:
     """Returns what is kept of a rejected event, whatever is wrong with it: all its bytes but those of addresses."""
-    if mode == KEEP:
+    if mode is IpMode.KEEP:
         return raw
     patterns = _patterns(rules.address_members, rules.address_parameters)
     if not any(hint in raw for hint in patterns.hints):
         return raw
 
     def short(value: bytes) -> bytes:
-        return shorten(value.decode("latin-1")).encode() if mode == SHORTEN else b""
+        return shorten(value.decode("latin-1")).encode() if mode is IpMode.SHORTEN else b""
 
     raw = patterns.in_json.sub(lambda match: b'%s"%s"' % (match[1], short(match[2])), raw)
     return patterns.in_query.sub(

@@ -32,6 +32,7 @@ from services.ingest.event.verdict import (
 from services.ingest.validate import consent, order_names, privacy
 from services.ingest.validate.fields import NONE, Fields, read_fields
 from throughline.kit.clock import rfc3339
+from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.wire.codec import Touchpoint
 
 SMALL_REST = 4 * 1024
@@ -80,12 +81,12 @@ class TouchpointBuilder(Struct, gc=False):
     source: int
     received_us: int
     new_id: Callable[[], str]
-    ip: str
-    """What is kept of addresses: one of `privacy.MODES`."""
+    ip: IpMode
+    """What is kept of addresses."""
     retention_cutoff_us: int
     """Events that happened before this instant are rejected: the workspace does not keep them."""
-    consent: str
-    """What becomes of events without consent: one of `consent.MODES`."""
+    consent: ConsentMode
+    """What becomes of events without consent."""
     rules: Rules
     shared_context: Mapping[str, Raw] = NO_MEMBERS
     shared_integrations: Mapping[str, Raw] = NO_MEMBERS
@@ -117,7 +118,7 @@ class TouchpointBuilder(Struct, gc=False):
         if self.shared_bytes:
             self._count_rest(self.shared_bytes + len(parsed.raw))
         call = self.call or event.type or ""
-        if self.consent != consent.OFF:
+        if self.consent is not ConsentMode.OFF:
             # Before anything else: an event without consent often has no id either.
             self._require_consent(parsed, event, call)
         name = _check_call(event, call)
@@ -270,7 +271,7 @@ class TouchpointBuilder(Struct, gc=False):
         return KeptContext(
             context,
             f'"context":{_text(kept)}' if decoded and len(kept) > _EMPTY_LENGTH else "",
-            None if self.consent == consent.OFF else consent.of_context(decoded, self.rules.consent),
+            None if self.consent is ConsentMode.OFF else consent.of_context(decoded, self.rules.consent),
         )
 
     def _attribution_of(self, context: Context, properties: dict[str, Any], call: str) -> Attribution:

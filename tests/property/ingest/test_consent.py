@@ -13,7 +13,6 @@ from services.ingest.dialects import cloudevents, ga4, posthog, snowplow
 from services.ingest.dialects.base import Parse, ParsedRequest
 from services.ingest.dialects.registry import RULES
 from services.ingest.publish.rejected import rejected_records
-from services.ingest.validate.consent import AGGREGATE, DROP, OFF
 from services.ingest.validate.request import Result
 from tests.strategies.cloudevents import CLOUDEVENTS, GOOD_CLOUDEVENT
 from tests.strategies.ga4 import GA4_EVENTS, GOOD_GA4
@@ -24,6 +23,7 @@ from tests.strategies.values import JSON
 from tests.support.dialect_requests import post, segment, validated
 from tests.support.laws import NOW
 from throughline.store.access.keys import SourceKey
+from throughline.store.access.modes import ConsentMode
 from throughline.wire.codec import encode, encode_rejected
 
 YES: dict[str, Any] = {"consent": {"analytics": True}}
@@ -59,7 +59,7 @@ def by(read: Parse, member: str, head: dict[str, Any], events: list[Any]) -> Par
     return read(post(compact({**head, member: events} if member else events)))
 
 
-def judge(opened: ParsedRequest, consent: str) -> Result:
+def judge(opened: ParsedRequest, consent: ConsentMode) -> Result:
     return validated(opened, consent=consent)
 
 
@@ -127,7 +127,7 @@ FAMILIES = {
 NAMES = {"segment": "event", "posthog": "event", "snowplow": "se_ac", "ga4": "name", "cloudevents": "type"}
 EACH = pytest.mark.parametrize("family", FAMILIES)
 EACH_THAT_TELLS_BY_EVENT = pytest.mark.parametrize("family", [name for name in FAMILIES if name != "ga4"])
-ASKING = st.sampled_from([DROP, AGGREGATE])
+ASKING = st.sampled_from([ConsentMode.DROP, ConsentMode.AGGREGATE])
 
 
 def on_kafka(result: Result, opened: ParsedRequest) -> bytes:
@@ -138,7 +138,9 @@ def on_kafka(result: Result, opened: ParsedRequest) -> bytes:
 
 @EACH
 @given(st.data(), ASKING)
-def test_nothing_of_an_event_without_consent_goes_to_kafka(family: str, data: st.DataObject, consent: str) -> None:
+def test_nothing_of_an_event_without_consent_goes_to_kafka(
+    family: str, data: st.DataObject, consent: ConsentMode
+) -> None:
     read, events, _, _, secrets = FAMILIES[family]
     event = data.draw(events)
     if isinstance(event, dict):
@@ -150,26 +152,29 @@ def test_nothing_of_an_event_without_consent_goes_to_kafka(family: str, data: st
     assert len(result.rejected) + len(result.dropped) == 1
     written = on_kafka(result, opened)
     assert SECRET.encode() not in written
-    assert consent == AGGREGATE or NAME.encode() not in written
+    assert consent == ConsentMode.AGGREGATE or NAME.encode() not in written
     assert len(written) < 400
 
 
 @EACH_THAT_TELLS_BY_EVENT
 @given(st.data(), ASKING)
 def test_with_consent_all_is_as_if_nobody_asked_whatever_the_neighbour(
-    family: str, data: st.DataObject, consent: str
+    family: str, data: st.DataObject, consent: ConsentMode
 ) -> None:
     read, events, good, give, _ = FAMILIES[family]
     good, event = give(good), data.draw(events)
     if isinstance(event, dict) and data.draw(st.booleans()):
         event = give(event)
-        assert judge(read([good, event, good]), consent) == judge(read([good, event, good]), OFF)
+        assert judge(read([good, event, good]), consent) == judge(read([good, event, good]), ConsentMode.OFF)
     else:
-        assert judge(read([good, event, good]), consent).touchpoints == judge(read([good]), OFF).touchpoints * 2
+        assert (
+            judge(read([good, event, good]), consent).touchpoints
+            == judge(read([good]), ConsentMode.OFF).touchpoints * 2
+        )
 
 
 @given(st.dictionaries(st.sampled_from(["consent", "consentManagement", "entities"]), JSON), JSON, ASKING)
-def test_whatever_stands_where_consent_is_told(context: Any, other: Any, consent: str) -> None:
+def test_whatever_stands_where_consent_is_told(context: Any, other: Any, consent: ConsentMode) -> None:
     told = {"consent": {"categoryPreferences": other, "analytics": other}, "consentManagement": {"provider": other}}
     told["consentManagement"] |= dict.fromkeys(("allowedConsentIds", "deniedConsentIds"), other)
     listed = [{"schema": "iglu:a/consent_preferences/j/1", "data": {"eventType": other, "consentScopes": other}}]

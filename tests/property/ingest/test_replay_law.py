@@ -13,7 +13,6 @@ from services.ingest.dialects.base import Request
 from services.ingest.dialects.registry import RULES
 from services.ingest.http.replay import Replay, restamp
 from services.ingest.publish.rejected import rejected_records
-from services.ingest.validate.privacy import DROP, KEEP, SHORTEN
 from services.ingest.validate.request import Result
 from tests.strategies.requests import (
     KEY,
@@ -29,6 +28,7 @@ from tests.support.dialect_requests import parsed, source, validated
 from tests.support.laws import NOW
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
+from throughline.store.access.modes import IpMode
 from throughline.wire.codec import Rejected, decode_rejected, encode_rejected
 
 LATER = NOW + 86_400_000_000
@@ -49,11 +49,11 @@ FAMILIES = pytest.mark.parametrize(
 )
 
 
-def judge(request: Request, ip: str, retention_cutoff_us: int) -> Result:
+def judge(request: Request, ip: IpMode, retention_cutoff_us: int) -> Result:
     return validated(parsed(request), ip=ip, retention_cutoff_us=retention_cutoff_us)
 
 
-def refused(request: Request, ip: str, retention_cutoff_us: int) -> list[Rejected]:
+def refused(request: Request, ip: IpMode, retention_cutoff_us: int) -> list[Rejected]:
     """What the topic keeps of a request; nothing where it fails as a whole."""
     try:
         body = parsed(request)
@@ -75,11 +75,11 @@ def again(one: Rejected, *others: Rejected) -> Request:
     return Request("POST", path, query, headers, one.envelope.before + payload + one.envelope.after)
 
 
-def replayed(one: Rejected, ip: str, retention_cutoff_us: int) -> Result:
+def replayed(one: Rejected, ip: IpMode, retention_cutoff_us: int) -> Result:
     return together([one], ip, retention_cutoff_us)
 
 
-def together(ones: Sequence[Rejected], ip: str, retention_cutoff_us: int) -> Result:
+def together(ones: Sequence[Rejected], ip: IpMode, retention_cutoff_us: int) -> Result:
     """What becomes of events that came in one request and are sent again in one."""
     replay = Replay(NOW, [one.message_id for one in ones], [f"{WHERE}{number}" for number in range(len(ones))])
     found = judge(again(*ones), ip, retention_cutoff_us)
@@ -96,8 +96,8 @@ def without_key(rest: str) -> Any:
 
 
 @FAMILIES
-@given(st.data(), st.sampled_from([SHORTEN, DROP, KEEP]))
-def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], data: st.DataObject, ip: str) -> None:
+@given(st.data(), st.sampled_from(IpMode))
+def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], data: st.DataObject, ip: IpMode) -> None:
     for one in refused(data.draw(family), ip, MIN_US):
         if one.code == "mixed_app_ids":  # a fault of the request's
             continue
@@ -114,10 +114,10 @@ def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], d
 def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request], data: st.DataObject) -> None:
     request = data.draw(family)
     for retention_cutoff_us in (MIN_US, MAX_US):
-        ones = [one for one in refused(request, SHORTEN, retention_cutoff_us) if one.code != "mixed_app_ids"]
+        ones = [one for one in refused(request, IpMode.SHORTEN, retention_cutoff_us) if one.code != "mixed_app_ids"]
         if len(ones) > 1 and ones[0].envelope.after:
-            all_at_once = together(ones, SHORTEN, MIN_US)
-            alone = [together([one], SHORTEN, MIN_US) for one in ones]
+            all_at_once = together(ones, IpMode.SHORTEN, MIN_US)
+            alone = [together([one], IpMode.SHORTEN, MIN_US) for one in ones]
             assert [structs.replace(event, position=0) for event in all_at_once.rejected] == [
                 event for found in alone for event in found.rejected
             ]
@@ -128,19 +128,19 @@ def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request
 
 
 @FAMILIES
-@given(st.data(), st.sampled_from([SHORTEN, DROP, KEEP]))
+@given(st.data(), st.sampled_from(IpMode))
 def test_mended_it_is_the_touchpoint_it_would_have_been(
-    family: st.SearchStrategy[Request], data: st.DataObject, ip: str
+    family: st.SearchStrategy[Request], data: st.DataObject, ip: IpMode
 ) -> None:
     mended(data.draw(family), ip)
 
 
-@given(shopify_requests(), st.sampled_from([SHORTEN, DROP, KEEP]))
-def test_a_mended_webhook_needs_no_signature(request: Request, ip: str) -> None:
+@given(shopify_requests(), st.sampled_from(IpMode))
+def test_a_mended_webhook_needs_no_signature(request: Request, ip: IpMode) -> None:
     mended(request, ip)
 
 
-def mended(request: Request, ip: str) -> None:
+def mended(request: Request, ip: IpMode) -> None:
     too_old = [one for one in refused(request, ip, MAX_US) if one.code == "before_horizon"]
     if not too_old:
         return
@@ -155,14 +155,14 @@ def mended(request: Request, ip: str) -> None:
         identity = now.message_id if then.message_id == "random" else then.message_id
         assert now == then._replace(received_us=LATER, message_id=identity, rest=now.rest)
         # A placeholder in place of an id may stay among the rest: of a webhook it does only when it is sent again.
-        if ip == KEEP and "illegal_id" not in then.warnings:
+        if ip == IpMode.KEEP and "illegal_id" not in then.warnings:
             assert json.loads(now.rest) == without_key(then.rest)
 
 
 @FAMILIES
 @given(st.data())
 def test_no_write_key_and_no_address_is_kept_around_it(family: st.SearchStrategy[Request], data: st.DataObject) -> None:
-    for one in refused(data.draw(family), SHORTEN, MAX_US):
+    for one in refused(data.draw(family), IpMode.SHORTEN, MAX_US):
         around = repr(one.envelope)
         assert KEY not in around
         assert "81.2.69.160" not in around

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.store.schema.access import read_tokens, sources, workspaces
 from throughline.store.schema.access import write_keys as write_keys_table
 
@@ -17,10 +18,8 @@ class SourceSettings(NamedTuple):
     """Names the source where a client has no key to send; "" when it has none."""
     origins: tuple[str, ...] | None = None
     """The only websites whose browsers may send; None: any."""
-    consent: str = "off"
-    """Events without consent for analytics: off (taken), drop, or aggregate (counted by name only)."""
-    ip: str = "shorten"
-    """What is kept of addresses: shorten, drop or keep."""
+    consent: ConsentMode = ConsentMode.OFF
+    ip: IpMode = IpMode.SHORTEN
     rate_events: int | None = None
     """Events a second of each key; None: as ingest is set."""
     rate_burst: int | None = None
@@ -93,6 +92,8 @@ async def write_keys(connection: AsyncConnection, *, now_us: int) -> list[Source
         settings = settings._replace(
             app_id=settings.app_id or "",
             origins=None if settings.origins is None else tuple(settings.origins),
+            consent=ConsentMode(settings.consent),
+            ip=IpMode(settings.ip),
             webhook_secret=settings.webhook_secret or "",
         )
         found.append(SourceKey(digest, source, workspace, name, enabled, settings, retention_cutoff_us))

@@ -8,12 +8,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.access.keys import DEFAULT_SETTINGS, key_digest
+from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.store.access.names import AdminError, check_name, source_id
 from throughline.store.schema.access import sources, write_keys
 
 CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent", "webhook_secret")
-IP_MODES = ("shorten", "drop", "keep")
-CONSENT_MODES = ("off", "drop", "aggregate")
 MAX_RATE = 2_147_483_647
 MAX_SECRET = 512
 """Characters."""
@@ -79,11 +78,11 @@ def _checked(name: str, value: Any) -> Any:
         if not 1 <= value <= MAX_RATE:
             raise AdminError(f"{name} is {value}; it lies between 1 and {MAX_RATE}")
     elif name == "ip":
-        if value not in IP_MODES:
-            raise AdminError(f"ip is {value!r}; it is one of {', '.join(IP_MODES)}")
+        if value not in list(IpMode):
+            raise AdminError(f"ip is {value!r}; it is one of {', '.join(IpMode)}")
     elif name == "consent":
-        if value not in CONSENT_MODES:
-            raise AdminError(f"consent is {value!r}; it is one of {', '.join(CONSENT_MODES)}")
+        if value not in list(ConsentMode):
+            raise AdminError(f"consent is {value!r}; it is one of {', '.join(ConsentMode)}")
     elif name == "webhook_secret":
         if not 1 <= len(value) <= MAX_SECRET or not value.isascii() or not value.isprintable() or " " in value:
             raise AdminError(
