@@ -28,12 +28,12 @@ sent = st.tuples(
 Sent = tuple[int, str, int, bool]
 
 
-def event(source: int, said: Sent) -> Touchpoint:
-    _, actor, message, usual = said
+def event(source: int, sent_event: Sent) -> Touchpoint:
+    _, actor, message, usual = sent_event
     warnings = () if usual else ("wrong_type",)
     name = "Product Viewed" if usual else "Order Completed"
     return Touchpoint(
-        START_US, f"m{message}", actor, "track", name, 0, source + said[0], "direct", START_US, warnings=warnings
+        START_US, f"m{message}", actor, "track", name, 0, source + sent_event[0], "direct", START_US, warnings=warnings
     )
 
 
@@ -44,15 +44,15 @@ Rings = dict[tuple[int, int, bool], list[tuple[int, str, str]]]
 def became(source: int, log: list[Sent]) -> Rings:
     """What the rings hold of a log."""
     first: dict[tuple[str, int], bool] = {}
-    found: Rings = {}
+    rings: Rings = {}
     for which, actor, message, usual in log:
         codes = [] if usual else ["wrong_type"]
         if (actor, message) in first:
             codes.append("duplicate" if first[actor, message] == usual else "conflict")
         first.setdefault((actor, message), usual)
-        ring = found.setdefault((source + which, partition_of(actor.encode(), PARTITIONS), not usual), [])
+        ring = rings.setdefault((source + which, partition_of(actor.encode(), PARTITIONS), not usual), [])
         ring.append((len(ring) + 1, f"m{message}", ",".join(codes)))
-    return {place: ring[-RING_SIZE:] for place, ring in found.items()}
+    return {place: ring[-RING_SIZE:] for place, ring in rings.items()}
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -65,7 +65,7 @@ async def test_however_a_log_is_cut_the_rings_hold_the_last_of_it(
 ) -> None:
     source = next(sources)
     pipeline = await open_pipeline(engine, database)
-    pipeline.send([event(source, said) for said in log])
+    pipeline.send([event(source, sent_event) for sent_event in log])
     for (size, dies), partition in zip(itertools.cycle(cuts), itertools.cycle(range(PARTITIONS)), strict=False):
         await pipeline.stage(partition, size, dies=dies)
         if not any(pipeline.waiting):
@@ -75,13 +75,13 @@ async def test_however_a_log_is_cut_the_rings_hold_the_last_of_it(
         "SELECT * FROM recent_events WHERE source >= $1 ORDER BY source, shard, number", source
     )
     await connection.close()
-    found: Rings = {}
+    rings: Rings = {}
     for row in rows:
         warned = "wrong_type" in row["warnings"]
         assert row["slot"] == RING_SIZE * warned + row["number"] % RING_SIZE
-        ring = found.setdefault((row["source"], row["shard"], warned), [])
+        ring = rings.setdefault((row["source"], row["shard"], warned), [])
         ring.append((row["number"], row["message_id"], row["warnings"]))
-    assert found == became(source, log)
+    assert rings == became(source, log)
 
 
 CALL = {"type": "track", "event": "Product Viewed", "userId": "ada", "messageId": "good"}
@@ -117,4 +117,6 @@ async def test_whoever_wires_up_an_sdk_sees_what_became_of_each_event(stack: Sta
         assert (bad["verdict"], bad["actor"]) == ("rejected", None)
         assert (bad["refused"]["code"], bad["refused"]["field"]) == ("missing_field", "event")
         assert httpx.Response(200, text=bad["refused"]["payload"]).json() == NAMELESS
-        assert [(one["code"], one["events"], one["kept"]) for one in body["counts"]] == [("missing_field", 1, 1)]
+        assert [(count["code"], count["events"], count["kept"]) for count in body["counts"]] == [
+            ("missing_field", 1, 1)
+        ]

@@ -50,22 +50,22 @@ async def test_whoever_sent_it_sees_what_was_wrong(stack: Stack) -> None:
         answer = await client.post("/v1/batch", json={"batch": [GOOD, NAMELESS, NOBODY]}, auth=(stack.write_key, ""))
     assert answer.json()["rejected"] == 2
     await read.wait(2)
-    found = await read()
-    assert {(one["code"], one["field"], one["name"], one["message_id"]) for one in found["items"]} == {
+    page = await read()
+    assert {(item["code"], item["field"], item["name"], item["message_id"]) for item in page["items"]} == {
         ("missing_field", "event", "", "bad"),
         ("missing_id", "userId", "Café", "who"),
     }
-    assert all(one["stage"] == "ingest" and one["payload_encoding"] == "utf-8" for one in found["items"])
+    assert all(item["stage"] == "ingest" and item["payload_encoding"] == "utf-8" for item in page["items"])
     (nameless,) = (await read(code="missing_field"))["items"]
     assert httpx.Response(200, text=nameless["payload"]).json() == NAMELESS
     assert nameless["payload_bytes"] == len(nameless["payload"])
     assert nameless["request"] == "POST /v1/batch"
     assert re.fullmatch("[0-3]/[01]", nameless["record"])
-    assert sorted((one["code"], one["events"], one["kept"]) for one in found["counts"]) == [
+    assert sorted((count["code"], count["events"], count["kept"]) for count in page["counts"]) == [
         ("missing_field", 1, 1),
         ("missing_id", 1, 1),
     ]
-    assert not found["sampled"]
+    assert not page["sampled"]
     assert await read.events(stage="stager") == 0
 
 
@@ -78,14 +78,14 @@ async def test_what_stager_refuses_is_there_too_and_what_nobody_can_read_harms_n
     await stack.start("stager")
     read = Reader(stack, api)
     await read.wait(2)
-    by_code = {one["code"]: one for one in (await read())["items"]}
+    by_code = {item["code"]: item for item in (await read())["items"]}
     poison = by_code["unknown_call"]
     assert (poison["payload"], poison["payload_encoding"], poison["origin"]) == ("/wAB", "base64", "touchpoints/0/7")
     long = by_code["missing_field"]
     assert long["message"] == "a NUL \N{REPLACEMENT CHARACTER} in it"
     assert (long["payload"], long["payload_bytes"]) == ("\xe9" * 8_192, 20_000)
     # Whose it was can not be told: it is in the index, and no workspace sees it.
-    assert {one["code"] for one in (await read())["counts"]} == {"unknown_call", "missing_field"}
+    assert {count["code"] for count in (await read())["counts"]} == {"unknown_call", "missing_field"}
 
 
 async def test_a_list_goes_on_where_a_page_ended(stack: Stack) -> None:
@@ -97,16 +97,16 @@ async def test_a_list_goes_on_where_a_page_ended(stack: Stack) -> None:
     pages, cursor = [], None
     while True:
         page = await read(limit=7, **({} if cursor is None else {"cursor": cursor}))
-        pages.append([int(one["payload"]) for one in page["items"]])
+        pages.append([int(item["payload"]) for item in page["items"]])
         cursor = page["next_cursor"]
         if cursor is None:
             break
     assert [len(page) for page in pages] == [7, 7, 7, 7, 7, 5]
     assert [number for page in pages for number in page] == list(range(39, -1, -1))
     some = await read(code="missing_id", limit=200)
-    assert [int(one["payload"]) for one in some["items"]] == list(range(39, 29, -1))
+    assert [int(item["payload"]) for item in some["items"]] == list(range(39, 29, -1))
     late = await read(**{"from": rfc3339(BASE_US + 10_000_000), "to": rfc3339(BASE_US + 12_000_000)})
-    assert [int(one["payload"]) for one in late["items"]] == [11, 10]
+    assert [int(item["payload"]) for item in late["items"]] == [11, 10]
 
 
 async def test_a_flood_is_counted_in_full_and_kept_as_a_sample_whatever_dies(stack: Stack, database: str) -> None:
@@ -118,16 +118,16 @@ async def test_a_flood_is_counted_in_full_and_kept_as_a_sample_whatever_dies(sta
     await sending
     await stack.start("stager")
     await read.wait(3_000)
-    found = await read()
-    (count,) = found["counts"]
-    assert (count["events"], found["sampled"]) == (3_000, True)
+    answer = await read()
+    (count,) = answer["counts"]
+    assert (count["events"], answer["sampled"]) == (3_000, True)
     connection = await asyncpg.connect(database)
     try:
-        kept = await connection.fetchval("select count(*) from rejected")
+        stored = await connection.fetchval("select count(*) from rejected")
         shards = await connection.fetch("select kept, events from rejected_counts")
     finally:
         await connection.close()
-    assert count["kept"] == kept
+    assert count["kept"] == stored
     assert [row["kept"] for row in shards] == [min(row["events"], SAMPLE) for row in shards]
     assert await read.events(**{"from": rfc3339(BASE_US + HOUR_US)}) == 0
 

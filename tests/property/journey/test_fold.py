@@ -108,7 +108,7 @@ def test_checkpoints_are_where_a_fold_may_start(
     name: str, data: st.DataObject, events: list[Touchpoint], at: list[int], every: int
 ) -> None:
     model, todo = load_model(name), foldable(events)
-    kept: list[Journey] = []
+    checkpoints: list[Journey] = []
     journey: Journey | None = None
     transitions: list[Transition] = []
     since = watermark_us = 0
@@ -119,17 +119,17 @@ def test_checkpoints_are_where_a_fold_may_start(
             step = checkpoint.advance(model, journey, todo[start:end], watermark_us, since)
             transitions = then(transitions, Folded(step.journey, step.transitions, step.revoked))
             journey, since = step.journey, step.since
-            kept += step.checkpoints
+            checkpoints += step.checkpoints
             assert since < every
     whole = fold(model, None, todo, watermark_us)
     assert (journey, transitions) == (whole.journey, whole.transitions)
-    for state in kept:
+    for state in checkpoints:
         rest = [event for event in todo if event.order_key > state.last_key]
         before = [step for step in transitions if step[:3] <= state.last_key]
         again = fold(model, state, rest, watermark_us)
         assert again.journey == whole.journey
         assert before + again.transitions == transitions
-    assert len(kept) >= len(todo) // every - len(at)
+    assert len(checkpoints) >= len(todo) // every - len(at)
 
 
 @given(name=models, data=st.data(), events=customer_logs(), at=cuts)
@@ -176,16 +176,16 @@ def summed(deltas: Deltas) -> dict[tuple[int, str, int], Counts]:
 @given(name=models, events=customer_logs())
 def test_a_lapse_leaves_nobody_and_a_return_leaves_once(name: str, events: list[Touchpoint]) -> None:
     transitions = fold(load_model(name), None, foldable(events)).transitions
-    here, cycle, lapsed = 0, 1, False
+    phase, cycle, lapsed = 0, 1, False
     for step in transitions:
-        assert step.from_phase == here
+        assert step.from_phase == phase
         if step.kind == LAPSE:
-            assert (step.to_phase, step.cycle, lapsed) == (here, cycle, False)
+            assert (step.to_phase, step.cycle, lapsed) == (phase, cycle, False)
         elif lapsed:
             assert step.cycle == cycle + 1
         else:
-            assert (step.cycle, step.to_phase > here) == (cycle, True)
-        here, cycle, lapsed = step.to_phase, step.cycle, step.kind == LAPSE
+            assert (step.cycle, step.to_phase > phase) == (cycle, True)
+        phase, cycle, lapsed = step.to_phase, step.cycle, step.kind == LAPSE
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ def snapshots_of(name: str, log: list[Touchpoint]) -> list[Snapshot]:
     by_actor: dict[str, list[Touchpoint]] = {}
     for event in foldable(log):
         by_actor.setdefault(event.actor, []).append(event)
-    found = [extend(load_model(name), None, events) for events in by_actor.values()]
-    return [snapshot for snapshot in found if snapshot is not None]
+    snapshots = [extend(load_model(name), None, events) for events in by_actor.values()]
+    return [snapshot for snapshot in snapshots if snapshot is not None]
 
 
 @given(name=models, log=logs(), at=st.integers(0, 30))
@@ -49,8 +49,8 @@ def test_joined_bases_are_one_whatever_their_order(name: str, log: list[Touchpoi
     assert journey.highest_phase == max(snapshot.journey.highest_phase for snapshot in snapshots)
     memory = Memory.load(journey.memory, journey.flags)
     of_all = [Memory.load(snapshot.journey.memory, snapshot.journey.flags) for snapshot in snapshots]
-    assert memory.cancelled == {order for one in of_all for order in one.cancelled}
-    assert set(memory.orders) == {order for one in of_all for order in one.orders} - memory.cancelled
+    assert memory.cancelled == {order for each in of_all for order in each.cancelled}
+    assert set(memory.orders) == {order for each in of_all for order in each.orders} - memory.cancelled
 
 
 @given(name=models, log=logs())

@@ -21,12 +21,12 @@ def outcome(value: bytes) -> Touchpoint | str:
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_touchpoint_or_undecodable(value: bytes) -> None:
-    found = outcome(value)
-    if isinstance(found, str):
-        assert found in ("undecodable", "missing_field", "time_out_of_range", "not_finite")
+    result = outcome(value)
+    if isinstance(result, str):
+        assert result in ("undecodable", "missing_field", "time_out_of_range", "not_finite")
     else:
-        assert found.actor
-        assert found.message_id
+        assert result.actor
+        assert result.message_id
 
 
 @pytest.mark.parametrize("field", ["value", "rating", "score", "quantity"])

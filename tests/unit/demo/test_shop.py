@@ -51,8 +51,8 @@ def journeys(shop: list[SdkCall]) -> dict[str, Journey]:
     model = load_model("seven_phase")
     states: dict[str, Journey | None] = {}
     for event in shop:
-        one = touchpoint(event)
-        states[one.actor] = fold(model, states.get(one.actor), [one]).journey
+        latest = touchpoint(event)
+        states[latest.actor] = fold(model, states.get(latest.actor), [latest]).journey
     return {actor: state for actor, state in states.items() if state is not None}
 
 

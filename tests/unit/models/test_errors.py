@@ -52,14 +52,14 @@ def changed(old: str, new: str) -> str:
 
 
 def test_a_good_file() -> None:
-    found = define(GOOD, "club.toml")
-    assert found.label == "A club"
-    assert [phase.label for phase in found.model.phases] == ["Guest", "Member"]
-    evening = found.model.kind("track", "trial_evening")
+    definition = define(GOOD, "club.toml")
+    assert definition.label == "A club"
+    assert [phase.label for phase in definition.model.phases] == ["Guest", "Member"]
+    evening = definition.model.kind("track", "trial_evening")
     assert evening is not None
     assert [(rule.name, rule.phase) for rule in evening.rules] == [("trial_evening when before member", 1)]
-    bought = found.model.kind("track", "Membership Bought")
-    assert bought == found.model.kind("track", "Order Completed")
+    bought = definition.model.kind("track", "Membership Bought")
+    assert bought == definition.model.kind("track", "Order Completed")
     assert bought is not None
     assert bought.order == "place"
 
@@ -200,11 +200,11 @@ last = 0x_f
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> set[tuple[str | int, ...]]:
-    found = {path} if path else set()
+    paths = {path} if path else set()
     if isinstance(value, dict | list):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            found |= leaves(inner, (*path, key))
-    return found
+            paths |= leaves(inner, (*path, key))
+    return paths
 
 
 @pytest.mark.parametrize("text", [TRICKY, TRICKY.replace("\n", "\r\n"), GOOD, "", "x=1", 'x = "\\""'])

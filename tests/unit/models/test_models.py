@@ -263,9 +263,9 @@ def test_an_emptied_cart_changes_the_window(model: str, kept_days: int) -> None:
         customer.does("Product Viewed", after_us=days * DAY_US)
         return "abandoned" in customer.path
 
-    own = next(p.window_us // DAY_US for p in load_model(model).phases if p.window_us != p.emptied_window_us)
-    assert lapses_after(own, "Product Added") is True
-    assert lapses_after(own - 1, "Product Added") is False
+    full_days = next(p.window_us // DAY_US for p in load_model(model).phases if p.window_us != p.emptied_window_us)
+    assert lapses_after(full_days, "Product Added") is True
+    assert lapses_after(full_days - 1, "Product Added") is False
     assert lapses_after(kept_days, "Product Added", "Product Removed") is True
     assert lapses_after(kept_days - 1, "Product Added", "Product Removed") is False
 
@@ -281,8 +281,8 @@ def test_an_unknown_model_says_which_there_are() -> None:
 
 
 def test_the_model_of_a_generation_is_parsed_once() -> None:
-    own = shipped_text("six_stage").replace('"six_stage"', '"ours"')
-    assert model_of("ours", own) is model_of("ours", own)
+    document = shipped_text("six_stage").replace('"six_stage"', '"ours"')
+    assert model_of("ours", document) is model_of("ours", document)
     assert model_of("six_stage", None) is load_model("six_stage")
 
 
