@@ -52,7 +52,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 SQL_HOMES = re.compile(
     r"throughline/store/.*"
     r"|services/api/\w+/queries\.py"
-    r"|services/api/shared/database\.py"  # tells which errors mean that the database is away
     r"|throughline/local/postgres\.py"  # makes the database itself, before there is a store
 )
 HANDLES = {"AsyncEngine", "AsyncConnection"}

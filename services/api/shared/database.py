@@ -1,4 +1,4 @@
-"""Reading from PostgreSQL: one timed and bounded transaction per question, and a 503 when the database is away."""
+"""Reading from PostgreSQL: every question is timed and bounded, and answered with a 503 while the database is away."""
 
 import asyncio
 import logging
@@ -7,15 +7,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from asyncpg import InterfaceError as DriverInterfaceError
-from asyncpg import PostgresError
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.kit.errors import ServiceError
 from throughline.kit.metrics import API_QUERY_SECONDS
+from throughline.store.engine.errors import is_away
+from throughline.store.engine.health import database_check
+from throughline.store.engine.unit_of_work import consistent_reading, reading
 from throughline.store.migrate import upgrade
 
 log = logging.getLogger(__name__)
@@ -24,19 +22,6 @@ QUESTION_SECONDS = 10.0
 """Maximum time for one question, including the wait for a connection."""
 RETRY_SECONDS = 1.0
 
-# connection exceptions, insufficient resources, operator intervention (shutdown, starting up, statement timeout)
-_AWAY_STATES = ("08", "53", "57")
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether an error says that the database cannot be asked now, rather than that the question was wrong."""
-    if isinstance(error, OSError | PoolTimeoutError | DriverInterfaceError):
-        return True
-    if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None)
-        return error.connection_invalidated or state is None or state[:2] in _AWAY_STATES
-    return isinstance(error, PostgresError) and (error.sqlstate or "")[:2] in _AWAY_STATES
-
 
 class Database:
     """A pool of connections that is used only once the schema is up to date."""
@@ -44,6 +29,7 @@ class Database:
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         self._engine = engine
         self._url = url
+        self._answers = database_check(engine)
         self._missing = "the database has not been reached yet"
 
     async def prepare(self) -> None:
@@ -77,10 +63,9 @@ class Database:
         if self._missing:
             raise _away(self._missing)
         started = time.perf_counter()
+        connect = consistent_reading if consistent else reading
         try:
-            async with asyncio.timeout(QUESTION_SECONDS), self._engine.connect() as connection:
-                if consistent:
-                    await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with asyncio.timeout(QUESTION_SECONDS), connect(self._engine) as connection:
                 yield connection
         except Exception as error:
             if not is_away(error):
@@ -92,12 +77,7 @@ class Database:
 
     async def check(self) -> str:
         """For /readyz: '' when the database answers and its schema is current, else what is missing."""
-        try:
-            async with self.reading("ready") as connection:
-                await connection.execute(text("SELECT 1"))
-        except ServiceError as error:
-            return error.message
-        return ""
+        return self._missing or await self._answers()
 
 
 def _away(reason: str) -> ServiceError:

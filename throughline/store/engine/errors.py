@@ -1,15 +1,18 @@
-"""What a failed transaction means for whoever ran it."""
+"""What a failed transaction or question means for whoever ran it."""
 
 from typing import Literal
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 Failure = Literal["contention", "data", "database"]
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONTENTION = ("40001", "40P01", "55P03")
 _DATA_CLASSES = ("22", "23")
+# connection exceptions, insufficient resources, operator intervention (shutdown, start, statement timeout)
+_AWAY_CLASSES = ("08", "53", "57")
 
 
 def failure_of(error: BaseException) -> Failure | None:
@@ -36,3 +39,16 @@ def _of_driver(error: BaseException | None) -> Failure | None:
     if isinstance(error, (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)):
         return "database"
     return None
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an exception means that the database cannot be reached or cannot answer now; asking later can help.
+
+    False for what is wrong with the question itself, and for what does not come from the database.
+    """
+    if isinstance(error, OSError | PoolTimeoutError | asyncpg.InterfaceError):
+        return True
+    if isinstance(error, DBAPIError):
+        sqlstate = getattr(error.orig, "sqlstate", None)
+        return error.connection_invalidated or sqlstate is None or sqlstate[:2] in _AWAY_CLASSES
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _AWAY_CLASSES

@@ -17,7 +17,14 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection to read with: each statement is a snapshot of its own, and costs one round trip.
 
-    What must agree with each other is read in one statement. Nothing is written here.
+    What must agree with each other is read in one statement, or with `consistent_reading`. Nothing is written here.
     """
     async with engine.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@asynccontextmanager
+async def consistent_reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection to read with, all of whose statements see one state of the database."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
