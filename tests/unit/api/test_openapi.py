@@ -1,0 +1,111 @@
+"""The OpenAPI document and the api's page in docs/: every path, parameter and error code is in both."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+
+from services.api.app import ROUTERS, create_app
+from services.api.live.feeds import Feeds
+from services.api.phases.routes import CountsQuestion
+from services.api.shared.answers import Answer, EncodedAnswer
+from services.api.shared.context import ApiContext
+from services.api.shared.database import Database
+from services.api.shared.openapi import AnswerRoute
+from services.api.shared.responses import AnswerResponse
+from throughline.store.engine.pool import create_engine
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "reference" / "api.md").read_text()
+URL = "postgresql://nowhere/none"
+
+
+async def no_counts(_: CountsQuestion) -> EncodedAnswer[Answer]:
+    raise NotImplementedError
+
+
+def openapi() -> dict[str, Any]:
+    context = ApiContext(Database(create_engine(URL), URL), "touchpoints")
+    return create_app(context, Feeds(no_counts), page_token=None).openapi()
+
+
+DOCUMENT = openapi()
+PATHS = sorted(DOCUMENT["paths"])
+
+
+def section(path: str) -> str:
+    """What the page says of one path."""
+    _, heading, rest = PAGE.partition(f"\n### GET {path}\n")
+    assert heading, f"docs/reference/api.md has no heading `### GET {path}`"
+    return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def codes_of(folder: Path) -> set[str]:
+    """The codes with which the source of a folder raises ServiceError."""
+    codes: set[str] = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ServiceError":
+                code = node.args[1]
+                assert isinstance(code, ast.Constant | ast.Name), f"{file.name}:{node.lineno}: write the code out"
+                codes |= {str(code.value)} if isinstance(code, ast.Constant) else set()
+    return codes
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_page_has_every_path_with_its_parameters_and_a_request(path: str) -> None:
+    text = section(path)
+    parameters = DOCUMENT["paths"][path]["get"].get("parameters", [])
+    named = [parameter["name"] for parameter in parameters if parameter["in"] != "path"]
+    missing = [name for name in named if f"`{name}`" not in text.lower()]
+    assert not missing, f"{path}: the page does not name {missing}"
+    assert "curl " in text
+
+
+def test_the_page_has_no_path_that_is_not_there() -> None:
+    assert sorted(re.findall(r"^### GET (\S+)$", PAGE, re.MULTILINE)) == PATHS
+
+
+def test_the_page_has_every_error_code_and_no_other() -> None:
+    _, _, errors = PAGE.partition("\n## Errors\n")
+    rows = [line for line in errors.partition("\n## ")[0].splitlines() if re.match(r"\| \d", line)]
+    listed = {code for row in rows for code in re.findall(r"`([a-z_]+)`", row.split("|")[2])}
+    raised = codes_of(ROOT / "services" / "api") | codes_of(ROOT / "throughline" / "kit")
+    assert listed == raised - {"http_error"}  # what no request to the api can cause
+
+
+def test_the_document_has_the_answers_schemas_and_only_errors_that_are_sent() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    answers = {route.answer for router in ROUTERS for route in router.routes if isinstance(route, AnswerRoute)}
+    assert {answer.__name__ for answer in answers if answer} <= schemas.keys()
+    assert "Problem" in schemas
+    for name, schema in schemas.items():
+        assert schema["description"], name
+        assert schema["additionalProperties"] is False, name
+    references = set(re.findall(r"#/components/schemas/(\w+)", str(DOCUMENT)))
+    assert references == schemas.keys()
+    for path in PATHS:
+        responses = DOCUMENT["paths"][path]["get"]["responses"]
+        assert "422" not in responses
+        assert {"200", "401", "503"} <= responses.keys()
+
+
+def test_the_schema_of_an_answer_is_the_type_that_the_endpoint_returns() -> None:
+    class Greeting(Answer):
+        """A greeting."""
+
+        text: str
+
+    router = APIRouter(route_class=AnswerRoute)
+
+    async def get_greeting() -> AnswerResponse[Greeting]:
+        return AnswerResponse(Greeting("hello"))
+
+    router.get("/greeting")(get_greeting)
+    (route,) = router.routes
+    assert isinstance(route, AnswerRoute)
+    assert route.answer is Greeting
+    assert route.responses[200]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Greeting"}
