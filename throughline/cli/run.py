@@ -8,12 +8,13 @@ import sys
 import time
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from throughline.cli.common.output import CANNOT, stderr_console
+from throughline.kit.run_file import RunFile
 from throughline.kit.settings import RunSettings, base_environment, load_or_exit
 from throughline.local import LocalError
-from throughline.local.run import Running, Stack, Wanted
+from throughline.local.run import RunOptions, Stack
 from throughline.store.migrate import MigrateError
 
 
@@ -24,7 +25,7 @@ def run() -> None:
     KAFKA, DATABASE_URL for your own.
     """
     settings = load_or_exit(RunSettings)
-    wanted = Wanted(
+    options = RunOptions(
         data=settings.data,
         port=settings.port,
         ingest_port=settings.ingest_port,
@@ -32,28 +33,28 @@ def run() -> None:
         database_url=settings.database_url,
         demo_rate=settings.demo_rate if settings.demo else 0.0,
     )
-    teller = Teller()
+    output = RunOutput()
     try:
-        asyncio.run(_until_stopped(wanted, teller))
+        asyncio.run(_run_until_stopped(options, output))
     except (LocalError, MigrateError) as error:
-        teller.fail(str(error))
-        raise typer.Exit(1) from None
+        output.fail(str(error))
+        raise typer.Exit(CANNOT) from None
 
 
-async def _until_stopped(wanted: Wanted, teller: "Teller") -> None:
-    """Run until SIGINT, SIGTERM or SIGHUP; a second one kills what is still stopping."""
-    stack = Stack(wanted, base=base_environment(), step=teller.step, say=teller.say)
-    main = asyncio.create_task(_run(stack, teller))
+async def _run_until_stopped(options: RunOptions, output: "RunOutput") -> None:
+    """Run until SIGINT, SIGTERM or SIGHUP; a second signal kills what is still stopping."""
+    stack = Stack(options, base=base_environment(), step=output.step, say=output.say)
+    main = asyncio.create_task(_run(stack, output))
     stopping = False
 
     def on_signal() -> None:
         nonlocal stopping
         if stopping:
-            teller.say("killing what still runs")
+            output.say("killing what still runs")
             stack.kill()
         else:
             stopping = True
-            teller.stopping()
+            output.stopping()
             main.cancel()
 
     loop = asyncio.get_running_loop()
@@ -62,74 +63,76 @@ async def _until_stopped(wanted: Wanted, teller: "Teller") -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await main
     if stopping:
-        teller.say("stopped")
+        output.say("stopped")
 
 
-async def _run(stack: Stack, teller: "Teller") -> None:
+async def _run(stack: Stack, output: "RunOutput") -> None:
     async with stack.running() as running:
-        teller.ready(running)
+        output.ready(running.addresses)
         await running.forever()
 
 
-class Teller:
-    """Says what happens: plain lines, or on a terminal a spinner while starting and colours."""
+class RunOutput:
+    """Prints what happens: plain lines, or on a terminal colours, and a spinner while the system starts."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = stderr_console()
         self._status = self._console.status("starting")
         self._began = time.monotonic()
         if self._console.is_terminal:
             self._status.start()
 
     def step(self, news: str) -> None:
-        """Progress: one line, replaced by the next one on a terminal."""
+        """Print progress: one line, which the next one replaces on a terminal."""
         if self._console.is_terminal:
             self._status.update(Text(news))
         else:
             self._console.print(Text(news))
 
     def say(self, news: str) -> None:
-        """What stays on the screen."""
+        """Print a line that stays on the screen."""
         self._console.print(Text(news))
 
     def stopping(self) -> None:
+        """Print that the system is stopping."""
         self._status.stop()
         self.say("stopping; data stays (once more to kill at once)")
 
     def fail(self, news: str) -> None:
+        """Print why the system does not run."""
         self._status.stop()
         self._console.print(Text(news, style="red"))
 
-    def ready(self, running: Running) -> None:
-        """The addresses and two snippets, on stdout, as they are to be pasted."""
+    def ready(self, addresses: RunFile) -> None:
+        """Print the addresses and snippets on standard output, as they can be pasted."""
         self._status.stop()
         self._console.print(Text(f"ready after {time.monotonic() - self._began:.1f} s", style="green"))
-        print(describe(running), flush=True)
+        print(describe(addresses), flush=True)
 
 
-def describe(running: Running) -> str:
-    """What a person does next, with the real addresses and keys."""
-    key, token = running.keys.write_key, running.keys.read_token
+def describe(addresses: RunFile) -> str:
+    """The first steps of a person, with the real addresses and keys."""
+    key, token = addresses.write_key, addresses.read_token
     event = '{"userId": "ada", "event": "Order Completed", "properties": {"order_id": "1001", "revenue": 42.5}}'
     return f"""
-  page      {running.api_url.replace("127.0.0.1", "localhost")}
-  ingest    {running.ingest_url}
+  page      {addresses.api_url.replace("127.0.0.1", "localhost")}
+  ingest    {addresses.ingest_url}
   write key {key}
 
 Send an event with curl:
 
-curl -sS {running.ingest_url}/v1/track -u {key}: -H 'Content-Type: application/json' -d {shlex.quote(event)}
+curl -sS {addresses.ingest_url}/v1/track -u {key}: -H 'Content-Type: application/json' -d {shlex.quote(event)}
 
 Send an event with the Segment SDK, in {sys.executable}:
 
 from segment.analytics import Client
-analytics = Client("{key}", host="{running.ingest_url}")
+analytics = Client("{key}", host="{addresses.ingest_url}")
 analytics.track("ada", "Order Completed", {{"order_id": "1001", "revenue": 42.5}})
 analytics.shutdown()
 
 See that customer's journey:
 
-curl -sS {running.api_url}/v1/customers/ada/journey -H 'Authorization: Bearer {token}'
+curl -sS {addresses.api_url}/v1/customers/ada/journey -H 'Authorization: Bearer {token}'
 
 Ctrl-C stops all; data stays.
 """

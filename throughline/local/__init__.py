@@ -1,7 +1,7 @@
 """Apache Kafka and PostgreSQL from wheels, and the supervisor behind `throughline run`.
 
 Receives a folder and ports, guarantees real servers on 127.0.0.1 whose data survives kill -9 and which never outlive
-the process that started them, gives addresses. Read `kafka.py` and `postgres.py` next, then `run.py`.
+the process that started them, gives addresses. Read `server.py` next, then `run.py`.
 """
 
 from throughline.local.errors import LocalError

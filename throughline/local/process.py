@@ -1,4 +1,4 @@
-"""One child process: its own session, its output in a log file, and never alive after its parent."""
+"""One child process: in a session of its own, its output in a log file, never alive after its parent."""
 
 import asyncio
 import contextlib
@@ -11,22 +11,23 @@ from pathlib import Path
 
 from throughline.local.errors import LocalError
 
-LEASH = Path(__file__).with_name("leash.py")
+BOUND_TO_PARENT = Path(__file__).with_name("bound_to_parent.py")
 LOG_LIMIT_BYTES = 20_000_000
 
 
-def leashed(argv: Sequence[str], *, death_signal: int = signal.SIGTERM, identity: str = "same") -> list[str]:
-    """The command that runs `argv` so that it gets `death_signal` when this process ends (see `leash.py`).
+def bound_to_parent(argv: Sequence[str], *, death_signal: int = signal.SIGTERM, run_as: str = "same") -> list[str]:
+    """The command that runs `argv` so that it gets `death_signal` when this process ends (see `bound_to_parent.py`).
 
-    The signal follows the thread that forks: start children from the main thread, or one that lives as long.
+    The kernel sends the signal when the thread ends that forks: start children from the main thread.
     """
-    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(death_signal)), identity, *argv]
+    return [sys.executable, "-I", "-S", str(BOUND_TO_PARENT), str(os.getpid()), str(int(death_signal)), run_as, *argv]
 
 
 class Child:
     """A program that may be started, stopped, killed and started again.
 
-    Its own session keeps the terminal's Ctrl-C from it: its starter stops it in order. `env` is its whole environment.
+    The child has a session of its own, so that the terminal's Ctrl-C does not reach it: its starter stops it in order.
+    `env` is its whole environment, `grace_s` how long `stop` waits before it kills.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Child:
         cwd: Path | None = None,
         stop_signal: int = signal.SIGTERM,
         grace_s: float = 20.0,
-        identity: str = "same",
+        run_as: str = "same",
         pass_fds: Sequence[int] = (),
     ) -> None:
         self.name = name
@@ -49,7 +50,7 @@ class Child:
         self.cwd = cwd
         self.stop_signal = stop_signal
         self.grace_s = grace_s
-        self.identity = identity
+        self.run_as = run_as
         self.pass_fds = tuple(pass_fds)
         self._process: asyncio.subprocess.Process | None = None
         self._log_start = 0
@@ -64,10 +65,10 @@ class Child:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start it, output to the end of its log.
+        """Start the program; its output goes to the end of its log.
 
         Raises:
-            LocalError: the program or its log cannot be opened.
+            LocalError: the program cannot be started, or its log cannot be written.
         """
         if self.running:
             raise RuntimeError(f"{self.name} is running already")
@@ -78,7 +79,7 @@ class Child:
             with self.log.open("ab") as output:
                 self._log_start = output.tell()
                 self._process = await asyncio.create_subprocess_exec(
-                    *leashed(self.argv, death_signal=self.stop_signal, identity=self.identity),
+                    *bound_to_parent(self.argv, death_signal=self.stop_signal, run_as=self.run_as),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=asyncio.subprocess.STDOUT,
@@ -91,7 +92,7 @@ class Child:
             raise LocalError(f"cannot start {self.name}: {error}") from None
 
     async def wait(self) -> int:
-        """Wait until it ends; what it left of its process group is killed. Returns its exit status (-N = signal N)."""
+        """Wait until the program ends, then kill its process group; returns the exit status (-N = signal N)."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was never started")
         status = await self._process.wait()
@@ -99,7 +100,7 @@ class Child:
         return status
 
     async def stop(self) -> None:
-        """Ask it to stop, wait `grace_s`, then kill it. Does nothing when it does not run."""
+        """Send the stop signal, wait `grace_s`, then kill. Does nothing when the program does not run."""
         if self._process is None or not self.running:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -110,21 +111,21 @@ class Child:
             await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL, to its whole process group."""
+        """Send SIGKILL to the whole process group."""
         if self.running:
             self._signal_group(signal.SIGKILL)
             await self.wait()
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines it wrote since its last start."""
+        """The last lines of output since the last start."""
         try:
             with self.log.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(min(self._log_start, size), size - 16_384))
-                written = file.read().decode(errors="replace").splitlines()
+                output = file.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        return "\n".join(written[-lines:])
+        return "\n".join(output[-lines:])
 
     def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -132,6 +133,6 @@ class Child:
 
 
 async def until_deadline(deadline: float, pause_s: float = 0.05) -> bool:
-    """Pause a little; False when `deadline` (of `time.monotonic`) has passed."""
+    """Pause; returns False when the `deadline` (of `time.monotonic`) has passed."""
     await asyncio.sleep(pause_s)
     return time.monotonic() < deadline

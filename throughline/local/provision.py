@@ -1,4 +1,4 @@
-"""The workspace, source, write key and read token of `throughline run`: made once, kept in the data folder."""
+"""The workspace, source, write key and read token of `throughline run`: created once, then read from a file."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.kit.clock import now_us
-from throughline.local.folder import write_private
+from throughline.kit.files import write_private
 from throughline.store.access import keys
 from throughline.store.access.read_tokens import create_read_token
 from throughline.store.access.sources import create_source, list_sources, set_source_enabled
@@ -23,7 +23,7 @@ FILE = "keys.json"
 
 
 class LocalKeys(NamedTuple):
-    """What a person needs to write and read locally."""
+    """The keys that a person needs to send events and to read the api on this machine."""
 
     workspace: str
     write_key: str
@@ -32,17 +32,17 @@ class LocalKeys(NamedTuple):
 
 async def provision(database_url: str, data: Path) -> LocalKeys:
     """The keys in `data/keys.json` (mode 0600); new ones when the database does not know them (or not any more)."""
-    kept = await asyncio.to_thread(_read, data / FILE)
+    stored = await asyncio.to_thread(_read, data / FILE)
     engine = create_engine(database_url, pool_size=1, application_name="throughline run")
     try:
         async with transaction(engine) as connection:
-            if kept is not None and await _valid(connection, kept):
-                return kept
-            made = await _make(connection)
+            if stored is not None and await _are_valid(connection, stored):
+                return stored
+            created = await _create(connection)
     finally:
         await engine.dispose()
-    await asyncio.to_thread(write_private, data / FILE, json.dumps(made._asdict(), indent=2) + "\n")
-    return made
+    await asyncio.to_thread(write_private, data / FILE, json.dumps(created._asdict(), indent=2) + "\n")
+    return created
 
 
 def _read(path: Path) -> LocalKeys | None:
@@ -52,13 +52,15 @@ def _read(path: Path) -> LocalKeys | None:
         return None
 
 
-async def _valid(connection: AsyncConnection, kept: LocalKeys) -> bool:
-    token = await keys.read_token(connection, keys.key_digest(kept.read_token))
+async def _are_valid(connection: AsyncConnection, stored: LocalKeys) -> bool:
+    token = await keys.read_token(connection, keys.key_digest(stored.read_token))
     written = {key.digest for key in await keys.write_keys(connection, now_us=now_us()) if key.enabled}
-    return token is not None and token.workspace_name == kept.workspace and keys.key_digest(kept.write_key) in written
+    return (
+        token is not None and token.workspace_name == stored.workspace and keys.key_digest(stored.write_key) in written
+    )
 
 
-async def _make(connection: AsyncConnection) -> LocalKeys:
+async def _create(connection: AsyncConnection) -> LocalKeys:
     now = now_us()
     if WORKSPACE not in {each.name for each in await list_workspaces(connection)}:
         await create_workspace(connection, WORKSPACE, now_us=now)

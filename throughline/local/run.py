@@ -1,34 +1,35 @@
-"""The whole system on one machine: what `throughline run` starts, in which order, and what it tells about it."""
+"""The whole system on one machine: what `throughline run` starts, in which order, and where it answers."""
 
 import asyncio
 import contextlib
-import json
 import sysconfig
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from throughline.kit.run_file import RUN_FILE, RunFile
 from throughline.local.errors import LocalError
-from throughline.local.folder import DataFolder, write_private
-from throughline.local.jars import Report
+from throughline.local.folder import DataFolder
 from throughline.local.kafka import LocalKafka
 from throughline.local.ports import free_port, require_free
 from throughline.local.postgres import LocalPostgres
 from throughline.local.process import Child
-from throughline.local.provision import LocalKeys, provision
+from throughline.local.provision import provision
+from throughline.local.reports import Report
 from throughline.local.service import Service
 from throughline.local.supervisor import Supervised, Supervisor
 from throughline.store import migrate
 
-RUN_FILE = "run.json"
 LAYOUT = "1"
-"""Of the data folder; a later one is refused."""
+"""Version of the data folder's layout; a folder of a later one is refused."""
 DATABASE_WAIT_S = 10.0
 BROKER_WAIT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunOptions:
     """What to run. `kafka` and `database_url` None = embedded; ports 0 = any free one; `demo_rate` 0 = no demo."""
 
     data: Path
@@ -40,55 +41,33 @@ class Wanted:
 
 
 class Running:
-    """The running system: its addresses, its keys, and `forever` to wait on."""
+    """The running system: its addresses and keys, and `forever` to wait on."""
 
-    def __init__(
-        self,
-        supervisor: Supervisor,
-        folder: Path,
-        *,
-        keys: LocalKeys,
-        ingest_url: str,
-        api_url: str,
-        kafka: str,
-        database_url: str,
-    ) -> None:
-        self.keys = keys
-        self.ingest_url = ingest_url
-        self.api_url = api_url
-        self.kafka = kafka
-        self.database_url = database_url
+    def __init__(self, supervisor: Supervisor, folder: Path, addresses: RunFile) -> None:
+        self.addresses = addresses
         self.forever = supervisor.forever
         self._supervisor = supervisor
-        self._file = folder / RUN_FILE
+        self._folder = folder
 
-    def write(self) -> None:
-        """Write `run.json`, whole or not at all, readable by its owner only."""
-        content = {
-            "ingest_url": self.ingest_url,
-            "api_url": self.api_url,
-            "kafka": self.kafka,
-            "database_url": self.database_url,
-            **self.keys._asdict(),
-            "pids": self._supervisor.pids,
-        }
-        write_private(self._file, json.dumps(content, indent=2) + "\n")
+    def write_run_file(self) -> None:
+        """Write `run.json` with the present process ids."""
+        replace(self.addresses, pids=self._supervisor.pids).write(self._folder)
 
 
 class Stack:
-    """Starts the system on `wanted.data` and stops it.
+    """Starts the system on the data folder of `options`, and stops it.
 
-    `step` gets the progress of starting; `say` what a person should see whenever it happens; `base` is the environment
-    that the services inherit.
+    `step` gets the progress of starting, `say` the news that a person should see whenever it comes; `base` is the
+    environment that the services inherit.
     """
 
-    def __init__(self, wanted: Wanted, *, base: Mapping[str, str], step: Report, say: Report) -> None:
-        self._wanted = wanted
+    def __init__(self, options: RunOptions, *, base: Mapping[str, str], step: Report, say: Report) -> None:
+        self._options = options
         self._base = base
         self._step = step
-        self._folder = DataFolder(wanted.data, "run", LAYOUT)
+        self._folder = DataFolder(options.data, "run", LAYOUT)
         self._running: Running | None = None
-        self._supervisor = Supervisor(say, self._write)
+        self._supervisor = Supervisor(say, self._write_run_file)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:
@@ -110,16 +89,16 @@ class Stack:
             self._folder.release()
 
     def kill(self) -> None:
-        """SIGKILL to every child, for a person who does not want to wait for them."""
+        """Send SIGKILL to every child, for a person who does not want to wait for them."""
         self._supervisor.kill()
 
     async def _start(self) -> Running:
-        wanted, data = self._wanted, self._folder.path
-        port = _port(wanted.port, "PORT")
-        ingest_port = _port(wanted.ingest_port, "INGEST_PORT")
+        options, data = self._options, self._folder.path
+        port = _choose_port(options.port, "PORT")
+        ingest_port = _choose_port(options.ingest_port, "INGEST_PORT")
         if port == ingest_port:
             raise LocalError(f"PORT and INGEST_PORT are both {port}; set one of them to another port")
-        kafka, database_url = await self._servers()
+        kafka, database_url = await self._start_servers()
         self._step("Postgres: bringing the schema up to date")
         await migrate.upgrade(database_url, wait_seconds=DATABASE_WAIT_S)
         keys = await provision(database_url, data)
@@ -132,36 +111,37 @@ class Stack:
         await self._supervisor.start(ingest, stager, api)
         await asyncio.gather(*(service.until_ready() for service in (ingest, stager, api)))
 
-        self._running = Running(
-            self._supervisor,
-            data,
-            keys=keys,
+        addresses = RunFile(
             ingest_url=ingest.url,
             api_url=api.url,
             kafka=kafka,
             database_url=database_url,
+            workspace=keys.workspace,
+            write_key=keys.write_key,
+            read_token=keys.read_token,
         )
-        if wanted.demo_rate:
-            # It reads the write key from run.json, which is there long before it looks: a key does not belong on a
-            # command line, where every user of the machine can see it.
-            await self._supervisor.start(self._demo(wanted.demo_rate))
-        self._write()
+        self._running = Running(self._supervisor, data, addresses)
+        if options.demo_rate:
+            # The demo reads the write key from run.json, which is there long before it looks: a key does not belong on
+            # a command line, where every user of the machine can see it.
+            await self._supervisor.start(self._demo(options.demo_rate))
+        self._write_run_file()
         return self._running
 
-    async def _servers(self) -> tuple[str, str]:
-        """Start what is embedded; the addresses of both."""
-        wanted, data = self._wanted, self._folder.path
+    async def _start_servers(self) -> tuple[str, str]:
+        """Start the servers that are embedded; returns the addresses of Kafka and PostgreSQL."""
+        options, data = self._options, self._folder.path
         postgres = LocalPostgres(data / "postgres", report=self._step)
         kafka = LocalKafka(data / "kafka", report=self._step)
         embedded: list[Supervised] = []
-        if wanted.kafka is None:
+        if options.kafka is None:
             embedded.append(kafka)
         else:
-            await _require_broker(wanted.kafka)
-        if wanted.database_url is None:
+            await _require_broker(options.kafka)
+        if options.database_url is None:
             embedded.append(postgres)
         await self._supervisor.start(*embedded)
-        return wanted.kafka or kafka.bootstrap, wanted.database_url or postgres.url
+        return options.kafka or kafka.bootstrap, options.database_url or postgres.url
 
     def _service(self, name: str, port: int, settings: Mapping[str, str]) -> Service:
         return Service(name, port=port, log=self._log(name), base=self._base, settings=settings)
@@ -174,20 +154,24 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self._folder.path / "logs" / f"{name}.log"
 
-    def _write(self) -> None:
+    def _write_run_file(self) -> None:
         if self._running is not None:
-            self._running.write()
+            self._running.write_run_file()
 
 
-def _port(wanted: int, variable: str) -> int:
-    if wanted == 0:
+def _choose_port(port: int, variable: str) -> int:
+    if port == 0:
         return free_port()
-    require_free(wanted, variable)
-    return wanted
+    require_free(port, variable)
+    return port
 
 
 async def _require_broker(bootstrap: str) -> None:
-    """Raises `LocalError` unless one of the addresses takes connections."""
+    """Check that Kafka is there.
+
+    Raises:
+        LocalError: none of the addresses takes connections.
+    """
     for address in bootstrap.split(","):
         host, _, port = address.rpartition(":")
         with contextlib.suppress(OSError, TimeoutError):

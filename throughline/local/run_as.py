@@ -1,4 +1,7 @@
-"""Who PostgreSQL runs as: it refuses root, so root has to become somebody else, without touching the system."""
+"""Which user PostgreSQL runs as: it refuses root, so root has to become another user, without touching the system.
+
+`run_as` is `same`, `namespace` or `UID:GID`; `bound_to_parent.py` says what each means.
+"""
 
 import os
 import pwd
@@ -7,19 +10,17 @@ from pathlib import Path
 from throughline.local.errors import LocalError
 from throughline.local.process import Child
 
-UNPRIVILEGED = ("postgres", "nobody")
+UNPRIVILEGED_USERS = ("postgres", "nobody")
 
 
-async def choose_identity(
-    folder: Path, owner: os.stat_result | None, *, probe: Path, log: Path, namespaces: bool
-) -> str:
-    """The identity for `process.Child`, proved by running `probe` (the server) as it.
+async def choose_run_as(folder: Path, owner: os.stat_result | None, *, probe: Path, log: Path, namespaces: bool) -> str:
+    """The `run_as` of the server, proved by running `probe` (the server) with it.
 
-    An ordinary user is `same`. Root keeps to the `owner` of existing data; else takes a user namespace, so that files
-    stay root's; where those are refused (or `namespaces` is False), an unprivileged user who already exists.
+    An ordinary user stays the same. Root keeps to the `owner` of existing data; else takes a user namespace, so that
+    files stay root's; where those are refused (or `namespaces` is False), an unprivileged user who already exists.
 
     Raises:
-        LocalError: no identity can run the server.
+        LocalError: no user can run the server.
     """
     if os.geteuid() != 0:
         return "same"
@@ -28,41 +29,38 @@ async def choose_identity(
     else:
         candidates = ["namespace"] if namespaces or owner is not None else []
         if owner is None:
-            candidates += [f"{user.pw_uid}:{user.pw_gid}" for user in _unprivileged()]
-    refused = []
-    for identity in candidates:
-        trial = Child("identity", [str(probe), "--version"], log=log, env={"LC_ALL": "C"}, identity=identity)
+            users = [user for user in pwd.getpwall() if user.pw_name in UNPRIVILEGED_USERS]
+            candidates += [f"{user.pw_uid}:{user.pw_gid}" for user in users]
+    refusals = []
+    for run_as in candidates:
+        trial = Child("identity", [str(probe), "--version"], log=log, env={"LC_ALL": "C"}, run_as=run_as)
         await trial.start()
-        if await trial.wait() == 0 and _reachable(folder, identity):
-            return identity
-        refused.append(trial.tail(2) or f"as {identity}: cannot enter {folder}")
+        if await trial.wait() == 0 and _can_enter(folder, run_as):
+            return run_as
+        refusals.append(trial.tail(2) or f"as {run_as}: cannot enter {folder}")
     raise LocalError(
         "PostgreSQL does not run as root, and no other way was allowed here: "
-        + "; ".join(refused)
+        + "; ".join(refusals)
         + ". Start as an ordinary user, or from a folder every user may enter"
     )
 
 
-def hand_over(folder: Path, identity: str) -> None:
-    """Give `folder` and the files in it to the user of `identity`, when that is another user."""
-    if ":" in identity:
-        uid, gid = map(int, identity.split(":"))
+def hand_over(folder: Path, run_as: str) -> None:
+    """Give `folder` and the files in it to the user of `run_as`, when that is another user."""
+    if ":" in run_as:
+        uid, gid = map(int, run_as.split(":"))
         for path in (folder, *folder.iterdir()):
             os.chown(path, uid, gid)
 
 
-def _unprivileged() -> list[pwd.struct_passwd]:
-    return [user for user in pwd.getpwall() if user.pw_name in UNPRIVILEGED]
-
-
-def _reachable(folder: Path, identity: str) -> bool:
-    """Whether the user of `identity` may walk to `folder`."""
-    if ":" not in identity:
+def _can_enter(folder: Path, run_as: str) -> bool:
+    """Whether the user of `run_as` may walk to `folder`."""
+    if ":" not in run_as:
         return True
-    uid, gid = map(int, identity.split(":"))
+    uid, gid = map(int, run_as.split(":"))
     for parent in folder.parents:
-        found = parent.stat()
-        shift = 6 if found.st_uid == uid else 3 if found.st_gid == gid else 0
-        if not found.st_mode >> shift & 1:
+        status = parent.stat()
+        shift = 6 if status.st_uid == uid else 3 if status.st_gid == gid else 0
+        if not status.st_mode >> shift & 1:
             return False
     return True

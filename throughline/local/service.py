@@ -1,4 +1,4 @@
-"""One of the services as a child: its command, its environment, and whether it is ready."""
+"""A service as a child process: its command, its environment, and whether it is ready."""
 
 import asyncio
 import http.client
@@ -13,8 +13,9 @@ from throughline.local.ports import HOST
 from throughline.local.process import Child, until_deadline
 
 READY_SECONDS = 90
-ASK_SECONDS = 5
-STOP_SECONDS = 40.0  # longer than the services take to drain
+REQUEST_SECONDS = 5
+STOP_SECONDS = 40.0
+"""Longer than the services take to drain."""
 
 
 class Service(Child):
@@ -37,22 +38,22 @@ class Service(Child):
         return f"http://{HOST}:{self.port}"
 
     async def until_ready(self) -> None:
-        """Wait for 200 from `/readyz`; a crash on the way is the supervisor's to mend.
+        """Wait for 200 from `/readyz`; the supervisor restarts a service that crashes meanwhile.
 
         Raises:
-            LocalError: it is not ready in time; the message has its reasons and its last lines.
+            LocalError: the service is not ready in time; the message has its reasons and its last lines.
         """
         deadline = time.monotonic() + READY_SECONDS
         while missing := await asyncio.to_thread(self._missing):
             if not await until_deadline(deadline, pause_s=0.1):
-                said = self.tail()
                 raise LocalError(
-                    f"{self.name} is not ready after {READY_SECONDS} s: {missing}; the end of {self.log}:\n{said}"
+                    f"{self.name} is not ready after {READY_SECONDS} s: {missing}; "
+                    f"the end of {self.log}:\n{self.tail()}"
                 )
 
     def _missing(self) -> str:
-        """What /readyz says is missing; empty when it is ready. Straight to the port: no proxy of the environment."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=ASK_SECONDS)
+        """What /readyz says is missing; "" when the service is ready. No proxy of the environment is used."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=REQUEST_SECONDS)
         try:
             connection.request("GET", "/readyz")
             answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Keeps what was started running: watches, restarts with growing pauses and says so, stops in reverse order."""
+"""Keeps processes running: watches them, restarts them after growing pauses, stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from throughline.local.errors import LocalError
-from throughline.local.jars import Report
+from throughline.local.reports import Report
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
 STEADY_S = 60.0
-"""Who ran this long before it crashed is restarted with the first pause again."""
+"""A process that ran this long before it crashed is restarted with the first pause again."""
 
 
 class Supervised(Protocol):
-    """What can be kept running: LocalKafka, LocalPostgres, Child and its kinds."""
+    """A process that can be kept running: a `LocalServer`, a `Child`."""
 
     name: str
 
@@ -37,12 +37,12 @@ class Supervised(Protocol):
 class Supervisor:
     """Starts, watches, restarts and stops.
 
-    `report` gets every crash and restart in words; `changed` is called whenever a process id has changed.
+    `report` gets a sentence for every crash and restart; `on_change` is called when a process id has changed.
     """
 
-    def __init__(self, report: Report, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, report: Report, on_change: Callable[[], None] = lambda: None) -> None:
         self._report = report
-        self._changed = changed
+        self._on_change = on_change
         self._children: dict[str, Supervised] = {}
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -52,10 +52,10 @@ class Supervisor:
         return {name: each.pid for name, each in self._children.items() if each.pid}
 
     async def start(self, *together: Supervised) -> None:
-        """Start these side by side and watch them from then on.
+        """Start processes side by side, and watch them from then on.
 
         Raises:
-            LocalError: one cannot start; the others are not waited for, and `stop` stops what runs.
+            LocalError: one cannot start; the others are not waited for, and `stop` stops those that run.
         """
         self._children |= {each.name: each for each in together}
         starting = [asyncio.create_task(each.start(), name=f"start {each.name}") for each in together]
@@ -69,11 +69,11 @@ class Supervisor:
         self._watchers += [asyncio.create_task(self._watch(each), name=f"watch {each.name}") for each in together]
 
     async def forever(self) -> None:
-        """Wait until cancelled. Raises what a watcher fails with, should one ever."""
+        """Wait until cancelled. Raises the error of a watcher, should one fail."""
         await asyncio.gather(*self._watchers)
 
     async def stop(self) -> None:
-        """Stop all, the last started first; a child is killed when its grace is over."""
+        """Stop all, the last started first; a process that does not stop in time is killed."""
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
@@ -81,7 +81,7 @@ class Supervisor:
             await each.stop()
 
     def kill(self) -> None:
-        """SIGKILL to all at once, for those who cannot wait for `stop`."""
+        """Send SIGKILL to all at once, for those who cannot wait for `stop`."""
         for pid in self.pids.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
@@ -93,7 +93,7 @@ class Supervisor:
             status = await each.wait()
             if time.monotonic() - started > STEADY_S:
                 pause = FIRST_PAUSE_S
-            self._report(f"{each.name} crashed ({ended(status)}); its last lines:\n{indented(each.tail())}")
+            self._report(f"{each.name} crashed ({describe_exit(status)}); its last lines:\n{_indented(each.tail())}")
             restarted = False
             while not restarted:
                 self._report(f"{each.name} is started again in {pause:g} s")
@@ -106,10 +106,10 @@ class Supervisor:
                 except LocalError as error:
                     self._report(f"{each.name} cannot start: {error}")
             self._report(f"{each.name} runs again (process {each.pid})")
-            self._changed()
+            self._on_change()
 
 
-def ended(status: int) -> str:
+def describe_exit(status: int) -> str:
     """An exit status in words."""
     if status >= 0:
         return f"exit status {status}"
@@ -119,5 +119,5 @@ def ended(status: int) -> str:
         return f"killed by signal {-status}"
 
 
-def indented(text: str) -> str:
+def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines()) or "    (none)"

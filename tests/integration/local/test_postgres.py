@@ -17,7 +17,8 @@ from tests.conftest import execute
 from tests.support.stack import until
 from throughline.local import Child, LocalError, LocalPostgres
 from throughline.local.errors import BrokenFolderError, LockedError
-from throughline.local.postgres import ENVIRONMENT, binaries
+from throughline.local.postgres import binaries
+from throughline.local.server import ENVIRONMENT
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ async def test_a_server_started_by_hand_is_left_alone(open_folder: Path) -> None
         [str(binaries() / "postgres"), "-D", str(open_folder / "data"), "-k", "", "-p", str(server.port)],
         log=open_folder / "hand.log",
         env=ENVIRONMENT,
-        identity="namespace" if os.geteuid() == 0 else "same",
+        run_as="namespace" if os.geteuid() == 0 else "same",
     )
     await by_hand.start()
     try:

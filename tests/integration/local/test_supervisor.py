@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stack import until
 from throughline.local import Child, LocalError, Supervisor
-from throughline.local.run import Stack, Wanted
+from throughline.local.run import RunOptions, Stack
 
 ENV = {"PATH": os.defpath}
 SLEEPER = "import time; print('awake', flush=True); time.sleep(600)"
@@ -184,7 +184,7 @@ async def test_what_cannot_be_run_is_said_before_anything_starts(
     for name, value in changes.items():
         values[name] = {"port": taken, "ingest_port": taken, "data": tmp_path / "foreign"}.get(name, "127.0.0.1:1")
         assert value
-    stack = Stack(Wanted(**values), base=ENV, step=lambda _: None, say=lambda _: None)  # type: ignore[arg-type]
+    stack = Stack(RunOptions(**values), base=ENV, step=lambda _: None, say=lambda _: None)  # type: ignore[arg-type]
     try:
         with pytest.raises(LocalError, match=message):
             async with stack.running():
