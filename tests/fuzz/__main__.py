@@ -12,7 +12,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["services", "throughline"]):
-    from services.ingest.dialects import ga4, posthog_wire
+    from services.ingest.dialects import ga4
+    from services.ingest.dialects.posthog.wire import KnownProperties, WireEvent
     from services.ingest.event import event
     from tests.fuzz.targets import TARGETS
 
@@ -70,7 +71,7 @@ def _words() -> list[str]:
     names = {
         *event.Event.__struct_fields__,
         *ga4.HEAD,
-        *(name for struct in (posthog_wire.Sent, posthog_wire.Known) for name in struct.__struct_fields__),
+        *(name for struct in (WireEvent, KnownProperties) for name in struct.__struct_fields__),
         "e",
         "ue_px",
         "ue_pr",

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from services.ingest.dialects.base import Request
 from services.ingest.dialects.registry import RULES, match_route
-from services.ingest.dialects.shopify import SIGNATURE
+from services.ingest.dialects.shopify.parse import SIGNATURE_HEADER
 from services.ingest.event.gzip import unpack
 from services.ingest.event.verdict import MAX_BODY_BYTES, Verdict
 from services.ingest.http import responses
@@ -135,7 +135,7 @@ def take(request: Request) -> None:
     _KEYS.find(request.header(b"authorization"), header=True)
     signature = base64.b64encode(hmac.digest(SECRET, body, "sha256"))
     key = b"Bearer key-%d" % (len(body) % len(SETTINGS))
-    headers = {**dict(request.headers), SIGNATURE: signature, b"authorization": key}
+    headers = {**dict(request.headers), SIGNATURE_HEADER: signature, b"authorization": key}
     headers.pop(b"origin", None)
     _LOG.touchpoints, _LOG.refused, _LOG.verdicts = (), (), ()
     taking = _APP.handle(route, request._replace(headers=list(headers.items()), body=body), headers)

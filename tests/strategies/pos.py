@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from services.ingest.dialects.pos import COLUMNS, EVENTS
+from services.ingest.dialects.pos.parse import COLUMNS, EVENT_NAMES
 from tests.strategies.values import JSON, TEXT, TIMES
 
 SALES = (
@@ -10,7 +10,7 @@ SALES = (
         {},
         optional={
             **{name: TEXT | JSON for names in COLUMNS.values() for name in names},
-            "kind": st.sampled_from(sorted(EVENTS)) | JSON,
+            "kind": st.sampled_from(sorted(EVENT_NAMES)) | JSON,
             "sold_at": TIMES,
             **dict.fromkeys(("currency", "quantity", "acquisition_channel", "other"), JSON),
         },

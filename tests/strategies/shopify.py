@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from services.ingest.dialects.base import Request
-from services.ingest.dialects.shopify_fields import KEPT
+from services.ingest.dialects.shopify.fields import KEPT_MEMBERS
 from tests.strategies.values import JSON, TEXT, TIMES
 
 IDS = st.integers() | TEXT | JSON
@@ -44,7 +44,7 @@ PAYLOADS = (
             **dict.fromkeys(("line_items", "refund_line_items", "discount_codes"), LINES | JSON),
             "transactions": st.lists(st.fixed_dictionaries({"kind": st.just("refund"), "amount": JSON | TEXT}) | JSON),
             "client_details": st.dictionaries(st.sampled_from(["user_agent", "browser_ip"]), TEXT | JSON) | JSON,
-            **dict.fromkeys(sorted(KEPT - {"updated_at", "created_at", "financial_status"})[:6], JSON),
+            **dict.fromkeys(sorted(KEPT_MEMBERS - {"updated_at", "created_at", "financial_status"})[:6], JSON),
         },
     )
     | JSON

@@ -1,5 +1,5 @@
-"""What SDK families say, put into touchpoints: pure functions of a body, a source and the time it was received.
+"""Dialects: the protocols of SDK families, each a package that translates requests into events. Pure.
 
-Receives the bytes of a request, guarantees one verdict per event and never an exception for a bad event, gives
-touchpoints and refusals. Read `segment.py` next, then `careful.py` (bodies and events that are out of the ordinary).
+base.py is the contract: a dialect receives a `Request`, returns a `ParsedRequest` and describes itself in a `DialectSpec`.
+registry.py lists all dialects; split.py, consent.py and web.py are what several have in common.
 """

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import cloudevents, ga4, posthog, snowplow
+from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Parse, ParsedRequest
+from services.ingest.dialects.posthog.parse import parse_capture
 from services.ingest.dialects.registry import RULES
+from services.ingest.dialects.snowplow.parse import parse_payload
 from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.request import Result
 from tests.strategies.cloudevents import CLOUDEVENTS, GOOD_CLOUDEVENT
@@ -89,7 +91,7 @@ EVENTS_OWN = {
 FAMILIES = {
     "segment": Family(segments, SEGMENT_EVENTS, GOOD_SEGMENT, in_context, EVENTS_OWN),
     "posthog": Family(
-        partial(by, posthog.parse, "batch", {"api_key": "k"}),
+        partial(by, parse_capture, "batch", {"api_key": "k"}),
         POSTHOG_EVENTS,
         GOOD_POSTHOG,
         in_properties,
@@ -99,7 +101,7 @@ FAMILIES = {
         },
     ),
     "snowplow": Family(
-        partial(by, snowplow.parse, "data", {}),
+        partial(by, parse_payload, "data", {}),
         SNOWPLOW_EVENTS,
         GOOD_SNOWPLOW,
         in_an_entity,

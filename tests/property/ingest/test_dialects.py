@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import cloudevents, ga4, snowplow
+from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Parse, Request
+from services.ingest.dialects.snowplow.parse import parse_payload, parse_query
 from tests.strategies.cloudevents import CLOUDEVENTS, GOOD_CLOUDEVENT
 from tests.strategies.ga4 import GA4_EVENTS, GOOD_GA4
 from tests.strategies.snowplow import GOOD_SNOWPLOW, SNOWPLOW_EVENTS
@@ -18,7 +19,7 @@ from tests.support.dialect_requests import checked
 from tests.support.laws import NOW, attempt
 
 SHAPES = [
-    (snowplow.parse, SNOWPLOW_EVENTS, GOOD_SNOWPLOW, "data", {}),
+    (parse_payload, SNOWPLOW_EVENTS, GOOD_SNOWPLOW, "data", {}),
     (ga4.parse, GA4_EVENTS, GOOD_GA4, "events", {"client_id": "c", "timestamp_micros": NOW}),
     (cloudevents.parse, CLOUDEVENTS, GOOD_CLOUDEVENT, "", {}),
 ]
@@ -69,7 +70,7 @@ def test_whatever_a_ga4_request_says_about_itself(head: dict[str, Any]) -> None:
 @given(st.dictionaries(st.sampled_from(["e", "aid", "uid", "eid", "dtm", "ue_px", "co", "page"]) | TEXT, st.binary()))
 def test_any_query(fields: dict[str, bytes]) -> None:
     query = "&".join(f"{quote(name, errors='replace')}={quote_from_bytes(value)}" for name, value in fields.items())
-    assert len(checked(snowplow.parse, Request("GET", "/i", query, [], b"")).verdicts) == 1
+    assert len(checked(parse_query, Request("GET", "/i", query, [], b"")).verdicts) == 1
 
 
 ATTRIBUTES = st.sampled_from(["id", "source", "type", "subject", "time", "userid", "data", "data_base64"])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.dialects.base import Request
-from services.ingest.dialects.posthog import V1
+from services.ingest.dialects.posthog.parse import RESULTS_PATH
 from services.ingest.event.event import Event
 from services.ingest.validate.request import Result
 from tests.support.dialect_requests import parsed, validated
@@ -42,7 +42,7 @@ PATHS = [
     Path("/beacon/v1/batch", b'{"batch":[', b"]}", SEGMENT, OF_SEGMENT),
     Path("/batch", b'{"api_key":"k","batch":[', b"]}", POSTHOG, OF_POSTHOG),
     Path("/e", b"[", b"]", POSTHOG, OF_POSTHOG),
-    Path(V1, b'{"batch":[', b"]}", POSTHOG, OF_POSTHOG),
+    Path(RESULTS_PATH, b'{"batch":[', b"]}", POSTHOG, OF_POSTHOG),
     Path(
         "/com.snowplowanalytics.snowplow/tp2",
         b'{"schema":"s","data":[',

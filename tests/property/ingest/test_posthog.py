@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import posthog
 from services.ingest.dialects.base import Request
+from services.ingest.dialects.posthog.parse import RESULTS_PATH, parse_batch, parse_capture
 from services.ingest.validate.request import Result
 from tests.strategies.posthog import GOOD_POSTHOG, POSTHOG_EVENTS
 from tests.strategies.values import JSON, TEXT, TIMES
@@ -18,9 +18,9 @@ from tests.support.laws import attempt, check
 T = TypeVar("T")
 
 
-def take(body: bytes, path: str = posthog.V1, query: str = "", sent: bytes = b"") -> Result | None:
+def take(body: bytes, path: str = RESULTS_PATH, query: str = "", sent: bytes = b"") -> Result | None:
     request = Request("POST", path, query, [(b"posthog-request-timestamp", sent)] if sent else [], body)
-    opened = attempt(posthog.parse, request)
+    opened = attempt(parse_capture, request)
     if opened is None:
         return None
     result = validated(opened)
@@ -59,4 +59,4 @@ def test_whatever_a_request_says_about_itself(event: Any, sent_at: Any, other: A
 def test_any_bytes(body: bytes) -> None:
     for sent in (body, b"data=" + body, b"data=" + base64.b64encode(body), b'{"batch":[' + body + b"]}"):
         take(sent, "/e", "compression=base64")
-        attempt(posthog.parse_batch, Request("POST", "/batch", "", [], sent))
+        attempt(parse_batch, Request("POST", "/batch", "", [], sent))

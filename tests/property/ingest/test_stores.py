@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import pos, shopify
 from services.ingest.dialects.base import Request
+from services.ingest.dialects.pos.parse import parse_sales
+from services.ingest.dialects.shopify.parse import parse_webhook
 from tests.strategies.pos import GOOD_SALE, SALES
 from tests.strategies.shopify import HEADER_NAMES, PAYLOADS, TOPICS, webhook
 from tests.strategies.values import TEXT
@@ -17,7 +18,7 @@ from tests.support.laws import attempt
 
 @given(TOPICS, PAYLOADS)
 def test_any_payload(topic: str, payload: Any) -> None:
-    result = attempt(checked, shopify.parse, webhook(topic, {}, json.dumps(payload).encode("utf-8", "surrogatepass")))
+    result = attempt(checked, parse_webhook, webhook(topic, {}, json.dumps(payload).encode("utf-8", "surrogatepass")))
     assert result is not None or not isinstance(payload, dict)
 
 
@@ -28,20 +29,20 @@ def test_any_payload(topic: str, payload: Any) -> None:
 )
 def test_any_headers(topic: str, headers: dict[bytes, bytes], payload: Any) -> None:
     request = webhook(topic, headers, json.dumps(payload).encode("utf-8", "surrogatepass"))
-    result, again = attempt(checked, shopify.parse, request), attempt(checked, shopify.parse, request)
+    result, again = attempt(checked, parse_webhook, request), attempt(checked, parse_webhook, request)
     assert result == again
 
 
 @given(TOPICS, st.binary(max_size=60))
 def test_any_bytes(topic: str, body: bytes) -> None:
-    attempt(checked, shopify.parse, webhook(topic, {}, body))
+    attempt(checked, parse_webhook, webhook(topic, {}, body))
 
 
 def test_as_deep_as_can_be() -> None:
     for depth in (300, 500, 900, 100_000):
         for wrapped in (b'{"customer":{"id":1},"updated_at":%s}', b'{"customer":{"id":1},"line_items":%s}', b"%s"):
-            attempt(checked, shopify.parse, webhook("orders/create", {}, wrapped % (b"[" * depth + b"]" * depth)))
-    assert len(checked(shopify.parse, webhook("orders/create", {}, b'{"customer":{"id":1}}')).verdicts) == 1
+            attempt(checked, parse_webhook, webhook("orders/create", {}, wrapped % (b"[" * depth + b"]" * depth)))
+    assert len(checked(parse_webhook, webhook("orders/create", {}, b'{"customer":{"id":1}}')).verdicts) == 1
 
 
 QUERIES = st.sampled_from(
@@ -59,20 +60,22 @@ def sales(body: bytes, query: str = "") -> Request:
 @given(SALES, QUERIES)
 def test_neighbours_of_any_sale_survive(sale: Any, query: str) -> None:
     for body in ([GOOD_SALE, sale, GOOD_SALE], {"sales": [GOOD_SALE, sale, GOOD_SALE]}):
-        result = attempt(checked, pos.parse, sales(json.dumps(body).encode(), query))
+        result = attempt(checked, parse_sales, sales(json.dumps(body).encode(), query))
         if result is not None:
             assert result.verdicts[0] is result.verdicts[2] is None
     lines = "\n".join(json.dumps(one) for one in (GOOD_SALE, sale, GOOD_SALE))
-    assert checked(pos.parse, sales(lines.encode())).verdicts[::2] == [None, None]
+    assert checked(parse_sales, sales(lines.encode())).verdicts[::2] == [None, None]
 
 
 @given(st.lists(CELLS, max_size=40).map("".join), QUERIES)
 def test_any_csv(text: str, query: str) -> None:
-    attempt(checked, pos.parse, sales(text.encode("utf-8", "surrogateescape"), query))
+    attempt(checked, parse_sales, sales(text.encode("utf-8", "surrogateescape"), query))
     row = "R-1,ada\n"
     broken = text.replace("\n", "").replace("\r", "").replace("receipt", "")
     if broken.strip():
-        found = checked(pos.parse, sales(f"receipt,customer\n{row}{broken}\n{row}".encode("utf-8", "surrogateescape")))
+        found = checked(
+            parse_sales, sales(f"receipt,customer\n{row}{broken}\n{row}".encode("utf-8", "surrogateescape"))
+        )
         assert len(found.verdicts) == 3
         assert found.verdicts[0] == found.verdicts[2]
         assert found.verdicts[0] is None or found.verdicts[0].status == "warning"
@@ -81,4 +84,4 @@ def test_any_csv(text: str, query: str) -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_of_a_till(body: bytes) -> None:
     for before in (b"", b"{", b"receipt\n"):
-        attempt(checked, pos.parse, sales(before + body))
+        attempt(checked, parse_sales, sales(before + body))

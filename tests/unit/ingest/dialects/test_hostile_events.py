@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import cloudevents, ga4, pos, posthog, shopify, snowplow
+from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Request
+from services.ingest.dialects.pos.parse import parse_sales
+from services.ingest.dialects.posthog.parse import parse_capture
 from services.ingest.dialects.registry import RULES
+from services.ingest.dialects.shopify.parse import parse_webhook
+from services.ingest.dialects.snowplow.parse import parse_payload
 from services.ingest.event.verdict import MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_TEXT
 from services.ingest.http.keys import MAX_CACHED_BYTES, Keys
 from services.ingest.publish.rejected import rejected_records
@@ -52,14 +56,14 @@ def test_an_order_id_is_as_short_as_any_text() -> None:
 
 def test_posthogs_offset_too_large_for_any_clock() -> None:
     event = {"event": "E", "distinct_id": "ada", "uuid": "m"}
-    result = take(posthog.parse, post([event, {**event, "offset": HUGE}]))
+    result = take(parse_capture, post([event, {**event, "offset": HUGE}]))
     assert codes(result)[1] == ("rejected", "number_out_of_range", "offset")
     assert len(result.touchpoints) == 1
 
 
 def test_a_form_of_many_fields() -> None:
     with pytest.raises(ServiceError, match="more than 100 fields"):
-        posthog.parse(post(b"data=" + b"&a=1" * 200))
+        parse_capture(post(b"data=" + b"&a=1" * 200))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +71,8 @@ def test_a_form_of_many_fields() -> None:
     [
         (ga4.parse, b'{"client_id":1%s,"events":[{"name":"a"}]}'),
         (ga4.parse, b'{"client_id":"a","other":1%s,"events":[{"name":"a"}]}'),
-        (posthog.parse, b'{"sent_at":1%s,"batch":[]}'),
-        (posthog.parse, b'{"api_key":1%s,"batch":[]}'),
+        (parse_capture, b'{"sent_at":1%s,"batch":[]}'),
+        (parse_capture, b'{"api_key":1%s,"batch":[]}'),
     ],
 )
 def test_what_a_batch_says_of_itself_can_not_be_held(read: Any, body: bytes) -> None:
@@ -86,7 +90,7 @@ def test_what_a_name_given_twice_hides(shadowed: bytes) -> None:
         with pytest.raises(ServiceError) as failed:
             taken(body)
         assert failed.value.status == 400
-    for read, member in ((ga4.parse, b"events"), (posthog.parse, b"batch")):
+    for read, member in ((ga4.parse, b"events"), (parse_capture, b"batch")):
         with pytest.raises(ServiceError) as failed:
             read(post(b'{"client_id":%s,"sent_at":%s,"%s":[]}' % (hidden, hidden, member)))
         assert failed.value.status == 400
@@ -127,9 +131,9 @@ def test_what_is_wrong_with_one_event_leaves_the_others_as_they_were_sent() -> N
         assert result.touchpoints == [alone, alone]
         assert payloads(result) == [one]
     for read, member, event in (
-        (snowplow.parse, b"data", b'{"e":"pv", "uid":"ada","eid":"m","dtm":"1795465653000","x":"\\u00e9"}'),
+        (parse_payload, b"data", b'{"e":"pv", "uid":"ada","eid":"m","dtm":"1795465653000","x":"\\u00e9"}'),
         (ga4.parse, b"events", b'{"name":"a", "timestamp_micros":1,"params":{"x":1e15}}'),
-        (posthog.parse, b"batch", b'{"event":"E", "distinct_id":"ada","properties":{"x":1e15}, "uuid":"m"}'),
+        (parse_capture, b"batch", b'{"event":"E", "distinct_id":"ada","properties":{"x":1e15}, "uuid":"m"}'),
     ):
         start = b'{"client_id":"c","' + member + b'":['
         single = only(take(read, post(start + event + b"]}")))
@@ -177,15 +181,15 @@ def test_what_a_batch_shares_is_weighed_with_each_event() -> None:
 def test_a_till_whose_file_has_columns_without_number() -> None:
     """Told apart in one go, not each from all others."""
     names = b",".join(b"c%d" % number for number in range(60_000))
-    result = take(pos.parse, post(b"receipt," + names + b"\n" + b"1," * 60_000 + b"1"))
+    result = take(parse_sales, post(b"receipt," + names + b"\n" + b"1," * 60_000 + b"1"))
     assert len(result.verdicts) == 1
     with pytest.raises(ServiceError, match="two columns are called 'c7'"):
-        pos.parse(post(b"receipt," + names + b",c7\n"))
+        parse_sales(post(b"receipt," + names + b",c7\n"))
 
 
 def test_what_headers_say_of_a_client_is_not_kept_at_length() -> None:
     events = [{"event": "E", "distinct_id": "ada", "uuid": str(number)} for number in range(2500)]
-    result = take(posthog.parse, post(events, headers=[(b"posthog-sdk-info", b"x" * 60_000)]))
+    result = take(parse_capture, post(events, headers=[(b"posthog-sdk-info", b"x" * 60_000)]))
     assert sum(len(found.rest) for found in result.touchpoints) < 2_000_000
 
 
@@ -210,7 +214,7 @@ def test_what_is_made_of_a_body_fits_into_kafkas_message_too() -> None:
     """A webhook's items are kept under longer names, numbers are written out."""
     items = b",".join([b'{"sku":1e15}'] * 39_000)
     body = b'{"id":1,"line_items":[' + items + b"]}"
-    opened = shopify.parse(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
+    opened = parse_webhook(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
     found = take(lambda _: opened, post(b""))
     assert len(found.rejected[0].payload) > 1_000_000
     (record,) = rejected_records(found, opened, WEB, RULES, NOW, "POST /v1/shopify", "")
@@ -231,7 +235,7 @@ def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
 @pytest.mark.parametrize(("customer", "cart"), [(b"c" * 513, b"cart-1"), (b"1", b"c" * 513)])
 def test_ids_of_a_webhook_too_long_for_a_link(customer: bytes, cart: bytes) -> None:
     body = b'{"id":1,"customer":{"id":"%s"},"note_attributes":{"anonymousId":"v"},"cart_token":"%s"}' % (customer, cart)
-    opened = shopify.parse(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
+    opened = parse_webhook(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
     found = take(lambda _: opened, post(b""))
     check(found, len(opened.events))
     assert [event.verdict.code for event in found.rejected] == (["too_long"] if len(customer) > 512 else [])

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import cloudevents, ga4, posthog, snowplow
+from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Parse, Request
+from services.ingest.dialects.posthog.parse import RESULTS_PATH, parse_capture
 from services.ingest.dialects.registry import RULES
+from services.ingest.dialects.snowplow.parse import parse_payload
 from services.ingest.event.verdict import DroppedError
 from services.ingest.validate.consent import require
 from services.ingest.validate.request import Result
@@ -194,7 +196,7 @@ def test_snowplow(entities: Any, given: bool) -> None:
     packed = base64.urlsafe_b64encode(contexts.encode()).decode().rstrip("=")
     for where in ({"co": contexts}, {"cx": packed}):
         event = {"e": "pv", "eid": "m", "duid": "b1c0", "page": "Ada's orders", **where}
-        found = take(snowplow.parse, post({"data": [event, {**event, "e": "nonsense"}]}))
+        found = take(parse_payload, post({"data": [event, {**event, "e": "nonsense"}]}))
         assert codes(found)[0] == (None if given else ("dropped", "no_consent", "cx"))
         assert found.rejected[0].verdict.code == "unknown_type"
         assert bool(found.rejected[0].payload) == given
@@ -212,7 +214,7 @@ def test_snowplow(entities: Any, given: bool) -> None:
 )
 def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, given: bool) -> None:
     told = json.dumps({"schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": entity(name, data)})
-    found = take(snowplow.parse, post({"data": [{"e": "ue", "eid": "m", "duid": "b1c0", "ue_pr": told}]}))
+    found = take(parse_payload, post({"data": [{"e": "ue", "eid": "m", "duid": "b1c0", "ue_pr": told}]}))
     assert said(found) == [given]
     assert [event.name for event in found.dropped] == ([] if given else [name])
 
@@ -232,14 +234,14 @@ def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, 
 )
 def test_posthog(fields: Any, given: bool) -> None:
     event = {"event": "$pageview", "distinct_id": "ada", "uuid": "0192", "properties": {"token": "k"}} | fields
-    found = take(posthog.parse, post({"api_key": "k", "batch": [event]}))
+    found = take(parse_capture, post({"api_key": "k", "batch": [event]}))
     assert codes(found) == [None if given else ("dropped", "no_consent", "properties.consent.analytics")]
     assert [event.name for event in found.dropped] == ([] if given else ["page"])
 
 
 def test_posthogs_newer_endpoint_is_told_of_a_drop() -> None:
     event = {"event": "Seen", "distinct_id": "ada", "uuid": "0192"}
-    opened = posthog.parse(post({"batch": [event]}, path=posthog.V1))
+    opened = parse_capture(post({"batch": [event]}, path=RESULTS_PATH))
     found = validated(opened, consent=ConsentMode.DROP)
     assert opened.reply is not None
     (result,) = json.loads(opened.reply(found.verdicts)[1])["results"].values()

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import shopify
 from services.ingest.dialects.base import Request, Signature
+from services.ingest.dialects.shopify.parse import parse_webhook
 from services.ingest.http.access import check_signature
 from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, payloads, post, rest, validated
@@ -25,7 +25,7 @@ from throughline.models import load_model, vocabulary
 from throughline.store.access.keys import SourceKey, SourceSettings
 from throughline.wire.codec import Touchpoint
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "shopify"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "shopify"
 ORDER = json.loads((FIXTURES / "order.json").read_text())
 USER, CART, ORDER_ID = "115310627314723954", "68778783ad298f1c80c3bafcddeea02f", "820982911946154508"
 TRIGGERED = "2026-11-23T20:27:33.877041743Z"
@@ -43,7 +43,7 @@ def webhook(payload: Any, topic: str = "orders/create", query: str = "writeKey=t
 
 
 def take(payload: Any, topic: str = "orders/create", **headers: str) -> Result:
-    return take_by(shopify.parse, webhook(payload, topic, **headers))
+    return take_by(parse_webhook, webhook(payload, topic, **headers))
 
 
 def first(result: Result) -> Touchpoint:
@@ -202,7 +202,7 @@ def test_the_journey_of_an_order() -> None:
 def test_consent_is_told_by_a_cart_attribute() -> None:
     for said, outcome in (("granted", [None, None]), ("denied", ["dropped"] * 2), ("", ["dropped"] * 2)):
         order = {**ORDER, "note_attributes": [{"name": "throughline_consent", "value": said}]}
-        opened = shopify.parse(webhook(order))
+        opened = parse_webhook(webhook(order))
         found = validated(opened, consent="drop")
         assert [verdict and verdict.status for verdict in found.verdicts] == outcome
         assert not outcome[0] or codes(found)[0] == ("dropped", "no_consent", "note_attributes.throughline_consent")
@@ -236,7 +236,7 @@ def test_refused(payload: Any, headers: dict[str, str], code: str, field: str) -
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<order/>", b"{", b"\xff"])
 def test_a_request_nobody_can_read(body: bytes) -> None:
     with pytest.raises(ServiceError) as failure:
-        shopify.parse(webhook(body))
+        parse_webhook(webhook(body))
     assert failure.value.status == 400
 
 
@@ -250,11 +250,11 @@ def source(secret: str) -> SourceKey:
 
 def test_every_request_has_to_be_signed() -> None:
     body = (FIXTURES / "order.json").read_bytes()
-    opened = shopify.parse(webhook(body, hmac_sha256=signed(body, "s3cret")))
+    opened = parse_webhook(webhook(body, hmac_sha256=signed(body, "s3cret")))
     assert opened.write_key == "tlw_1"
     assert opened.signature is not None
     check_signature(source("s3cret"), opened.signature)
-    segment = shopify.parse(webhook({"type": "track", "event": "E", "userId": "u", "batch": []}))
+    segment = parse_webhook(webhook({"type": "track", "event": "E", "userId": "u", "batch": []}))
     assert segment.signature == Signature("", segment.signature.body if segment.signature else b"")
 
 

@@ -1,4 +1,4 @@
-"""What Snowplow's fields and schemas are called here. Tables only."""
+"""Names of Snowplow's fields, schemas and actions -> the names of properties and events in touchpoints."""
 
 STRUCTURED = {
     "se_ca": "se_category",
@@ -7,8 +7,8 @@ STRUCTURED = {
     "se_pr": "se_property",
     "se_va": "se_value",
 }
-"""Not `value`: a structured event's number may be anything, and `value` is money."""
-PING = {
+"""Structured events. Their number must not become `value`, which is money: it may be anything."""
+PAGE_PING = {
     "pp_mix": "pp_xoffset_min",
     "pp_max": "pp_xoffset_max",
     "pp_miy": "pp_yoffset_min",
@@ -35,7 +35,7 @@ ITEM = {
     "ti_cu": "currency",
 }
 
-NAMES = {
+EVENT_NAMES = {
     "site_search": "search",
     "social_interaction": "share",
     "application_install": "application_installed",
@@ -44,9 +44,9 @@ NAMES = {
     "deep_link_received": "deep_link_opened",
     "message_notification": "push_notification_received",
 }
-"""Self-describing events whose schema has another name than the event has elsewhere."""
+"""Self-describing events that other dialects call differently than their schema."""
 
-ENHANCED = {
+ENHANCED_ACTIONS = {
     "click": "product_clicked",
     "detail": "product_viewed",
     "add": "add_to_cart",

@@ -10,16 +10,17 @@ from urllib.parse import quote
 
 import pytest
 
-from services.ingest.dialects import posthog, posthog_answers
 from services.ingest.dialects.base import Request
+from services.ingest.dialects.posthog.parse import RESULTS_PATH, parse_batch, parse_capture
+from services.ingest.dialects.posthog.settings import config, config_script, parse_flags
 from services.ingest.validate.request import Result
-from tests.support.dialect_requests import NOW, codes, only, post, rest
+from tests.support.dialect_requests import NOW, codes, only, post, rest, source
 from tests.support.dialect_requests import take as take_by
 from throughline.kit.clock import to_us
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "posthog"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "posthog"
 TIME = "2026-11-23T20:28:00Z"
 EVENT = {"event": "Product Viewed", "distinct_id": "ada", "uuid": "u-1", "timestamp": TIME}
 
@@ -32,7 +33,7 @@ def recorded(name: str) -> Request:
 
 
 def take(*events: Any, **head: Any) -> Result:
-    return take_by(posthog.parse, post({"api_key": "k", **head, "batch": events}, path="/batch"))
+    return take_by(parse_capture, post({"api_key": "k", **head, "batch": events}, path="/batch"))
 
 
 def one(properties: Any = None, **fields: Any) -> Touchpoint:
@@ -50,7 +51,7 @@ def said(result: Result) -> list[tuple[str, str, str, str, str]]:
 @pytest.mark.parametrize("name", ["python", "python-v1"])
 def test_python(name: str) -> None:
     request = recorded(name)
-    result = take_by(posthog.parse, request)
+    result = take_by(parse_capture, request)
     assert not result.rejected
     order, viewed, plan, _, group = result.touchpoints
     assert said(result)[0] == ("track", "Order Completed", "ada", "", "")
@@ -80,15 +81,15 @@ def test_python(name: str) -> None:
 def test_a_group_is_no_customer(headers: Any, distinct: str, verdict: Any) -> None:
     group = {"$group_type": "company", "$group_key": "acme", **({} if headers else {"$lib": "posthog-python"})}
     event = {**EVENT, "event": "$groupidentify", "distinct_id": distinct, "properties": group}
-    assert codes(take_by(posthog.parse, post({"batch": [event]}, path=posthog.V1, headers=headers))) == [verdict]
+    assert codes(take_by(parse_capture, post({"batch": [event]}, path=RESULTS_PATH, headers=headers))) == [verdict]
 
 
 def test_the_newer_endpoint_is_answered_by_uuid() -> None:
     request = recorded("python-v1")
-    opened = posthog.parse(request)
-    assert (request.path, opened.write_key) == (posthog.V1, "")
+    opened = parse_capture(request)
+    assert (request.path, opened.write_key) == (RESULTS_PATH, "")
     assert opened.reply is not None
-    result = take_by(posthog.parse, request)
+    result = take_by(parse_capture, request)
     verdicts = list(result.verdicts)
     verdicts[1] = take({**EVENT, "distinct_id": ""}).verdicts[0]
     verdicts[2] = take({**EVENT, "timestamp": "soon"}).verdicts[0]
@@ -101,15 +102,15 @@ def test_the_newer_endpoint_is_answered_by_uuid() -> None:
 
 
 def test_a_refused_event_of_the_newer_endpoint_is_answered_too() -> None:
-    request = post({"batch": [{**EVENT, "event": 5}, 7, {**EVENT, "uuid": 8}]}, path=posthog.V1)
-    opened = posthog.parse(request)
+    request = post({"batch": [{**EVENT, "event": 5}, 7, {**EVENT, "uuid": 8}]}, path=RESULTS_PATH)
+    opened = parse_capture(request)
     assert opened.reply is not None
-    _, body = opened.reply(take_by(posthog.parse, request).verdicts)
+    _, body = opened.reply(take_by(parse_capture, request).verdicts)
     assert {uuid: found["result"] for uuid, found in json.loads(body)["results"].items()} == {"u-1": "drop", "8": "ok"}
 
 
 def test_node() -> None:
-    result = take_by(posthog.parse, recorded("node"))
+    result = take_by(parse_capture, recorded("node"))
     order, viewed = result.touchpoints[:2]
     assert (order.actor, order.order_id) == ("ada", "A-1")
     assert (viewed.user_id, viewed.anonymous_id) == ("", viewed.actor)
@@ -126,7 +127,7 @@ def test_node() -> None:
 
 
 def test_the_browser() -> None:
-    (page,) = take_by(posthog.parse, recorded("browser-pageview")).touchpoints
+    (page,) = take_by(parse_capture, recorded("browser-pageview")).touchpoints
     assert (page.call, page.user_id, page.anonymous_id) == ("page", "", page.actor)
     assert page.channel == "email"
     context = rest(page)["context"]
@@ -134,7 +135,7 @@ def test_the_browser() -> None:
     assert (context["page"]["referrer"], context["page"]["title"]) == ("https://www.google.com/", "Boots")
     assert context["library"] == {"name": "web", "version": "1.449.2"}
     assert "Chrome" in context["userAgent"]
-    (identify,) = take_by(posthog.parse, recorded("browser-identify")).touchpoints
+    (identify,) = take_by(parse_capture, recorded("browser-identify")).touchpoints
     assert (identify.call, identify.user_id, identify.anonymous_id) == ("identify", "ada", page.actor)
     assert rest(identify)["traits"]["plan"] == "gold"
 
@@ -149,8 +150,8 @@ def test_the_device_of_an_app_and_not_that_of_a_server() -> None:
 def test_the_browsers_last_words() -> None:
     request = recorded("browser-beacon")
     assert request.body.startswith(b"data=")
-    assert posthog.parse(request).write_key == "phc_key"
-    found = take_by(posthog.parse, request).touchpoints
+    assert parse_capture(request).write_key == "phc_key"
+    found = take_by(parse_capture, request).touchpoints
     assert [(t.actor, t.order_id) for t in found if t.order_id] == [("ada", "A-1")]
 
 
@@ -224,13 +225,13 @@ def test_when() -> None:
     ignored = one({"$ignore_sent_at": True}, sent_at="2026-11-23T10:00:10Z", timestamp="2026-11-23T10:00:00Z")
     assert ignored.occurred_us == us("2026-11-23T10:00:00Z")
     waited = {**EVENT, "timestamp": None, "offset": 7000}
-    result = take_by(posthog.parse, post([{**waited, "api_key": "k"}], f"ip=1&_={NOW // 1000 - 9_000_000}", "/e"))
+    result = take_by(parse_capture, post([{**waited, "api_key": "k"}], f"ip=1&_={NOW // 1000 - 9_000_000}", "/e"))
     assert only(result).occurred_us == NOW - 7_000_000
     assert only(take(waited)).occurred_us == NOW
     assert only(take(waited, sent_at="2026-11-23T20:28:30Z")).occurred_us == us("2026-11-23T20:28:23Z")
     header = [(b"posthog-request-timestamp", b"2026-11-23T10:00:10Z")]
-    request = post({"batch": [{**EVENT, "timestamp": "2026-11-23T10:00:00Z"}]}, path=posthog.V1, headers=header)
-    assert only(take_by(posthog.parse, request)).occurred_us == NOW - 10_000_000
+    request = post({"batch": [{**EVENT, "timestamp": "2026-11-23T10:00:00Z"}]}, path=RESULTS_PATH, headers=header)
+    assert only(take_by(parse_capture, request)).occurred_us == NOW - 10_000_000
     assert codes(take({**EVENT, "timestamp": "soon"})) == [("warning", "unreadable_time", "timestamp")]
     assert codes(take({**EVENT, "offset": "x"})) == [("warning", "unreadable_time", "offset")]
     assert codes(take({**waited, "offset": 1e300, "sent_at": TIME})) == [("rejected", "time_out_of_range", "offset")]
@@ -252,14 +253,14 @@ def test_bodies(body: Any, compression: Any) -> None:
     forms = [f"data={quote(encoded)}", f"compression=base64&data={encoded}", encoded, f"data={quote(plain.decode())}"]
     for sent in (plain, b" \n" + plain, *(form.encode() for form in forms)):
         request = post(sent, "compression=base64", "/e")
-        assert posthog.parse(request).write_key == "k"
-        assert only(take_by(posthog.parse, request)).message_id == "u-1"
+        assert parse_capture(request).write_key == "k"
+        assert only(take_by(parse_capture, request)).message_id == "u-1"
 
 
 def test_a_form_of_plain_json() -> None:
     sent = json.dumps({**EVENT, "event": "注文", "token": "k"}, ensure_ascii=False)
     for form in (f"data={quote(sent)}", f"a=1&data={quote(sent)}"):
-        assert only(take_by(posthog.parse, post(form.encode(), path="/e"))).name == "注文"
+        assert only(take_by(parse_capture, post(form.encode(), path="/e"))).name == "注文"
 
 
 @pytest.mark.parametrize(
@@ -267,14 +268,14 @@ def test_a_form_of_plain_json() -> None:
 )
 def test_bodies_nobody_can_read(body: bytes) -> None:
     with pytest.raises(ServiceError) as caught:
-        posthog.parse(post(body, path="/e"))
+        parse_capture(post(body, path="/e"))
     assert caught.value.status == 400
 
 
 def test_a_head_nobody_can_read() -> None:
     body = json.dumps({"api_key": "k", "sent_at": 0, "batch": [EVENT]}).replace('"sent_at": 0', '"sent_at": 1e999')
     with pytest.raises(ServiceError) as caught:
-        posthog.parse(post(body.encode(), path="/batch"))
+        parse_capture(post(body.encode(), path="/batch"))
     assert (caught.value.code, caught.value.field) == ("number_out_of_range", "sent_at")
 
 
@@ -295,7 +296,7 @@ def test_bad_events_harm_no_neighbour() -> None:
     ]
     assert len(result.touchpoints) == 2
     nan = b'{"api_key":"k","batch":[%s,{"event":"x","distinct_id":"a","properties":{"n":NaN}}]}'
-    result = take_by(posthog.parse, post(nan % json.dumps(EVENT).encode(), path="/batch"))
+    result = take_by(parse_capture, post(nan % json.dumps(EVENT).encode(), path="/batch"))
     assert codes(result) == [None, ("rejected", "number_out_of_range", "properties.n")]
 
 
@@ -309,18 +310,18 @@ def test_unknown_members_are_kept() -> None:
 
 def test_batch_is_segments_too() -> None:
     segments = post({"batch": [{"type": "track", "event": "api_key", "userId": "a"}], "writeKey": "w"}, path="/batch")
-    opened = posthog.parse_batch(segments)
+    opened = parse_batch(segments)
     assert opened.native
     assert opened.write_key == "w"
-    assert not posthog.parse_batch(recorded("python")).native
+    assert not parse_batch(recorded("python")).native
 
 
 def test_answers() -> None:
-    config = json.loads(posthog_answers.config())
-    assert "gzip-js" in config["supportedCompression"]
-    assert config["hasFeatureFlags"] is False
-    script = posthog_answers.config_script('</script>"]').decode()
+    settings = json.loads(config(source(), "key"))
+    assert "gzip-js" in settings["supportedCompression"]
+    assert settings["hasFeatureFlags"] is False
+    script = config_script(source(), '</script>"]').decode()
     assert "</script>" not in script
-    opened = posthog_answers.parse_flags(post(b"anything"))
+    opened = parse_flags(post(b"anything"))
     assert opened.reply is not None
     assert json.loads(opened.reply(())[1])["flags"] == {}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import pos
+from services.ingest.dialects.pos.parse import parse_sales
 from services.ingest.event.verdict import MAX_EVENTS
 from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, payloads, post, rest, validated
@@ -17,7 +17,7 @@ HEAD = "receipt,sold_at,customer,kind,total,store\n"
 
 
 def take(body: Any, query: str = "time_zone=Europe/Vienna") -> Result:
-    return take_by(pos.parse, post(body if not isinstance(body, str) else body.encode(), query, "/v1/pos"))
+    return take_by(parse_sales, post(body if not isinstance(body, str) else body.encode(), query, "/v1/pos"))
 
 
 def test_a_sale() -> None:
@@ -105,7 +105,7 @@ def test_columns_of_its_own_are_properties() -> None:
 def test_a_bad_row_harms_nobody(row: str, code: str, field: str) -> None:
     good = ["R-1,2026-01-31,ada,sale,1,Graz", "R-2,2026-01-31,ada,sale,1,Graz"]
     body = HEAD + "\n".join([good[0], row, good[1]])
-    opened = pos.parse(post(body.encode("utf-8", "surrogateescape")))
+    opened = parse_sales(post(body.encode("utf-8", "surrogateescape")))
     result = take(body.encode("utf-8", "surrogateescape"))
     assert codes(result) == [None, ("rejected", code, field), None]
     assert opened.reply is not None
@@ -127,7 +127,7 @@ def test_a_bad_line_harms_nobody() -> None:
 
 
 def test_consent_has_a_column() -> None:
-    opened = pos.parse(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
+    opened = parse_sales(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
     found = validated(opened, consent="drop")
     assert codes(found) == [None, *[("dropped", "no_consent", "analytics_consent")] * 2]
     assert opened.reply is not None

@@ -1,4 +1,4 @@
-"""Where Snowplow's events say whether there is consent for analytics. Pure."""
+"""Where Snowplow's events say whether their user consents to analytics. Pure."""
 
 import binascii
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from services.ingest.event import tolerant_json
 from throughline.kit.errors import ServiceError
 
 _PREFERENCES = "consent_preferences"
-"""Event, also attached to others as an entity, of what a visitor chose."""
+"""Schema of what a visitor chose, as an event or as an entity beside one."""
 
 
 def _entity_answers(entities: Any) -> Iterator[bool | None]:

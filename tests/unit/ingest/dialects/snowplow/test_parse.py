@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from services.ingest.dialects import snowplow
 from services.ingest.dialects.base import Request
+from services.ingest.dialects.snowplow.parse import parse_payload, parse_query
 from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, post, rest
 from tests.support.dialect_requests import take as take_by
@@ -19,7 +19,7 @@ from throughline.kit.errors import ServiceError
 from throughline.models import load_model
 from throughline.wire.codec import Touchpoint
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "snowplow"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "snowplow"
 TIME = NOW - 60_000_000
 BASE = {"e": "pv", "eid": "id-1", "uid": "ada", "aid": "shop", "dtm": str(TIME // 1000), "stm": str(NOW // 1000)}
 ECOMMERCE = "iglu:com.snowplowanalytics.snowplow.ecommerce/{}/jsonschema/1-0-0"
@@ -28,7 +28,7 @@ TRANSACTION = {"transaction_id": "A-1", "revenue": 21, "currency": "EUR"}
 
 
 def take(*events: Any) -> Result:
-    return take_by(snowplow.parse, post({"schema": "iglu:.../payload_data", "data": events}))
+    return take_by(parse_payload, post({"schema": "iglu:.../payload_data", "data": events}))
 
 
 def one(**fields: Any) -> Touchpoint:
@@ -63,8 +63,8 @@ def ecommerce(kind: str, **entities: Any) -> Touchpoint:
 @pytest.mark.parametrize("name", ["python-base64", "python-json"])
 def test_what_the_python_tracker_sends(name: str) -> None:
     request = post((FIXTURES / f"{name}.json").read_bytes())
-    assert snowplow.parse(request).write_key == "shop"
-    result = take_by(snowplow.parse, request)
+    assert parse_payload(request).write_key == "shop"
+    result = take_by(parse_payload, request)
     assert result.verdicts == [None] * 4
     assert [(t.call, t.name) for t in result.touchpoints] == [
         ("page", "Home"),
@@ -85,16 +85,16 @@ def test_what_the_python_tracker_sends(name: str) -> None:
 
 
 def test_what_the_python_tracker_asks_for() -> None:
-    found = []
+    touchpoints = []
     for path in json.loads((FIXTURES / "python-get.json").read_text()):
         request = Request("GET", "/i", path.partition("?")[2], [], b"")
-        opened = snowplow.parse(request)
-        assert opened.reply is not None
-        media_type, pixel = opened.reply([None])
+        request_parsed = parse_query(request)
+        assert request_parsed.reply is not None
+        media_type, pixel = request_parsed.reply([None])
         assert media_type == b"image/gif"
         assert pixel.startswith(b"GIF89a")
-        found.append(only(take_by(snowplow.parse, request)))
-    assert [(t.name, t.order_id, t.value, t.product_id, t.quantity) for t in found] == [
+        touchpoints.append(only(take_by(parse_query, request)))
+    assert [(t.name, t.order_id, t.value, t.product_id, t.quantity) for t in touchpoints] == [
         ("Höme", "", None, "", None),
         ("transaction", "T1", 20.5, "", None),
         ("transaction_item", "T1", None, "S", 2.0),
@@ -138,7 +138,7 @@ def folded(*kinds_and_seconds: tuple[str, int]) -> Folded:
         {**BASE, "e": kind, "eid": f"id-{number}", "dtm": str(TIME // 1000 + 1000 * seconds), "stm": ""}
         for number, (kind, seconds) in enumerate(kinds_and_seconds)
     ]
-    result = take_by(snowplow.parse, post({"data": events}), received_us=TIME + 1_000_000 * kinds_and_seconds[-1][1])
+    result = take_by(parse_payload, post({"data": events}), received_us=TIME + 1_000_000 * kinds_and_seconds[-1][1])
     return fold(load_model("seven_phase"), None, result.touchpoints)
 
 
@@ -319,10 +319,10 @@ def test_numbers_and_objects_where_texts_belong() -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{}}', b"\xff", b'{"data":[}'])
 def test_a_body_nobody_can_read(body: bytes) -> None:
     with pytest.raises(ServiceError) as failure:
-        snowplow.parse(post(body))
+        parse_payload(post(body))
     assert failure.value.status == 400
 
 
 def test_a_query_that_is_not_unicode() -> None:
     bad = Request("GET", "/i", urlencode(BASE) + "&page=%FF", [], b"")
-    assert codes(take_by(snowplow.parse, bad)) == [("rejected", "invalid_unicode", "page")]
+    assert codes(take_by(parse_query, bad)) == [("rejected", "invalid_unicode", "page")]

@@ -1,0 +1,271 @@
+"""Translates one event of PostHog's libraries into `Event`. Pure."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec import Raw
+
+from services.ingest.dialects.posthog.wire import (
+    EMPTY_OBJECT,
+    KnownProperties,
+    Options,
+    WireEvent,
+    add_extra_members,
+    decode_event,
+    known_properties,
+)
+from services.ingest.dialects.split import EventParts
+from services.ingest.dialects.web import page_context
+from services.ingest.enrich.address import CAMPAIGN_MEMBERS
+from services.ingest.enrich.context import Context, build_context
+from services.ingest.event import times
+from services.ingest.event.event import Event
+from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
+
+COOKIELESS_ID = "$posthog_cookieless"
+"""Distinct id that posthog-js gives everybody in cookieless mode."""
+MAX_LIBRARY = 200
+"""Maximum number of characters kept of what the headers say of the client."""
+
+_RANDOM_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_OPTIONS = msgspec.json.Decoder(Options)
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+_MAX_CACHED = 8 * 1024
+"""Maximum size of properties whose context is cached: longer ones could fill the memory."""
+_NO_RAW = Raw()
+_EMPTY_JSON = (b"", b"null", b"{}")
+_NO_PROPERTIES = KnownProperties()
+_NO_OPTIONS = Options()
+_CALLS = {"$pageview": "page", "$screen": "screen"}
+"""Event -> call, of events that are no track call."""
+
+
+def event_reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verdict]], EventParts]:
+    """Returns the function that reads the events of one request, a `ReadEvent`.
+
+    `sent_at` is when the client sent the request, by its own clock; `library` is what the request's headers say of the
+    client, "" for nothing.
+    """
+    library = library[:MAX_LIBRARY]
+
+    def read(raw: bytes, warnings: list[Verdict]) -> EventParts:
+        sent, extra = decode_event(raw, warnings)
+        decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
+        properties = decoded if type(decoded) is dict else None
+        known = _NO_PROPERTIES if properties is None else known_properties(sent.properties, properties)
+        event = _event(sent, known, sent_at, library, warnings)
+        context = _context(known, library, is_cached=len(sent.properties) <= _MAX_CACHED)
+        if known.ip is not None and properties is not None:
+            del properties["$ip"]
+        return event, add_extra_members(sent, extra), properties, context, None
+
+    return read
+
+
+def _event(
+    sent: WireEvent, known: KnownProperties, sent_at: datetime | None, library: str, warnings: list[Verdict]
+) -> Event:
+    options = _options(sent.options)
+    name = sent.event
+    if not name:
+        reject("missing_field", "event", "a PostHog event has to name its event")
+    distinct_id = sent.distinct_id or read_id(known.distinct_id, "distinct_id", warnings)
+    event = Event(
+        messageId=sent.uuid or None,
+        timestamp=_time(sent, sent_at),
+        properties=_without_ip(sent.properties) if known.ip is not None else sent.properties,
+        traits=_traits(sent, known),
+    )
+    if distinct_id == COOKIELESS_ID or _is_on(known.cookieless_mode) or _is_on(options.cookieless_mode):
+        # Without an id the event is rejected, or counted if its source counts events without consent.
+        warnings.append(
+            warning("missing_id", "distinct_id", "sent in cookieless mode, which tells nobody from anybody else")
+        )
+        event.type, event.event = _CALLS.get(name, "track"), name
+        return event
+    if not (_is_on(known.ignore_sent_at) or _is_on(options.disable_skew_correction)):
+        event.sentAt = _instant(sent.sent_at) or sent_at
+    if name == "$create_alias":
+        # From this event on the customer has the alias as distinct id.
+        event.type, event.userId, event.previousId = "alias", _alias(known, warnings), distinct_id
+        if not distinct_id:
+            _reject_without_id(warnings)
+    elif name == "$merge_dangerously":
+        event.type, event.userId, event.previousId = "alias", distinct_id, _alias(known, warnings)
+        if not distinct_id:
+            _reject_without_id(warnings)
+    elif _is_anonymous(distinct_id, known, options) and name != "$identify":
+        event.anonymousId = distinct_id
+    else:
+        event.userId = distinct_id
+    if name == "$pageview":
+        event.type = "page"
+    elif name == "$screen":
+        event.type, event.name = "screen", known.screen_name if isinstance(known.screen_name, str) else None
+    elif name == "$identify":
+        event.type = "identify"
+        event.anonymousId = read_id(known.anon_distinct_id, "properties.$anon_distinct_id", warnings)
+    elif name == "$set":
+        event.type = "identify"
+    elif name == "$groupidentify":
+        if _is_made_up(distinct_id, known, library):
+            reject(
+                "missing_id", "distinct_id", "describes a group and names no customer; give it a person's distinct id"
+            )
+        event.type, event.traits = "group", known.group_set
+        event.groupId = Raw(msgspec.json.encode(known.group_key))
+    elif not event.type:
+        event.type, event.event = "track", name
+    return event
+
+
+def _options(raw: Raw) -> Options:
+    if len(raw) <= EMPTY_OBJECT:
+        return _NO_OPTIONS
+    try:
+        return _OPTIONS.decode(raw)
+    except msgspec.ValidationError:  # null or no object
+        return _NO_OPTIONS
+
+
+def _is_anonymous(distinct_id: str, known: KnownProperties, options: Options) -> bool:
+    """Returns whether a distinct id does not name a customer yet, by the first of these properties that is there.
+
+    Browsers and apps send `$is_identified`. Servers send `$process_person_profile`, false for an event of nobody they
+    know. Older browser libraries have the device's own id as the distinct id.
+    """
+    if known.is_identified is not None:
+        return not _is_on(known.is_identified)
+    if known.process_person_profile is None:
+        has_profile = options.process_person_profile
+    else:
+        has_profile = known.process_person_profile
+    if has_profile is not None and not _is_on(has_profile):
+        return True
+    return isinstance(known.device_id, str) and known.device_id == distinct_id
+
+
+def _is_made_up(distinct_id: str, known: KnownProperties, library: str) -> bool:
+    """Returns whether a library made up the distinct id of a group: of the group's name, or in Python at random."""
+    if distinct_id == f"${known.group_type}_{known.group_key}":
+        return True
+    name = known.library if isinstance(known.library, str) else library
+    return name.startswith("posthog-python") and _RANDOM_UUID.fullmatch(distinct_id) is not None
+
+
+def _time(sent: WireEvent, sent_at: datetime | None) -> datetime | None:
+    if sent.timestamp is not None or sent.offset is None:
+        return sent.timestamp
+    at = _instant(sent.sent_at) or sent_at
+    try:
+        return None if at is None else at - timedelta(milliseconds=sent.offset)
+    except (OverflowError, ValueError):
+        reject("time_out_of_range", "offset", "offset leads out of the years 1-9999")
+
+
+def _instant(value: Any) -> datetime | None:
+    return None if value is None else times.parse(value, "sent_at")
+
+
+def _context(known: KnownProperties, library: str, *, is_cached: bool) -> Context:
+    values = (
+        known.url,
+        known.referrer,
+        known.title,
+        known.utm_source,
+        known.utm_medium,
+        known.utm_campaign,
+        known.utm_term,
+        known.utm_content,
+        known.user_agent,
+        known.ip,
+        known.library,
+        known.library_version,
+        known.device_type,
+        known.os,
+    )
+    try:
+        return _cached_context(values, library) if is_cached else _cached_context.__wrapped__(values, library)
+    except TypeError:  # a list or an object where text belongs: it stays among the properties
+        texts = tuple([value if isinstance(value, str) else None for value in values])
+        return _cached_context.__wrapped__(texts, library)
+
+
+@lru_cache(maxsize=4096)
+def _cached_context(values: tuple[Any, ...], library: str) -> Context:
+    # Cached, because the events of a page, and often those of a visit, have the same context.
+    texts = [value if isinstance(value, str) and value else None for value in values]
+    url, referrer, title, *utm_values, user_agent, ip, library_name, version, device_type, os = texts
+    context = page_context(url, referrer if referrer != "$direct" else None, title)
+    campaign = {name: text for name, text in zip(CAMPAIGN_MEMBERS.values(), utm_values, strict=True) if text}
+    if campaign:
+        context["campaign"] = campaign
+    if user_agent:
+        context["userAgent"] = user_agent
+    elif device_type:  # sent by an app; without it, `$os_name` is that of a server
+        context["device"] = {"type": device_type}
+        if os:
+            context["os"] = {"name": os}
+    if ip:
+        context["ip"] = ip
+    if library_name:
+        context["library"] = {"name": library_name, "version": version}
+    elif library:
+        name, _, version = library.partition("/")
+        context["library"] = {"name": name, "version": version}
+    return build_context(context)
+
+
+def _without_ip(properties: Raw) -> Raw:
+    # The address is a member of the context, where privacy shortens it.
+    members = _MEMBERS.decode(properties)
+    members.pop("$ip", None)
+    return Raw(msgspec.json.encode(members))
+
+
+def _traits(sent: WireEvent, known: KnownProperties) -> Raw:
+    """Returns the person's traits: `$set` counts before `$set_once`, a member of the event before a property."""
+    if not (sent.set or sent.set_once or known.set or known.set_once):
+        return _NO_RAW
+    parts = [part for part in (known.set_once, sent.set_once, known.set, sent.set) if bytes(part) not in _EMPTY_JSON]
+    if len(parts) < 2:
+        return parts[0] if parts else Raw()
+    merged: dict[str, Raw] = {}
+    for part in parts:
+        try:
+            merged.update(_MEMBERS.decode(part))
+        except msgspec.ValidationError:
+            reject("wrong_type", "$set", f"$set has to be an object, got {json_type(_ANY.decode(part))}")
+    return Raw(msgspec.json.encode(merged))
+
+
+def _alias(known: KnownProperties, warnings: list[Verdict]) -> str:
+    alias = read_id(known.alias, "properties.alias", warnings)
+    if not alias:
+        _reject_illegal_id(warnings)
+        reject("missing_field", "properties.alias", "the other id of an alias has to stand in properties.alias")
+    return alias
+
+
+def _reject_without_id(warnings: list[Verdict]) -> NoReturn:
+    _reject_illegal_id(warnings)
+    reject("missing_id", "distinct_id", "an event needs a distinct_id")
+
+
+def _reject_illegal_id(warnings: list[Verdict]) -> None:
+    """Rejects the event if an id was left out for being a placeholder, with that as the reason."""
+    for cause in warnings:
+        if cause.code == "illegal_id":
+            reject(cause.code, cause.field, cause.message)
+
+
+def _is_on(value: Any) -> bool:
+    """Returns a switch as PostHog reads it: `true`, "true" and 1 are on."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1")
+    return bool(value)

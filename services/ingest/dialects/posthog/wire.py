@@ -1,0 +1,177 @@
+"""PostHog's event as it is sent: the usual shape decoded at once, any other shape member by member. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from services.ingest.event import times
+from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
+
+EMPTY_OBJECT = len("{}")
+
+
+class WireEvent(Struct, forbid_unknown_fields=True, gc=False):
+    """An event of the usual shape. `Raw` members are kept, or passed on, as they were sent."""
+
+    event: str | None = None
+    distinct_id: str | None = None
+    uuid: str | None = None
+    timestamp: datetime | None = None
+    offset: float | None = None
+    sent_at: Any = None
+    properties: Raw = Raw()
+    set: Raw = msgspec.field(default=Raw(), name="$set")
+    set_once: Raw = msgspec.field(default=Raw(), name="$set_once")
+    unset: Raw = msgspec.field(default=Raw(), name="$unset")
+    options: Raw = Raw()
+    session_id: Raw = Raw()
+    window_id: Raw = Raw()
+    type: Raw = Raw()
+    library: Raw = Raw()
+    library_version: Raw = Raw()
+    api_key: Any = None
+    token: Any = None
+
+
+_EXTRA_MEMBERS = ("type", "library", "library_version", "session_id", "window_id", "options")
+"""Members beside the properties that are kept under their own names."""
+_WIRE_NAMES = {"set": "$set", "set_once": "$set_once", "unset": "$unset"}
+"""Field of `WireEvent` -> member of the event, where they differ."""
+_RAW_MEMBERS = ("properties", "set", "set_once", "unset", *_EXTRA_MEMBERS)
+_DECODED_MEMBERS = ("event", "distinct_id", "uuid", "timestamp", "offset", "sent_at", "api_key", "token")
+
+
+class Options(Struct, gc=False):
+    """The member `options`, where the newer endpoint has what was a property before."""
+
+    process_person_profile: Any = None
+    cookieless_mode: Any = None
+    disable_skew_correction: Any = None
+
+
+class KnownProperties(Struct, gc=False):
+    """The properties that say who, where and with which library; the others are kept unread."""
+
+    distinct_id: Any = None
+    alias: Any = None
+    title: Any = None
+    utm_source: Any = None
+    utm_medium: Any = None
+    utm_campaign: Any = None
+    utm_term: Any = None
+    utm_content: Any = None
+    anon_distinct_id: Any = msgspec.field(default=None, name="$anon_distinct_id")
+    device_id: Any = msgspec.field(default=None, name="$device_id")
+    is_identified: Any = msgspec.field(default=None, name="$is_identified")
+    process_person_profile: Any = msgspec.field(default=None, name="$process_person_profile")
+    cookieless_mode: Any = msgspec.field(default=None, name="$cookieless_mode")
+    ignore_sent_at: Any = msgspec.field(default=None, name="$ignore_sent_at")
+    url: Any = msgspec.field(default=None, name="$current_url")
+    referrer: Any = msgspec.field(default=None, name="$referrer")
+    screen_name: Any = msgspec.field(default=None, name="$screen_name")
+    group_type: Any = msgspec.field(default=None, name="$group_type")
+    group_key: Any = msgspec.field(default=None, name="$group_key")
+    library: Any = msgspec.field(default=None, name="$lib")
+    library_version: Any = msgspec.field(default=None, name="$lib_version")
+    user_agent: Any = msgspec.field(default=None, name="$raw_user_agent")
+    ip: Any = msgspec.field(default=None, name="$ip")
+    device_type: Any = msgspec.field(default=None, name="$device_type")
+    os: Any = msgspec.field(default=None, name="$os_name")
+    group_set: Raw = msgspec.field(default=Raw(), name="$group_set")
+    set: Raw = msgspec.field(default=Raw(), name="$set")
+    set_once: Raw = msgspec.field(default=Raw(), name="$set_once")
+
+
+_RAW_PROPERTIES = frozenset({"$group_set", "$set", "$set_once"})
+"""Properties that are passed on as JSON; the last fields of `KnownProperties`."""
+_DECODED_PROPERTIES = KnownProperties.__struct_encode_fields__[: -len(_RAW_PROPERTIES)]
+
+_WIRE_EVENT = msgspec.json.Decoder(WireEvent)
+_KNOWN_PROPERTIES = msgspec.json.Decoder(KnownProperties)
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+_ANY = msgspec.json.Decoder()
+
+
+def known_properties(raw: Raw, properties: dict[str, Any]) -> KnownProperties:
+    """Returns the known ones of the properties, which are `raw` as JSON and decoded.
+
+    Decodes `raw` a second time only if one of them has to be passed on as JSON.
+    """
+    if _RAW_PROPERTIES.isdisjoint(properties):
+        values: Any = map(properties.get, _DECODED_PROPERTIES)
+        return KnownProperties(*values)
+    return _KNOWN_PROPERTIES.decode(raw)
+
+
+def decode_event(raw: bytes, warnings: list[Verdict]) -> tuple[WireEvent, str]:
+    """Returns one event, and its members that `WireEvent` does not have as JSON without the outer braces.
+
+    Raises:
+        RejectedError: not an object, or a member that cannot be understood.
+        msgspec.DecodeError: a number is out of range.
+    """
+    try:
+        return _WIRE_EVENT.decode(raw), ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_unusual(raw, warnings)
+
+
+def add_extra_members(event: WireEvent, extra: str) -> str:
+    """Returns the members that are kept beside the properties, after `extra`, as JSON without the outer braces.
+
+    Raises:
+        msgspec.DecodeError: one of them holds a number out of range.
+    """
+    has_members = event.type or event.options or event.session_id or event.window_id or event.unset
+    if not (has_members or event.library or event.library_version):
+        return extra
+    parts = [extra] if extra else []
+    for name in ("unset", *_EXTRA_MEMBERS):
+        part = getattr(event, name)
+        if len(part) > EMPTY_OBJECT:
+            _ANY.decode(part)  # kept as JSON, so it must be decodable
+            parts.append(f'"{_WIRE_NAMES.get(name, name)}":{str(part, "utf-8")}')
+    return ",".join(parts)
+
+
+def _decode_unusual(raw: bytes, warnings: list[Verdict]) -> tuple[WireEvent, str]:
+    try:
+        members = _MEMBERS.decode(raw)
+    except msgspec.ValidationError:
+        reject("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
+    event = WireEvent()
+    for name in _RAW_MEMBERS:
+        setattr(event, name, members.pop(_WIRE_NAMES.get(name, name), Raw()))
+    values = {name: _ANY.decode(members.pop(name)) for name in _DECODED_MEMBERS if name in members}
+    event_name = values.get("event")
+    if event_name is not None and not isinstance(event_name, str):
+        reject("wrong_type", "event", f"event has to be text, got {json_type(event_name)}")
+    event.event = event_name
+    event.distinct_id = read_id(values.get("distinct_id"), "distinct_id", warnings)
+    event.uuid = _message_id(values.get("uuid"))
+    event.sent_at = values.get("sent_at")
+    time, offset = values.get("timestamp"), values.get("offset")
+    event.timestamp = None if time is None else times.parse(time, "timestamp")
+    if time is not None and event.timestamp is None:
+        warnings.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
+    if isinstance(offset, int | float) and not isinstance(offset, bool):
+        try:
+            event.offset = float(offset)
+        except OverflowError:
+            reject("number_out_of_range", "offset", "offset is too large a number")
+    elif offset is not None:
+        warnings.append(warning("unreadable_time", "offset", "offset is not a number of milliseconds; it was left out"))
+    for part in members.values():
+        _ANY.decode(part)
+    extra = (f"{msgspec.json.encode(name).decode()}:{str(part, 'utf-8')}" for name, part in members.items())
+    return event, ",".join(extra)
+
+
+def _message_id(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        reject("wrong_type", "uuid", f"uuid has to be text, got {json_type(value)}")
+    return str(value)

@@ -1,0 +1,147 @@
+"""The context of Snowplow's events, and JSON inside their fields. Pure."""
+
+import binascii
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from services.ingest.dialects.split import embedded_json, try_plain_base64
+from services.ingest.dialects.web import page_context
+from services.ingest.enrich.context import Context, build_context
+from services.ingest.event.verdict import reject
+
+CONTEXT_FIELDS = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
+"""Fields that most events of a request have in common; they decide an event's context."""
+MAX_CACHED = 1024
+"""Maximum number of characters of a cached text: longer ones could fill the memory."""
+
+Entities = dict[str, list[dict[str, Any]]]
+"""Name of a schema -> the data of each entity that has this schema."""
+
+
+class SharedContext(NamedTuple):
+    """The context of all events with the same `CONTEXT_FIELDS`."""
+
+    context: Context
+    entities: Entities
+    """The entities of the field `cx` or `co`."""
+    self_describing: dict[str, Any]
+    """Base64 of a self-describing event -> its content, which depends on the entities. The reader fills this, and only
+    if there are entities."""
+
+
+def context_of(fields: tuple[str | None, ...]) -> SharedContext:
+    """Returns the context of `CONTEXT_FIELDS`. Short ones without entities are cached across requests.
+
+    Raises:
+        RejectedError: the entities cannot be read.
+    """
+    *texts, encoded, plain = fields
+    if encoded or plain or len("".join(filter(None, texts))) > MAX_CACHED:
+        return _parse_context(*fields)
+    return _cached_context(*fields)
+
+
+def _parse_context(
+    _: str | None,
+    title: str | None,
+    url: str | None,
+    referrer: str | None,
+    user_agent: str | None,
+    ip: str | None,
+    language: str | None,
+    timezone: str | None,
+    tracker: str | None,
+    encoded_entities: str | None,
+    plain_entities: str | None,
+) -> SharedContext:
+    """Takes `CONTEXT_FIELDS` in that order."""
+    context = page_context(url, referrer, title)
+    if user_agent:
+        context["userAgent"] = user_agent
+    if ip:
+        context["ip"] = ip
+    if language:
+        context["locale"] = language
+    if timezone:
+        context["timezone"] = timezone
+    if tracker:
+        context["library"] = {"name": tracker}
+    entities: Entities = {}
+    outer = decode_field(encoded_entities, plain_entities, "cx", "co")
+    if outer is not None:
+        listed = outer.get("data") if isinstance(outer, dict) else None
+        if not isinstance(listed, list):
+            reject("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
+        context["entities"] = listed
+        for entity in listed:
+            data = entity.get("data") if isinstance(entity, dict) else None
+            if isinstance(data, dict):
+                _, name = schema_of(entity.get("schema"), "cx")
+                entities.setdefault(name, []).append(data)
+    return SharedContext(build_context(context), entities, {})
+
+
+_cached_context = lru_cache(maxsize=1024)(_parse_context)
+
+
+def decode_field(encoded: str | None, plain: str | None, encoded_field: str, plain_field: str) -> Any:
+    """Returns the JSON in one of a pair of fields, in base64 for URLs or plain; None if both are missing.
+
+    Must not be changed: short ones are cached.
+
+    Raises:
+        RejectedError: the field that is there cannot be read.
+    """
+    if encoded:
+        return (_cached_json if len(encoded) <= MAX_CACHED else _encoded_json)(encoded, encoded_field)
+    if plain:
+        return embedded_json(plain.encode(), plain_field)
+    return None
+
+
+def _encoded_json(encoded: str, field: str) -> Any:
+    # A space is a plus sign that went through a query; padding is optional.
+    text = encoded.replace("-", "+").replace("_", "/").replace(" ", "+")
+    try:
+        data = try_plain_base64(text.encode()) or binascii.a2b_base64(text + "==")
+    except ValueError:
+        reject("unreadable_base64", field, f"{field} is not base64")
+    return embedded_json(data, field)
+
+
+_cached_json = lru_cache(maxsize=1024)(_encoded_json)
+"""Most events of the e-commerce plugin hold no more than their type."""
+
+
+def device_id(entities: Entities) -> str:
+    """Returns the id that a mobile tracker gives its installation, or ""."""
+    sessions = entities.get("client_session")
+    user_id = sessions[0].get("userId") if sessions else None
+    return user_id if isinstance(user_id, str) else ""
+
+
+def shopper_id(entities: Entities) -> str | None:
+    """Returns the id of the user that the e-commerce plugin names; None for a guest or no user."""
+    users = entities.get("user")
+    if not users or users[0].get("is_guest"):
+        return None
+    user_id = users[0].get("id")
+    return user_id if isinstance(user_id, str) else None
+
+
+def schema_of(schema: Any, field: str) -> tuple[str, str]:
+    """Returns vendor and name of a schema, `iglu:vendor/name/format/version`.
+
+    Raises:
+        RejectedError: it is no schema; `field` holds it.
+    """
+    names = _schema_names(schema) if isinstance(schema, str) else None
+    if names is None:
+        reject("missing_field", f"{field}.schema", "the schema has to be iglu:vendor/name/format/version")
+    return names
+
+
+@lru_cache(maxsize=1024)
+def _schema_names(schema: str) -> tuple[str, str] | None:
+    parts = schema.removeprefix("iglu:").split("/")
+    return (parts[0], parts[1]) if len(parts) > 1 and parts[1] else None
