@@ -17,8 +17,9 @@ from bench.figures import staging
 from bench.report import Goal, Row
 from bench.servers import PARTITIONS, Deployment, Servers, Sizes, print_progress
 from services.stager.maintain.lapses import sweep
+from services.stager.maintain.walk import Share
 from services.stager.stage.decode import prepare, record_digest
-from services.stager.stage.models import Workspaces
+from services.stager.stage.models import ModelRegistry
 from services.stager.stage.transaction import commit
 from throughline.journey.fold import fold
 from throughline.journey.touchpoint import Touchpoint
@@ -149,13 +150,13 @@ async def _sweep(servers: Servers, sizes: Sizes) -> list[float]:
         await servers.checkpoint()
         engine = create_engine(deployment.database)
         try:
-            workspaces = await Workspaces(engine).of({deployment.workspace_id})
+            active_models = await ModelRegistry(engine).current()
 
             async def sweep_all(partition: int) -> int:
                 swept, more = 0, True
                 while more:
                     lapsed, more = await sweep(
-                        engine, workspaces, partition=partition, partitions=PARTITIONS, watermark_us=now_us()
+                        engine, active_models, Share(partition, PARTITIONS), watermark_us=now_us()
                     )
                     swept += lapsed
                 return swept
@@ -262,13 +263,13 @@ class _Customer:
         return views, await self._stage([order])
 
     async def _stage(self, touchpoints: list[Touchpoint]) -> float:
-        workspaces = await Workspaces(self._engine).of({self._site.workspace_id})
+        active_models = await ModelRegistry(self._engine).current()
         records = list(_records(self._offset, touchpoints))
         began = time.perf_counter()
-        batch = prepare(records, workspaces, topic=self._topic, partition=0)
+        batch = prepare(records, active_models, topic=self._topic, partition=0)
         to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
         staged = await commit(
-            self._engine, batch, workspaces, topic=self._topic, partition=0, expected=self._offset, to=to
+            self._engine, batch, active_models, topic=self._topic, partition=0, expected=self._offset, to=to
         )
         seconds = time.perf_counter() - began
         if staged.staged != len(touchpoints):

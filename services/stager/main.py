@@ -1,4 +1,4 @@
-"""The stager process: settings, clients, lanes, health; until SIGTERM."""
+"""The stager process, put together: settings, clients, the consumer group, the index of rejected events, health."""
 
 import asyncio
 import contextlib
@@ -6,82 +6,87 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Sequence
 
 import uvicorn
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from starlette.applications import Starlette
 
-from services.stager.consume.group import Member, StuckError
-from services.stager.consume.partition import Shared
-from services.stager.rejected.index import Index
-from services.stager.stage.models import Workspaces
+from services.stager.consume.group import GroupMember, StuckError
+from services.stager.context import StagerContext
+from services.stager.rejected.index import RejectedIndexer
+from services.stager.rejected.producer import RejectedProducer
+from services.stager.stage.models import ModelRegistry
 from throughline.kit import health, logs
-from throughline.kit.kafka import create_group_consumer, create_producer, require_compiled_records, wait_for_topics
+from throughline.kit.kafka import create_group_consumer, require_compiled_records, wait_for_topics
 from throughline.kit.metrics import REGISTRY
 from throughline.kit.server import EmbeddedServer
 from throughline.kit.settings import StagerSettings
 from throughline.store.engine.health import database_check
 from throughline.store.engine.pool import create_engine
 from throughline.store.migrate import upgrade
-from throughline.wire.codec import Rejected, encode_rejected
 
 log = logging.getLogger("stager")
 
 TRANSACTIONS = 4
-"""Transactions under way at once: enough to overlap decoding with PostgreSQL, few enough for its cores."""
+"""Maximum number of transactions under way: enough to decode while PostgreSQL works, few enough for its cores."""
+OTHER_CONNECTIONS = 3
+"""Connections beside those of the transactions: locating partitions, the index, health."""
 FETCH_WAIT_MS = 50
-"""How long the broker may hold a fetch: a partition that is not part of the fetch under way waits as long."""
+"""Maximum time that the broker holds a fetch: a partition that is not part of the fetch under way waits as long."""
+PARTITION_FETCH_BYTES = 4 * 1024 * 1024
 COLLECTOR_THRESHOLDS = (100_000, 20, 20)
 """A batch makes some hundred thousand objects without cycles; reference counts free them when it is staged."""
 STOP_SECONDS = 10.0
-"""How long a Kafka client may take to say goodbye."""
+"""Maximum time that a Kafka client takes to leave its group."""
+
+
+def main(settings: StagerSettings) -> None:
+    """Run the process until it is stopped."""
+    logs.configure(settings.log_level)
+    uvicorn_loop = uvicorn.Config(app="", loop="auto", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
+        runner.run(run(settings))
 
 
 async def run(settings: StagerSettings) -> None:
-    """Stage until SIGTERM or SIGINT, then drain."""
+    """Stage until SIGTERM or SIGINT, then finish what is under way."""
     require_compiled_records()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engine = create_engine(settings.database_url, pool_size=TRANSACTIONS + 3, application_name="throughline-stager")
+    stop = _stop_on_signals()
     # What is loaded by now stays: the collector need not look at it again while batches come and go.
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+    engine = create_engine(
+        settings.database_url,
+        pool_size=TRANSACTIONS + OTHER_CONNECTIONS,
+        application_name="throughline-stager",
+    )
     consumer = create_group_consumer(
         settings.kafka,
         settings.consumer_group,
         fetch_max_wait_ms=FETCH_WAIT_MS,
-        max_partition_fetch_bytes=4 * 1024 * 1024,
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
     )
-    rejections = Rejections(settings)
-    member = Member(
-        Shared(
-            consumer,
-            engine,
-            batch_records=settings.batch_records,
-            transactions=TRANSACTIONS,
-            workspaces=Workspaces(engine),
-            send_rejected=rejections.send,
-        )
+    producer = RejectedProducer(settings.kafka, settings.rejected_topic)
+    context = StagerContext(
+        consumer=consumer,
+        engine=engine,
+        models=ModelRegistry(engine),
+        send_rejected=producer.send,
+        batch_records=settings.batch_records,
+        transactions=TRANSACTIONS,
     )
-
-    rejected = create_group_consumer(settings.kafka, f"{settings.consumer_group}-rejected")
-    index = Index(rejected, engine, settings.rejected_topic)
-
-    async def lanes() -> str:
-        return member.trouble
-
-    checks = {"kafka": lanes, "database": database_check(engine)}
-    app = Starlette(routes=health.routes(checks, lambda: REGISTRY))
-    server = EmbeddedServer(
-        uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, lifespan="off")
+    group = GroupMember(context)
+    indexer = RejectedIndexer(
+        create_group_consumer(settings.kafka, f"{settings.consumer_group}-rejected"), engine, settings.rejected_topic
     )
+    server = _health_server(settings, {"kafka": group.check, "database": database_check(engine)})
+
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
-        stack.push_async_callback(rejections.close)
+        stack.push_async_callback(producer.close)
         await stack.enter_async_context(server.running())
-        work = asyncio.create_task(_work(settings, consumer, member, index), name="work")
+        work = asyncio.create_task(_stage(settings, consumer, group, indexer), name="stage")
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -98,7 +103,14 @@ async def run(settings: StagerSettings) -> None:
     log.info("stopped")
 
 
-async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Member, index: Index) -> None:
+async def _stage(
+    settings: StagerSettings, consumer: AIOKafkaConsumer, group: GroupMember, indexer: RejectedIndexer
+) -> None:
+    """Wait for the database and the broker, then stage and index until cancelled.
+
+    Raises:
+        StuckError: see `GroupMember.watch`.
+    """
     indexing: asyncio.Task[None] | None = None
     try:
         await upgrade(settings.database_url, wait_seconds=float("inf"))
@@ -108,51 +120,28 @@ async def _work(settings: StagerSettings, consumer: AIOKafkaConsumer, member: Me
             replication_factor=settings.replication_factor,
             min_insync_replicas=settings.min_insync_replicas,
         )
-        consumer.subscribe([settings.touchpoints_topic], listener=member)
+        consumer.subscribe([settings.touchpoints_topic], listener=group)
         await consumer.start()
-        indexing = asyncio.create_task(index.run(), name="rejected index")
-        await member.watch()
+        indexing = asyncio.create_task(indexer.run(), name="rejected index")
+        await group.watch()
     finally:
         if indexing is not None:
             indexing.cancel()
             await asyncio.wait([indexing], timeout=STOP_SECONDS)
-        await member.close()
+        await group.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(consumer.stop(), STOP_SECONDS)
 
 
-class Rejections:
-    """Sends what cannot be staged to the rejected topic; connects when there is something to send."""
-
-    def __init__(self, settings: StagerSettings) -> None:
-        self._settings = settings
-        self._producer: AIOKafkaProducer | None = None
-
-    async def send(self, rejected: Sequence[Rejected]) -> None:
-        """Return when all in-sync replicas have them.
-
-        Raises:
-            KafkaError: they may not have arrived; send them again.
-        """
-        if self._producer is None:
-            producer = create_producer(self._settings.kafka)
-            await producer.start()
-            self._producer = producer
-        sent = [
-            await self._producer.send(self._settings.rejected_topic, encode_rejected(one), key=one.origin.encode())
-            for one in rejected
-        ]
-        await asyncio.gather(*sent)
-
-    async def close(self) -> None:
-        """Flush and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
+def _stop_on_signals() -> asyncio.Event:
+    """Returns an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
-def main(settings: StagerSettings) -> None:
-    """Run to the end."""
-    logs.configure(settings.log_level)
-    uvicorn_loop = uvicorn.Config(app="", loop="auto", log_config=None).get_loop_factory()
-    with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
-        runner.run(run(settings))
+def _health_server(settings: StagerSettings, checks: dict[str, health.Check]) -> EmbeddedServer:
+    """Returns the server of /healthz, /readyz and /metrics."""
+    app = Starlette(routes=health.routes(checks, lambda: REGISTRY))
+    return EmbeddedServer(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, lifespan="off"))

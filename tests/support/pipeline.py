@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.maintain.lapses import sweep
 from services.stager.maintain.restage import restage
+from services.stager.maintain.walk import Share
 from services.stager.stage.decode import prepare, record_digest
-from services.stager.stage.models import Workspaces
-from services.stager.stage.transaction import Staged, StaleOffsetError, commit
+from services.stager.stage.models import ModelRegistry
+from services.stager.stage.offset import StaleOffsetError
+from services.stager.stage.transaction import BatchResult, commit
 from tests.support.projection import Projection, read_projection
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import generations
@@ -49,7 +51,7 @@ class Pipeline:
     models: dict[str, int]
     """Name of a model -> id of its generation."""
     topic: str
-    workspaces: Workspaces
+    registry: ModelRegistry
     waiting: list[list[LogRecord]] = field(default_factory=lambda: [[] for _ in range(PARTITIONS)])
     ends: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
     watermark_us: int = 0
@@ -63,7 +65,7 @@ class Pipeline:
             self.ends[partition] += 1
             self.waiting[partition].append(record)
 
-    async def stage(self, partition: int, count: int, *, dies: bool = False) -> Staged | None:
+    async def stage(self, partition: int, count: int, *, dies: bool = False) -> BatchResult | None:
         """Stage the next `count` records of a partition.
 
         With `dies` a consumer that does not know that they are committed stages them again, which must fail.
@@ -71,20 +73,20 @@ class Pipeline:
         records = self.waiting[partition][:count]
         if not records:
             return None
-        workspaces = await self.workspaces.of({self.workspace})
-        batch = prepare(records, workspaces, topic=self.topic, partition=partition)
+        models = await self.registry.current()
+        batch = prepare(records, models, topic=self.topic, partition=partition)
         assert not batch.rejected
         to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
         stage = partial(
             commit,
             self.engine,
             batch,
-            workspaces,
+            models,
             topic=self.topic,
             partition=partition,
             expected=records[0].offset,
             to=to,
-            received_watermark_us=self.watermark_us,
+            watermark_us=self.watermark_us,
         )
         staged = await stage()
         if dies:
@@ -96,17 +98,11 @@ class Pipeline:
     async def tick(self, watermark_us: int) -> None:
         """Move the watermark on: every partition records the lapses due before it."""
         self.watermark_us = max(self.watermark_us, watermark_us)
-        workspaces = await self.workspaces.of({self.workspace})
+        models = await self.registry.current()
         for partition in range(PARTITIONS):
             more = True
             while more:
-                _, more = await sweep(
-                    self.engine,
-                    workspaces,
-                    partition=partition,
-                    partitions=PARTITIONS,
-                    watermark_us=self.watermark_us,
-                )
+                _, more = await sweep(self.engine, models, Share(partition, PARTITIONS), watermark_us=self.watermark_us)
 
     async def finish(self) -> None:
         """Stage all that is left of the log, then record the lapses that are due."""
@@ -121,22 +117,21 @@ class Pipeline:
             generation = await generations.begin_restage(
                 connection, f"w{self.workspace}", model, document=None, now_us=1
             )
-        await self.workspaces.refresh()
+        await self.registry.refresh()
         return generation
 
     async def restage(self, partition: int, chunks: int) -> None:
         """Compute generations that are being built from the stored facts: at most `chunks` chunks of a partition."""
-        workspaces = await self.workspaces.of({self.workspace})
-        options = {"partition": partition, "partitions": PARTITIONS, "watermark_us": self.watermark_us}
+        models = await self.registry.current()
         for _ in range(chunks):
-            if not await restage(self.engine, workspaces, **options):
+            if not await restage(self.engine, models, Share(partition, PARTITIONS), watermark_us=self.watermark_us):
                 break
 
     async def restage_all(self) -> None:
         """Compute every generation that is being built to its end."""
         for partition in range(PARTITIONS):
             await self.restage(partition, 2 * SLOTS)
-        await self.workspaces.refresh()
+        await self.registry.refresh()
 
     async def projection(self, model: int) -> Projection:
         """The state of one generation."""
@@ -155,4 +150,4 @@ async def open_pipeline(engine: AsyncEngine, url: str, *, zone: str = "UTC") -> 
         )
         rows = await connection.execute(select(models.c.name, models.c.id).where(models.c.workspace == workspace))
         generations_by_model = {row.name: row.id for row in rows}
-    return Pipeline(engine, url, workspace, generations_by_model, f"touchpoints{number}", Workspaces(engine))
+    return Pipeline(engine, url, workspace, generations_by_model, f"touchpoints{number}", ModelRegistry(engine))

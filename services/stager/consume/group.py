@@ -1,4 +1,4 @@
-"""This process as a member of the consumer group: lanes come and go with its partitions."""
+"""This process as a member of the consumer group: a consumer for each partition that is assigned to it."""
 
 import asyncio
 import logging
@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.stager.consume.partition import Lane, Shared
+from services.stager.consume.partition import PartitionConsumer
+from services.stager.context import StagerContext
 from throughline.kit import metrics
 from throughline.kit.clock import now_us
 
@@ -16,29 +17,37 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 STUCK_SECONDS = 90.0
-"""A lane that failed with Kafka for so long ends the process: a client may miss that its broker is back, for ever."""
+"""Time without Kafka after which the process ends: a client may never notice that its broker is back."""
+COMMIT_SECONDS = 5.0
+"""Maximum time of committing the group's offsets."""
 
 
 class StuckError(Exception):
     """The process has to be started anew; the message says why. Nothing is lost by it."""
 
 
-class Member(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Starts a lane for each assigned partition, stops those of revoked ones, and keeps lag tools informed."""
+class GroupMember(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Starts a consumer for each assigned partition, stops those of revoked ones, and keeps lag tools informed."""
 
-    def __init__(self, shared: Shared) -> None:
-        self.joined = False
-        self._shared = shared
-        self._lanes: dict[TopicPartition, Lane] = {}
+    def __init__(self, context: StagerContext) -> None:
+        self._context = context
+        self._has_joined = False
+        self._consumers: dict[TopicPartition, PartitionConsumer] = {}
 
     @property
     def trouble(self) -> str:
-        """What keeps any lane from going on; "" when nothing does."""
-        if not self.joined:
+        """What keeps any partition from going on; "" when nothing does."""
+        if not self._has_joined:
             return "has not joined its consumer group yet"
         return "; ".join(
-            f"partition {tp.partition}: {lane.trouble}" for tp, lane in self._lanes.items() if lane.trouble
+            f"partition {tp.partition}: {consumer.trouble}"
+            for tp, consumer in self._consumers.items()
+            if consumer.trouble
         )
+
+    async def check(self) -> str:
+        """Returns `trouble`, as a health check."""
+        return self.trouble
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Finish what is under way on them: another member is about to go on from the offsets in PostgreSQL."""
@@ -46,66 +55,66 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Go on from the offsets in PostgreSQL."""
-        self.joined = True
+        self._has_joined = True
         partitions = sorted(assigned)
         log.info("assigned partitions: %s", [tp.partition for tp in partitions])
         for tp in partitions:
-            if tp not in self._lanes:
-                self._lanes[tp] = Lane(self._shared, tp)
+            if tp not in self._consumers:
+                self._consumers[tp] = PartitionConsumer(self._context, tp)
 
     async def watch(self) -> None:
         """Every second: commit the group's offsets to Kafka, for lag tools only, and measure the lag.
 
         Raises:
-            StuckError: a lane has failed with Kafka for `STUCK_SECONDS`.
+            StuckError: Kafka has failed a partition for `STUCK_SECONDS`.
         """
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._require_kafka()
-            await self._commit_group()
-            self._measure()
+            await self._commit_offsets()
+            self._measure_lag()
+
+    async def close(self) -> None:
+        """Finish the transactions under way and commit the group's offsets."""
+        await self._stop(set(self._consumers))
 
     def _require_kafka(self) -> None:
-        for tp, lane in self._lanes.items():
-            since = lane.without_kafka_since
+        for tp, consumer in self._consumers.items():
+            since = consumer.without_kafka_since
             if since is not None and time.monotonic() - since > STUCK_SECONDS:
                 raise StuckError(f"partition {tp.partition} has had no answer of Kafka for {STUCK_SECONDS:.0f} s")
 
-    async def close(self) -> None:
-        """Drain: finish the transactions under way and commit the group's offsets."""
-        await self._stop(set(self._lanes))
-
     async def _stop(self, partitions: set[TopicPartition]) -> None:
-        stopping = {tp: lane for tp, lane in self._lanes.items() if tp in partitions}
+        stopping = {tp: consumer for tp, consumer in self._consumers.items() if tp in partitions}
         if not stopping:
             return
-        await asyncio.gather(*(lane.stop() for lane in stopping.values()))
-        await self._commit_group()
+        await asyncio.gather(*(consumer.stop() for consumer in stopping.values()))
+        await self._commit_offsets()
         for tp in stopping:
-            del self._lanes[tp]
+            del self._consumers[tp]
             for gauge in (metrics.STAGER_LAG_SECONDS, metrics.STAGER_LAG_RECORDS):
                 gauge.remove(str(tp.partition))
         log.info("gave back partitions: %s", sorted(tp.partition for tp in stopping))
 
-    async def _commit_group(self) -> None:
-        positions = {tp: lane.next_offset for tp, lane in self._lanes.items() if lane.next_offset is not None}
-        if not positions:
+    async def _commit_offsets(self) -> None:
+        offsets = {
+            tp: consumer.next_offset for tp, consumer in self._consumers.items() if consumer.next_offset is not None
+        }
+        if not offsets:
             return
         try:
-            await asyncio.wait_for(self._shared.consumer.commit(positions), timeout=5)
+            await asyncio.wait_for(self._context.consumer.commit(offsets), timeout=COMMIT_SECONDS)
         except (KafkaError, TimeoutError) as error:
-            # The truth is in PostgreSQL; these are for lag tools, and written again in a second.
+            # The truth is in PostgreSQL; these are for lag tools, and committed again in a second.
             log.debug("group offsets not committed: %s", error)
 
-    def _measure(self) -> None:
+    def _measure_lag(self) -> None:
         now = now_us()
-        for tp, lane in self._lanes.items():
-            label = str(tp.partition)
-            highwater = self._shared.consumer.highwater(tp)
-            if highwater is None or lane.next_offset is None:
+        for tp, consumer in self._consumers.items():
+            end_offset = self._context.consumer.highwater(tp)
+            if end_offset is None or consumer.next_offset is None:
                 continue
-            behind = max(0, highwater - lane.next_offset)
-            metrics.STAGER_LAG_RECORDS.labels(label).set(behind)
-            metrics.STAGER_LAG_SECONDS.labels(label).set(
-                max(0.0, (now - lane.received_watermark_us) / 1e6) if behind else 0.0
-            )
+            records = max(0, end_offset - consumer.next_offset)
+            seconds = max(0.0, (now - consumer.received_watermark_us) / 1e6) if records else 0.0
+            metrics.STAGER_LAG_RECORDS.labels(str(tp.partition)).set(records)
+            metrics.STAGER_LAG_SECONDS.labels(str(tp.partition)).set(seconds)

@@ -1,94 +1,75 @@
-"""One partition's loop: poll, prepare, commit; and what to do when any of these fails.
+"""The loop of one partition: read a batch, stage it, do a slice of maintenance; and what to do when one of these fails.
 
-A lane owns its partition from assignment to revocation. Lanes share the process's consumer and connection pool; while
-one waits for PostgreSQL the others decode.
+A partition consumer runs from the assignment of its partition to the revocation. All share the process's Kafka client
+and connection pool; while one waits for PostgreSQL the others decode.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from services.stager.consume.position import Position, locate, report_lost, report_recreated
-from services.stager.maintain.schedule import Chores
-from services.stager.stage.changes import Workspace
-from services.stager.stage.decode import Batch, prepare, record_digest, reject
-from services.stager.stage.models import Workspaces
-from services.stager.stage.transaction import ModelsChangedError, Staged, StaleOffsetError, advance, commit
+from services.stager.consume.staging import RecordStaging, first_line
+from services.stager.context import StagerContext
+from services.stager.maintain.schedule import Maintenance
+from services.stager.stage.decode import Record
+from services.stager.stage.offset import StaleOffsetError, move_watermark
 from throughline.kit import metrics
-from throughline.kit.clock import now_us
 from throughline.store.engine.errors import failure_of
-from throughline.store.offsets import Offset
-from throughline.wire.codec import Rejected
+from throughline.store.engine.unit_of_work import transaction
 
 log = logging.getLogger(__name__)
 
 POLL_MS = 1_000
+"""Time that a read waits for the first record."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
+STOP_SECONDS = 10.0
+"""Time that the transaction under way has to end before it is rolled back."""
+NO_PAUSE = ("contention", "stale")
+"""Kinds of failures that another attempt does not have to wait for."""
 
-Records = Sequence["ConsumerRecord[bytes, bytes]"]
-
-
-class Shared:
-    """What all lanes of a process use."""
-
-    def __init__(
-        self,
-        consumer: AIOKafkaConsumer,
-        engine: AsyncEngine,
-        *,
-        batch_records: int,
-        transactions: int,
-        workspaces: Workspaces,
-        send_rejected: Callable[[Sequence[Rejected]], Awaitable[None]],
-    ) -> None:
-        self.consumer = consumer
-        self.engine = engine
-        self.batch_records = batch_records
-        self.transactions = asyncio.Semaphore(transactions)
-        self.workspaces = workspaces
-        self.send_rejected = send_rejected
-        self.received_watermark_us = 0
-        """Everything received before it is staged, on all partitions, as far as this process knows."""
+_wait = wait_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS)
 
 
-class Lane:
+class PartitionConsumer:
     """Stages one partition until stopped."""
 
-    def __init__(self, shared: Shared, tp: TopicPartition) -> None:
+    def __init__(self, context: StagerContext, tp: TopicPartition) -> None:
         self.tp = tp
         self.trouble = ""
+        """What keeps the partition from going on; "" when nothing does."""
         self.without_kafka_since: float | None = None
-        """Since when, by the monotonic clock, nothing but failures came of Kafka; None: it works, or was not asked."""
-        """What keeps the lane from going on; "" when nothing does."""
-        self._shared = shared
+        """The instant, by the monotonic clock, since which Kafka has only failed. None: it works, or was not needed."""
+        self._context = context
         self._position: Position | None = None
-        self._busy = False
-        self._stopping = False
-        self._pause = FIRST_PAUSE_SECONDS
-        self._chores = Chores(shared, tp)
-        self._task = asyncio.create_task(self._run(), name=f"lane {tp.topic}/{tp.partition}")
+        self._is_busy = False
+        self._is_stopping = False
+        self._maintenance = Maintenance(context, tp)
+        self._retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Exception), wait=_pause_seconds, before_sleep=self._note_failure
+        )
+        self._task = asyncio.create_task(self._run(), name=f"partition {tp.topic}/{tp.partition}")
 
     @property
     def next_offset(self) -> int | None:
-        """The offset after the last one committed; None before the lane has found its place."""
-        return None if self._position is None else self._position.expected
+        """The offset after the last record staged; None until the consumer knows where to go on."""
+        return None if self._position is None else self._position.stored_offset
 
     @property
     def received_watermark_us(self) -> int:
-        """Everything received before this instant is in the state; 0 when not known."""
+        """Everything received before this instant is in the state; 0 when unknown."""
         return 0 if self._position is None else self._position.received_watermark_us
 
-    async def stop(self, *, patience_seconds: float = 10.0) -> None:
-        """Finish the transaction under way, then end. One that hangs is rolled back after `patience_seconds`."""
-        self._stopping = True
-        if not self._busy:
+    async def stop(self, *, patience_seconds: float = STOP_SECONDS) -> None:
+        """Finish the transaction under way, then end. One that takes longer than `patience_seconds` is rolled back."""
+        self._is_stopping = True
+        if not self._is_busy:
             self._task.cancel()
         done, _ = await asyncio.wait([self._task], timeout=patience_seconds)
         if not done:
@@ -96,31 +77,32 @@ class Lane:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                if self._position is None:
-                    self._position = await locate(self._shared.consumer, self._shared.engine, self.tp)
-                await self._step(self._position)
-                await self._tend()
-            except StaleOffsetError as error:
-                metrics.STAGER_RETRIES.labels("stale").inc()
-                log.warning("%s; reading it again", error)
-                self._position = None
-            except Exception as error:
-                await self._wait_out(error)
-            else:
-                self.trouble = ""
-                self.without_kafka_since = None
-                self._pause = FIRST_PAUSE_SECONDS
+        while not self._is_stopping:
+            await self._retrying(self._run_once)
+            self.trouble = ""
+            self.without_kafka_since = None
 
-    async def _wait_out(self, error: Exception) -> None:
-        """Say what is wrong and wait before the same place is tried again; the log keeps everything meanwhile."""
-        kind = failure_of(error) or ("kafka" if isinstance(error, KafkaError) else "internal")
+    async def _run_once(self) -> None:
+        if self._is_stopping:
+            return
+        if self._position is None:
+            self._position = await locate(self._context.consumer, self._context.engine, self.tp)
+        await self._stage_next(self._position)
+        await self._run_maintenance()
+
+    # --- failures -----------------------------------------------------------------------------------------------------
+
+    def _note_failure(self, attempt: RetryCallState) -> None:
+        """Log and count a failure, before the same place is tried again. Meanwhile the log keeps everything."""
+        error = _error_of(attempt)
+        kind = _kind_of(error)
         metrics.STAGER_RETRIES.labels(kind).inc()
         self._position = None
-        if kind == "contention":
+        if kind == "stale":
+            log.warning("%s; reading it again", error)
+        if kind in NO_PAUSE:
             return
-        self.trouble = f"{kind}: {_first_line(error)}"
+        self.trouble = f"{kind}: {first_line(error)}"
         if kind != "kafka":
             self.without_kafka_since = None
         elif self.without_kafka_since is None:
@@ -129,142 +111,79 @@ class Lane:
             "%s/%d waits %.2f s and tries again: %s",
             self.tp.topic,
             self.tp.partition,
-            self._pause,
+            attempt.upcoming_sleep,
             self.trouble,
             exc_info=error if kind == "internal" else None,
         )
-        await asyncio.sleep(self._pause)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
 
-    async def _step(self, position: Position) -> None:
-        consumer = self._shared.consumer
-        patience_ms = 0 if self._chores.waiting else POLL_MS
-        polled = await consumer.getmany(self.tp, timeout_ms=patience_ms, max_records=self._shared.batch_records)
-        records: Records = polled.get(self.tp, ())
-        if not records:
-            await self._idle(position)
-            return
-        found = records[0].offset
-        if found > position.next_offset:
-            report_lost(self.tp, position.next_offset, found)
-        elif found < position.next_offset:
-            report_recreated(self.tp, position.next_offset, found)
-        position.next_offset = found
-        async with self._shared.transactions:
-            if self._stopping:
-                return
-            self._busy = True
-            try:
-                await self._stage(position, records)
-            finally:
-                self._busy = False
+    # --- staging ------------------------------------------------------------------------------------------------------
 
-    async def _stage(self, position: Position, records: Records) -> None:
-        """Stage records in order; halve them around one that the database cannot hold, and reject that one."""
-        pending = [records]
-        told: set[str] = set()
-        while pending:
-            chunk = pending.pop()
-            started = time.perf_counter()
-            workspaces = await self._shared.workspaces.of(set())
-            batch = prepare(chunk, workspaces, topic=self.tp.topic, partition=self.tp.partition)
-            if any(r.code == "unknown_workspace" for r in batch.rejected):
-                await self._shared.workspaces.refresh()
-                workspaces = await self._shared.workspaces.of(set())
-                batch = prepare(chunk, workspaces, topic=self.tp.topic, partition=self.tp.partition)
-            try:
-                staged = await self._commit(position, batch, workspaces, chunk[-1], told)
-            except ModelsChangedError:
-                await self._shared.workspaces.refresh()
-                pending.append(chunk)
-                continue
-            except Exception as error:
-                if failure_of(error) != "data":
-                    raise
-                if len(chunk) > 1:
-                    middle = len(chunk) // 2
-                    pending += [chunk[middle:], chunk[:middle]]
-                    continue
-                staged = await self._commit(position, self._refuse(chunk[0], error), workspaces, chunk[0], told)
-            self._measure(staged, chunk, time.perf_counter() - started)
-            if self._stopping:
-                return
-
-    async def _commit(
-        self,
-        position: Position,
-        batch: Batch,
-        workspaces: Mapping[int, Workspace],
-        last: "ConsumerRecord[bytes, bytes]",
-        told: set[str],
-    ) -> Staged:
-        """Tell the rejected topic first: nothing is dropped in silence. `told` spares a retry from repeating it."""
-        untold = [rejected for rejected in batch.rejected if rejected.origin not in told]
-        if untold:
-            await self._shared.send_rejected(untold)
-            told.update(rejected.origin for rejected in untold)
-        to = Offset(last.offset + 1, record_digest(last), last.timestamp * 1000)
-        staged = await commit(
-            self._shared.engine,
-            batch,
-            workspaces,
-            topic=self.tp.topic,
-            partition=self.tp.partition,
-            expected=position.expected,
-            to=to,
-            received_watermark_us=self._shared.received_watermark_us,
+    async def _stage_next(self, position: Position) -> None:
+        """Read the next records, as many as a batch may have, and stage them."""
+        timeout_ms = 0 if self._maintenance.has_more else POLL_MS
+        polled = await self._context.consumer.getmany(
+            self.tp, timeout_ms=timeout_ms, max_records=self._context.batch_records
         )
-        position.expected = position.next_offset = to.next_offset
-        position.received_watermark_us = to.received_watermark_us
-        return staged
+        records: Sequence[Record] = polled.get(self.tp, ())
+        if not records:
+            await self._move_watermark(position)
+            return
+        first_offset = records[0].offset
+        if first_offset > position.next_offset:
+            report_lost(self.tp, position.next_offset, first_offset)
+        elif first_offset < position.next_offset:
+            report_recreated(self.tp, position.next_offset, first_offset)
+        position.next_offset = first_offset
+        async with self._context.transactions:
+            if self._is_stopping:
+                return
+            self._is_busy = True
+            try:
+                await RecordStaging(self._context, self.tp, position).stage(records, stopping=lambda: self._is_stopping)
+            finally:
+                self._is_busy = False
 
-    def _refuse(self, record: "ConsumerRecord[bytes, bytes]", error: Exception) -> Batch:
-        refused = reject(record, "unstorable", "", _first_line(error), topic=self.tp.topic, partition=self.tp.partition)
-        return Batch({}, [], [], [refused], {})
-
-    async def _idle(self, position: Position) -> None:
-        """Nothing came: the state holds everything up to the last answer of the broker. Says so in PostgreSQL."""
-        consumer = self._shared.consumer
-        answered_ms = consumer.last_poll_timestamp(self.tp)
-        if answered_ms is None or consumer.highwater(self.tp) != position.next_offset:
+    async def _move_watermark(self, position: Position) -> None:
+        """Note in PostgreSQL that the state holds everything up to the broker's last answer, when nothing came."""
+        answered_ms = self._context.consumer.last_poll_timestamp(self.tp)
+        if answered_ms is None or self._context.consumer.highwater(self.tp) != position.next_offset:
             return
         received_watermark_us = answered_ms * 1000
         if received_watermark_us > position.received_watermark_us:
-            await advance(
-                self._shared.engine,
-                topic=self.tp.topic,
-                partition=self.tp.partition,
-                expected=position.expected,
-                received_watermark_us=received_watermark_us,
-            )
+            async with transaction(self._context.engine) as connection:
+                await move_watermark(
+                    connection,
+                    self.tp.topic,
+                    self.tp.partition,
+                    expected=position.stored_offset,
+                    received_watermark_us=received_watermark_us,
+                )
             position.received_watermark_us = received_watermark_us
 
-    async def _tend(self) -> None:
-        """Lapses, restaging, cleaning up: what is due besides the log, a piece at a time."""
-        if self._stopping or not self._chores.due:
+    async def _run_maintenance(self) -> None:
+        if self._is_stopping or not self._maintenance.is_due:
             return
-        async with self._shared.transactions:
-            self._busy = True
+        async with self._context.transactions:
+            self._is_busy = True
             try:
-                await self._chores.do()
+                await self._maintenance.run_slice()
             finally:
-                self._busy = False
-
-    def _measure(self, staged: Staged, records: Records, seconds: float) -> None:
-        for outcome in ("staged", "duplicates", "conflicts", "rejected"):
-            metrics.STAGER_RECORDS.labels(_OUTCOMES[outcome]).inc(getattr(staged, outcome))
-        metrics.STAGER_REFOLDED.inc(staged.refolded)
-        metrics.STAGER_MOVED_IDS.inc(staged.moved)
-        for late_us in staged.late_us:
-            metrics.STAGER_LATENESS_SECONDS.observe(late_us / 1e6)
-        metrics.STAGER_BATCH_SECONDS.observe(seconds)
-        metrics.STAGER_BATCH_RECORDS.observe(len(records))
-        metrics.STAGER_VISIBLE_SECONDS.observe(max(0.0, now_us() / 1e6 - records[0].timestamp / 1e3))
+                self._is_busy = False
 
 
-_OUTCOMES = {"staged": "staged", "duplicates": "duplicate", "conflicts": "conflict", "rejected": "rejected"}
+def _error_of(attempt: RetryCallState) -> BaseException:
+    assert attempt.outcome is not None
+    error = attempt.outcome.exception()
+    assert error is not None
+    return error
 
 
-def _first_line(error: BaseException) -> str:
-    origin: Any = getattr(error, "orig", None) or error
-    return (str(origin) or type(origin).__name__).splitlines()[0][:500]
+def _kind_of(error: BaseException) -> str:
+    """Returns what kind of failure an exception is, as `throughline_stager_batch_retries_total` counts them."""
+    if isinstance(error, StaleOffsetError):
+        return "stale"
+    return failure_of(error) or ("kafka" if isinstance(error, KafkaError) else "internal")
+
+
+def _pause_seconds(attempt: RetryCallState) -> float:
+    return 0.0 if _kind_of(_error_of(attempt)) in NO_PAUSE else _wait(attempt)

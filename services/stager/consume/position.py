@@ -1,4 +1,4 @@
-"""Where a partition's staging goes on: the offset in PostgreSQL, checked against the log that is there now."""
+"""Where the staging of a partition goes on: the offset stored in PostgreSQL, checked against the log as it is now."""
 
 import logging
 
@@ -7,85 +7,92 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.stage.decode import record_digest
 from throughline.kit import metrics
-from throughline.store import offsets
 from throughline.store.engine.unit_of_work import reading
+from throughline.store.offsets import Offset, read_offset
 
 log = logging.getLogger(__name__)
 
 VERIFY_MS = 5_000
+"""Maximum time of reading the last staged record again."""
 
 
 class Position:
-    """`expected`: the stored offset the next compare-and-set must find; `next_offset`: what is read from the log next.
+    """Where one partition stands. The two offsets differ only after a loss or in a recreated topic."""
 
-    They differ only after a loss or a recreated topic.
-    """
+    __slots__ = ("next_offset", "received_watermark_us", "stored_offset")
 
-    __slots__ = ("expected", "next_offset", "received_watermark_us")
-
-    def __init__(self, expected: int, next_offset: int, received_watermark_us: int) -> None:
-        self.expected = expected
+    def __init__(self, stored_offset: int, next_offset: int, received_watermark_us: int) -> None:
+        self.stored_offset = stored_offset
+        """The offset in PostgreSQL, which the next compare-and-set expects."""
         self.next_offset = next_offset
+        """The offset of the next record to read from the log."""
         self.received_watermark_us = received_watermark_us
+        """Everything received before this instant is in the state; 0 when unknown."""
+
+    def moved(self, to: Offset) -> None:
+        """Note that a transaction has moved the stored offset."""
+        self.stored_offset = self.next_offset = to.next_offset
+        self.received_watermark_us = to.received_watermark_us
 
 
 async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicPartition) -> Position:
-    """Seek the consumer to where staging goes on, saying loudly what was lost or recreated.
+    """Seek the consumer to where staging goes on; logs records that were lost and a topic that was recreated.
 
     Raises:
-        SQLAlchemyError, KafkaError: the database or the broker is away.
+        SQLAlchemyError: the database is away.
+        KafkaError: the broker is away.
     """
     async with reading(engine) as connection:
-        stored = await offsets.read_offset(connection, tp.topic, tp.partition)
+        stored = await read_offset(connection, tp.topic, tp.partition)
     beginning = (await consumer.beginning_offsets([tp]))[tp]
     end = (await consumer.end_offsets([tp]))[tp]
     if stored is None:
         consumer.seek(tp, beginning)
         return Position(beginning, beginning, 0)
-    expected = stored.next_offset
-    if expected > end or (
-        stored.digest and beginning < expected and await _differs(consumer, tp, expected - 1, stored.digest)
+    stored_offset = stored.next_offset
+    if stored_offset > end or (
+        stored.digest and beginning < stored_offset and await _differs(consumer, tp, stored_offset - 1, stored.digest)
     ):
-        report_recreated(tp, expected, beginning)
+        report_recreated(tp, stored_offset, beginning)
         next_offset = beginning
-    elif expected < beginning:
-        report_lost(tp, expected, beginning)
+    elif stored_offset < beginning:
+        report_lost(tp, stored_offset, beginning)
         next_offset = beginning
     else:
-        next_offset = expected
+        next_offset = stored_offset
     consumer.seek(tp, next_offset)
-    return Position(expected, next_offset, stored.received_watermark_us)
+    return Position(stored_offset, next_offset, stored.received_watermark_us)
 
 
-async def _differs(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int, digest: bytes) -> bool:
-    """Whether the record at an offset is another than the one staged there."""
-    consumer.seek(tp, offset)
+async def _differs(consumer: AIOKafkaConsumer, tp: TopicPartition, at_offset: int, digest: bytes) -> bool:
+    """Whether the record at an offset is another one than the record of that digest."""
+    consumer.seek(tp, at_offset)
     records = (await consumer.getmany(tp, timeout_ms=VERIFY_MS, max_records=1)).get(tp, [])
-    return bool(records) and records[0].offset == offset and record_digest(records[0]) != digest
+    return bool(records) and records[0].offset == at_offset and record_digest(records[0]) != digest
 
 
-def report_lost(tp: TopicPartition, expected: int, found: int) -> None:
-    """Say that records left the log before they were staged."""
-    lost = found - expected
+def report_lost(tp: TopicPartition, stored_offset: int, first_offset: int) -> None:
+    """Log and count records that left the log before they were staged."""
+    lost = first_offset - stored_offset
     metrics.STAGER_LOST_RECORDS.inc(lost)
     log.error(
         "LOST %d records of %s/%d: staged up to %d, but the log now starts at %d (retention shorter than the outage?)",
         lost,
         tp.topic,
         tp.partition,
-        expected,
-        found,
+        stored_offset,
+        first_offset,
     )
 
 
-def report_recreated(tp: TopicPartition, expected: int, found: int) -> None:
-    """Say that the topic is not the one staged before."""
+def report_recreated(tp: TopicPartition, stored_offset: int, first_offset: int) -> None:
+    """Log and count a partition that is not the one staged before."""
     metrics.STAGER_RECREATED_TOPICS.inc()
     log.error(
         "RECREATED %s/%d: staged up to %d, but the log there is another one; starting over at %d "
         "(message ids keep what was staged from counting twice)",
         tp.topic,
         tp.partition,
-        expected,
-        found,
+        stored_offset,
+        first_offset,
     )

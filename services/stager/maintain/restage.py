@@ -1,95 +1,86 @@
-"""Restaging: the journeys of a generation computed from the stored facts, chunk by chunk, while live traffic goes on.
+"""Restaging: the journeys of a new generation of a model, computed from the stored facts of all customers.
 
-Ids are walked slot by slot (sixteen, by the first half-byte of their digests), each lane taking those that fall to its
-partition. A chunk locks its customers, folds all their facts and moves the slot's cursor by compare-and-set, all in one
-transaction: it can be killed at any moment, and two lanes that take the same slot do its work once. Live staging folds
-a customer whole that it meets first, and the walk passes it by.
+Live staging computes the whole journey of a customer that it meets first, and the walk passes that customer by.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.stage.changes import Applied, Customer, Plan, Workspace
-from services.stager.stage.identity import People
-from services.stager.stage.recompute import BEGINNING, Again, refold
-from services.stager.stage.transaction import hold_versions, write
+from services.stager.maintain.walk import Share, WalkedId, walk_chunk
+from services.stager.stage.apply import apply_changes
+from services.stager.stage.changes import ChangeSet
+from services.stager.stage.customer import BEGINNING, Customer, CustomerUpdate
+from services.stager.stage.identity import IdentityGraph, IdRequest
+from services.stager.stage.models import ActiveModel, ModelsByWorkspace
+from services.stager.stage.recompute import recompute
 from throughline.store import identity, journeys
-from throughline.store.engine.unit_of_work import reading, transaction
-from throughline.store.id_walk import RESTAGE, SLOTS, Slot, read_ids
-
-CHUNK = 400
-"""Ids looked at in one transaction."""
+from throughline.store.id_walk import RESTAGE, Slot
 
 
 class Restaged(NamedTuple):
-    """What one chunk did."""
+    """What one chunk of a restage did: customers whose journeys were computed, and touchpoints read for it."""
 
     customers: int
     touchpoints: int
 
 
 async def restage(
-    engine: AsyncEngine, workspaces: Mapping[int, Workspace], *, partition: int, partitions: int, watermark_us: int
+    engine: AsyncEngine, models: ModelsByWorkspace, share: Share, *, watermark_us: int
 ) -> Restaged | None:
-    """Do one chunk of what falls to a partition; None when there is nothing to do.
+    """Restage the next chunk of a partition's share.
 
     Args:
-        engine: where to.
-        workspaces: what is applied, generations being built included.
-        partition: whose slots, and the shard of the counts.
-        partitions: how many there are.
-        watermark_us: everything received before it is in the state; lapses due by it have happened.
+        engine: the database.
+        models: the models of all workspaces, generations being built included.
+        share: the partition, whose number is also the shard of the count rows.
+        watermark_us: lapses due by this instant have happened.
+
+    Returns:
+        what the chunk did; None when the partition has nothing to do.
 
     Raises:
-        ModelsChangedError: read the workspaces again.
-        SlotTakenError: another partition has done it.
+        ModelsChangedError: read the models again.
+        SlotTakenError: another partition has restaged the chunk.
     """
-    async with reading(engine) as connection:
-        open_slots = await RESTAGE.read_open(connection)
-    for slot in open_slots:
-        applied = [one for one in workspaces[slot.workspace].applied if one.id == slot.owner]
-        # One that is not known yet is known at the next look.
-        if applied and slot.number % min(SLOTS, partitions) == partition:
-            return await _chunk(engine, workspaces, applied, slot, partition, watermark_us)
-    return None
+
+    async def process(connection: AsyncConnection, slot: Slot, ids: Sequence[WalkedId]) -> dict[str, int]:
+        updates = await _updates_of(connection, slot, ids, _generation_of(slot, models))
+        changes = ChangeSet(watermark_us)
+        touchpoints = await recompute(connection, changes, updates, {})
+        await apply_changes(connection, changes, share.partition)
+        return {"customers": len(updates), "touchpoints": touchpoints}
+
+    sums = await walk_chunk(
+        engine, models, share, RESTAGE, process, is_ready=lambda slot: bool(_generation_of(slot, models))
+    )
+    return None if sums is None else Restaged(**sums)
 
 
-async def _chunk(
-    engine: AsyncEngine,
-    workspaces: Mapping[int, Workspace],
-    applied: Sequence[Applied],
-    slot: Slot,
-    shard: int,
-    watermark_us: int,
-) -> Restaged:
-    plan = Plan(watermark_us)
-    async with transaction(engine) as connection:
-        await hold_versions(connection, {slot.workspace}, workspaces)
-        walked = await read_ids(connection, slot, CHUNK)
-        people = People(connection)
-        customers: list[Customer] = []
-        if walked:
-            await people.hold((slot.workspace, digest, name) for digest, name in walked)
-            roots = [(digest, name) for digest, name in walked if people.row(digest).owner is None]
-            states = await journeys.read_journeys(connection, [digest for digest, _ in roots])
-            customers = [
-                Customer(digest, name, applied) for digest, name in roots if (digest, slot.owner) not in states
-            ]
-        touchpoints = await _fold(connection, plan, customers, people)
-        cursor = walked[-1][0] if walked else slot.cursor
-        await RESTAGE.move(
-            connection, slot, cursor=cursor, done=len(walked) < CHUNK, customers=len(customers), touchpoints=touchpoints
-        )
-        await write(connection, plan, shard)
-    return Restaged(len(customers), touchpoints)
+def _generation_of(slot: Slot, models: ModelsByWorkspace) -> list[ActiveModel]:
+    """Returns the generation that a slot is about; none when the models were read before it was begun."""
+    workspace = models.get(slot.workspace)
+    return [] if workspace is None else [active for active in workspace.models if active.id == slot.owner]
 
 
-async def _fold(connection: AsyncConnection, plan: Plan, customers: list[Customer], people: People) -> int:
-    if not customers:
-        return 0
-    joined = [one.digest for one in customers if people.row(one.digest).joined]
-    below = await identity.read_members(connection, joined) if joined else {}
-    again = [Again(one, {one.digest: one.id, **below.get(one.digest, {})}, BEGINNING) for one in customers]
-    return await refold(connection, plan, again, {})
+async def _updates_of(
+    connection: AsyncConnection, slot: Slot, ids: Sequence[WalkedId], generation: Sequence[ActiveModel]
+) -> list[CustomerUpdate]:
+    """Lock ids, and return those customers among them that have no journey in the generation yet."""
+    identities = IdentityGraph(connection)
+    await identities.lock(IdRequest(slot.workspace, *id_) for id_ in ids)
+    customers = [id_ for id_ in ids if identities.row(id_.digest).owner is None]
+    states = await journeys.read_journeys(connection, [customer.digest for customer in customers])
+    updates = {
+        customer.digest: CustomerUpdate(Customer(customer.digest, customer.name, generation))
+        for customer in customers
+        if (customer.digest, slot.owner) not in states
+    }
+    joined = [digest for digest in updates if identities.row(digest).joined]
+    if joined:
+        for digest, members in (await identity.read_members(connection, joined)).items():
+            updates[digest].add_members(members)
+    for update in updates.values():
+        update.change_from(BEGINNING)
+    return list(updates.values())

@@ -1,99 +1,82 @@
-"""Retention: what a workspace no longer keeps is cleared away, chunk by chunk, and its journeys stay as they are.
+"""Retention: facts that a workspace no longer keeps are deleted, and its journeys stay as they are.
 
-First the retention cutoff moves: from that transaction on nothing older is staged. Then all ids are walked as in a
-restage (`restage.py`). A chunk locks its customers, folds their facts before the cutoff into snapshots and deletes
-these facts, all in one transaction with the slot's cursor, so it can be killed at any moment.
+First the retention cutoff moves: from that transaction on nothing older is staged. Then all ids are walked. A chunk
+folds the facts of its customers before the cutoff into snapshots, and deletes them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.stage.changes import Members, Workspace
-from services.stager.stage.dedup import counted
-from services.stager.stage.identity import People
+from services.stager.maintain.walk import Share, WalkedId, walk_chunk
+from services.stager.stage.customer import Members
+from services.stager.stage.dedup import deduplicated
+from services.stager.stage.identity import IdentityGraph, IdRequest
+from services.stager.stage.models import ModelsByWorkspace, WorkspaceModels
 from services.stager.stage.recompute import snapshot_of
-from services.stager.stage.transaction import hold_versions
 from throughline.journey.lapse import EVER
 from throughline.journey.snapshot import Snapshot, extend
 from throughline.store import facts, identity, retention
 from throughline.store.engine.unit_of_work import reading, transaction
-from throughline.store.id_walk import RETENTION, SLOTS, Slot, read_ids
+from throughline.store.id_walk import RETENTION, Slot
 from throughline.store.journeys import JourneyKey
 from throughline.store.snapshots import delete_snapshots, read_snapshots, write_snapshots
 
-CHUNK = 400
-"""Ids looked at in one transaction."""
-
 
 async def move_retention_cutoffs(engine: AsyncEngine, *, watermark_us: int) -> None:
-    """Move the retention cutoff of every workspace that keeps more than its days before the watermark."""
+    """Move the cutoff of every workspace that keeps more than its days before the watermark."""
     async with reading(engine) as connection:
-        behind = await retention.read_cutoffs_to_move(connection, watermark_us)
-    for workspace, to_us in behind:
+        cutoffs = await retention.read_cutoffs_to_move(connection, watermark_us)
+    for workspace, to_us in cutoffs:
         async with transaction(engine) as connection:
             await retention.move_retention_cutoff(connection, workspace, to_us)
 
 
-async def clear(
-    engine: AsyncEngine, workspaces: Mapping[int, Workspace], *, partition: int, partitions: int
-) -> int | None:
-    """Do one chunk of what falls to a partition: how many touchpoints are gone; None when there is nothing to do.
+async def delete_old_facts(engine: AsyncEngine, models: ModelsByWorkspace, share: Share) -> int | None:
+    """Delete facts before the retention cutoff: those of the next chunk of a partition's share.
 
-    Args:
-        engine: where to.
-        workspaces: what is applied.
-        partition: whose slots.
-        partitions: how many there are.
+    Returns:
+        the number of touchpoints deleted; None when the partition has nothing to do.
 
     Raises:
-        ModelsChangedError: read the workspaces again.
-        SlotTakenError: another partition has done it.
+        ModelsChangedError: read the models again.
+        SlotTakenError: another partition has processed the chunk.
     """
-    async with reading(engine) as connection:
-        open_slots = await RETENTION.read_open(connection)
-    for slot in open_slots:
-        if slot.number % min(SLOTS, partitions) == partition and slot.workspace in workspaces:
-            return await _chunk(engine, workspaces, slot)
-    return None
+
+    async def process(connection: AsyncConnection, slot: Slot, ids: Sequence[WalkedId]) -> dict[str, int]:
+        identities = IdentityGraph(connection)
+        await identities.lock(IdRequest(slot.workspace, *id_) for id_ in ids)
+        # An id that has joined a customer whose own id was walked before is processed with that customer, now.
+        customers = sorted({identities.customer_of(id_.digest) for id_ in ids})
+        below = await identity.read_members(connection, customers)
+        members = {digest: {digest: identities.row(digest).name, **below[digest]} for digest in customers}
+        return {"touchpoints": await _delete_before_cutoff(connection, members, models[slot.workspace])}
+
+    sums = await walk_chunk(engine, models, share, RETENTION, process, is_ready=lambda slot: slot.workspace in models)
+    return None if sums is None else sums["touchpoints"]
 
 
-async def _chunk(engine: AsyncEngine, workspaces: Mapping[int, Workspace], slot: Slot) -> int:
-    async with transaction(engine) as connection:
-        await hold_versions(connection, {slot.workspace}, workspaces)
-        walked = await read_ids(connection, slot, CHUNK)
-        gone = 0
-        if walked:
-            people = People(connection)
-            await people.hold((slot.workspace, digest, name) for digest, name in walked)
-            # An id that has been joined to a customer walked before is cleared with it, now.
-            roots = {people.customer(digest) for digest, _ in walked}
-            below = await identity.read_members(connection, sorted(roots))
-            customers = {root: {root: people.row(root).name, **below[root]} for root in sorted(roots)}
-            gone = await _clear(connection, customers, workspaces[slot.workspace])
-        cursor = walked[-1][0] if walked else slot.cursor
-        await RETENTION.move(connection, slot, cursor=cursor, done=len(walked) < CHUNK, touchpoints=gone)
-    return gone
-
-
-async def _clear(connection: AsyncConnection, customers: Mapping[bytes, Members], workspace: Workspace) -> int:
+async def _delete_before_cutoff(
+    connection: AsyncConnection, customers: Mapping[bytes, Members], workspace: WorkspaceModels
+) -> int:
+    """Replace the facts of some customers (digest -> members) before the cutoff by snapshots; returns how many."""
     names = {digest: name for members in customers.values() for digest, name in members.items()}
     actors = sorted(names)
-    snapshots = await read_snapshots(connection, actors)
+    old_snapshots = await read_snapshots(connection, actors)
     spans = [(actor, EVER, workspace.retention_cutoff_us - 1) for actor in actors]
     history = await facts.read_history(connection, spans, names)
-    new: dict[JourneyKey, Snapshot] = {}
-    for root, members in customers.items():
-        found = [t for member in members for t in history.get(member, ())]
-        for applied in workspace.applied:
-            snapshot = snapshot_of(members, applied, snapshots)
-            touchpoints = await counted(connection, members, None if snapshot is None else snapshot.journey, found)
-            snapshot = extend(applied.model, snapshot, touchpoints)
-            if snapshot is not None:
-                new[root, applied.id] = snapshot
+    snapshots: dict[JourneyKey, Snapshot] = {}
+    for customer, members in customers.items():
+        touchpoints = [t for digest in members for t in history.get(digest, ())]
+        for active in workspace.models:
+            old = snapshot_of(members, active, old_snapshots)
+            state = None if old is None else old.journey
+            new = extend(active.model, old, await deduplicated(connection, members, state, touchpoints))
+            if new is not None:
+                snapshots[customer, active.id] = new
     joined = [actor for actor in actors if actor not in customers]
     if joined:
         await delete_snapshots(connection, joined)
-    if new:
-        await write_snapshots(connection, new.items())
+    if snapshots:
+        await write_snapshots(connection, snapshots.items())
     return await retention.delete_before(connection, actors, workspace.retention_cutoff_us)

@@ -1,204 +1,226 @@
-"""The rejected topic, indexed in PostgreSQL: every refused event counted, a bounded sample of each reason kept whole.
+"""The rejected topic, indexed in PostgreSQL: every rejected event is counted, and a sample of each reason kept whole.
 
-Exactly once as the touchpoints are: rows and the next offset are one transaction. Nothing waits for it, and what keeps
-it from going on does not make the stager unready.
+Indexing is exactly once as staging is: rows and the next offset are one transaction. Nothing waits for it, and what
+keeps it from going on does not make the stager unready.
 """
 
-import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from services.stager.consume.position import Position, locate
-from services.stager.stage.decode import record_digest
-from services.stager.stage.transaction import StaleOffsetError
+from services.stager.stage.bisect import store_halving
+from services.stager.stage.decode import Record
+from services.stager.stage.offset import StaleOffsetError, move_offset, offset_after
 from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
 from throughline.store import rejected
-from throughline.store.engine.errors import failure_of
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.offsets import Offset, move_offset
 from throughline.store.rejected import CONSENT, KEPT_COLUMNS, OTHER, Reason
 from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode_rejected
-
-if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
 
 log = logging.getLogger(__name__)
 
 MAX_NAME = 200
-"""Characters of an event's name or message id."""
+"""Maximum length of an event's name or message id, in characters."""
 SAMPLE = 100
-"""Events kept whole of one reason (source, stage, code), partition and hour; all are counted."""
+"""Maximum number of events kept whole for a reason (source, stage, code), partition and hour. All are counted."""
 NAMES = 100
-"""Names of dropped events counted apart, of one source and hour; more are counted under `OTHER`. Partitions that are
-indexed at the same instant may add some each."""
+"""Maximum number of names of dropped events counted apart for a source and hour; more are counted under `OTHER`.
+Partitions that are indexed at the same instant may add as many each."""
 KEEP_DAYS = 30
-"""How long they are kept."""
+"""Time that events are kept whole."""
 BATCH_RECORDS = 500
 POLL_MS = 1_000
 PRUNE_SECONDS = 600.0
-PRUNED = 5_000
-"""Deleted at once."""
+PRUNED_EVENTS = 5_000
+"""Maximum number of old events deleted in a transaction."""
 PAUSE_SECONDS = 2.0
 
-Records = Sequence["ConsumerRecord[bytes, bytes]"]
+
+class RejectedRecord(NamedTuple):
+    """A record of the rejected topic."""
+
+    place: str
+    """partition/offset."""
+    event: Rejected
 
 
-class Index(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Indexes the partitions of the rejected topic that this process is given."""
+class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Indexes the partitions of the rejected topic that are assigned to this process."""
 
     def __init__(self, consumer: AIOKafkaConsumer, engine: AsyncEngine, topic: str) -> None:
         self._consumer = consumer
         self._engine = engine
         self._topic = topic
         self._positions: dict[TopicPartition, Position] = {}
-        self._prune_at = 0.0
+        self._has_started = False
+        self._next_pruning = 0.0
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Another member goes on from the offsets in PostgreSQL."""
+        """Forget where they stand: another member goes on from the offsets in PostgreSQL."""
         for tp in revoked:
             self._positions.pop(tp, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Each is located before it is read."""
+        """Nothing to do: each partition is located before it is read."""
 
     async def run(self) -> None:
         """Index until cancelled."""
-        started = waiting = False
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Exception), wait=wait_fixed(PAUSE_SECONDS), before_sleep=self._note_failure
+        )
         self._consumer.subscribe([self._topic], listener=self)
         try:
             while True:
-                try:
-                    if not started:
-                        await self._consumer.start()
-                        started = True
-                    await self._step()
-                except StaleOffsetError as error:
-                    log.info("%s; reading it again", error)
-                    self._positions.clear()
-                except Exception as error:
-                    if not waiting:
-                        log.warning("the index of the rejected topic waits: %s: %s", type(error).__name__, error)
-                    waiting = True
-                    self._positions.clear()
-                    await asyncio.sleep(PAUSE_SECONDS)
-                else:
-                    waiting = False
+                await retrying(self._run_once)
         finally:
             await self._consumer.stop()
 
-    async def _step(self) -> None:
+    def _note_failure(self, attempt: RetryCallState) -> None:
+        """Log the first failure of an outage. The partitions are located again before the next attempt."""
+        error = attempt.outcome.exception() if attempt.outcome is not None else None
+        if attempt.attempt_number == 1:
+            log.warning("the index of the rejected topic waits: %s: %s", type(error).__name__, error)
+        self._positions.clear()
+
+    async def _run_once(self) -> None:
+        if not self._has_started:
+            await self._consumer.start()
+            self._has_started = True
         for tp in self._consumer.assignment() - self._positions.keys():
             self._positions[tp] = await locate(self._consumer, self._engine, tp)
         polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
         for tp, records in polled.items():
             position = self._positions.get(tp)
-            if position is None:  # given to this process while it polled: read again once it is located
+            if position is None:  # assigned to this process while it polled: read again once it is located
                 continue
-            await self._index(tp, position, records)
-        if time.monotonic() >= self._prune_at and any(tp.partition == 0 for tp in self._positions):
-            async with transaction(self._engine) as connection:
-                dropped = await rejected.drop_old(connection, now_us() - KEEP_DAYS * 24 * HOUR_US, PRUNED)
-            if dropped < PRUNED:
-                self._prune_at = time.monotonic() + PRUNE_SECONDS
-
-    async def _index(self, tp: TopicPartition, position: Position, records: Records) -> None:
-        """Index records in order; halve them around one that the database cannot hold, which is only counted."""
-        pending = [records]
-        while pending:
-            chunk = pending.pop()
             try:
-                await self._write(tp, position, chunk, SAMPLE)
-            except Exception as error:
-                if failure_of(error) != "data":
-                    raise
-                if len(chunk) > 1:
-                    middle = len(chunk) // 2
-                    pending += [chunk[middle:], chunk[:middle]]
-                    continue
-                await self._write(tp, position, chunk, 0)
+                await self._index(tp, position, records)
+            except StaleOffsetError as error:
+                log.info("%s; reading it again", error)
+                self._positions.pop(tp, None)
+        await self._prune()
+
+    async def _index(self, tp: TopicPartition, position: Position, records: Sequence[Record]) -> None:
+        """Index records in order. One that the database cannot hold is only counted."""
+
+        async def index(chunk: Sequence[Record]) -> None:
+            await self._write(tp, position, chunk, sample=SAMPLE)
+
+        async def only_count(record: Record, _: Exception) -> None:
+            await self._write(tp, position, [record], sample=0)
+
+        await store_halving(records, index, only_count)
         try:
-            await self._consumer.commit({tp: position.expected})
+            await self._consumer.commit({tp: position.stored_offset})
         except KafkaError as error:
             # The truth is in PostgreSQL; these are for lag tools.
             log.debug("group offsets not committed: %s", error)
 
-    async def _write(self, tp: TopicPartition, position: Position, records: Records, sample: int) -> None:
-        last = records[-1]
-        to = Offset(last.offset + 1, record_digest(last), last.timestamp * 1000)
-        # What a replay notes down refuses nothing.
-        places = [(one, record) for record in records if (one := _decode(record)).stage != REPLAY]
-        decoded = [one for one, _ in places]
+    async def _write(self, tp: TopicPartition, position: Position, records: Sequence[Record], *, sample: int) -> None:
+        """Count records and keep up to `sample` of each reason, in one transaction with the next offset."""
+        to = offset_after(records[-1])
+        decoded = [RejectedRecord(f"{tp.partition}/{record.offset}", _decode(tp, record)) for record in records]
+        # What notes down a replay rejects nothing.
+        to_count = [record for record in decoded if record.event.stage != REPLAY]
         async with transaction(self._engine) as connection:
-            if not await move_offset(connection, tp.topic, tp.partition, expected=position.expected, to=to):
-                raise StaleOffsetError(f"{tp.topic}/{tp.partition} is no longer at {position.expected}")
-            reasons = [_reason(one) for one in decoded]
-            named = [reason for reason in reasons if reason.name]
-            if named:
-                reasons = counted_by(reasons, await rejected.read_names(connection, named))
-            found = [*zip(reasons, places, strict=True)]
-            kept = Counter(await rejected.read_kept(connection, tp.partition, {reason for reason, _ in found}))
-            before = kept.copy()
+            await move_offset(connection, tp.topic, tp.partition, expected=position.stored_offset, to=to)
+            reasons = [_reason_of(record.event) for record in to_count]
+            with_name = [reason for reason in reasons if reason.name]
+            if with_name:
+                reasons = counted_by(reasons, await rejected.read_names(connection, with_name))
+            kept_before = await rejected.read_kept(connection, tp.partition, set(reasons))
+            kept = Counter(kept_before)
             rows = []
-            for reason, (one, record) in found:
+            for reason, record in zip(reasons, to_count, strict=True):
                 if reason.stage != CONSENT and kept[reason] < sample:
                     kept[reason] += 1
-                    rows.append(_row(one, f"{record.partition}/{record.offset}"))
-            events = Counter(reason for reason, _ in found)
-            added = [(reason, number, kept[reason] - before[reason]) for reason, number in events.items()]
-            await rejected.add_counts(connection, tp.partition, added)
+                    rows.append(_row_of(record))
+            counts = [
+                (reason, events, kept[reason] - kept_before.get(reason, 0))
+                for reason, events in Counter(reasons).items()
+            ]
+            await rejected.add_counts(connection, tp.partition, counts)
             if rows:
                 await rejected.insert_kept(connection, rows)
-        position.expected = position.next_offset = to.next_offset
+        position.moved(to)
+
+    async def _prune(self) -> None:
+        """Delete events that were kept long enough: the member with the first partition does it for all."""
+        if time.monotonic() < self._next_pruning or not any(tp.partition == 0 for tp in self._positions):
+            return
+        before_us = now_us() - KEEP_DAYS * 24 * HOUR_US
+        async with transaction(self._engine) as connection:
+            deleted = await rejected.drop_old(connection, before_us, PRUNED_EVENTS)
+        if deleted < PRUNED_EVENTS:
+            self._next_pruning = time.monotonic() + PRUNE_SECONDS
 
 
-def _decode(record: "ConsumerRecord[bytes, bytes]") -> Rejected:
+def _decode(tp: TopicPartition, record: Record) -> Rejected:
     try:
         return decode_rejected(record.value or b"")
     except UndecodableError as error:
-        where = f"{record.topic}/{record.partition}/{record.offset}"
-        received_us = record.timestamp * 1000
-        return Rejected(0, 0, received_us, "stager", error.code, error.field, str(error), record.value or b"", where)
+        return Rejected(
+            workspace=0,
+            source=0,
+            received_us=record.timestamp * 1000,
+            stage="stager",
+            code=error.code,
+            field=error.field,
+            message=str(error),
+            payload=record.value or b"",
+            origin=f"{tp.topic}/{tp.partition}/{record.offset}",
+        )
 
 
-def counted_by(reasons: Iterable[Reason], known: Iterable[Reason]) -> list[Reason]:
-    """What events are counted by, each for its reason, where `known` are those with a name that there are already.
+def counted_by(reasons: Iterable[Reason], counted: Iterable[Reason]) -> list[Reason]:
+    """Returns the reasons to count events by: under their own names, or under `OTHER`.
 
-    Whoever sends ever new names of events that are dropped does not fill the table: `NAMES` are counted apart.
+    A sender of ever new names does not fill the table: `NAMES` are counted apart for each source, stage, code and hour.
+
+    Args:
+        reasons: one for each event.
+        counted: the reasons with a name that are in the table already.
     """
-    kept = set(known)
-    names = Counter(reason._replace(name="") for reason in kept)
-    found = []
+    with_count = set(counted)
+    names = Counter(reason._replace(name="") for reason in with_count)
+    result = []
     for reason in reasons:
-        group = reason._replace(name="")
-        if reason.name and reason not in kept:
+        if reason.name and reason not in with_count:
+            group = reason._replace(name="")
             if names[group] < NAMES:
-                kept.add(reason)
+                with_count.add(reason)
                 names[group] += 1
             else:
                 reason = reason._replace(name=OTHER)
-        found.append(reason)
-    return found
+        result.append(reason)
+    return result
 
 
-def _reason(one: Rejected) -> Reason:
-    hour_us = one.received_us // HOUR_US * HOUR_US
-    name = _storable(one.name[:MAX_NAME]) if one.stage == CONSENT else ""
-    return Reason(one.workspace, hour_us, one.source, one.stage, one.code, name)
+def _reason_of(event: Rejected) -> Reason:
+    hour_us = event.received_us // HOUR_US * HOUR_US
+    name = _storable(event.name[:MAX_NAME]) if event.stage == CONSENT else ""
+    return Reason(event.workspace, hour_us, event.source, event.stage, event.code, name)
 
 
-def _row(one: Rejected, record: str) -> tuple[object, ...]:
-    name, message_id = ("", "") if one.name and one.message_id else _named(one.payload)
-    values = {**one._asdict(), "name": one.name or name, "message_id": one.message_id or message_id}
-    values["record"] = record
+def _row_of(record: RejectedRecord) -> tuple[object, ...]:
+    event = record.event
+    name, message_id = ("", "") if event.name and event.message_id else _read_name(event.payload)
+    values = {
+        **event._asdict(),
+        "name": event.name or name,
+        "message_id": event.message_id or message_id,
+        "record": record.place,
+    }
     return tuple(_storable(value) if isinstance(value := values[column], str) else value for column in KEPT_COLUMNS)
 
 
@@ -207,16 +229,16 @@ def _storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _named(payload: bytes) -> tuple[str, str]:
-    """The name and message id of an event as most clients write them; "" each when there is none to be found."""
+def _read_name(payload: bytes) -> tuple[str, str]:
+    """Returns the name and message id of an event as most clients write them; "" for what is not there."""
     try:
-        event: Any = msgspec.json.decode(payload)
+        event: object = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "", ""
     if not isinstance(event, dict):
         return "", ""
-    return _text(event, "event", "name"), _text(event, "messageId", "uuid", "id")
+    return _first_text(event, "event", "name"), _first_text(event, "messageId", "uuid", "id")
 
 
-def _text(event: dict[str, Any], *names: str) -> str:
+def _first_text(event: Mapping[str, object], *names: str) -> str:
     return next((value[:MAX_NAME] for name in names if isinstance(value := event.get(name), str) and value), "")

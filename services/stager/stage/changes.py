@@ -1,152 +1,147 @@
-"""What a transaction changes, gathered before it is written. Pure."""
+"""Everything that one transaction changes of journeys and counts, collected before it is written. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import tzinfo
-from typing import Any, NamedTuple
 
+from services.stager.stage.customer import Customer
+from services.stager.stage.models import ActiveModel
 from throughline.journey.checkpoint import advance
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.lapse import due_us
-from throughline.journey.model import Model
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store.counts import Unmapped
 from throughline.store.journeys import StoredJourney
 
-
-class Applied(NamedTuple):
-    """A generation of a model, ready to fold with."""
-
-    id: int
-    model: Model
-    zone: tzinfo
-    filling: bool
-    """It is being restaged: a customer without a journey may have facts nevertheless."""
-    has_snapshots: bool = False
-    """Ids may have snapshots: the workspace has a retention cutoff."""
-
-
-class Workspace(NamedTuple):
-    """What is applied in a workspace, at some version of it."""
-
-    version: int
-    retention_cutoff_us: int
-    """What occurred before it is refused."""
-    applied: Sequence[Applied]
+JourneyRow = tuple[bytes, int, str, int, int, *tuple[int | str, ...]]
+"""(customer digest, model id, customer id, touchpoints since the last checkpoint, instant of the lapse, *Journey)."""
+TransitionRow = tuple[bytes, int, *tuple[int | str, ...]]
+"""(customer digest, model id, *Transition)."""
+TransitionKey = tuple[bytes, int, int, str, str, int]
+"""(customer digest, model id, at_us, message id, actor, kind): what tells a transition from all others."""
+CheckpointRow = tuple[bytes, int, *tuple[int | str, ...]]
+"""(customer digest, model id, *Journey)."""
+CheckpointKey = tuple[bytes, int, int, str, str]
+"""(customer digest, model id, last_us, last message id, last actor): what tells a checkpoint from all others."""
 
 
-Members = Mapping[bytes, str]
-"""All ids of a customer, its own too: digest -> id."""
-
-
-class Customer(NamedTuple):
-    """A customer and what is applied to it."""
-
-    digest: bytes
-    id: str
-    applied: Sequence[Applied]
-
-
-class Plan:
-    """Rows to write and to remove, and count deltas."""
+class ChangeSet:
+    """Rows to write, rows to remove, and count deltas."""
 
     def __init__(self, watermark_us: int) -> None:
         self.watermark_us = watermark_us
-        """Lapses due by then have happened."""
-        self.journeys: list[tuple[Any, ...]] = []
-        """(customer digest, model id, customer id, since, due_us, *Journey)."""
-        self.transitions: list[tuple[Any, ...]] = []
-        """(customer digest, model id, *Transition)."""
-        self.removed_transitions: list[tuple[Any, ...]] = []
-        """(customer digest, model id, at_us, message id, actor, kind)."""
-        self.checkpoints: list[tuple[Any, ...]] = []
-        """(customer digest, model id, *Journey)."""
-        self.removed_checkpoints: list[tuple[Any, ...]] = []
-        """(customer digest, model id, last_us, last message, last actor)."""
-        self.gone: set[bytes] = set()
-        """Customers of whom nothing is left: their ids belong to others."""
+        """Lapses due by this instant have happened."""
+        self.journeys: list[JourneyRow] = []
+        self.transitions: list[TransitionRow] = []
+        self.removed_transitions: list[TransitionKey] = []
+        self.checkpoints: list[CheckpointRow] = []
+        self.removed_checkpoints: list[CheckpointKey] = []
+        self.removed_customers: set[bytes] = set()
+        """Digests of customers of whom nothing is left: all their ids belong to others."""
         self.deltas: Deltas = {}
         self.unmapped: Unmapped = {}
         self.zones: dict[int, tzinfo] = {}
+        """Model id -> time zone, of every model in `deltas`."""
 
     def fold_on(
-        self, customer: Customer, applied: Applied, before: StoredJourney | None, touchpoints: Sequence[Touchpoint]
+        self, customer: Customer, active: ActiveModel, stored: StoredJourney | None, touchpoints: Sequence[Touchpoint]
     ) -> None:
-        """The fast path: touchpoints (sorted, distinct) that are later than all before, or a customer's first."""
-        start, since = (None, 0) if before is None else before
-        done = advance(applied.model, start, touchpoints, self.watermark_us, since)
-        if done.journey is None:
+        """Fold touchpoints onto a stored journey, or onto none, and let the clock pass to the watermark.
+
+        Args:
+            customer: whose journey.
+            active: the model.
+            stored: the journey so far; None for a customer without one.
+            touchpoints: sorted, distinct, all later than the stored journey.
+        """
+        start, since = (None, 0) if stored is None else stored
+        advanced = advance(active.model, start, touchpoints, self.watermark_us, since)
+        if advanced.journey is None:
             return
-        if done.revoked is not None:
-            self._remove(customer, applied, [done.revoked])
-        self._keep(customer, applied, done.journey, done.since, done.transitions, done.checkpoints)
-        self._count(applied, done.journey, start, done.transitions, revoked=done.revoked)
+        if advanced.revoked is not None:
+            self._remove_transitions(customer, active, [advanced.revoked])
+        self._write(customer, active, advanced.journey, advanced.since, advanced.transitions, advanced.checkpoints)
+        self._count(active, advanced.journey, start, advanced.transitions, revoked=advanced.revoked)
 
     def replace(
         self,
         customer: Customer,
-        applied: Applied,
+        active: ActiveModel,
+        *,
         start: Journey | None,
-        before: Journey | None,
-        old: Iterable[Transition],
-        after: Journey,
-        new: Sequence[Transition],
+        old_journey: Journey | None,
+        old_transitions: Sequence[Transition],
+        new_journey: Journey,
+        new_transitions: Sequence[Transition],
         checkpoints: Sequence[Journey],
         since: int,
     ) -> None:
-        """The re-fold path: what followed `start` was `before` by the old transitions, now `after` by the new ones."""
-        old = list(old)
-        if before is not None:
-            self._count(applied, before, start, old, sign=-1)
-        self._count(applied, after, start, new)
-        kept = {transition[:4] for transition in new}
-        self._remove(customer, applied, [transition for transition in old if transition[:4] not in kept])
-        self._keep(customer, applied, after, since, new, checkpoints)
+        """Put a recomputed stretch of a journey in place of the stretch that was stored.
 
-    def retract(self, customer: bytes, applied: Applied, journey: Journey, transitions: Iterable[Transition]) -> None:
-        """Take back everything a journey was."""
-        self.zones[applied.id] = applied.zone
-        contribute(self.deltas, applied.id, journey, None, transitions, sign=-1)
-        self.gone.add(customer)
+        Args:
+            customer: whose journey.
+            active: the model.
+            start: the state where both stretches begin; None: the beginning.
+            old_journey: the stored journey, for the source and channel it was counted under; None: there was none.
+            old_transitions: those of the stored stretch.
+            new_journey: the journey from now on.
+            new_transitions: those of the recomputed stretch.
+            checkpoints: those of the recomputed stretch.
+            since: number of touchpoints folded since the last checkpoint.
+        """
+        if old_journey is not None:
+            self._count(active, old_journey, start, old_transitions, sign=-1)
+        self._count(active, new_journey, start, new_transitions)
+        rewritten = {_key_of(transition) for transition in new_transitions}
+        self._remove_transitions(customer, active, (t for t in old_transitions if _key_of(t) not in rewritten))
+        self._write(customer, active, new_journey, since, new_transitions, checkpoints)
 
-    def drop_checkpoints(self, customer: Customer, applied: Applied, states: Iterable[Journey]) -> None:
-        """Checkpoints after which something has changed."""
-        self.removed_checkpoints += [(customer.digest, applied.id, *state.last_key) for state in states]
+    def retract(
+        self, customer: bytes, active: ActiveModel, journey: Journey, transitions: Iterable[Transition]
+    ) -> None:
+        """Take back a whole journey of a customer (given by digest) of whom nothing is left."""
+        self._count(active, journey, None, transitions, sign=-1)
+        self.removed_customers.add(customer)
 
-    def note_unmapped(self, applied: Iterable[Applied], touchpoints: Iterable[Touchpoint]) -> None:
-        """Count new facts that the models' vocabularies do not know."""
-        for one in applied:
-            kind_of = one.model.kind
+    def remove_checkpoints(self, customer: Customer, active: ActiveModel, checkpoints: Iterable[Journey]) -> None:
+        """Remove checkpoints before which the history has changed."""
+        self.removed_checkpoints += [(customer.digest, active.id, *state.last_key) for state in checkpoints]
+
+    def count_unmapped(self, models: Iterable[ActiveModel], touchpoints: Iterable[Touchpoint]) -> None:
+        """Count new track events that the vocabularies of some models do not know."""
+        for active in models:
+            kind_of = active.model.kind
             for touchpoint in touchpoints:
                 if touchpoint.call == "track" and kind_of("track", touchpoint.name) is None:
-                    key = (one.id, touchpoint.source, touchpoint.name)
+                    key = (active.id, touchpoint.source, touchpoint.name)
                     at_us = touchpoint.occurred_us
-                    seen = self.unmapped.get(key)
-                    if seen is None:
+                    counted = self.unmapped.get(key)
+                    if counted is None:
                         self.unmapped[key] = [1, at_us, at_us]
                     else:
-                        seen[:] = [seen[0] + 1, min(seen[1], at_us), max(seen[2], at_us)]
+                        events, first_us, last_us = counted
+                        counted[:] = [events + 1, min(first_us, at_us), max(last_us, at_us)]
 
-    def _keep(
+    def _write(
         self,
         customer: Customer,
-        applied: Applied,
+        active: ActiveModel,
         journey: Journey,
         since: int,
         transitions: Sequence[Transition],
         checkpoints: Sequence[Journey],
     ) -> None:
-        digest, model = customer.digest, applied.id
-        self.journeys.append((digest, model, customer.id, since, due_us(applied.model, journey), *journey))
+        digest, model = customer.digest, active.id
+        self.journeys.append((digest, model, customer.id, since, due_us(active.model, journey), *journey))
         self.transitions += [(digest, model, *transition) for transition in transitions]
         self.checkpoints += [(digest, model, *state) for state in checkpoints]
 
-    def _remove(self, customer: Customer, applied: Applied, transitions: Iterable[Transition]) -> None:
-        self.removed_transitions += [(customer.digest, applied.id, *transition[:4]) for transition in transitions]
+    def _remove_transitions(self, customer: Customer, active: ActiveModel, transitions: Iterable[Transition]) -> None:
+        self.removed_transitions += [(customer.digest, active.id, *_key_of(transition)) for transition in transitions]
 
     def _count(
         self,
-        applied: Applied,
+        active: ActiveModel,
         owner: Journey,
         start: Journey | None,
         transitions: Iterable[Transition],
@@ -154,15 +149,19 @@ class Plan:
         sign: int = 1,
         revoked: Transition | None = None,
     ) -> None:
-        self.zones[applied.id] = applied.zone
-        contribute(self.deltas, applied.id, owner, start, transitions, sign=sign, revoked=revoked)
+        self.zones[active.id] = active.zone
+        contribute(self.deltas, active.id, owner, start, transitions, sign=sign, revoked=revoked)
 
 
-def after(transitions: Iterable[Transition], key: OrderKey) -> list[Transition]:
-    """Those that came after the touchpoint of that key was folded."""
-    return [t for t in transitions if t[:3] > key]
+def _key_of(transition: Transition) -> tuple[int, str, str, int]:
+    return (transition.at_us, transition.message_id, transition.actor, transition.kind)
 
 
-def upto(transitions: Iterable[Transition], key: OrderKey) -> list[Transition]:
-    """Those there were when the touchpoint of that key had been folded."""
-    return [t for t in transitions if t[:3] <= key]
+def transitions_after(transitions: Iterable[Transition], place: OrderKey) -> list[Transition]:
+    """Returns the transitions that came after the touchpoint at `place` was folded."""
+    return [t for t in transitions if (t.at_us, t.message_id, t.actor) > place]
+
+
+def transitions_until(transitions: Iterable[Transition], place: OrderKey) -> list[Transition]:
+    """Returns the transitions there were once the touchpoint at `place` was folded."""
+    return [t for t in transitions if (t.at_us, t.message_id, t.actor) <= place]

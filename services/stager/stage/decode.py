@@ -1,29 +1,24 @@
-"""Records of one partition to rows and facts by actor. Pure."""
+"""Records of one partition, decoded to rows of facts and grouped by actor. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
-from services.stager.stage.changes import Workspace
+from services.stager.stage.models import ModelsByWorkspace
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest, message_digest
 from throughline.store.facts import FactRow, row_of
 from throughline.wire.codec import Rejected, UndecodableError, decode
 
-Workspaces = Mapping[int, Workspace]
-"""Workspace id -> what is applied in it."""
-
 
 class Record(Protocol):
-    """What is used of a Kafka record. `timestamp` in milliseconds."""
+    """The part of a Kafka record that staging reads. `timestamp` is in milliseconds."""
 
     @property
     def offset(self) -> int: ...
     @property
     def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
 
@@ -38,39 +33,42 @@ class Actor(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One partition's records, ready to be staged."""
+    """Records of one partition, ready to be staged in one transaction."""
 
     actors: dict[bytes, Actor]
-    """By digest."""
+    """Actor digest -> actor."""
     rows: list[FactRow]
-    """Distinct facts, sorted by key: of a message id that comes twice, the first in the log."""
+    """Facts sorted by key. Of records with the same key only the first in the log."""
     repeats: list[FactRow]
-    """What came again within the batch."""
+    """Rows of the other records with the same key."""
     rejected: list[Rejected]
     arrived: Mapping[tuple[int, bool], list[Touchpoint]]
-    """(source, whether ingest warned of it) -> touchpoints, in order of arrival, those that came again too."""
+    """(source, whether ingest warned of them) -> touchpoints in order of arrival, repeats included."""
 
 
 def record_digest(record: Record) -> bytes:
-    """16 bytes that tell a record from another at the same offset of a recreated topic."""
+    """Returns 16 bytes that tell a record from the one at the same offset of a recreated topic."""
     return blake2b(b"%d\0" % record.timestamp + (record.value or b""), digest_size=16).digest()
 
 
-def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, partition: int) -> Batch:
-    """Decode and group one partition's records. What cannot be staged is in `rejected`, with its reason."""
+def prepare(records: Iterable[Record], models: ModelsByWorkspace, *, topic: str, partition: int) -> Batch:
+    """Decode the records of one partition and group them by actor.
+
+    Records that cannot be staged are in `Batch.rejected`, each with its reason.
+    """
     actors: dict[bytes, Actor] = {}
     rows: list[FactRow] = []
     repeats: list[FactRow] = []
     rejected: list[Rejected] = []
     arrived: defaultdict[tuple[int, bool], list[Touchpoint]] = defaultdict(list)
-    known: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
+    digests: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
     for record in records:
         try:
             touchpoint = decode(record.value or b"")
-            who = (touchpoint.workspace, touchpoint.actor)
-            if who not in known:
-                known[who] = _introduce(actors, workspaces, *who)
-            actor, retention_cutoff_us, touchpoints = known[who]
+            name = (touchpoint.workspace, touchpoint.actor)
+            if name not in digests:
+                digests[name] = _add_actor(actors, models, *name)
+            actor, retention_cutoff_us, touchpoints = digests[name]
             if touchpoint.occurred_us < retention_cutoff_us:
                 raise UndecodableError(
                     "before_horizon", "occurred_us", "it happened before what this workspace keeps (retention)"
@@ -90,20 +88,21 @@ def prepare(records: Iterable[Record], workspaces: Workspaces, *, topic: str, pa
     return Batch(actors, rows, repeats, rejected, arrived)
 
 
-def _introduce(
-    actors: dict[bytes, Actor], workspaces: Workspaces, workspace: int, name: str
+def _add_actor(
+    actors: dict[bytes, Actor], models: ModelsByWorkspace, workspace: int, name: str
 ) -> tuple[bytes, int, dict[bytes, Touchpoint]]:
-    applied = workspaces.get(workspace)
-    if applied is None:
+    """Add an actor to `actors`; returns its digest, its workspace's retention cutoff and its touchpoints."""
+    workspace_models = models.get(workspace)
+    if workspace_models is None:
         raise UndecodableError("unknown_workspace", "workspace", f"there is no workspace {workspace}")
     digest = id_digest(workspace, name)
     touchpoints: dict[bytes, Touchpoint] = {}
     actors[digest] = Actor(workspace, name, touchpoints)
-    return digest, applied.retention_cutoff_us, touchpoints
+    return digest, workspace_models.retention_cutoff_us, touchpoints
 
 
 def reject(record: Record, code: str, field: str, message: str, *, topic: str, partition: int) -> Rejected:
-    """A record that cannot be staged, whole, as the rejected topic keeps it."""
+    """Returns a record that cannot be staged as the rejected topic keeps it: whole, with the reason."""
     return Rejected(
         workspace=0,
         source=0,

@@ -1,10 +1,10 @@
-"""Twins: one message id that several ids of a customer have sent is one touchpoint, the earliest of them."""
+"""Cross-id duplicates: a message id that several ids of one customer sent is one touchpoint, the earliest of them."""
 
 from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.stager.stage.changes import Members
+from services.stager.stage.customer import Members
 from throughline.journey.fold import distinct
 from throughline.journey.lapse import EVER
 from throughline.journey.state import Journey
@@ -13,57 +13,73 @@ from throughline.store import facts
 from throughline.store.digest import message_digest
 
 
-async def counted(
-    connection: AsyncConnection, members: Members, state: Journey | None, found: Iterable[Touchpoint]
+async def deduplicated(
+    connection: AsyncConnection, members: Members, state: Journey | None, touchpoints: Iterable[Touchpoint]
 ) -> list[Touchpoint]:
-    """Those that count after a state: later ones, sorted, each message id once under the whole customer."""
-    if state is None:
-        return distinct(found)
-    key = state.last_key
-    later = distinct(t for t in found if t[:3] > key)
-    if len(members) < 2 or not later:
-        return later
-    return (await drop_twins(connection, [(members, later)]))[0]
-
-
-async def drop_twins(
-    connection: AsyncConnection, customers: Sequence[tuple[Members, list[Touchpoint]]]
-) -> list[list[Touchpoint]]:
-    """Leave out touchpoints whose message id another of the customer's ids has sent before.
+    """Returns the touchpoints to fold onto a state: later than the state, sorted, each message id once per customer.
 
     Args:
-        connection: where to look.
-        customers: of each, all its ids, and touchpoints that are sorted and have distinct message ids.
+        connection: where the facts of the customer's other ids are looked up.
+        members: all ids of the customer.
+        state: None for the beginning; `touchpoints` is then all that the customer's ids did.
+        touchpoints: unsorted, of any of the customer's ids.
     """
-    found = await _twins(connection, customers)
+    if state is None:
+        return distinct(touchpoints)
+    place = state.last_key
+    later = distinct(t for t in touchpoints if t.order_key > place)
+    if len(members) < 2 or not later:
+        return later
+    (remaining,) = await drop_cross_id_duplicates(connection, [(members, later)])
+    return remaining
+
+
+async def drop_cross_id_duplicates(
+    connection: AsyncConnection, customers: Sequence[tuple[Members, list[Touchpoint]]]
+) -> list[list[Touchpoint]]:
+    """Leave out touchpoints whose message id another id of the customer sent earlier.
+
+    Args:
+        connection: where the facts of the other ids are looked up.
+        customers: all ids of each customer, and touchpoints of it: sorted, with distinct message ids.
+
+    Returns:
+        the remaining touchpoints of each customer.
+    """
+    duplicates = await _cross_id_duplicates(connection, customers)
     return [
-        [t for t in touchpoints if all((us, name) > (t.occurred_us, t.actor) for us, name in found.get(id(t), ()))]
+        [t for t in touchpoints if all(sent > (t.occurred_us, t.actor) for sent in duplicates.get(id(t), ()))]
         for _, touchpoints in customers
     ]
 
 
-async def last_twins(connection: AsyncConnection, customers: Collection[tuple[Members, list[Touchpoint]]]) -> list[int]:
-    """Of each customer, the latest instant at which another of its ids has sent one of these message ids, or EVER."""
-    found = await _twins(connection, customers)
+async def last_cross_id_duplicates(
+    connection: AsyncConnection, customers: Collection[tuple[Members, list[Touchpoint]]]
+) -> list[int]:
+    """Returns for each customer when another of its ids last sent one of these message ids; EVER when none did."""
+    duplicates = await _cross_id_duplicates(connection, customers)
     return [
-        max((us for t in touchpoints for us, _ in found.get(id(t), ())), default=EVER) for _, touchpoints in customers
+        max((occurred_us for t in touchpoints for occurred_us, _ in duplicates.get(id(t), ())), default=EVER)
+        for _, touchpoints in customers
     ]
 
 
-async def _twins(
+async def _cross_id_duplicates(
     connection: AsyncConnection, customers: Iterable[tuple[Members, list[Touchpoint]]]
 ) -> dict[int, list[tuple[int, str]]]:
-    """By touchpoint (its `id`): when others of the customer's ids have sent its message id, and which."""
-    asked: dict[bytes, tuple[bytes, str, list[Touchpoint]]] = {}
+    """Returns, by the `id()` of a touchpoint, when other ids of its customer sent its message id, and which ids."""
+    candidates: dict[bytes, tuple[bytes, str, list[Touchpoint]]] = {}
     for members, touchpoints in customers:
         for digest, name in members.items():
             for t in touchpoints:
                 if name != t.actor:
-                    asked.setdefault(message_digest(digest, t.message_id), (digest, name, []))[2].append(t)
-    twins = await facts.read_existing(connection, sorted((digest, m) for m, (digest, _, _) in asked.items()))
-    found: dict[int, list[tuple[int, str]]] = {}
-    for message, occurred_us in twins.items():
-        _, name, touchpoints = asked[message]
+                    candidates.setdefault(message_digest(digest, t.message_id), (digest, name, []))[2].append(t)
+    existing = await facts.read_existing(
+        connection, sorted((digest, message) for message, (digest, _, _) in candidates.items())
+    )
+    duplicates: dict[int, list[tuple[int, str]]] = {}
+    for message, occurred_us in existing.items():
+        _, name, touchpoints = candidates[message]
         for t in touchpoints:
-            found.setdefault(id(t), []).append((occurred_us, name))
-    return found
+            duplicates.setdefault(id(t), []).append((occurred_us, name))
+    return duplicates

@@ -1,10 +1,10 @@
-"""Whose the ids of a batch are: locks them, applies the links and rulings of its new facts.
+"""Which customer each id of a batch belongs to: locks the ids, and applies the links and rulings of new events.
 
-Locks come in two sweeps, each sorted: first the ids that may belong to another (anonymous and previous ids), then user
-ids and the owners found. So two partitions that meet in one customer wait for each other instead of deadlocking.
+Ids are locked in two sweeps, each sorted: first those that may belong to another id (anonymous and previous ids), then
+user ids and owners. So two partitions that meet in one customer wait for each other instead of deadlocking.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,198 +15,252 @@ from throughline.store import identity
 from throughline.store.digest import id_digest
 from throughline.store.identity import IdRow, LinkRow, RulingRow
 
+LinkKey = tuple[bytes, bytes, int]
+"""(digest of the id, digest of its owner, IDENTIFY or ALIAS)."""
+Place = tuple[int, str]
+"""(occurred_us, message id) of the event that linked two ids: links count in this order."""
+
 
 class Move(NamedTuple):
-    """An id, with all that belong to it, went from one customer to another."""
+    """An id that went from one customer to another, and all ids that belong to it. All three are digests."""
 
     id: bytes
-    before: bytes
-    after: bytes
+    from_customer: bytes
+    to_customer: bytes
 
 
-class People:
-    """The ids that a transaction has locked: whose they were, whose they are."""
+class IdRequest(NamedTuple):
+    """An id to lock."""
+
+    workspace: int
+    digest: bytes
+    name: str = ""
+    """The raw id. Not needed for an id that is stored already."""
+    is_user: bool = False
+    """Whether an event has the id as its user id."""
+
+
+class IdentityGraph:
+    """The ids that one transaction has locked, and the customers they belonged to and belong to."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self._rows: dict[bytes, IdRow] = {}
-        self._were: dict[bytes, IdRow] = {}
-        """Rows as they were, of ids whose owner has changed."""
+        self._old_rows: dict[bytes, IdRow] = {}
+        """Rows as they were before the transaction, of ids that have changed."""
 
     def row(self, digest: bytes) -> IdRow:
-        """A locked id."""
+        """Returns the row of a locked id."""
         return self._rows[digest]
 
-    def customer(self, digest: bytes) -> bytes:
-        """The customer that a locked id belongs to now."""
+    def customer_of(self, digest: bytes) -> bytes:
+        """Returns the digest of the customer that a locked id belongs to now."""
         while (owner := self._rows[digest].owner) is not None:
             digest = owner
         return digest
 
-    async def meet(self, facts: Iterable[tuple[bytes, Touchpoint]]) -> list[Move]:
-        """Lock the ids of new facts (actor digest, touchpoint) and let the facts link them.
+    async def apply_events(self, events: Mapping[bytes, Iterable[Touchpoint]]) -> list[Move]:
+        """Lock the ids of new events (actor digest -> events) and apply the links and rulings among them.
 
         Returns:
-            the ids whose customer changed by it.
+            the ids that belong to another customer now.
         """
-        asked: tuple[dict[bytes, tuple[int, bytes, str, bool]], ...] = ({}, {})
-        pairs: dict[tuple[bytes, bytes, int], tuple[int, str]] = {}
-        said: dict[tuple[bytes, bytes], RulingRow] = {}
-        digests: dict[tuple[int, str], bytes] = {}
+        mentions = _Mentions()
+        for actor, touchpoints in events.items():
+            mentions.add(actor, touchpoints)
+        await self.lock(mentions.owned.values())
+        await self.lock(mentions.owners_to_lock())
+        # An id that has turned out to be a user id is nobody's anonymous id.
+        unresolved = {digest for digest, row in self._rows.items() if row.is_user and row.link_by == IDENTIFY}
+        unresolved |= await self._insert_rulings(sorted(mentions.rulings.values()))
+        unresolved |= await self.insert_links(mentions.links)
+        if unresolved:
+            await self._resolve_owners(unresolved)
+        await self._write_changed_rows()
+        return self._moves()
 
-        def ask(level: int, workspace: int, name: str, is_user: bool) -> bytes:
-            digest = digests.get((workspace, name))
-            if digest is None:
-                digest = digests[workspace, name] = id_digest(workspace, name)
-            known = asked[level].get(digest)
-            if known is None or (is_user and not known[3]):
-                asked[level][digest] = (workspace, digest, name, is_user)
-            return digest
+    async def lock(self, requests: Iterable[IdRequest]) -> None:
+        """Lock ids and their owners, on to the customers at the end of the links; creates ids that are new."""
+        to_lock = sorted(requests)
+        while to_lock:
+            locked = await identity.lock_ids(self._connection, to_lock)
+            self._rows |= locked
+            owners = {(row.workspace, row.owner) for row in locked.values() if row.owner is not None}
+            to_lock = sorted(IdRequest(workspace, owner) for workspace, owner in owners if owner not in self._rows)
 
-        for actor, t in facts:
-            workspace, user, anonymous, previous = t.workspace, t.user_id, t.anonymous_id, t.previous_id
-            digests[workspace, t.actor] = actor
-            if t.call in RULINGS:
-                pair = (ask(0, workspace, previous, False), ask(1, workspace, user, False))
-                ruling = RulingRow(*pair, t.occurred_us, t.message_id, t.call == "unlink")
-                if pair not in said or said[pair][2:4] < ruling[2:4]:
-                    said[pair] = ruling
-                continue
-            if not user:
-                ask(0, workspace, anonymous or t.actor, False)
-                continue
-            owner = ask(1, workspace, user, True)
-            if t.actor != user:
-                ask(0, workspace, t.actor, False)
-            if not anonymous and not previous:
-                continue
-            for link in links_of(t.call, t.occurred_us, t.message_id, user, anonymous, previous):
-                key = (ask(0, workspace, link.id, False), owner, link.by)
-                first = pairs.get(key)
-                if first is None or (t.occurred_us, t.message_id) < first:
-                    pairs[key] = (t.occurred_us, t.message_id)
-        await self._lock(asked[0].values())
-        await self._lock(
-            row if digest not in asked[0] else (*row[:3], row[3] or asked[0][digest][3])
-            for digest, row in asked[1].items()
-            if digest not in asked[0] or row[3]
-        )
-        return await self._link(pairs, sorted(said.values()))
+    async def insert_links(self, links: Mapping[LinkKey, Place]) -> set[bytes]:
+        """Store links of locked ids, and set the owners that follow from them plainly.
 
-    async def hold(self, ids: Iterable[tuple[int, bytes, str]]) -> None:
-        """Lock ids, given as (workspace, digest, id), and whom they belong to."""
-        await self._lock((*row, False) for row in ids)
-
-    async def _lock(self, asked: Iterable[tuple[int, bytes, str, bool]]) -> None:
-        """Lock ids and their owners, on to the customers at the end of their chains."""
-        wanted = sorted(asked)
-        while wanted:
-            found = await identity.lock_ids(self._connection, wanted)
-            self._rows |= found
-            owners = {(row.workspace, row.owner) for row in found.values() if row.owner is not None}
-            wanted = sorted((w, owner, "", False) for w, owner in owners if owner not in self._rows)
-
-    async def _link(self, pairs: dict[tuple[bytes, bytes, int], tuple[int, str]], said: list[RulingRow]) -> list[Move]:
-        new: list[LinkRow] = []
-        for (id_, owner, by), (occurred_us, message_id) in pairs.items():
-            row = self._rows[id_]
-            at = (occurred_us, message_id)
-            known = row.owner == owner and (_precedes(row, at) or (row.link_us, row.link_message) == at)
-            if not known or (row.link_by == IDENTIFY and by == ALIAS):
-                new.append(LinkRow(id_, owner, by, occurred_us, message_id))
-        # An id that has turned out to be a user's is nobody's anonymous id.
-        unsettled = {d for d, row in self._rows.items() if row.is_user and row.link_by == IDENTIFY}
-        if said:
-            await identity.write_rulings(self._connection, said)
-            unsettled |= {ruling.id for ruling in said}
-        if new:
-            unsettled |= await self._follow(sorted(new))
-        if unsettled:
-            await self._settle(unsettled)
-        changed = [self._rows[digest] for digest in self._were]
-        if changed:
-            changed.sort(key=lambda row: (row.workspace, row.id))
-            await identity.write_ids(self._connection, changed)
-        moves = []
-        for digest, was in self._were.items():
-            if was.owner != self._rows[digest].owner:
-                move = Move(digest, self._former(digest), self.customer(digest))
-                if move.before != move.after:
-                    moves.append(move)
-        return moves
-
-    async def _follow(self, new: list[LinkRow]) -> set[bytes]:
-        """Keep new links and give the ids their owners where that is plain; the others are given back."""
+        Returns:
+            the ids whose owner depends on other links too.
+        """
+        new = sorted(LinkRow(*key, *place) for key, place in links.items() if self._is_new(key, place))
+        if not new:
+            return set()
         await identity.write_links(self._connection, new)
         void = await identity.read_void(self._connection, sorted({link.id for link in new}))
-        unsettled: set[bytes] = set()
-        plain: set[bytes] = set()
+        unresolved: set[bytes] = set()
+        with_owner: set[bytes] = set()
         for link in sorted(new, key=lambda link: (link.occurred_us, link.message_id, self._rows[link.id].name)):
             row = self._rows[link.id]
-            at = (link.occurred_us, link.message_id)
-            if _precedes(row, at):
-                self._change(row._replace(linked=True))
-            elif row.linked or link.id in plain or self.customer(link.owner) == link.id:
-                unsettled.add(link.id)
+            if _has_earlier_link(row, (link.occurred_us, link.message_id)):
+                self._set_row(row._replace(linked=True))
+            elif row.linked or link.id in with_owner or self.customer_of(link.owner) == link.id:
+                unresolved.add(link.id)
             elif (link.id, link.owner) in void or (link.by == IDENTIFY and row.is_user):
-                self._change(row._replace(linked=True))
+                self._set_row(row._replace(linked=True))
             else:
-                plain.add(link.id)
-                self._own(row._replace(linked=True), link.owner, *at, link.by)
-        for digest in unsettled:
-            self._change(self._rows[digest]._replace(linked=True))
-        return unsettled
+                with_owner.add(link.id)
+                self.set_owner(row._replace(linked=True), link)
+        for digest in unresolved:
+            self._set_row(self._rows[digest]._replace(linked=True))
+        return unresolved
 
-    async def _settle(self, unsettled: set[bytes]) -> None:
-        """Judge some ids anew: by all their links, and all those of every id that these may lead to."""
+    def set_owner(self, row: IdRow, link: LinkRow) -> None:
+        """Give a locked id the owner that `link` names."""
+        self._set_row(
+            row._replace(owner=link.owner, link_us=link.occurred_us, link_message=link.message_id, link_by=link.by)
+        )
+        self._set_row(self._rows[link.owner]._replace(joined=True))
+
+    def _is_new(self, key: LinkKey, place: Place) -> bool:
+        """Whether a link may change anything: its id has another owner, or has this one by a later link."""
+        id_, owner, by = key
+        row = self._rows[id_]
+        is_known = row.owner == owner and (_has_earlier_link(row, place) or (row.link_us, row.link_message) == place)
+        return not is_known or (row.link_by == IDENTIFY and by == ALIAS)
+
+    async def _insert_rulings(self, rulings: Sequence[RulingRow]) -> set[bytes]:
+        """Store rulings; returns the ids whose owner depends on them."""
+        if rulings:
+            await identity.write_rulings(self._connection, rulings)
+        return {ruling.id for ruling in rulings}
+
+    async def _resolve_owners(self, ids: set[bytes]) -> None:
+        """Find the owners of ids from all their links, and from all links of every id that these may lead to."""
         links: dict[int, list[LinkRow]] = {}
         void: set[tuple[bytes, bytes]] = set()
-        wanted = {(self._rows[digest].workspace, digest) for digest in unsettled}
-        closed: set[tuple[int, bytes]] = set()
-        while wanted:
-            await self._lock((*who, "", False) for who in wanted if who[1] not in self._rows)
-            digests = sorted(digest for _, digest in wanted)
-            found = await identity.read_links(self._connection, digests)
+        to_read = {(self._rows[digest].workspace, digest) for digest in ids}
+        read: set[tuple[int, bytes]] = set()
+        while to_read:
+            await self.lock(IdRequest(*id_) for id_ in to_read if id_[1] not in self._rows)
+            digests = sorted(digest for _, digest in to_read)
+            rows = await identity.read_links(self._connection, digests)
             void |= await identity.read_void(self._connection, digests)
-            closed |= wanted
-            for link in found:
+            read |= to_read
+            for link in rows:
                 links.setdefault(self._rows[link.id].workspace, []).append(link)
-            wanted = {(self._rows[link.id].workspace, link.owner) for link in found} - closed
-        for workspace in {workspace for workspace, _ in closed}:
-            self._judge({d for w, d in closed if w == workspace}, links.get(workspace, []), void)
+            to_read = {(self._rows[link.id].workspace, link.owner) for link in rows} - read
+        for workspace in {workspace for workspace, _ in read}:
+            digests_read = {digest for of, digest in read if of == workspace}
+            self._apply_owners(digests_read, links.get(workspace, []), void)
 
-    def _judge(self, judged: set[bytes], links: list[LinkRow], void: set[tuple[bytes, bytes]]) -> None:
+    def _apply_owners(self, ids: set[bytes], links: list[LinkRow], void: set[tuple[bytes, bytes]]) -> None:
+        """Set the owners of some ids of one workspace, given all links of these ids and the void pairs among them."""
         rows = self._rows
-        digest_of = {rows[digest].name: digest for digest in judged}
+        digest_of = {rows[digest].name: digest for digest in ids}
         owners = owners_of(
             [Link(row.occurred_us, row.message_id, rows[row.id].name, rows[row.owner].name, row.by) for row in links],
-            {rows[digest].name for digest in judged if rows[digest].is_user},
-            {(rows[id_].name, rows[owner].name) for id_, owner in void if id_ in judged and owner in judged},
+            {rows[digest].name for digest in ids if rows[digest].is_user},
+            {(rows[id_].name, rows[owner].name) for id_, owner in void if id_ in ids and owner in ids},
         )
         for name, digest in digest_of.items():
             link = owners.get(name)
             if link is None:
-                self._change(rows[digest]._replace(owner=None, link_us=None, link_message=None, link_by=None))
+                self._set_row(rows[digest]._replace(owner=None, link_us=None, link_message=None, link_by=None))
             else:
-                self._own(rows[digest], digest_of[link.owner], link.occurred_us, link.message_id, link.by)
+                owner = digest_of[link.owner]
+                self.set_owner(rows[digest], LinkRow(digest, owner, link.by, link.occurred_us, link.message_id))
 
-    def _own(self, row: IdRow, owner: bytes, occurred_us: int, message_id: str, by: int) -> None:
-        self._change(row._replace(owner=owner, link_us=occurred_us, link_message=message_id, link_by=by))
-        self._change(self._rows[owner]._replace(joined=True))
-
-    def _change(self, row: IdRow) -> None:
-        was = self._rows[row.id]
-        if row != was:
-            self._were.setdefault(row.id, was)
+    def _set_row(self, row: IdRow) -> None:
+        old = self._rows[row.id]
+        if row != old:
+            self._old_rows.setdefault(row.id, old)
             self._rows[row.id] = row
 
-    def _former(self, digest: bytes) -> bytes:
-        """The customer that a locked id belonged to before."""
-        while (owner := self._were.get(digest, self._rows[digest]).owner) is not None:
+    async def _write_changed_rows(self) -> None:
+        changed = [self._rows[digest] for digest in self._old_rows]
+        if changed:
+            changed.sort(key=lambda row: (row.workspace, row.id))
+            await identity.write_ids(self._connection, changed)
+
+    def _moves(self) -> list[Move]:
+        moves = []
+        for digest, old in self._old_rows.items():
+            if old.owner != self._rows[digest].owner:
+                move = Move(digest, self._old_customer_of(digest), self.customer_of(digest))
+                if move.from_customer != move.to_customer:
+                    moves.append(move)
+        return moves
+
+    def _old_customer_of(self, digest: bytes) -> bytes:
+        while (owner := self._old_rows.get(digest, self._rows[digest]).owner) is not None:
             digest = owner
         return digest
 
 
-def _precedes(row: IdRow, at: tuple[int, str]) -> bool:
-    """Whether the link by which an id has its owner counts before another of that time."""
-    return row.link_us is not None and row.link_message is not None and (row.link_us, row.link_message) < at
+def _has_earlier_link(row: IdRow, place: Place) -> bool:
+    """Whether an id has its owner by a link that counts before one at `place`."""
+    return row.link_us is not None and row.link_message is not None and (row.link_us, row.link_message) < place
+
+
+class _Mentions:
+    """The ids that new events mention, and the links and rulings among them. Pure."""
+
+    def __init__(self) -> None:
+        self.owned: dict[bytes, IdRequest] = {}
+        """Ids that may belong to another: actors, anonymous and previous ids. Locked first."""
+        self.owners: dict[bytes, IdRequest] = {}
+        """User ids. Locked after `owned`."""
+        self.links: dict[LinkKey, Place] = {}
+        """Link -> the earliest event that made it."""
+        self.rulings: dict[tuple[bytes, bytes], RulingRow] = {}
+        """(digest of an id, digest of its owner) -> the latest ruling on them."""
+        self._digests: dict[tuple[int, str], bytes] = {}
+
+    def add(self, actor: bytes, touchpoints: Iterable[Touchpoint]) -> None:
+        """Add the new events of one actor, given by digest."""
+        for t in touchpoints:
+            workspace, user, anonymous, previous = t.workspace, t.user_id, t.anonymous_id, t.previous_id
+            self._digests[workspace, t.actor] = actor
+            if t.call in RULINGS:
+                self._add_ruling(t)
+                continue
+            if not user:
+                self._request(self.owned, workspace, anonymous or t.actor, False)
+                continue
+            owner = self._request(self.owners, workspace, user, True)
+            if t.actor != user:
+                self._request(self.owned, workspace, t.actor, False)
+            if not anonymous and not previous:
+                continue
+            place = (t.occurred_us, t.message_id)
+            for link in links_of(t.call, t.occurred_us, t.message_id, user, anonymous, previous):
+                key = (self._request(self.owned, workspace, link.id, False), owner, link.by)
+                earliest = self.links.get(key)
+                if earliest is None or place < earliest:
+                    self.links[key] = place
+
+    def owners_to_lock(self) -> Iterable[IdRequest]:
+        """Returns `owners` without ids that are locked with `owned`, unless these turn out to be user ids."""
+        return (request for digest, request in self.owners.items() if digest not in self.owned or request.is_user)
+
+    def _add_ruling(self, t: Touchpoint) -> None:
+        pair = (
+            self._request(self.owned, t.workspace, t.previous_id, False),
+            self._request(self.owners, t.workspace, t.user_id, False),
+        )
+        ruling = RulingRow(*pair, t.occurred_us, t.message_id, t.call == "unlink")
+        latest = self.rulings.get(pair)
+        if latest is None or (latest.occurred_us, latest.message_id) < (ruling.occurred_us, ruling.message_id):
+            self.rulings[pair] = ruling
+
+    def _request(self, requests: dict[bytes, IdRequest], workspace: int, name: str, is_user: bool) -> bytes:
+        """Note that an id is to be locked; returns its digest."""
+        digest = self._digests.get((workspace, name))
+        if digest is None:
+            digest = self._digests[workspace, name] = id_digest(workspace, name)
+        request = requests.get(digest)
+        if request is None or (is_user and not request.is_user):
+            requests[digest] = IdRequest(workspace, digest, name, is_user)
+        return digest

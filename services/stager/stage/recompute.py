@@ -1,214 +1,260 @@
-"""The re-fold path: customers whose past has changed, folded again from the nearest checkpoint before the change.
+"""Recomputing: journeys whose history has changed are folded again, from the nearest checkpoint before the change.
 
-A long history is folded in stretches from one old checkpoint to a later one. Where the new state meets the old one
-behind the last change, everything after it stays as it is.
+A long history is folded in stretches from one stored checkpoint to a later one. Where the new state equals the stored
+checkpoint and no change lies behind it, everything after it stays as it is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.stager.stage.changes import Applied, Customer, Members, Plan, after, upto
-from services.stager.stage.dedup import counted
+from services.stager.stage.changes import ChangeSet, transitions_after, transitions_until
+from services.stager.stage.customer import CustomerUpdate, Members
+from services.stager.stage.dedup import deduplicated
+from services.stager.stage.models import ActiveModel
 from throughline.journey.checkpoint import advance
 from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.snapshot import Snapshot, merge
 from throughline.journey.state import Journey, Transition
-from throughline.journey.touchpoint import OrderKey, Touchpoint
+from throughline.journey.touchpoint import Touchpoint
 from throughline.store import facts, journeys
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.snapshots import read_snapshots
 
-BEGINNING: OrderKey = (EVER, "", "")
-END: OrderKey = (NEVER, "", "")
 
-_NOBODY: Mapping[bytes, bytes] = {}
-
-
-class Again(NamedTuple):
-    """A customer to fold again."""
-
-    customer: Customer
-    members: Members
-    since: OrderKey
-    """The first that changed: a touchpoint's place, or BEGINNING."""
-    through: OrderKey = END
-    """The last that changed: up to it no state met is one that everything went into. END when it is not known."""
-    former: Mapping[bytes, bytes] = _NOBODY
-    """Whose those ids were that have moved: digest -> customer."""
-
-
-async def refold(
-    connection: AsyncConnection, plan: Plan, again: Sequence[Again], states: Mapping[JourneyKey, StoredJourney]
+async def recompute(
+    connection: AsyncConnection,
+    changes: ChangeSet,
+    updates: Sequence[CustomerUpdate],
+    states: Mapping[JourneyKey, StoredJourney],
 ) -> int:
-    """Fold some customers again; how many touchpoints were read for it.
+    """Recompute the journeys of some customers into a change set.
 
     Args:
-        connection: within the transaction that holds them.
-        plan: what is added to.
-        again: who.
-        states: their journeys as they are stored.
+        connection: within the transaction that holds the locks on the customers' ids.
+        changes: takes what changes.
+        updates: the customers, each with the place its history changed from.
+        states: the stored journeys of these customers, and of those that ids were moved from.
+
+    Returns:
+        the number of touchpoints read.
     """
-    if not again:
+    if not updates:
         return 0
-    read = 0
-    marks = await journeys.read_checkpoints(connection, [one.customer.digest for one in again])
-    old = {m for one in again if any(applied.has_snapshots for applied in one.customer.applied) for m in one.members}
-    snapshots = await read_snapshots(connection, sorted(old)) if old else {}
-    brief: list[_Task] = []
-    for one in again:
-        for applied in one.customer.applied:
-            key = (one.customer.digest, applied.id)
-            task = _Task(one, applied, states, marks.get(key, []), snapshot_of(one.members, applied, snapshots))
-            if task.later:
-                read += await _fold_long(connection, plan, task)
+    checkpoints = await journeys.read_checkpoints(connection, [update.customer.digest for update in updates])
+    with_snapshots = [u for u in updates if any(active.has_snapshots for active in u.customer.models)]
+    ids = {digest for update in with_snapshots for digest in update.members}
+    snapshots = await read_snapshots(connection, sorted(ids)) if ids else {}
+    touchpoints_read = 0
+    short: list[Recompute] = []
+    for update in updates:
+        for active in update.customer.models:
+            task = Recompute(
+                update,
+                active,
+                states,
+                checkpoints.get((update.customer.digest, active.id), []),
+                snapshot_of(update.members, active, snapshots),
+            )
+            if task.later_checkpoints:
+                touchpoints_read += await _recompute_stretches(connection, changes, task)
             else:
-                brief.append(task)
-    return read + await _fold_brief(connection, plan, brief)
+                short.append(task)
+    return touchpoints_read + await _recompute_whole(connection, changes, short)
 
 
-def snapshot_of(members: Members, applied: Applied, snapshots: Mapping[JourneyKey, Snapshot]) -> Snapshot | None:
-    """What a customer begins with under a model when the first facts of some of its ids are gone."""
-    return merge(snapshots[member, applied.id] for member in members if (member, applied.id) in snapshots)
+def snapshot_of(members: Members, active: ActiveModel, snapshots: Mapping[JourneyKey, Snapshot]) -> Snapshot | None:
+    """Returns what is left of a customer's history before the retention cutoff; None when nothing was before it."""
+    return merge(snapshots[digest, active.id] for digest in members if (digest, active.id) in snapshots)
 
 
-class _Task:
-    """One journey to fold again: where from, and the checkpoints that may no longer hold."""
+class Recompute:
+    """One journey to recompute: the state to begin with, and the checkpoints that may no longer hold."""
 
     def __init__(
         self,
-        again: Again,
-        applied: Applied,
+        update: CustomerUpdate,
+        active: ActiveModel,
         states: Mapping[JourneyKey, StoredJourney],
-        marks: list[Journey],
+        checkpoints: Sequence[Journey],
         snapshot: Snapshot | None,
     ) -> None:
-        self.customer = again.customer
-        self.members = again.members
-        self.applied = applied
+        assert update.changed_from is not None
+        self.customer = update.customer
+        self.members = update.members
+        self.active = active
+        self.changed_until = update.changed_until
         stored = states.get(self.key)
-        self.before = None if stored is None else stored.journey
-        self.before_since = 0 if stored is None else stored.since
-        earlier = [mark for mark in marks if mark.last_key < again.since]
+        self.old_journey = None if stored is None else stored.journey
+        self.old_since = 0 if stored is None else stored.since
+        earlier = [checkpoint for checkpoint in checkpoints if checkpoint.last_key < update.changed_from]
+        self.later_checkpoints = checkpoints[len(earlier) :]
         self.start = earlier[-1] if earlier else None
-        """The checkpoint to fold on from. None: anew, from what the customer began with if its first facts are gone."""
-        anew = snapshot if self.start is None else None
-        self.origin = self.start if anew is None else anew.journey
-        self.given = () if anew is None else anew.transitions
-        self.later = marks[len(earlier) :]
-        self.through = again.through
-        # A generation that is being filled has counted the facts of those ids whose customer had a journey in it.
-        own = self.customer.digest
-        self.uncounted = [
-            member
-            for member in self.members
-            if applied.filling and (again.former.get(member, own), applied.id) not in states
+        """The checkpoint to begin with; None: the beginning."""
+        self.initial_state = self.start
+        """The state to begin with: that of the customer's snapshot at the beginning."""
+        self.initial_transitions: Sequence[Transition] = ()
+        """The transitions of that snapshot."""
+        if self.start is None and snapshot is not None:
+            self.initial_state, self.initial_transitions = snapshot
+        # A model that is being backfilled has counted the events of an id only if its customer had a journey.
+        self.uncounted_ids = [
+            digest
+            for digest in self.members
+            if active.backfilling and (update.owner_before(digest), active.id) not in states
         ]
 
     @property
     def key(self) -> JourneyKey:
-        return (self.customer.digest, self.applied.id)
+        return (self.customer.digest, self.active.id)
+
+    @property
+    def from_us(self) -> int:
+        """From when on facts are read."""
+        return EVER if self.initial_state is None else self.initial_state.last_us
+
+    @property
+    def transitions_from_us(self) -> int:
+        """From when on stored transitions are read."""
+        return EVER if self.start is None else self.start.last_us
+
+    def old_transitions(self, transitions: Sequence[Transition]) -> Sequence[Transition]:
+        """Returns those of the stored transitions, read from `transitions_from_us`, that came after `start`."""
+        return transitions if self.start is None else transitions_after(transitions, self.start.last_key)
 
 
-async def _fold_brief(connection: AsyncConnection, plan: Plan, tasks: Sequence[_Task]) -> int:
-    """Journeys without checkpoints to meet: all read at once."""
+async def _recompute_whole(connection: AsyncConnection, changes: ChangeSet, tasks: Sequence[Recompute]) -> int:
+    """Recompute journeys without checkpoints after the change. All facts are read at once."""
     if not tasks:
         return 0
     spans: dict[bytes, int] = {}
     for task in tasks:
-        from_us = EVER if task.origin is None else task.origin.last_us
-        for member in task.members:
-            spans[member] = min(spans.get(member, from_us), from_us)
+        for digest in task.members:
+            spans[digest] = min(spans.get(digest, task.from_us), task.from_us)
     names = {digest: name for task in tasks for digest, name in task.members.items()}
-    history = await facts.read_history(connection, ((m, us, NEVER) for m, us in sorted(spans.items())), names)
-    old = await journeys.read_transitions(
-        connection,
-        sorted((*task.key, EVER if task.start is None else task.start.last_us) for task in tasks if task.before),
+    history = await facts.read_history(
+        connection, ((digest, from_us, NEVER) for digest, from_us in sorted(spans.items())), names
+    )
+    old_transitions = await journeys.read_transitions(
+        connection, sorted((*task.key, task.transitions_from_us) for task in tasks if task.old_journey is not None)
     )
     for task in tasks:
-        found = [t for member in task.members for t in history.get(member, ())]
-        # Read whole: an id that came has nothing before `since`, from whose checkpoint on all is read.
-        for member in task.uncounted:
-            plan.note_unmapped([task.applied], history.get(member, ()))
-        touchpoints = await counted(connection, task.members, task.origin, found)
-        _finish(plan, task, old.get(task.key, []), touchpoints)
+        # All of an uncounted id is read: it joined, and the change begins at its first fact.
+        for digest in task.uncounted_ids:
+            changes.count_unmapped([task.active], history.get(digest, ()))
+        touchpoints = await deduplicated(
+            connection,
+            task.members,
+            task.initial_state,
+            [t for digest in task.members for t in history.get(digest, ())],
+        )
+        _put_end(
+            changes,
+            task,
+            state=task.initial_state,
+            since=0,
+            touchpoints=touchpoints,
+            old_transitions=task.old_transitions(old_transitions.get(task.key, ())),
+            new_transitions=[*task.initial_transitions],
+            checkpoints=[],
+        )
     return sum(map(len, history.values()))
 
 
-async def _fold_long(connection: AsyncConnection, plan: Plan, task: _Task) -> int:
-    """A journey with checkpoints after the change: stretch by stretch, each twice as long as the one before."""
-    if task.uncounted:
-        spans = [(member, EVER, NEVER) for member in sorted(task.uncounted)]
-        for facts_of in (await facts.read_history(connection, spans, task.members)).values():
-            plan.note_unmapped([task.applied], facts_of)
-    start = task.start
-    from_us = EVER if start is None else start.last_us
-    old = (await journeys.read_transitions(connection, [(*task.key, from_us)])).get(task.key, [])
-    if start is not None:
-        old = after(old, start.last_key)
-    state, since = task.origin, 0
-    new: list[Transition] = [*task.given]
-    marks: list[Journey] = []
-    passed = read = 0
+async def _recompute_stretches(connection: AsyncConnection, changes: ChangeSet, task: Recompute) -> int:
+    """Recompute a journey with checkpoints after the change, each stretch of these twice as long as the one before."""
+    if task.uncounted_ids:
+        spans = [(digest, EVER, NEVER) for digest in sorted(task.uncounted_ids)]
+        for touchpoints in (await facts.read_history(connection, spans, task.members)).values():
+            changes.count_unmapped([task.active], touchpoints)
+    stored = await journeys.read_transitions(connection, [(*task.key, task.transitions_from_us)])
+    old_transitions = task.old_transitions(stored.get(task.key, ()))
+    state, since = task.initial_state, 0
+    new_transitions = [*task.initial_transitions]
+    checkpoints: list[Journey] = []
+    touchpoints_read = passed = 0
     stretch = 1
-    while passed < len(task.later):
-        passed = min(passed + stretch, len(task.later))
+    while passed < len(task.later_checkpoints):
+        passed = min(passed + stretch, len(task.later_checkpoints))
         stretch *= 2
-        meeting = task.later[passed - 1]
-        found = await _between(connection, task, state, meeting.last_us)
-        touchpoints = [t for t in await counted(connection, task.members, state, found) if t[:3] <= meeting.last_key]
-        read += len(touchpoints)
-        done = advance(task.applied.model, state, touchpoints, 0, since)
-        state, since = done.journey, done.since
-        new += done.transitions
-        marks += done.checkpoints
-        if state == meeting and meeting.last_key >= task.through:
-            assert task.before is not None  # a checkpoint is of a journey
-            plan.drop_checkpoints(task.customer, task.applied, task.later[:passed])
-            marks = [*(mark for mark in marks if mark != meeting), meeting]
-            plan.replace(
-                *(task.customer, task.applied, start, task.before, upto(old, meeting.last_key)),
-                *(task.before, new, marks, task.before_since),
+        target = task.later_checkpoints[passed - 1]
+        touchpoints = [
+            t
+            for t in await _read_after(connection, task, state, until_us=target.last_us)
+            if t.order_key <= target.last_key
+        ]
+        touchpoints_read += len(touchpoints)
+        advanced = advance(task.active.model, state, touchpoints, 0, since)
+        state, since = advanced.journey, advanced.since
+        new_transitions += advanced.transitions
+        checkpoints += advanced.checkpoints
+        if state == target and target.last_key >= task.changed_until:
+            assert task.old_journey is not None  # a checkpoint is of a journey
+            changes.remove_checkpoints(task.customer, task.active, task.later_checkpoints[:passed])
+            changes.replace(
+                task.customer,
+                task.active,
+                start=task.start,
+                old_journey=task.old_journey,
+                old_transitions=transitions_until(old_transitions, target.last_key),
+                new_journey=task.old_journey,
+                new_transitions=new_transitions,
+                checkpoints=[*(checkpoint for checkpoint in checkpoints if checkpoint != target), target],
+                since=task.old_since,
             )
-            return read
-    found = await _between(connection, task, state, NEVER)
-    touchpoints = await counted(connection, task.members, state, found)
-    read += len(touchpoints)
-    done = advance(task.applied.model, state, touchpoints, plan.watermark_us, since)
-    if done.journey is None:
-        _vanish(plan, task, old)
-        return read
-    plan.drop_checkpoints(task.customer, task.applied, task.later)
-    plan.replace(
-        *(task.customer, task.applied, start, task.before, old),
-        *(done.journey, new + done.transitions, marks + done.checkpoints, done.since),
+            return touchpoints_read
+    touchpoints = await _read_after(connection, task, state, until_us=NEVER)
+    _put_end(
+        changes,
+        task,
+        state=state,
+        since=since,
+        touchpoints=touchpoints,
+        old_transitions=old_transitions,
+        new_transitions=new_transitions,
+        checkpoints=checkpoints,
     )
-    return read
+    return touchpoints_read + len(touchpoints)
 
 
-def _finish(plan: Plan, task: _Task, old: list[Transition], touchpoints: list[Touchpoint]) -> None:
-    start = task.start
-    if start is not None:
-        old = after(old, start.last_key)
-    done = advance(task.applied.model, task.origin, touchpoints, plan.watermark_us)
-    if done.journey is None:
-        _vanish(plan, task, old)
+def _put_end(
+    changes: ChangeSet,
+    task: Recompute,
+    *,
+    state: Journey | None,
+    since: int,
+    touchpoints: Sequence[Touchpoint],
+    old_transitions: Sequence[Transition],
+    new_transitions: Sequence[Transition],
+    checkpoints: Sequence[Journey],
+) -> None:
+    """Fold the last stretch up to the watermark, and put the whole into the change set."""
+    advanced = advance(task.active.model, state, touchpoints, changes.watermark_us, since)
+    if advanced.journey is None:
+        # Nothing is left of the customer: all that it did belongs to others.
+        if task.old_journey is not None:
+            changes.retract(task.customer.digest, task.active, task.old_journey, old_transitions)
         return
-    plan.replace(
-        *(task.customer, task.applied, start, task.before, old),
-        *(done.journey, [*task.given, *done.transitions], done.checkpoints, done.since),
+    changes.remove_checkpoints(task.customer, task.active, task.later_checkpoints)
+    changes.replace(
+        task.customer,
+        task.active,
+        start=task.start,
+        old_journey=task.old_journey,
+        old_transitions=old_transitions,
+        new_journey=advanced.journey,
+        new_transitions=[*new_transitions, *advanced.transitions],
+        checkpoints=[*checkpoints, *advanced.checkpoints],
+        since=advanced.since,
     )
 
 
-def _vanish(plan: Plan, task: _Task, old: list[Transition]) -> None:
-    """Nothing is left of a customer: all it did belongs to others now."""
-    if task.before is not None:
-        plan.retract(task.customer.digest, task.applied, task.before, old)
-
-
-async def _between(connection: AsyncConnection, task: _Task, state: Journey | None, to_us: int) -> Iterable[Touchpoint]:
+async def _read_after(
+    connection: AsyncConnection, task: Recompute, state: Journey | None, *, until_us: int
+) -> list[Touchpoint]:
+    """Returns the touchpoints to fold onto `state`, up to `until_us`."""
     from_us = EVER if state is None else state.last_us
-    spans = [(member, from_us, to_us) for member in sorted(task.members)]
+    spans = [(digest, from_us, until_us) for digest in sorted(task.members)]
     history = await facts.read_history(connection, spans, task.members)
-    return (t for touchpoints in history.values() for t in touchpoints)
+    touchpoints: Iterable[Touchpoint] = (t for of_id in history.values() for t in of_id)
+    return await deduplicated(connection, task.members, state, touchpoints)

@@ -1,332 +1,311 @@
-"""The one transaction of a staged batch: facts, identity, derived state, count deltas and the next offset."""
+"""The one transaction of a staged batch: facts, identity, journeys, count deltas and the next offset."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.stage.changes import Customer, Members, Plan, Workspace
+from services.stager.stage.apply import apply_changes
+from services.stager.stage.changes import ChangeSet
+from services.stager.stage.customer import BEGINNING, END, Customer, CustomerUpdate
 from services.stager.stage.decode import Batch
-from services.stager.stage.dedup import drop_twins, last_twins
-from services.stager.stage.identity import Move, People
+from services.stager.stage.dedup import drop_cross_id_duplicates, last_cross_id_duplicates
+from services.stager.stage.identity import IdentityGraph, Move
+from services.stager.stage.models import ModelsByWorkspace, lock_models
+from services.stager.stage.offset import move_offset
 from services.stager.stage.recent import recent_of
-from services.stager.stage.recompute import BEGINNING, END, Again, refold
+from services.stager.stage.recompute import recompute
 from throughline.journey.fold import distinct
 from throughline.journey.identity import RULINGS
 from throughline.journey.lapse import EVER
-from throughline.journey.state import Journey
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store import counts, facts, generations, identity, journeys
+from throughline.store import facts, identity, journeys
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.facts import FactRow, content_of
-from throughline.store.offsets import Offset, move_offset, move_received_watermark
+from throughline.store.journeys import JourneyKey, StoredJourney
+from throughline.store.offsets import Offset
 from throughline.store.recent import write_recent
 from throughline.store.snapshots import read_snapshots
 
-
-class StaleOffsetError(Exception):
-    """Another member has moved this partition's offset: nothing of the batch was written."""
-
-
-class ModelsChangedError(Exception):
-    """The models applied are not those the batch was prepared with: nothing of it was written."""
+Events = Mapping[bytes, Sequence[Touchpoint]]
+"""Actor digest -> events of that actor."""
+States = Mapping[JourneyKey, StoredJourney]
+"""The stored journeys of the customers that a transaction changes."""
 
 
-class Staged(NamedTuple):
-    """What became of one batch's records."""
+class BatchResult(NamedTuple):
+    """What became of the records of one batch."""
 
     staged: int = 0
     duplicates: int = 0
     conflicts: int = 0
     rejected: int = 0
-    refolded: int = 0
-    moved: int = 0
+    recomputed: int = 0
+    """Customers whose journeys were recomputed."""
+    moved_ids: int = 0
     """Ids that went from one customer to another."""
-    late_us: tuple[int, ...] = ()
-    """For each late customer, how far before its last touchpoint the earliest new one happened."""
+    lateness_us: tuple[int, ...] = ()
+    """For each journey that a late touchpoint changed, how long before the last touchpoint folded it occurred."""
 
 
 async def commit(
     engine: AsyncEngine,
     batch: Batch,
-    workspaces: Mapping[int, Workspace],
+    models: ModelsByWorkspace,
     *,
     topic: str,
     partition: int,
     expected: int,
     to: Offset,
-    received_watermark_us: int = 0,
-) -> Staged:
+    watermark_us: int = 0,
+) -> BatchResult:
     """Stage a batch: all of it or nothing.
 
     Args:
-        engine: where to.
-        batch: one partition's records, prepared.
-        workspaces: what the batch was prepared with.
+        engine: the database.
+        batch: the records of one partition, prepared.
+        models: the models the batch was prepared with.
         topic: with `partition`, whose offset moves.
-        partition: also the shard of the counts.
-        expected: the offset the batch starts at.
-        to: the offset after it.
-        received_watermark_us: of the topic, as far as this process knows.
+        partition: also the shard of the count rows.
+        expected: the offset where the batch begins.
+        to: the offset where it ends.
+        watermark_us: lapses due by this instant have happened.
 
     Raises:
         StaleOffsetError: the stored offset is not `expected`.
-        ModelsChangedError: read the workspaces again.
+        ModelsChangedError: refresh the models, prepare the records again and try again.
     """
     async with transaction(engine) as connection:
-        if not await move_offset(connection, topic, partition, expected=expected, to=to):
-            raise StaleOffsetError(f"{topic}/{partition} is no longer at {expected}")
+        await move_offset(connection, topic, partition, expected=expected, to=to)
         if not batch.rows:
-            return Staged(rejected=len(batch.rejected))
-        await hold_versions(connection, {actor.workspace for actor in batch.actors.values()}, workspaces)
-        return await _Staging(connection, batch, workspaces, partition, received_watermark_us).run()
+            return BatchResult(rejected=len(batch.rejected))
+        await lock_models(connection, {actor.workspace for actor in batch.actors.values()}, models)
+        return await _BatchTransaction(connection, batch, models, partition, watermark_us).run()
 
 
-async def hold_versions(connection: AsyncConnection, needed: set[int], workspaces: Mapping[int, Workspace]) -> None:
-    """Keep the models of some workspaces as they are until the transaction ends.
-
-    Raises:
-        ModelsChangedError: they are not what `workspaces` says.
-    """
-    versions = await generations.lock_versions(connection, sorted(needed))
-    for workspace in needed:
-        if versions.get(workspace) != workspaces[workspace].version:
-            raise ModelsChangedError(f"the models of workspace {workspace} have changed")
-
-
-async def advance(
-    engine: AsyncEngine, *, topic: str, partition: int, expected: int, received_watermark_us: int
-) -> None:
-    """Note that nothing more was received before `received_watermark_us`: an idle partition moves with the clock.
-
-    Raises:
-        StaleOffsetError: the stored offset is not `expected`.
-    """
-    async with transaction(engine) as connection:
-        if not await move_received_watermark(
-            connection, topic, partition, expected=expected, received_watermark_us=received_watermark_us
-        ):
-            raise StaleOffsetError(f"{topic}/{partition} is no longer at {expected}")
-
-
-class _Staging:
-    """One batch's way through its transaction."""
+class _BatchTransaction:
+    """The steps of one batch within its transaction."""
 
     def __init__(
-        self,
-        connection: AsyncConnection,
-        batch: Batch,
-        workspaces: Mapping[int, Workspace],
-        shard: int,
-        watermark_us: int,
+        self, connection: AsyncConnection, batch: Batch, models: ModelsByWorkspace, shard: int, watermark_us: int
     ) -> None:
         self._connection = connection
         self._batch = batch
-        self._workspaces = workspaces
+        self._models = models
         self._shard = shard
-        self._people = People(connection)
-        self._plan = Plan(watermark_us)
-        self._late_us: list[int] = []
+        self._identities = IdentityGraph(connection)
+        self._changes = ChangeSet(watermark_us)
+        self._lateness_us: list[int] = []
 
-    async def run(self) -> Staged:
-        new = await facts.insert_touchpoints(self._connection, self._batch.rows)
-        fresh = self._fresh(new)
-        moves = await self._people.meet(fresh) if fresh else []
-        again = await self._fold(fresh, moves)
-        await write(self._connection, self._plan, self._shard)
-        first, repeated = await self._repeated(new)
-        conflicts = sum(content_of(first[row[1]]) != content_of(row) for row in repeated)
-        await write_recent(self._connection, self._shard, *recent_of(self._batch, new, first))
-        return Staged(
-            staged=len(new),
-            duplicates=len(repeated) - conflicts,
+    async def run(self) -> BatchResult:
+        new_messages = await facts.insert_touchpoints(self._connection, self._batch.rows)
+        events = self._events_of(new_messages)
+        moves = await self._identities.apply_events(events) if events else []
+        recomputed = await self._update_journeys(events, moves)
+        await apply_changes(self._connection, self._changes, self._shard)
+        repeats, originals = await self._read_originals(new_messages)
+        conflicts = sum(content_of(originals[row[1]]) != content_of(row) for row in repeats)
+        await write_recent(self._connection, self._shard, *recent_of(self._batch, new_messages, originals))
+        return BatchResult(
+            staged=len(new_messages),
+            duplicates=len(repeats) - conflicts,
             conflicts=conflicts,
             rejected=len(self._batch.rejected),
-            refolded=again,
-            moved=len(moves),
-            late_us=tuple(self._late_us),
+            recomputed=recomputed,
+            moved_ids=len(moves),
+            lateness_us=tuple(self._lateness_us),
         )
 
-    def _fresh(self, new: set[bytes]) -> list[tuple[bytes, Touchpoint]]:
-        """The new facts (actor digest, touchpoint) that count."""
-        whole = len(new) == len(self._batch.rows)
-        return [
-            (digest, touchpoint)
+    def _events_of(self, new_messages: Collection[bytes]) -> Events:
+        """Returns the new events that say something of a customer: not those of crawlers."""
+        all_new = len(new_messages) == len(self._batch.rows)
+        events = {
+            digest: [
+                t for message, t in actor.touchpoints.items() if (all_new or message in new_messages) and not t.bot
+            ]
             for digest, actor in self._batch.actors.items()
-            for message, touchpoint in actor.touchpoints.items()
-            if (whole or message in new) and not touchpoint.bot
-        ]
+        }
+        return {digest: touchpoints for digest, touchpoints in events.items() if touchpoints}
 
-    async def _fold(self, fresh: list[tuple[bytes, Touchpoint]], moves: list[Move]) -> int:
-        """Plan what the new facts and the moved ids change; how many customers were folded again."""
-        people, plan = self._people, self._plan
-        since, former = await self._changed_since(moves)
-        through = dict.fromkeys(since, END)
-        by_customer: dict[bytes, list[Touchpoint]] = {}
-        by_actor: dict[bytes, list[Touchpoint]] = {}
-        for digest, touchpoint in fresh:
-            if touchpoint.call not in RULINGS:
-                by_customer.setdefault(people.customer(digest), []).append(touchpoint)
-                by_actor.setdefault(digest, []).append(touchpoint)
-        gone = sorted({move.before for move in moves if people.row(move.before).owner is not None})
-        customers = {digest: self._customer(digest) for digest in {*by_customer, *since}}
-        states = await journeys.read_journeys(self._connection, sorted({*customers, *gone}))
-        await self._retract(gone, states)
-        for digest, touchpoints in by_actor.items():
-            customer = customers[people.customer(digest)]
-            # A generation that is being filled counts all facts of an id when it first folds them.
-            was = former.get(digest, customer.digest)
-            met = [one for one in customer.applied if not one.filling or (was, one.id) in states]
-            plan.note_unmapped(met, touchpoints)
-        folded: dict[bytes, list[Touchpoint]] = {}
-        for digest, touchpoints in by_customer.items():
-            customer = customers[digest]
-            touchpoints.sort()
-            if digest in since:
-                since[digest] = min(since[digest], touchpoints[0].order_key)
+    async def _update_journeys(self, events: Events, moves: Sequence[Move]) -> int:
+        """Put into the change set what new events and moved ids change.
+
+        Returns:
+            the number of customers whose journeys were recomputed.
+        """
+        updates = await self._updates_of_moves(moves)
+        actors = self._add_touchpoints(updates, events)
+        emptied = sorted({m.from_customer for m in moves if self._identities.row(m.from_customer).owner is not None})
+        states = await journeys.read_journeys(self._connection, sorted({*updates, *emptied}))
+        await self._retract(emptied, states)
+        self._count_unmapped(actors, states)
+        for update in updates.values():
+            self._find_change(update, states)
+        await self._read_members(updates)
+        to_fold = [update for update in updates.values() if update.changed_from is None]
+        to_recompute = [update for update in updates.values() if update.changed_from is not None]
+        await self._fold_on(to_fold, states)
+        await self._extend_to_duplicates(to_recompute)
+        await recompute(self._connection, self._changes, to_recompute, states)
+        return len(to_recompute)
+
+    # --- what changes of which customer -------------------------------------------------------------------------------
+
+    async def _updates_of_moves(self, moves: Sequence[Move]) -> dict[bytes, CustomerUpdate]:
+        """Returns the customers that gained or lost ids, each changed from the first touchpoint that came or went."""
+        updates: dict[bytes, CustomerUpdate] = {}
+        if not moves:
+            return updates
+        below = await identity.read_members(self._connection, [move.id for move in moves])
+        moved_ids = {move: (move.id, *below[move.id]) for move in moves}
+        actors = sorted({digest for ids in moved_ids.values() for digest in ids})
+        earliest = await facts.read_earliest(self._connection, actors)
+        snapshots = await read_snapshots(self._connection, actors) if self._may_have_snapshots() else {}
+        with_snapshot = {actor for actor, _ in snapshots}
+        # Of moves within each other the inner one, which has fewer ids, says whose its ids were.
+        for move in sorted(moves, key=lambda move: -len(moved_ids[move])):
+            ids = moved_ids[move]
+            first = _first_place(ids, earliest) if with_snapshot.isdisjoint(ids) else BEGINNING
+            if first is None:
                 continue
-            late = self._late(customer, touchpoints[0], states)
-            if late is not None:
-                since[digest], through[digest] = late, touchpoints[-1].order_key
-            else:
-                folded[digest] = touchpoints
-        joined = [digest for digest in {*folded, *since} if people.row(digest).joined]
-        members: dict[bytes, Members] = {digest: {digest: customers[digest].id} for digest in (*folded, *since)}
-        if joined:
-            below = await identity.read_members(self._connection, joined)
-            members |= {digest: {digest: customers[digest].id, **found} for digest, found in below.items()}
-        await self._fold_on(folded, customers, states, members)
-        known = {digest: (members[digest], by_customer[digest]) for digest in through if through[digest] != END}
-        await self._count_twins(through, known)
-        again = [
-            Again(customers[digest], members[digest], key, through[digest], former) for digest, key in since.items()
-        ]
-        await refold(self._connection, plan, again, states)
-        return len(again)
+            for customer in (move.from_customer, move.to_customer):
+                if self._identities.row(customer).owner is None:
+                    self._update_of(customer, updates).change_from(first)
+            updates[move.to_customer].join(ids, move.from_customer)
+        return updates
 
-    async def _count_twins(
-        self, through: dict[bytes, OrderKey], late: Mapping[bytes, tuple[Members, list[Touchpoint]]]
-    ) -> None:
-        """A late touchpoint changes things up to the one that another id has sent with its message id."""
-        several = {digest: found for digest, found in late.items() if len(found[0]) > 1}
-        if several:
-            for digest, last_us in zip(several, await last_twins(self._connection, several.values()), strict=True):
-                through[digest] = max(through[digest], (last_us + 1, "", ""))
+    def _add_touchpoints(
+        self, updates: dict[bytes, CustomerUpdate], events: Events
+    ) -> list[tuple[bytes, CustomerUpdate, Sequence[Touchpoint]]]:
+        """Give each customer its new touchpoints; returns them by actor: (actor digest, customer, touchpoints)."""
+        actors: list[tuple[bytes, CustomerUpdate, Sequence[Touchpoint]]] = []
+        for actor, touchpoints in events.items():
+            journeys_of = [t for t in touchpoints if t.call not in RULINGS]
+            if journeys_of:
+                update = self._update_of(self._identities.customer_of(actor), updates)
+                update.touchpoints += journeys_of
+                actors.append((actor, update, journeys_of))
+        return actors
 
-    async def _fold_on(
-        self,
-        folded: dict[bytes, list[Touchpoint]],
-        customers: Mapping[bytes, Customer],
-        states: Mapping[journeys.JourneyKey, journeys.StoredJourney],
-        members: Mapping[bytes, Members],
-    ) -> None:
-        several = {digest: found for digest, found in members.items() if digest in folded and len(found) > 1}
-        if several:
-            kept = await drop_twins(
-                self._connection, [(found, distinct(folded[digest])) for digest, found in several.items()]
-            )
-            folded |= zip(several, kept, strict=True)
-        for digest, touchpoints in folded.items():
-            if touchpoints:
-                customer = customers[digest]
-                for applied in customer.applied:
-                    self._plan.fold_on(customer, applied, states.get((digest, applied.id)), touchpoints)
+    def _find_change(self, update: CustomerUpdate, states: States) -> None:
+        """Sort a customer's new touchpoints, and find the place from which they change what was folded, if any."""
+        if not update.touchpoints:
+            return
+        update.touchpoints.sort()
+        if update.changed_from is not None:
+            update.change_from(update.touchpoints[0].order_key)
+            return
+        changed_from = self._late_place(update, states)
+        if changed_from is not None:
+            update.change_from(changed_from)
+            update.changed_until = update.touchpoints[-1].order_key
 
-    def _late(
-        self,
-        customer: Customer,
-        first: Touchpoint,
-        states: Mapping[journeys.JourneyKey, journeys.StoredJourney],
-    ) -> OrderKey | None:
-        """Since when a customer must be folded again; None when its new touchpoints simply follow."""
+    def _late_place(self, update: CustomerUpdate, states: States) -> OrderKey | None:
+        """Returns where new touchpoints come before folded ones; None when they follow everything in every model."""
+        first = update.touchpoints[0]
         late: OrderKey | None = None
-        for applied in customer.applied:
-            stored = states.get((customer.digest, applied.id))
+        for active in update.customer.models:
+            stored = states.get((update.customer.digest, active.id))
             if stored is None:
-                if applied.filling:
+                if active.backfilling:
                     return BEGINNING
             elif stored.journey.is_late(first):
                 late = first.order_key
-                self._late_us.append(stored.journey.last_us - first.occurred_us)
+                self._lateness_us.append(stored.journey.last_us - first.occurred_us)
         return late
 
-    async def _changed_since(self, moves: list[Move]) -> tuple[dict[bytes, OrderKey], dict[bytes, bytes]]:
-        """Customers that gained or lost ids, with the first touchpoint that came or went; whose the ids were."""
-        if not moves:
-            return {}, {}
-        below = await identity.read_members(self._connection, [move.id for move in moves])
-        actors = sorted({digest for move in moves for digest in (move.id, *below[move.id])})
-        earliest = await facts.read_earliest(self._connection, actors)
-        snapshots = await read_snapshots(self._connection, actors) if self._has_snapshots() else {}
-        with_snapshot = {actor for actor, _ in snapshots}
-        since: dict[bytes, OrderKey] = {}
-        for move in moves:
-            times = [earliest[digest] for digest in (move.id, *below[move.id]) if digest in earliest]
-            if with_snapshot.isdisjoint((move.id, *below[move.id])):
-                first = (min(times), "", "") if times else None
-            else:
-                first = BEGINNING
-            if first is not None:
-                for customer in (move.before, move.after):
-                    if self._people.row(customer).owner is None:
-                        since[customer] = min(since.get(customer, first), first)
-        # Of moves within each other, the inner one says whose an id was.
-        former: dict[bytes, bytes] = {}
-        for move in sorted(moves, key=lambda move: -len(below[move.id])):
-            former |= dict.fromkeys((move.id, *below[move.id]), move.before)
-        return since, former
+    async def _read_members(self, updates: Mapping[bytes, CustomerUpdate]) -> None:
+        """Complete the ids of customers with several."""
+        joined = [digest for digest in updates if self._identities.row(digest).joined]
+        if joined:
+            for digest, members in (await identity.read_members(self._connection, joined)).items():
+                updates[digest].add_members(members)
 
-    async def _retract(self, gone: list[bytes], states: Mapping[journeys.JourneyKey, journeys.StoredJourney]) -> None:
-        """Take back what customers were whose ids all belong to others now."""
-        had = sorted(
-            (digest, applied.id, EVER)
-            for digest in gone
-            for applied in self._customer(digest).applied
-            if (digest, applied.id) in states
-        )
-        if not had:
-            return
-        transitions = await journeys.read_transitions(self._connection, had)
-        for digest in gone:
-            for applied in self._customer(digest).applied:
-                key = (digest, applied.id)
-                if key in states:
-                    journey: Journey = states[key].journey
-                    self._plan.retract(digest, applied, journey, transitions.get(key, ()))
+    # --- what follows from it -----------------------------------------------------------------------------------------
 
-    def _has_snapshots(self) -> bool:
-        workspaces = {actor.workspace for actor in self._batch.actors.values()}
-        return any(applied.has_snapshots for workspace in workspaces for applied in self._workspaces[workspace].applied)
+    async def _retract(self, customers: Sequence[bytes], states: States) -> None:
+        """Take back the journeys of customers whose ids all belong to others now."""
+        stored = [
+            (digest, active, states[digest, active.id].journey)
+            for digest in customers
+            for active in self._customer(digest).models
+            if (digest, active.id) in states
+        ]
+        if stored:
+            transitions = await journeys.read_transitions(
+                self._connection, sorted((digest, active.id, EVER) for digest, active, _ in stored)
+            )
+            for digest, active, journey in stored:
+                self._changes.retract(digest, active, journey, transitions.get((digest, active.id), ()))
+
+    def _count_unmapped(
+        self,
+        actors: Iterable[tuple[bytes, CustomerUpdate, Sequence[Touchpoint]]],
+        states: States,
+    ) -> None:
+        for actor, update, touchpoints in actors:
+            owner = update.owner_before(actor)
+            # A model that is being backfilled counts all events of an id when it first folds them.
+            models = [
+                active for active in update.customer.models if not active.backfilling or (owner, active.id) in states
+            ]
+            self._changes.count_unmapped(models, touchpoints)
+
+    async def _fold_on(self, updates: Iterable[CustomerUpdate], states: States) -> None:
+        """Fold new touchpoints onto the stored journeys."""
+        several = [update for update in updates if len(update.members) > 1]
+        if several:
+            remaining = await drop_cross_id_duplicates(
+                self._connection, [(update.members, distinct(update.touchpoints)) for update in several]
+            )
+            for update, touchpoints in zip(several, remaining, strict=True):
+                update.touchpoints = touchpoints
+        for update in updates:
+            if update.touchpoints:
+                customer = update.customer
+                for active in customer.models:
+                    stored = states.get((customer.digest, active.id))
+                    self._changes.fold_on(customer, active, stored, update.touchpoints)
+
+    async def _extend_to_duplicates(self, updates: Iterable[CustomerUpdate]) -> None:
+        """A late touchpoint changes the history up to where another id of the customer has sent its message id."""
+        several = [update for update in updates if update.changed_until != END and len(update.members) > 1]
+        if several:
+            last = await last_cross_id_duplicates(
+                self._connection, [(update.members, update.touchpoints) for update in several]
+            )
+            for update, last_us in zip(several, last, strict=True):
+                update.changed_until = max(update.changed_until, (last_us + 1, "", ""))
+
+    # --- look-ups -----------------------------------------------------------------------------------------------------
+
+    def _update_of(self, digest: bytes, updates: dict[bytes, CustomerUpdate]) -> CustomerUpdate:
+        update = updates.get(digest)
+        if update is None:
+            update = updates[digest] = CustomerUpdate(self._customer(digest))
+        return update
 
     def _customer(self, digest: bytes) -> Customer:
-        row = self._people.row(digest)
-        return Customer(digest, row.name, self._workspaces[row.workspace].applied)
+        row = self._identities.row(digest)
+        return Customer(digest, row.name, self._models[row.workspace].models)
 
-    async def _repeated(self, new: set[bytes]) -> tuple[dict[bytes, FactRow], list[FactRow]]:
-        """The events whose message id was there before, and by message digest the facts that count instead of them."""
+    def _may_have_snapshots(self) -> bool:
+        workspaces = {actor.workspace for actor in self._batch.actors.values()}
+        return any(active.has_snapshots for workspace in workspaces for active in self._models[workspace].models)
+
+    async def _read_originals(self, new_messages: Collection[bytes]) -> tuple[list[FactRow], dict[bytes, FactRow]]:
+        """Returns the rows whose message id was there before, and by message digest the facts that count instead."""
         batch = self._batch
-        if len(new) == len(batch.rows) and not batch.repeats:
-            return {}, []
-        again = [row for row in batch.rows if row[1] not in new]
-        first = await facts.read_facts(self._connection, [row[:2] for row in again]) if again else {}
-        repeats = {row[1] for row in batch.repeats}
-        first |= {row[1]: row for row in batch.rows if row[1] in repeats and row[1] in new}
-        return first, again + batch.repeats
+        if len(new_messages) == len(batch.rows) and not batch.repeats:
+            return [], {}
+        stored = [row for row in batch.rows if row[1] not in new_messages]
+        originals = await facts.read_facts(self._connection, [row[:2] for row in stored]) if stored else {}
+        repeated = {row[1] for row in batch.repeats}
+        originals |= {row[1]: row for row in batch.rows if row[1] in repeated and row[1] in new_messages}
+        return stored + batch.repeats, originals
 
 
-async def write(connection: AsyncConnection, plan: Plan, shard: int, *, exact: bool = False) -> None:
-    """Write what was planned. `shard`: whose count rows; `exact`: see `journeys.write_journeys`."""
-    if plan.gone:
-        await journeys.delete_customers(connection, sorted(plan.gone))
-    if plan.removed_transitions:
-        await journeys.remove_transitions(connection, sorted(plan.removed_transitions))
-    if plan.removed_checkpoints:
-        await journeys.remove_checkpoints(connection, sorted(plan.removed_checkpoints))
-    if plan.journeys:
-        await journeys.write_journeys(connection, sorted(plan.journeys), exact=exact)
-    if plan.transitions:
-        await journeys.write_transitions(connection, sorted(plan.transitions))
-    if plan.checkpoints:
-        await journeys.write_checkpoints(connection, sorted(plan.checkpoints))
-    await counts.add_counts(connection, shard, plan.deltas, plan.zones, plan.watermark_us)
-    await counts.add_unmapped(connection, shard, plan.unmapped)
+def _first_place(ids: Iterable[bytes], earliest: Mapping[bytes, int]) -> OrderKey | None:
+    """Returns the place before the first fact of some ids; None when they have none."""
+    times = [earliest[digest] for digest in ids if digest in earliest]
+    return (min(times), "", "") if times else None

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.maintain.retention import clear, move_retention_cutoffs
+from services.stager.maintain.retention import delete_old_facts, move_retention_cutoffs
+from services.stager.maintain.walk import Share
 from services.stager.stage.decode import prepare
 from tests.reference import replay
 from tests.reference.replay import Replayed
@@ -31,11 +32,11 @@ async def cut(pipeline: Pipeline, retention_cutoff_us: int) -> int:
     """Move the retention cutoff and clear what is before it, as the stagers' lanes do; how many facts are gone."""
     async with transaction(pipeline.engine) as connection:
         await retention.move_retention_cutoff(connection, pipeline.workspace, retention_cutoff_us)
-    await pipeline.workspaces.refresh()
-    known = await pipeline.workspaces.of({pipeline.workspace})
+    await pipeline.registry.refresh()
+    models = await pipeline.registry.current()
     gone = 0
     for partition in range(PARTITIONS):
-        while (cleared := await clear(pipeline.engine, known, partition=partition, partitions=PARTITIONS)) is not None:
+        while (cleared := await delete_old_facts(pipeline.engine, models, Share(partition, PARTITIONS))) is not None:
             gone += cleared
     return gone
 
@@ -163,12 +164,12 @@ async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, e
 async def test_what_is_older_than_the_retention_cutoff_is_refused(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
     await cut(pipeline, START_US + 5 * DAY_US)
-    known = await pipeline.workspaces.of({pipeline.workspace})
+    models = await pipeline.registry.current()
     records = [
         LogRecord(number, encode(seen("Product Viewed", day, "ada", f"m{day}")._replace(workspace=pipeline.workspace)))
         for number, day in enumerate((4, 5))
     ]
-    batch = prepare(records, known, topic=pipeline.topic, partition=0)
+    batch = prepare(records, models, topic=pipeline.topic, partition=0)
     assert [(one.code, one.field) for one in batch.rejected] == [("before_horizon", "occurred_us")]
     assert len(batch.rows) == 1
 
@@ -181,15 +182,15 @@ async def test_two_lanes_at_one_slot_clear_it_once(database: str, engine: AsyncE
     before = await pipeline.projection(model)
     async with transaction(engine) as connection:
         await retention.move_retention_cutoff(connection, pipeline.workspace, START_US + 5 * DAY_US)
-    await pipeline.workspaces.refresh()
-    known = await pipeline.workspaces.of({pipeline.workspace})
+    await pipeline.registry.refresh()
+    models = await pipeline.registry.current()
     both = await asyncio.gather(
-        *(clear(engine, known, partition=0, partitions=1) for _ in range(2)), return_exceptions=True
+        *(delete_old_facts(engine, models, Share(0, 1)) for _ in range(2)), return_exceptions=True
     )
     taken = [one for one in both if isinstance(one, SlotTakenError)]
     gone = sum(one for one in both if isinstance(one, int))
     assert len(taken) + len([one for one in both if isinstance(one, int)]) == 2
-    while (more := await clear(engine, known, partition=0, partitions=1)) is not None:
+    while (more := await delete_old_facts(engine, models, Share(0, 1))) is not None:
         gone += more
     assert gone == 40
     assert without_members(await pipeline.projection(model)) == without_members(before)
@@ -215,7 +216,7 @@ async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_t
     assert await stands() == (START_US + 10 * DAY_US, 16)
     await move_retention_cutoffs(engine, watermark_us=now_us + DAY_US)
     assert await stands() == (START_US + 10 * DAY_US, 16)  # the one before is cleared first
-    await pipeline.workspaces.refresh()
+    await pipeline.registry.refresh()
     async with transaction(engine) as connection:
         slots = [one for one in await RETENTION.read_open(connection) if one.workspace == pipeline.workspace]
         await RETENTION.move(connection, slots[0], cursor=b"\0", done=False, touchpoints=0)

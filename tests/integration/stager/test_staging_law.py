@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.stage.transaction import Staged
+from services.stager.stage.transaction import BatchResult
 from tests.reference import replay
 from tests.strategies.staging import Case, cases, short_checkpoints
 from tests.strategies.touchpoints import ruling_of
@@ -103,7 +103,7 @@ async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database
     first = Touchpoint(1_700_000_000_000_000, "m1", "c1", "track", "Product Added", 0, 1, "direct", 1)
     pipeline.send([first, first._replace(occurred_us=first.occurred_us + 5), first._replace(name="Order Completed")])
     partition = partition_of(b"c1", PARTITIONS)
-    assert await pipeline.stage(partition, 1) == Staged(staged=1)
+    assert await pipeline.stage(partition, 1) == BatchResult(staged=1)
     outcome = await pipeline.stage(partition, 2)
     assert outcome is not None
     assert (outcome.staged, outcome.duplicates, outcome.conflicts) == (0, 1, 1)

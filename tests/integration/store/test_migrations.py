@@ -12,8 +12,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.stager.stage.changes import Workspace
 from services.stager.stage.decode import prepare
+from services.stager.stage.models import WorkspaceModels
 from tests.conftest import Topics, execute
 from tests.reference import replay
 from tests.support.projection import assert_same, read_projection
@@ -250,7 +250,7 @@ async def fill_first_schema(url: str, folder: Path) -> None:
     shutil.copytree(MIGRATIONS, first, ignore=shutil.ignore_patterns("__pycache__", "r000[2-9]*"))
     await upgrade(url, migrations=first)
     records = [Kept(number, encode(event)) for number, event in enumerate(OLD_LOG)]
-    batch = prepare(records, {1: Workspace(0, MIN_US, [])}, topic="t", partition=0)
+    batch = prepare(records, {1: WorkspaceModels(0, MIN_US, [])}, topic="t", partition=0)
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(

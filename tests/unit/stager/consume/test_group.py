@@ -8,22 +8,22 @@ import pytest
 from aiokafka import TopicPartition
 
 from services.stager.consume import group
-from services.stager.consume.group import STUCK_SECONDS, Member, StuckError
+from services.stager.consume.group import STUCK_SECONDS, GroupMember, StuckError
 
 
 @pytest.mark.parametrize(("seconds", "stuck"), [(None, False), (STUCK_SECONDS - 30, False), (STUCK_SECONDS + 1, True)])
-async def test_one_lane_without_kafka_for_long_ends_the_process(
+async def test_a_partition_without_kafka_for_long_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, seconds: float | None, stuck: bool
 ) -> None:
     monkeypatch.setattr(group, "TICK_SECONDS", 0.0)
-    nothing: Any = SimpleNamespace(consumer=SimpleNamespace(highwater=lambda _: None))
-    one = Member(nothing)
+    context: Any = SimpleNamespace(consumer=SimpleNamespace(highwater=lambda _: None))
+    member = GroupMember(context)
     since = None if seconds is None else time.monotonic() - seconds
-    for partition, of in enumerate((None, since)):
-        lane: Any = SimpleNamespace(without_kafka_since=of, next_offset=None)
-        one._lanes[TopicPartition("touchpoints", partition)] = lane
+    for partition, without_kafka_since in enumerate((None, since)):
+        consumer: Any = SimpleNamespace(without_kafka_since=without_kafka_since, next_offset=None)
+        member._consumers[TopicPartition("touchpoints", partition)] = consumer
     if stuck:
         with pytest.raises(StuckError, match="partition 1 has had no answer"):
-            await one.watch()
+            await member.watch()
     else:
-        one._require_kafka()
+        member._require_kafka()

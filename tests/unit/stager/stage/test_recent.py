@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from services.stager.stage.changes import Workspace
 from services.stager.stage.decode import Batch, prepare
+from services.stager.stage.models import WorkspaceModels
 from services.stager.stage.recent import MOST_ROWS, recent_of
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.recent import RECENT_COLUMNS, RING_SIZE
@@ -23,7 +23,7 @@ class Record(NamedTuple):
 
 def batch_of(*log: Touchpoint) -> Batch:
     records = [Record(offset, encode(touchpoint)) for offset, touchpoint in enumerate(log)]
-    return prepare(records, {1: Workspace(1, 0, ())}, topic="touchpoints", partition=0)
+    return prepare(records, {1: WorkspaceModels(1, 0, ())}, topic="touchpoints", partition=0)
 
 
 def planned(batch: Batch) -> list[dict[str, object]]:

@@ -1,0 +1,109 @@
+"""Records of one partition, staged: prepared, what is rejected sent to the rejected topic, the rest committed."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from aiokafka import TopicPartition
+
+from services.stager.consume.position import Position
+from services.stager.context import StagerContext
+from services.stager.stage.bisect import store_halving
+from services.stager.stage.decode import Batch, Record, prepare, reject
+from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
+from services.stager.stage.offset import offset_after
+from services.stager.stage.transaction import BatchResult, commit
+from throughline.kit import metrics
+from throughline.kit.clock import now_us
+
+
+class RecordStaging:
+    """Stages the records of one read."""
+
+    def __init__(self, context: StagerContext, tp: TopicPartition, position: Position) -> None:
+        self._context = context
+        self._tp = tp
+        self._position = position
+        self._sent_origins: set[str] = set()
+        """Records sent to the rejected topic already: an attempt that is repeated does not send them again."""
+
+    async def stage(self, records: Sequence[Record], *, stopping: Callable[[], bool]) -> None:
+        """Stage records in order, and move the position behind them.
+
+        A record that the database cannot hold is rejected, whatever part of the others is staged before it.
+
+        Args:
+            records: at least one.
+            stopping: whether to end after the transaction under way.
+        """
+        await store_halving(records, self._stage, self._refuse, stopping=stopping)
+
+    async def _stage(self, records: Sequence[Record]) -> None:
+        while True:
+            started = time.perf_counter()
+            batch, models = await self._prepare(records)
+            try:
+                await self._commit(batch, models, records, started)
+            except ModelsChangedError:
+                await self._context.models.refresh()
+            else:
+                return
+
+    async def _refuse(self, record: Record, error: Exception) -> None:
+        started = time.perf_counter()
+        rejected = reject(
+            record, "unstorable", "", first_line(error), topic=self._tp.topic, partition=self._tp.partition
+        )
+        await self._commit(Batch({}, [], [], [rejected], {}), {}, [record], started)
+
+    async def _prepare(self, records: Sequence[Record]) -> tuple[Batch, ModelsByWorkspace]:
+        models = await self._context.models.current()
+        batch = prepare(records, models, topic=self._tp.topic, partition=self._tp.partition)
+        if any(rejected.code == "unknown_workspace" for rejected in batch.rejected):
+            # It may have been created since the models were read.
+            await self._context.models.refresh()
+            models = await self._context.models.current()
+            batch = prepare(records, models, topic=self._tp.topic, partition=self._tp.partition)
+        return batch, models
+
+    async def _commit(self, batch: Batch, models: ModelsByWorkspace, records: Sequence[Record], started: float) -> None:
+        """Send what is rejected, then commit the rest: what cannot be staged is in one topic or the other."""
+        to_send = [rejected for rejected in batch.rejected if rejected.origin not in self._sent_origins]
+        if to_send:
+            await self._context.send_rejected(to_send)
+            self._sent_origins.update(rejected.origin for rejected in to_send)
+        to = offset_after(records[-1])
+        result = await commit(
+            self._context.engine,
+            batch,
+            models,
+            topic=self._tp.topic,
+            partition=self._tp.partition,
+            expected=self._position.stored_offset,
+            to=to,
+            watermark_us=self._context.received_watermark_us,
+        )
+        self._position.moved(to)
+        _measure(result, records, time.perf_counter() - started)
+
+
+def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> None:
+    for outcome, count in (
+        ("staged", result.staged),
+        ("duplicate", result.duplicates),
+        ("conflict", result.conflicts),
+        ("rejected", result.rejected),
+    ):
+        metrics.STAGER_RECORDS.labels(outcome).inc(count)
+    metrics.STAGER_REFOLDED.inc(result.recomputed)
+    metrics.STAGER_MOVED_IDS.inc(result.moved_ids)
+    for lateness_us in result.lateness_us:
+        metrics.STAGER_LATENESS_SECONDS.observe(lateness_us / 1e6)
+    metrics.STAGER_BATCH_SECONDS.observe(seconds)
+    metrics.STAGER_BATCH_RECORDS.observe(len(records))
+    metrics.STAGER_VISIBLE_SECONDS.observe(max(0.0, now_us() / 1e6 - records[0].timestamp / 1e3))
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an exception's message: of the driver's own, when SQLAlchemy has wrapped it."""
+    origin: object = getattr(error, "orig", None) or error
+    return (str(origin) or type(origin).__name__).splitlines()[0][:500]

@@ -1,0 +1,31 @@
+"""Writing a change set: the only way in which journeys, transitions, checkpoints and counts change."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.stager.stage.changes import ChangeSet
+from throughline.store import counts, journeys
+
+
+async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: int, *, exact: bool = False) -> None:
+    """Write a change set.
+
+    Args:
+        connection: within the transaction that holds the locks on the customers' ids.
+        changes: what to write.
+        shard: the partition whose count rows take the deltas.
+        exact: see `journeys.write_journeys`.
+    """
+    if changes.removed_customers:
+        await journeys.delete_customers(connection, sorted(changes.removed_customers))
+    if changes.removed_transitions:
+        await journeys.remove_transitions(connection, sorted(changes.removed_transitions))
+    if changes.removed_checkpoints:
+        await journeys.remove_checkpoints(connection, sorted(changes.removed_checkpoints))
+    if changes.journeys:
+        await journeys.write_journeys(connection, sorted(changes.journeys), exact=exact)
+    if changes.transitions:
+        await journeys.write_transitions(connection, sorted(changes.transitions))
+    if changes.checkpoints:
+        await journeys.write_checkpoints(connection, sorted(changes.checkpoints))
+    await counts.add_counts(connection, shard, changes.deltas, changes.zones, changes.watermark_us)
+    await counts.add_unmapped(connection, shard, changes.unmapped)

@@ -1,0 +1,65 @@
+"""A customer within one transaction: its ids, what is new of it, and from where its journeys are recomputed."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from services.stager.stage.models import ActiveModel
+from throughline.journey.lapse import EVER, NEVER
+from throughline.journey.touchpoint import OrderKey, Touchpoint
+
+BEGINNING: OrderKey = (EVER, "", "")
+"""Before every touchpoint."""
+END: OrderKey = (NEVER, "", "")
+"""After every touchpoint."""
+
+Members = Mapping[bytes, str]
+"""All ids of a customer, the customer's own included: digest -> id."""
+
+_NOTHING_MOVED: Mapping[bytes, bytes] = {}
+
+
+class Customer(NamedTuple):
+    """A customer and the models its journeys are folded with."""
+
+    digest: bytes
+    id: str
+    models: Sequence[ActiveModel]
+
+
+class CustomerUpdate:
+    """What one transaction changes of a customer, and why and from where its journeys must be recomputed.
+
+    `changed_from` decides. None: the new touchpoints follow everything folded so far, and are folded onto the stored
+    journeys. A place in the history: a touchpoint came late, or ids joined or left the customer; whatever was folded
+    from there on is computed again.
+    """
+
+    __slots__ = ("changed_from", "changed_until", "customer", "members", "previous_owner", "touchpoints")
+
+    def __init__(self, customer: Customer) -> None:
+        self.customer = customer
+        self.members: Members = {customer.digest: customer.id}
+        self.touchpoints: list[Touchpoint] = []
+        """New ones, in order once `sort` was called."""
+        self.changed_from: OrderKey | None = None
+        """Place of the first touchpoint that came or went."""
+        self.changed_until = END
+        """Place of the last touchpoint that came or went; END when unknown."""
+        self.previous_owner = _NOTHING_MOVED
+        """Digest of an id that joined the customer -> digest of the customer it belonged to before."""
+
+    def add_members(self, members: Members) -> None:
+        """Add ids that belong to the customer."""
+        self.members = {**self.members, **members}
+
+    def change_from(self, place: OrderKey) -> None:
+        """Recompute from `place` on, or from an earlier place that is noted already."""
+        self.changed_from = place if self.changed_from is None else min(self.changed_from, place)
+
+    def join(self, ids: Sequence[bytes], previous_owner: bytes) -> None:
+        """Note the customer that some ids belonged to before they joined this one."""
+        self.previous_owner = {**self.previous_owner, **dict.fromkeys(ids, previous_owner)}
+
+    def owner_before(self, actor: bytes) -> bytes:
+        """Returns the digest of the customer that an id belonged to before the transaction."""
+        return self.previous_owner.get(actor, self.customer.digest)
