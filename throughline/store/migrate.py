@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_fixed
 
 from throughline.store.engine.pool import create_engine, without_password
 
@@ -92,29 +92,39 @@ async def _session(database_url: str, wait_seconds: float) -> AsyncIterator[Asyn
 
 
 async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) -> None:
-    deadline = time.monotonic() + wait_seconds
+    """Wait until the server takes connections.
+
+    Raises:
+        MigrateError: it does not within `wait_seconds`, or refuses the user or the database.
+    """
     where = without_password(database_url)
-    said = False
-    while True:
-        try:
-            async with engine.connect():
-                return
-        except (DBAPIError, OSError, ValueError) as error:
-            cause = _driver_error(error)
-            if not isinstance(cause, _NOT_READY):
-                raise MigrateError(f"{where}: {cause}; correct DATABASE_URL") from None
-            if time.monotonic() >= deadline:
-                reason = str(cause) or type(cause).__name__
-                raise MigrateError(
-                    f"no PostgreSQL answers at {where}: {reason}; start it or set DATABASE_URL"
-                ) from None
-            if not said:
-                log.warning("no PostgreSQL answers at %s: %s; waiting for it", where, cause)
-                said = True
-            await asyncio.sleep(POLL_SECONDS)
+
+    def log_once(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            cause = _driver_error(state.outcome.exception())
+            log.warning("no PostgreSQL answers at %s: %s; waiting for it", where, cause)
+
+    connecting = AsyncRetrying(
+        retry=retry_if_exception(lambda error: isinstance(_driver_error(error), _NOT_READY)),
+        wait=wait_fixed(POLL_SECONDS),
+        stop=stop_after_delay(wait_seconds),
+        before_sleep=log_once,
+        reraise=True,
+    )
+    try:
+        async for attempt in connecting:
+            with attempt:
+                async with engine.connect():
+                    pass
+    except (DBAPIError, OSError, ValueError) as error:
+        cause = _driver_error(error)
+        if not isinstance(cause, _NOT_READY):
+            raise MigrateError(f"{where}: {cause}; correct DATABASE_URL") from None
+        reason = str(cause) or type(cause).__name__
+        raise MigrateError(f"no PostgreSQL answers at {where}: {reason}; start it or set DATABASE_URL") from None
 
 
-def _driver_error(error: BaseException) -> BaseException:
+def _driver_error(error: BaseException | None) -> BaseException | None:
     """What the driver raised, under SQLAlchemy's two wrappings of it."""
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
