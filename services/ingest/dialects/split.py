@@ -20,6 +20,7 @@ from services.ingest.event.verdict import (
     MAX_DEPTH,
     MAX_EVENT_BYTES,
     MAX_EVENTS,
+    UNREADABLE,
     RejectedError,
     Verdict,
     json_type,
@@ -40,6 +41,8 @@ _EVENTS = msgspec.json.Decoder(list[Raw])
 _ANY = msgspec.json.Decoder()
 _BYTES = msgspec.json.Decoder(bytes)
 _NUL = re.compile(rb"\\u0000").search  # twice as fast as `in`
+SMALL_EVENT_BYTES = 2 * MAX_DEPTH
+"""Number of bytes up to which no event can be nested too deeply: each level takes two."""
 
 
 class SplitBody(NamedTuple):
@@ -143,15 +146,12 @@ def parse_event(
     return ParsedEvent(raw, event, rejection, warnings, extra, properties, context, when)
 
 
-UNREADABLE = Verdict("rejected", "unreadable", "", "the event can not be read")
-
-
 def size_rejection(raw: bytes, max_bytes: int) -> Verdict | None:
     """Returns why an event is too large or nested too deeply, None when it is not."""
     size = len(raw)
     if size > max_bytes:
         return Verdict("rejected", "too_large", "", f"the event has {size} bytes, {max_bytes} are allowed")
-    if size > 2 * MAX_DEPTH and tolerant_json.may_be_deep(raw):
+    if size > SMALL_EVENT_BYTES and tolerant_json.may_be_deep(raw):
         try:
             return tolerant_json.defect_of(raw)
         except ServiceError:  # it is not JSON
@@ -169,7 +169,7 @@ def check_size(raw: Raw) -> None:
     size = len(raw)
     if size > MAX_EVENT_BYTES:
         reject("too_large", "", f"the event has {size} bytes, {MAX_EVENT_BYTES} are allowed")
-    if size > 2 * MAX_DEPTH and tolerant_json.may_be_deep(bytes(raw)):
+    if size > SMALL_EVENT_BYTES and tolerant_json.may_be_deep(bytes(raw)):
         tolerant_json.reject_defects(raw)
 
 

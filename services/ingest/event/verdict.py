@@ -60,6 +60,9 @@ class Verdict(NamedTuple):
     message: str
 
 
+UNREADABLE = Verdict("rejected", "unreadable", "", "the event can not be read")
+
+
 def answer_of(verdict: Verdict | None) -> dict[str, str]:
     """Returns what the answer to a request says of one event."""
     if verdict is None:

@@ -7,15 +7,16 @@ from msgspec import Struct
 
 from services.ingest.dialects.base import ParsedEvent, ParsedRequest, Rules
 from services.ingest.event import tolerant_json
-from services.ingest.event.verdict import MAX_EVENTS, DroppedError, RejectedError, Verdict, reject
+from services.ingest.event.verdict import MAX_EVENTS, UNREADABLE, DroppedError, RejectedError, Verdict, reject
 from services.ingest.validate import consent, privacy
-from services.ingest.validate.touchpoint import TouchpointBuilder
+from services.ingest.validate.touchpoint import NO_RAW, TouchpointBuilder
 from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import Touchpoint
 
 _ANY = msgspec.json.Decoder()
+_NUL = Verdict("rejected", "nul_character", "", "a NUL character can not be stored; leave it out")
 
 
 class RejectedEvent(Struct, gc=False):
@@ -81,15 +82,16 @@ def validate(
         request.shared_context,
         request.shared_integrations,
         request.shared_bytes,
+        None if request.shared_context else NO_RAW,
     )
     check_text = not request.native
     for parsed in events:
         try:
-            touchpoint = _build(builder, parsed)
+            touchpoint = builder.build(parsed)
             if check_text:
                 _check_text(touchpoint, parsed)
-        except RejectedError as error:
-            verdict = _in_dialect(error.verdict, request.names)
+        except (RejectedError, msgspec.DecodeError, RecursionError) as error:
+            verdict = _in_dialect(_verdict_of(error, parsed), request.names)
             result.rejected.append(_rejected(len(verdicts), verdict, parsed, request, source, rules))
             verdicts.append(verdict)
         except DroppedError as error:
@@ -102,15 +104,11 @@ def validate(
     return result
 
 
-def _build(builder: TouchpointBuilder, parsed: ParsedEvent) -> Touchpoint:
-    if parsed.rejection is not None:
-        raise RejectedError(*parsed.rejection[1:])
-    try:
-        return builder.build(parsed)
-    except (msgspec.DecodeError, RecursionError):
-        # Members that a dialect passed on unread: a number out of range, nesting without end.
-        _explain(parsed)
-        reject("unreadable", "", "the event can not be read")
+def _verdict_of(error: Exception, parsed: ParsedEvent) -> Verdict:
+    if isinstance(error, RejectedError):
+        return error.verdict
+    # Members that a dialect passed on unread: a number out of range, nesting without end.
+    return _defect_of(parsed) or UNREADABLE
 
 
 def _rejected(
@@ -146,22 +144,19 @@ def _check_text(touchpoint: Touchpoint, parsed: ParsedEvent) -> None:
             f"{texts}{rest}".encode()
         except UnicodeEncodeError:
             reject("invalid_unicode", "", "not Unicode text: a lone surrogate or bytes not in UTF-8")
-    if "\0" in texts or "\0" in rest:
-        _explain(parsed)
-        reject("nul_character", "", "a NUL character can not be stored; leave it out")
+    defect = _NUL if "\0" in texts or "\0" in rest else None
     if "\\" in rest and "\\u0000" in rest:
-        defect = tolerant_json.defect(_ANY.decode(rest))
-        if defect is not None:
-            _explain(parsed)
-            raise RejectedError(*defect[1:])
+        defect = defect or tolerant_json.defect(_ANY.decode(rest))
+    if defect is not None:
+        raise RejectedError(*(_defect_of(parsed) or defect)[1:])
 
 
-def _explain(parsed: ParsedEvent) -> None:
-    """Reject an event by the member that is at fault, if it was sent as JSON."""
+def _defect_of(parsed: ParsedEvent) -> Verdict | None:
+    """Returns what is wrong with the member at fault, None when the event was not sent as JSON."""
     try:
-        tolerant_json.reject_defects(parsed.raw)
+        return tolerant_json.defect_of(bytes(parsed.raw))
     except ServiceError:
-        return
+        return None
 
 
 def _in_dialect(verdict: Verdict, names: Mapping[str, str]) -> Verdict:

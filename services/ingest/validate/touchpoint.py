@@ -23,6 +23,7 @@ from services.ingest.event.verdict import (
     ILLEGAL_IDS,
     MAX_MESSAGE_ID,
     MAX_TEXT,
+    RejectedError,
     Verdict,
     json_type,
     read_id,
@@ -49,7 +50,7 @@ _CALLS_TEXT = ", ".join(sorted(CALLS))
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
-_NOTHING = Raw()
+NO_RAW = Raw()
 _BOT = warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey")
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
 
@@ -91,18 +92,14 @@ class TouchpointBuilder(Struct, gc=False):
     shared_context: Mapping[str, Raw] = NO_MEMBERS
     shared_integrations: Mapping[str, Raw] = NO_MEMBERS
     shared_bytes: int = 0
+    context_raw: Raw | None = NO_RAW
+    """The context of the last event, as it was sent; None before the first one of a request that shares a context."""
     _rests: int = 0
     """Number of kept characters of the larger events so far."""
-    _context_raw: Raw | None = _NOTHING
-    """The context of the last event, as it was sent; None before the first one of a request that shares a context."""
     _context: KeptContext = NO_KEPT_CONTEXT
     _attribution_key: tuple[Any, ...] = ()
     """The call, the context and the properties that `_attribution` was made of."""
     _attribution: Attribution = NO_ATTRIBUTION
-
-    def __post_init__(self) -> None:
-        if self.shared_context:
-            self._context_raw = None
 
     def build(self, parsed: ParsedEvent) -> Touchpoint:
         """Returns the touchpoint of one event; what was mended or left out goes to its warnings.
@@ -112,6 +109,8 @@ class TouchpointBuilder(Struct, gc=False):
             RejectedError: the event can not be kept.
             msgspec.DecodeError: one of its members is JSON that can not be decoded.
         """
+        if parsed.rejection is not None:
+            raise RejectedError(*parsed.rejection[1:])
         event = parsed.event
         assert event is not None
         warnings = parsed.warnings
@@ -225,15 +224,18 @@ class TouchpointBuilder(Struct, gc=False):
         """Returns the rest of an event as a JSON object, and its context."""
         rest: list[str] = []
         if properties:
-            rest.append(f'"properties":{_text(event.properties)}')
+            rest.append(f'"properties":{str(event.properties, "utf-8")}')
         if event.traits and _decode_object("traits", event.traits):
-            rest.append(f'"traits":{_text(event.traits)}')
-        kept_context = self._context_of(event, parsed)
+            rest.append(f'"traits":{str(event.traits, "utf-8")}')
+        kept_context = self._context
+        if parsed.context is not None or event.context != self.context_raw:
+            kept_context = self._context_of(event, parsed)
         if kept_context.text:
             rest.append(kept_context.text)
-        integrations = _merged("integrations", event.integrations, self.shared_integrations)
-        if len(integrations) > _EMPTY_LENGTH:
-            rest.append(_checked("integrations", integrations))
+        if event.integrations or self.shared_integrations:
+            integrations = _merged("integrations", event.integrations, self.shared_integrations)
+            if len(integrations) > _EMPTY_LENGTH:
+                rest.append(_checked("integrations", integrations))
         if event.groupId:
             rest.append(_checked("groupId", event.groupId))
         if event.category:
@@ -258,11 +260,11 @@ class TouchpointBuilder(Struct, gc=False):
         context = parsed.context
         if context is not None:
             if context is not self._context.context:
-                self._context, self._context_raw = self._kept(context), context.raw
-        elif event.context != self._context_raw:
+                self._context, self.context_raw = self._kept(context), context.raw
+        elif event.context != self.context_raw:
             raw = _merged("context", event.context, self.shared_context)
             self._context = self._kept(parse_context(raw, _decode_object("context", raw)))
-            self._context_raw = event.context
+            self.context_raw = event.context
         return self._context
 
     def _kept(self, context: Context) -> KeptContext:
@@ -270,7 +272,7 @@ class TouchpointBuilder(Struct, gc=False):
         kept = privacy.kept_of_context(decoded, raw, self.ip) if "ip" in decoded else raw
         return KeptContext(
             context,
-            f'"context":{_text(kept)}' if decoded and len(kept) > _EMPTY_LENGTH else "",
+            f'"context":{str(kept, "utf-8")}' if decoded and len(kept) > _EMPTY_LENGTH else "",
             None if self.consent is ConsentMode.OFF else consent.of_context(decoded, self.rules.consent),
         )
 
@@ -385,8 +387,4 @@ def _merged(name: str, raw: Raw, shared: Mapping[str, Raw]) -> Raw:
 def _checked(name: str, raw: Raw) -> str:
     """Returns a member of the rest that nothing here reads, once it is known that it can be decoded."""
     _ANY.decode(raw)
-    return f'"{name}":{_text(raw)}'
-
-
-def _text(raw: Raw) -> str:
-    return str(raw, "utf-8")
+    return f'"{name}":{str(raw, "utf-8")}'

@@ -3,7 +3,7 @@
 The usual event is decoded straight into `Event`; an event of another shape is read member by member.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,10 +12,19 @@ import msgspec
 from msgspec import Raw
 
 from services.ingest.dialects.base import NO_MEMBERS, ParsedEvent, ParsedRequest, ReplayRequest, Request
-from services.ingest.dialects.split import UNREADABLE, SplitBody, check_size, is_clean, single_event, split_events
+from services.ingest.dialects.split import SMALL_EVENT_BYTES, check_size, is_clean, single_event, split_events
 from services.ingest.event import times, tolerant_json
-from services.ingest.event.event import Event
-from services.ingest.event.verdict import MAX_EVENT_BYTES, RejectedError, Verdict, json_type, read_id, reject, warning
+from services.ingest.event.event import CALLS, Event
+from services.ingest.event.verdict import (
+    MAX_EVENT_BYTES,
+    UNREADABLE,
+    RejectedError,
+    Verdict,
+    json_type,
+    read_id,
+    reject,
+    warning,
+)
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
 
@@ -37,17 +46,18 @@ _IDS = frozenset({"userId", "anonymousId", "previousId", "messageId"})
 _TEXTS = frozenset({"type", "event", "name"})
 _TIMES = frozenset({"timestamp", "originalTimestamp", "sentAt"})
 _OBJECTS = frozenset({"properties", "traits", "context", "integrations", "groupId", "category", "channel", "rudderId"})
+_REPLAYS_OF_CALLS = {call: partial(ReplayRequest, f"/v1/{call}") for call in CALLS}
 
 
-class _Events:
+class _Events(msgspec.Struct, gc=False):
     """The events of a body, each read when its turn comes: nothing is read for a write key that is not known."""
 
-    def __init__(self, split: SplitBody) -> None:
-        self._raws = split.events
-        self._defects = split.defects
+    raws: list[Raw]
+    defects: dict[int, Verdict]
+    """Why events must not be kept, by position."""
 
     def __len__(self) -> int:
-        return len(self._raws)
+        return len(self.raws)
 
     def __iter__(self) -> Iterator[ParsedEvent]:
         """Returns the events.
@@ -55,22 +65,20 @@ class _Events:
         Raises:
             ServiceError: 400, the one event of a body is not JSON.
         """
-        defects = self._defects
-        for number, raw in enumerate(self._raws):
+        defects = self.defects
+        for number, raw in enumerate(self.raws):
             warnings: list[Verdict] = []
             if defects and number in defects:
                 yield ParsedEvent(raw, None, defects[number], warnings)
                 continue
             try:
-                check_size(raw)
-                event, extra = read_event(raw, warnings)
+                if len(raw) > SMALL_EVENT_BYTES:
+                    check_size(raw)
+                yield ParsedEvent(raw, _EVENT.decode(raw), None, warnings)
             except RejectedError as error:
                 yield ParsedEvent(raw, None, error.verdict, warnings)
-            except (msgspec.DecodeError, RecursionError):
-                # JSON that the decoder can not hold: most likely a number out of range.
-                yield ParsedEvent(raw, None, tolerant_json.defect_of(bytes(raw)) or UNREADABLE, warnings)
-            else:
-                yield ParsedEvent(raw, event, None, warnings, extra)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                yield _unusual(raw, warnings)
 
 
 def parse_call(request: Request, call: str) -> ParsedRequest:
@@ -87,10 +95,10 @@ def parse_call(request: Request, call: str) -> ParsedRequest:
         except (msgspec.DecodeError, RecursionError):
             pass
         else:
-            return _request(SplitBody({}, [Raw(body)], {}), _text(key), call)
+            return _request_of_call([Raw(body)], {}, key, call)
     split = single_event(body)
     key = tolerant_json.load(body).get("writeKey") if b"writeKey" in body else ""
-    return _request(split, _text(key), call)
+    return _request_of_call(split.events, split.defects, key, call)
 
 
 def parse_batch(request: Request) -> ParsedRequest:
@@ -112,9 +120,18 @@ def parse_batch(request: Request) -> ParsedRequest:
             f"{MAX_EVENT_BYTES} are allowed",
             field="context",
         )
-    key = _text(tolerant_json.load(bytes(head["writeKey"]))) if "writeKey" in head else ""
     sent_us = _sent_us(head["sentAt"]) if "sentAt" in head else None
-    return _request(split, key, "", sent_us, context, integrations, shared_bytes)
+    return ParsedRequest(
+        _text(_any(head["writeKey"])) if "writeKey" in head else "",
+        _Events(split.events, split.defects),
+        "",
+        sent_us,
+        context,
+        integrations,
+        shared_bytes,
+        replay_request=partial(_replay_of_batch, sent_us, context, integrations),
+        native=True,
+    )
 
 
 def parse_metrics(_: Request) -> ParsedRequest:
@@ -122,17 +139,29 @@ def parse_metrics(_: Request) -> ParsedRequest:
     return ParsedRequest(None, [])
 
 
-def read_event(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str]:
+def _unusual(raw: Raw, warnings: list[Verdict]) -> ParsedEvent:
+    """Returns an event that is not of the usual shape.
+
+    Raises:
+        ServiceError: 400, it is not JSON.
+    """
+    try:
+        event, extra = _read_members(raw, warnings)
+    except RejectedError as error:
+        return ParsedEvent(raw, None, error.verdict, warnings)
+    except (msgspec.DecodeError, RecursionError):
+        # JSON that the decoder can not hold: most likely a number out of range.
+        return ParsedEvent(raw, None, tolerant_json.defect_of(bytes(raw)) or UNREADABLE, warnings)
+    return ParsedEvent(raw, event, None, warnings, extra)
+
+
+def _read_members(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str]:
     """Returns an event, and its members that have no field in `Event` as JSON without the outer braces.
 
     Raises:
         RejectedError: not an object, or a member that can not be understood.
         msgspec.DecodeError: a number is out of range.
     """
-    try:
-        return _EVENT.decode(raw), ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
     try:
         members = _FIELDS.decode(raw)
     except msgspec.ValidationError:
@@ -185,30 +214,8 @@ def _message_id(value: Any) -> str | None:
     return str(value)
 
 
-def _request(
-    split: SplitBody,
-    write_key: str,
-    call: str,
-    sent_us: int | None = None,
-    context: Mapping[str, Raw] = NO_MEMBERS,
-    integrations: Mapping[str, Raw] = NO_MEMBERS,
-    shared_bytes: int = 0,
-) -> ParsedRequest:
-    return ParsedRequest(
-        write_key,
-        _Events(split),
-        call,
-        sent_us,
-        context,
-        integrations,
-        shared_bytes,
-        replay_request=_replay_of_call(call) if call else partial(_replay_of_batch, sent_us, context, integrations),
-        native=True,
-    )
-
-
-def _replay_of_call(call: str) -> Callable[[], ReplayRequest]:
-    return partial(ReplayRequest, f"/v1/{call}")
+def _request_of_call(raws: list[Raw], defects: dict[int, Verdict], key: Any, call: str) -> ParsedRequest:
+    return ParsedRequest(_text(key), _Events(raws, defects), call, replay_request=_REPLAYS_OF_CALLS[call], native=True)
 
 
 def _replay_of_batch(sent_us: int | None, context: Mapping[str, Raw], integrations: Mapping[str, Raw]) -> ReplayRequest:
@@ -222,10 +229,10 @@ def _replay_of_batch(sent_us: int | None, context: Mapping[str, Raw], integratio
 
 def _members(head: dict[str, Raw], name: str) -> Mapping[str, Raw]:
     """Returns the members of an object in the head; none of another value."""
-    raw = head.get(name)
-    if raw is None or not isinstance(_ANY.decode(raw), dict):
+    try:
+        return _FIELDS.decode(head[name]) or NO_MEMBERS if name in head else NO_MEMBERS
+    except msgspec.ValidationError:
         return NO_MEMBERS
-    return _FIELDS.decode(raw) or NO_MEMBERS
 
 
 def _sent_us(raw: Raw) -> int | None:
@@ -234,10 +241,18 @@ def _sent_us(raw: Raw) -> int | None:
         try:
             sent = _SENT_AT.decode(raw)
         except msgspec.DecodeError:
-            sent = times.parse(tolerant_json.load(bytes(raw)), "sentAt")
+            sent = times.parse(_any(raw), "sentAt")
         return None if sent is None else times.instant(sent, "sentAt")
     except RejectedError:
         return None
+
+
+def _any(raw: Raw) -> Any:
+    """Returns a member of the head that was not checked."""
+    try:
+        return _ANY.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return tolerant_json.load(bytes(raw))
 
 
 def _text(value: Any) -> str:
