@@ -16,7 +16,7 @@ from throughline.kit import settings
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OURS: dict[str, type[settings.Shared]] = {
+OURS: dict[str, type[settings.ServiceSettings]] = {
     "ingest": settings.IngestSettings,
     "stager": settings.StagerSettings,
     "api": settings.ApiSettings,

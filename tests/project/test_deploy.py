@@ -14,7 +14,7 @@ from throughline.kit import settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-KINDS: dict[str, type[settings.Shared]] = {
+KINDS: dict[str, type[settings.ServiceSettings]] = {
     "ingest": settings.IngestSettings,
     "stager": settings.StagerSettings,
     "api": settings.ApiSettings,

@@ -1,5 +1,5 @@
-"""Reusable parts without a business word: settings, Kafka clients, metrics, health, errors, clock.
+"""Parts that every process needs: settings, logs, metrics, health, problem details, Kafka clients, clock.
 
 Receives configuration from the environment, gives validated values and clients; imports nothing else of ours.
-Read `settings.py` for what can be configured and `metrics.py` for everything that is measured.
+Read `settings.py` for what can be configured and `metrics.py` for what is measured.
 """

@@ -1,4 +1,4 @@
-"""The one place that reads the wall clock; everything pure is handed the time."""
+"""The wall clock, read nowhere else, and instants: microseconds since the Unix epoch, UTC."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ MAX_US = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 def now_us() -> int:
-    """The wall clock, in microseconds since the Unix epoch, UTC."""
+    """The present instant."""
     return time.time_ns() // 1000
 
 
@@ -21,13 +21,13 @@ def to_datetime(us: int) -> datetime:
     """The UTC instant of `us` microseconds since the epoch; exact over years 1-9999.
 
     Raises:
-        OverflowError: outside those years.
+        OverflowError: the instant is outside those years.
     """
     return EPOCH + timedelta(microseconds=us)
 
 
 def to_us(instant: datetime) -> int:
-    """Microseconds since the epoch, exact; an instant without a zone is read as UTC."""
+    """The instant in microseconds since the epoch, exact; one without a zone is in UTC."""
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     delta = instant - EPOCH
@@ -35,6 +35,6 @@ def to_us(instant: datetime) -> int:
 
 
 def rfc3339(us: int) -> str:
-    """`2026-11-23T20:28:33.000001Z`: RFC 3339 in UTC, fractions only as far as needed."""
+    """The instant in RFC 3339, UTC: `2026-11-23T20:28:33.000001Z`, without the fraction when it is 0."""
     text = to_datetime(us).replace(tzinfo=None).isoformat()
     return text + "Z"

@@ -8,22 +8,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 Check = Callable[[], Awaitable[str]]
-"""Answers '' when well, else a sentence that says what is missing."""
+"""Returns "" when all is well, else a sentence that names what is missing."""
 
 
 def routes(checks: dict[str, Check], registry: Callable[[], CollectorRegistry]) -> list[Route]:
-    """Starlette routes: `/healthz` 200 while the process lives; `/readyz` 200 when every check is well, else 503
-    with each check's sentence; `/metrics` in Prometheus text format."""
+    """Routes of a Starlette application.
+
+    `/healthz` answers 200 while the process lives; `/readyz` 200 when every check is well, else 503 with each check's
+    sentence; `/metrics` the metrics of the registry in Prometheus' text format.
+    """
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        found = {name: await check() for name, check in checks.items()}
-        ready = not any(found.values())
+        sentences = {name: await check() for name, check in checks.items()}
+        ready = not any(sentences.values())
         body = {
             "status": "ready" if ready else "not ready",
-            "checks": {name: sentence or "ok" for name, sentence in found.items()},
+            "checks": {name: sentence or "ok" for name, sentence in sentences.items()},
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 

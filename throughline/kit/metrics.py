@@ -1,6 +1,6 @@
-"""Every metric of every service, declared here once, with what it tells an operator.
+"""Every metric of every service, declared once, with what it tells an operator.
 
-No label ever holds a customer, a key or anything else a client can invent. Times are seconds.
+No label holds a customer, a key or anything else that a client can invent. Times are in seconds.
 """
 
 from bisect import bisect_left
@@ -8,7 +8,7 @@ from bisect import bisect_left
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry(auto_describe=True)
-"""What /metrics of a single-process service shows (ingest sums its workers through a multi-process collector)."""
+"""The metrics of a service of one process; ingest sums those of its workers through a multi-process collector."""
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PRODUCE_RECORDS_BUCKETS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
@@ -18,8 +18,8 @@ LAG_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300
 
 STAGER_RECORDS = Counter(
     "throughline_stager_records_total",
-    "Records taken from Kafka and committed, by what became of them: staged, duplicate, conflict (a duplicate that "
-    "differs from the first), rejected.",
+    "Records taken from Kafka and committed, by outcome: staged, duplicate, conflict (a duplicate that differs from "
+    "the first), rejected.",
     ["outcome"],
     registry=REGISTRY,
 )
@@ -35,35 +35,35 @@ STAGER_BATCH_RECORDS = Histogram(
     buckets=(1, 10, 50, 100, 500, 1000, 2500, 5000, 10000, 50000),
     registry=REGISTRY,
 )
-STAGER_REFOLDED = Counter(
+STAGER_RECOMPUTED = Counter(
     "throughline_stager_refolded_customers_total",
-    "Customers folded again because a touchpoint arrived late or ids were joined or parted.",
+    "Customers recomputed because a touchpoint arrived late or ids were linked or unlinked.",
     registry=REGISTRY,
 )
 STAGER_LATENESS_SECONDS = Histogram(
     "throughline_stager_lateness_seconds",
-    "Lateness: how long before its customer's last known touchpoint a late one happened.",
+    "Lateness of late touchpoints: how long each occurred before the last touchpoint of its customer.",
     buckets=(0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000, 31536000),
     registry=REGISTRY,
 )
 STAGER_MOVED_IDS = Counter(
     "throughline_stager_moved_ids_total",
-    "Raw ids that went from one customer to another by a link, an alias, or an operator's unlink or relink.",
+    "Actors that moved from one customer to another by a link, an alias, or an operator's unlink or relink.",
     registry=REGISTRY,
 )
 STAGER_LAPSED = Counter(
     "throughline_stager_lapsed_journeys_total",
-    "Journeys that the sweep found silent for the window of their phase.",
+    "Journeys that lapsed: their customers were silent for the window of the phase.",
     registry=REGISTRY,
 )
 STAGER_RESTAGED = Counter(
     "throughline_stager_restaged_touchpoints_total",
-    "Touchpoints folded for generations of models that are being restaged.",
+    "Touchpoints from which generations of models that are being restaged were computed.",
     registry=REGISTRY,
 )
 STAGER_CLEARED = Counter(
     "throughline_stager_cleared_touchpoints_total",
-    "Touchpoints deleted because they occurred before their workspace's retention cutoff (retention).",
+    "Touchpoints deleted because they occurred before their workspace's retention cutoff.",
     registry=REGISTRY,
 )
 STAGER_RETRIES = Counter(
@@ -86,7 +86,7 @@ STAGER_LAG_RECORDS = Gauge(
 )
 STAGER_VISIBLE_SECONDS = Histogram(
     "throughline_stager_visible_seconds",
-    "From ingest receiving an event to its transaction committed (visible in the counts), per batch's oldest event.",
+    "From ingest receiving an event to the commit that makes it visible in the counts, for each batch's oldest event.",
     buckets=LAG_BUCKETS,
     registry=REGISTRY,
 )
@@ -97,7 +97,7 @@ STAGER_LOST_RECORDS = Counter(
 )
 STAGER_RECREATED_TOPICS = Counter(
     "throughline_stager_recreated_partitions_total",
-    "Partitions found to be other than the ones staged before (topic deleted and made again). Alert on any.",
+    "Partitions that are not those staged before: their topic was deleted and created again. Alert on any.",
     registry=REGISTRY,
 )
 
@@ -112,14 +112,14 @@ API_REQUEST_SECONDS = Histogram(
 )
 API_QUERY_SECONDS = Histogram(
     "throughline_api_query_seconds",
-    "One question to PostgreSQL, by its name, the wait for a connection included.",
+    "One query to PostgreSQL, by its name, the wait for a connection included.",
     ["query"],
     buckets=LATENCY_BUCKETS,
     registry=REGISTRY,
 )
 API_STREAM_SUBSCRIBERS = Gauge(
     "throughline_api_stream_subscribers",
-    "Clients that follow a counts stream of this process now.",
+    "Clients that follow a counts stream of this process at present.",
     registry=REGISTRY,
 )
 
@@ -127,7 +127,7 @@ API_STREAM_SUBSCRIBERS = Gauge(
 
 INGEST_PREFIX = "throughline_ingest_"
 INGEST_REGISTRY = CollectorRegistry(auto_describe=True)
-"""One worker's own view; /metrics sums all workers through prometheus_client's multi-process collector instead."""
+"""The metrics of one worker; /metrics sums those of all through prometheus_client's multi-process collector."""
 
 INGEST_EVENTS = Counter(
     INGEST_PREFIX + "events_total",

@@ -1,4 +1,4 @@
-"""An HTTP server inside a process that does something else and handles its signals itself."""
+"""An HTTP server beside the main work of a process, which handles its signals itself."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ class EmbeddedServer(uvicorn.Server):
         """Serve while the block runs.
 
         Raises:
-            RuntimeError: the port is taken.
+            RuntimeError: the port is in use.
         """
         task = asyncio.create_task(_serve(self), name="health server")
         try:

@@ -1,23 +1,20 @@
-"""Every setting of every process, read from the environment here and nowhere else, validated at start.
-
-Raises `SettingsError` whose message names each wrong variable and what it accepts.
-"""
+"""Every setting of every process: read from the environment in this module only, and validated at start."""
 
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SettingsError(ValueError):
-    """A variable of the environment is missing or wrong; the message names it and the fix."""
+    """A variable of the environment is missing or wrong; the message names it and what it accepts."""
 
 
-class Shared(BaseSettings):
-    """What all three services need: where Kafka and PostgreSQL are, the topics, where to listen."""
+class ServiceSettings(BaseSettings):
+    """Settings of all three services: where Kafka and PostgreSQL are, the topics, where to listen."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
@@ -37,8 +34,8 @@ class Shared(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class IngestSettings(Shared):
-    """The HTTP edge."""
+class IngestSettings(ServiceSettings):
+    """Settings of ingest."""
 
     port: int = Field(8081, ge=0, le=65535, description="port to listen on")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
@@ -55,23 +52,23 @@ class IngestSettings(Shared):
     metrics_dir: str | None = Field(None, description="folder of the workers' shared metrics; default a temporary one")
 
 
-class StagerSettings(Shared):
-    """The consumer."""
+class StagerSettings(ServiceSettings):
+    """Settings of stager."""
 
     port: int = Field(8082, ge=0, le=65535, description="port to listen on")
     consumer_group: str = Field("throughline-stager", min_length=1)
     batch_records: int = Field(5_000, ge=1, le=50_000, description="records of one partition staged in one transaction")
 
 
-class ApiSettings(Shared):
-    """The read side."""
+class ApiSettings(ServiceSettings):
+    """Settings of the api."""
 
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     page_token: str | None = Field(None, description="a read token the page may use when opened on this machine")
 
 
 class RunSettings(BaseSettings):
-    """`throughline run`: the whole system on this machine."""
+    """Settings of `throughline run`."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
@@ -92,8 +89,8 @@ class RunSettings(BaseSettings):
     )
 
 
-class DatabaseSettings(BaseSettings):
-    """Commands that work on a database, or write to the log: which one, when it is said."""
+class CommandSettings(BaseSettings):
+    """Settings of the commands that work on a database or on Kafka: which one, if one is named."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
@@ -109,26 +106,26 @@ class DatabaseSettings(BaseSettings):
 S = TypeVar("S", bound=BaseSettings)
 
 
-def load(kind: type[S], **values: Any) -> S:
+def load(kind: type[S]) -> S:
     """The settings of one process.
 
     Raises:
-        SettingsError: names every wrong variable and what it accepts.
+        SettingsError: the message names every wrong variable and what it accepts.
     """
     try:
-        return kind(**values)
+        return kind()
     except ValidationError as error:
         lines = []
-        for problem in error.errors():
-            name = str(problem["loc"][0]) if problem["loc"] else "?"
+        for fault in error.errors():
+            name = str(fault["loc"][0]) if fault["loc"] else "?"
             field = kind.model_fields.get(name)
             accepts = f" ({field.description})" if field is not None and field.description else ""
-            lines.append(f"{name.upper()}: {problem['msg']}, got {problem['input']!r}{accepts}")
+            lines.append(f"{name.upper()}: {fault['msg']}, got {fault['input']!r}{accepts}")
         raise SettingsError("wrong settings:\n  " + "\n  ".join(lines)) from None
 
 
 def load_or_exit(kind: type[S]) -> S:
-    """`load`, ending the process with status 2 and the plain message when a setting is wrong."""
+    """`load`; ends the process with status 2 and the message when a setting is wrong."""
     try:
         return load(kind)
     except SettingsError as error:
@@ -148,11 +145,11 @@ def set_environment(name: str, value: str) -> None:
 
 __all__ = [
     "ApiSettings",
-    "DatabaseSettings",
+    "CommandSettings",
     "IngestSettings",
     "RunSettings",
+    "ServiceSettings",
     "SettingsError",
-    "Shared",
     "StagerSettings",
     "base_environment",
     "load",

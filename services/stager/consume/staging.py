@@ -94,7 +94,7 @@ def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> 
         ("rejected", result.rejected),
     ):
         metrics.STAGER_RECORDS.labels(outcome).inc(count)
-    metrics.STAGER_REFOLDED.inc(result.recomputed)
+    metrics.STAGER_RECOMPUTED.inc(result.recomputed)
     metrics.STAGER_MOVED_IDS.inc(result.moved_ids)
     for lateness_us in result.lateness_us:
         metrics.STAGER_LATENESS_SECONDS.observe(lateness_us / 1e6)

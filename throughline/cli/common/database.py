@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from throughline.cli.common.output import WRONG_USE, fail, say
 from throughline.cli.common.running import find_running
 from throughline.kit.run_file import RUN_FILE
-from throughline.kit.settings import DatabaseSettings, SettingsError, Shared, load
+from throughline.kit.settings import CommandSettings, ServiceSettings, SettingsError, load
 from throughline.store.access.names import AdminError
 from throughline.store.access.workspaces import list_workspaces
 from throughline.store.engine.errors import failure_of
@@ -38,8 +38,8 @@ def choose_database(data: Path | None) -> DatabaseChoice:
     `data` names the folder and goes before DATABASE_URL; None stands for DATA of the environment or `.throughline`.
     """
     try:
-        settings = load(DatabaseSettings)
-        default = str(Shared.model_fields["database_url"].default)
+        settings = load(CommandSettings)
+        default = str(ServiceSettings.model_fields["database_url"].default)
     except SettingsError as error:
         fail(str(error), WRONG_USE)
     if data is None and settings.database_url is not None:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from throughline.cli.common.output import fail
 from throughline.cli.common.running import find_running
 from throughline.kit.kafka import TOOL_REQUEST_TIMEOUT_MS, create_producer
-from throughline.kit.settings import DatabaseSettings, Shared, load
+from throughline.kit.settings import CommandSettings, ServiceSettings, load
 from throughline.wire.codec import Touchpoint, encode, partition_of
 
 
@@ -28,12 +28,12 @@ def choose_topics(data: Path | None) -> Topics:
 
     `data` names the folder and goes before KAFKA; None stands for DATA of the environment or `.throughline`.
     """
-    settings = load(DatabaseSettings)
+    settings = load(CommandSettings)
     if data is None and settings.kafka is not None:
         bootstrap = settings.kafka
     else:
         running = find_running(data or settings.data)
-        bootstrap = str(Shared.model_fields["kafka"].default) if running is None else running.kafka
+        bootstrap = str(ServiceSettings.model_fields["kafka"].default) if running is None else running.kafka
     return Topics(bootstrap, settings.touchpoints_topic, settings.rejected_topic)
 
 

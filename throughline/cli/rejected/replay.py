@@ -27,7 +27,7 @@ from throughline.cli.rejected.scan import (
 )
 from throughline.cli.rejected.send import Destinations, ReplayResult, send_again
 from throughline.cli.rejected.topic import OK, RecordId
-from throughline.kit.settings import DatabaseSettings, load
+from throughline.kit.settings import CommandSettings, load
 from throughline.store.access.keys import key_digest
 
 CONFIRM_ABOVE = 300
@@ -75,7 +75,7 @@ def replay(
     if not scanned.rejections:
         say("nothing was refused that these options name")
         return
-    folder = data or load(DatabaseSettings).data
+    folder = data or load(CommandSettings).data
     destinations = _destinations(selection, scanned, folder, url, key, dry_run)
     plan = _plan(selection, scanned, destinations, again, limit)
     _announce(plan, selection, scanned)
