@@ -95,7 +95,11 @@ def test_faults_are_named(tmp_path: Path, content: str, columns: Columns, said: 
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", gzip.compress(b"user_id,event,timestamp\n" * 99)[:-12]])
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe\x00", gzip.compress(b"user_id,event,timestamp\n" * 99)[:-12]],
+    ids=["bytes", "half a gzip"],
+)
 def test_a_file_that_is_no_text_is_said(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "events.csv"
     path.write_bytes(content)
