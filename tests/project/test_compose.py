@@ -80,11 +80,13 @@ def test_our_services_are_started_as_everywhere_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_services_get_settings_that_they_know(name: str) -> None:
+def test_our_services_get_settings_that_they_know(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {key: interpolated(value) for key, value in SERVICES[name]["environment"].items()}
     unknown = {key.lower() for key in environment} - OURS[name].model_fields.keys()
     assert not unknown, f"{name}: throughline/kit/settings.py knows no {sorted(unknown)}"
-    read = settings.load(OURS[name], **{key.lower(): value for key, value in environment.items() if value})
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    read = settings.load(OURS[name])
     assert read.kafka in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     database = urlsplit(read.database_url)
     postgres = {key: interpolated(value) for key, value in SERVICES["postgres"]["environment"].items()}

@@ -150,13 +150,15 @@ def test_a_deployment_runs_what_compose_runs_confined_and_probed(service: str) -
 
 
 @pytest.mark.parametrize("service", KINDS)
-def test_a_deployment_gets_settings_that_its_service_knows(service: str) -> None:
+def test_a_deployment_gets_settings_that_its_service_knows(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (container,) = manifest("Deployment", f"throughline-{service}")["spec"]["template"]["spec"]["containers"]
     environment = {entry["name"]: entry["value"] for entry in container["env"]}
     environment |= manifest("ConfigMap", container["envFrom"][0]["configMapRef"]["name"])["data"]
     environment |= manifest("Secret", container["envFrom"][1]["secretRef"]["name"])["stringData"]
     assert {name.lower() for name in environment} <= KINDS[service].model_fields.keys()
-    read = settings.load(KINDS[service], **{name.lower(): value for name, value in environment.items()})
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    read = settings.load(KINDS[service])
     assert container["ports"] == [{"name": "http", "containerPort": read.port}]
     assert read.min_insync_replicas < read.replication_factor, "losing one broker must not stop the writers"
     assert manifest("Service", f"throughline-{service}")["spec"]["ports"][0]["port"] == read.port
