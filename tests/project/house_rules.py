@@ -33,8 +33,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "throughline.local": ("throughline.store", "throughline.kit"),
     "throughline.demo": ("throughline.kit",),
     "throughline.cli": ("throughline",),
-    # ingest reads keys and nothing else: engine is how any reader connects, migrate how it waits for
-    # the tables; the touchpoint is the value that wire encodes.
+    # ingest reads keys and their settings: engine is how any reader connects; the touchpoint is the value that wire
+    # encodes.
     "services.ingest": (
         "throughline.wire",
         "throughline.kit",
@@ -42,7 +42,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "throughline.store.access.keys",
         "throughline.store.access.modes",
         "throughline.store.engine",
-        "throughline.store.migrate",
     ),
     "services.stager": ("throughline.wire", *SHARED_BY_SERVICES),
     "services.api": SHARED_BY_SERVICES,

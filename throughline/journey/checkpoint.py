@@ -1,4 +1,4 @@
-"""Folding long histories: a state is put aside now and then, so that a late event need not fold from the beginning."""
+"""Folding long histories: the state is kept every so often, so that a late event need not fold from the beginning."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,25 +9,33 @@ from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 
 EVERY = 512
-"""Touchpoints between checkpoints."""
+"""Number of touchpoints between checkpoints."""
 
 
 class Advanced(NamedTuple):
-    """What folding some touchpoints gives; as `Folded`, and:"""
+    """The result of folding some touchpoints: the first three fields as in `Folded`."""
 
     journey: Journey | None
     transitions: list[Transition]
     revoked: Transition | None
     checkpoints: list[Journey]
-    """States on the way, before the clock was asked."""
+    """States on the way, without lapses by the watermark."""
     since: int
-    """Touchpoints folded since the last of them."""
+    """Number of touchpoints folded since the last checkpoint."""
 
 
 def advance(
     model: Model, journey: Journey | None, touchpoints: Sequence[Touchpoint], watermark_us: int, since: int = 0
 ) -> Advanced:
-    """Fold touchpoints (sorted, distinct, all later than the journey) and let the clock pass to `watermark_us`."""
+    """Fold touchpoints onto a journey as `fold` does, and return the checkpoints on the way.
+
+    Args:
+        model: the phase model.
+        journey: the state so far; None for a customer not seen before.
+        touchpoints: sorted, distinct, all later than the journey.
+        watermark_us: a lapse due by then has happened.
+        since: number of touchpoints folded since the last checkpoint so far.
+    """
     count = len(touchpoints)
     if since + count < EVERY:
         folded = fold(model, journey, touchpoints, watermark_us)
@@ -47,5 +55,5 @@ def advance(
         if since >= EVERY and journey is not None:
             checkpoints.append(journey)
             since = 0
-    settled = fold(model, journey, (), watermark_us)
-    return Advanced(settled.journey, transitions + settled.transitions, revoked, checkpoints, since)
+    at_watermark = fold(model, journey, (), watermark_us)
+    return Advanced(at_watermark.journey, transitions + at_watermark.transitions, revoked, checkpoints, since)

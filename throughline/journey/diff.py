@@ -1,8 +1,8 @@
 """Count deltas: what a changed journey adds to and takes from the phase counts, and when.
 
-A journey's contribution stands in the cells of its own source and channel: one customer where it is, one `entered` for
-each transition into a phase, one `left` for each out of one, each in the minute it happened. So `entered = now + left`
-for any sum of contributions, and the counts of a past instant are the sum of all minutes before it.
+A journey is counted in the cells of its first touchpoint's source and channel: one customer where it stands, one
+`entered` for each transition into a phase, one `left` for each out of a phase, in the minute of the transition. So
+`entered = now + left` for every sum of journeys, and the counts of a past instant are the sum of all minutes before.
 """
 
 from collections.abc import Iterable
@@ -15,19 +15,19 @@ from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Journey, Tran
 
 
 class Cell(NamedTuple):
-    """Where a count stands. `source` and `channel` are those of the customer's first touchpoint."""
+    """The key of a count. `source` and `channel` are those of the customer's first touchpoint."""
 
     model: int
     source: int
     channel: str
     phase: int
     minute_us: int
-    """The start of the minute in which it changed."""
+    """The start of the minute in which the count changed."""
 
 
 Counts = tuple[int, int, int, int, int, int]
-"""(active, lapsed, churned, entered, left, returned): churned are those of the lapsed who had purchased, returned those
-of the entries that followed a lapse."""
+"""(active, lapsed, churned, entered, left, returned). `churned`: of the lapsed, those who had purchased; `returned`: of
+the entries, those that followed a lapse."""
 
 NOTHING: Counts = (0, 0, 0, 0, 0, 0)
 _ACTIVE, _LAPSED, _CHURNED, _ENTERED, _LEFT, _RETURNED = range(6)
@@ -46,15 +46,15 @@ def contribute(
     sign: int = 1,
     revoked: Transition | None = None,
 ) -> None:
-    """Add what a journey went through.
+    """Add a journey's transitions to count deltas.
 
     Args:
-        deltas: what is added to.
-        model: the model's id.
+        deltas: changed in place.
+        model: the generation's id.
         owner: the journey whose source and channel say in which cells.
-        start: the state before the transitions; None: its first touchpoint counts too.
-        transitions: what followed, in order.
-        sign: -1 takes it back.
+        start: the state before the transitions; None: the journey begins here, and its customer is counted too.
+        transitions: of the journey, in order.
+        sign: 1 adds, -1 takes back.
         revoked: the lapse of `start` that never was.
     """
     source, channel = owner.source, owner.channel
@@ -62,10 +62,10 @@ def contribute(
 
     def at(phase: int, at_us: int) -> list[int]:
         cell = Cell(model, source, channel, phase, at_us - at_us % MINUTE_US)
-        found = deltas.get(cell)
-        if found is None:
-            found = deltas[cell] = [0, 0, 0, 0, 0, 0]
-        return found
+        counts = deltas.get(cell)
+        if counts is None:
+            counts = deltas[cell] = [0, 0, 0, 0, 0, 0]
+        return counts
 
     if start is None:
         at(UNPLACED, owner.first_us)[_ACTIVE] += sign

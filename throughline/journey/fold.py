@@ -17,22 +17,22 @@ from throughline.journey.touchpoint import Touchpoint
 
 
 class Folded(NamedTuple):
-    """What a fold gives."""
+    """The result of a fold."""
 
     journey: Journey | None
     """The new state; None for a customer without touchpoints."""
     transitions: list[Transition]
-    """Those that led to it from the state before."""
+    """Transitions from the state before to the new one, in order."""
     revoked: Transition | None
-    """The lapse of the state before, when a touchpoint turned up from before it: it never was."""
+    """The lapse of the state before, when a touchpoint occurred before that lapse: it never was."""
 
 
 def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint], watermark_us: int = 0) -> Folded:
-    """Fold sorted touchpoints onto a journey (None: a customer not seen before), then let the clock pass.
+    """Fold sorted touchpoints onto a journey, then apply a lapse that is due.
 
     Args:
         model: the phase model.
-        journey: the state so far; every touchpoint must come after its last one.
+        journey: the state so far, None for a customer not seen before; every touchpoint must come after its last one.
         touchpoints: sorted, with distinct message ids.
         watermark_us: a lapse due by then has happened.
     """
@@ -50,7 +50,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         phase, highest, cycle, lapsed_us, entered_us, active_us, flags, source, channel, first_us, *_, text = journey
         due = due_us(model, journey)
     churned = bool(flags & CHURNED)
-    noted = False
+    memory_changed = False
     phases = model.phases
     kind_of = model.kind
     for last in touchpoints:
@@ -76,11 +76,11 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
                     due = due_in(phases[phase - 1], at_us, active_us, memory.emptied)
             continue
         if lapsed_us:
-            # Whatever comes now belongs to the next cycle, if there is one.
+            # What is remembered of a page and a cart from here on belongs to the next cycle, if there is one.
             memory.paged = memory.emptied = False
         if kind.order or kind.cart:
-            noted = True
-            _note(memory, kind, last)
+            memory_changed = True
+            _remember(memory, kind, last)
         rule: Rule | None = None
         if not lapsed_us or kind.by_customer:
             rule = _rule(kind, memory, last, UNPLACED if lapsed_us else phase)
@@ -133,30 +133,25 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             channel,
             first_us,
             *last_key,
-            memory.dump() if noted else text,
+            memory.dump() if memory_changed else text,
         ),
         transitions,
         revoked,
     )
 
 
-def settle(model: Model, journey: Journey, watermark_us: int) -> Folded:
-    """Let the clock pass without a touchpoint."""
-    return fold(model, journey, (), watermark_us)
-
-
 def distinct(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:
-    """A customer's touchpoints sorted, each message id once: under one customer the smallest counts."""
+    """Returns a customer's touchpoints sorted, each message id once: of cross-id duplicates the earliest counts."""
     seen: set[str] = set()
-    found: list[Touchpoint] = []
+    unique: list[Touchpoint] = []
     for touchpoint in sorted(touchpoints):
         if touchpoint.message_id not in seen:
             seen.add(touchpoint.message_id)
-            found.append(touchpoint)
-    return found
+            unique.append(touchpoint)
+    return unique
 
 
-def _note(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> None:
+def _remember(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> None:
     if kind.order:
         key = order_key(touchpoint)
         if kind.order == "place":

@@ -1,7 +1,7 @@
 """When a silence becomes a lapse.
 
-A lapse is due one window after the customer's last own touchpoint, but always after the last touchpoint of any kind:
-what is done to a customer (a proposal sent) may move it into a phase with a shorter window without a sign of life.
+A lapse is due one window after the last touchpoint that the customer made, but always after the last touchpoint of any
+kind: what is done to a customer (a proposal sent) may move it into a phase with a shorter window.
 """
 
 from throughline.journey.memory import EMPTIED
@@ -10,19 +10,19 @@ from throughline.journey.state import ABANDONED, CHURNED_NAME, LAPSE, Journey, T
 from throughline.journey.touchpoint import Touchpoint
 
 NEVER = 2**63 - 1
-"""Later than every instant; fits a 64-bit column."""
+"""Later than every instant; the largest number of a 64-bit column."""
 EVER = -(2**63)
-"""Earlier than every instant; fits one, too."""
+"""Earlier than every instant; the smallest number of a 64-bit column."""
 
 
 def due_in(phase: Phase, last_us: int, active_us: int, emptied: bool) -> int:
-    """When a customer that is active in `phase` lapses, unless it does something before."""
+    """Returns when a customer that is active in `phase` lapses, unless it does something before."""
     silent_us = active_us + (phase.emptied_window_us if emptied else phase.window_us)
     return silent_us if silent_us > last_us else last_us + 1
 
 
 def due_us(model: Model, journey: Journey) -> int:
-    """When the journey lapses; NEVER for one that is unplaced or has lapsed."""
+    """Returns when a journey lapses; NEVER when it is unplaced or has lapsed."""
     if journey.lapsed_us or journey.phase == UNPLACED:
         return NEVER
     phase = model.phases[journey.phase - 1]
@@ -30,7 +30,7 @@ def due_us(model: Model, journey: Journey) -> int:
 
 
 def lapse_at(at_us: int, phase: int, cycle: int, churned: bool, cause: Touchpoint | None = None) -> Transition:
-    """The transition of a lapse. `cause`: the touchpoint that ended the journey, when it was not the clock."""
+    """Returns the transition of a lapse. `cause`: the touchpoint that ended the journey, None for a silence."""
     message_id, actor, name = ("", "", "") if cause is None else (cause.message_id, cause.actor, cause.name)
     rule = CHURNED_NAME if churned else ABANDONED
     return Transition(at_us, message_id, actor, LAPSE, phase, phase, cycle, name, rule)

@@ -1,15 +1,15 @@
-"""What the guards remember of a customer: orders that stand, orders cancelled, what is in the cart."""
+"""A customer's memory, for the guards: orders that stand, orders cancelled, what is in the cart."""
 
 import json
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 PAGED, EMPTIED, CHURNED = 1, 2, 4
-"""Flags of a journey: a page was seen in this cycle; the cart was emptied in it; the lapse came after a purchase."""
+"""Flags of a journey: the cycle has a page; its cart was emptied; its lapse came after a purchase."""
 
 
 class Memory:
-    """Mutable while folding. Flags stand in the journey; the rest is kept as text ("" when there is nothing)."""
+    """Changes while folding. In a journey the flags stand as bits, the rest as text ("" when there is nothing)."""
 
     __slots__ = ("cancelled", "cart", "emptied", "orders", "paged")
 
@@ -30,7 +30,7 @@ class Memory:
         """Net quantity by product id, above 0."""
 
     def place(self, order: str, value: float | None) -> None:
-        """Note an order: it takes the cart along. One id is one order, whoever reports it; a cancelled one stays so."""
+        """Place an order, which empties the cart. One id is one order, whoever reports it; a cancelled one stays so."""
         self.cart.clear()
         self.emptied = False
         if order in self.cancelled:
@@ -39,25 +39,25 @@ class Memory:
             self.orders[order] = value
 
     def cancel(self, order: str) -> None:
-        """From now on this order does not count, even if it is reported again."""
+        """Cancel an order: from now on it does not count, even if it is reported again."""
         self.orders.pop(order, None)
         self.cancelled.add(order)
 
     def refund(self, order: str, amount: float | None) -> None:
-        """A full refund (no amount, or the order's whole value) cancels; a partial one changes nothing."""
+        """Refund an order: in full (no amount, or its whole value) cancels it, in part changes nothing."""
         value = self.orders.get(order)
         if amount is None or (value is not None and amount >= value):
             self.cancel(order)
 
     def add(self, product: str, quantity: float | None) -> None:
-        """Put into the cart; without a quantity, one."""
+        """Put a product into the cart; without a quantity, one of it."""
         amount = 1.0 if quantity is None else quantity
         if amount > 0:
             self.cart[product] = self.cart.get(product, 0.0) + amount
             self.emptied = False
 
     def remove(self, product: str, quantity: float | None) -> None:
-        """Take out of the cart, never below nothing; without a quantity, one."""
+        """Take a product out of the cart, never below none; without a quantity, one of it."""
         left = self.cart.get(product, 0.0) - (1.0 if quantity is None else max(0.0, quantity))
         if left > 0:
             self.cart[product] = left
@@ -66,21 +66,21 @@ class Memory:
         self.emptied = not self.cart
 
     def dump(self) -> str:
-        """The text that `load` reads; equal memories give equal texts."""
-        kept: dict[str, object] = {}
+        """Returns the text that `load` reads; equal memories give equal texts."""
+        parts: dict[str, object] = {}
         if self.orders:
-            kept["orders"] = self.orders
+            parts["orders"] = self.orders
         if self.cancelled:
-            kept["cancelled"] = sorted(self.cancelled)
+            parts["cancelled"] = sorted(self.cancelled)
         if self.cart:
-            kept["cart"] = dict(sorted(self.cart.items()))
-        return _encode(kept) if kept else ""
+            parts["cart"] = dict(sorted(self.cart.items()))
+        return _encode(parts) if parts else ""
 
     @classmethod
     def load(cls, text: str, flags: int) -> "Memory":
-        """The memory of a journey."""
+        """Returns the memory of a journey, from its text and flags."""
         paged, emptied = bool(flags & PAGED), bool(flags & EMPTIED)
         if not text:
             return cls(paged, emptied)
-        kept = json.loads(text)
-        return cls(paged, emptied, kept.get("orders"), set(kept.get("cancelled", ())), kept.get("cart"))
+        parts = json.loads(text)
+        return cls(paged, emptied, parts.get("orders"), set(parts.get("cancelled", ())), parts.get("cart"))

@@ -1,4 +1,4 @@
-"""A phase model as values: ranked phases, and for each touchpoint kind the guarded rules that place it."""
+"""A phase model as values: ranked phases, and for each kind of touchpoint the guarded rules that place it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -19,18 +19,18 @@ _NAMES_REMEMBERED = 8192
 
 
 class Phase(NamedTuple):
-    """One phase. `number` is its rank, from 1. Windows say how long a customer may be silent before it lapses."""
+    """One phase. `number` is its rank, from 1. A window is how long a customer may be silent before it lapses."""
 
     number: int
     name: str
     label: str
     window_us: int
     emptied_window_us: int
-    """The window once the cart was emptied in this cycle."""
+    """The window once the cart was emptied in the cycle."""
 
 
 class Rule(NamedTuple):
-    """Places a touchpoint in phase `phase` when every guard holds. `name` explains it to people."""
+    """Places a touchpoint in phase number `phase` when every guard holds. `name` explains the rule to people."""
 
     name: str
     guards: tuple[Guard, ...]
@@ -40,7 +40,7 @@ class Rule(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a touchpoint means: its rules in order of precedence, and what it does to order and cart."""
+    """A kind of touchpoint: its rules in order of precedence, and its effects on order and cart."""
 
     name: str
     rules: tuple[Rule, ...] = ()
@@ -48,11 +48,11 @@ class Kind(NamedTuple):
     cart: CartEffect = ""
     is_page: bool = False
     by_customer: bool = True
-    """False for what was done to the customer: it neither extends activity nor revives."""
+    """False for what was done to the customer, which neither extends activity nor ends a lapse."""
 
 
 def normalise(name: str) -> str:
-    """An event name without what SDKs differ in: case, spaces, `_` and `-`."""
+    """Returns an event name without what SDKs differ in: case, spaces, `_` and `-`."""
     return _SEPARATORS.sub("", name.casefold())
 
 
@@ -63,17 +63,17 @@ class Model:
     name: str
     phases: tuple[Phase, ...]
     calls: Mapping[str, Kind]
-    """API call -> kind, for calls that mean the same whatever their name."""
+    """API call -> kind, for calls that mean the same whatever the event's name."""
     names: Mapping[str, Kind]
     """Normalised event name -> kind."""
     _kinds: Callable[[str, str], Kind | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # SDKs send few distinct names; a client inventing names must not grow memory.
+        # SDKs send few distinct names; a client that invents names must not fill the memory.
         object.__setattr__(self, "_kinds", lru_cache(_NAMES_REMEMBERED)(self._look_up))
 
     def kind(self, call: str, name: str) -> Kind | None:
-        """What a touchpoint of this call and name means; None when the vocabulary does not know it."""
+        """Returns the kind of a touchpoint of this call and name; None when the vocabulary has none."""
         return self._kinds(call, name)
 
     def _look_up(self, call: str, name: str) -> Kind | None:
@@ -83,10 +83,10 @@ class Model:
         return self.names.get(normalise(name)) if call == "track" else None
 
     def phase_named(self, name: str) -> Phase:
-        """The phase of that name.
+        """Returns the phase of a name.
 
         Raises:
-            KeyError: the model has none.
+            KeyError: the model has no such phase.
         """
         for phase in self.phases:
             if phase.name == name:

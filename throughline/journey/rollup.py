@@ -12,10 +12,10 @@ STEPS: tuple[Step, ...] = ("minute", "hour", "day")
 """From the finest."""
 
 KEPT_US: dict[Step, int] = {"minute": 2 * DAY_US, "hour": 90 * DAY_US}
-"""How long before the watermark a step's buckets are whole; days are for ever."""
+"""How long before the watermark a step's buckets stand; days stand for ever."""
 
 MARGIN_US = DAY_US
-"""How much longer they are written and kept: whoever writes may know of a later watermark than whoever reads."""
+"""How much longer buckets are written and kept: a writer may know of a later watermark than a reader."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -24,13 +24,13 @@ _REMEMBERED = 65_536
 
 @lru_cache(_REMEMBERED)
 def bucket_of(step: Step, minute_us: int, zone: tzinfo) -> int:
-    """The start of the minute, hour or day (in `zone`) that the minute starting at `minute_us` belongs to."""
+    """Returns the start of the minute, hour or day (in `zone`) that the minute starting at `minute_us` belongs to."""
     if step == "minute":
         return minute_us
     instant = _EPOCH + minute_us * _MICROSECOND
     try:
         return _start(step, instant, zone)
-    except OverflowError:  # the first and the last day of the calendar, which a zone would leave
+    except OverflowError:  # on the first and the last day of the calendar a zone's time is outside of it
         return _start(step, instant, UTC)
 
 
@@ -41,12 +41,12 @@ def _start(step: Step, instant: datetime, zone: tzinfo) -> int:
 
 
 def floor(step: Step, at_us: int, zone: tzinfo) -> int:
-    """The start of the step that an instant lies in."""
+    """Returns the start of the step that an instant lies in."""
     return bucket_of(step, at_us - at_us % MINUTE_US, zone)
 
 
 def kept_steps(minute_us: int, watermark_us: int) -> Iterator[Step]:
-    """The steps in which a change of that minute is kept, as of the watermark."""
+    """Yields the steps in which a change of that minute is kept, as of the watermark."""
     for step in STEPS:
         if step == "day" or minute_us >= watermark_us - KEPT_US[step] - MARGIN_US:
             yield step

@@ -17,20 +17,20 @@ from throughline.journey.touchpoint import Touchpoint
 
 
 class Snapshot(NamedTuple):
-    """A journey after its last touchpoint before the retention cutoff, before the clock was asked."""
+    """A journey after its last touchpoint before the retention cutoff, without a lapse after that touchpoint."""
 
     journey: Journey
     transitions: tuple[Transition, ...]
-    """All that led to it."""
+    """All transitions that led to the journey."""
 
 
 def extend(model: Model, snapshot: Snapshot | None, touchpoints: Sequence[Touchpoint]) -> Snapshot | None:
-    """The snapshot at a later retention cutoff.
+    """Returns the snapshot at a later retention cutoff; None when nothing is before that either.
 
     Args:
         model: the phase model.
-        snapshot: at the retention cutoff so far; None when nothing was before it.
-        touchpoints: those between the two cutoffs, sorted, distinct.
+        snapshot: at the cutoff so far; None when nothing was before that.
+        touchpoints: between the two cutoffs, sorted, distinct.
     """
     folded = fold(model, None if snapshot is None else snapshot.journey, touchpoints)
     if folded.journey is None:
@@ -39,52 +39,53 @@ def extend(model: Model, snapshot: Snapshot | None, touchpoints: Sequence[Touchp
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot | None:
-    """What a customer begins with whose ids had snapshots of their own; in whatever order they are given.
+    """Returns what a customer begins with whose ids have snapshots of their own, in whatever order these are given.
 
-    It stands where the one of them stood that had come furthest: one that had not lapsed before one that had, then the
-    higher phase, then the later touchpoint. All orders of all of them stand, but those that any cancelled. It belongs
-    to the source and channel of the earliest.
+    The customer stands where the snapshot stands that has come furthest: not lapsed before lapsed, then the higher
+    phase, then the later touchpoint. All orders of all snapshots stand, but those that any of them cancelled.
+    Source and channel are those of the snapshot that began first.
     """
-    found = sorted(set(snapshots), key=lambda snapshot: snapshot.journey.last_key)
-    if len(found) < 2:
-        return found[0] if found else None
-    furthest = max(found, key=lambda b: (not b.journey.lapsed_us, b.journey.phase, b.journey.last_key))
-    first = min(found, key=lambda b: (b.journey.first_us, b.journey.source, b.journey.channel)).journey
-    last_us, last_message, last_actor = found[-1].journey.last_key
+    ordered = sorted(set(snapshots), key=lambda snapshot: snapshot.journey.last_key)
+    if len(ordered) < 2:
+        return ordered[0] if ordered else None
+    journeys = [snapshot.journey for snapshot in ordered]
+    furthest = max(ordered, key=lambda s: (not s.journey.lapsed_us, s.journey.phase, s.journey.last_key))
+    first = min(journeys, key=lambda journey: (journey.first_us, journey.source, journey.channel))
+    last_us, last_message, last_actor = journeys[-1].last_key
     return Snapshot(
         furthest.journey._replace(
-            highest_phase=max(snapshot.journey.highest_phase for snapshot in found),
+            highest_phase=max(journey.highest_phase for journey in journeys),
             first_us=first.first_us,
             source=first.source,
             channel=first.channel,
             last_us=last_us,
             last_message=last_message,
             last_actor=last_actor,
-            memory=_remembered([snapshot.journey for snapshot in found]),
+            memory=_merged_memory(journeys),
         ),
         furthest.transitions,
     )
 
 
-def _remembered(journeys: Sequence[Journey]) -> str:
+def _merged_memory(journeys: Sequence[Journey]) -> str:
     memories = [Memory.load(journey.memory, journey.flags) for journey in journeys]
-    joined = Memory(cancelled=set().union(*(memory.cancelled for memory in memories)))
+    merged = Memory(cancelled=set().union(*(memory.cancelled for memory in memories)))
     for memory in memories:
         for order, value in memory.orders.items():
-            if joined.orders.get(order) is None:
-                joined.orders[order] = value
+            if merged.orders.get(order) is None:
+                merged.orders[order] = value
         for product, quantity in memory.cart.items():
-            joined.cart[product] = max(quantity, joined.cart.get(product, 0.0))
-    for order in joined.cancelled:
-        joined.orders.pop(order, None)
-    return joined.dump()
+            merged.cart[product] = max(quantity, merged.cart.get(product, 0.0))
+    for order in merged.cancelled:
+        merged.orders.pop(order, None)
+    return merged.dump()
 
 
 def dump(transitions: Iterable[Transition]) -> str:
-    """Transitions as text: a JSON array of arrays, in the order of `Transition`."""
+    """Returns transitions as text: a JSON array of arrays, in the order of `Transition`."""
     return json.dumps([list(transition) for transition in transitions], ensure_ascii=False, separators=(",", ":"))
 
 
 def load(text: str) -> tuple[Transition, ...]:
-    """What `dump` wrote."""
+    """Returns the transitions that `dump` wrote."""
     return tuple(Transition(*fields) for fields in json.loads(text))

@@ -1,32 +1,32 @@
-"""What the fold keeps of a customer and tells of it: the journey's state and its transitions."""
+"""What a fold makes of a customer's touchpoints: the journey's state and its transitions."""
 
 from typing import NamedTuple
 
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 
 ENTER, RETURN, LAPSE = 1, 2, 3
-"""Kinds of transition: forward within a cycle; back after a lapse, into a new cycle; fallen silent."""
+"""Kinds of transition: forward within a cycle; into a new cycle after a lapse; the lapse."""
 
 ABANDONED, CHURNED_NAME = "abandoned", "churned"
-"""What a lapse is called: before any purchase of the lifetime that stands, and after one."""
+"""The rule of a lapse: without a purchase of the lifetime that stands, and after one."""
 
 
 class Journey(NamedTuple):
-    """Where one customer stands under one model. Instants are microseconds since the epoch."""
+    """The state of one customer under one model. Instants are microseconds since the epoch."""
 
     phase: int
     highest_phase: int
-    """Of the lifetime."""
+    """The highest of the lifetime."""
     cycle: int
-    """From 1."""
+    """Number of the cycle, from 1."""
     lapsed_us: int
     """Since when the customer has been silent; 0 while active."""
     entered_us: int
-    """When the current phase was entered; the first touchpoint's time while unplaced."""
+    """When the current phase was entered; while unplaced, when the first touchpoint occurred."""
     active_us: int
-    """The customer's last own touchpoint; the first touchpoint's time before there was one."""
+    """When the last touchpoint that the customer made occurred; before there was one, the first of any kind."""
     flags: int
-    """PAGED, EMPTIED, CHURNED of `memory.py`."""
+    """Bits: PAGED, EMPTIED, CHURNED of `memory.py`."""
     source: int
     channel: str
     """Source and channel of the first touchpoint ever."""
@@ -35,23 +35,23 @@ class Journey(NamedTuple):
     last_message: str
     last_actor: str
     memory: str
-    """What the guards remember, as text (see `Memory`)."""
+    """What the guards need to know, as text (see `Memory`)."""
 
     def is_late(self, touchpoint: Touchpoint) -> bool:
-        """Whether the touchpoint belongs before something already folded."""
+        """Whether a touchpoint belongs before one that is folded already."""
         return touchpoint[:3] <= (self.last_us, self.last_message, self.last_actor)
 
     @property
     def last_key(self) -> OrderKey:
-        """The last touchpoint folded."""
+        """The place of the last touchpoint folded."""
         return (self.last_us, self.last_message, self.last_actor)
 
 
 class Transition(NamedTuple):
     """One move of a customer, with the touchpoint and the rule that caused it.
 
-    The first four fields are its place in the journey, so transitions sort as they are. A lapse by the clock has no
-    touchpoint, and so comes before those of its instant.
+    The first four fields are its place in the journey, so transitions sort as they are. A lapse of a silence has no
+    touchpoint, and so comes before the transitions of the same instant.
     """
 
     at_us: int
@@ -62,8 +62,8 @@ class Transition(NamedTuple):
     from_phase: int
     to_phase: int
     cycle: int
-    """The one it leads into, or for a lapse the one it ends."""
+    """The cycle that the transition leads into; of a lapse the cycle that it ends."""
     name: str
     """The touchpoint's event name."""
     rule: str
-    """The model's rule; for a lapse "abandoned" or "churned"."""
+    """The model's rule; of a lapse "abandoned" or "churned"."""

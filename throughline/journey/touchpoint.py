@@ -1,4 +1,4 @@
-"""The touchpoint: one event of one actor, the fact everything else is derived from."""
+"""The touchpoint: one event of one actor, the fact that everything else is derived from."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,17 @@ OrderKey = tuple[int, str, str]
 class Touchpoint(NamedTuple):
     """One event of one actor. Instants are microseconds since the epoch; "" means not given.
 
-    The first three fields are the order within a customer, so touchpoints sort as they are.
+    The first three fields are the order within a customer, so touchpoints sort as they are. This list is the only one:
+    the message of the wire and the table of facts have these fields by name (docs/decisions/0011).
     """
 
     occurred_us: int
     message_id: str
     actor: str
     call: str
-    """track, page, screen, identify, group or alias; unlink or relink when an operator says so."""
+    """track, page, screen, identify, group or alias; of an operator's ruling unlink or relink."""
     name: str
-    """The event's name as sent; mapped to a kind only when folding."""
+    """The event's name as sent; a model maps it to a kind when folding."""
     workspace: int = 0
     source: int = 0
     channel: str = ""
@@ -39,11 +40,11 @@ class Touchpoint(NamedTuple):
     rest: str = "{}"
     """Everything else of the event as sent: one JSON object."""
     bot: bool = False
-    """Sent by a crawler: kept as a fact, out of every journey."""
+    """Whether a crawler sent it: kept as a fact, left out of every journey."""
     attribution: str = ""
-    """Where it came from and by what device: one JSON object; "" when nothing is known."""
+    """Where the visit came from and with what device: one JSON object; "" when nothing is known."""
 
     @property
     def order_key(self) -> OrderKey:
-        """Where it stands among its customer's touchpoints."""
+        """The place among the customer's touchpoints."""
         return (self.occurred_us, self.message_id, self.actor)

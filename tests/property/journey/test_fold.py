@@ -11,7 +11,7 @@ from tests.reference import LAPSE, Counts, NaiveTransition, State, counts_at, na
 from tests.strategies.touchpoints import MODELS, customer_logs, foldable, watermarks
 from throughline.journey import checkpoint
 from throughline.journey.diff import Deltas, contribute
-from throughline.journey.fold import Folded, fold, settle
+from throughline.journey.fold import Folded, fold
 from throughline.journey.lapse import NEVER, due_us
 from throughline.journey.memory import CHURNED, Memory
 from throughline.journey.state import Journey, Transition
@@ -89,11 +89,11 @@ def test_the_clock_alone_lapses_whom_it_must(name: str, data: st.DataObject, eve
         return
     due = due_us(model, folded.journey)
     for watermark_us in (data.draw(watermarks(events)), due - 1, min(due, NEVER - 1)):
-        settled = settle(model, folded.journey, watermark_us)
+        settled = fold(model, folded.journey, (), watermark_us)
         assert [step.at_us for step in settled.transitions] == ([due] if due <= watermark_us else [])
         anew = fold(model, None, todo, watermark_us)
         assert settled.journey == anew.journey
-        assert settle(model, anew.journey or folded.journey, watermark_us) == Folded(anew.journey, [], None)
+        assert fold(model, anew.journey or folded.journey, (), watermark_us) == Folded(anew.journey, [], None)
 
 
 @given(name=models, events=customer_logs())

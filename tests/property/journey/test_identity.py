@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.reference import owners, replay, root
 from tests.strategies.touchpoints import DAY_US, MODELS, START_US, logs, ruling_of, watermarks
-from throughline.journey.identity import ALIAS, IDENTIFY, RULINGS, Link, Ruling, links_of, owners_of, root_of
+from throughline.journey.identity import ALIAS, IDENTIFY, RULINGS, Link, links_of, owners_of, root_of
 from throughline.journey.touchpoint import Touchpoint
 
 IDS = ("a", "b", "c", "d", "e")
@@ -30,9 +30,9 @@ def facts_of(log: Iterable[Touchpoint]) -> list[Touchpoint]:
     return [event for event in first.values() if not event.bot]
 
 
-def settled(facts: Sequence[Touchpoint]) -> dict[str, Link]:
+def owners_by_rule(facts: Sequence[Touchpoint]) -> dict[str, Link]:
     """The owners by the code that the stager runs."""
-    links = [
+    all_links = [
         link
         for event in facts
         for link in links_of(
@@ -45,18 +45,14 @@ def settled(facts: Sequence[Touchpoint]) -> dict[str, Link]:
         )
     ]
     users = {event.user_id for event in facts if event.user_id and event.call not in RULINGS}
-    rulings: dict[tuple[str, str], Ruling] = {}
-    for event in facts:
-        if event.call in RULINGS:
-            pair = (event.previous_id, event.user_id)
-            ruling = Ruling(event.occurred_us, event.message_id, *pair, event.call == "unlink")
-            rulings[pair] = max(ruling, rulings.get(pair, ruling))
-    return owners_of(links, users, {pair for pair, ruling in rulings.items() if ruling.void})
+    rulings = sorted(event for event in facts if event.call in RULINGS)
+    last_calls = {(event.previous_id, event.user_id): event.call for event in rulings}
+    return owners_of(all_links, users, {pair for pair, call in last_calls.items() if call == "unlink"})
 
 
 def partition_of(facts: Sequence[Touchpoint]) -> dict[str, str]:
     """Which customer each id that some event carries belongs to."""
-    owned = settled(facts)
+    owned = owners_by_rule(facts)
     named = {id_ for event in facts for id_ in (event.actor, event.user_id, event.anonymous_id, event.previous_id)}
     return {id_: root_of(id_, owned) for id_ in named - {""}}
 
@@ -65,7 +61,7 @@ def partition_of(facts: Sequence[Touchpoint]) -> dict[str, str]:
 def test_owners_are_the_naive_owners(log: list[Touchpoint]) -> None:
     facts = facts_of(log)
     expected = owners(facts)
-    assert {id_: tuple(link) for id_, link in settled(facts).items()} == {
+    assert {id_: tuple(link) for id_, link in owners_by_rule(facts).items()} == {
         id_: tuple(link) for id_, link in expected.items()
     }
     assert partition_of(facts) == {id_: root(id_, expected) for id_ in partition_of(facts)}
@@ -88,11 +84,11 @@ def test_an_owner_is_the_first_link_that_may_count(
     owned = owners_of(some, users, void)
     for id_ in IDS:
         steps = 0
-        current = id_
-        while current in owned:
-            current, steps = owned[current].owner, steps + 1
+        here = id_
+        while here in owned:
+            here, steps = owned[here].owner, steps + 1
             assert steps < len(IDS)
-        assert root_of(id_, owned) == current
+        assert root_of(id_, owned) == here
     for id_, link in owned.items():
         assert link in some
         assert link.id == id_
@@ -126,9 +122,9 @@ def test_an_unmerge_after_a_merge_is_never_merged(log: list[Touchpoint], owner: 
     """An alias that is unlinked, sooner or later than it was sent, changes nothing; relinked, it is back."""
     id_, owner = f"x{id_}", f"u{owner}"
     facts = facts_of(log)
-    event = Touchpoint(START_US, "sure", owner, "track", "home", 1, user_id=owner)
-    other = event._replace(actor=id_, user_id=id_)
-    before = [*facts, event, other]
+    known = Touchpoint(START_US, "sure", owner, "track", "home", 1, user_id=owner)
+    other = known._replace(actor=id_, user_id=id_)
+    before = [*facts, known, other]
     merge = Touchpoint(START_US + DAY_US, "merge", owner, "alias", "", 1, user_id=owner, previous_id=id_)
     unlink = ruling_of("unlink", owner, id_, START_US + day * DAY_US, "undo")
     relink = ruling_of("relink", owner, id_, START_US + day * DAY_US + 1, "redo")
@@ -148,7 +144,7 @@ def test_an_unlink_of_any_pair_is_as_if_the_pair_had_never_been_linked(
     log: list[Touchpoint], data: st.DataObject
 ) -> None:
     facts = facts_of(log)
-    owned = settled(facts)
+    owned = owners_by_rule(facts)
     if not owned:
         return
     link = data.draw(st.sampled_from(sorted(owned.values())))
@@ -157,8 +153,8 @@ def test_an_unlink_of_any_pair_is_as_if_the_pair_had_never_been_linked(
     relink = ruling_of("relink", link.owner, link.id, late + 1, "redo")
     without = [parted(event, link.id, link.owner) for event in facts]
     users = {event.user_id for event in facts if event.user_id and event.call not in RULINGS}
-    home = Touchpoint(START_US, "kept", "nobody", "track", "home", 1)
-    still = [home._replace(message_id=f"kept {user}", actor=user, user_id=user) for user in users]
+    kept = Touchpoint(START_US, "kept", "nobody", "track", "home", 1)
+    still = [kept._replace(message_id=f"kept {user}", actor=user, user_id=user) for user in users]
     assert partition_of([*facts, unlink]) == partition_of([*without, *still, unlink])
     assert partition_of([*facts, unlink, relink]) == partition_of(facts)
 
@@ -189,13 +185,11 @@ def test_every_id_is_in_one_customer_and_every_customer_in_one_place(
     """The reference itself: its customers hold each id once, its counts each customer once, at every instant."""
     replayed = replay(log, name, data.draw(watermarks(log)), "Asia/Kolkata")
     where = partition_of(facts_of(log))
-    for customer, state in replayed.customers.items():
-        assert {where[member] for member in state.members} == {customer}
+    for customer, kept in replayed.customers.items():
+        assert {where[member] for member in kept.members} == {customer}
     members = [member for customer in replayed.customers.values() for member in customer.members]
     assert len(members) == len(set(members))
     for instant in {event.occurred_us + late for event in log for late in (0, 1)}:
-        begun = [
-            customer_state for customer_state in replayed.customers.values() if customer_state.state.first_us < instant
-        ]
+        there = [kept for kept in replayed.customers.values() if kept.state.first_us < instant]
         counted = replayed.counts_at(instant)
-        assert sum(count.active + count.lapsed for count in counted.values()) == len(begun)
+        assert sum(count.active + count.lapsed for count in counted.values()) == len(there)

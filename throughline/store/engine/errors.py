@@ -1,4 +1,4 @@
-"""What a failed transaction or question means for whoever ran it."""
+"""What a failure of the database means for whoever asked it."""
 
 from typing import Literal
 
@@ -10,45 +10,53 @@ Failure = Literal["contention", "data", "database"]
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONTENTION = ("40001", "40P01", "55P03")
+"""Serialisation failure, deadlock, lock not available."""
 _DATA_CLASSES = ("22", "23")
-# connection exceptions, insufficient resources, operator intervention (shutdown, start, statement timeout)
+"""Data exceptions and violated constraints."""
 _AWAY_CLASSES = ("08", "53", "57")
+"""Connection exceptions, insufficient resources, operator intervention (shutdown, starting up, statement timeout)."""
 
 
 def failure_of(error: BaseException) -> Failure | None:
-    """What kind of failure an exception out of a transaction is; None when it does not come from the database.
+    """Returns what kind of failure an exception out of a transaction is; None when the database did not cause it.
 
-    - contention: deadlock or serialisation failure; try the same again.
+    - contention: deadlock or serialisation failure; trying the same again helps.
     - data: a value the database cannot hold; trying again cannot help, leaving the value out can.
-    - database: away, restarting, full or misconfigured; try again later on a fresh connection.
+    - database: away, restarting, full or misconfigured; trying again later on a fresh connection may help.
     """
     if isinstance(error, DBAPIError):
-        # SQLAlchemy's exception around its own copy of the driver's.
-        cause: BaseException | None = error.orig.__cause__ if error.orig is not None else None
-        return _of_driver(cause) or "database"
+        return _of_driver(_driver_error(error)) or "database"
+    if isinstance(error, PoolTimeoutError):
+        return "database"
     return _of_driver(error)
 
 
-def _of_driver(error: BaseException | None) -> Failure | None:
-    code = getattr(error, "sqlstate", None) or ""
-    if code in _CONTENTION:
-        return "contention"
-    # The driver raises DataError itself for a value that it cannot encode.
-    if code[:2] in _DATA_CLASSES or isinstance(error, asyncpg.DataError):
-        return "data"
-    if isinstance(error, (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)):
-        return "database"
-    return None
-
-
 def is_away(error: BaseException) -> bool:
-    """Whether an exception means that the database cannot be reached or cannot answer now; asking later can help.
-
-    False for what is wrong with the question itself, and for what does not come from the database.
-    """
+    """Whether the database cannot be asked now, rather than that the question was wrong: asking later may help."""
     if isinstance(error, OSError | PoolTimeoutError | asyncpg.InterfaceError):
         return True
     if isinstance(error, DBAPIError):
-        sqlstate = getattr(error.orig, "sqlstate", None)
-        return error.connection_invalidated or sqlstate is None or sqlstate[:2] in _AWAY_CLASSES
-    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _AWAY_CLASSES
+        state = _sqlstate(_driver_error(error))
+        return error.connection_invalidated or not state or state[:2] in _AWAY_CLASSES
+    return isinstance(error, asyncpg.PostgresError) and _sqlstate(error)[:2] in _AWAY_CLASSES
+
+
+def _driver_error(error: DBAPIError) -> BaseException | None:
+    # SQLAlchemy's exception is around its own copy of the driver's.
+    return error.orig.__cause__ if error.orig is not None else None
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
+def _of_driver(error: BaseException | None) -> Failure | None:
+    state = _sqlstate(error)
+    if state in _CONTENTION:
+        return "contention"
+    # The driver raises DataError itself for a value that it cannot encode.
+    if state[:2] in _DATA_CLASSES or isinstance(error, asyncpg.DataError):
+        return "data"
+    if isinstance(error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError):
+        return "database"
+    return None

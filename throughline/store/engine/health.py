@@ -1,4 +1,4 @@
-"""Whether the database answers."""
+"""Whether the database answers, for a service's readiness."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from throughline.store.engine.unit_of_work import reading
 
 ANSWER_SECONDS = 2.0
+"""Maximum time for an answer, including the wait for a connection."""
 
 
 def database_check(engine: AsyncEngine) -> Callable[[], Awaitable[str]]:
-    """A readiness check: '' when PostgreSQL answers within two seconds, else a sentence."""
+    """Returns a readiness check: '' when PostgreSQL answers within `ANSWER_SECONDS`, else a sentence."""
 
     async def check() -> str:
         try:

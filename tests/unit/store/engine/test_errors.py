@@ -1,4 +1,4 @@
-"""What a database failure means."""
+"""What a failure of the database means: by the driver's own exceptions and by those of SQLAlchemy around them."""
 
 import asyncpg
 import pytest
@@ -8,45 +8,48 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from throughline.store.engine.errors import failure_of, is_away
 
 
-def with_state(sqlstate: str) -> DBAPIError:
-    """An error as SQLAlchemy raises it: around a copy of the driver's error, which is the copy's cause."""
-    copy = Exception(sqlstate)
-    copy.sqlstate = sqlstate  # type: ignore[attr-defined]
-    copy.__cause__ = asyncpg.PostgresError.new({"C": sqlstate, "M": "why"})
-    return DBAPIError("select 1", {}, copy)
+def wrapped(cause: BaseException | None) -> DBAPIError:
+    """As SQLAlchemy raises it: around its own copy of the driver's exception."""
+    copy = Exception("a copy")
+    copy.__cause__ = cause
+    return DBAPIError("SELECT 1", {}, copy)
+
+
+OF_DRIVER = [
+    (asyncpg.DeadlockDetectedError("x"), "contention", False),
+    (asyncpg.SerializationError("x"), "contention", False),
+    (asyncpg.LockNotAvailableError("x"), "contention", False),
+    (asyncpg.UniqueViolationError("x"), "data", False),
+    (asyncpg.CharacterNotInRepertoireError("x"), "data", False),
+    (asyncpg.UndefinedTableError("x"), "database", False),
+    (asyncpg.AdminShutdownError("x"), "database", True),
+    (asyncpg.QueryCanceledError("x"), "database", True),
+    (asyncpg.TooManyConnectionsError("x"), "database", True),
+    (asyncpg.ConnectionDoesNotExistError("x"), "database", True),
+]
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        ConnectionRefusedError(),
-        TimeoutError(),
-        PoolTimeoutError(),
-        asyncpg.InterfaceError("the connection is closed"),
-        asyncpg.CannotConnectNowError("starting up"),
-        asyncpg.TooManyConnectionsError("full"),
-        with_state("08006"),
-        with_state("57P01"),
-        with_state("57014"),
-        DBAPIError("select 1", {}, Exception(), connection_invalidated=True),
-    ],
-    ids=repr,
+    ("error", "failure", "away"), OF_DRIVER, ids=[type(error).__name__ for error, _, _ in OF_DRIVER]
 )
-def test_the_database_is_away(error: Exception) -> None:
-    assert is_away(error)
+def test_an_error_of_the_driver(error: BaseException, failure: str, away: bool) -> None:
+    assert (failure_of(error), is_away(error)) == (failure, away)
+    assert (failure_of(wrapped(error)), is_away(wrapped(error))) == (failure, away)
 
 
 @pytest.mark.parametrize(
-    ("error", "failure"),
+    ("error", "failure", "away"),
     [
-        (with_state("42P01"), "database"),
-        (with_state("22P02"), "data"),
-        (with_state("40P01"), "contention"),
-        (asyncpg.DataError("too large"), "data"),
-        (ValueError(), None),
+        (asyncpg.DataError("cannot encode"), "data", False),
+        (asyncpg.InterfaceError("closed"), "database", True),
+        (ConnectionRefusedError(), "database", True),
+        (TimeoutError(), "database", True),
+        (PoolTimeoutError("no connection free"), "database", True),
+        (wrapped(None), "database", True),
+        (DBAPIError("SELECT 1", {}, Exception(), connection_invalidated=True), "database", True),
+        (ValueError("ours"), None, False),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
-def test_another_failure_is_told_apart(error: Exception, failure: str | None) -> None:
-    assert not is_away(error)
-    assert failure_of(error) == failure
+def test_another_error(error: BaseException, failure: str | None, away: bool) -> None:
+    assert (failure_of(error), is_away(error)) == (failure, away)
