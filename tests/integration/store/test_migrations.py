@@ -27,14 +27,18 @@ from throughline.store.migrate import LOCK, MIGRATIONS, MigrateError, check, upg
 from throughline.store.schema import metadata
 from throughline.wire.codec import encode
 
+LAST = max(file.name[1:5] for file in (MIGRATIONS / "versions").glob("r*.py"))
+"""The newest revision there is."""
+NEXT = f"{int(LAST) + 1:04}"
+
 # How a later revision adds an index to a partitioned table without stopping its writers (docs/reference/store.md).
-INDEX_REVISION = '''
+INDEX_REVISION = f'''
 """An index on a table that is being written to."""
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "{NEXT}"
+down_revision = "{LAST}"
 branch_labels = None
 depends_on = None
 
@@ -43,17 +47,17 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("CREATE INDEX IF NOT EXISTS by_source ON ONLY touchpoints (source)")
         for leaf in range(8):
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS by_source_p{leaf}")
-            op.execute(f"CREATE INDEX CONCURRENTLY by_source_p{leaf} ON touchpoints_p{leaf} (source)")
-            op.execute(f"ALTER INDEX by_source ATTACH PARTITION by_source_p{leaf}")
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS by_source_p{{leaf}}")
+            op.execute(f"CREATE INDEX CONCURRENTLY by_source_p{{leaf}} ON touchpoints_p{{leaf}} (source)")
+            op.execute(f"ALTER INDEX by_source ATTACH PARTITION by_source_p{{leaf}}")
 '''
-BROKEN_REVISION = '''
+BROKEN_REVISION = f'''
 """Fails half way."""
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "{NEXT}"
+down_revision = "{LAST}"
 branch_labels = None
 depends_on = None
 
@@ -78,7 +82,7 @@ def next_version(tmp_path: Path) -> Path:
     """The migrations of a version with one more revision."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "r0008_index.py").write_text(INDEX_REVISION)
+    (folder / "versions" / f"r{NEXT}_index.py").write_text(INDEX_REVISION)
     return folder
 
 
@@ -107,7 +111,7 @@ async def revision(url: str) -> str:
 async def test_eight_starters_at_once(empty: str) -> None:
     await asyncio.gather(*(upgrade(empty) for _ in range(8)))
     assert await tables(empty) == {*metadata.tables, "alembic_version"}
-    assert await revision(empty) == "0007"
+    assert await revision(empty) == LAST
 
 
 async def test_a_current_database_is_left_alone_even_while_another_process_has_the_lock(database: str) -> None:
@@ -147,23 +151,25 @@ async def test_an_index_is_built_without_a_lock_while_others_wait_to_start(empty
     await upgrade(empty)
     async with asyncio.timeout(60):
         await asyncio.gather(*(upgrade(empty, migrations=next_version) for _ in range(4)))
-    assert await revision(empty) == "0008"
+    assert await revision(empty) == NEXT
     assert await fetch(empty, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'by_source'::regclass") == [True]
 
 
 async def test_a_newer_database_is_refused_in_plain_words(empty: str, next_version: Path) -> None:
     await upgrade(empty, migrations=next_version)
     for step in (upgrade, check):
-        with pytest.raises(MigrateError, match=r"at schema revision 0008.* up to 0007: a newer version has migrated"):
+        with pytest.raises(
+            MigrateError, match=f"at schema revision {NEXT}.* up to {LAST}: a newer version has migrated"
+        ):
             await step(empty)
-    assert await revision(empty) == "0008"
+    assert await revision(empty) == NEXT
 
 
 async def test_a_revision_is_applied_wholly_or_not_at_all(empty: str, next_version: Path) -> None:
-    (next_version / "versions" / "r0008_index.py").write_text(BROKEN_REVISION)
+    (next_version / "versions" / f"r{NEXT}_index.py").write_text(BROKEN_REVISION)
     with pytest.raises(Exception, match="division by zero"):
         await upgrade(empty, migrations=next_version)
-    assert await revision(empty) == "0007"
+    assert await revision(empty) == LAST
     assert await tables(empty) == {*metadata.tables, "alembic_version"}
     await upgrade(empty)
 
@@ -262,8 +268,16 @@ async def fill_first_schema(url: str, folder: Path) -> None:
             INSERT INTO offsets VALUES ('t', 0, 8, 'digest', 5);
             """
         )
-        columns = [name for name in TOUCHPOINT_COLUMNS if name not in ("bot", "attribution")]
-        await connection.copy_records_to_table("touchpoints", columns=columns, records=[row[:-2] for row in batch.rows])
+        rows = await connection.fetch(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'touchpoints'"
+        )
+        first_columns = {row[0] for row in rows}
+        places = [place for place, name in enumerate(TOUCHPOINT_COLUMNS) if name in first_columns]
+        await connection.copy_records_to_table(
+            "touchpoints",
+            columns=[TOUCHPOINT_COLUMNS[place] for place in places],
+            records=[[row[place] for place in places] for row in batch.rows],
+        )
     finally:
         await connection.close()
 
