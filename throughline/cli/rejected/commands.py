@@ -3,7 +3,7 @@
 import base64
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from aiokafka import AIOKafkaConsumer
@@ -93,7 +93,7 @@ def show_rejected(
     if record is None or record.event.stage == REPLAY:
         fail(f"{topics.rejected} holds no refused event {which}: it ends earlier, or its retention has ended")
     event = record.event
-    details: dict[str, Any] = {
+    details: dict[str, object] = {
         "id": which,
         "received_at": rfc3339(event.received_us),
         "source": source_names.get(source_of(event)),
@@ -165,7 +165,7 @@ def _row(record: RejectedRecord, selection: Selection, scanned: Scan) -> Row:
     }
 
 
-def _exported(record: RejectedRecord, selection: Selection) -> dict[str, Any]:
+def _exported(record: RejectedRecord, selection: Selection) -> dict[str, object]:
     event = record.event
     return {
         "id": str(record.id),
@@ -181,7 +181,7 @@ def _fields(event: Rejected, *names: str) -> dict[str, str]:
     return {name: getattr(event, name) for name in names}
 
 
-def _content(event: Rejected) -> Any:
+def _content(event: Rejected) -> object:
     """The event as JSON if it is JSON; else as text, or in base64 where it is no text."""
     if event.stage == "stager":
         try:

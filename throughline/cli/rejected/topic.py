@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -135,7 +135,7 @@ def decode_outcomes(event: Rejected) -> dict[RecordId, str]:
     if event.stage != REPLAY:
         return {}
     try:
-        outcomes: Mapping[str, Any] = json.loads(event.payload)
+        outcomes: Mapping[str, object] = json.loads(event.payload)
         return {RecordId.parse(id_): str(outcome) for id_, outcome in outcomes.items()}
     except (ValueError, AttributeError):
         return {}
