@@ -23,20 +23,20 @@ def throughline(database: str) -> Throughline:
 
 
 async def test_from_nothing_to_a_key_and_a_token(throughline: Throughline, database: str) -> None:
-    made = await throughline("workspace", "create", "shop", "--time-zone", "Europe/Vienna", "--json")
-    assert made.json == {"id": 1, "name": "shop", "time_zone": "Europe/Vienna"}
-    made = await throughline("source", "create", "shop", "web", "--json")
-    assert made.json == {"id": 1, "workspace": "shop", "name": "web", "enabled": True}
+    created = await throughline("workspace", "create", "shop", "--time-zone", "Europe/Vienna", "--json")
+    assert created.json == {"id": 1, "name": "shop", "time_zone": "Europe/Vienna"}
+    created = await throughline("source", "create", "shop", "web", "--json")
+    assert created.json == {"id": 1, "workspace": "shop", "name": "web", "enabled": True}
     key = await throughline("key", "create", "--workspace", "shop", "--source", "web")
     token = await throughline("token", "create", "--workspace", "shop", "--name", "page", "--json")
     assert "shown once" in key.err
     assert "shown once" not in key.out
     engine = create_engine(database, pool_size=1)
     async with reading(engine) as connection:
-        (found,) = await keys.write_keys(connection, now_us=0)
+        (write_key,) = await keys.write_keys(connection, now_us=0)
         opened = await keys.read_token(connection, keys.key_digest(token.json["token"]))
     await engine.dispose()
-    assert found.digest == keys.key_digest(key.out.strip())
+    assert write_key.digest == keys.key_digest(key.out.strip())
     assert opened is not None
     assert opened.workspace_name == "shop"
     assert {key: token.json[key] for key in ("workspace", "name")} == {"workspace": "shop", "name": "page"}
@@ -125,11 +125,11 @@ async def test_the_database_is_named_without_its_password_and_asked_to_be_migrat
         assert f"database: postgresql://throughline@127.0.0.1:{postgres.port}/cli_empty (DATABASE_URL)" in after.err
     finally:
         await execute(postgres.url, "drop database cli_empty with (force)")
-    gone = await throughline("migrate")
-    assert gone.status == 1
-    assert 'database "cli_empty" does not exist' in gone.err
+    absent = await throughline("migrate")
+    assert absent.status == 1
+    assert 'database "cli_empty" does not exist' in absent.err
     password = url.split(":")[2].split("@")[0]
-    assert password not in before.err + after.err + gone.err
+    assert password not in before.err + after.err + absent.err
 
 
 async def test_a_wrong_or_absent_database_is_a_sentence() -> None:
@@ -147,9 +147,9 @@ async def test_the_running_stack_is_found_by_its_run_file(database: str, tmp_pat
     absent = await nobody("workspace", "list", "--data", str(tmp_path))
     assert f"nothing runs on {tmp_path}" in absent.err
     run.write_text(json.dumps({"database_url": database, "pids": {"api": os.getpid()}}))
-    found = await nobody("workspace", "list", "--json", "--data", str(tmp_path))
-    assert found.json == []
-    assert f"(of the stack running on {tmp_path})" in found.err
+    listed = await nobody("workspace", "list", "--json", "--data", str(tmp_path))
+    assert listed.json == []
+    assert f"(of the stack running on {tmp_path})" in listed.err
     nobody.environment["DATA"] = str(tmp_path)
     assert (await nobody("workspace", "list", "--json")).json == []
     nobody.environment["DATABASE_URL"] = f"postgresql://throughline@127.0.0.1:{free_port()}/x"

@@ -58,15 +58,15 @@ async def test_the_till_export_of_the_manual(stack: Stack, tmp_path: Path) -> No
     done = await throughline("import", str(sales), "--mapping", mapping, *door(stack))
     assert done.status == 1, done.err
     assert "5 rows: 3 ok, 0 with a warning, 2 rejected" in done.err
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    assert sorted((t.message_id, t.actor, t.name, t.value, t.currency, t.occurred_us) for t in found) == [
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert sorted((t.message_id, t.actor, t.name, t.value, t.currency, t.occurred_us) for t in touchpoints) == [
         ("R-1", "ada", "Order Completed", 42.5, "EUR", 1_769_848_200_000_000),  # 08:30 UTC
         ("R-2", "bob", "Order Completed", 9.9, "EUR", 1_769_850_900_000_000),
         ("R-3", "ada", "Order Refunded", 42.5, "EUR", 1_769_940_000_000_000),
     ]
-    assert json.loads(found[0].rest)["properties"]["store"] in ("Graz", "Wien")
+    assert json.loads(touchpoints[0].rest)["properties"]["store"] in ("Graz", "Wien")
     refused = [json.loads(line) for line in (tmp_path / "sales.csv.rejected.jsonl").read_text().splitlines()]
-    assert [(one["row"], one["code"]) for one in refused] == [(4, "unreadable_time"), (5, "illegal_id")]
+    assert [(line["row"], line["code"]) for line in refused] == [(4, "unreadable_time"), (5, "illegal_id")]
     assert len(await read_rejected(stack.kafka, stack.rejected)) == 1
 
     again = await throughline("import", str(sales), "--mapping", mapping, *door(stack))
@@ -103,8 +103,8 @@ async def test_what_was_stopped_goes_on_and_twice_is_once(stack: Stack, tmp_path
         assert f"{rows + 1:,} rows: {rows:,} ok, 0 with a warning, 1 rejected" in done.err
         (refused,) = (json.loads(line) for line in files[1].read_text().splitlines())
         assert (refused["row"], refused["code"]) == (rows + 1, "unreadable")
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    assert len({(t.actor, t.message_id) for t in found}) == rows
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert len({(t.actor, t.message_id) for t in touchpoints}) == rows
 
 
 async def test_a_wrong_key_and_wrong_files_are_said(stack: Stack, tmp_path: Path) -> None:

@@ -48,8 +48,10 @@ def club(tmp_path: Path) -> Path:
 
 async def building(engine: AsyncEngine) -> int | None:
     async with reading(engine) as connection:
-        found = [one.id for one in await generations.list_models(connection) if one.state == "building"]
-    return found[0] if found else None
+        ids = [
+            generation.id for generation in await generations.list_models(connection) if generation.state == "building"
+        ]
+    return ids[0] if ids else None
 
 
 async def stage_slots(engine: AsyncEngine, slots: int = 16) -> None:
@@ -216,19 +218,19 @@ async def test_a_restage_begins_without_waiting_and_is_taken_up_again(
 async def test_it_says_when_no_stager_moves(
     throughline: Throughline, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(restage, "say", said.append)
+    lines: list[str] = []
+    monkeypatch.setattr(restage, "say", lines.append)
     monkeypatch.setattr(restage, "STALL_SECONDS", 0.1)
     monkeypatch.setattr(restage, "CHECK_SECONDS", 0.02)
     waiting = asyncio.create_task(throughline("restage", "--model", "six_stage"))
 
     async def told() -> bool:
-        return any("none seems to run" in line for line in said)
+        return any("none seems to run" in line for line in lines)
 
     await until(told, what="word of it")
     await stage_slots(engine)
     assert (await waiting).status == 0
-    assert sum("none seems to run" in line for line in said) <= 2
+    assert sum("none seems to run" in line for line in lines) <= 2
 
 
 async def test_ended_by_hand_it_says_that_the_work_goes_on(throughline: Throughline, database: str) -> None:
@@ -266,10 +268,10 @@ async def test_a_stager_restages_what_was_sent(
         for number in range(300)
     ]
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
-        for one in sent:
-            key = one.actor.encode()
+        for event in sent:
+            key = event.actor.encode()
             partition = partition_of(key, topics.partitions)
-            await producer.send(topics.touchpoints, encode(one), key=key, partition=partition)
+            await producer.send(topics.touchpoints, encode(event), key=key, partition=partition)
     try:
         await stack.start("stager")
         connection = await asyncpg.connect(database)
@@ -283,8 +285,8 @@ async def test_a_stager_restages_what_was_sent(
         model = load_model("need_to_review")
         expected = Counter(
             journey.phase
-            for actor in {one.actor for one in sent}
-            if (journey := fold(model, None, sorted(one for one in sent if one.actor == actor)).journey)
+            for actor in {event.actor for touchpoint in sent}
+            if (journey := fold(model, None, sorted(event for event in sent if event.actor == actor)).journey)
         )
         counted = await connection.fetch(
             "select phase, sum(active + lapsed)::int as customers from phase_counts "

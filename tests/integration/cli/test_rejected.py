@@ -53,8 +53,8 @@ class Shop:
         await self.connection.execute(statement, FAR_US if refuse else None)
 
         async def seen() -> bool:
-            found = await self.post("/v1/page", {"userId": "probe", "messageId": "probe"})
-            return bool(found["rejected"]) == refuse
+            answer = await self.post("/v1/page", {"userId": "probe", "messageId": "probe"})
+            return bool(answer["rejected"]) == refuse
 
         await until(seen)
 
@@ -132,13 +132,13 @@ async def test_what_was_refused_for_a_fault_arrives_once_when_it_is_mended(shop:
     await shop.refuse_all(False)
 
     async def all_refused() -> bool:
-        found = await read_rejected(stack.kafka, stack.rejected)
-        return sum(one.message_id != "probe" and b"probe" not in one.payload for one in found) == 9
+        records = await read_rejected(stack.kafka, stack.rejected)
+        return sum(record.message_id != "probe" and b"probe" not in record.payload for record in records) == 9
 
     await until(all_refused)
     assert await shop.facts() == []
     listed = (await shop.command("rejected", "list", "--json", "-n", "50")).json
-    counts = {(one["stage"], one["code"], one["source"]): one["events"] for one in listed["counts"]}
+    counts = {(count["stage"], count["code"], count["source"]): count["events"] for count in listed["counts"]}
     assert counts[("ingest", "before_horizon", "app")] == 1
     assert counts[("stager", "unknown_workspace", "web")] == 1
     assert counts[("ingest", "missing_field", "web")] == 1
@@ -152,8 +152,8 @@ async def test_what_was_refused_for_a_fault_arrives_once_when_it_is_mended(shop:
     assert "1 unknown_workspace: there is no workspace" in first.err
 
     async def staged() -> list[Any]:
-        found = await shop.facts()
-        return found if len(found) == 6 else []
+        facts = await shop.facts()
+        return facts if len(facts) == 6 else []
 
     facts = {fact["message_id"]: fact for fact in await until(staged)}
     assert {"skewed", "s1", "s2"} <= facts.keys()
@@ -162,7 +162,7 @@ async def test_what_was_refused_for_a_fault_arrives_once_when_it_is_mended(shop:
     assert facts["s1"]["occurred_us"] == 1_795_465_653_000_000
     names = sorted(fact["name"] for fact in facts.values())
     assert names == ["", "", "Product Viewed", "Product Viewed", "login", "login"]
-    (timeless,) = [one for key, one in facts.items() if one["name"] == "Product Viewed" and key != "skewed"]
+    (timeless,) = [fact for key, fact in facts.items() if fact["name"] == "Product Viewed" and key != "skewed"]
     assert before_us <= timeless["occurred_us"] <= after_us
 
     await shop.command("workspace", "create", "later")
@@ -191,22 +191,22 @@ async def test_what_was_refused_for_a_fault_arrives_once_when_it_is_mended(shop:
     assert (await shop.command("rejected", "export", str(file))).status == 0
     (line,) = map(json.loads, file.read_text().splitlines())
     assert (line["code"], line["path"], line["event"]) == ("missing_field", "/v1/batch", batch[2])
-    again = [one for one in await read_rejected(stack.kafka, stack.rejected) if one.replay_of]
-    assert {one.replay_of for one in again} == {f"{stack.rejected}/{wrong['id']}"}
+    again = [record for record in await read_rejected(stack.kafka, stack.rejected) if record.replay_of]
+    assert {record.replay_of for record in again} == {f"{stack.rejected}/{wrong['id']}"}
 
 
 async def test_what_is_asked_wrongly_is_said(stack: Stack) -> None:
     command = Throughline(stack.database)
     command.environment |= {"KAFKA": stack.kafka, "REJECTED_TOPIC": stack.rejected}
-    for words, status, said in [
+    for words, status, message in [
         (("list", "--since", "yesterday"), 2, "--since: 'yesterday' is neither a span"),
         (("list", "--source", "wob"), 2, "no source 'wob'; there are: web"),
         (("show", "12"), 2, "'12' is no PARTITION/OFFSET"),
         (("show", "0/12"), 1, "holds no refused event 0/12"),
         (("replay",), 0, "nothing was refused that these options name"),
     ]:
-        found = await command("rejected", *words)
-        assert (found.status, said in found.err) == (status, True), found.err
+        result = await command("rejected", *words)
+        assert (result.status, message in result.err) == (status, True), result.err
     command.environment["REJECTED_TOPIC"] = "absent.rejected"
-    found = await command("rejected", "list")
-    assert (found.status, "nothing was refused" in found.err) == (1, True), found.err
+    result = await command("rejected", "list")
+    assert (result.status, "nothing was refused" in result.err) == (1, True), result.err

@@ -41,20 +41,20 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
         return answer.json()
 
     async def counts() -> dict[str, Any]:
-        found: dict[str, Any] = (await api.get("/v1/phases/counts")).raise_for_status().json()
-        return found
+        body: dict[str, Any] = (await api.get("/v1/phases/counts")).raise_for_status().json()
+        return body
 
     async def journey() -> dict[str, Any]:
-        found: dict[str, Any] = (await api.get("/v1/customers/c1/journey")).raise_for_status().json()
-        return found
+        body: dict[str, Any] = (await api.get("/v1/customers/c1/journey")).raise_for_status().json()
+        return body
 
     async def stored() -> int:
         connection = await asyncpg.connect(stack.database)
         try:
-            found: int = await connection.fetchval("SELECT count(*) FROM touchpoints")
+            stored_touchpoints: int = await connection.fetchval("SELECT count(*) FROM touchpoints")
         finally:
             await connection.close()
-        return found
+        return stored_touchpoints
 
     async def all_stored() -> bool:
         return await stored() == 10
@@ -63,13 +63,13 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
     await until(all_stored, seconds=30, what=lambda: "the events")
 
     async def lapsed() -> bool:
-        return sum(int(one["lapsed"]) for one in (await counts())["phases"]) == 8
+        return sum(int(phase["lapsed"]) for phase in (await counts())["phases"]) == 8
 
     await until(lapsed, seconds=30, what=lambda: "the long silence of all but c1 to count")
     before, was = await counts(), await journey()
     assert before["history_from"] is None
-    said = await throughline("workspace", "retention", stack.workspace, "--days", "30", "--json")
-    assert said.status == 0, said.err
+    result = await throughline("workspace", "retention", stack.workspace, "--days", "30", "--json")
+    assert result.status == 0, result.err
 
     async def cleared() -> bool:
         (row,) = (await throughline("workspace", "retention", stack.workspace, "--json")).json
@@ -111,8 +111,8 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
 async def test_what_cannot_be_kept_is_said(database: str, words: tuple[str, ...], says: str) -> None:
     throughline = Throughline(database)
     await throughline("workspace", "create", "till")
-    said = await throughline("workspace", "retention", *words)
-    assert said.status == 1
-    assert says in said.err
+    result = await throughline("workspace", "retention", *words)
+    assert result.status == 1
+    assert says in result.err
     (row,) = (await throughline("workspace", "retention", "--json")).json
     assert row == {"workspace": "till", "days": None, "horizon": None, "deleted": 0, "being_deleted": False}

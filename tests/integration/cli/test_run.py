@@ -25,8 +25,8 @@ NAMES = ["kafka", "postgres", "ingest", "stager", "api"]
 def run(folder: Path, log: str = "run", **variables: str) -> Child:
     """`throughline run` on `folder/data`, on free ports, without a demo unless `variables` say otherwise."""
     keep = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")}
-    wanted = {"PORT": "0", "INGEST_PORT": "0", "DATA": str(folder / "data"), "DEMO": "0"}
-    return Child("run", COMMAND, log=folder / f"{log}.log", env=keep | wanted | variables, cwd=ROOT, grace_s=60)
+    settings = {"PORT": "0", "INGEST_PORT": "0", "DATA": str(folder / "data"), "DEMO": "0"}
+    return Child("run", COMMAND, log=folder / f"{log}.log", env=keep | settings | variables, cwd=ROOT, grace_s=60)
 
 
 async def ready(child: Child, folder: Path) -> dict[str, Any]:
@@ -153,15 +153,15 @@ async def _gone(pids: list[int]) -> bool:
 
 
 async def test_two_side_by_side_one_with_a_demo_one_on_the_others_servers(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    first = run(one, DEMO="1", DEMO_RATE="50")
+    first_folder, second_folder = tmp_path / "one", tmp_path / "two"
+    first = run(first_folder, DEMO="1", DEMO_RATE="50")
     await first.start()
     try:
-        running = await ready(first, one)
-        second = run(two, KAFKA=running["kafka"], DATABASE_URL=running["database_url"])
+        running = await ready(first, first_folder)
+        second = run(second_folder, KAFKA=running["kafka"], DATABASE_URL=running["database_url"])
         await second.start()
         try:
-            other = await ready(second, two)
+            other = await ready(second, second_folder)
             assert sorted(running["pids"]) == sorted([*NAMES, "demo"])
             assert sorted(other["pids"]) == ["api", "ingest", "stager"]
             headers = {"Authorization": f"Bearer {other['read_token']}"}

@@ -78,8 +78,8 @@ async def test_what_comes_is_shown_until_it_is_ended_and_paints_nothing(stack: S
     assert process.stdout is not None
     assert process.stderr is not None
     async with asyncio.timeout(60):
-        while b"waiting for events" not in (said := await process.stderr.readline()):
-            assert said, "it ended"
+        while b"waiting for events" not in (message := await process.stderr.readline()):
+            assert message, "it ended"
         await send(ingest, stack.write_key, EVENT | {"event": "\x1b[31mred\r\n"})
         line = (await process.stdout.readline()).decode()
         process.send_signal(signal.SIGINT)

@@ -55,16 +55,16 @@ async def run(*arguments: str) -> tuple[int, str]:
 
 async def ending(process: asyncio.subprocess.Process) -> tuple[int, str]:
     async with asyncio.timeout(COMMAND_SECONDS):
-        _, said = await process.communicate()
+        _, output = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, output.decode()
 
 
 async def test_the_demo_sends_customers_as_of_now(edge: Edge) -> None:
     before = now_us()
-    status, said = await run("demo", *edge.target, "--count", "300", "--burst", "200", "--rate", "200")
-    assert status == 0, said
-    assert "300 events sent, 300 accepted" in said
+    status, output = await run("demo", *edge.target, "--count", "300", "--burst", "200", "--rate", "200")
+    assert status == 0, output
+    assert "300 events sent, 300 accepted" in output
     touchpoints = await read_touchpoints(edge.stack.kafka, edge.stack.touchpoints)
     assert len({(t.actor, t.message_id) for t in touchpoints}) == len(touchpoints) == 300
     assert all(not t.warnings for t in touchpoints), Counter(w for t in touchpoints for w in t.warnings)
@@ -82,10 +82,10 @@ async def test_the_demo_flushes_and_ends_well_on_sigterm(edge: Edge) -> None:
 
     await until(some, what="the demo's first events")
     process.send_signal(signal.SIGTERM)
-    status, said = await ending(process)
-    assert status == 0, said
+    status, output = await ending(process)
+    assert status == 0, output
     sent = len(await read_touchpoints(edge.stack.kafka, edge.stack.touchpoints))
-    assert f"{sent} events sent, {sent} accepted" in said
+    assert f"{sent} events sent, {sent} accepted" in output
 
 
 async def test_the_demo_waits_for_an_ingest_that_is_away_and_goes_on(edge: Edge) -> None:
@@ -93,10 +93,10 @@ async def test_the_demo_waits_for_an_ingest_that_is_away_and_goes_on(edge: Edge)
     url = f"http://127.0.0.1:{port}"
     process = await start("demo", "--url", url, "--key", edge.stack.write_key, "--count", "50", "--rate", "100")
     assert process.stderr is not None
-    said = b""
+    output = b""
     async with asyncio.timeout(COMMAND_SECONDS):
-        while b"takes no events" not in said:
-            said += await process.stderr.readline()
+        while b"takes no events" not in output:
+            output += await process.stderr.readline()
     later = await edge.stack.start("ingest", PORT=str(port), ready=False)
     later.url = url
     await later.ready()
@@ -109,18 +109,18 @@ async def test_the_demo_waits_for_an_ingest_that_is_away_and_goes_on(edge: Edge)
 
 
 async def test_a_refused_key_is_said(edge: Edge) -> None:
-    status, said = await run("demo", "--url", edge.ingest.url, "--key", "tlw_unknown", "--for", "30")
+    status, output = await run("demo", "--url", edge.ingest.url, "--key", "tlw_unknown", "--for", "30")
     assert status == 1
-    assert "401" in said
+    assert "401" in output
 
 
 async def test_where_to_send_is_read_from_the_running_stack(edge: Edge, tmp_path: Path) -> None:
-    status, said = await run("demo", "--data", str(tmp_path / "data"))
+    status, output = await run("demo", "--data", str(tmp_path / "data"))
     assert status == 2
-    assert "make run" in said
+    assert "make run" in output
     (tmp_path / "run.json").write_text(json.dumps({"ingest_url": edge.ingest.url, "write_key": edge.stack.write_key}))
-    status, said = await run("demo", "--data", str(tmp_path), "--count", "5")
-    assert status == 0, said
+    status, output = await run("demo", "--data", str(tmp_path), "--count", "5")
+    assert status == 0, output
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def csv_file(tmp_path: Path) -> Path:
 
 
 async def test_replay_sends_every_row_with_its_own_time_and_some_twice(edge: Edge, csv_file: Path) -> None:
-    status, said = await run("replay-csv", str(csv_file), *edge.target, "--shuffle", "3", "--duplicate", "0.1")
-    assert status == 0, said
+    status, output = await run("replay-csv", str(csv_file), *edge.target, "--shuffle", "3", "--duplicate", "0.1")
+    assert status == 0, output
     touchpoints = await read_touchpoints(edge.stack.kafka, edge.stack.touchpoints)
     assert len(touchpoints) == 3_300
     ids = Counter(t.message_id for t in touchpoints)
@@ -151,22 +151,22 @@ async def test_replay_sends_every_row_with_its_own_time_and_some_twice(edge: Edg
 async def test_replay_says_which_rows_were_refused(edge: Edge, csv_file: Path) -> None:
     with csv_file.open("a") as file:
         file.write("guest,s1,product_view,2024-03-01 10:00:00,email\n")
-    status, said = await run("replay-csv", str(csv_file), *edge.target)
+    status, output = await run("replay-csv", str(csv_file), *edge.target)
     assert status == 1
-    assert "refused, 1 times" in said.replace("refused or lost", "refused"), said
+    assert "refused, 1 times" in output.replace("refused or lost", "refused"), output
     assert len(await read_touchpoints(edge.stack.kafka, edge.stack.touchpoints)) == 3_000
 
 
 async def test_replay_sends_nothing_of_a_file_with_a_fault(edge: Edge, csv_file: Path) -> None:
     with csv_file.open("a") as file:
         file.write("u1,s1,product_view,yesterday,email\n")
-    status, said = await run("replay-csv", str(csv_file), *edge.target)
+    status, output = await run("replay-csv", str(csv_file), *edge.target)
     assert status == 2
-    assert "line 3002: timestamp is 'yesterday'" in said
+    assert "line 3002: timestamp is 'yesterday'" in output
     assert await read_touchpoints(edge.stack.kafka, edge.stack.touchpoints) == []
 
 
 async def test_replay_with_a_bad_key_fails_soon(edge: Edge, csv_file: Path) -> None:
-    status, said = await run("replay-csv", str(csv_file), "--url", edge.ingest.url, "--key", "tlw_unknown")
+    status, output = await run("replay-csv", str(csv_file), "--url", edge.ingest.url, "--key", "tlw_unknown")
     assert status == 1
-    assert "401" in said
+    assert "401" in output

@@ -72,17 +72,17 @@ async def test_a_damaged_folder_is_told_from_a_foreign_one(tmp_path: Path) -> No
     with pytest.raises(BrokenFolderError, match=r"damaged: meta\.properties says .* move .* away"):
         await LocalKafka(folder).start()
     marker = folder / "throughline.json"
-    kept = marker.read_text()
-    marker.write_text(kept.replace("4.3.1", "5.0.0"))
+    content = marker.read_text()
+    marker.write_text(content.replace("4.3.1", "5.0.0"))
     with pytest.raises(BrokenFolderError, match=r"made by kafka 5\.0\.0, this is 4\.3\.1"):
         await LocalKafka(folder).start()
-    marker.write_text(kept[:10])
+    marker.write_text(content[:10])
     with pytest.raises(BrokenFolderError, match=r"throughline\.json is damaged"):
         await LocalKafka(folder).start()
     marker.unlink()
     with pytest.raises(BrokenFolderError, match="not a kafka folder of Throughline"):
         await LocalKafka(folder).start()
-    marker.write_text(kept)
+    marker.write_text(content)
     meta.write_text(sound)
     async with LocalKafka(folder) as mended:
         assert mended.pid
@@ -99,11 +99,11 @@ async def test_what_is_no_folder_or_not_writable_is_named(tmp_path: Path) -> Non
 
 async def test_a_tampered_jar_is_refused(tmp_path: Path) -> None:
     """A repository of links to the user's own, with one file replaced."""
-    own = jars.user_repository()
+    user_repository = jars.user_repository()
     repository = tmp_path / "repository"
     for jar in jars.listed():
         (repository / jar.path).parent.mkdir(parents=True, exist_ok=True)
-        (repository / jar.path).symlink_to(own / jar.path)
+        (repository / jar.path).symlink_to(user_repository / jar.path)
     victim = next(repository / jar.path for jar in jars.listed() if jar.artifact == "kafka-clients")
     content = victim.read_bytes()
     victim.unlink()

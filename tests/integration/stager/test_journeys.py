@@ -62,11 +62,11 @@ async def test_a_restage_goes_on_when_its_stager_is_killed_amid_traffic(
     try:
         sending = asyncio.create_task(send(stack, log[2_000:]))
         async with transaction(engine) as work:
-            made = await generations.begin_restage(work, "shop", "seven_phase", document=None, now_us=now_us())
+            generation = await generations.begin_restage(work, "shop", "seven_phase", document=None, now_us=now_us())
 
         async def progress() -> generations.RestageProgress:
             async with reading(engine) as reader:
-                return await generations.read_progress(reader, made)
+                return await generations.read_progress(reader, generation)
 
         async def begun() -> bool:
             return (await progress()).customers > 0
@@ -83,7 +83,7 @@ async def test_a_restage_goes_on_when_its_stager_is_killed_amid_traffic(
         await staged_through(stack)
         before = await projection_of(stack)
         async with transaction(engine) as work:
-            assert await generations.switch(work, made)
+            assert await generations.switch(work, generation)
     finally:
         await engine.dispose()
     after = await projection_of(stack)
@@ -92,8 +92,10 @@ async def test_a_restage_goes_on_when_its_stager_is_killed_amid_traffic(
 
     async def cleared() -> bool:
         tables = ("journeys", "transitions", "checkpoints", "phase_counts", "phase_history", "unmapped")
-        left = [await connection.fetchval(f"select count(*) from {table} where model <> $1", made) for table in tables]
-        return not any(left) and await connection.fetchval("select array_agg(id) from models") == [made]
+        left = [
+            await connection.fetchval(f"select count(*) from {table} where model <> $1", generation) for table in tables
+        ]
+        return not any(left) and await connection.fetchval("select array_agg(id) from models") == [generation]
 
     await until(cleared, what="what the retired generation left behind to be deleted")
     await expect(stack, log)
@@ -102,7 +104,7 @@ async def test_a_restage_goes_on_when_its_stager_is_killed_amid_traffic(
 def apart(name: str, other: str) -> str:
     """`name` with a suffix that puts it on another partition than `other`."""
     taken = partition_of(other.encode(), 4)
-    return next(found for n in range(100) if partition_of((found := f"{name}.{n}").encode(), 4) != taken)
+    return next(candidate for n in range(100) if partition_of((candidate := f"{name}.{n}").encode(), 4) != taken)
 
 
 def meeting_log(stack: Stack, people: int) -> list[Touchpoint]:
@@ -113,19 +115,19 @@ def meeting_log(stack: Stack, people: int) -> list[Touchpoint]:
     for person in range(people):
         user = f"u{person}"
         visitor = apart(f"v{person}", user)
-        own = [
+        of_visitor = [
             base._replace(actor=visitor, anonymous_id=visitor, name=dice.choice(["Product Viewed", "Product Added"]))
             for _ in range(6)
         ]
-        said = [base._replace(actor=user, user_id=user, anonymous_id=visitor, call="identify", name="")] * 2
-        said.append(base._replace(actor=user, user_id=user, name="Order Completed", order_id="o1"))
-        said += [
+        of_user = [base._replace(actor=user, user_id=user, anonymous_id=visitor, call="identify", name="")] * 2
+        of_user.append(base._replace(actor=user, user_id=user, name="Order Completed", order_id="o1"))
+        of_user += [
             base._replace(actor=user, user_id=user, previous_id=visitor, call=call, name="")
             for call in ["unlink", "relink"][: person % 3]
         ]
         log += [
             event._replace(message_id=f"{person}-{n}", occurred_us=START_US + dice.randrange(DAY_US))
-            for n, event in enumerate(own + said)
+            for n, event in enumerate(of_visitor + of_user)
         ]
     # All at about the same time on their partitions, each person's in any order.
     return [event for _, event in sorted((int(e.message_id.split("-")[0]) + dice.random() * 20, e) for e in log)]

@@ -34,11 +34,11 @@ async def cut(pipeline: Pipeline, retention_cutoff_us: int) -> int:
         await retention.move_retention_cutoff(connection, pipeline.workspace, retention_cutoff_us)
     await pipeline.registry.refresh()
     models = await pipeline.registry.current()
-    gone = 0
+    deleted = 0
     for partition in range(PARTITIONS):
         while (cleared := await delete_old_facts(pipeline.engine, models, Share(partition, PARTITIONS))) is not None:
-            gone += cleared
-    return gone
+            deleted += cleared
+    return deleted
 
 
 async def facts_before(pipeline: Pipeline, retention_cutoff_us: int) -> int:
@@ -55,10 +55,10 @@ async def facts_before(pipeline: Pipeline, retention_cutoff_us: int) -> int:
     return count
 
 
-def without_members(found: Projection | Replayed) -> Projection:
+def without_members(state: Projection | Replayed) -> Projection:
     """Who belonged to a customer is no longer all to be seen in facts."""
-    customers = {name: one._replace(members=frozenset()) for name, one in found.customers.items()}
-    return Projection(customers, found.counts, found.history, found.unmapped)
+    customers = {name: customer._replace(members=frozenset()) for name, customer in state.customers.items()}
+    return Projection(customers, state.counts, state.history, state.unmapped)
 
 
 @law
@@ -93,9 +93,9 @@ async def test_what_is_cleared_changes_nothing_and_what_follows_folds_on(
             await pipeline.stage(step.partition, step.count)
         await pipeline.finish()
     for name, model in pipeline.models.items():
-        wanted = replay(log[:at] + later, name, pipeline.watermark_us)
-        found = await pipeline.projection(model)
-        assert_same(without_members(found), without_members(wanted), pipeline.watermark_us)  # type: ignore[arg-type]
+        expected = replay(log[:at] + later, name, pipeline.watermark_us)
+        projection = await pipeline.projection(model)
+        assert_same(without_members(projection), without_members(expected), pipeline.watermark_us)  # type: ignore[arg-type]
 
 
 def seen(name: str, day: int, who: str, message_id: str) -> Touchpoint:
@@ -113,23 +113,23 @@ async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_the
     await pipeline.finish()
     alone = await pipeline.projection(model)
     assert await cut(pipeline, START_US + 5 * DAY_US) == 2
-    said = seen("", 6, "ada", "m3")._replace(call="identify", anonymous_id="a1")
+    identify = seen("", 6, "ada", "m3")._replace(call="identify", anonymous_id="a1")
     again = seen("Order Completed", 7, "a1", "m4")._replace(user_id="", anonymous_id="a1", order_id="o2")
-    pipeline.send([said, again])
+    pipeline.send([identify, again])
     await pipeline.finish()
     joined = await pipeline.projection(model)
     assert list(joined.customers) == ["ada"]
     ada = joined.customers["ada"].state
     assert (ada.phase, ada.first_us) == (6, START_US)  # a second order: loyal; first seen as a visitor
-    assert sum(one.active + one.lapsed for one in joined.counts.values()) == 1
+    assert sum(counts.active + counts.lapsed for counts in joined.counts.values()) == 1
     parted = Touchpoint(START_US + 8 * DAY_US, "m5", "ada", "unlink", "", user_id="ada", previous_id="a1")
     pipeline.send([parted])
     await pipeline.finish()
-    found = await pipeline.projection(model)
-    assert found.customers["ada"].transitions == alone.customers["ada"].transitions
-    assert found.customers["a1"].transitions[0] == alone.customers["a1"].transitions[0]
-    assert found.customers["a1"].state.phase == 4
-    assert sum(one.active + one.lapsed for one in found.counts.values()) == 2
+    projection = await pipeline.projection(model)
+    assert projection.customers["ada"].transitions == alone.customers["ada"].transitions
+    assert projection.customers["a1"].transitions[0] == alone.customers["a1"].transitions[0]
+    assert projection.customers["a1"].state.phase == 4
+    assert sum(counts.active + counts.lapsed for counts in projection.counts.values()) == 2
 
 
 async def test_a_new_model_begins_at_the_retention_cutoff(database: str, engine: AsyncEngine) -> None:
@@ -137,11 +137,11 @@ async def test_a_new_model_begins_at_the_retention_cutoff(database: str, engine:
     pipeline.send([seen("Order Completed", 0, "ada", "m1"), seen("Product Viewed", 9, "ada", "m2")])
     await pipeline.finish()
     await cut(pipeline, START_US + 5 * DAY_US)
-    made = await pipeline.begin("six_stage")
+    generation = await pipeline.begin("six_stage")
     await pipeline.restage_all()
-    found = await pipeline.projection(made)
-    wanted = replay([seen("Product Viewed", 9, "ada", "m2")], "six_stage", pipeline.watermark_us)
-    assert without_members(found).customers == without_members(wanted).customers
+    projection = await pipeline.projection(generation)
+    expected = replay([seen("Product Viewed", 9, "ada", "m2")], "six_stage", pipeline.watermark_us)
+    assert without_members(projection).customers == without_members(expected).customers
 
 
 async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, engine: AsyncEngine) -> None:
@@ -149,13 +149,13 @@ async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, e
     log = [seen("Order Completed", 0, f"c{n}", f"m{n}") for n in range(20)]
     pipeline.send(log)
     await pipeline.finish()
-    made = await pipeline.begin("six_stage")
+    generation = await pipeline.begin("six_stage")
     await pipeline.restage(0, 3)
     assert await cut(pipeline, START_US + 5 * DAY_US) == 20
     await pipeline.restage_all()
-    found = await pipeline.projection(made)
+    projection = await pipeline.projection(generation)
     assert_same(
-        without_members(found)._replace(unmapped={}),
+        without_members(projection)._replace(unmapped={}),
         without_members(replay(log, "six_stage", pipeline.watermark_us))._replace(unmapped={}),  # type: ignore[arg-type]
         pipeline.watermark_us,
     )
@@ -170,7 +170,7 @@ async def test_what_is_older_than_the_retention_cutoff_is_refused(database: str,
         for number, day in enumerate((4, 5))
     ]
     batch = prepare(records, models, topic=pipeline.topic, partition=0)
-    assert [(one.code, one.field) for one in batch.rejected] == [("before_horizon", "occurred_us")]
+    assert [(record.code, record.field) for record in batch.rejected] == [("before_horizon", "occurred_us")]
     assert len(batch.rows) == 1
 
 
@@ -187,12 +187,12 @@ async def test_two_lanes_at_one_slot_clear_it_once(database: str, engine: AsyncE
     both = await asyncio.gather(
         *(delete_old_facts(engine, models, Share(0, 1)) for _ in range(2)), return_exceptions=True
     )
-    taken = [one for one in both if isinstance(one, SlotTakenError)]
-    gone = sum(one for one in both if isinstance(one, int))
-    assert len(taken) + len([one for one in both if isinstance(one, int)]) == 2
+    taken = [result for result in both if isinstance(result, SlotTakenError)]
+    deleted = sum(result for result in both if isinstance(result, int))
+    assert len(taken) + len([result for result in both if isinstance(result, int)]) == 2
     while (more := await delete_old_facts(engine, models, Share(0, 1))) is not None:
-        gone += more
-    assert gone == 40
+        deleted += more
+    assert deleted == 40
     assert without_members(await pipeline.projection(model)) == without_members(before)
 
 
@@ -204,8 +204,8 @@ async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_t
 
     async def stands() -> tuple[int | None, int]:
         async with transaction(engine) as connection:
-            (one,) = await retention.read_retention(connection, name)
-        return one.retention_cutoff_us, one.slots_left
+            (row,) = await retention.read_retention(connection, name)
+        return row.retention_cutoff_us, row.slots_left
 
     async with transaction(engine) as connection:
         await retention.set_retention(connection, name, 30)
@@ -218,7 +218,7 @@ async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_t
     assert await stands() == (START_US + 10 * DAY_US, 16)  # the one before is cleared first
     await pipeline.registry.refresh()
     async with transaction(engine) as connection:
-        slots = [one for one in await RETENTION.read_open(connection) if one.workspace == pipeline.workspace]
+        slots = [slot for slot in await RETENTION.read_open(connection) if slot.workspace == pipeline.workspace]
         await RETENTION.move(connection, slots[0], cursor=b"\0", done=False, touchpoints=0)
         with pytest.raises(SlotTakenError, match=f"slot {slots[0].number} of workspace {pipeline.workspace} was taken"):
             await RETENTION.move(connection, slots[0], cursor=b"\1", done=False, touchpoints=0)

@@ -107,12 +107,12 @@ async def rejected_records(stack: Stack, count: int) -> list[tuple[str, bytes, s
     consumer = AIOKafkaConsumer(stack.rejected, bootstrap_servers=stack.kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        found: list[tuple[str, bytes, str]] = []
+        records: list[tuple[str, bytes, str]] = []
         async with asyncio.timeout(20):
-            while len(found) < count:
+            while len(records) < count:
                 rejected = decode_rejected((await consumer.getone()).value)
-                found.append((rejected.code, rejected.payload, rejected.origin))
-        return found
+                records.append((rejected.code, rejected.payload, rejected.origin))
+        return records
     finally:
         await consumer.stop()
 
@@ -134,9 +134,9 @@ async def test_poison_is_rejected_whole_and_its_neighbours_are_staged(stack: Sta
     await stack.start("stager")
     await staged_through(stack)
     await expect(stack, [good, after])
-    found = await rejected_records(stack, len(poison))
-    assert sorted(payload for _, payload, _ in found) == sorted(poison)
-    codes = {payload: code for code, payload, _ in found}
+    records = await rejected_records(stack, len(poison))
+    assert sorted(payload for _, payload, _ in records) == sorted(poison)
+    codes = {payload: code for code, payload, _ in records}
     assert codes == {
         poison[0]: "undecodable",
         b"": "missing_field",
@@ -144,7 +144,7 @@ async def test_poison_is_rejected_whole_and_its_neighbours_are_staged(stack: Sta
         stranger: "unknown_workspace",
         ancient: "time_out_of_range",
     }
-    assert all(origin.startswith(f"{stack.touchpoints}/") for _, _, origin in found)
+    assert all(origin.startswith(f"{stack.touchpoints}/") for _, _, origin in records)
 
 
 async def _with_admin(stack: Stack, action: Callable[[AIOKafkaAdminClient], Awaitable[object]]) -> None:
@@ -184,21 +184,21 @@ async def test_a_recreated_topic_is_noticed_and_started_over(stack: Stack) -> No
 
 async def test_lost_records_are_counted_and_said(stack: Stack) -> None:
     stager = await stack.start("stager")
-    kept = [event for event in shop_log(stack, 200) if partition_of(event.actor.encode(), 4) == 0]
-    await send(stack, kept)
+    log = [event for event in shop_log(stack, 200) if partition_of(event.actor.encode(), 4) == 0]
+    await send(stack, log)
     await staged_through(stack)
     await stager.child.stop()
-    lost = [event._replace(message_id=f"lost-{event.message_id}") for event in kept]
+    lost = [event._replace(message_id=f"lost-{event.message_id}") for event in log]
     await send(stack, lost)
     tp = TopicPartition(stack.touchpoints, 0)
     await _with_admin(
         stack,
-        lambda admin: admin.delete_records({tp: RecordsToDelete(before_offset=len(kept) + len(lost))}),
+        lambda admin: admin.delete_records({tp: RecordsToDelete(before_offset=len(log) + len(lost))}),
     )
-    late = [event._replace(message_id=f"late-{event.message_id}") for event in kept]
+    late = [event._replace(message_id=f"late-{event.message_id}") for event in log]
     await send(stack, late)
     again = await stack.start("stager")
     await staged_through(stack)
-    await expect(stack, kept + late)
+    await expect(stack, log + late)
     assert (await again.metrics())["throughline_stager_lost_records_total"] == len(lost)
     assert f"LOST {len(lost)} records" in again.child.tail(60)

@@ -37,8 +37,8 @@ async def test_any_log_in_any_way_is_a_sorted_replay(database: str, engine: Asyn
             await pipeline.stage(step.partition, step.count, dies=step.dies)
         await pipeline.finish()
     for name, model in pipeline.models.items():
-        wanted = replay(whole, name, pipeline.watermark_us, zone)
-        assert_same(await pipeline.projection(model), wanted, pipeline.watermark_us)
+        expected = replay(whole, name, pipeline.watermark_us, zone)
+        assert_same(await pipeline.projection(model), expected, pipeline.watermark_us)
 
 
 @law
@@ -51,7 +51,7 @@ async def test_a_restage_amid_traffic_is_staging_afresh(
     with short_checkpoints(case):
         await pipeline.finish()
         pipeline.send(case.log[cut:])
-        made = await pipeline.begin("six_stage")
+        generation = await pipeline.begin("six_stage")
         for step in case.steps:
             await pipeline.stage(step.partition, step.count)
             await pipeline.restage((step.partition + step.count) % PARTITIONS, step.count)
@@ -59,7 +59,7 @@ async def test_a_restage_amid_traffic_is_staging_afresh(
         await pipeline.tick(case.clock_us)
         await pipeline.finish()
     assert_same(
-        await pipeline.projection(made),
+        await pipeline.projection(generation),
         replay(case.log, "six_stage", pipeline.watermark_us),
         pipeline.watermark_us,
     )
@@ -80,22 +80,22 @@ async def test_ids_that_join_or_part_amid_a_restage_count_their_unmapped_events_
 
     visitor, user = named("visitor"), named("user")
     strange = Touchpoint(1_700_000_000_000_000, "m1", visitor, "track", "Strange", 0, 1, anonymous_id=visitor)
-    known = strange._replace(message_id="m2", actor=user, anonymous_id="", user_id=user)
-    said = known._replace(message_id="m3", anonymous_id=visitor, occurred_us=known.occurred_us + 5)
-    parted = ruling_of("unlink", user, visitor, known.occurred_us + 9, "m4")
-    log = [strange, known, said, parted] if ending == "unlink" else [strange, known, said]
+    mapped = strange._replace(message_id="m2", actor=user, anonymous_id="", user_id=user)
+    linking = mapped._replace(message_id="m3", anonymous_id=visitor, occurred_us=mapped.occurred_us + 5)
+    parted = ruling_of("unlink", user, visitor, mapped.occurred_us + 9, "m4")
+    log = [strange, mapped, linking, parted] if ending == "unlink" else [strange, mapped, linking]
     pipeline.send(log[:-1])
     await pipeline.finish()
-    made = await pipeline.begin("six_stage")
+    generation = await pipeline.begin("six_stage")
     for partition in range(2):
         await pipeline.restage(partition, SLOTS)
     pipeline.send(log[-1:])
     await pipeline.finish()
     await pipeline.restage_all()
     await pipeline.tick(log[-1].occurred_us)
-    found = await pipeline.projection(made)
-    assert_same(found, replay(log, "six_stage", pipeline.watermark_us), pipeline.watermark_us)
-    assert [one.events for one in found.unmapped.values()] == [3]
+    projection = await pipeline.projection(generation)
+    assert_same(projection, replay(log, "six_stage", pipeline.watermark_us), pipeline.watermark_us)
+    assert [unmapped.events for unmapped in projection.unmapped.values()] == [3]
 
 
 async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database: str, engine: AsyncEngine) -> None:
@@ -107,8 +107,8 @@ async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database
     outcome = await pipeline.stage(partition, 2)
     assert outcome is not None
     assert (outcome.staged, outcome.duplicates, outcome.conflicts) == (0, 1, 1)
-    found = await pipeline.projection(pipeline.models["seven_phase"])
-    assert [move[:4] for move in found.customers["c1"].transitions] == [(first.occurred_us, "m1", "c1", 1)]
+    projection = await pipeline.projection(pipeline.models["seven_phase"])
+    assert [move[:4] for move in projection.customers["c1"].transitions] == [(first.occurred_us, "m1", "c1", 1)]
 
 
 @pytest.mark.parametrize("joins", [False, True])
@@ -122,13 +122,13 @@ async def test_what_comes_with_a_late_event_is_not_lost_where_the_fold_meets_a_c
     late = seen._replace(message_id="late", occurred_us=start_us + 11)
     bought = seen._replace(message_id="bought", name="Order Completed", occurred_us=start_us + 100)
     if joins:
-        late, bought = (one._replace(actor="a1", user_id="", anonymous_id="a1") for one in (late, bought))
-    said = seen._replace(message_id="said", call="identify", name="", anonymous_id="a1", occurred_us=start_us + 12)
+        late, bought = (event._replace(actor="a1", user_id="", anonymous_id="a1") for event in (late, bought))
+    identify = seen._replace(message_id="said", call="identify", name="", anonymous_id="a1", occurred_us=start_us + 12)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "EVERY", 2)
         pipeline.send(early)
         await pipeline.finish()
-        log = [late, bought, said] if joins else [late, bought]
+        log = [late, bought, identify] if joins else [late, bought]
         pipeline.send(log)
         await pipeline.finish()
     assert_same(

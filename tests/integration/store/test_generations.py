@@ -24,11 +24,11 @@ OURS_TOO = OURS.replace("Six stages", "Our stages")
 
 @pytest.fixture
 async def engine(database: str) -> AsyncIterator[AsyncEngine]:
-    made = create_engine(database)
-    async with transaction(made) as connection:
+    pool = create_engine(database)
+    async with transaction(pool) as connection:
         await create_workspace(connection, "shop", now_us=1, time_zone="Europe/Vienna")
-    yield made
-    await made.dispose()
+    yield pool
+    await pool.dispose()
 
 
 async def applied(engine: AsyncEngine, workspace: int = 1) -> WorkspaceGenerations:
@@ -150,8 +150,8 @@ async def test_what_cannot_begin(
 
 
 async def test_a_change_waits_for_who_stages_and_who_stages_next_sees_it(engine: AsyncEngine) -> None:
-    async with transaction(engine) as one, transaction(engine) as two:
-        assert await generations.lock_versions(one, [1]) == await generations.lock_versions(two, [1]) == {1: 0}
+    async with transaction(engine) as first, transaction(engine) as second:
+        assert await generations.lock_versions(first, [1]) == await generations.lock_versions(second, [1]) == {1: 0}
         beginning = asyncio.create_task(begin(engine, "six_stage"))
         done, _ = await asyncio.wait([beginning], timeout=0.3)
         assert not done
@@ -191,7 +191,7 @@ async def test_default_and_retired(engine: AsyncEngine) -> None:
         await generations.retire_model(connection, "shop", "seven_phase")
     async with reading(engine) as connection:
         listed = await generations.list_models(connection, "shop")
-    assert [(one.name, one.state, one.is_default, one.is_own) for one in listed] == [
+    assert [(generation.name, generation.state, generation.is_default, generation.is_own) for generation in listed] == [
         ("seven_phase", "retired", False, False),
         ("six_stage", "live", True, False),
     ]

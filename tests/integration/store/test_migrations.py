@@ -289,8 +289,8 @@ async def test_a_database_of_the_first_version_keeps_its_facts_and_is_filled_aga
     await upgrade(empty)
     assert await fetch(empty, "SELECT count(*) FROM touchpoints WHERE NOT bot") == [len(OLD_LOG)]
     assert await fetch(empty, "SELECT next_offset FROM offsets WHERE topic = 't' AND swept_us = 0") == [8]
-    known = "SELECT (i.name, o.name, i.is_user, i.joined, i.linked, i.link_by)::text FROM ids i "
-    assert set(await fetch(empty, known + "LEFT JOIN ids o ON o.id = i.owner")) == {
+    query = "SELECT (i.name, o.name, i.is_user, i.joined, i.linked, i.link_by)::text FROM ids i "
+    assert set(await fetch(empty, query + "LEFT JOIN ids o ON o.id = i.owner")) == {
         f"(phone,ada,f,f,t,{IDENTIFY})",
         f"(ada@mail,ada,t,f,t,{ALIAS})",
         "(ada,,t,t,f,)",

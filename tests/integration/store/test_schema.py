@@ -100,8 +100,8 @@ async def catalog(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def rows(catalog: asyncpg.Connection, query: str) -> set[Any]:
-    found = [tuple(row) for row in await catalog.fetch(query)]
-    return {row[0] if len(row) == 1 else row for row in found}
+    records = [tuple(row) for row in await catalog.fetch(query)]
+    return {row[0] if len(row) == 1 else row for row in records}
 
 
 OURS = "relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
@@ -130,7 +130,7 @@ async def test_the_migrated_schema_is_that_of_the_tables(database: str) -> None:
 
 
 async def test_what_grows_is_hash_partitioned_by_one_column_of_one_type(catalog: asyncpg.Connection) -> None:
-    found = await rows(
+    partitioned = await rows(
         catalog,
         """
         SELECT relname::text, partstrat::text, partnatts::int, attname::text, format_type(atttypid, atttypmod),
@@ -139,11 +139,11 @@ async def test_what_grows_is_hash_partitioned_by_one_column_of_one_type(catalog:
         JOIN pg_attribute ON attrelid = partrelid AND attnum = partattrs[0]
         """,
     )
-    assert found == {(name, "h", 1, column, "bytea", HASH_PARTITIONS) for name, column in DISTRIBUTED.items()}
+    assert partitioned == {(name, "h", 1, column, "bytea", HASH_PARTITIONS) for name, column in DISTRIBUTED.items()}
 
 
 async def test_every_unique_key_of_a_partitioned_table_holds_its_column(catalog: asyncpg.Connection) -> None:
-    found = await rows(
+    indexes = await rows(
         catalog,
         """
         SELECT relname::text, indexrelid::regclass::text, string_agg(attname::text, ' ')
@@ -152,8 +152,8 @@ async def test_every_unique_key_of_a_partitioned_table_holds_its_column(catalog:
         WHERE indisunique GROUP BY 1, 2
         """,
     )
-    assert {table for table, _, _ in found} == set(DISTRIBUTED)
-    for table, index, columns in found:
+    assert {table for table, _, _ in indexes} == set(DISTRIBUTED)
+    for table, index, columns in indexes:
         assert DISTRIBUTED[table] in columns.split(), f"{index} of {table} does not hold {DISTRIBUTED[table]}"
 
 
@@ -171,7 +171,7 @@ async def test_nothing_but_statements_writes(catalog: asyncpg.Connection) -> Non
 
 
 async def test_identities_are_bigint_and_given_by_the_database(catalog: asyncpg.Connection) -> None:
-    found = await rows(
+    columns = await rows(
         catalog,
         f"""
         SELECT relname::text, attname::text, format_type(atttypid, atttypmod), attidentity::text
@@ -181,14 +181,14 @@ async def test_identities_are_bigint_and_given_by_the_database(catalog: asyncpg.
         """,
     )
     identified = {"workspaces", "sources", "write_keys", "read_tokens", "models", "rejected"}
-    assert found == {(table, "id", "bigint", "a") for table in identified}
+    assert columns == {(table, "id", "bigint", "a") for table in identified}
     assert await rows(
         catalog, "SELECT format_type(seqtypid, NULL) FROM pg_sequence JOIN pg_class ON oid = seqrelid"
     ) == {"bigint"}
 
 
 async def test_there_are_these_indexes_and_no_other(catalog: asyncpg.Connection) -> None:
-    found = await rows(
+    keys = await rows(
         catalog,
         f"""
         SELECT relname::text, (SELECT string_agg(attname, ', ' ORDER BY place)
@@ -198,7 +198,7 @@ async def test_there_are_these_indexes_and_no_other(catalog: asyncpg.Connection)
         WHERE {OURS} AND NOT relispartition
         """,
     )
-    assert found == INDEXES
+    assert keys == INDEXES
     conditions = await rows(
         catalog,
         f"""
@@ -231,11 +231,11 @@ async def hot_updates(engine: AsyncEngine, catalog: asyncpg.Connection, table: s
     """How many updates the engine's session made, and how many of them left every index alone."""
     async with transaction(engine) as connection:
         await connection.execute(text("SELECT pg_stat_force_next_flush()"))
-    (found,) = await catalog.fetch(
+    (updates,) = await catalog.fetch(
         "SELECT sum(n_tup_upd)::int, sum(n_tup_hot_upd)::int FROM pg_stat_user_tables WHERE relname ~ $1",
         f"^{table}(_p[0-9])?$",
     )
-    return tuple(found)
+    return tuple(updates)
 
 
 @pytest.fixture
