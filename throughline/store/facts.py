@@ -43,6 +43,12 @@ row_of = cast(
 )
 """Returns a touchpoint as a row, from the digests of its actor and of its message id and the touchpoint."""
 
+key_of: Callable[[FactRow], tuple[bytes, bytes]] = itemgetter(*map(TOUCHPOINT_COLUMNS.index, ("actor", "message")))
+"""Returns the key of a row: the digests of its actor and of its message id."""
+
+message_of: Callable[[FactRow], bytes] = itemgetter(TOUCHPOINT_COLUMNS.index("message"))
+"""Returns the digest of a row's message id, which is unique by itself."""
+
 _NOT_COMPARED = ("actor", "message", "occurred_us", "received_us", "source", "channel", "attribution")
 content_of: Callable[[FactRow], FactRow] = itemgetter(
     *(place for place, name in enumerate(TOUCHPOINT_COLUMNS) if name not in _NOT_COMPARED)

@@ -1,11 +1,12 @@
-"""The last events of each source in a batch, and what became of them: what a person who wires up an SDK looks at. Pure.
+"""The last events of each source in a batch and what became of them, for a person who wires up an SDK. Pure.
 
-Rings of the store hold the last `RING_SIZE` with warnings and the last without, of each source and partition. Their
-law: the same log leaves the same rings, however it is cut into batches. (Of a batch with very many sources fewer stay.)
+The store has two rings for each source and partition: one holds the last `RING_SIZE` events that ingest warned of, the
+other the last without a warning. Their law: the same log leaves the same rings, however it is cut into batches. (From a
+batch with very many sources fewer events of each are written.)
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from services.stager.stage.decode import Batch
 from throughline.journey.touchpoint import Touchpoint
@@ -14,63 +15,90 @@ from throughline.store.facts import FactRow, content_of, row_of
 from throughline.store.recent import RING_SIZE
 
 DUPLICATE = "duplicate"
-"""Beside the warnings of ingest: its message id was there before, and so was what it says."""
+"""Code of an event whose message id was staged before, with the same content."""
 CONFLICT = "conflict"
-"""Its message id was there before with something else."""
-MOST_ROWS = 8 * RING_SIZE
-"""Written of one batch, however many sources it is of."""
-MOST_ID, MOST_TEXT = 512, 200
-"""Characters: of the actor's id as many as ingest takes, so that it leads to the customer; of other texts."""
+"""Code of an event whose message id was staged before, with other content."""
+MAX_ROWS = 8 * RING_SIZE
+"""Number of rows of a batch, divided among its sources; each source has one at least."""
+MAX_ID = 512
+"""Maximum length of an actor's id: as long as ingest takes, so that the id leads to the customer."""
+MAX_TEXT = 200
+"""Maximum length of other texts."""
 
 
-class Recent(NamedTuple):
-    """Rows as the store's `write_recent` takes them, and the sources they are of."""
+class RingRow(NamedTuple):
+    """One event, for the store's `write_recent`."""
+
+    ring: int
+    """1 for events that ingest warned of, 0 for others."""
+    source: int
+    number: int
+    """Place among the events of the ring in the batch, from 1."""
+    workspace: int
+    received_us: int
+    occurred_us: int
+    actor: str
+    message_id: str
+    call: str
+    name: str
+    channel: str
+    bot: bool
+    warnings: str
+    """Codes, joined by commas."""
+
+
+class RecentEvents(NamedTuple):
+    """Rows for the store's `write_recent`, and their sources."""
 
     sources: set[int]
-    rows: list[tuple[Any, ...]]
+    rows: list[RingRow]
 
 
-def recent_of(batch: Batch, new: set[bytes], first: Mapping[bytes, FactRow]) -> Recent:
-    """The last events of each source of a batch that has been staged.
+def recent_of(batch: Batch, new_messages: Collection[bytes], originals: Mapping[bytes, FactRow]) -> RecentEvents:
+    """Returns the last events of each source of a batch.
 
     Args:
-        batch: all that came.
-        new: the message digests that were not there before.
-        first: for each event that was, the fact that counts, by message digest.
+        batch: the records that came.
+        new_messages: digests of the message ids that were not staged before.
+        originals: for every other message id, by digest, the fact that was staged first.
     """
-    rings = sorted(ring for ring in batch.arrived if ring[0])  # no source: an operator's word
-    of_each = min(RING_SIZE, max(1, MOST_ROWS // max(1, len(rings))))
+    rings = sorted(ring for ring in batch.arrived if ring[0])  # a ruling has no source
+    size = min(RING_SIZE, max(1, MAX_ROWS // max(1, len(rings))))
     rows = []
-    for source, warned in rings:
-        arrived = batch.arrived[source, warned]
-        before = max(0, len(arrived) - of_each)
-        for number, touchpoint in enumerate(arrived[before:], before + 1):
-            codes = touchpoint.warnings + _repeated(batch, touchpoint, new, first)
-            rows.append(_row(int(warned), number, touchpoint, codes))
-    return Recent({source for source, _ in rings}, rows)
+    for source, has_warnings in rings:
+        arrived = batch.arrived[source, has_warnings]
+        skipped = max(0, len(arrived) - size)
+        for number, touchpoint in enumerate(arrived[skipped:], skipped + 1):
+            codes = touchpoint.warnings + _repeat_codes(batch, touchpoint, new_messages, originals)
+            rows.append(_row_of(int(has_warnings), number, touchpoint, codes))
+    return RecentEvents({source for source, _ in rings}, rows)
 
 
-def _repeated(batch: Batch, touchpoint: Touchpoint, new: set[bytes], first: Mapping[bytes, FactRow]) -> tuple[str, ...]:
+def _repeat_codes(
+    batch: Batch, touchpoint: Touchpoint, new_messages: Collection[bytes], originals: Mapping[bytes, FactRow]
+) -> tuple[str, ...]:
+    """Returns the code of an event whose message id was staged before; none for a new one."""
     actor = id_digest(touchpoint.workspace, touchpoint.actor)
     message = message_digest(actor, touchpoint.message_id)
-    if message in new and batch.actors[actor].touchpoints[message] is touchpoint:
+    if message in new_messages and batch.actors[actor].touchpoints[message] is touchpoint:
         return ()
-    return (DUPLICATE if content_of(first[message]) == content_of(row_of(actor, message, touchpoint)) else CONFLICT,)
+    is_same = content_of(originals[message]) == content_of(row_of(actor, message, touchpoint))
+    return (DUPLICATE if is_same else CONFLICT,)
 
 
-def _row(ring: int, number: int, t: Touchpoint, codes: tuple[str, ...]) -> tuple[Any, ...]:
-    return (
-        ring,
-        t.source,
-        number,
-        t.workspace,
-        t.received_us,
-        t.occurred_us,
-        t.actor[:MOST_ID],
-        t.message_id[:MOST_TEXT],
-        t.call,
-        t.name[:MOST_TEXT],
-        t.channel[:MOST_TEXT],
-        t.bot,
-        ",".join(codes)[:MOST_TEXT],
+def _row_of(ring: int, number: int, touchpoint: Touchpoint, codes: tuple[str, ...]) -> RingRow:
+    return RingRow(
+        ring=ring,
+        source=touchpoint.source,
+        number=number,
+        workspace=touchpoint.workspace,
+        received_us=touchpoint.received_us,
+        occurred_us=touchpoint.occurred_us,
+        actor=touchpoint.actor[:MAX_ID],
+        message_id=touchpoint.message_id[:MAX_TEXT],
+        call=touchpoint.call,
+        name=touchpoint.name[:MAX_TEXT],
+        channel=touchpoint.channel[:MAX_TEXT],
+        bot=touchpoint.bot,
+        warnings=",".join(codes)[:MAX_TEXT],
     )

@@ -1,6 +1,6 @@
 """The one transaction of a staged batch: facts, identity, journeys, count deltas and the next offset."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,7 +21,7 @@ from throughline.journey.lapse import EVER
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import facts, identity, journeys
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.facts import FactRow, content_of
+from throughline.store.facts import FactRow, content_of, key_of, message_of
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.offsets import Offset
 from throughline.store.recent import write_recent
@@ -104,7 +104,7 @@ class _BatchTransaction:
         recomputed = await self._update_journeys(events, moves)
         await apply_changes(self._connection, self._changes, self._shard)
         repeats, originals = await self._read_originals(new_messages)
-        conflicts = sum(content_of(originals[row[1]]) != content_of(row) for row in repeats)
+        conflicts = sum(content_of(originals[message_of(row)]) != content_of(row) for row in repeats)
         await write_recent(self._connection, self._shard, *recent_of(self._batch, new_messages, originals))
         return BatchResult(
             staged=len(new_messages),
@@ -116,7 +116,7 @@ class _BatchTransaction:
             lateness_us=tuple(self._lateness_us),
         )
 
-    def _events_of(self, new_messages: Collection[bytes]) -> Events:
+    def _events_of(self, new_messages: set[bytes]) -> Events:
         """Returns the new events that say something of a customer: not those of crawlers."""
         all_new = len(new_messages) == len(self._batch.rows)
         events = {
@@ -293,15 +293,15 @@ class _BatchTransaction:
         workspaces = {actor.workspace for actor in self._batch.actors.values()}
         return any(active.has_snapshots for workspace in workspaces for active in self._models[workspace].models)
 
-    async def _read_originals(self, new_messages: Collection[bytes]) -> tuple[list[FactRow], dict[bytes, FactRow]]:
+    async def _read_originals(self, new_messages: set[bytes]) -> tuple[list[FactRow], dict[bytes, FactRow]]:
         """Returns the rows whose message id was there before, and by message digest the facts that count instead."""
         batch = self._batch
         if len(new_messages) == len(batch.rows) and not batch.repeats:
             return [], {}
-        stored = [row for row in batch.rows if row[1] not in new_messages]
-        originals = await facts.read_facts(self._connection, [row[:2] for row in stored]) if stored else {}
-        repeated = {row[1] for row in batch.repeats}
-        originals |= {row[1]: row for row in batch.rows if row[1] in repeated and row[1] in new_messages}
+        stored = [row for row in batch.rows if message_of(row) not in new_messages]
+        originals = await facts.read_facts(self._connection, [key_of(row) for row in stored]) if stored else {}
+        repeated = {message_of(row) for row in batch.repeats} & new_messages
+        originals |= {message_of(row): row for row in batch.rows if message_of(row) in repeated}
         return stored + batch.repeats, originals
 
 
