@@ -11,7 +11,8 @@ from services.stager.maintain.walk import Share
 from services.stager.stage.apply import apply_changes
 from services.stager.stage.changes import ChangeSet
 from services.stager.stage.customer import Customer
-from services.stager.stage.identity import IdentityGraph, IdRequest
+from services.stager.stage.identity import IdentityGraph
+from services.stager.stage.mentions import IdRequest
 from services.stager.stage.models import ModelsByWorkspace
 from throughline.store import journeys
 from throughline.store.engine.unit_of_work import reading, transaction

@@ -12,7 +12,8 @@ from services.stager.maintain.walk import Share, WalkedId, walk_chunk
 from services.stager.stage.apply import apply_changes
 from services.stager.stage.changes import ChangeSet
 from services.stager.stage.customer import BEGINNING, Customer, CustomerUpdate
-from services.stager.stage.identity import IdentityGraph, IdRequest
+from services.stager.stage.identity import IdentityGraph
+from services.stager.stage.mentions import IdRequest
 from services.stager.stage.models import ActiveModel, ModelsByWorkspace
 from services.stager.stage.recompute import recompute
 from throughline.store import identity, journeys

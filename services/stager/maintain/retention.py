@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.stager.maintain.walk import Share, WalkedId, walk_chunk
 from services.stager.stage.customer import Members
 from services.stager.stage.dedup import deduplicated
-from services.stager.stage.identity import IdentityGraph, IdRequest
+from services.stager.stage.identity import IdentityGraph
+from services.stager.stage.mentions import IdRequest
 from services.stager.stage.models import ModelsByWorkspace, WorkspaceModels
 from services.stager.stage.recompute import snapshot_of
 from throughline.journey.lapse import EVER

@@ -40,7 +40,7 @@ class CustomerUpdate:
         self.customer = customer
         self.members: Members = {customer.digest: customer.id}
         self.touchpoints: list[Touchpoint] = []
-        """New ones, in order once `sort` was called."""
+        """New touchpoints."""
         self.changed_from: OrderKey | None = None
         """Place of the first touchpoint that came or went."""
         self.changed_until = END

@@ -1,7 +1,7 @@
 """Which customer each id of a batch belongs to: locks the ids, and applies the links and rulings of new events.
 
-Ids are locked in two sweeps, each sorted: first those that may belong to another id (anonymous and previous ids), then
-user ids and owners. So two partitions that meet in one customer wait for each other instead of deadlocking.
+Ids are locked in two passes, each sorted: first those that may belong to another id (anonymous and previous ids), then user
+ids and owners. So two partitions that meet in one customer wait for each other instead of deadlocking.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,16 +9,11 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.journey.identity import ALIAS, IDENTIFY, RULINGS, Link, links_of, owners_of
+from services.stager.stage.mentions import IdRequest, LinkKey, Mentions, Place
+from throughline.journey.identity import ALIAS, IDENTIFY, Link, owners_of
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import identity
-from throughline.store.digest import id_digest
 from throughline.store.identity import IdRow, LinkRow, RulingRow
-
-LinkKey = tuple[bytes, bytes, int]
-"""(digest of the id, digest of its owner, IDENTIFY or ALIAS)."""
-Place = tuple[int, str]
-"""(occurred_us, message id) of the event that linked two ids: links count in this order."""
 
 
 class Move(NamedTuple):
@@ -27,17 +22,6 @@ class Move(NamedTuple):
     id: bytes
     from_customer: bytes
     to_customer: bytes
-
-
-class IdRequest(NamedTuple):
-    """An id to lock."""
-
-    workspace: int
-    digest: bytes
-    name: str = ""
-    """The raw id. Not needed for an id that is stored already."""
-    is_user: bool = False
-    """Whether an event has the id as its user id."""
 
 
 class IdentityGraph:
@@ -65,7 +49,7 @@ class IdentityGraph:
         Returns:
             the ids that belong to another customer now.
         """
-        mentions = _Mentions()
+        mentions = Mentions()
         for actor, touchpoints in events.items():
             mentions.add(actor, touchpoints)
         await self.lock(mentions.owned.values())
@@ -202,65 +186,3 @@ class IdentityGraph:
 def _has_earlier_link(row: IdRow, place: Place) -> bool:
     """Whether an id has its owner by a link that counts before one at `place`."""
     return row.link_us is not None and row.link_message is not None and (row.link_us, row.link_message) < place
-
-
-class _Mentions:
-    """The ids that new events mention, and the links and rulings among them. Pure."""
-
-    def __init__(self) -> None:
-        self.owned: dict[bytes, IdRequest] = {}
-        """Ids that may belong to another: actors, anonymous and previous ids. Locked first."""
-        self.owners: dict[bytes, IdRequest] = {}
-        """User ids. Locked after `owned`."""
-        self.links: dict[LinkKey, Place] = {}
-        """Link -> the earliest event that made it."""
-        self.rulings: dict[tuple[bytes, bytes], RulingRow] = {}
-        """(digest of an id, digest of its owner) -> the latest ruling on them."""
-        self._digests: dict[tuple[int, str], bytes] = {}
-
-    def add(self, actor: bytes, touchpoints: Iterable[Touchpoint]) -> None:
-        """Add the new events of one actor, given by digest."""
-        for t in touchpoints:
-            workspace, user, anonymous, previous = t.workspace, t.user_id, t.anonymous_id, t.previous_id
-            self._digests[workspace, t.actor] = actor
-            if t.call in RULINGS:
-                self._add_ruling(t)
-                continue
-            if not user:
-                self._request(self.owned, workspace, anonymous or t.actor, False)
-                continue
-            owner = self._request(self.owners, workspace, user, True)
-            if t.actor != user:
-                self._request(self.owned, workspace, t.actor, False)
-            if not anonymous and not previous:
-                continue
-            place = (t.occurred_us, t.message_id)
-            for link in links_of(t.call, t.occurred_us, t.message_id, user, anonymous, previous):
-                key = (self._request(self.owned, workspace, link.id, False), owner, link.by)
-                earliest = self.links.get(key)
-                if earliest is None or place < earliest:
-                    self.links[key] = place
-
-    def owners_to_lock(self) -> Iterable[IdRequest]:
-        """Returns `owners` without ids that are locked with `owned`, unless these turn out to be user ids."""
-        return (request for digest, request in self.owners.items() if digest not in self.owned or request.is_user)
-
-    def _add_ruling(self, t: Touchpoint) -> None:
-        pair = (
-            self._request(self.owned, t.workspace, t.previous_id, False),
-            self._request(self.owners, t.workspace, t.user_id, False),
-        )
-        ruling = RulingRow(*pair, t.occurred_us, t.message_id, t.call == "unlink")
-        latest = self.rulings.get(pair)
-        if latest is None or (latest.occurred_us, latest.message_id) < (ruling.occurred_us, ruling.message_id):
-            self.rulings[pair] = ruling
-
-    def _request(self, requests: dict[bytes, IdRequest], workspace: int, name: str, is_user: bool) -> bytes:
-        """Note that an id is to be locked; returns its digest."""
-        digest = self._digests.get((workspace, name))
-        if digest is None:
-            digest = self._digests[workspace, name] = id_digest(workspace, name)
-        request = requests.get(digest)
-        if request is None or (is_user and not request.is_user):
-            requests[digest] = IdRequest(workspace, digest, name, is_user)
-        return digest

@@ -4,7 +4,7 @@ A long history is folded in stretches from one stored checkpoint to a later one.
 checkpoint and no change lies behind it, everything after it stays as it is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,7 +69,7 @@ def snapshot_of(members: Members, active: ActiveModel, snapshots: Mapping[Journe
 
 
 class Recompute:
-    """One journey to recompute: the state to begin with, and the checkpoints that may no longer hold."""
+    """One journey to recompute: where it begins, how far it has come, and the checkpoints that it may meet."""
 
     def __init__(
         self,
@@ -81,8 +81,8 @@ class Recompute:
     ) -> None:
         assert update.changed_from is not None
         self.customer = update.customer
-        self.members = update.members
         self.active = active
+        self.members = update.members
         self.changed_until = update.changed_until
         stored = states.get(self.key)
         self.old_journey = None if stored is None else stored.journey
@@ -91,36 +91,91 @@ class Recompute:
         self.later_checkpoints = checkpoints[len(earlier) :]
         self.start = earlier[-1] if earlier else None
         """The checkpoint to begin with; None: the beginning."""
-        self.initial_state = self.start
-        """The state to begin with: that of the customer's snapshot at the beginning."""
-        self.initial_transitions: Sequence[Transition] = ()
-        """The transitions of that snapshot."""
-        if self.start is None and snapshot is not None:
-            self.initial_state, self.initial_transitions = snapshot
         # A model that is being backfilled has counted the events of an id only if its customer had a journey.
         self.uncounted_ids = [
             digest
             for digest in self.members
             if active.backfilling and (update.owner_before(digest), active.id) not in states
         ]
+        self.state = self.start
+        """How far the journey has come. At the beginning: the state of the customer's snapshot, if there is one."""
+        self.since = 0
+        self.transitions: list[Transition] = []
+        """Transitions since `start`; at first those of the snapshot."""
+        self.checkpoints: list[Journey] = []
+        """Checkpoints since `start`."""
+        if self.start is None and snapshot is not None:
+            self.state = snapshot.journey
+            self.transitions += snapshot.transitions
 
     @property
     def key(self) -> JourneyKey:
         return (self.customer.digest, self.active.id)
 
     @property
-    def from_us(self) -> int:
-        """From when on facts are read."""
-        return EVER if self.initial_state is None else self.initial_state.last_us
+    def read_from_us(self) -> int:
+        """The instant from which on facts follow `state`."""
+        return EVER if self.state is None else self.state.last_us
 
     @property
-    def transitions_from_us(self) -> int:
-        """From when on stored transitions are read."""
+    def old_transitions_from_us(self) -> int:
+        """The instant from which on stored transitions are read; `after_start` says which of these count."""
         return EVER if self.start is None else self.start.last_us
 
-    def old_transitions(self, transitions: Sequence[Transition]) -> Sequence[Transition]:
-        """Returns those of the stored transitions, read from `transitions_from_us`, that came after `start`."""
+    def after_start(self, transitions: Sequence[Transition]) -> Sequence[Transition]:
+        """Returns the transitions that came after `start`."""
         return transitions if self.start is None else transitions_after(transitions, self.start.last_key)
+
+    def advance(self, touchpoints: Sequence[Touchpoint], watermark_us: int = 0) -> None:
+        """Fold touchpoints onto the state, and let the clock pass to the watermark."""
+        advanced = advance(self.active.model, self.state, touchpoints, watermark_us, self.since)
+        self.state, self.since = advanced.journey, advanced.since
+        self.transitions += advanced.transitions
+        self.checkpoints += advanced.checkpoints
+
+    def put_end(self, changes: ChangeSet, old_transitions: Sequence[Transition]) -> None:
+        """Put the journey, recomputed to its end, into a change set. `old_transitions`: all stored after `start`."""
+        if self.state is None:
+            # Nothing is left of the customer: all that it did belongs to others.
+            if self.old_journey is not None:
+                changes.retract(self.customer.digest, self.active, self.old_journey, old_transitions)
+            return
+        changes.remove_checkpoints(self.customer, self.active, self.later_checkpoints)
+        changes.replace(
+            self.customer,
+            self.active,
+            start=self.start,
+            old_journey=self.old_journey,
+            old_transitions=old_transitions,
+            new_journey=self.state,
+            new_transitions=self.transitions,
+            checkpoints=self.checkpoints,
+            since=self.since,
+        )
+
+    def put_until(self, changes: ChangeSet, number: int, old_transitions: Sequence[Transition]) -> None:
+        """Put the journey, recomputed up to where it meets a later checkpoint, into a change set.
+
+        Args:
+            changes: takes what changes.
+            number: how many later checkpoints are passed; the state equals the last of them.
+            old_transitions: all stored after `start`.
+        """
+        assert self.old_journey is not None  # a checkpoint is of a journey
+        passed = self.later_checkpoints[:number]
+        target = passed[-1]
+        changes.remove_checkpoints(self.customer, self.active, passed)
+        changes.replace(
+            self.customer,
+            self.active,
+            start=self.start,
+            old_journey=self.old_journey,
+            old_transitions=transitions_until(old_transitions, target.last_key),
+            new_journey=self.old_journey,
+            new_transitions=self.transitions,
+            checkpoints=[*(checkpoint for checkpoint in self.checkpoints if checkpoint != target), target],
+            since=self.old_since,
+        )
 
 
 async def _recompute_whole(connection: AsyncConnection, changes: ChangeSet, tasks: Sequence[Recompute]) -> int:
@@ -130,34 +185,21 @@ async def _recompute_whole(connection: AsyncConnection, changes: ChangeSet, task
     spans: dict[bytes, int] = {}
     for task in tasks:
         for digest in task.members:
-            spans[digest] = min(spans.get(digest, task.from_us), task.from_us)
+            spans[digest] = min(spans.get(digest, task.read_from_us), task.read_from_us)
     names = {digest: name for task in tasks for digest, name in task.members.items()}
     history = await facts.read_history(
         connection, ((digest, from_us, NEVER) for digest, from_us in sorted(spans.items())), names
     )
-    old_transitions = await journeys.read_transitions(
-        connection, sorted((*task.key, task.transitions_from_us) for task in tasks if task.old_journey is not None)
+    stored = await journeys.read_transitions(
+        connection, sorted((*task.key, task.old_transitions_from_us) for task in tasks if task.old_journey is not None)
     )
     for task in tasks:
-        # All of an uncounted id is read: it joined, and the change begins at its first fact.
+        # All events of an uncounted id are read: it joined, and the change begins at its first fact.
         for digest in task.uncounted_ids:
             changes.count_unmapped([task.active], history.get(digest, ()))
-        touchpoints = await deduplicated(
-            connection,
-            task.members,
-            task.initial_state,
-            [t for digest in task.members for t in history.get(digest, ())],
-        )
-        _put_end(
-            changes,
-            task,
-            state=task.initial_state,
-            since=0,
-            touchpoints=touchpoints,
-            old_transitions=task.old_transitions(old_transitions.get(task.key, ())),
-            new_transitions=[*task.initial_transitions],
-            checkpoints=[],
-        )
+        touchpoints = [t for digest in task.members for t in history.get(digest, ())]
+        task.advance(await deduplicated(connection, task.members, task.state, touchpoints), changes.watermark_us)
+        task.put_end(changes, task.after_start(stored.get(task.key, ())))
     return sum(map(len, history.values()))
 
 
@@ -165,96 +207,32 @@ async def _recompute_stretches(connection: AsyncConnection, changes: ChangeSet, 
     """Recompute a journey with checkpoints after the change, each stretch of these twice as long as the one before."""
     if task.uncounted_ids:
         spans = [(digest, EVER, NEVER) for digest in sorted(task.uncounted_ids)]
-        for touchpoints in (await facts.read_history(connection, spans, task.members)).values():
-            changes.count_unmapped([task.active], touchpoints)
-    stored = await journeys.read_transitions(connection, [(*task.key, task.transitions_from_us)])
-    old_transitions = task.old_transitions(stored.get(task.key, ()))
-    state, since = task.initial_state, 0
-    new_transitions = [*task.initial_transitions]
-    checkpoints: list[Journey] = []
+        for events in (await facts.read_history(connection, spans, task.members)).values():
+            changes.count_unmapped([task.active], events)
+    stored = await journeys.read_transitions(connection, [(*task.key, task.old_transitions_from_us)])
+    old_transitions = task.after_start(stored.get(task.key, ()))
     touchpoints_read = passed = 0
     stretch = 1
     while passed < len(task.later_checkpoints):
         passed = min(passed + stretch, len(task.later_checkpoints))
         stretch *= 2
         target = task.later_checkpoints[passed - 1]
-        touchpoints = [
-            t
-            for t in await _read_after(connection, task, state, until_us=target.last_us)
-            if t.order_key <= target.last_key
-        ]
+        following = await _read_following(connection, task, until_us=target.last_us)
+        touchpoints = [t for t in following if t.order_key <= target.last_key]
         touchpoints_read += len(touchpoints)
-        advanced = advance(task.active.model, state, touchpoints, 0, since)
-        state, since = advanced.journey, advanced.since
-        new_transitions += advanced.transitions
-        checkpoints += advanced.checkpoints
-        if state == target and target.last_key >= task.changed_until:
-            assert task.old_journey is not None  # a checkpoint is of a journey
-            changes.remove_checkpoints(task.customer, task.active, task.later_checkpoints[:passed])
-            changes.replace(
-                task.customer,
-                task.active,
-                start=task.start,
-                old_journey=task.old_journey,
-                old_transitions=transitions_until(old_transitions, target.last_key),
-                new_journey=task.old_journey,
-                new_transitions=new_transitions,
-                checkpoints=[*(checkpoint for checkpoint in checkpoints if checkpoint != target), target],
-                since=task.old_since,
-            )
+        task.advance(touchpoints)
+        if task.state == target and target.last_key >= task.changed_until:
+            task.put_until(changes, passed, old_transitions)
             return touchpoints_read
-    touchpoints = await _read_after(connection, task, state, until_us=NEVER)
-    _put_end(
-        changes,
-        task,
-        state=state,
-        since=since,
-        touchpoints=touchpoints,
-        old_transitions=old_transitions,
-        new_transitions=new_transitions,
-        checkpoints=checkpoints,
-    )
+    touchpoints = await _read_following(connection, task, until_us=NEVER)
+    task.advance(touchpoints, changes.watermark_us)
+    task.put_end(changes, old_transitions)
     return touchpoints_read + len(touchpoints)
 
 
-def _put_end(
-    changes: ChangeSet,
-    task: Recompute,
-    *,
-    state: Journey | None,
-    since: int,
-    touchpoints: Sequence[Touchpoint],
-    old_transitions: Sequence[Transition],
-    new_transitions: Sequence[Transition],
-    checkpoints: Sequence[Journey],
-) -> None:
-    """Fold the last stretch up to the watermark, and put the whole into the change set."""
-    advanced = advance(task.active.model, state, touchpoints, changes.watermark_us, since)
-    if advanced.journey is None:
-        # Nothing is left of the customer: all that it did belongs to others.
-        if task.old_journey is not None:
-            changes.retract(task.customer.digest, task.active, task.old_journey, old_transitions)
-        return
-    changes.remove_checkpoints(task.customer, task.active, task.later_checkpoints)
-    changes.replace(
-        task.customer,
-        task.active,
-        start=task.start,
-        old_journey=task.old_journey,
-        old_transitions=old_transitions,
-        new_journey=advanced.journey,
-        new_transitions=[*new_transitions, *advanced.transitions],
-        checkpoints=[*checkpoints, *advanced.checkpoints],
-        since=advanced.since,
-    )
-
-
-async def _read_after(
-    connection: AsyncConnection, task: Recompute, state: Journey | None, *, until_us: int
-) -> list[Touchpoint]:
-    """Returns the touchpoints to fold onto `state`, up to `until_us`."""
-    from_us = EVER if state is None else state.last_us
-    spans = [(digest, from_us, until_us) for digest in sorted(task.members)]
+async def _read_following(connection: AsyncConnection, task: Recompute, *, until_us: int) -> list[Touchpoint]:
+    """Returns the touchpoints to fold onto the state of a journey, up to `until_us`."""
+    spans = [(digest, task.read_from_us, until_us) for digest in sorted(task.members)]
     history = await facts.read_history(connection, spans, task.members)
-    touchpoints: Iterable[Touchpoint] = (t for of_id in history.values() for t in of_id)
-    return await deduplicated(connection, task.members, state, touchpoints)
+    touchpoints = (t for events in history.values() for t in events)
+    return await deduplicated(connection, task.members, task.state, touchpoints)
