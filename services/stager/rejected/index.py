@@ -138,16 +138,15 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
             with_name = [reason for reason in reasons if reason.name]
             if with_name:
                 reasons = counted_by(reasons, await rejected.read_names(connection, with_name))
-            kept_before = await rejected.read_kept(connection, tp.partition, set(reasons))
-            kept = Counter(kept_before)
+            stored = await rejected.read_kept(connection, tp.partition, set(reasons))
+            samples = Counter(stored)
             rows = []
             for reason, record in zip(reasons, to_count, strict=True):
-                if reason.stage != CONSENT and kept[reason] < sample:
-                    kept[reason] += 1
+                if reason.stage != CONSENT and samples[reason] < sample:
+                    samples[reason] += 1
                     rows.append(_row_of(record))
             counts = [
-                (reason, events, kept[reason] - kept_before.get(reason, 0))
-                for reason, events in Counter(reasons).items()
+                (reason, events, samples[reason] - stored.get(reason, 0)) for reason, events in Counter(reasons).items()
             ]
             await rejected.add_counts(connection, tp.partition, counts)
             if rows:

@@ -1,7 +1,7 @@
 """Which customer each id of a batch belongs to: locks the ids, and applies the links and rulings of new events.
 
-Ids are locked in two passes, each sorted: first those that may belong to another id (anonymous and previous ids), then user
-ids and owners. So two partitions that meet in one customer wait for each other instead of deadlocking.
+Ids are locked in two passes, each sorted: first those that may belong to another id (anonymous and previous ids), then
+user ids and owners. So two partitions that meet in one customer wait for each other instead of deadlocking.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""By what the stager counts dropped events: by their names, as long as these are not too many."""
+"""Dropped events are counted by their names, as long as these are not too many."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,17 +18,17 @@ NAMED = st.lists(
 
 @given(NAMED, NAMED)
 def test_each_event_counts_once_and_names_are_bounded(first: list[Reason], second: list[Reason]) -> None:
-    known: set[Reason] = set()
+    stored: set[Reason] = set()
     for events in (first, second):
-        found = counted_by(events, known)
-        assert [one._replace(name="") for one in found] == [one._replace(name="") for one in events]
-        for sent, counted in zip(events, found, strict=True):
-            assert counted.name == sent.name or (sent.name and counted.name == OTHER)
-        # What was there goes on under its name, and so does what has none.
-        assert all(sent in found for sent in events if sent in known or not sent.name)
-        known |= {one for one in found if one.name}
+        reasons = counted_by(events, stored)
+        assert [reason._replace(name="") for reason in reasons] == [event._replace(name="") for event in events]
+        for event, reason in zip(events, reasons, strict=True):
+            assert reason.name == event.name or (event.name and reason.name == OTHER)
+        # A name that is stored goes on being counted, and so do events without a name.
+        assert all(event in reasons for event in events if event in stored or not event.name)
+        stored |= {reason for reason in reasons if reason.name}
     for source in (1, 2):
-        assert sum(one.source == source and one.name != OTHER for one in known) <= NAMES
+        assert sum(reason.source == source and reason.name != OTHER for reason in stored) <= NAMES
 
 
 def test_the_first_names_have_counts_of_their_own() -> None:
