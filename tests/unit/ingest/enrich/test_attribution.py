@@ -267,7 +267,7 @@ def test_an_event_has_the_facts_of_its_own_context() -> None:
     plain = {"type": "track", "event": "Seen", "userId": "ada", "messageId": "m"}
     ad = plain | {"context": page("gclid=a")}
     touchpoints = batch(
-        *(plain, ad, ad | {"properties": {"acquisition_channel": "Store"}}, plain | {"context": {}}, ad), received_us=1
+        plain, ad, ad | {"properties": {"acquisition_channel": "Store"}}, plain | {"context": {}}, ad, received_us=1
     ).touchpoints
     assert [touchpoint.channel for touchpoint in touchpoints] == [
         "direct",

@@ -292,7 +292,16 @@ def test_bad_events_harm_no_neighbour() -> None:
     ]
     result = take(EVENT, *bad, EVENT)
     assert [None if verdict is None else verdict.field for verdict in result.verdicts] == [
-        *(None, "", "event", "event", "distinct_id", "distinct_id", "properties", "uuid", "$set", None)
+        None,
+        "",
+        "event",
+        "event",
+        "distinct_id",
+        "distinct_id",
+        "properties",
+        "uuid",
+        "$set",
+        None,
     ]
     assert len(result.touchpoints) == 2
     nan = b'{"api_key":"k","batch":[%s,{"event":"x","distinct_id":"a","properties":{"n":NaN}}]}'

@@ -75,8 +75,11 @@ def test_what_the_python_tracker_sends(name: str) -> None:
     assert {(t.actor, t.user_id, t.anonymous_id) for t in result.touchpoints} == {("ada", "ada", "d-1")}
     order = result.touchpoints[-1]
     assert (order.order_id, order.value, order.currency, order.product_id, order.quantity) == (
-        *("A-1", 21.0, "EUR"),
-        *("BOOT", 2.0),
+        "A-1",
+        21.0,
+        "EUR",
+        "BOOT",
+        2.0,
     )
     assert result.touchpoints[0].channel == "email"
     sent = json.loads(request.body)["data"]
@@ -235,7 +238,10 @@ def test_an_order_of_the_older_plugin() -> None:
     event = described(older.format("action"), {"action": "purchase"})
     found = one(e="ue", ue_pr=json.dumps(event), co=json.dumps({"schema": "", "data": entities}))
     assert (found.name, found.order_id, found.value, found.currency, found.product_id) == (
-        *("transaction", "A-2", 54.9, "EUR"),
+        "transaction",
+        "A-2",
+        54.9,
+        "EUR",
         "LACE",
     )
 
