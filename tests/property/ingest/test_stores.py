@@ -63,7 +63,7 @@ def test_neighbours_of_any_sale_survive(sale: Any, query: str) -> None:
         result = attempt(checked, parse_sales, sales(json.dumps(body).encode(), query))
         if result is not None:
             assert result.verdicts[0] is result.verdicts[2] is None
-    lines = "\n".join(json.dumps(one) for one in (GOOD_SALE, sale, GOOD_SALE))
+    lines = "\n".join(json.dumps(row) for row in (GOOD_SALE, sale, GOOD_SALE))
     assert checked(parse_sales, sales(lines.encode())).verdicts[::2] == [None, None]
 
 
@@ -73,12 +73,12 @@ def test_any_csv(text: str, query: str) -> None:
     row = "R-1,ada\n"
     broken = text.replace("\n", "").replace("\r", "").replace("receipt", "")
     if broken.strip():
-        found = checked(
+        result = checked(
             parse_sales, sales(f"receipt,customer\n{row}{broken}\n{row}".encode("utf-8", "surrogateescape"))
         )
-        assert len(found.verdicts) == 3
-        assert found.verdicts[0] == found.verdicts[2]
-        assert found.verdicts[0] is None or found.verdicts[0].status == "warning"
+        assert len(result.verdicts) == 3
+        assert result.verdicts[0] == result.verdicts[2]
+        assert result.verdicts[0] is None or result.verdicts[0].status == "warning"
 
 
 @given(st.binary(max_size=60))

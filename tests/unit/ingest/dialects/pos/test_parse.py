@@ -1,4 +1,4 @@
-"""A till's sales to touchpoints and verdicts: JSON, JSON lines and CSV as tills write them."""
+"""Touchpoints and verdicts of sales: JSON, JSON lines and CSV as tills write them."""
 
 import json
 from typing import Any
@@ -21,11 +21,16 @@ def take(body: Any, query: str = "time_zone=Europe/Vienna") -> Result:
 
 
 def test_a_sale() -> None:
-    found = only(take({**SALE, "currency": "EUR", "store": "Graz", "register": 3, "basket": ["a"], "note": None}))
-    assert (found.call, found.name, found.actor, found.channel) == ("track", "pos_sale", "ada", "store")
-    assert (found.order_id, found.value, found.currency) == ("R-1", 42.5, "EUR")
-    assert (found.message_id, found.occurred_us) == ("pos:sale:R-1", 1_769_848_200_000_000)  # 08:30 UTC
-    assert rest(found)["properties"] == {
+    touchpoint = only(take({**SALE, "currency": "EUR", "store": "Graz", "register": 3, "basket": ["a"], "note": None}))
+    assert (touchpoint.call, touchpoint.name, touchpoint.actor, touchpoint.channel) == (
+        "track",
+        "pos_sale",
+        "ada",
+        "store",
+    )
+    assert (touchpoint.order_id, touchpoint.value, touchpoint.currency) == ("R-1", 42.5, "EUR")
+    assert (touchpoint.message_id, touchpoint.occurred_us) == ("pos:sale:R-1", 1_769_848_200_000_000)  # 08:30 UTC
+    assert rest(touchpoint)["properties"] == {
         "order_id": "R-1",
         "value": 42.5,
         "currency": "EUR",
@@ -47,8 +52,8 @@ def test_a_sale() -> None:
     ],
 )
 def test_kinds(row: dict[str, Any], name: str, order: str, value: float | None) -> None:
-    found = only(take({**SALE, **row}))
-    assert (found.name, found.order_id, found.value) == (name, order, value)
+    touchpoint = only(take({**SALE, **row}))
+    assert (touchpoint.name, touchpoint.order_id, touchpoint.value) == (name, order, value)
 
 
 @pytest.mark.parametrize(
@@ -64,21 +69,21 @@ def test_kinds(row: dict[str, Any], name: str, order: str, value: float | None) 
     ],
     ids=["list", "object", "lines", "csv", "semicolons", "tabs"],
 )
-def test_the_same_however_it_is_written(body: Any) -> None:
-    found = take(body).touchpoints
-    assert [(one.message_id, one.actor, one.value) for one in found] == [
+def test_every_format_gives_the_same(body: Any) -> None:
+    touchpoints = take(body).touchpoints
+    assert [(touchpoint.message_id, touchpoint.actor, touchpoint.value) for touchpoint in touchpoints] == [
         ("pos:sale:R-1", "ada", 42.5),
         ("pos:sale:R-2", "ada", 42.5),
     ]
-    assert {one.occurred_us for one in found} == {1_769_848_200_000_000}
+    assert {touchpoint.occurred_us for touchpoint in touchpoints} == {1_769_848_200_000_000}
 
 
-def test_columns_of_its_own_are_properties() -> None:
-    found = only(take('receipt,customer,sku,Basket size,comment\nR-1,ada,BOOT,2,"a ""b"",\nc"\n', "currency=EUR"))
-    assert (found.product_id, found.currency, found.occurred_us) == ("BOOT", "EUR", NOW)
+def test_other_columns_are_properties() -> None:
+    touchpoint = only(take('receipt,customer,sku,Basket size,comment\nR-1,ada,BOOT,2,"a ""b"",\nc"\n', "currency=EUR"))
+    assert (touchpoint.product_id, touchpoint.currency, touchpoint.occurred_us) == ("BOOT", "EUR", NOW)
     assert (
-        rest(found)["properties"] | {"sku": "BOOT", "Basket size": "2", "comment": 'a "b",\nc'}
-        == rest(found)["properties"]
+        rest(touchpoint)["properties"] | {"sku": "BOOT", "Basket size": "2", "comment": 'a "b",\nc'}
+        == rest(touchpoint)["properties"]
     )
     assert only(take({**SALE, "message_id": "mine", "acquisition_channel": "Web"})).channel == "web"
     assert only(take({**SALE, "message_id": "mine"})).message_id == "mine"
@@ -102,20 +107,24 @@ def test_columns_of_its_own_are_properties() -> None:
         (f"R-9,2026-01-31,ada,sale,1,{'x' * 200_000}", "wrong_columns", ""),
     ],
 )
-def test_a_bad_row_harms_nobody(row: str, code: str, field: str) -> None:
+def test_a_bad_row_leaves_its_neighbours_alone(row: str, code: str, field: str) -> None:
     good = ["R-1,2026-01-31,ada,sale,1,Graz", "R-2,2026-01-31,ada,sale,1,Graz"]
     body = HEAD + "\n".join([good[0], row, good[1]])
-    opened = parse_sales(post(body.encode("utf-8", "surrogateescape")))
+    parsed = parse_sales(post(body.encode("utf-8", "surrogateescape")))
     result = take(body.encode("utf-8", "surrogateescape"))
     assert codes(result) == [None, ("rejected", code, field), None]
-    assert opened.reply is not None
-    said = json.loads(opened.reply(result.verdicts)[1])
-    assert (said["accepted"], said["rejected"]) == (2, 1)
-    assert [(one["row"], one["verdict"]) for one in said["verdicts"]] == [(1, "ok"), (2, "rejected"), (3, "ok")]
+    assert parsed.reply is not None
+    answer = json.loads(parsed.reply(result.verdicts)[1])
+    assert (answer["accepted"], answer["rejected"]) == (2, 1)
+    assert [(verdict["row"], verdict["verdict"]) for verdict in answer["verdicts"]] == [
+        (1, "ok"),
+        (2, "rejected"),
+        (3, "ok"),
+    ]
     assert isinstance(json.loads(result.rejected[0].payload.decode("utf-8", "replace")), dict)
 
 
-def test_a_bad_line_harms_nobody() -> None:
+def test_a_bad_line_leaves_its_neighbours_alone() -> None:
     result = take(f'{json.dumps(SALE)}\n{{"receipt": \n[1]\n{json.dumps(SALE)}\n')
     assert codes(result) == [
         None,
@@ -127,14 +136,14 @@ def test_a_bad_line_harms_nobody() -> None:
 
 
 def test_consent_has_a_column() -> None:
-    opened = parse_sales(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
-    found = validated(opened, consent="drop")
-    assert codes(found) == [None, *[("dropped", "no_consent", "analytics_consent")] * 2]
-    assert opened.reply is not None
-    assert json.loads(opened.reply(found.verdicts)[1])["dropped"] == 2
+    parsed = parse_sales(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
+    result = validated(parsed, consent="drop")
+    assert codes(result) == [None, *[("dropped", "no_consent", "analytics_consent")] * 2]
+    assert parsed.reply is not None
+    assert json.loads(parsed.reply(result.verdicts)[1])["dropped"] == 2
 
 
-def test_who_did_not_say_is_a_customer_of_its_own_if_that_is_wanted() -> None:
+def test_a_sale_without_a_customer_is_a_customer_of_its_own_if_asked_for() -> None:
     rows = "receipt,kind,original_receipt\nR-1,sale,\nR-2,refund,R-1\n"
     assert [verdict and verdict[1] for verdict in codes(take(rows))] == ["missing_id", "missing_id"]
     sale, refund = take(rows, "anonymous=receipt").touchpoints
@@ -160,7 +169,7 @@ def test_who_did_not_say_is_a_customer_of_its_own_if_that_is_wanted() -> None:
         ([{}] * (MAX_EVENTS + 1), "", "too_many_events"),
     ],
 )
-def test_a_request_nobody_can_read(body: Any, query: str, code: str) -> None:
+def test_unreadable_requests(body: Any, query: str, code: str) -> None:
     with pytest.raises(ServiceError) as failure:
         take(body, query)
     assert (failure.value.status, failure.value.code) == (400, code)

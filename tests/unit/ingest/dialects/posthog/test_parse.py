@@ -1,4 +1,4 @@
-"""PostHog to touchpoints and verdicts, on requests that its libraries sent."""
+"""Touchpoints and verdicts of PostHog's requests, as its libraries sent them."""
 
 import base64
 import gzip
@@ -36,7 +36,7 @@ def take(*events: Any, **head: Any) -> Result:
     return take_by(parse_capture, post({"api_key": "k", **head, "batch": events}, path="/batch"))
 
 
-def one(properties: Any = None, **fields: Any) -> Touchpoint:
+def touchpoint_of(properties: Any = None, **fields: Any) -> Touchpoint:
     return only(take({**EVENT, "properties": properties or {}, **fields}))
 
 
@@ -44,7 +44,7 @@ def us(text: str) -> int:
     return to_us(datetime.fromisoformat(text))
 
 
-def said(result: Result) -> list[tuple[str, str, str, str, str]]:
+def ids_of(result: Result) -> list[tuple[str, str, str, str, str]]:
     return [(t.call, t.name, t.user_id, t.anonymous_id, t.previous_id) for t in result.touchpoints]
 
 
@@ -54,13 +54,17 @@ def test_python(name: str) -> None:
     result = take_by(parse_capture, request)
     assert not result.rejected
     order, viewed, plan, _, group = result.touchpoints
-    assert said(result)[0] == ("track", "Order Completed", "ada", "", "")
+    assert ids_of(result)[0] == ("track", "Order Completed", "ada", "", "")
     assert (order.order_id, order.value, order.currency) == ("A-1", 59.9, "EUR")
-    # Captured for nobody in particular: the library makes an id up and says that it is no person's.
+    # Captured without a distinct id: the library makes one up and sends that it is no person's.
     assert (viewed.user_id, viewed.product_id) == ("", "BOOT")
     assert viewed.anonymous_id == viewed.actor != ""
-    assert said(result)[2:] == [("identify", "", "ada", "", ""), ("alias", "", "ada", "", "anon-1"), said(result)[4]]
-    assert said(result)[4] == ("group", "", "ada", "", "")
+    assert ids_of(result)[2:] == [
+        ("identify", "", "ada", "", ""),
+        ("alias", "", "ada", "", "anon-1"),
+        ids_of(result)[4],
+    ]
+    assert ids_of(result)[4] == ("group", "", "ada", "", "")
     assert rest(group)["groupId"] == "acme"
     assert rest(group)["traits"] == {"size": 3}
     assert plan.message_id == [each["uuid"] for each in json.loads(request.body)["batch"]][2]
@@ -86,27 +90,30 @@ def test_a_group_is_no_customer(headers: Any, distinct: str, verdict: Any) -> No
 
 def test_the_newer_endpoint_is_answered_by_uuid() -> None:
     request = recorded("python-v1")
-    opened = parse_capture(request)
-    assert (request.path, opened.write_key) == (RESULTS_PATH, "")
-    assert opened.reply is not None
+    parsed = parse_capture(request)
+    assert (request.path, parsed.write_key) == (RESULTS_PATH, "")
+    assert parsed.reply is not None
     result = take_by(parse_capture, request)
     verdicts = list(result.verdicts)
     verdicts[1] = take({**EVENT, "distinct_id": ""}).verdicts[0]
     verdicts[2] = take({**EVENT, "timestamp": "soon"}).verdicts[0]
-    media_type, body = opened.reply(verdicts)
+    media_type, body = parsed.reply(verdicts)
     results = list(json.loads(body)["results"].items())
     assert media_type == b"application/json"
     assert [uuid for uuid, _ in results] == [each["uuid"] for each in json.loads(request.body)["batch"]]
-    assert [found["result"] for _, found in results] == ["ok", "drop", "warning", "ok", "ok"]
+    assert [outcome["result"] for _, outcome in results] == ["ok", "drop", "warning", "ok", "ok"]
     assert "missing_id distinct_id" in results[1][1]["details"]
 
 
-def test_a_refused_event_of_the_newer_endpoint_is_answered_too() -> None:
+def test_the_newer_endpoint_answers_rejected_events_too() -> None:
     request = post({"batch": [{**EVENT, "event": 5}, 7, {**EVENT, "uuid": 8}]}, path=RESULTS_PATH)
-    opened = parse_capture(request)
-    assert opened.reply is not None
-    _, body = opened.reply(take_by(parse_capture, request).verdicts)
-    assert {uuid: found["result"] for uuid, found in json.loads(body)["results"].items()} == {"u-1": "drop", "8": "ok"}
+    parsed = parse_capture(request)
+    assert parsed.reply is not None
+    _, body = parsed.reply(take_by(parse_capture, request).verdicts)
+    assert {uuid: outcome["result"] for uuid, outcome in json.loads(body)["results"].items()} == {
+        "u-1": "drop",
+        "8": "ok",
+    }
 
 
 def test_node() -> None:
@@ -114,13 +121,13 @@ def test_node() -> None:
     order, viewed = result.touchpoints[:2]
     assert (order.actor, order.order_id) == ("ada", "A-1")
     assert (viewed.user_id, viewed.anonymous_id) == ("", viewed.actor)
-    assert said(result)[2:] == [
+    assert ids_of(result)[2:] == [
         ("identify", "", "ada", "anon-1", ""),
         ("alias", "", "ada", "", "anon-2"),
         ("group", "", "ada", "", ""),
     ]
     assert rest(result.touchpoints[2])["traits"] == {"plan": "gold"}
-    # groupIdentify without a distinctId: the id is made of the group's.
+    # groupIdentify without a distinctId: the library makes the id of the group's.
     assert [verdict and verdict[:3] for verdict in result.verdicts if verdict] == [
         ("rejected", "missing_id", "distinct_id")
     ]
@@ -142,17 +149,17 @@ def test_the_browser() -> None:
 
 def test_the_device_of_an_app_and_not_that_of_a_server() -> None:
     assert json.loads(
-        one({"$device_type": "Tablet", "$os_name": "Android", "$lib": "posthog-android"}).attribution
+        touchpoint_of({"$device_type": "Tablet", "$os_name": "Android", "$lib": "posthog-android"}).attribution
     ) == {"device": {"type": "tablet", "os": "Android"}}
-    assert one({"$os": "Linux", "$os_name": "Linux", "$lib": "posthog-python"}).attribution == ""
+    assert touchpoint_of({"$os": "Linux", "$os_name": "Linux", "$lib": "posthog-python"}).attribution == ""
 
 
-def test_the_browsers_last_words() -> None:
+def test_the_beacon_of_a_browser() -> None:
     request = recorded("browser-beacon")
     assert request.body.startswith(b"data=")
     assert parse_capture(request).write_key == "phc_key"
-    found = take_by(parse_capture, request).touchpoints
-    assert [(t.actor, t.order_id) for t in found if t.order_id] == [("ada", "A-1")]
+    touchpoints = take_by(parse_capture, request).touchpoints
+    assert [(t.actor, t.order_id) for t in touchpoints if t.order_id] == [("ada", "A-1")]
 
 
 @pytest.mark.parametrize(
@@ -170,15 +177,15 @@ def test_the_browsers_last_words() -> None:
         ({"$process_person_profile": None, "$is_identified": None}, False),
     ],
 )
-def test_whose_a_distinct_id_is(properties: Any, anonymous: bool) -> None:
-    found = one(properties)
-    assert (found.anonymous_id if anonymous else found.user_id) == "ada"
-    assert (found.user_id if anonymous else found.anonymous_id) == ""
+def test_anonymous_distinct_ids(properties: Any, anonymous: bool) -> None:
+    touchpoint = touchpoint_of(properties)
+    assert (touchpoint.anonymous_id if anonymous else touchpoint.user_id) == "ada"
+    assert (touchpoint.user_id if anonymous else touchpoint.anonymous_id) == ""
 
 
-def test_whose_a_distinct_id_is_by_the_newer_endpoints_options() -> None:
-    assert one(options={"process_person_profile": False}).anonymous_id == "ada"
-    assert one(options={"process_person_profile": True}).user_id == "ada"
+def test_anonymous_distinct_ids_by_the_newer_endpoints_options() -> None:
+    assert touchpoint_of(options={"process_person_profile": False}).anonymous_id == "ada"
+    assert touchpoint_of(options={"process_person_profile": True}).user_id == "ada"
 
 
 @pytest.mark.parametrize(
@@ -189,40 +196,43 @@ def test_whose_a_distinct_id_is_by_the_newer_endpoints_options() -> None:
         {"options": {"cookieless_mode": True}},
     ],
 )
-def test_cookieless_events_are_nobodys(fields: Any) -> None:
+def test_cookieless_events_have_no_id(fields: Any) -> None:
     assert codes(take({**EVENT, **fields})) == [("rejected", "missing_id", "distinct_id")]
 
 
 def test_aliases() -> None:
-    alias = one({"alias": "ada", "distinct_id": "anon"}, event="$create_alias", distinct_id=None)
+    alias = touchpoint_of({"alias": "ada", "distinct_id": "anon"}, event="$create_alias", distinct_id=None)
     assert (alias.call, alias.user_id, alias.previous_id) == ("alias", "ada", "anon")
-    merge = one({"alias": "old"}, event="$merge_dangerously")
+    merge = touchpoint_of({"alias": "old"}, event="$merge_dangerously")
     assert (merge.call, merge.user_id, merge.previous_id) == ("alias", "ada", "old")
     for name in ("$create_alias", "$merge_dangerously"):
         assert codes(take({**EVENT, "event": name})) == [("rejected", "missing_field", "properties.alias")]
-        nobody = {**EVENT, "event": name, "distinct_id": None, "properties": {"alias": "x"}}
-        assert codes(take(nobody)) == [("rejected", "missing_id", "distinct_id")]
-        assert codes(take({**nobody, "properties": {"alias": "null"}})) == [
+        without_id = {**EVENT, "event": name, "distinct_id": None, "properties": {"alias": "x"}}
+        assert codes(take(without_id)) == [("rejected", "missing_id", "distinct_id")]
+        assert codes(take({**without_id, "properties": {"alias": "null"}})) == [
             ("rejected", "illegal_id", "properties.alias")
         ]
 
 
 def test_other_calls() -> None:
-    assert (one({"$screen_name": "Basket"}, event="$screen").call, one(event="$autocapture").name) == (
+    assert (
+        touchpoint_of({"$screen_name": "Basket"}, event="$screen").call,
+        touchpoint_of(event="$autocapture").name,
+    ) == (
         "screen",
         "$autocapture",
     )
-    assert one({"$screen_name": "Basket"}, event="$screen").name == "Basket"
-    assert one(event="$pageleave").call == "track"
+    assert touchpoint_of({"$screen_name": "Basket"}, event="$screen").name == "Basket"
+    assert touchpoint_of(event="$pageleave").call == "track"
     traits = {"$set": {"a": 3, "b": 4}, "$set_once": {"b": 1, "c": 1}}
-    found = one({"$set": {"a": 1}, "$set_once": {"a": 0, "d": 0}}, event="$set", **traits)
-    assert (found.call, rest(found)["traits"]) == ("identify", {"a": 3, "b": 4, "c": 1, "d": 0})
+    touchpoint = touchpoint_of({"$set": {"a": 1}, "$set_once": {"a": 0, "d": 0}}, event="$set", **traits)
+    assert (touchpoint.call, rest(touchpoint)["traits"]) == ("identify", {"a": 3, "b": 4, "c": 1, "d": 0})
 
 
-def test_when() -> None:
-    wrong_clock = one(sent_at="2026-11-23T10:00:10Z", timestamp="2026-11-23T10:00:00Z")
+def test_times() -> None:
+    wrong_clock = touchpoint_of(sent_at="2026-11-23T10:00:10Z", timestamp="2026-11-23T10:00:00Z")
     assert wrong_clock.occurred_us == NOW - 10_000_000
-    ignored = one({"$ignore_sent_at": True}, sent_at="2026-11-23T10:00:10Z", timestamp="2026-11-23T10:00:00Z")
+    ignored = touchpoint_of({"$ignore_sent_at": True}, sent_at="2026-11-23T10:00:10Z", timestamp="2026-11-23T10:00:00Z")
     assert ignored.occurred_us == us("2026-11-23T10:00:00Z")
     waited = {**EVENT, "timestamp": None, "offset": 7000}
     result = take_by(parse_capture, post([{**waited, "api_key": "k"}], f"ip=1&_={NOW // 1000 - 9_000_000}", "/e"))
@@ -237,10 +247,10 @@ def test_when() -> None:
     assert codes(take({**waited, "offset": 1e300, "sent_at": TIME})) == [("rejected", "time_out_of_range", "offset")]
 
 
-def test_an_address_stands_where_addresses_are_looked_for() -> None:
-    found = rest(one({"$ip": "203.0.113.9", "x": 1}))
-    assert found["properties"] == {"x": 1}
-    assert found["context"]["ip"] == "203.0.113.0"
+def test_an_address_is_moved_to_the_context() -> None:
+    stored = rest(touchpoint_of({"$ip": "203.0.113.9", "x": 1}))
+    assert stored["properties"] == {"x": 1}
+    assert stored["context"]["ip"] == "203.0.113.0"
 
 
 @pytest.mark.parametrize("compression", [bytes, gzip.compress])
@@ -266,20 +276,20 @@ def test_a_form_of_plain_json() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"7", b"data=%21", b"data=", b"garbage{", b'{"batch": 5}', b'[{"event"', b"\xff"]
 )
-def test_bodies_nobody_can_read(body: bytes) -> None:
+def test_unreadable_bodies(body: bytes) -> None:
     with pytest.raises(ServiceError) as caught:
         parse_capture(post(body, path="/e"))
     assert caught.value.status == 400
 
 
-def test_a_head_nobody_can_read() -> None:
+def test_an_unreadable_head() -> None:
     body = json.dumps({"api_key": "k", "sent_at": 0, "batch": [EVENT]}).replace('"sent_at": 0', '"sent_at": 1e999')
     with pytest.raises(ServiceError) as caught:
         parse_capture(post(body.encode(), path="/batch"))
     assert (caught.value.code, caught.value.field) == ("number_out_of_range", "sent_at")
 
 
-def test_bad_events_harm_no_neighbour() -> None:
+def test_a_bad_event_leaves_its_neighbours_alone() -> None:
     bad: list[Any] = [
         7,
         {},
@@ -310,27 +320,29 @@ def test_bad_events_harm_no_neighbour() -> None:
 
 
 def test_unknown_members_are_kept() -> None:
-    found = one({"a": 1}, **{"$unset": ["x"], "session_id": "s", "options": {}, "more": {"b": 2}, "distinct_id": 42})
-    assert (found.actor, rest(found)) == (
+    touchpoint = touchpoint_of(
+        {"a": 1}, **{"$unset": ["x"], "session_id": "s", "options": {}, "more": {"b": 2}, "distinct_id": 42}
+    )
+    assert (touchpoint.actor, rest(touchpoint)) == (
         "42",
         {"properties": {"a": 1}, "more": {"b": 2}, "$unset": ["x"], "session_id": "s"},
     )
 
 
-def test_batch_is_segments_too() -> None:
+def test_batch_takes_segments_requests_too() -> None:
     segments = post({"batch": [{"type": "track", "event": "api_key", "userId": "a"}], "writeKey": "w"}, path="/batch")
-    opened = parse_batch(segments)
-    assert opened.native
-    assert opened.write_key == "w"
+    parsed = parse_batch(segments)
+    assert parsed.native
+    assert parsed.write_key == "w"
     assert not parse_batch(recorded("python")).native
 
 
-def test_answers() -> None:
+def test_settings_and_flags() -> None:
     settings = json.loads(config(source(), "key"))
     assert "gzip-js" in settings["supportedCompression"]
     assert settings["hasFeatureFlags"] is False
     script = config_script(source(), '</script>"]').decode()
     assert "</script>" not in script
-    opened = parse_flags(post(b"anything"))
-    assert opened.reply is not None
-    assert json.loads(opened.reply(())[1])["flags"] == {}
+    parsed = parse_flags(post(b"anything"))
+    assert parsed.reply is not None
+    assert json.loads(parsed.reply(())[1])["flags"] == {}

@@ -1,7 +1,7 @@
-"""Shopify's webhooks to touchpoints and verdicts.
+"""Touchpoints and verdicts of Shopify's webhooks.
 
-The payloads in tests/fixtures/shopify are written after those that Shopify's public documentation shows for each topic,
-shortened, with this test's own times and addresses.
+The payloads in tests/fixtures/shopify are those that Shopify's public documentation shows for each topic, shortened, with
+times and addresses of these tests.
 """
 
 import base64
@@ -34,12 +34,14 @@ PERSONAL = ("Steve", "Shipp", "Jon", "John", "Smith", "Biller", "@", "555", "+13
 
 
 def webhook(payload: Any, topic: str = "orders/create", query: str = "writeKey=tlw_1", **headers: str) -> Request:
-    """`event_id="e-2"` is the header X-Shopify-Event-Id; a fixture is named."""
+    """Returns a webhook with a payload, or with a fixture's by its name; `event_id` is the header X-Shopify-Event-Id."""
     if isinstance(payload, str):
         payload = json.loads((FIXTURES / f"{payload}.json").read_text())
-    given = {"topic": topic, "event_id": "e-1", "triggered_at": TRIGGERED, "shop_domain": "s.myshopify.com", **headers}
-    named = [(f"x-shopify-{name.replace('_', '-')}".encode(), value.encode("latin-1")) for name, value in given.items()]
-    return post(payload, query, "/v1/shopify", [one for one in named if one[1]])
+    fields = {"topic": topic, "event_id": "e-1", "triggered_at": TRIGGERED, "shop_domain": "s.myshopify.com", **headers}
+    named = [
+        (f"x-shopify-{name.replace('_', '-')}".encode(), value.encode("latin-1")) for name, value in fields.items()
+    ]
+    return post(payload, query, "/v1/shopify", [pair for pair in named if pair[1]])
 
 
 def take(payload: Any, topic: str = "orders/create", **headers: str) -> Result:
@@ -47,25 +49,30 @@ def take(payload: Any, topic: str = "orders/create", **headers: str) -> Result:
 
 
 def first(result: Result) -> Touchpoint:
-    """The event itself, before the links it tells of."""
+    """Returns the event itself, which comes before its links."""
     assert not result.rejected, result.rejected
     return result.touchpoints[0]
 
 
 def links(result: Result) -> list[tuple[str, str, str]]:
-    return [(found.call, found.previous_id, found.user_id) for found in result.touchpoints[1:]]
+    return [(touchpoint.call, touchpoint.previous_id, touchpoint.user_id) for touchpoint in result.touchpoints[1:]]
 
 
 def test_an_order() -> None:
     result = take("order", api_version="2026-10")
-    found = first(result)
-    assert (found.call, found.name, found.actor, found.anonymous_id) == ("track", "orders/create", USER, CART)
-    assert (found.order_id, found.value, found.currency) == (ORDER_ID, 398.0, "USD")
-    assert (found.product_id, found.quantity, found.channel) == ("632910392", 2.0, "email")
-    assert (found.occurred_us, found.message_id) == (TRIGGERED_US, "orders/create:e-1")
+    touchpoint = first(result)
+    assert (touchpoint.call, touchpoint.name, touchpoint.actor, touchpoint.anonymous_id) == (
+        "track",
+        "orders/create",
+        USER,
+        CART,
+    )
+    assert (touchpoint.order_id, touchpoint.value, touchpoint.currency) == (ORDER_ID, 398.0, "USD")
+    assert (touchpoint.product_id, touchpoint.quantity, touchpoint.channel) == ("632910392", 2.0, "email")
+    assert (touchpoint.occurred_us, touchpoint.message_id) == (TRIGGERED_US, "orders/create:e-1")
     assert links(result) == [("alias", f"shopify-order-{ORDER_ID}", USER)]
-    kept = rest(found)
-    assert kept["properties"]["products"] == [
+    stored = rest(touchpoint)
+    assert stored["properties"]["products"] == [
         {
             "product_id": "632910392",
             "variant_id": "808950810",
@@ -75,25 +82,27 @@ def test_an_order() -> None:
             "price": 199.0,
         }
     ]
-    assert kept["properties"]["coupon"] == "TENOFF"
-    assert kept["properties"]["financial_status"] == "paid"
-    assert kept["context"]["page"] == {
+    assert stored["properties"]["coupon"] == "TENOFF"
+    assert stored["properties"]["financial_status"] == "paid"
+    assert stored["context"]["page"] == {
         "url": "https://shop.example/products/ipod?utm_source=newsletter&utm_medium=email&utm_campaign=autumn",
         "referrer": "https://mail.example/",
     }
-    assert kept["context"]["ip"] == "216.191.105.0"
-    assert "Chrome/131" in kept["context"]["userAgent"]
-    assert kept["context"]["library"] == {"name": "shopify", "version": "2026-10"}
+    assert stored["context"]["ip"] == "216.191.105.0"
+    assert "Chrome/131" in stored["context"]["userAgent"]
+    assert stored["context"]["library"] == {"name": "shopify", "version": "2026-10"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FIXTURES.iterdir()))
-@pytest.mark.parametrize("test", ["", "true"], ids=["kept", "refused"])
+@pytest.mark.parametrize("test", ["", "true"], ids=["kept", "rejected"])
 def test_nothing_personal_is_kept(name: str, test: str) -> None:
     result = take(name, "customers/redact" if name == "customer-redact" else "any/topic", test=test)
-    said = " ".join([*(found.rest for found in result.touchpoints), *(raw.decode() for raw in payloads(result))])
-    assert len(said) > 20
-    assert not [text for text in PERSONAL if text in said]
-    assert "216.191.105.146" not in said
+    stored = " ".join(
+        [*(touchpoint.rest for touchpoint in result.touchpoints), *(raw.decode() for raw in payloads(result))]
+    )
+    assert len(stored) > 20
+    assert not [text for text in PERSONAL if text in stored]
+    assert "216.191.105.146" not in stored
 
 
 @pytest.mark.parametrize(
@@ -108,20 +117,20 @@ def test_nothing_personal_is_kept(name: str, test: str) -> None:
         ("customer", "customers/create", "706405506930370084", "", []),
     ],
 )
-def test_who(name: str, topic: str, actor: str, anonymous: str, linked: list[str]) -> None:
+def test_ids(name: str, topic: str, actor: str, anonymous: str, linked: list[str]) -> None:
     result = take(name, topic)
     assert (first(result).actor, first(result).anonymous_id) == (actor, anonymous)
     assert links(result) == [("alias", other, actor) for other in linked]
 
 
 @pytest.mark.parametrize("attributes", [[{"name": "anonymousId", "value": "v"}], {"throughline_anonymous_id": "v"}])
-def test_the_visitor_of_the_pages_is_the_customer(attributes: Any) -> None:
+def test_cart_attributes_name_the_visitor(attributes: Any) -> None:
     result = take({**ORDER, "note_attributes": attributes})
     assert first(result).anonymous_id == "v"
     assert [previous for _, previous, _ in links(result)] == [CART, f"shopify-order-{ORDER_ID}"]
 
 
-def test_an_order_of_nobody_known_is_a_customer_of_its_own() -> None:
+def test_an_order_without_a_customer_is_a_customer_of_its_own() -> None:
     result = take({**ORDER, "customer": None, "cart_token": None, "checkout_token": None})
     assert only(result).actor == f"shopify-order-{ORDER_ID}"
     till = only(take("pos-order"))
@@ -131,7 +140,9 @@ def test_an_order_of_nobody_known_is_a_customer_of_its_own() -> None:
 def test_a_retry_and_a_second_subscription_count_once_and_another_topic_does_not() -> None:
     create = take("order", webhook_id="w-1")
     again = take("order", webhook_id="w-2")
-    assert [found.message_id for found in create.touchpoints] == [found.message_id for found in again.touchpoints]
+    assert [touchpoint.message_id for touchpoint in create.touchpoints] == [
+        touchpoint.message_id for touchpoint in again.touchpoints
+    ]
     paid = take("order", "orders/paid")
     assert first(paid).message_id != first(create).message_id
     assert paid.touchpoints[1].message_id == create.touchpoints[1].message_id
@@ -140,7 +151,7 @@ def test_a_retry_and_a_second_subscription_count_once_and_another_topic_does_not
     assert bare.message_id == first(take("order", event_id="")).message_id
 
 
-def test_when() -> None:
+def test_times() -> None:
     assert first(take("order", triggered_at="")).occurred_us == NOW - 512_000_000  # updated_at
     late = {**ORDER, "updated_at": None}
     assert first(take(late, triggered_at="")).occurred_us == NOW - 513_000_000  # created_at
@@ -159,13 +170,13 @@ def test_a_refund_in_part_and_in_full() -> None:
     assert nothing.value == 0.0
     refunds = [{"created_at": "2026-11-23T15:25:00-05:00"}, {"created_at": "2026-11-23T15:26:00-05:00"}]
     full = {**ORDER, "financial_status": "refunded", "refunds": refunds}
-    found, again = (first(take(full, "orders/updated", event_id=one)) for one in ("e-7", "e-8"))
-    assert (found.name, found.value, found.order_id) == ("Order Refunded", None, ORDER_ID)
-    assert (found.occurred_us, found.message_id) == (NOW - 153_000_000, f"orders/updated:refunded:{ORDER_ID}")
-    assert found == again
+    touchpoint, again = (first(take(full, "orders/updated", event_id=event_id)) for event_id in ("e-7", "e-8"))
+    assert (touchpoint.name, touchpoint.value, touchpoint.order_id) == ("Order Refunded", None, ORDER_ID)
+    assert (touchpoint.occurred_us, touchpoint.message_id) == (NOW - 153_000_000, f"orders/updated:refunded:{ORDER_ID}")
+    assert touchpoint == again
 
 
-def test_what_the_topics_mean() -> None:
+def test_kinds_of_topics() -> None:
     kinds = {
         "orders/create": "order",
         "orders/paid": "order",
@@ -179,39 +190,40 @@ def test_what_the_topics_mean() -> None:
         "customers/update": "bookkeeping",
         "orders/updated": "bookkeeping",
     }
-    found = {name: kind for kind, entry in vocabulary().items() for name in entry.names if name in kinds}
-    assert found == kinds
+    kinds_by_name = {name: kind for kind, entry in vocabulary().items() for name in entry.names if name in kinds}
+    assert kinds_by_name == kinds
 
 
 def test_the_journey_of_an_order() -> None:
-    told = [("checkout", "checkouts/create"), ("order", "orders/create"), ("order", "orders/paid")]
-    told += [("order", "orders/fulfilled"), ("order", "orders/cancelled")]
+    deliveries = [("checkout", "checkouts/create"), ("order", "orders/create"), ("order", "orders/paid")]
+    deliveries += [("order", "orders/fulfilled"), ("order", "orders/cancelled")]
     steps = [
-        first(take(name, topic, triggered_at=f"2026-11-23T20:1{minute}Z")) for minute, (name, topic) in enumerate(told)
+        first(take(name, topic, triggered_at=f"2026-11-23T20:1{minute}Z"))
+        for minute, (name, topic) in enumerate(deliveries)
     ]
     second, third = (first(take({**ORDER, "id": n}, triggered_at=f"2026-11-23T20:2{n}Z")) for n in (2, 3))
-    found = fold(load_model("seven_phase"), None, [*steps, second, third]).transitions
-    assert [(step.name, step.to_phase) for step in found] == [
+    transitions = fold(load_model("seven_phase"), None, [*steps, second, third]).transitions
+    assert [(step.name, step.to_phase) for step in transitions] == [
         ("checkouts/create", 3),
         ("orders/create", 4),
         ("orders/fulfilled", 5),
-        ("orders/create", 6),  # the third: of the two before it one was cancelled
+        ("orders/create", 6),  # the third order: one of the two before it was cancelled
     ]
 
 
-def test_consent_is_told_by_a_cart_attribute() -> None:
-    for said, outcome in (("granted", [None, None]), ("denied", ["dropped"] * 2), ("", ["dropped"] * 2)):
-        order = {**ORDER, "note_attributes": [{"name": "throughline_consent", "value": said}]}
-        opened = parse_webhook(webhook(order))
-        found = validated(opened, consent="drop")
-        assert [verdict and verdict.status for verdict in found.verdicts] == outcome
-        assert not outcome[0] or codes(found)[0] == ("dropped", "no_consent", "note_attributes.throughline_consent")
+def test_a_cart_attribute_says_consent() -> None:
+    for answer, outcome in (("granted", [None, None]), ("denied", ["dropped"] * 2), ("", ["dropped"] * 2)):
+        order = {**ORDER, "note_attributes": [{"name": "throughline_consent", "value": answer}]}
+        parsed = parse_webhook(webhook(order))
+        result = validated(parsed, consent="drop")
+        assert [verdict and verdict.status for verdict in result.verdicts] == outcome
+        assert not outcome[0] or codes(result)[0] == ("dropped", "no_consent", "note_attributes.throughline_consent")
 
 
 def test_a_program_that_orders_is_no_crawler() -> None:
-    found = first(take({**ORDER, "client_details": {"user_agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"}}))
-    assert not found.bot
-    assert "userAgent" not in rest(found)["context"]
+    touchpoint = first(take({**ORDER, "client_details": {"user_agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"}}))
+    assert not touchpoint.bot
+    assert "userAgent" not in rest(touchpoint)["context"]
 
 
 @pytest.mark.parametrize(
@@ -227,14 +239,14 @@ def test_a_program_that_orders_is_no_crawler() -> None:
         ({**ORDER, "tax_exempt": float("nan")}, {}, "number_out_of_range", "properties.tax_exempt"),
     ],
 )
-def test_refused(payload: Any, headers: dict[str, str], code: str, field: str) -> None:
+def test_rejected(payload: Any, headers: dict[str, str], code: str, field: str) -> None:
     event, *_ = take(payload, **headers).rejected
     assert event.verdict[:3] == ("rejected", code, field)
     assert json.loads(event.payload)["type"] == "track"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<order/>", b"{", b"\xff"])
-def test_a_request_nobody_can_read(body: bytes) -> None:
+def test_unreadable_requests(body: bytes) -> None:
     with pytest.raises(ServiceError) as failure:
         parse_webhook(webhook(body))
     assert failure.value.status == 400
@@ -250,10 +262,10 @@ def source(secret: str) -> SourceKey:
 
 def test_every_request_has_to_be_signed() -> None:
     body = (FIXTURES / "order.json").read_bytes()
-    opened = parse_webhook(webhook(body, hmac_sha256=signed(body, "s3cret")))
-    assert opened.write_key == "tlw_1"
-    assert opened.signature is not None
-    check_signature(source("s3cret"), opened.signature)
+    parsed = parse_webhook(webhook(body, hmac_sha256=signed(body, "s3cret")))
+    assert parsed.write_key == "tlw_1"
+    assert parsed.signature is not None
+    check_signature(source("s3cret"), parsed.signature)
     segment = parse_webhook(webhook({"type": "track", "event": "E", "userId": "u", "batch": []}))
     assert segment.signature == Signature("", segment.signature.body if segment.signature else b"")
 

@@ -1,4 +1,4 @@
-"""Snowplow's tracker protocol to touchpoints and verdicts, on requests as trackers send them."""
+"""Touchpoints and verdicts of Snowplow's requests, as trackers send them."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ def take(*events: Any) -> Result:
     return take_by(parse_payload, post({"schema": "iglu:.../payload_data", "data": events}))
 
 
-def one(**fields: Any) -> Touchpoint:
+def touchpoint_of(**fields: Any) -> Touchpoint:
     return only(take({**BASE, **fields}))
 
 
@@ -47,21 +47,21 @@ def described(schema: str, data: Any) -> dict[str, Any]:
 
 
 def contexts(**entities: Any) -> str:
-    found = [
+    entity_list = [
         {"schema": ECOMMERCE.format(name), "data": data}
         for name, parts in entities.items()
         for data in (parts if isinstance(parts, list) else [parts])
     ]
-    return encoded({"schema": "iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1-0-0", "data": found})
+    return encoded({"schema": "iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1-0-0", "data": entity_list})
 
 
 def ecommerce(kind: str, **entities: Any) -> Touchpoint:
     event = described(ECOMMERCE.format("snowplow_ecommerce_action"), {"type": kind})
-    return one(e="ue", ue_px=encoded(event), cx=contexts(**entities))
+    return touchpoint_of(e="ue", ue_px=encoded(event), cx=contexts(**entities))
 
 
 @pytest.mark.parametrize("name", ["python-base64", "python-json"])
-def test_what_the_python_tracker_sends(name: str) -> None:
+def test_payloads_of_the_python_tracker(name: str) -> None:
     request = post((FIXTURES / f"{name}.json").read_bytes())
     assert parse_payload(request).write_key == "shop"
     result = take_by(parse_payload, request)
@@ -87,13 +87,13 @@ def test_what_the_python_tracker_sends(name: str) -> None:
     assert [t.client_us for t in result.touchpoints] == [int(event["dtm"]) * 1000 for event in sent]
 
 
-def test_what_the_python_tracker_asks_for() -> None:
+def test_queries_of_the_python_tracker() -> None:
     touchpoints = []
     for path in json.loads((FIXTURES / "python-get.json").read_text()):
         request = Request("GET", "/i", path.partition("?")[2], [], b"")
-        request_parsed = parse_query(request)
-        assert request_parsed.reply is not None
-        media_type, pixel = request_parsed.reply([None])
+        parsed = parse_query(request)
+        assert parsed.reply is not None
+        media_type, pixel = parsed.reply([None])
         assert media_type == b"image/gif"
         assert pixel.startswith(b"GIF89a")
         touchpoints.append(only(take_by(parse_query, request)))
@@ -105,7 +105,7 @@ def test_what_the_python_tracker_asks_for() -> None:
 
 
 def test_a_page_view() -> None:
-    found = one(
+    touchpoint = touchpoint_of(
         url="https://a.example/?utm_source=x&utm_medium=cpc&utm_campaign=May",
         refr="https://b.example/",
         page="Home",
@@ -116,8 +116,13 @@ def test_a_page_view() -> None:
         tv="js-4",
         vid="3",
     )
-    assert (found.call, found.name, found.channel, found.occurred_us) == ("page", "Home", "paid_search", TIME)
-    assert rest(found) == {
+    assert (touchpoint.call, touchpoint.name, touchpoint.channel, touchpoint.occurred_us) == (
+        "page",
+        "Home",
+        "paid_search",
+        TIME,
+    )
+    assert rest(touchpoint) == {
         "context": {
             "page": {
                 "url": "https://a.example/?utm_source=x&utm_medium=cpc&utm_campaign=May",
@@ -136,7 +141,7 @@ def test_a_page_view() -> None:
 
 
 def folded(*kinds_and_seconds: tuple[str, int]) -> Folded:
-    """What becomes of a visitor whose events come so many seconds after the first."""
+    """Returns the journey of a visitor, whose events are given by kind and by the seconds since the first."""
     events = [
         {**BASE, "e": kind, "eid": f"id-{number}", "dtm": str(TIME // 1000 + 1000 * seconds), "stm": ""}
         for number, (kind, seconds) in enumerate(kinds_and_seconds)
@@ -150,7 +155,7 @@ def phases(folded: Folded) -> list[str]:
     return [names[step.to_phase - 1] for step in folded.transitions]
 
 
-def test_a_page_ping_is_a_sign_of_life_and_no_page_view() -> None:
+def test_a_page_ping_is_activity_but_no_page_view() -> None:
     read = folded(("pv", 0), ("pp", 10), ("pp", 20))
     assert phases(read) == ["discovery"]
     assert read.journey is not None
@@ -158,8 +163,8 @@ def test_a_page_ping_is_a_sign_of_life_and_no_page_view() -> None:
     assert phases(folded(("pv", 0), ("pp", 10), ("pv", 30))) == ["discovery", "consideration"]
 
 
-def test_a_page_ping_places_nobody() -> None:
-    # One that overtook its page view must not make a second one of it, and a page left open is no return.
+def test_a_page_ping_begins_no_phase() -> None:
+    # A ping may arrive before its page view, which must not count twice. A page that was left open is no return.
     assert phases(folded(("pp", 0))) == []
     assert phases(folded(("pp", 0), ("pv", 5))) == ["discovery"]
     month = 30 * 86_400
@@ -167,10 +172,10 @@ def test_a_page_ping_places_nobody() -> None:
     assert [step.kind for step in lapsed] == [ENTER, LAPSE]
 
 
-def test_a_structured_event_has_no_money() -> None:
-    found = one(e="se", se_ca="shop", se_ac="add-to-basket", se_la="web", se_pr="pcs", se_va="2.0")
-    assert (found.name, found.value) == ("add-to-basket", None)
-    assert rest(found)["properties"] == {
+def test_the_number_of_a_structured_event_is_no_value() -> None:
+    touchpoint = touchpoint_of(e="se", se_ca="shop", se_ac="add-to-basket", se_la="web", se_pr="pcs", se_va="2.0")
+    assert (touchpoint.name, touchpoint.value) == ("add-to-basket", None)
+    assert rest(touchpoint)["properties"] == {
         "se_category": "shop",
         "se_action": "add-to-basket",
         "se_label": "web",
@@ -204,18 +209,23 @@ def test_a_structured_event_has_no_money() -> None:
 @pytest.mark.parametrize("packed", [True, False])
 def test_self_describing_events(schema: str, data: dict[str, Any], call: str, name: str, packed: bool) -> None:
     event = described(schema, data)
-    found = one(e="ue", **({"ue_px": encoded(event)} if packed else {"ue_pr": json.dumps(event)}))
-    assert (found.call, found.name) == (call, name)
-    assert rest(found)["properties"] == data
-    assert found.product_id == data.get("sku", "")
+    touchpoint = touchpoint_of(e="ue", **({"ue_px": encoded(event)} if packed else {"ue_pr": json.dumps(event)}))
+    assert (touchpoint.call, touchpoint.name) == (call, name)
+    assert rest(touchpoint)["properties"] == data
+    assert touchpoint.product_id == data.get("sku", "")
 
 
 def test_a_transaction_of_several_products() -> None:
-    found = ecommerce("transaction", transaction=TRANSACTION, product=[PRODUCT, {**PRODUCT, "id": "LACE"}])
-    assert (found.name, found.order_id, found.value, found.currency) == ("transaction", "A-1", 21.0, "EUR")
-    assert (found.product_id, found.quantity) == ("", None)
-    assert [product["product_id"] for product in rest(found)["properties"]["products"]] == ["BOOT", "LACE"]
-    assert len(rest(found)["context"]["entities"]) == 3
+    touchpoint = ecommerce("transaction", transaction=TRANSACTION, product=[PRODUCT, {**PRODUCT, "id": "LACE"}])
+    assert (touchpoint.name, touchpoint.order_id, touchpoint.value, touchpoint.currency) == (
+        "transaction",
+        "A-1",
+        21.0,
+        "EUR",
+    )
+    assert (touchpoint.product_id, touchpoint.quantity) == ("", None)
+    assert [product["product_id"] for product in rest(touchpoint)["properties"]["products"]] == ["BOOT", "LACE"]
+    assert len(rest(touchpoint)["context"]["entities"]) == 3
 
 
 def test_other_ecommerce_actions() -> None:
@@ -236,8 +246,8 @@ def test_an_order_of_the_older_plugin() -> None:
         {"schema": older.format("productFieldObject"), "data": {"id": "LACE", "quantity": 1}},
     ]
     event = described(older.format("action"), {"action": "purchase"})
-    found = one(e="ue", ue_pr=json.dumps(event), co=json.dumps({"schema": "", "data": entities}))
-    assert (found.name, found.order_id, found.value, found.currency, found.product_id) == (
+    touchpoint = touchpoint_of(e="ue", ue_pr=json.dumps(event), co=json.dumps({"schema": "", "data": entities}))
+    assert (touchpoint.name, touchpoint.order_id, touchpoint.value, touchpoint.currency, touchpoint.product_id) == (
         "transaction",
         "A-2",
         54.9,
@@ -259,18 +269,20 @@ def test_an_order_of_the_older_plugin() -> None:
         ({"cx": contexts(user={"id": "ada", "is_guest": True}), "duid": "d"}, "d", "d"),
     ],
 )
-def test_who(ids: dict[str, str], actor: str, anonymous: str) -> None:
+def test_ids(ids: dict[str, str], actor: str, anonymous: str) -> None:
     event = {key: value for key, value in BASE.items() if key != "uid"} | ids
-    found = only(take(event))
-    assert (found.actor, found.anonymous_id) == (actor, anonymous)
+    touchpoint = only(take(event))
+    assert (touchpoint.actor, touchpoint.anonymous_id) == (actor, anonymous)
 
 
-def test_when() -> None:
+def test_times() -> None:
     hour = 3_600_000
     fast = {"dtm": str(TIME // 1000 + hour), "stm": str(NOW // 1000 + hour)}
-    assert one(**fast).occurred_us == TIME  # a clock an hour ahead
-    assert one(**fast, ttm=str(TIME // 1000 - 5)).occurred_us == TIME - 5000  # a true time needs no correction
-    assert one(dtm="soon").warnings == ("unreadable_time",)
+    assert touchpoint_of(**fast).occurred_us == TIME  # a clock an hour ahead
+    assert (
+        touchpoint_of(**fast, ttm=str(TIME // 1000 - 5)).occurred_us == TIME - 5000
+    )  # a true time needs no correction
+    assert touchpoint_of(dtm="soon").warnings == ("unreadable_time",)
     assert codes(take({**BASE, "dtm": "9" * 30})) == [("rejected", "time_out_of_range", "dtm")]
 
 
@@ -302,7 +314,7 @@ def test_when() -> None:
         ({"aid": "other"}, "mixed_app_ids", "aid"),
     ],
 )
-def test_a_bad_event_harms_nobody(fields: dict[str, Any], code: str, field: str) -> None:
+def test_a_bad_event_leaves_its_neighbours_alone(fields: dict[str, Any], code: str, field: str) -> None:
     result = take(BASE, {**BASE, **fields}, BASE)
     assert [result.verdicts[0], result.verdicts[2]] == [None, None]
     verdict = result.verdicts[1]
@@ -314,8 +326,8 @@ def test_a_bad_event_harms_nobody(fields: dict[str, Any], code: str, field: str)
 
 def test_numbers_and_objects_where_texts_belong() -> None:
     event = described("iglu:com.acme/product_viewed/jsonschema/1-0-0", {"sku": "B"})
-    found = one(e="ue", ue_pr=event, dtm=TIME // 1000, vid=3, cookie=True, refr=None)
-    assert (found.name, found.client_us, rest(found)["snowplow"]) == (
+    touchpoint = touchpoint_of(e="ue", ue_pr=event, dtm=TIME // 1000, vid=3, cookie=True, refr=None)
+    assert (touchpoint.name, touchpoint.client_us, rest(touchpoint)["snowplow"]) == (
         "product_viewed",
         TIME,
         {"vid": "3", "cookie": "1"},
@@ -323,7 +335,7 @@ def test_numbers_and_objects_where_texts_belong() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":{}}', b"\xff", b'{"data":[}'])
-def test_a_body_nobody_can_read(body: bytes) -> None:
+def test_unreadable_bodies(body: bytes) -> None:
     with pytest.raises(ServiceError) as failure:
         parse_payload(post(body))
     assert failure.value.status == 400
