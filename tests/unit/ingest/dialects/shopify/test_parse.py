@@ -1,7 +1,7 @@
 """Touchpoints and verdicts of Shopify's webhooks.
 
-The payloads in tests/fixtures/shopify are those that Shopify's public documentation shows for each topic, shortened, with
-times and addresses of these tests.
+The payloads in tests/fixtures/shopify are those that Shopify's public documentation shows for each topic, shortened,
+with times and addresses of these tests.
 """
 
 import base64
@@ -34,7 +34,7 @@ PERSONAL = ("Steve", "Shipp", "Jon", "John", "Smith", "Biller", "@", "555", "+13
 
 
 def webhook(payload: Any, topic: str = "orders/create", query: str = "writeKey=tlw_1", **headers: str) -> Request:
-    """Returns a webhook with a payload, or with a fixture's by its name; `event_id` is the header X-Shopify-Event-Id."""
+    """Returns a webhook with a payload or a named fixture; `event_id` is the header X-Shopify-Event-Id, and so on."""
     if isinstance(payload, str):
         payload = json.loads((FIXTURES / f"{payload}.json").read_text())
     fields = {"topic": topic, "event_id": "e-1", "triggered_at": TRIGGERED, "shop_domain": "s.myshopify.com", **headers}
