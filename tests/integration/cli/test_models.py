@@ -224,10 +224,10 @@ async def test_it_says_when_no_stager_moves(
     monkeypatch.setattr(restage, "CHECK_SECONDS", 0.02)
     waiting = asyncio.create_task(throughline("restage", "--model", "six_stage"))
 
-    async def told() -> bool:
+    async def stall_is_reported() -> bool:
         return any("none seems to run" in line for line in lines)
 
-    await until(told, what="word of it")
+    await until(stall_is_reported, what="word of it")
     await stage_slots(engine)
     assert (await waiting).status == 0
     assert sum("none seems to run" in line for line in lines) <= 2

@@ -46,7 +46,7 @@ async def journey(running: dict[str, Any], customer: str, touchpoints: int) -> d
     headers = {"Authorization": f"Bearer {running['read_token']}"}
     async with httpx.AsyncClient(base_url=running["api_url"], headers=headers, timeout=5) as client:
 
-        async def found() -> dict[str, Any] | None:
+        async def whole_journey() -> dict[str, Any] | None:
             try:
                 answer = await client.get(f"/v1/customers/{customer}/journey")
             except httpx.HTTPError:
@@ -54,7 +54,7 @@ async def journey(running: dict[str, Any], customer: str, touchpoints: int) -> d
             body: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
             return body if len(body.get("touchpoints", {}).get("items", [])) == touchpoints else None
 
-        content: dict[str, Any] = await until(found, what=f"{touchpoints} touchpoints of {customer}")
+        content: dict[str, Any] = await until(whole_journey, what=f"{touchpoints} touchpoints of {customer}")
         return content
 
 
@@ -81,7 +81,7 @@ async def ended(child: Child) -> int:
     return await asyncio.wait_for(child.wait(), 60)
 
 
-def gone(pids: list[int]) -> bool:
+def have_ended(pids: list[int]) -> bool:
     return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
 
 
@@ -133,7 +133,7 @@ async def test_it_runs_survives_kills_stops_and_goes_on(tmp_path: Path) -> None:
 
         os.kill(child.pid, signal.SIGINT)
         assert await ended(child) == 0
-        assert gone(pids)
+        assert have_ended(pids)
         assert not run_file.exists()
 
         await child.start()
@@ -143,13 +143,13 @@ async def test_it_runs_survives_kills_stops_and_goes_on(tmp_path: Path) -> None:
         await journey(again, "grace", len(NAMES) + 1)
 
         await child.kill()
-        await until(lambda: _gone(list(again["pids"].values())), what="no leftovers")
+        await until(lambda: _have_ended(list(again["pids"].values())), what="no leftovers")
     finally:
         await child.stop()
 
 
-async def _gone(pids: list[int]) -> bool:
-    return gone(pids)
+async def _have_ended(pids: list[int]) -> bool:
+    return have_ended(pids)
 
 
 async def test_two_side_by_side_one_with_a_demo_one_on_the_others_servers(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def run(*arguments: str) -> tuple[int, str]:
-    """Exit status and what was said."""
+    """Exit status and what the command printed on standard error."""
     process = await start(*arguments)
     return await ending(process)
 

@@ -22,10 +22,10 @@ def python(name: str, code: str, folder: Path, *arguments: str) -> Child:
 
 
 async def says(child: Child, word: str) -> None:
-    async def said() -> bool:
+    async def has_printed() -> bool:
         return word in child.tail()
 
-    await until(said, what=lambda: f"{word!r} in {child.tail()!r}")
+    await until(has_printed, what=lambda: f"{word!r} in {child.tail()!r}")
 
 
 async def test_a_crashed_child_is_started_again_and_said_so(tmp_path: Path) -> None:
@@ -111,10 +111,10 @@ async def test_a_group_goes_with_its_leader(tmp_path: Path) -> None:
     os.kill(child.pid, signal.SIGKILL)
     await child.wait()
 
-    async def gone() -> bool:
+    async def has_ended() -> bool:
         return not alive(pid)
 
-    await until(gone)
+    await until(has_ended)
 
 
 async def test_a_terminals_ctrl_c_does_not_reach_children(tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ asyncio.run(main())
     os.kill(starter.pid, signal.SIGKILL)
     await starter.wait()
 
-    async def gone() -> bool:
+    async def have_ended() -> bool:
         return not any(alive(pid) for pid in family)
 
-    await until(gone, seconds=20, what="all children to be gone")
+    await until(have_ended, seconds=20, what="all children to be gone")
 
 
 async def test_a_program_that_cannot_run_is_named(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_share_of_the_rows_comes_twice_shuffled_or_not(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "columns", "said"),
+    ("content", "columns", "fault"),
     [
         ("", Columns(), "is empty; its first line has to name the columns"),
         (HEADER, Columns(user="customer"), "no column 'customer'; it has user_id, session, event, timestamp"),
@@ -87,12 +87,12 @@ def test_a_share_of_the_rows_comes_twice_shuffled_or_not(tmp_path: Path) -> None
         ('user_id,event,timestamp\n"ada,home,2024-03-13\n', Columns(), "is not a CSV file in UTF-8"),
     ],
 )
-def test_faults_are_named(tmp_path: Path, content: str, columns: Columns, said: str) -> None:
+def test_faults_are_named(tmp_path: Path, content: str, columns: Columns, fault: str) -> None:
     path = tmp_path / "events.csv"
     path.write_text(content)
     with pytest.raises(EventFileError) as error:
         check(path, columns, UTC_ZONE)
-    assert said in str(error.value)
+    assert fault in str(error.value)
 
 
 @pytest.mark.parametrize(
