@@ -1,4 +1,4 @@
-"""What stands in a vocabulary and in a model file: the fields, and where in the file one of them is wrong."""
+"""The fields of a vocabulary and of a model file, and where in the file one of them is wrong."""
 
 import re
 import tomllib
@@ -9,12 +9,17 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from throughline.models.lines import Path, lines_of
+from throughline.models.lines import Path, line_of_long_key, lines_of
 
 MAX_BYTES = 64 * 1024
-"""Of a model file. What reads TOML takes time squared for keys of many parts."""
+"""Maximum number of characters of a model file."""
+MAX_KEY_PARTS = 16
+"""Maximum number of parts of a key: what reads TOML takes time squared for more."""
 
 T = TypeVar("T")
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+"""How `tomllib` says where a text is no TOML."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^\S(.*\S)?$")]
@@ -22,7 +27,7 @@ EventName = Annotated[str, StringConstraints(min_length=1, max_length=200, patte
 
 
 class ModelError(ValueError):
-    """A model cannot be used. The message has a line for each fault: FILE:LINE: field: what is wrong and the fix."""
+    """A model cannot be used. The message has a line for each fault: FILE:LINE: field: what is wrong, and the fix."""
 
 
 class _Entry(BaseModel):
@@ -72,7 +77,7 @@ VOCABULARY = TypeAdapter(dict[Name, KindEntry])
 
 
 class Document:
-    """A TOML text and the faults found in it. `file` is what messages call it."""
+    """A TOML text, and its faults. `file` is what messages call it."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text
@@ -80,20 +85,27 @@ class Document:
         self.faults: list[tuple[int, str]] = []
 
     def read(self, shape: TypeAdapter[T]) -> T:
-        """The document as that shape.
+        """Returns the document as a shape.
 
         Raises:
-            ModelError: it is not TOML, or of another shape.
+            ModelError: the text is too long, not TOML, or of another shape.
         """
         if len(self.text) > MAX_BYTES:
             raise ModelError(f"{self.file}: has {len(self.text):,} characters, at most {MAX_BYTES:,} are read")
+        long_key_line = line_of_long_key(self.text, MAX_KEY_PARTS)
+        if long_key_line is not None:
+            raise ModelError(
+                f"{self.file}:{long_key_line}: a key has more than {MAX_KEY_PARTS} parts; write a shorter one"
+            )
         try:
             data = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
-            found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
-            line = (found and found[1]) or self.text.count("\n") + 1
-            what = str(error)[: found.start()] if found else str(error)
+            place = _PLACE.search(str(error))
+            line = (place and place[1]) or self.text.count("\n") + 1
+            what = str(error)[: place.start()] if place else str(error)
             raise ModelError(f"{self.file}:{line}: not TOML: {what}") from None
+        except RecursionError:
+            raise ModelError(f"{self.file}: arrays or tables are nested too deeply") from None
         try:
             return shape.validate_python(data)
         except ValidationError as error:
@@ -102,19 +114,19 @@ class Document:
             raise self.error() from None
 
     def fault(self, path: Path, message: str) -> None:
-        """Note what is wrong with a field."""
+        """Add a fault of a field."""
         line = next(
             (self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines),
             1,
         )
         self.faults.append((line, f"{self.file}:{line}: {field_of(path)}: {message}"))
 
-    def unknown(self, path: Path, what: str, given: str, known: Iterable[str]) -> None:
-        """Note a word that names nothing."""
-        self.fault(path, f"{what} {given!r}; {_choice(given, list(known))}")
+    def unknown(self, path: Path, what: str, word: str, names: Iterable[str]) -> None:
+        """Add the fault of a word that names nothing. `what`: such as "no phase"."""
+        self.fault(path, f"{what} {word!r}; {_choice(word, list(names))}")
 
     def error(self) -> ModelError:
-        """All faults noted, by line."""
+        """Returns all faults as one error, by line."""
         return ModelError("\n".join(message for _, message in sorted(self.faults, key=lambda fault: fault[0])))
 
     @cached_property
@@ -135,12 +147,12 @@ class Document:
         elif kind == "string_pattern_mismatch":
             self.fault(path, f"{fault['input']!r} is blank, or begins or ends with a space, or has several lines")
         else:
-            given = "" if isinstance(fault["input"], list | dict) else f", not {fault['input']!r}"
-            self.fault(path, _plain(fault["msg"]) + given)
+            instead_of = "" if isinstance(fault["input"], list | dict) else f", not {fault['input']!r}"
+            self.fault(path, _plain(fault["msg"]) + instead_of)
 
 
 def field_of(path: Path) -> str:
-    """A path as people write it: `phases[2].name`, counted from 1 as they count."""
+    """Returns a path as people write it: `phases[2].name`, counted from 1."""
     words = ""
     for key in path:
         if isinstance(key, int):
@@ -168,7 +180,7 @@ def _plain(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _choice(given: str, known: list[str]) -> str:
-    close = get_close_matches(given, known, n=1)
+def _choice(word: str, names: list[str]) -> str:
+    close = get_close_matches(word, names, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    return f"{guess}there are: {', '.join(known)}"
+    return f"{guess}there are: {', '.join(names)}"

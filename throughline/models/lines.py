@@ -1,107 +1,95 @@
-"""Where the fields of a TOML document stand: the standard library reads values without saying on which line."""
+"""Lines of a TOML document's fields: the standard library reads values without saying on which line they stand.
 
-import re
+https://toml.io/en/v1.0.0 by the grammar of https://github.com/tree-sitter-grammars/tree-sitter-toml.
+"""
+
 import tomllib
-from bisect import bisect_right
+
+import tree_sitter_toml
+from tree_sitter import Language, Node, Parser
 
 Path = tuple[str | int, ...]
 """Keys and, into arrays, numbers from 0: `("phases", 1, "name")`."""
 
-_BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
-_SPACE = re.compile(r"[ \t]*")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_STRING = re.compile(
-    r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*"{3,5}'
-    r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'",
-    re.DOTALL,
-)
-_SCALAR = re.compile(r"[^,\]}\n#]+")
+_LANGUAGE = Language(tree_sitter_toml.language())
 
 
 def lines_of(text: str) -> dict[Path, int]:
-    """The line, from 1, of each table, key and array element of a document that `tomllib` has read."""
-    return _Scanner(text.replace("\r\n", "\n")).document()
+    """Returns the line, from 1, of each table, key and array element of a document that `tomllib` has read."""
+    return _Lines(_parsed(text)).by_path
 
 
-class _Scanner:
-    """Walks a document that is known to be valid."""
+def line_of_long_key(text: str, most: int) -> int | None:
+    """Returns the line, from 1, of a key of more than `most` parts in any text; None when it has no such key."""
+    waiting = [_parsed(text)]
+    while waiting:
+        node = waiting.pop()
+        if node.type != "dotted_key":
+            waiting += node.named_children
+        elif len(_parts(node)) > most:
+            return node.start_point.row + 1
+    return None
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.lines: dict[Path, int] = {}
-        self.last: dict[Path, int] = {}  # of each array of tables, the number of its last table
-        self.ends = [found.start() for found in re.finditer("\n", text)]
 
-    def document(self) -> dict[Path, int]:
-        table: Path = ()
-        while self.skip(_BLANK) < len(self.text):
-            if self.took("[["):
-                array = self.key(())
-                self.last[array] = self.last.get(array, -1) + 1
-                table = (*array, self.last[array])
-                self.note(table)
-                self.at += len("]]")
-            elif self.took("["):
-                table = self.key(())
-                self.at += len("]")
-            else:
-                self.pair(table)
-        return self.lines
+class _Lines:
+    def __init__(self, document: Node) -> None:
+        self.by_path: dict[Path, int] = {}
+        self._last: dict[Path, int] = {}  # of each array of tables, the number of its last table
+        for node in _children(document):
+            if node.type == "pair":
+                self._pair((), node)
+                continue
+            key, *pairs = _children(node)
+            table = self._key((), key)
+            if node.type == "table_array_element":
+                self._last[table] = self._last.get(table, -1) + 1
+                table = (*table, self._last[table])
+                self._note(table, node)
+            for pair in pairs:
+                self._pair(table, pair)
 
-    def pair(self, table: Path) -> None:
-        path = self.key(table)
-        self.at += len("=")
-        self.skip(_SPACE)
-        self.value(path)
+    def _pair(self, table: Path, pair: Node) -> None:
+        key, value = _children(pair)
+        self._value(self._key(table, key), value)
 
-    def key(self, path: Path) -> Path:
-        while True:
-            self.skip(_SPACE)
-            raw = self.take(_STRING if self.text[self.at] in "\"'" else _BARE_KEY)
-            name = next(iter(tomllib.loads(f"{raw} = 0")))
-            if path in self.last:
-                path = (*path, self.last[path])
-            path = (*path, name)
-            self.note(path)
-            self.skip(_SPACE)
-            if not self.took("."):
-                return path
+    def _key(self, path: Path, key: Node) -> Path:
+        for part in _parts(key):
+            if path in self._last:
+                path = (*path, self._last[path])
+            path = (*path, next(iter(tomllib.loads(f"{_text(part)} = 0"))))
+            self._note(path, part)
+        return path
 
-    def value(self, path: Path) -> None:
-        if self.took("["):
-            number = 0
-            while self.skip(_BLANK) and not self.took("]"):
-                if not self.took(","):
-                    self.note((*path, number))
-                    self.value((*path, number))
-                    number += 1
-        elif self.took("{"):
-            while self.skip(_BLANK) and not self.took("}"):
-                if not self.took(","):
-                    self.pair(path)
-        else:
-            self.take(_STRING if self.text[self.at] in "\"'" else _SCALAR)
+    def _value(self, path: Path, value: Node) -> None:
+        if value.type == "array":
+            for number, element in enumerate(_children(value)):
+                self._note((*path, number), element)
+                self._value((*path, number), element)
+        elif value.type == "inline_table":
+            for pair in _children(value):
+                self._pair(path, pair)
 
-    def note(self, path: Path) -> None:
-        self.lines.setdefault(path, bisect_right(self.ends, self.at - 1) + 1)
+    def _note(self, path: Path, node: Node) -> None:
+        self.by_path.setdefault(path, node.start_point.row + 1)
 
-    def skip(self, pattern: re.Pattern[str]) -> int:
-        found = pattern.match(self.text, self.at)
-        assert found is not None  # it matches nothing too
-        self.at = found.end()
-        return self.at
 
-    def take(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self.text, self.at)
-        assert found is not None, f"not TOML at {self.at}"
-        self.at = found.end()
-        return found[0]
+def _parsed(text: str) -> Node:
+    return Parser(_LANGUAGE).parse(text.encode()).root_node
 
-    def took(self, word: str) -> bool:
-        if not self.text.startswith(word, self.at):
-            return False
-        self.at += len(word)
-        return True
+
+def _children(node: Node) -> list[Node]:
+    return [child for child in node.named_children if child.type != "comment"]
+
+
+def _parts(key: Node) -> list[Node]:
+    """Returns the names of a key: of `a.b.c` three. Its node holds that of `a.b`, and the name `c`."""
+    names = []
+    while key.type == "dotted_key":
+        key, last = _children(key)
+        names.append(last)
+    return [key, *reversed(names)]
+
+
+def _text(node: Node) -> str:
+    assert node.text is not None  # a tree that was parsed from bytes has them
+    return node.text.decode()

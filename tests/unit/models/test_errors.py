@@ -142,6 +142,9 @@ def test_the_models_own_meaning_of_a_name_goes_before_the_shipped_one() -> None:
         (changed("[rules]", "[rules]\npage = []"), "club.toml:23: not TOML: Cannot overwrite a value"),
         (GOOD + '\n"', "not TOML: "),
         ("", "club.toml:1: name: is missing; add it"),
+        (".".join("a" * 17) + " = 1", "club.toml:1: a key has more than 16 parts; write a shorter one"),
+        ("x = 1\n" + "a." * (MAX_BYTES // 2 - 8) + "a = 1", "club.toml:2: a key has more than 16 parts"),
+        ("x = " + "[" * 9_999 + "]" * 9_999, "club.toml: arrays or tables are nested too deeply"),
         ("#" * (MAX_BYTES + 1), "club.toml: has 65,537 characters, at most 65,536 are read"),
     ],
 )
