@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from services.ingest.dialects.registry import ROUTES, SPECS
+from services.ingest.event.event import CALLS
 from tests.support.metrics import declared_metrics
 from throughline.kit import settings
 
@@ -84,6 +86,16 @@ def test_every_document_is_in_the_index() -> None:
     missing = {path for path in DOCS if path.parent != folder / "decisions"} - index - {folder / "README.md"}
     assert not missing, f"docs/README.md does not link {sorted(path.name for path in missing)}"
     assert folder / "decisions" / "README.md" in index
+
+
+def test_every_path_of_ingest_is_documented() -> None:
+    text = "".join(path.read_text() for path in DOCS if "reference" in path.parts)
+    documented = {route.path for route in ROUTES if route.documented}
+    documented |= {route.path for spec in SPECS for route in spec.settings if route.documented}
+    assert len(documented) > 20
+    call = re.compile(rf"/({'|'.join(CALLS)})$")
+    missing = {path for path in documented if path not in text and call.sub("/{call}", path) not in text}
+    assert not missing, f"docs/reference does not have {sorted(missing)}"
 
 
 def test_settings_named_in_operations_exist() -> None:
