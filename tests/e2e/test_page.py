@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.support.rows import AT_US, SECOND_US, Rows
+from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
@@ -176,6 +176,16 @@ async def test_a_journey(page: Page, service: Service, rows: Rows) -> None:
     await page.get_by_label("Customer id").fill("nobody")
     await page.get_by_label("Customer id").press("Enter")
     await expect(page.get_by_role("alert").filter(has_text="no touchpoint of this customer")).to_be_visible()
+
+
+async def test_a_journey_with_lapses(page: Page, service: Service, rows: Rows) -> None:
+    day_s = 86_400
+    moves = [(0, 1), (100, 4), (20 * day_s, CHURN), (30 * day_s, 2), (40 * day_s, ABANDON)]
+    await rows.customer("user-1", moves)
+    await page.goto(f"{service.url}/#/customer/user-1")
+    timeline = page.locator(".timeline li")
+    await expect(timeline.locator("strong")).to_have_text(["Discovery", "Purchase", "Consideration"])
+    await expect(timeline.last.locator(".cause")).to_contain_text("cycle 2")
 
 
 async def test_a_hostile_id_stays_text(page: Page, service: Service, rows: Rows) -> None:

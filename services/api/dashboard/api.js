@@ -1,9 +1,9 @@
-// Asking the api: the token, JSON requests, and the counts stream. Nothing here touches the page.
+// Requests to the api: the token, JSON, and the stream of counts. Nothing in this file touches the page.
 
-const KEPT = "throughline.token";
+const TOKEN_ITEM = "throughline.token";
 const SILENCE_MS = 40_000; // the service speaks at least every 15 s
 
-export class Refused extends Error {
+export class ApiError extends Error {
   constructor(status, problem) {
     super(problem.message ?? `the service answered ${status}`);
     this.status = status;
@@ -13,9 +13,9 @@ export class Refused extends Error {
 
 let token = null;
 
-/** The token from this tab, or the one the service gives to a browser on its own machine; null: ask the person. */
+/** The token of this tab, or the token that the service gives to a browser on its machine; null: the person has to give one. */
 export async function findToken() {
-  token = sessionStorage.getItem(KEPT);
+  token = sessionStorage.getItem(TOKEN_ITEM);
   if (!token) {
     const response = await fetch("/page-config.json", { cache: "no-store" });
     token = response.ok ? (await response.json()).token : null;
@@ -25,28 +25,28 @@ export async function findToken() {
 
 export function keepToken(value) {
   token = value;
-  sessionStorage.setItem(KEPT, value);
+  sessionStorage.setItem(TOKEN_ITEM, value);
 }
 
 export function forgetToken() {
   token = null;
-  sessionStorage.removeItem(KEPT);
+  sessionStorage.removeItem(TOKEN_ITEM);
 }
 
 async function request(path, parameters, options = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
   const headers = { Authorization: `Bearer ${token}`, ...options.headers };
   const response = await fetch(`${path}?${query}`, { cache: "no-store", ...options, headers });
-  if (!response.ok && response.status !== 304) throw new Refused(response.status, await response.json().catch(() => ({})));
+  if (!response.ok && response.status !== 304) throw new ApiError(response.status, await response.json().catch(() => ({})));
   return response;
 }
 
-/** The JSON at `path`. Throws `Refused`, or TypeError when the service cannot be reached. */
+/** The JSON at `path`. Throws `ApiError`, or TypeError when the service cannot be reached. */
 export async function get(path, parameters = {}, signal = undefined) {
   return (await request(path, parameters, { signal })).json();
 }
 
-/** The JSON at `path` as { body, etag }, or null when it is still what `etag` names. Throws as `get` does. */
+/** The JSON at `path` as { body, etag }, or null when it has not changed since `etag`. Throws as `get` does. */
 export async function getIfNew(path, parameters, etag, signal) {
   const response = await request(path, parameters, { signal, headers: etag ? { "If-None-Match": etag } : {} });
   return response.status === 304 ? null : { body: await response.json(), etag: response.headers.get("ETag") };
@@ -61,7 +61,7 @@ export async function follow(filter, lastId, signal, on) {
   const either = AbortSignal.any([signal, silent.signal]);
   const headers = lastId ? { "Last-Event-ID": lastId } : {};
   const response = await request("/v1/phases/counts/stream", filter, { signal: either, headers });
-  // Lag is measured by the service's clock: this one may be off.
+  // Lag is measured by the service's clock, because the clock of this machine may be wrong.
   const ahead = Date.now() - Date.parse(response.headers.get("Date") ?? new Date().toUTCString());
   const lag = (instant) => (instant ? Math.max(0, Date.now() - ahead - Date.parse(instant)) : null);
   on.open();

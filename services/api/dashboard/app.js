@@ -1,6 +1,6 @@
-// The page: live counts, filters, and what the address after # asks for (a phase's customers, a journey, or events).
+// The page: live counts, filters, and the panel that the address after # names (a phase's customers, a journey, or events).
 
-import { Refused, findToken, follow, forgetToken, get, keepToken } from "./api.js";
+import { ApiError, findToken, follow, forgetToken, get, keepToken } from "./api.js";
 import { byId, clockTime, customerLink, duration, firstEvent, h, number, share } from "./dom.js";
 import { clear, showCustomers, showJourney } from "./detail.js";
 import { leaveEvents, showEvents } from "./events.js";
@@ -26,7 +26,7 @@ async function start() {
       return;
     }
   } catch (error) {
-    if (!(error instanceof Refused && error.status === 401)) {
+    if (!(error instanceof ApiError && error.status === 401)) {
       lost(error, 3000);
       setTimeout(start, 3000);
       return;
@@ -72,15 +72,15 @@ async function loadModels() {
 
 async function loadPhases() {
   const { model } = filter;
-  const found = await get("/v1/phases", { model });
-  if (model !== filter.model) return; // another one was chosen meanwhile
-  ({ phases } = found);
+  const answer = await get("/v1/phases", { model });
+  if (model !== filter.model) return; // another model was chosen meanwhile
+  ({ phases } = answer);
   rows.clear();
   byId("phases").replaceChildren(...phases.map(phaseRow));
 }
 
 async function changeModel(name) {
-  stream?.abort(); // its counts are of the other model's phases
+  stream?.abort(); // it has the counts of the model before
   filter = { ...filter, model: name };
   try {
     await loadPhases();
@@ -88,16 +88,16 @@ async function changeModel(name) {
     failed(error);
     await loadModels().then(loadPhases).catch(() => {});
   }
-  const { kind, name: shown } = asked();
-  // Phases are a model's own: one that this model does not have is closed.
+  const { kind, name: shown } = target();
+  // Another model has other phases: the panel of a phase that this model lacks is closed.
   if (kind === "phase" && shown !== "unplaced" && !rows.has(shown)) history.replaceState(null, "", "#");
   restart();
   if (kind !== "events") route();
 }
 
 async function loadFilters() {
-  const [found, { channels }] = await Promise.all([get("/v1/sources"), get("/v1/channels")]);
-  sources = found.sources.map((source) => source.name);
+  const [answer, { channels }] = await Promise.all([get("/v1/sources"), get("/v1/channels")]);
+  sources = answer.sources.map((source) => source.name);
   fill("source", sources);
   fill("channel", channels);
 }
@@ -172,19 +172,19 @@ async function run(signal) {
       error = caught;
     }
     if (signal.aborted) return;
-    if (error instanceof Refused && error.status === 401) {
+    if (error instanceof ApiError && error.status === 401) {
       askForToken(error.message);
       return;
     }
-    if (error instanceof Refused && error.code === "unknown_source") {
+    if (error instanceof ApiError && error.code === "unknown_source") {
       await loadFilters().catch(() => {});
     }
-    if (error instanceof Refused && error.code === "unknown_model") {
+    if (error instanceof ApiError && error.code === "unknown_model") {
       await loadModels().then(loadPhases).catch(() => {});
     }
     const wait = Math.min(MOST_WAIT_MS, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
     failures += 1;
-    // A service that merely restarted is back at once: no alarm for the first try.
+    // A service that only restarts is back at once: the first failure raises no alarm.
     if (failures > 1) lost(error, wait);
     else state("connecting", "Reconnecting");
     await new Promise((resolve) => {
@@ -196,7 +196,7 @@ async function run(signal) {
 
 function lost(error, wait) {
   state("lost", "Connection lost");
-  const why = error instanceof Refused ? error.message : "the service cannot be reached";
+  const why = error instanceof ApiError ? error.message : "the service cannot be reached";
   byId("lost-text").textContent = `Connection lost: ${why}. Trying again in ${duration(Math.ceil(wait / 1000))}.`;
   byId("lost").hidden = false;
 }
@@ -245,9 +245,9 @@ function change(element, text) {
   element.classList.add("changed");
 }
 
-// --- what the address asks for ---
+// --- the panel that the address names ---
 
-function asked() {
+function target() {
   const [, kind, rest = ""] = location.hash.match(/^#\/(phase|customer|events)\/(.*)$/s) ?? [];
   try {
     return { kind, name: decodeURIComponent(rest) };
@@ -257,7 +257,7 @@ function asked() {
 }
 
 function route() {
-  const { kind, name } = asked();
+  const { kind, name } = target();
   for (const [phase, { row }] of rows) row.classList.toggle("chosen", kind === "phase" && phase === name);
   document.body.classList.toggle("with-detail", Boolean(kind));
   byId("events-link").setAttribute("aria-current", kind === "events" ? "page" : "false");
@@ -269,7 +269,7 @@ function route() {
 }
 
 function failed(error) {
-  if (error instanceof Refused && error.status === 401) askForToken(error.message);
+  if (error instanceof ApiError && error.status === 401) askForToken(error.message);
 }
 
 byId("ask-form").addEventListener("submit", (event) => {
@@ -280,8 +280,8 @@ byId("ask-form").addEventListener("submit", (event) => {
 });
 byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
-  const wanted = byId("search-id").value;
-  if (wanted) location.hash = customerLink(wanted);
+  const customer = byId("search-id").value;
+  if (customer) location.hash = customerLink(customer);
 });
 byId("retry").addEventListener("click", () => wake());
 for (const name of ["source", "channel"]) {

@@ -1,35 +1,35 @@
-// What stands beside the counts: the customers of a phase, or one customer's journey.
+// The panel beside the counts: the customers of a phase, or one customer's journey.
 
 import { get } from "./api.js";
 import { customerLink, duration, h, id, number, time } from "./dom.js";
 
 const SHOWN = ["order_id", "value", "currency", "rating", "score", "product_id", "quantity"];
 
-let asked = null;
+let current = null;
 
-/** Runs `ask(signal)` and `show(answer)`, unless something else was asked for meanwhile. */
+/** Runs `ask(signal)` and then `show(answer)`, unless another panel was opened meanwhile. */
 async function latest(place, ask, show, failed) {
-  asked?.abort();
-  const mine = new AbortController();
-  asked = mine;
+  current?.abort();
+  const request = new AbortController();
+  current = request;
   place.setAttribute("aria-busy", "true");
   try {
-    const answer = await ask(mine.signal);
-    if (!mine.signal.aborted) show(answer);
+    const answer = await ask(request.signal);
+    if (!request.signal.aborted) show(answer);
   } catch (error) {
-    if (mine.signal.aborted) return;
+    if (request.signal.aborted) return;
     place.replaceChildren(card("Not found", h("p", { class: "error", role: "alert", text: error.message })));
     if (error.status !== 404) place.querySelector("h2").textContent = "Cannot be shown";
     failed(error);
   } finally {
-    if (asked === mine) place.removeAttribute("aria-busy");
+    if (current === request) place.removeAttribute("aria-busy");
   }
 }
 
-/** Empties the place; what was asked for is shown no more. */
+/** Empties the place, and drops the answer that it waits for. */
 export function clear(place) {
-  asked?.abort();
-  asked = null;
+  current?.abort();
+  current = null;
   place.removeAttribute("aria-busy");
   place.replaceChildren();
 }
@@ -41,17 +41,17 @@ export function card(title, ...children) {
 
 /** Adds further pages of a list to `list` for as long as there are any. */
 function more(cursor, load, add, failed) {
-  const said = h("span", { class: "error", role: "alert" });
+  const fault = h("span", { class: "error", role: "alert" });
   const button = h("button", { type: "button", text: "Load more" });
-  const row = h("p", { class: "more", hidden: !cursor }, button, said);
+  const row = h("p", { class: "more", hidden: !cursor }, button, fault);
   button.addEventListener("click", async () => {
     button.disabled = true;
-    said.textContent = "";
+    fault.textContent = "";
     try {
       cursor = add(await load(cursor));
       row.hidden = !cursor;
     } catch (error) {
-      said.textContent = error.message;
+      fault.textContent = error.message;
       failed(error);
     }
     button.disabled = false;
@@ -69,7 +69,7 @@ export function arrive(place) {
 
 export function showCustomers(place, phases, phase, model, failed) {
   const load = (cursor, signal) => get("/v1/customers", { phase, model, cursor, limit: 50 }, signal);
-  const label = phases.find((known) => known.name === phase)?.label ?? "Unplaced";
+  const label = phases.find((each) => each.name === phase)?.label ?? "Unplaced";
   latest(place, (signal) => load(null, signal), (page) => {
     const list = h("ul", { class: "customers" }, ...page.items.map(customerItem));
     const none = h("p", { class: "note", text: "Nobody is here now." });
@@ -94,7 +94,7 @@ function customerItem(customer) {
 
 export const tag = (text) => (text ? h("span", { class: "tag" }, h("bdi", { text })) : null);
 
-/** Where a touchpoint came from and by what device, as short as it can be said. */
+/** Where a touchpoint came from and by what device, in a few words. */
 function origin(attribution) {
   const { source, medium, campaign, referral_code, device } = attribution ?? {};
   return [[source, medium].filter(Boolean).join(" / "), campaign, referral_code, device?.type ?? device?.os].map(tag);
@@ -150,7 +150,7 @@ function spread(journey, phases) {
 }
 
 function timeline(journey, phases) {
-  const entries = journey.transitions.filter((transition) => transition.to !== null);
+  const entries = journey.transitions.filter((transition) => transition.kind !== "lapse");
   if (!entries.length) return h("p", { class: "note", text: "No touchpoint has placed this customer in a phase yet." });
   const items = entries.map((transition, index) => {
     const stay = journey.phases[index];

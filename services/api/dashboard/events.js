@@ -1,4 +1,4 @@
-// The last events of a source and what became of them, as they come: for whoever wires up an SDK.
+// The panel of the last events: what a source sends and what became of it, as it comes, for whoever wires up an SDK.
 
 import { getIfNew } from "./api.js";
 import { arrive, card, clear, tag } from "./detail.js";
@@ -11,7 +11,7 @@ const SHOWN = 100;
 const MOST_PARTS = 5;
 const WORDS = { ok: "OK", warning: "Warning", rejected: "Rejected", dropped: "Dropped" };
 
-let open = null; // what ends the panel that is shown
+let open = null; // the AbortController of the panel that is shown
 
 /** Ends the panel, if it is shown. */
 export function leaveEvents() {
@@ -36,7 +36,7 @@ class Panel {
     this.asking = null;
     this.paused = false;
     this.wake = () => {};
-    this.unsaid = { events: 0, rejected: 0 };
+    this.unspoken = { events: 0, rejected: 0 };
     this.spokenAt = 0;
     const all = h("option", { value: "", text: "All" });
     const bySource = select("Source", [all, ...sources.map((name) => h("option", { value: name, text: name }))]);
@@ -46,14 +46,14 @@ class Panel {
     const byVerdict = select("Show", [h("option", { value: "", text: "All" }), ...verdicts]);
     byVerdict.addEventListener("change", () => this.choose({ verdict: byVerdict.value }));
     this.pause = h("button", { type: "button", text: "Pause", on: { click: () => this.toggle() } });
-    this.said = h("p", { class: "note", text: "Asking for the last events…" });
+    this.note = h("p", { class: "note", text: "Asking for the last events…" });
     this.list = h("ol", { class: "events", "aria-label": "Events, newest first" });
     this.empty = h("div", { class: "none", hidden: true });
     this.counts = h("p", { class: "note", hidden: true });
     this.spoken = h("p", { class: "hidden", "aria-live": "polite" });
     const controls = h("div", { class: "filters" }, bySource.parentElement, byVerdict.parentElement, this.pause);
     clear(place);
-    place.replaceChildren(card("Live events", controls, this.said, this.counts, this.empty, this.list, this.spoken));
+    place.replaceChildren(card("Live events", controls, this.note, this.counts, this.empty, this.list, this.spoken));
     this.arrive = () => arrive(place);
     document.addEventListener("visibilitychange", () => this.wake(), { signal });
     signal.addEventListener("abort", () => this.wake());
@@ -72,7 +72,7 @@ class Panel {
       } catch (error) {
         if (this.signal.aborted) return;
         if (error.status === 401) throw error;
-        if (error.name === "AbortError") continue; // others are asked for now
+        if (error.name === "AbortError") continue; // the filter has changed
         this.say(`The events cannot be read: ${error.status ? error.message : "the service cannot be reached"}.`, true);
         wait = AFTER_FAILURE_MS;
       }
@@ -119,21 +119,21 @@ class Panel {
   }
 
   say(text, isFault = false) {
-    this.said.className = isFault ? "error" : "note";
-    if (this.said.textContent !== text) this.said.textContent = text;
+    this.note.className = isFault ? "error" : "note";
+    if (this.note.textContent !== text) this.note.textContent = text;
   }
 
   show({ items, counts, counts_since: since, sampled }, isFirst) {
-    const there = new Set(items.map((item) => item.id));
+    const listed = new Set(items.map((item) => item.id));
     for (const [key, row] of this.rows) {
-      // What somebody has opened to read stays.
-      if (there.has(key) || row.querySelector("details[open]")) continue;
+      // A row that somebody has opened stays.
+      if (listed.has(key) || row.querySelector("details[open]")) continue;
       row.remove();
       this.rows.delete(key);
     }
     let next = this.list.firstElementChild;
     for (const item of items) {
-      while (next && !there.has(next.dataset.id) && next.dataset.at > Date.parse(item.received_at)) next = next.nextElementSibling;
+      while (next && !listed.has(next.dataset.id) && next.dataset.at > Date.parse(item.received_at)) next = next.nextElementSibling;
       let row = this.rows.get(item.id);
       if (row && row === next) {
         next = next.nextElementSibling;
@@ -142,17 +142,17 @@ class Panel {
       if (!row) {
         row = eventRow(item, isFirst);
         this.rows.set(item.id, row);
-        this.unsaid.events += 1;
-        if (item.verdict === "rejected") this.unsaid.rejected += 1;
+        this.unspoken.events += 1;
+        if (item.verdict === "rejected") this.unspoken.rejected += 1;
       }
       this.list.insertBefore(row, next);
     }
-    this.tellNothing(items.length === 0);
-    this.tellCounts(counts, since, sampled);
+    this.showEmpty(items.length === 0);
+    this.showCounts(counts, since, sampled);
     this.speak();
   }
 
-  tellNothing(isNothing) {
+  showEmpty(isNothing) {
     this.empty.hidden = !isNothing;
     if (!isNothing) return;
     if (this.filter.verdict === "dropped") {
@@ -167,41 +167,41 @@ class Panel {
     }
   }
 
-  tellCounts(counts, since, sampled) {
+  showCounts(counts, since, sampled) {
     const dropped = summed(counts.filter(({ stage }) => stage === "consent"), "name");
     const rejected = summed(counts.filter(({ stage }) => stage !== "consent"), "code");
-    const said = [rejected && `rejected ${rejected}`, dropped && `dropped for want of consent ${dropped}`].filter(Boolean);
+    const sums = [rejected && `rejected ${rejected}`, dropped && `dropped for want of consent ${dropped}`].filter(Boolean);
     const more = sampled ? " More were rejected than are kept to be shown." : "";
-    this.counts.hidden = !said.length;
-    this.counts.textContent = `Since ${hour(since)}: ${said.join("; ")}.${more}`;
+    this.counts.hidden = !sums.length;
+    this.counts.textContent = `Since ${hour(since)}: ${sums.join("; ")}.${more}`;
   }
 
-  /** For those who listen: how much came, now and then. */
+  /** Tells screen readers how many events came, at most every `SPEAK_MS`. */
   speak() {
-    const { events, rejected } = this.unsaid;
+    const { events, rejected } = this.unspoken;
     if (!events || Date.now() - this.spokenAt < SPEAK_MS) return;
     this.spokenAt = Date.now();
     this.spoken.textContent = `${number(events)} new events, ${number(rejected)} of them rejected`;
-    this.unsaid = { events: 0, rejected: 0 };
+    this.unspoken = { events: 0, rejected: 0 };
   }
 }
 
-/** "7 (4 missing_id, 3 too_long)", or null for none: how many, and of what. Where `by` is empty there is nothing more to say. */
+/** "7 (4 missing_id, 3 too_long)": how many events, and how many by what; null for none. Counts whose `by` is empty are in the sum only. */
 function summed(counts, by) {
   if (!counts.length) return null;
   const parts = new Map();
   for (const count of counts) parts.set(count[by], (parts.get(count[by]) ?? 0) + count.events);
-  const named = [...parts].filter(([what]) => what).sort(([, one], [, other]) => other - one);
-  const told = named.slice(0, MOST_PARTS).map(([what, events]) => `${number(events)} ${what}`);
-  if (named.length > MOST_PARTS) told.push("…");
+  const named = [...parts].filter(([what]) => what).sort(([, a], [, b]) => b - a);
+  const words = named.slice(0, MOST_PARTS).map(([what, events]) => `${number(events)} ${what}`);
+  if (named.length > MOST_PARTS) words.push("…");
   const all = [...parts.values()].reduce((sum, events) => sum + events, 0);
-  return `${number(all)}${told.length ? ` (${told.join(", ")})` : ""}`;
+  return `${number(all)}${words.length ? ` (${words.join(", ")})` : ""}`;
 }
 
 function select(label, options) {
-  const found = h("select", {}, ...options);
-  h("label", {}, `${label} `, found);
-  return found;
+  const element = h("select", {}, ...options);
+  h("label", {}, `${label} `, element);
+  return element;
 }
 
 function eventRow(event, isFirst) {
@@ -223,7 +223,7 @@ function refusal({ refused, message_id: messageId }) {
   const cut = encoding === "utf-8" && new TextEncoder().encode(payload).length < bytes ? ", its beginning" : "";
   return h("details", {},
     h("summary", {}, h("code", { text: code }), " ", h("bdi", { text: message })),
-    facts({ Field: field || "–", "Message id": messageId || "–", "Refused by": refused.stage }),
+    facts({ Field: field || "–", "Message id": messageId || "–", "Rejected by": refused.stage }),
     h("p", { class: "note", text: `As sent: ${number(bytes)} bytes${encoding === "base64" ? " that are no text, in base64" : ""}${cut}.` }),
     h("pre", { text: payload }));
 }
@@ -233,5 +233,5 @@ function details({ message_id: messageId, occurred_at: occurred, received_at: re
     facts({ "Message id": messageId, Occurred: occurred, Received: received }));
 }
 
-const facts = (said) =>
-  h("dl", { class: "said" }, ...Object.entries(said).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", {}, id(value))]));
+const facts = (values) =>
+  h("dl", { class: "fields" }, ...Object.entries(values).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", {}, id(value))]));

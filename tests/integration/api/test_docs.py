@@ -21,7 +21,7 @@ async def customer(rows: Rows) -> None:
     """The customer that the page asks for."""
     await rows.through(AT_US)
     await rows.count(4, 1)
-    await rows.customer("user-1", [(0, 4)], touchpoints=1)
+    await rows.customer("ada", [(0, 4)], touchpoints=1)
 
 
 async def test_every_request_of_the_page_is_answered(stack: Stack, api: httpx.AsyncClient, customer: None) -> None:
