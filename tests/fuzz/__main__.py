@@ -12,7 +12,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["services", "throughline"]):
-    from services.ingest.dialects import ga4
+    from services.ingest.dialects.ga4.parse import HEAD
     from services.ingest.dialects.posthog.wire import KnownProperties, WireEvent
     from services.ingest.event import event
     from tests.fuzz.targets import TARGETS
@@ -70,7 +70,7 @@ def _mutator(target: str) -> Callable[[bytes, int, int], bytes]:
 def _words() -> list[str]:
     names = {
         *event.Event.__struct_fields__,
-        *ga4.HEAD,
+        *HEAD,
         *(name for struct in (WireEvent, KnownProperties) for name in struct.__struct_fields__),
         "e",
         "ue_px",

@@ -1,11 +1,11 @@
 """All dialects: the routes that they answer, and the rules that they share. A new dialect is one line in `SPECS`."""
 
-from services.ingest.dialects import cloudevents, ga4, jitsu, pos, posthog, rudder, segment, shopify, snowplow
+from services.ingest.dialects import cloudevents, ga4, jitsu, pos, posthog, rudderstack, segment, shopify, snowplow
 from services.ingest.dialects.base import ConsentSources, DialectSpec, Route, Rules
 
 SPECS: tuple[DialectSpec, ...] = (
     segment.SPEC,
-    rudder.SPEC,
+    rudderstack.SPEC,
     jitsu.SPEC,
     snowplow.SPEC,
     ga4.SPEC,

@@ -12,10 +12,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import ParsedEvent, When
-from services.ingest.enrich.context import Context
+from services.ingest.dialects.base import ParsedEvent
 from services.ingest.event import tolerant_json
-from services.ingest.event.event import Event
 from services.ingest.event.verdict import (
     MAX_DEPTH,
     MAX_EVENT_BYTES,
@@ -28,9 +26,7 @@ from services.ingest.event.verdict import (
 )
 from throughline.kit.errors import ProblemCode, ServiceError
 
-EventParts = tuple[Event, str, dict[str, Any] | None, Context | None, When | None]
-"""An event, and the members `extra`, `properties`, `context` and `when` of its `ParsedEvent`."""
-ReadEvent = Callable[[bytes, list[Verdict]], EventParts]
+ReadEvent = Callable[[bytes, list[Verdict]], ParsedEvent]
 """From one event as JSON, and the list that takes its warnings.
 
 Raises RejectedError, or a decoder's error for what can not be decoded.
@@ -136,14 +132,14 @@ def parse_event(
     if defect is not None:
         return ParsedEvent(raw, None, defect, warnings)
     try:
-        event, extra, properties, context, when = read(raw, warnings)
+        parsed = read(raw, warnings)
     except RejectedError as error:
         return ParsedEvent(raw, None, error.verdict, warnings)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # JSON that the decoder can not hold: most likely a number out of range.
         return ParsedEvent(raw, None, tolerant_json.defect_of(raw) or UNREADABLE, warnings)
-    rejection = size_rejection(raw, max_bytes)
-    return ParsedEvent(raw, event, rejection, warnings, extra, properties, context, when)
+    parsed.rejection = size_rejection(raw, max_bytes)
+    return parsed
 
 
 def size_rejection(raw: bytes, max_bytes: int) -> Verdict | None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Parse, ParsedRequest
+from services.ingest.dialects.cloudevents.parse import parse_cloudevents
+from services.ingest.dialects.ga4.parse import parse_collect
 from services.ingest.dialects.posthog.parse import parse_capture
 from services.ingest.dialects.registry import RULES
 from services.ingest.dialects.snowplow.parse import parse_payload
@@ -108,14 +109,14 @@ FAMILIES = {
         dict.fromkeys(("e", "uid", "duid", "eid", "url", "refr", "page", "ue_pr", "co", "ip", "tr_id", SECRET), SECRET),
     ),
     "ga4": Family(
-        partial(by, ga4.parse, "events", {"client_id": SECRET, "consent": {"ad_user_data": "GRANTED"}}),
+        partial(by, parse_collect, "events", {"client_id": SECRET, "consent": {"ad_user_data": "GRANTED"}}),
         GA4_EVENTS,
         GOOD_GA4,
         lambda event: event,
         {"params": {**OBJECT, "transaction_id": SECRET}, "timestamp_micros": SECRET, SECRET: SECRET},
     ),
     "cloudevents": Family(
-        partial(by, cloudevents.parse, "", {}),
+        partial(by, parse_cloudevents, "", {}),
         CLOUDEVENTS,
         GOOD_CLOUDEVENT,
         in_an_attribute,

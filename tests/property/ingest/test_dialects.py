@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Parse, Request
+from services.ingest.dialects.cloudevents.parse import parse_cloudevents
+from services.ingest.dialects.ga4.parse import HEAD, parse_collect, parse_debug
 from services.ingest.dialects.snowplow.parse import parse_payload, parse_query
 from tests.strategies.cloudevents import CLOUDEVENTS, GOOD_CLOUDEVENT
 from tests.strategies.ga4 import GA4_EVENTS, GOOD_GA4
@@ -20,8 +21,8 @@ from tests.support.laws import NOW, attempt
 
 SHAPES = [
     (parse_payload, SNOWPLOW_EVENTS, GOOD_SNOWPLOW, "data", {}),
-    (ga4.parse, GA4_EVENTS, GOOD_GA4, "events", {"client_id": "c", "timestamp_micros": NOW}),
-    (cloudevents.parse, CLOUDEVENTS, GOOD_CLOUDEVENT, "", {}),
+    (parse_collect, GA4_EVENTS, GOOD_GA4, "events", {"client_id": "c", "timestamp_micros": NOW}),
+    (parse_cloudevents, CLOUDEVENTS, GOOD_CLOUDEVENT, "", {}),
 ]
 NAMED = pytest.mark.parametrize(
     ("read", "events", "good", "member", "head"), SHAPES, ids=["snowplow", "ga4", "cloudevents"]
@@ -58,13 +59,13 @@ def test_neighbours_survive(
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes(read: Parse, events: Any, good: Any, member: str, head: dict[str, Any], body: bytes) -> None:
     for wrapped in (body, b'{"' + member.encode() + b'":[' + body + b"]}"):
-        attempt(checked, ga4.parse_debug, Request("POST", "/debug/mp/collect", "a=%ff&api_secret=%00", [], wrapped))
+        attempt(checked, parse_debug, Request("POST", "/debug/mp/collect", "a=%ff&api_secret=%00", [], wrapped))
         attempt(checked, read, Request("POST", "/x", "a=%ff&api_secret=%00&write_key=%ff", [], wrapped))
 
 
-@given(st.dictionaries(st.sampled_from(ga4.HEAD), JSON | TEXT))
+@given(st.dictionaries(st.sampled_from(HEAD), JSON | TEXT))
 def test_whatever_a_ga4_request_says_about_itself(head: dict[str, Any]) -> None:
-    attempt(checked, ga4.parse, post("events", head, [GOOD_GA4]))
+    attempt(checked, parse_collect, post("events", head, [GOOD_GA4]))
 
 
 @given(st.dictionaries(st.sampled_from(["e", "aid", "uid", "eid", "dtm", "ue_px", "co", "page"]) | TEXT, st.binary()))
@@ -84,5 +85,5 @@ ATTRIBUTES = st.sampled_from(["id", "source", "type", "subject", "time", "userid
 def test_any_headers(attributes: dict[str, bytes], media_type: str, body: bytes) -> None:
     headers = [(f"ce-{name}".encode(), value) for name, value in {**attributes, "specversion": b"1.0"}.items()]
     request = Request("POST", "/v1/cloudevents", "", [*headers, (b"content-type", media_type.encode())], body)
-    result = attempt(checked, cloudevents.parse, request)
+    result = attempt(checked, parse_cloudevents, request)
     assert result is not None or media_type == "application/cloudevents+json"

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import CONSENT_FIELD, ParsedRequest, ReplayRequest, Request
+from services.ingest.dialects.base import CONSENT_FIELD, ParsedEvent, ParsedRequest, ReplayRequest, Request
 from services.ingest.dialects.pos.rows import column_name, rows_of
-from services.ingest.dialects.split import EventParts, parse_event
+from services.ingest.dialects.split import parse_event
 from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
@@ -100,8 +100,8 @@ class _Reader:
         query = urlencode({name: value for name, value in options.items() if value})
         return ReplayRequest(f"{PATH}?{query}" if query else PATH, member="")
 
-    def __call__(self, raw: bytes, warnings: list[Verdict]) -> EventParts:
-        """Returns the parts of one sale.
+    def __call__(self, raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
+        """Returns one sale.
 
         Raises:
             RejectedError: the row cannot be understood.
@@ -137,7 +137,8 @@ class _Reader:
             properties=Raw(tolerant_json.dump(properties)),
             context=Raw(tolerant_json.dump(context)) if context else Raw(),
         )
-        return event, "", properties, parse_context(event.context, context), None
+        parsed_context = parse_context(event.context, context)
+        return ParsedEvent(raw, event, None, warnings, properties=properties, context=parsed_context)
 
     def _sold_at(self, value: Any) -> datetime | None:
         if value is None:

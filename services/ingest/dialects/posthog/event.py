@@ -1,7 +1,6 @@
 """Translates one event of PostHog's libraries into `Event`. Pure."""
 
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -9,6 +8,7 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import Raw
 
+from services.ingest.dialects.base import ParsedEvent
 from services.ingest.dialects.posthog.wire import (
     EMPTY_OBJECT,
     KnownProperties,
@@ -18,7 +18,7 @@ from services.ingest.dialects.posthog.wire import (
     decode_event,
     known_properties,
 )
-from services.ingest.dialects.split import EventParts
+from services.ingest.dialects.split import ReadEvent
 from services.ingest.dialects.web import page_context
 from services.ingest.enrich.address import CAMPAIGN_MEMBERS
 from services.ingest.enrich.context import Context, build_context
@@ -45,15 +45,15 @@ _CALLS = {"$pageview": "page", "$screen": "screen"}
 """Event -> call, of events that are no track call."""
 
 
-def event_reader(sent_at: datetime | None, library: str) -> Callable[[bytes, list[Verdict]], EventParts]:
-    """Returns the function that reads the events of one request, a `ReadEvent`.
+def event_reader(sent_at: datetime | None, library: str) -> ReadEvent:
+    """Returns the function that reads the events of one request.
 
     `sent_at` is when the client sent the request, by its own clock; `library` is what the request's headers say of the
     client, "" for nothing.
     """
     library = library[:MAX_LIBRARY]
 
-    def read(raw: bytes, warnings: list[Verdict]) -> EventParts:
+    def read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
         sent, extra = decode_event(raw, warnings)
         decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
         properties = decoded if type(decoded) is dict else None
@@ -62,7 +62,7 @@ def event_reader(sent_at: datetime | None, library: str) -> Callable[[bytes, lis
         context = _context(known, library, is_cached=len(sent.properties) <= _MAX_CACHED)
         if known.ip is not None and properties is not None:
             del properties["$ip"]
-        return event, add_extra_members(sent, extra), properties, context, None
+        return ParsedEvent(raw, event, None, warnings, add_extra_members(sent, extra), properties, context)
 
     return read
 

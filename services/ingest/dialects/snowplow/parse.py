@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import CONSENT_FIELD, ParsedRequest, ReplayRequest, Request, When
+from services.ingest.dialects.base import CONSENT_FIELD, ParsedEvent, ParsedRequest, ReplayRequest, Request, When
 from services.ingest.dialects.snowplow import ecommerce
 from services.ingest.dialects.snowplow.context import (
     CONTEXT_FIELDS,
@@ -27,7 +27,7 @@ from services.ingest.dialects.snowplow.context import (
     shopper_id,
 )
 from services.ingest.dialects.snowplow.names import EVENT_NAMES, ITEM, PAGE_PING, STRUCTURED, TRANSACTION
-from services.ingest.dialects.split import EventParts, parse_event, parse_events, split_events
+from services.ingest.dialects.split import parse_event, parse_events, split_events
 from services.ingest.event import tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import Verdict, json_type, reject, warning
@@ -81,7 +81,7 @@ def parse_query(request: Request) -> ParsedRequest:
     defect = tolerant_json.texts_defect(fields)
     # The rejected topic, and a replay, have the event as the object that a payload would hold.
     raw = tolerant_json.dump_texts(fields)
-    events = [parse_event(raw, lambda _, warnings: reader.read(fields, warnings), defect)]
+    events = [parse_event(raw, lambda raw, warnings: reader.read(raw, fields, warnings), defect)]
     return ParsedRequest(reader.app_id, events, names=_FIELD_NAMES, reply=_pixel, replay_request=_replay_request)
 
 
@@ -98,17 +98,17 @@ class _Reader:
         """The last `stm` as text, and parsed: all events of a request have the same."""
         self._contexts: dict[tuple[str | None, ...], SharedContext] = {}
 
-    def __call__(self, raw: bytes, warnings: list[Verdict]) -> EventParts:
-        """Returns the parts of one event.
+    def __call__(self, raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
+        """Returns one event.
 
         Raises:
             RejectedError: the event cannot be understood.
             msgspec.DecodeError: a number is out of range.
         """
-        return self.read(_fields_of(raw), warnings)
+        return self.read(raw, _fields_of(raw), warnings)
 
-    def read(self, fields: dict[str, str], warnings: list[Verdict]) -> EventParts:
-        """Returns the parts of one event; removes from `fields` those that it reads.
+    def read(self, raw: bytes, fields: dict[str, str], warnings: list[Verdict]) -> ParsedEvent:
+        """Returns one event; removes from `fields` those that it reads.
 
         Raises:
             RejectedError: the event cannot be understood.
@@ -153,7 +153,7 @@ class _Reader:
             properties=raw_properties,
         )
         extra = f'"snowplow":{msgspec.json.encode(fields).decode()}' if fields else ""
-        return event, extra, properties or None, shared.context, when
+        return ParsedEvent(raw, event, None, warnings, extra, properties or None, shared.context, when)
 
     def _set_app(self, app_id: str) -> None:
         if app_id and app_id != self.app_id:

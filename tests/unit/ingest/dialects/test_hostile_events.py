@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Request
+from services.ingest.dialects.cloudevents.parse import parse_cloudevents
+from services.ingest.dialects.ga4.parse import parse_collect
 from services.ingest.dialects.pos.parse import parse_sales
 from services.ingest.dialects.posthog.parse import parse_capture
 from services.ingest.dialects.registry import RULES
@@ -69,8 +70,8 @@ def test_a_form_of_many_fields() -> None:
 @pytest.mark.parametrize(
     ("read", "body"),
     [
-        (ga4.parse, b'{"client_id":1%s,"events":[{"name":"a"}]}'),
-        (ga4.parse, b'{"client_id":"a","other":1%s,"events":[{"name":"a"}]}'),
+        (parse_collect, b'{"client_id":1%s,"events":[{"name":"a"}]}'),
+        (parse_collect, b'{"client_id":"a","other":1%s,"events":[{"name":"a"}]}'),
         (parse_capture, b'{"sent_at":1%s,"batch":[]}'),
         (parse_capture, b'{"api_key":1%s,"batch":[]}'),
     ],
@@ -90,7 +91,7 @@ def test_what_a_name_given_twice_hides(shadowed: bytes) -> None:
         with pytest.raises(ServiceError) as failed:
             taken(body)
         assert failed.value.status == 400
-    for read, member in ((ga4.parse, b"events"), (parse_capture, b"batch")):
+    for read, member in ((parse_collect, b"events"), (parse_capture, b"batch")):
         with pytest.raises(ServiceError) as failed:
             read(post(b'{"client_id":%s,"sent_at":%s,"%s":[]}' % (hidden, hidden, member)))
         assert failed.value.status == 400
@@ -132,7 +133,7 @@ def test_what_is_wrong_with_one_event_leaves_the_others_as_they_were_sent() -> N
         assert payloads(result) == [one]
     for read, member, event in (
         (parse_payload, b"data", b'{"e":"pv", "uid":"ada","eid":"m","dtm":"1795465653000","x":"\\u00e9"}'),
-        (ga4.parse, b"events", b'{"name":"a", "timestamp_micros":1,"params":{"x":1e15}}'),
+        (parse_collect, b"events", b'{"name":"a", "timestamp_micros":1,"params":{"x":1e15}}'),
         (parse_capture, b"batch", b'{"event":"E", "distinct_id":"ada","properties":{"x":1e15}, "uuid":"m"}'),
     ):
         start = b'{"client_id":"c","' + member + b'":['
@@ -207,7 +208,7 @@ async def test_long_headers_are_not_remembered() -> None:
 def test_any_bytes_in_binary_cloudevents() -> None:
     headers = [(b"ce-specversion", b"1.0"), (b"ce-id", b"%ff"), (b"ce-type", b"a.b"), (b"ce-source", b'"\\"')]
     request = Request("POST", "/v1/cloudevents", "", headers, b"\xff" * MAX_BODY_BYTES)
-    check(take(cloudevents.parse, request), 1)
+    check(take(parse_cloudevents, request), 1)
 
 
 def test_what_is_made_of_a_body_fits_into_kafkas_message_too() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import cloudevents, ga4
 from services.ingest.dialects.base import Parse, Request
+from services.ingest.dialects.cloudevents.parse import parse_cloudevents
+from services.ingest.dialects.ga4.parse import parse_collect
 from services.ingest.dialects.posthog.parse import RESULTS_PATH, parse_capture
 from services.ingest.dialects.registry import RULES
 from services.ingest.dialects.snowplow.parse import parse_payload
@@ -157,7 +158,7 @@ def test_a_refused_event_is_kept_only_if_it_says_that_there_is_consent(wrong: An
 )
 def test_ga4(consent: Any, given: bool) -> None:
     body = {"client_id": "1.2", "consent": consent, "events": [{"name": "login", "params": {"message_id": "m"}}, {}]}
-    found = take(ga4.parse, post(body))
+    found = take(parse_collect, post(body))
     assert codes(found)[0] == (None if given else ("dropped", "no_consent", "consent.analytics_storage"))
     # The second has no name: it is kept if the request says that there is consent.
     assert payloads(found) == [b"{}" if given else b""]
@@ -267,7 +268,7 @@ CLOUDEVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Produ
     ],
 )
 def test_cloudevents(fields: Any, given: bool) -> None:
-    found = take(cloudevents.parse, post([CLOUDEVENT | fields, CLOUDEVENT | fields | {"id": {}}]))
+    found = take(parse_cloudevents, post([CLOUDEVENT | fields, CLOUDEVENT | fields | {"id": {}}]))
     assert codes(found)[0] == (None if given else ("dropped", "no_consent", "analyticsconsent"))
     assert bool(found.rejected[0].payload) == given
 
@@ -276,7 +277,7 @@ def test_a_binary_cloudevent() -> None:
     headers = [(f"ce-{name}".encode(), value.encode()) for name, value in CLOUDEVENT.items()]
     for told, given in ((b"true", True), (b"false", False)):
         request = Request("POST", "/v1/cloudevents", "", [*headers, (b"ce-analyticsconsent", told)], b"")
-        assert said(take(cloudevents.parse, request)) == [given]
+        assert said(take(parse_cloudevents, request)) == [given]
 
 
 def test_a_name_that_no_text_can_be_is_counted_all_the_same() -> None:

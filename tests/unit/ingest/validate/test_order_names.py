@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import ga4
+from services.ingest.dialects.ga4.parse import parse_collect
 from services.ingest.validate import order_names
 from tests.support.dialect_requests import batch, codes, post, take
 from throughline.journey.model import normalise
@@ -43,4 +43,4 @@ def test_an_order_without_an_id_is_kept_with_a_warning(event: dict[str, Any], wa
 
 def test_a_dialect_names_its_own_field() -> None:
     request = post({"client_id": "c", "events": [{"name": "purchase", "params": {"value": 5, "message_id": "m"}}]})
-    assert codes(take(ga4.parse, request)) == [("warning", "missing_order_id", "params.transaction_id")]
+    assert codes(take(parse_collect, request)) == [("warning", "missing_order_id", "params.transaction_id")]

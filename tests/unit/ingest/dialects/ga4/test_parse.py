@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import ga4
+from services.ingest.dialects.ga4.parse import parse_collect, parse_debug
 from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, post, rest, validated
 from tests.support.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "ga4"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "ga4"
 QUERY = "measurement_id=G-1&api_secret=s3cret"
 TIME = NOW - 60_000_000
 HEAD = {"client_id": "123.456", "user_id": "ada", "timestamp_micros": TIME}
 
 
 def take(*events: Any, query: str = QUERY, path: str = "/mp/collect", **head: Any) -> Result:
-    return take_by(ga4.parse, post({**HEAD, **head, "events": events}, query, path))
+    return take_by(parse_collect, post({**HEAD, **head, "events": events}, query, path))
 
 
 def one(name: Any = "login", params: Any = None, **fields: Any) -> Touchpoint:
@@ -29,8 +29,8 @@ def one(name: Any = "login", params: Any = None, **fields: Any) -> Touchpoint:
 
 def test_a_purchase() -> None:
     request = post((FIXTURES / "purchase.json").read_bytes(), QUERY)
-    assert ga4.parse(request).write_key == "s3cret"
-    found = only(take_by(ga4.parse, request))
+    assert parse_collect(request).write_key == "s3cret"
+    found = only(take_by(parse_collect, request))
     assert (found.call, found.name, found.actor, found.user_id, found.anonymous_id) == (
         *("track", "purchase"),
         *("ada", "ada", "1234567890.1687549204"),
@@ -145,13 +145,13 @@ def test_nobody() -> None:
 )
 def test_a_request_nobody_can_read(body: Any) -> None:
     with pytest.raises(ServiceError) as failure:
-        ga4.parse(post(body, QUERY))
+        parse_collect(post(body, QUERY))
     assert failure.value.status == 400
 
 
 def test_validation() -> None:
     body = {**HEAD, "events": [{"name": "login"}, {"name": "e", "params": []}, {}]}
-    opened = ga4.parse_debug(post(body, QUERY))
+    opened = parse_debug(post(body, QUERY))
     assert opened.write_key is None
     assert opened.reply is not None
     media_type, answer = opened.reply(validated(opened).verdicts)

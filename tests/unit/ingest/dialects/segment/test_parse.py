@@ -17,7 +17,7 @@ from throughline.wire.codec import Touchpoint
 
 TIME = "2026-11-23T20:00:00Z"
 TIME_US = NOW - 28 * 60_000_000 - 33_000_000
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "segment"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "segment"
 GOOD = {"type": "track", "event": "E", "userId": "u", "messageId": "m", "timestamp": TIME}
 
 

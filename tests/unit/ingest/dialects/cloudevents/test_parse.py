@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects import cloudevents
 from services.ingest.dialects.base import Request
-from services.ingest.dialects.cloudevents import name_of
+from services.ingest.dialects.cloudevents.parse import name_of, parse_cloudevents
 from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, post, rest
 from tests.support.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import Touchpoint
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "cloudevents"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "cloudevents"
 MESSAGES = json.loads((FIXTURES / "sdks.json").read_text())
 TIME = "2026-11-23T20:00:00Z"
 TIME_US = NOW - 28 * 60_000_000 - 33_000_000
@@ -32,7 +31,7 @@ BATCH = ((b"content-type", b"application/cloudevents-batch+json; charset=utf-8")
 
 
 def take(request: Request) -> Result:
-    return take_by(cloudevents.parse, request)
+    return take_by(parse_cloudevents, request)
 
 
 def batch(*events: Any) -> Result:
@@ -192,12 +191,12 @@ def test_times() -> None:
 def test_the_mode_is_seen_without_a_content_type() -> None:
     assert only(take(post(BASE))).name == "cart_viewed"
     assert len(take(post([BASE, BASE])).touchpoints) == 2
-    assert cloudevents.parse(post(BASE, "write_key=k")).write_key == "k"
+    assert parse_cloudevents(post(BASE, "write_key=k")).write_key == "k"
 
 
 @pytest.mark.parametrize("headers", [(), BATCH, ((b"content-type", b"application/cloudevents+json"),)])
 @pytest.mark.parametrize("body", [b"", b"1", b"\xff", b"{"])
 def test_a_body_nobody_can_read(body: bytes, headers: Any) -> None:
     with pytest.raises(ServiceError) as failure:
-        cloudevents.parse(post(body, headers=headers))
+        parse_cloudevents(post(body, headers=headers))
     assert failure.value.status == 400

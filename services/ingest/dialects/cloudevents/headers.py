@@ -1,4 +1,4 @@
-"""CloudEvents' attributes in headers, as the binary mode has them. Pure."""
+"""Attributes of a CloudEvent in headers, as the binary mode has them. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from urllib.parse import unquote
 
 _PREFIX = b"ce-"
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
-_SHORT = 256
-"""Characters of a header that is remembered, so that nobody fills the memory with them."""
+_MAX_CACHED = 256
+"""Maximum number of characters of a value that is cached: nobody may fill the memory with them."""
 
 
 def attributes_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The attributes that stand in headers: percent-encoded, perhaps in quotes, or as they are, as some libraries send.
+    """Returns the attributes in headers: percent-encoded, perhaps in quotes, or plain, as some libraries send them.
 
-    Text that is none in Unicode is left for `careful` to find.
+    A value may hold what is not Unicode text; `tolerant_json.texts_defect` finds it.
     """
     attributes: dict[str, str] = {}
     for name, value in headers:
@@ -25,7 +25,7 @@ def attributes_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
             except UnicodeDecodeError:
                 text = value.decode("latin-1")
             if "%" in text or text.startswith('"'):
-                text = _unescaped(text) if len(text) <= _SHORT else _unescaped.__wrapped__(text)
+                text = _unescape(text) if len(text) <= _MAX_CACHED else _unescape.__wrapped__(text)
             attributes[attribute] = text
     return attributes
 
@@ -36,7 +36,7 @@ def _attribute(header: bytes) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     quoted = _QUOTED.fullmatch(text)
     if quoted:
         text = re.sub(r"\\(.)", r"\1", quoted[1])
