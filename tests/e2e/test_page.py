@@ -244,8 +244,8 @@ async def test_events_are_shown_as_they_come_with_what_became_of_them(page: Page
 
 
 async def test_nobody_asks_for_events_that_nobody_sees(page: Page, service: Service, rows: Rows) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/events/recent" in request.url else None)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if "/events/recent" in request.url else None)
     await page.goto(f"{service.url}/#/events/")
     panel = page.locator("#detail")
     await rows.recent("m1", AT_US)
@@ -264,10 +264,10 @@ async def test_nobody_asks_for_events_that_nobody_sees(page: Page, service: Serv
 
     await hide("true")
     await customers_come(1)  # whatever was on its way has come
-    asked.clear()
+    requests.clear()
     await customers_come(5)
     await rows.recent("m2", AT_US + 1)
-    assert asked == []
+    assert requests == []
     await hide("false")
     await expect(panel.locator(".events li")).to_have_count(2)
     await panel.get_by_role("button", name="Pause").click()
@@ -278,9 +278,9 @@ async def test_nobody_asks_for_events_that_nobody_sees(page: Page, service: Serv
     await expect(panel.locator(".events li")).to_have_count(3)
     await panel.get_by_label("Close").click()
     await expect(panel.locator(".card")).to_have_count(0)
-    asked.clear()
+    requests.clear()
     await customers_come(5)
-    assert asked == []
+    assert requests == []
 
 
 async def test_without_a_token_it_asks(page: Page, stack: Stack, rows: Rows) -> None:
@@ -342,10 +342,10 @@ async def test_nothing_is_cut_off(page: Page, service: Service, rows: Rows, widt
 
 
 async def test_it_loads_nothing_from_elsewhere(page: Page, service: Service, rows: Rows) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     response = await page.goto(service.url)
     assert response is not None
     assert "default-src 'none'" in response.headers["content-security-policy"]
     await expect(page.locator("#status")).to_have_text("Live")
-    assert [url for url in asked if not url.startswith(service.url)] == []
+    assert [url for url in requests if not url.startswith(service.url)] == []

@@ -72,8 +72,8 @@ async def test_what_has_no_consent_is_counted_and_nothing_else(stack: Stack, thr
     assert (await send(ingest, stack.write_key, *flood))["dropped"] == len(flood)
 
     await read.wait(3 + 3 + len(flood))
-    found = await read()
-    counts = {(one["source"], one["stage"], one["code"], one["name"]): one for one in found["counts"]}
+    page = await read()
+    counts = {(count["source"], count["stage"], count["code"], count["name"]): count for count in page["counts"]}
     assert counts["web", "consent", "no_consent", "Product Viewed"]["events"] == 1
     assert counts["web", "consent", "no_consent", "page"]["events"] == 1
     assert counts["web", "consent", "no_consent", OTHER]["events"] >= 50
@@ -82,20 +82,20 @@ async def test_what_has_no_consent_is_counted_and_nothing_else(stack: Stack, thr
     assert counts["app", "ingest", "wrong_type", ""]["events"] == 1
     assert await read.events(source="web", stage="consent") == 3 + len(flood)
     # Of the refused one there is the code; of what was dropped there is no row at all.
-    (item,) = found["items"]
+    (item,) = page["items"]
     assert (item["code"], item["payload"], item["field"]) == ("wrong_type", "", "")
-    assert not found["sampled"]
+    assert not page["sampled"]
 
     (touchpoint,) = await read_touchpoints(stack.kafka, stack.touchpoints)
     assert touchpoint.message_id == "taken"
-    for one in await read_rejected(stack.kafka, stack.rejected):
-        assert (one.payload, one.field, one.message_id) == (b"", "", "")
-        assert (one.name == "") or one.stage == "consent"
+    for record in await read_rejected(stack.kafka, stack.rejected):
+        assert (record.payload, record.field, record.message_id) == (b"", "", "")
+        assert (record.name == "") or record.stage == "consent"
     taken = 'throughline_ingest_events_total{outcome="%s"}'
 
     async def told() -> bool:
-        found = await ingest.metrics()
-        return found.get(taken % "dropped") == 5 + len(flood) and found.get(taken % "rejected") == 1
+        metrics = await ingest.metrics()
+        return metrics.get(taken % "dropped") == 5 + len(flood) and metrics.get(taken % "rejected") == 1
 
     await until(told, seconds=10, what=lambda: "the counts of verdicts")
     shown = (await throughline("tail", "app", "--no-follow")).out.splitlines()

@@ -133,14 +133,14 @@ async def test_several_workers_add_up_and_a_killed_one_comes_back(stack: Stack) 
     parent = psutil.Process(ingest.child.pid)
 
     def workers() -> dict[int, psutil.Process]:
-        found = {}
+        workers = {}
         for process in parent.children(recursive=True):
             try:
                 if any("spawn_main" in part for part in process.cmdline()):
-                    found[process.pid] = process
+                    workers[process.pid] = process
             except psutil.Error:
                 continue
-        return found
+        return workers
 
     async def two() -> bool:
         return len(workers()) == 2

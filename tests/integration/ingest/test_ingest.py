@@ -59,13 +59,13 @@ async def test_the_unmodified_python_library_delivers(stack: Stack, ingest: Serv
     errors: list[Any] = []
     await asyncio.to_thread(send)
     assert not errors
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    assert len(found) == 304
-    assert {touchpoint.message_id for touchpoint in found} >= {f"{packed}-7" for packed in (False, True)}
-    assert {(touchpoint.previous_id, touchpoint.user_id) for touchpoint in found if touchpoint.call == "alias"} == {
-        ("anon-2", "user-2")
-    }
-    assert all(touchpoint.warnings == () for touchpoint in found)
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert len(touchpoints) == 304
+    assert {touchpoint.message_id for touchpoint in touchpoints} >= {f"{packed}-7" for packed in (False, True)}
+    assert {
+        (touchpoint.previous_id, touchpoint.user_id) for touchpoint in touchpoints if touchpoint.call == "alias"
+    } == {("anon-2", "user-2")}
+    assert all(touchpoint.warnings == () for touchpoint in touchpoints)
 
 
 async def test_every_path_takes_its_call(client: httpx.AsyncClient, stack: Stack) -> None:
@@ -78,11 +78,11 @@ async def test_every_path_takes_its_call(client: httpx.AsyncClient, stack: Stack
             answer = await client.post(path.replace("/v1", prefix) + suffix, json=body)
             assert answer.status_code == 200, (path, answer.text)
             assert answer.json()["success"] is True
-    found = {
+    calls_by_id = {
         touchpoint.message_id: touchpoint.call for touchpoint in await read_touchpoints(stack.kafka, stack.touchpoints)
     }
     calls = {path: "track" if call == "batch" else call for path, call in SEGMENT_CALLS.items() if call != "metrics"}
-    assert found == calls
+    assert calls_by_id == calls
 
 
 async def test_ways_to_send_a_body_and_a_key(ingest: Service, stack: Stack) -> None:
@@ -120,10 +120,10 @@ async def test_verdicts_in_order_and_refused_events_whole(client: httpx.AsyncCli
         "field": "event",
         "message": "a track call has to name its event",
     }
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    assert sorted(touchpoint.actor for touchpoint in found) == ["a", "user-1", "user-4"]
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert sorted(touchpoint.actor for touchpoint in touchpoints) == ["a", "user-1", "user-4"]
     rejected = await read_rejected(stack.kafka, stack.rejected)
-    by_code = {found.code: found for found in rejected}
+    by_code = {record.code: record for record in rejected}
     assert len(rejected) == 2
     assert json.loads(by_code["missing_field"].payload) == refused
     assert by_code["missing_field"].workspace == stack.workspace_id
@@ -152,8 +152,8 @@ async def test_the_largest_batch(client: httpx.AsyncClient, stack: Stack) -> Non
     answer = await client.post("/v1/batch", json={"batch": [event(number) for number in range(2_500)]})
     assert answer.status_code == 200
     assert answer.json()["accepted"] == 2_500
-    found = await read_touchpoints(stack.kafka, stack.touchpoints)
-    assert sorted(touchpoint.message_id for touchpoint in found) == sorted(
+    touchpoints = await read_touchpoints(stack.kafka, stack.touchpoints)
+    assert sorted(touchpoint.message_id for touchpoint in touchpoints) == sorted(
         f"message-{number}" for number in range(2_500)
     )
     large = [event(number, properties={"text": "x" * 31_000}) for number in range(16)]
@@ -165,8 +165,12 @@ async def test_the_largest_batch(client: httpx.AsyncClient, stack: Stack) -> Non
 
 async def test_browsers_are_allowed_and_methods_are_not(client: httpx.AsyncClient) -> None:
     origin = {"Origin": "https://shop.example"}
-    asked = {**origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "anonymousid, sentat"}
-    preflight = await client.options("/v1/t", headers=asked)
+    preflight_headers = {
+        **origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "anonymousid, sentat",
+    }
+    preflight = await client.options("/v1/t", headers=preflight_headers)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-headers"] == "anonymousid, sentat"
     assert int(preflight.headers["access-control-max-age"]) > 0
@@ -209,11 +213,11 @@ async def test_keys_take_effect_within_seconds(client: httpx.AsyncClient, stack:
     async def status(key: str) -> int:
         return (await client.post("/v1/track", json=EVENT, auth=(key, ""))).status_code
 
-    async def answers(key: str, wanted: int) -> None:
+    async def answers(key: str, expected: int) -> None:
         async def answered() -> bool:
-            return await status(key) == wanted
+            return await status(key) == expected
 
-        await until(answered, seconds=5, what=f"a {wanted}")
+        await until(answered, seconds=5, what=f"a {expected}")
 
     try:
         assert await status(stack.write_key) == 200
@@ -240,19 +244,19 @@ async def test_what_is_counted(client: httpx.AsyncClient, ingest: Service) -> No
     await client.post("/v1/batch", content=b"{")
 
     async def counted() -> bool:
-        found = await ingest.metrics()
-        events = [found.get(f'throughline_ingest_events_total{{outcome="{outcome}"}}') for outcome in OUTCOMES]
-        requests = [found.get(f'throughline_ingest_requests_total{{status="{status}"}}') for status in (200, 400)]
-        reasons = {name for name in found if name.startswith("throughline_ingest_verdicts_total")}
+        metrics = await ingest.metrics()
+        events = [metrics.get(f'throughline_ingest_events_total{{outcome="{outcome}"}}') for outcome in OUTCOMES]
+        requests = [metrics.get(f'throughline_ingest_requests_total{{status="{status}"}}') for status in (200, 400)]
+        reasons = {name for name in metrics if name.startswith("throughline_ingest_verdicts_total")}
         return (
             events == [1, 1, 1]
             and reasons == REASONS
             and requests == [1, 1]
-            and found["throughline_ingest_request_seconds_count"] == 2
-            and found["throughline_ingest_produce_records_sum"] == 3
-            and found["throughline_ingest_queue_events"] == 0
-            and found["throughline_ingest_keys_age_seconds"] < 5
-            and not any("stager" in name for name in found)
+            and metrics["throughline_ingest_request_seconds_count"] == 2
+            and metrics["throughline_ingest_produce_records_sum"] == 3
+            and metrics["throughline_ingest_queue_events"] == 0
+            and metrics["throughline_ingest_keys_age_seconds"] < 5
+            and not any("stager" in name for name in metrics)
         )
 
     await until(counted, seconds=5)

@@ -65,22 +65,22 @@ async def test_a_write_key_is_known_by_its_digest_only(shop: AsyncEngine) -> Non
     assert len(key) == 44
     assert key[4:].isalnum()
     async with reading(shop) as connection:
-        (found,) = await keys.write_keys(connection, now_us=NOW)
+        (write_key,) = await keys.write_keys(connection, now_us=NOW)
         (listed,) = await list_write_keys(connection, "shop")
         stored = [
             str(await connection.scalar(text(f"SELECT string_agg(t::text, '') FROM {name} t")))
             for name in metadata.tables
         ]
-    assert found.digest == keys.key_digest(key)
-    assert (found.source_name, found.enabled) == ("web", True)
+    assert write_key.digest == keys.key_digest(key)
+    assert (write_key.source_name, write_key.enabled) == ("web", True)
     assert listed == (listed.id, key[:10], "shop", "web", NOW, None, None)
     assert not [table for table in stored if key in table or key[10:] in table]
 
 
 async def test_keys_differ(shop: AsyncEngine) -> None:
     async with transaction(shop) as connection:
-        made = {await create_write_key(connection, "shop", "web", now_us=NOW) for _ in range(50)}
-        assert len(made) == 50
+        created = {await create_write_key(connection, "shop", "web", now_us=NOW) for _ in range(50)}
+        assert len(created) == 50
         assert len(await keys.write_keys(connection, now_us=NOW)) == 50
 
 
@@ -88,8 +88,8 @@ async def test_the_keys_of_a_disabled_source_are_known_as_disabled(shop: AsyncEn
     for source in ("web", "app"):
         await do(shop, lambda c, source=source: create_write_key(c, "shop", source, now_us=NOW))  # type: ignore[misc]
     await do(shop, lambda c: set_source_enabled(c, "shop", "web", False))
-    found = await do(shop, lambda c: keys.write_keys(c, now_us=NOW))
-    assert {key.source_name: key.enabled for key in found} == {"web": False, "app": True}
+    write_keys = await do(shop, lambda c: keys.write_keys(c, now_us=NOW))
+    assert {key.source_name: key.enabled for key in write_keys} == {"web": False, "app": True}
     assert [source.enabled for source in await do(shop, list_sources)] == [True, False]
     await do(shop, lambda c: set_source_enabled(c, "shop", "web", True))
     assert all(key.enabled for key in await do(shop, lambda c: keys.write_keys(c, now_us=NOW)))
@@ -98,13 +98,13 @@ async def test_the_keys_of_a_disabled_source_are_known_as_disabled(shop: AsyncEn
 @pytest.mark.parametrize("by", ["id", "hint", "key"])
 async def test_a_revoked_key_is_gone_and_stays_listed(shop: AsyncEngine, by: str) -> None:
     key = await do(shop, lambda c: create_write_key(c, "shop", "web", now_us=NOW))
-    kept = await do(shop, lambda c: create_write_key(c, "shop", "web", now_us=NOW))
+    second_key = await do(shop, lambda c: create_write_key(c, "shop", "web", now_us=NOW))
     first, _ = await do(shop, list_write_keys)
     named = {"id": str(first.id), "hint": first.hint, "key": key}[by]
     assert (await do(shop, lambda c: revoke_write_key(c, named, now_us=NOW + 1))).revoked_us == NOW + 1
     assert (await do(shop, lambda c: revoke_write_key(c, named, now_us=NOW + 2))).revoked_us == NOW + 1
-    assert [found.digest for found in await do(shop, lambda c: keys.write_keys(c, now_us=NOW))] == [
-        keys.key_digest(kept)
+    assert [write_key.digest for write_key in await do(shop, lambda c: keys.write_keys(c, now_us=NOW))] == [
+        keys.key_digest(second_key)
     ]
     assert [listed.revoked_us for listed in await do(shop, list_write_keys)] == [NOW + 1, None]
 

@@ -17,10 +17,10 @@ EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "timestamp
 
 @pytest.fixture
 async def throughline(database: str) -> Throughline:
-    made = Throughline(database)
-    await made("workspace", "create", "till")
-    await made("source", "create", "till", "web")
-    return made
+    command = Throughline(database)
+    await command("workspace", "create", "till")
+    await command("source", "create", "till", "web")
+    return command
 
 
 async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -> None:
@@ -54,8 +54,8 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
 
 
 async def test_a_secret_is_set_and_never_shown(throughline: Throughline) -> None:
-    for given, typed in (("s3cret", ""), ("-", "s3cret\n")):
-        assert (await throughline("source", "set", "till", "web", "--webhook-secret", given, typed=typed)).status == 0
+    for secret, typed in (("s3cret", ""), ("-", "s3cret\n")):
+        assert (await throughline("source", "set", "till", "web", "--webhook-secret", secret, typed=typed)).status == 0
         for options in ((), ("--json",)):
             shown = await throughline("source", "show", "till", "web", *options)
             assert "s3cret" not in shown.out
@@ -118,8 +118,8 @@ async def test_addresses_are_kept_as_the_source_says(
     async with httpx.AsyncClient(base_url=ingest.url) as client:
         batch = {"batch": [good, {name: value for name, value in good.items() if name != "event"}]}
         assert (await client.post("/v1/batch", json=batch, auth=(key, ""))).json()["rejected"] == 1
-    (kept,) = await read_touchpoints(stack.kafka, topics.touchpoints, topics.partitions)
-    assert json.loads(kept.rest)["context"].get("ip") == expected
+    (touchpoint,) = await read_touchpoints(stack.kafka, topics.touchpoints, topics.partitions)
+    assert json.loads(touchpoint.rest)["context"].get("ip") == expected
     (refused,) = await read_rejected(stack.kafka, topics.rejected, topics.partitions)
     assert json.loads(refused.payload)["context"]["ip"] == (expected or "")
 
@@ -151,10 +151,10 @@ async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> N
         await until(limited, seconds=20, what=lambda: "the source's own rate")
         await throughline("source", "set", "till", "web", "--unset", "rate")
 
-        made = await throughline("key", "rotate", old, "--overlap", "4s")
-        assert made.status == 0, made.err
-        assert "is taken until" in made.err
-        new = made.out.strip()
+        result = await throughline("key", "rotate", old, "--overlap", "4s")
+        assert result.status == 0, result.err
+        assert "is taken until" in result.err
+        new = result.out.strip()
 
         async def both() -> bool:
             return {(await send(key)).status_code for key in (old, new)} == {200}

@@ -48,11 +48,14 @@ async def test_webhooks_are_taken_from_who_knows_the_secret(stack: Stack, databa
         assert (nobody.status_code, nobody.json()["verdicts"][0]["code"]) == (200, "missing_id")
         sales = "receipt,customer,total\nR-1,115310627314723954,9.90\nR-2,,1\n"
         till = await client.post("/v1/pos", content=sales)
-        assert [(one["row"], one["verdict"]) for one in till.json()["verdicts"]] == [(1, "ok"), (2, "rejected")]
+        assert [(verdict["row"], verdict["verdict"]) for verdict in till.json()["verdicts"]] == [
+            (1, "ok"),
+            (2, "rejected"),
+        ]
     facts = await read_touchpoints(stack.kafka, stack.touchpoints)
     assert {(fact.actor, fact.message_id, fact.name) for fact in facts} == {
         ("115310627314723954", "orders/create:e-1", "orders/create"),
         ("115310627314723954", "link:orders:shopify-order-820982911946154508", ""),
         ("115310627314723954", "pos:sale:R-1", "pos_sale"),
     }
-    assert {one.code for one in await read_rejected(stack.kafka, stack.rejected)} == {"missing_id"}
+    assert {record.code for record in await read_rejected(stack.kafka, stack.rejected)} == {"missing_id"}

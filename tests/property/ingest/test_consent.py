@@ -75,8 +75,8 @@ def in_properties(event: Any) -> Any:
 
 
 def in_an_entity(event: Any) -> Any:
-    told = {"schema": "s", "data": [{"schema": "iglu:a/consent/jsonschema/1-0-0", "data": YES["consent"]}]}
-    return {**{name: part for name, part in event.items() if name != "cx"}, "co": json.dumps(told)}
+    entities = {"schema": "s", "data": [{"schema": "iglu:a/consent/jsonschema/1-0-0", "data": YES["consent"]}]}
+    return {**{name: part for name, part in event.items() if name != "cx"}, "co": json.dumps(entities)}
 
 
 def in_an_attribute(event: Any) -> Any:
@@ -178,9 +178,9 @@ def test_with_consent_all_is_as_if_nobody_asked_whatever_the_neighbour(
 
 @given(st.dictionaries(st.sampled_from(["consent", "consentManagement", "entities"]), JSON), JSON, ASKING)
 def test_whatever_stands_where_consent_is_told(context: Any, other: Any, consent: ConsentMode) -> None:
-    told = {"consent": {"categoryPreferences": other, "analytics": other}, "consentManagement": {"provider": other}}
-    told["consentManagement"] |= dict.fromkeys(("allowedConsentIds", "deniedConsentIds"), other)
+    mapping = {"consent": {"categoryPreferences": other, "analytics": other}, "consentManagement": {"provider": other}}
+    mapping["consentManagement"] |= dict.fromkeys(("allowedConsentIds", "deniedConsentIds"), other)
     listed = [{"schema": "iglu:a/consent_preferences/j/1", "data": {"eventType": other, "consentScopes": other}}]
-    for one in (context, told, {"entities": listed}):
-        result = judge(segments([GOOD_SEGMENT | {"context": one}]), consent)
+    for consent_context in (context, mapping, {"entities": listed}):
+        result = judge(segments([GOOD_SEGMENT | {"context": consent_context}]), consent)
         assert len(result.touchpoints) + len(result.rejected) + len(result.dropped) == 1

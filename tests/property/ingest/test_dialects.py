@@ -39,8 +39,8 @@ def post(member: str, head: dict[str, Any], events: Any) -> Request:
 def test_a_verdict_for_every_event(
     read: Parse, events: Any, good: Any, member: str, head: dict[str, Any], data: st.DataObject
 ) -> None:
-    found = data.draw(st.lists(events, max_size=4))
-    assert len(checked(read, post(member, head, found)).verdicts) == len(found)
+    sent = data.draw(st.lists(events, max_size=4))
+    assert len(checked(read, post(member, head, sent)).verdicts) == len(sent)
 
 
 @NAMED

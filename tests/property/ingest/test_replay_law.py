@@ -57,38 +57,38 @@ def refused(request: Request, ip: IpMode, retention_cutoff_us: int) -> list[Reje
     """What the topic keeps of a request; nothing where it fails as a whole."""
     try:
         body = parsed(request)
-        found = validated(body, ip=ip, retention_cutoff_us=retention_cutoff_us)
+        result = validated(body, ip=ip, retention_cutoff_us=retention_cutoff_us)
     except ServiceError:
         return []
-    records = rejected_records(found, body, source(ip), RULES, NOW, f"{request.method} {request.path}", [])
-    assert [decode_rejected(encode_rejected(one)) for one in records] == records
+    records = rejected_records(result, body, source(ip), RULES, NOW, f"{request.method} {request.path}", [])
+    assert [decode_rejected(encode_rejected(record)) for record in records] == records
     return records
 
 
-def again(one: Rejected, *others: Rejected) -> Request:
+def again(record: Rejected, *others: Rejected) -> Request:
     """The request that sends it again, with others that came in the same request."""
-    path, _, query = one.envelope.path.partition("?")
-    headers = [(b"content-type", one.envelope.content_type.encode())]
-    if one.envelope.library:
-        headers.append((b"posthog-sdk-info", one.envelope.library.encode("latin-1")))
-    payload = b",".join([one.payload, *(other.payload for other in others)])
-    return Request("POST", path, query, headers, one.envelope.before + payload + one.envelope.after)
+    path, _, query = record.envelope.path.partition("?")
+    headers = [(b"content-type", record.envelope.content_type.encode())]
+    if record.envelope.library:
+        headers.append((b"posthog-sdk-info", record.envelope.library.encode("latin-1")))
+    payload = b",".join([record.payload, *(other.payload for other in others)])
+    return Request("POST", path, query, headers, record.envelope.before + payload + record.envelope.after)
 
 
-def replayed(one: Rejected, ip: IpMode, retention_cutoff_us: int) -> Result:
-    return together([one], ip, retention_cutoff_us)
+def replayed(record: Rejected, ip: IpMode, retention_cutoff_us: int) -> Result:
+    return together([record], ip, retention_cutoff_us)
 
 
 def together(ones: Sequence[Rejected], ip: IpMode, retention_cutoff_us: int) -> Result:
     """What becomes of events that came in one request and are sent again in one."""
-    replay = Replay(NOW, [one.message_id for one in ones], [f"{WHERE}{number}" for number in range(len(ones))])
-    found = judge(again(*ones), ip, retention_cutoff_us)
-    return restamp(found, replay, LATER, "random")
+    replay = Replay(NOW, [record.message_id for record in ones], [f"{WHERE}{number}" for number in range(len(ones))])
+    result = judge(again(*ones), ip, retention_cutoff_us)
+    return restamp(result, replay, LATER, "random")
 
 
-def shared(one: Rejected) -> Any:
-    around = one.envelope.before + one.envelope.after
-    return one.envelope._replace(before=b"", after=b""), json.loads(around) if around else None
+def shared(record: Rejected) -> Any:
+    around = record.envelope.before + record.envelope.after
+    return record.envelope._replace(before=b"", after=b""), json.loads(around) if around else None
 
 
 def without_key(rest: str) -> Any:
@@ -98,15 +98,15 @@ def without_key(rest: str) -> Any:
 @FAMILIES
 @given(st.data(), st.sampled_from(IpMode))
 def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], data: st.DataObject, ip: IpMode) -> None:
-    for one in refused(data.draw(family), ip, MIN_US):
-        if one.code == "mixed_app_ids":  # a fault of the request's
+    for record in refused(data.draw(family), ip, MIN_US):
+        if record.code == "mixed_app_ids":  # a fault of the request's
             continue
-        (second_time,) = replayed(one, ip, MIN_US).rejected
-        assert (second_time.verdict.code, second_time.verdict.field) == (one.code, one.field)
-        assert second_time.payload == one.payload
-        (second,) = refused(again(one), ip, MIN_US)
-        assert shared(second) == shared(one)
-        assert second.payload == one.payload
+        (second_time,) = replayed(record, ip, MIN_US).rejected
+        assert (second_time.verdict.code, second_time.verdict.field) == (record.code, record.field)
+        assert second_time.payload == record.payload
+        (second,) = refused(again(record), ip, MIN_US)
+        assert shared(second) == shared(record)
+        assert second.payload == record.payload
 
 
 @FAMILIES
@@ -114,17 +114,19 @@ def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], d
 def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request], data: st.DataObject) -> None:
     request = data.draw(family)
     for retention_cutoff_us in (MIN_US, MAX_US):
-        ones = [one for one in refused(request, IpMode.SHORTEN, retention_cutoff_us) if one.code != "mixed_app_ids"]
+        ones = [
+            record for record in refused(request, IpMode.SHORTEN, retention_cutoff_us) if record.code != "mixed_app_ids"
+        ]
         if len(ones) > 1 and ones[0].envelope.after:
             all_at_once = together(ones, IpMode.SHORTEN, MIN_US)
-            alone = [together([one], IpMode.SHORTEN, MIN_US) for one in ones]
+            alone = [together([record], IpMode.SHORTEN, MIN_US) for record in ones]
             assert [structs.replace(event, position=0) for event in all_at_once.rejected] == [
-                event for found in alone for event in found.rejected
+                event for result in alone for event in result.rejected
             ]
-            named = [touchpoint for found in alone for touchpoint in found.touchpoints]
-            for one, other in zip(all_at_once.touchpoints, named, strict=True):
-                same_id = "missing_message_id" in one.warnings
-                assert one == (other._replace(message_id=one.message_id) if same_id else other)
+            named = [touchpoint for result in alone for touchpoint in result.touchpoints]
+            for actual, other in zip(all_at_once.touchpoints, named, strict=True):
+                same_id = "missing_message_id" in actual.warnings
+                assert actual == (other._replace(message_id=actual.message_id) if same_id else other)
 
 
 @FAMILIES
@@ -141,17 +143,17 @@ def test_a_mended_webhook_needs_no_signature(request: Request, ip: IpMode) -> No
 
 
 def mended(request: Request, ip: IpMode) -> None:
-    too_old = [one for one in refused(request, ip, MAX_US) if one.code == "before_horizon"]
+    too_old = [record for record in refused(request, ip, MAX_US) if record.code == "before_horizon"]
     if not too_old:
         return
     expected = judge(request, ip, MIN_US).touchpoints
-    found = []
-    for one in too_old:
+    mended_touchpoints = []
+    for refused_record in too_old:
         # None where it has another fault, which shows only now: then it is none of those expected either.
-        touchpoints = replayed(one, ip, MIN_US).touchpoints
-        assert replayed(one, ip, MIN_US).touchpoints == touchpoints
-        found += touchpoints
-    for then, now in zip(expected, found, strict=True):
+        touchpoints = replayed(refused_record, ip, MIN_US).touchpoints
+        assert replayed(refused_record, ip, MIN_US).touchpoints == touchpoints
+        mended_touchpoints += touchpoints
+    for then, now in zip(expected, mended_touchpoints, strict=True):
         identity = now.message_id if then.message_id == "random" else then.message_id
         assert now == then._replace(received_us=LATER, message_id=identity, rest=now.rest)
         # A placeholder in place of an id may stay among the rest: of a webhook it does only when it is sent again.
@@ -162,8 +164,8 @@ def mended(request: Request, ip: IpMode) -> None:
 @FAMILIES
 @given(st.data())
 def test_no_write_key_and_no_address_is_kept_around_it(family: st.SearchStrategy[Request], data: st.DataObject) -> None:
-    for one in refused(data.draw(family), IpMode.SHORTEN, MAX_US):
-        around = repr(one.envelope)
+    for record in refused(data.draw(family), IpMode.SHORTEN, MAX_US):
+        around = repr(record.envelope)
         assert KEY not in around
         assert "81.2.69.160" not in around
-        assert one.envelope.path
+        assert record.envelope.path

@@ -84,11 +84,11 @@ def test_an_owner_is_the_first_link_that_may_count(
     owned = owners_of(some, users, void)
     for id_ in IDS:
         steps = 0
-        here = id_
-        while here in owned:
-            here, steps = owned[here].owner, steps + 1
+        current = id_
+        while current in owned:
+            current, steps = owned[current].owner, steps + 1
             assert steps < len(IDS)
-        assert root_of(id_, owned) == here
+        assert root_of(id_, owned) == current
     for id_, link in owned.items():
         assert link in some
         assert link.id == id_
@@ -122,9 +122,9 @@ def test_an_unmerge_after_a_merge_is_never_merged(log: list[Touchpoint], owner: 
     """An alias that is unlinked, sooner or later than it was sent, changes nothing; relinked, it is back."""
     id_, owner = f"x{id_}", f"u{owner}"
     facts = facts_of(log)
-    known = Touchpoint(START_US, "sure", owner, "track", "home", 1, user_id=owner)
-    other = known._replace(actor=id_, user_id=id_)
-    before = [*facts, known, other]
+    event = Touchpoint(START_US, "sure", owner, "track", "home", 1, user_id=owner)
+    other = event._replace(actor=id_, user_id=id_)
+    before = [*facts, event, other]
     merge = Touchpoint(START_US + DAY_US, "merge", owner, "alias", "", 1, user_id=owner, previous_id=id_)
     unlink = ruling_of("unlink", owner, id_, START_US + day * DAY_US, "undo")
     relink = ruling_of("relink", owner, id_, START_US + day * DAY_US + 1, "redo")
@@ -153,8 +153,8 @@ def test_an_unlink_of_any_pair_is_as_if_the_pair_had_never_been_linked(
     relink = ruling_of("relink", link.owner, link.id, late + 1, "redo")
     without = [parted(event, link.id, link.owner) for event in facts]
     users = {event.user_id for event in facts if event.user_id and event.call not in RULINGS}
-    kept = Touchpoint(START_US, "kept", "nobody", "track", "home", 1)
-    still = [kept._replace(message_id=f"kept {user}", actor=user, user_id=user) for user in users]
+    home = Touchpoint(START_US, "kept", "nobody", "track", "home", 1)
+    still = [home._replace(message_id=f"kept {user}", actor=user, user_id=user) for user in users]
     assert partition_of([*facts, unlink]) == partition_of([*without, *still, unlink])
     assert partition_of([*facts, unlink, relink]) == partition_of(facts)
 
@@ -185,11 +185,13 @@ def test_every_id_is_in_one_customer_and_every_customer_in_one_place(
     """The reference itself: its customers hold each id once, its counts each customer once, at every instant."""
     replayed = replay(log, name, data.draw(watermarks(log)), "Asia/Kolkata")
     where = partition_of(facts_of(log))
-    for customer, kept in replayed.customers.items():
-        assert {where[member] for member in kept.members} == {customer}
+    for customer, state in replayed.customers.items():
+        assert {where[member] for member in state.members} == {customer}
     members = [member for customer in replayed.customers.values() for member in customer.members]
     assert len(members) == len(set(members))
     for instant in {event.occurred_us + late for event in log for late in (0, 1)}:
-        there = [kept for kept in replayed.customers.values() if kept.state.first_us < instant]
+        begun = [
+            customer_state for customer_state in replayed.customers.values() if customer_state.state.first_us < instant
+        ]
         counted = replayed.counts_at(instant)
-        assert sum(count.active + count.lapsed for count in counted.values()) == len(there)
+        assert sum(count.active + count.lapsed for count in counted.values()) == len(begun)

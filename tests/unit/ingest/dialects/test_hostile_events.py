@@ -127,10 +127,10 @@ def test_what_is_wrong_with_one_event_leaves_the_others_as_they_were_sent() -> N
         b'{"a":1,"a":1e999}',
         b'{"a":"\xff","a":1}',
     )
-    for one in broken:
-        result = taken(batch(good, one, good))
+    for broken_event in broken:
+        result = taken(batch(good, broken_event, good))
         assert result.touchpoints == [alone, alone]
-        assert payloads(result) == [one]
+        assert payloads(result) == [broken_event]
     for read, member, event in (
         (parse_payload, b"data", b'{"e":"pv", "uid":"ada","eid":"m","dtm":"1795465653000","x":"\\u00e9"}'),
         (parse_collect, b"events", b'{"name":"a", "timestamp_micros":1,"params":{"x":1e15}}'),
@@ -138,10 +138,10 @@ def test_what_is_wrong_with_one_event_leaves_the_others_as_they_were_sent() -> N
     ):
         start = b'{"client_id":"c","' + member + b'":['
         single = only(take(read, post(start + event + b"]}")))
-        for one in broken:
-            found = take(read, post(start + event + b"," + one + b" , " + event + b"]}"))
-            assert found.touchpoints[0] == single
-            assert payloads(found) == [one]
+        for broken_event in broken:
+            parsed_result = take(read, post(start + event + b"," + broken_event + b" , " + event + b"]}"))
+            assert parsed_result.touchpoints[0] == single
+            assert payloads(parsed_result) == [broken_event]
 
 
 def test_a_refused_event_is_kept_as_it_was_sent_and_is_no_larger() -> None:
@@ -191,7 +191,7 @@ def test_a_till_whose_file_has_columns_without_number() -> None:
 def test_what_headers_say_of_a_client_is_not_kept_at_length() -> None:
     events = [{"event": "E", "distinct_id": "ada", "uuid": str(number)} for number in range(2500)]
     result = take(parse_capture, post(events, headers=[(b"posthog-sdk-info", b"x" * 60_000)]))
-    assert sum(len(found.rest) for found in result.touchpoints) < 2_000_000
+    assert sum(len(touchpoint.rest) for touchpoint in result.touchpoints) < 2_000_000
 
 
 async def test_long_headers_are_not_remembered() -> None:
@@ -216,19 +216,19 @@ def test_what_is_made_of_a_body_fits_into_kafkas_message_too() -> None:
     items = b",".join([b'{"sku":1e15}'] * 39_000)
     body = b'{"id":1,"line_items":[' + items + b"]}"
     opened = parse_webhook(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
-    found = take(lambda _: opened, post(b""))
-    assert len(found.rejected[0].payload) > 1_000_000
-    (record,) = rejected_records(found, opened, WEB, RULES, NOW, "POST /v1/shopify", "")
+    result = take(lambda _: opened, post(b""))
+    assert len(result.rejected[0].payload) > 1_000_000
+    (record,) = rejected_records(result, opened, WEB, RULES, NOW, "POST /v1/shopify", "")
     assert record.code == "too_large"
     assert record.envelope == NO_ENVELOPE
-    check(found, len(opened.events), [record])
+    check(result, len(opened.events), [record])
 
 
 def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
     shared = b'{"context":{"a":"' + b"x" * 30_000 + b'"},' + batch(*[b"{}"] * 2500)[1:]
     body = segment(shared)
-    found = validated(body)
-    records = rejected_records(found, body, WEB, RULES, NOW, "POST /v1/batch", "")
+    result = validated(body)
+    records = rejected_records(result, body, WEB, RULES, NOW, "POST /v1/batch", "")
     assert len(records) == 2500
     assert 20_000_000 > sum(len(record.envelope.before) for record in records) > 10_000_000
 
@@ -237,7 +237,7 @@ def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
 def test_ids_of_a_webhook_too_long_for_a_link(customer: bytes, cart: bytes) -> None:
     body = b'{"id":1,"customer":{"id":"%s"},"note_attributes":{"anonymousId":"v"},"cart_token":"%s"}' % (customer, cart)
     opened = parse_webhook(post(body, headers=[(b"x-shopify-topic", b"orders/create")]))
-    found = take(lambda _: opened, post(b""))
-    check(found, len(opened.events))
-    assert [event.verdict.code for event in found.rejected] == (["too_long"] if len(customer) > 512 else [])
-    assert cart.decode() not in {touchpoint.previous_id for touchpoint in found.touchpoints}
+    result = take(lambda _: opened, post(b""))
+    check(result, len(opened.events))
+    assert [event.verdict.code for event in result.rejected] == (["too_long"] if len(customer) > 512 else [])
+    assert cart.decode() not in {touchpoint.previous_id for touchpoint in result.touchpoints}

@@ -61,10 +61,12 @@ def test_what_is_said_of_some_events_is_not_taken_for_all() -> None:
 def test_events_without_an_id_have_one_of_the_record_they_come_from() -> None:
     def ids(*replay_of: str, received_us: int = NOW) -> list[str]:
         body = segment(json.dumps({"batch": [EVENT] * len(replay_of)}).encode())
-        found = validated(body, received_us, lambda: "none")
-        kept = restamp(found, Replay(received_us, [], list(replay_of)), NOW + 5, "none").touchpoints
-        assert all((one.occurred_us, one.received_us) == (received_us, NOW + 5) for one in kept)
-        return [one.message_id for one in kept]
+        result = validated(body, received_us, lambda: "none")
+        touchpoints = restamp(result, Replay(received_us, [], list(replay_of)), NOW + 5, "none").touchpoints
+        assert all(
+            (touchpoint.occurred_us, touchpoint.received_us) == (received_us, NOW + 5) for touchpoint in touchpoints
+        )
+        return [touchpoint.message_id for touchpoint in touchpoints]
 
     first = ids("t/0/1", "t/0/2")
     assert first == ids("t/0/1", "t/0/2") == [*ids("t/0/1"), *ids("t/0/2")]
@@ -73,8 +75,8 @@ def test_events_without_an_id_have_one_of_the_record_they_come_from() -> None:
 
 def test_each_id_stays_with_its_event_when_a_neighbour_is_refused() -> None:
     body = segment(json.dumps({"batch": [EVENT, {"type": "track"}, EVENT]}).encode())
-    found = validated(body, new_id=lambda: "none")
-    kept = restamp(found, Replay(NOW, ["a", "b", "c"], []), NOW, "none").touchpoints
-    assert [one.message_id for one in kept] == ["a", "c"]
-    records = rejected_records(found, body, source(), RULES, NOW, "POST /v1/batch", ["t/0/1", "t/0/2", "t/0/3"])
-    assert [(one.code, one.replay_of) for one in records] == [("missing_field", "t/0/2")]
+    result = validated(body, new_id=lambda: "none")
+    touchpoints = restamp(result, Replay(NOW, ["a", "b", "c"], []), NOW, "none").touchpoints
+    assert [touchpoint.message_id for touchpoint in touchpoints] == ["a", "c"]
+    records = rejected_records(result, body, source(), RULES, NOW, "POST /v1/batch", ["t/0/1", "t/0/2", "t/0/3"])
+    assert [(record.code, record.replay_of) for record in records] == [("missing_field", "t/0/2")]

@@ -84,8 +84,8 @@ def test_the_largest_body_is_taken() -> None:
     ],
 )
 def test_paths(path: str, route: str | None) -> None:
-    found = match_route("POST", path)
-    assert (found and found.path) == route
+    matched = match_route("POST", path)
+    assert (matched and matched.path) == route
 
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])
@@ -206,9 +206,9 @@ def test_every_event_path_is_documented_with_an_example() -> None:
 
 
 def test_a_defect_is_named_by_its_path() -> None:
-    found = defect({"a": [{"b": "\0"}]})
-    assert found is not None
-    assert found.field == "a[0].b"
+    verdict = defect({"a": [{"b": "\0"}]})
+    assert verdict is not None
+    assert verdict.field == "a[0].b"
     assert defect({"a": [1, 2.5, None, "é"]}) is None
 
 

@@ -37,7 +37,7 @@ def test_names_are_compared_as_the_models_do(kind: str) -> None:
 def test_an_order_without_an_id_is_kept_with_a_warning(event: dict[str, Any], warnings: tuple[str, ...]) -> None:
     sent = {"type": "track", "userId": "u", "messageId": "m", **event}
     result = batch(sent)
-    assert [found.warnings for found in result.touchpoints] == [warnings]
+    assert [touchpoint.warnings for touchpoint in result.touchpoints] == [warnings]
     assert [verdict and verdict.code for verdict in result.verdicts] == list(warnings or [None])
 
 

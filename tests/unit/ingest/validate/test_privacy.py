@@ -22,8 +22,8 @@ def judged(batch: dict[str, Any], mode: str) -> Result:
 
 
 def kept(context: Any, mode: str, shared: Any = None) -> Any:
-    (found,) = judged({"batch": [EVENT | {"context": context}], "context": shared}, mode).touchpoints
-    return json.loads(found.rest).get("context")
+    (touchpoint,) = judged({"batch": [EVENT | {"context": context}], "context": shared}, mode).touchpoints
+    return json.loads(touchpoint.rest).get("context")
 
 
 @given(st.ip_addresses(v=4))
@@ -83,14 +83,16 @@ def test_a_name_given_twice_hides_nothing() -> None:
     body = (
         b'{"batch": [{"type": "page", "userId": "u", "messageId": "m", "context": {"ip": "81.2.69.160", "ip": "x"}}]}'
     )
-    found = validated(segment(body), 1)
-    assert "81.2.69" not in found.touchpoints[0].rest
+    result = validated(segment(body), 1)
+    assert "81.2.69" not in result.touchpoints[0].rest
 
 
 def test_each_context_of_a_batch_is_looked_at() -> None:
     events = [EVENT | {"messageId": f"m{n}", "context": {"ip": f"10.0.{n // 2}.7"}} for n in range(6)]
-    found = judged({"batch": events}, "shorten").touchpoints
-    assert [json.loads(one.rest)["context"]["ip"] for one in found] == [f"10.0.{n // 2}.0" for n in range(6)]
+    touchpoints = judged({"batch": events}, "shorten").touchpoints
+    assert [json.loads(touchpoint.rest)["context"]["ip"] for touchpoint in touchpoints] == [
+        f"10.0.{n // 2}.0" for n in range(6)
+    ]
 
 
 def test_a_refused_event_is_kept_without_them() -> None:

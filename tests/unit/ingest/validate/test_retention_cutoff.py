@@ -10,8 +10,8 @@ def test_an_event_before_the_retention_cutoff_is_rejected() -> None:
         for time in ("2023-11-14T22:13:19.999999Z", "2023-11-14T22:13:20Z")
     ]
     settings = {"retention_cutoff_us": retention_cutoff_us}
-    found = batch(*events, received_us=retention_cutoff_us * 2, settings=settings)
-    assert [touchpoint.occurred_us for touchpoint in found.touchpoints] == [retention_cutoff_us]
-    (event,) = found.rejected
+    result = batch(*events, received_us=retention_cutoff_us * 2, settings=settings)
+    assert [touchpoint.occurred_us for touchpoint in result.touchpoints] == [retention_cutoff_us]
+    (event,) = result.rejected
     assert (event.verdict.code, event.verdict.field) == ("before_horizon", "timestamp")
     assert "2023-11-14T22:13:20Z" in event.verdict.message

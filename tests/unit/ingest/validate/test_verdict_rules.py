@@ -15,12 +15,12 @@ HOUR = 3_600_000_000
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("sent", "text"),
     [("user-1", "user-1"), (" x ", " x "), (42, "42"), (12.0, "12"), (1.5, "1.5"), (None, ""), ("", "")],
 )
-def test_ids_become_text(sent: Any, kept: str) -> None:
+def test_ids_become_text(sent: Any, text: str) -> None:
     notes: list[Verdict] = []
-    assert read_id(sent, "userId", notes) == kept
+    assert read_id(sent, "userId", notes) == text
     assert notes == []
 
 

@@ -56,27 +56,29 @@ def binary(body: bytes, media_type: str | None = "application/json", **attribute
 def test_what_the_sdks_send(name: str) -> None:
     message = MESSAGES[name]
     headers = [(key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in message["headers"].items()]
-    found = only(take(post(message["body"].encode("latin-1" if name == "python bytes" else "utf-8"), headers=headers)))
-    number = int(found.message_id.rpartition("-")[2])
-    assert found.message_id == f"https://shop.example/orders#id-{number}"
-    assert (found.call, found.name, found.actor) == ("track", "order_completed", "ada")
-    assert TIME_US < found.occurred_us < TIME_US + 1_000_000
-    properties = rest(found)["properties"]
+    touchpoint = only(
+        take(post(message["body"].encode("latin-1" if name == "python bytes" else "utf-8"), headers=headers))
+    )
+    number = int(touchpoint.message_id.rpartition("-")[2])
+    assert touchpoint.message_id == f"https://shop.example/orders#id-{number}"
+    assert (touchpoint.call, touchpoint.name, touchpoint.actor) == ("track", "order_completed", "ada")
+    assert TIME_US < touchpoint.occurred_us < TIME_US + 1_000_000
+    properties = rest(touchpoint)["properties"]
     expected = {3: {"data": "hello"}, 4: {"data_base64": "/wA="}, 5: {"data_base64": "/wA="}}
     expected |= {12: expected[3], 13: expected[5]}
     if number in expected:
         assert properties == expected[number]
     else:
-        assert found.order_id == properties["order_id"]
+        assert touchpoint.order_id == properties["order_id"]
     if number in (1, 11):
-        assert rest(found)["cloudevents"]["note"] == 'Größe 100% "ok"'
+        assert rest(touchpoint)["cloudevents"]["note"] == 'Größe 100% "ok"'
 
 
 def test_every_attribute_is_kept() -> None:
-    found = one(data={"total": 5}, dataschema="urn:x", partitionkey="p")
-    kept = {**BASE, "dataschema": "urn:x", "partitionkey": "p"}
-    assert rest(found) == {"properties": {"total": 5}, "cloudevents": kept}
-    assert (found.name, found.value, found.message_id) == ("cart_viewed", 5.0, "/shop#1")
+    touchpoint = one(data={"total": 5}, dataschema="urn:x", partitionkey="p")
+    attributes = {**BASE, "dataschema": "urn:x", "partitionkey": "p"}
+    assert rest(touchpoint) == {"properties": {"total": 5}, "cloudevents": attributes}
+    assert (touchpoint.name, touchpoint.value, touchpoint.message_id) == ("cart_viewed", 5.0, "/shop#1")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +113,13 @@ def test_names(kind: str, name: str) -> None:
     ],
 )
 def test_who(fields: dict[str, Any], user: str, anonymous: str) -> None:
-    found = one(**fields)
-    assert (found.user_id, found.anonymous_id) == (user, anonymous)
+    touchpoint = one(**fields)
+    assert (touchpoint.user_id, touchpoint.anonymous_id) == (user, anonymous)
 
 
 def test_ids_are_unique_within_their_source() -> None:
     assert one(source="/a").message_id != one(source="/b").message_id
-    long = [one(source="/" + "x" * 200, id=own).message_id for own in ("1", "1", "2")]
+    long = [one(source="/" + "x" * 200, id=event_id).message_id for event_id in ("1", "1", "2")]
     assert long[0] == long[1] != long[2]
     assert len(long[0]) == 32
 
@@ -141,8 +143,8 @@ def test_data(data: dict[str, Any], properties: Any) -> None:
 
 
 def test_headers() -> None:
-    found = only(binary(b'{"total": 5}', subject='"Ad\\"a%20%C3%A4"'))
-    assert found.actor == 'Ad"a ä'
+    touchpoint = only(binary(b'{"total": 5}', subject='"Ad\\"a%20%C3%A4"'))
+    assert touchpoint.actor == 'Ad"a ä'
     assert only(binary(b"", subject="Größe".encode("latin-1"))).actor == "Größe"
     assert codes(binary(b"", subject="a%00")) == [("rejected", "nul_character", "subject")]
     assert codes(binary(b"", subject="a%ff")) == [("rejected", "invalid_unicode", "subject")]

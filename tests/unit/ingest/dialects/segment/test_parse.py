@@ -37,8 +37,8 @@ def one(**fields: Any) -> Touchpoint:
 
 def test_a_track_call() -> None:
     properties = {"order_id": "A-1", "total": 59.9, "currency": "EUR", "gift": True}
-    found = one(properties=properties, anonymousId="a", context={"ip": "1.2.3.4"}, integrations={"All": False})
-    assert found == Touchpoint(
+    touchpoint = one(properties=properties, anonymousId="a", context={"ip": "1.2.3.4"}, integrations={"All": False})
+    assert touchpoint == Touchpoint(
         TIME_US,
         "m",
         "u",
@@ -54,9 +54,9 @@ def test_a_track_call() -> None:
         order_id="A-1",
         value=59.9,
         currency="EUR",
-        rest=found.rest,
+        rest=touchpoint.rest,
     )
-    assert json.loads(found.rest) == {
+    assert json.loads(touchpoint.rest) == {
         "properties": properties,
         "context": {"ip": "1.2.3.0"},
         "integrations": {"All": False},
@@ -86,8 +86,8 @@ def test_the_other_calls(call: str, fields: dict[str, Any], name: str) -> None:
 
 
 def test_unknown_fields_are_kept_and_keys_are_not() -> None:
-    found = one(writeKey="secret", _metadata={"bundled": []}, version=2, category="Shop", **{'odd "name"': [1]})
-    assert json.loads(found.rest) == {
+    touchpoint = one(writeKey="secret", _metadata={"bundled": []}, version=2, category="Shop", **{'odd "name"': [1]})
+    assert json.loads(touchpoint.rest) == {
         "_metadata": {"bundled": []},
         "version": 2,
         "category": "Shop",
@@ -97,8 +97,8 @@ def test_unknown_fields_are_kept_and_keys_are_not() -> None:
 
 def test_what_a_batch_gives_to_its_events_gives_way_to_their_own() -> None:
     shared = {"context": {"app": "shop", "locale": "1"}, "integrations": {"All": True}}
-    own = {**GOOD, "context": {"locale": "2"}}
-    result = batch(own, GOOD, {**GOOD, "context": None}, **shared)
+    localized = {**GOOD, "context": {"locale": "2"}}
+    result = batch(localized, GOOD, {**GOOD, "context": None}, **shared)
     first, second, third = (json.loads(touchpoint.rest) for touchpoint in result.touchpoints)
     assert first == {"context": {"app": "shop", "locale": "2"}, "integrations": {"All": True}}
     assert second == third == shared
@@ -191,8 +191,8 @@ def test_an_illegal_id_gives_way_to_a_legal_one_with_a_warning() -> None:
 
 
 def test_numeric_ids_are_text() -> None:
-    found = one(userId=4711, anonymousId=1.0, messageId=99)
-    assert (found.actor, found.anonymous_id, found.message_id) == ("4711", "1", "99")
+    touchpoint = one(userId=4711, anonymousId=1.0, messageId=99)
+    assert (touchpoint.actor, touchpoint.anonymous_id, touchpoint.message_id) == ("4711", "1", "99")
 
 
 def test_times() -> None:
