@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -9,6 +10,7 @@ from services.ingest.dialects.registry import ROUTES, SPECS
 from services.ingest.event.event import CALLS
 from tests.support.metrics import declared_metrics
 from throughline.kit import settings
+from throughline.kit.errors import ProblemCode
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -104,6 +106,12 @@ def test_settings_named_in_operations_exist() -> None:
     names |= set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     for name in VARIABLE.findall((ROOT / "docs" / "operations.md").read_text()):
         assert name in names | {"SIGTERM"}, f"docs/operations.md names {name}"
+
+
+def test_every_error_code_is_documented() -> None:
+    text = "".join(file.read_text() for file in (ROOT / "docs").rglob("*.md"))
+    missing = [code for code in get_args(ProblemCode) if f"`{code}`" not in text]
+    assert not missing, f"no document mentions the codes {', '.join(missing)}"
 
 
 def test_documents_named_in_the_code_exist() -> None:

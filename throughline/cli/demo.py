@@ -1,4 +1,4 @@
-"""`throughline demo`: the demo shop's customers, through the real Segment SDK."""
+"""`throughline demo`: the demo shop's events, through the real Segment SDK."""
 
 import signal
 import threading

@@ -63,8 +63,8 @@ ProblemCode = Literal[
     "unknown_source",
     "unknown_token",
 ]
-"""Every code of a request that failed as a whole. Programs rely on codes: they may be added, never changed.
-The codes of single events (a verdict's) are ingest's."""
+"""Every code of a request that failed as a whole. Codes may be added, never changed: programs rely on them. The codes
+of single events (those of a verdict) are ingest's."""
 
 TITLES = {
     400: "Bad request",

@@ -1,4 +1,4 @@
-"""`throughline import`: a file of history through the same door, with the same verdicts, as live events."""
+"""`throughline import`: a file of history through ingest, with the same verdicts as live events."""
 
 import asyncio
 from collections.abc import Iterator
