@@ -16,8 +16,8 @@ from throughline.cli.common.output import fail, printable, say
 from throughline.cli.common.topics import Topics, choose_topics, reading
 from throughline.kit.clock import rfc3339
 from throughline.kit.kafka import create_reader
+from throughline.kit.stages import RejectionStage
 from throughline.store.access.sources import list_sources
-from throughline.store.rejected import CONSENT
 from throughline.wire.codec import UndecodableError, decode, decode_rejected
 
 RECORDS_BACK = 2_000
@@ -143,7 +143,7 @@ def _rejected_line(payload: bytes, names: dict[int, str]) -> EventLine:
     return {
         "received_at": rfc3339(rejected.received_us),
         "source": names.get(rejected.source, ""),
-        "verdict": "dropped" if rejected.stage == CONSENT else "rejected",
+        "verdict": "dropped" if rejected.stage == RejectionStage.CONSENT else "rejected",
         "stage": rejected.stage,
         "code": rejected.code,
         "field": rejected.field,

@@ -10,8 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.schema.operations import rejected, rejected_counts
 
-CONSENT = "consent"
-"""The stage of events that were dropped for want of consent: they are counted, and nothing of them is kept."""
 OTHER = "(other)"
 """What dropped events are counted by whose names would be too many."""
 

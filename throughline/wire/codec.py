@@ -40,10 +40,6 @@ class Envelope(NamedTuple):
 
 NO_ENVELOPE = Envelope(content_type="")
 
-REPLAY = "replay"
-"""The stage of a record that refuses nothing: its payload says which records were sent again, and what became of them.
-"""
-
 
 class Rejected(NamedTuple):
     """An event or record that was refused, whole, with the reason."""

@@ -24,7 +24,7 @@ from services.api.rejected.answers import (
 from services.api.rejected.queries import RejectedCountRow, RejectedRow
 from services.api.shared.answers import Answer, EncodedAnswer, Instant, ModelName, NextCursor, instant, weak_etag
 from throughline.kit.clock import rfc3339
-from throughline.store.rejected import CONSENT
+from throughline.kit.stages import RejectionStage
 
 VerdictStatus = Literal["ok", "warning", "rejected", "dropped"]
 
@@ -143,7 +143,7 @@ def _rejected(row: RejectedRow, sources: Mapping[int, str]) -> RecentEvent:
         received_at=rfc3339(row.received_us),
         occurred_at=None,
         source=sources.get(row.source),
-        verdict="dropped" if row.stage == CONSENT else "rejected",
+        verdict="dropped" if row.stage == RejectionStage.CONSENT else "rejected",
         call=None,
         name=row.name,
         actor=None,

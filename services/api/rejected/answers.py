@@ -10,7 +10,7 @@ from msgspec import Meta
 from services.api.rejected.queries import RejectedCountRow, RejectedRow
 from services.api.shared.answers import Answer, Instant, NextCursor
 from throughline.kit.clock import rfc3339
-from throughline.store.rejected import CONSENT
+from throughline.kit.stages import RejectionStage
 
 Stage = Annotated[str, Meta(description="the service that rejected it: `ingest` or `stager`", examples=["ingest"])]
 Code = Annotated[str, Meta(description="the reason", examples=["missing_field"])]
@@ -120,4 +120,4 @@ def rejected_count(row: RejectedCountRow, sources: Mapping[int, str]) -> Rejecte
 
 def is_sampled(counts: Iterable[RejectedCountRow]) -> bool:
     """Whether more events were rejected than are kept. Dropped events do not count: none of them is ever kept."""
-    return any(count.kept < count.events for count in counts if count.stage != CONSENT)
+    return any(count.kept < count.events for count in counts if count.stage != RejectionStage.CONSENT)

@@ -9,6 +9,7 @@ from services.ingest.dialects.base import ParsedRequest, ReplayRequest, Rules
 from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.validate.privacy import kept_of_rejected
 from services.ingest.validate.request import Result
+from throughline.kit.stages import RejectionStage
 from throughline.store.access.keys import SourceKey
 from throughline.store.access.modes import IpMode
 from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
@@ -48,7 +49,7 @@ def rejected_records(
                 source.workspace,
                 source.source,
                 received_us,
-                "ingest",
+                RejectionStage.INGEST,
                 verdict.code,
                 verdict.field,
                 verdict.message,
@@ -63,7 +64,17 @@ def rejected_records(
     for dropped in result.dropped:
         code = dropped.verdict.code
         records.append(
-            Rejected(source.workspace, source.source, received_us, "consent", code, "", "", b"", name=dropped.name)
+            Rejected(
+                source.workspace,
+                source.source,
+                received_us,
+                RejectionStage.CONSENT,
+                code,
+                "",
+                "",
+                b"",
+                name=dropped.name,
+            )
         )
     return records
 

@@ -22,10 +22,11 @@ from services.stager.stage.decode import Record
 from services.stager.stage.offset import StaleOffsetError, move_offset, offset_after
 from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
+from throughline.kit.stages import RejectionStage
 from throughline.store import rejected
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.rejected import CONSENT, KEPT_COLUMNS, OTHER, Reason
-from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode_rejected
+from throughline.store.rejected import KEPT_COLUMNS, OTHER, Reason
+from throughline.wire.codec import Rejected, UndecodableError, decode_rejected
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
         to = offset_after(records[-1])
         decoded = [RejectedRecord(f"{tp.partition}/{record.offset}", _decode(tp, record)) for record in records]
         # What notes down a replay rejects nothing.
-        to_count = [record for record in decoded if record.event.stage != REPLAY]
+        to_count = [record for record in decoded if record.event.stage != RejectionStage.REPLAY]
         async with transaction(self._engine) as connection:
             await move_offset(connection, tp.topic, tp.partition, expected=position.stored_offset, to=to)
             reasons = [_reason_of(record.event) for record in to_count]
@@ -142,7 +143,7 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
             samples = Counter(stored)
             rows = []
             for reason, record in zip(reasons, to_count, strict=True):
-                if reason.stage != CONSENT and samples[reason] < sample:
+                if reason.stage != RejectionStage.CONSENT and samples[reason] < sample:
                     samples[reason] += 1
                     rows.append(_row_of(record))
             counts = [
@@ -172,7 +173,7 @@ def _decode(tp: TopicPartition, record: Record) -> Rejected:
             workspace=0,
             source=0,
             received_us=record.timestamp * 1000,
-            stage="stager",
+            stage=RejectionStage.STAGER,
             code=error.code,
             field=error.field,
             message=str(error),
@@ -207,7 +208,7 @@ def counted_by(reasons: Iterable[Reason], counted: Iterable[Reason]) -> list[Rea
 
 def _reason_of(event: Rejected) -> Reason:
     hour_us = event.received_us // HOUR_US * HOUR_US
-    name = _storable(event.name[:MAX_NAME]) if event.stage == CONSENT else ""
+    name = _storable(event.name[:MAX_NAME]) if event.stage == RejectionStage.CONSENT else ""
     return Reason(event.workspace, hour_us, event.source, event.stage, event.code, name)
 
 

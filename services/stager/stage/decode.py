@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from services.stager.stage.models import ModelsByWorkspace
 from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.stages import RejectionStage
 from throughline.store.digest import id_digest, message_digest
 from throughline.store.facts import FactRow, row_of
 from throughline.wire.codec import Rejected, UndecodableError, decode
@@ -107,7 +108,7 @@ def reject(record: Record, code: str, field: str, message: str, *, topic: str, p
         workspace=0,
         source=0,
         received_us=record.timestamp * 1000,
-        stage="stager",
+        stage=RejectionStage.STAGER,
         code=code,
         field=field,
         message=message,

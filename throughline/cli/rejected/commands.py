@@ -28,8 +28,9 @@ from throughline.cli.rejected.scan import (
 )
 from throughline.cli.rejected.topic import OK, RecordId, RejectedRecord, read_record, read_records, source_of
 from throughline.kit.clock import rfc3339
+from throughline.kit.stages import RejectionStage
 from throughline.store.access.sources import list_sources
-from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode
+from throughline.wire.codec import Rejected, UndecodableError, decode
 
 COLUMNS = ("id", "received_at", "source", "stage", "code", "field", "request", "sent_again", "message")
 
@@ -90,7 +91,7 @@ def show_rejected(
     source_names = {each.id: each.name for each in in_database(list_sources, data)}
     topics = choose_topics(data)
     record = with_consumer(topics, lambda consumer: read_record(consumer, id_))
-    if record is None or record.event.stage == REPLAY:
+    if record is None or record.event.stage == RejectionStage.REPLAY:
         fail(f"{topics.rejected} holds no refused event {which}: it ends earlier, or its retention has ended")
     event = record.event
     details: dict[str, object] = {
@@ -183,7 +184,7 @@ def _fields(event: Rejected, *names: str) -> dict[str, str]:
 
 def _content(event: Rejected) -> object:
     """The event as JSON if it is JSON; else as text, or in base64 where it is no text."""
-    if event.stage == "stager":
+    if event.stage == RejectionStage.STAGER:
         try:
             return decode(event.payload)._asdict()
         except UndecodableError:

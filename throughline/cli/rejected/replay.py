@@ -28,6 +28,7 @@ from throughline.cli.rejected.scan import (
 from throughline.cli.rejected.send import Destinations, ReplayResult, send_again
 from throughline.cli.rejected.topic import OK, RecordId
 from throughline.kit.settings import CommandSettings, load
+from throughline.kit.stages import RejectionStage
 from throughline.store.access.keys import key_digest
 
 CONFIRM_ABOVE = 300
@@ -100,7 +101,7 @@ def _destinations(
     selection: Selection, scanned: Scan, folder: Path, url: str | None, key: str | None, dry_run: bool
 ) -> Destinations:
     """Where the events go, and the source that the write key belongs to; ends the command when the key is of no use."""
-    if all(rejection.stage != "ingest" for rejection in scanned.rejections.values()):
+    if all(rejection.stage != RejectionStage.INGEST for rejection in scanned.rejections.values()):
         return Destinations(None, None)
     try:
         target = find_target(url, key, folder)
@@ -133,7 +134,7 @@ def _plan(
             left_out[scanned.not_replayable[id_]] += 1
         elif outcome is not None and (outcome == OK or not again):
             replayed_before += 1
-        elif rejection.stage == "ingest" and key_source is not None and rejection.source != key_source:
+        elif rejection.stage == RejectionStage.INGEST and key_source is not None and rejection.source != key_source:
             name = selection.source_names.get(rejection.source, rejection.source)
             left_out[f"of the source {name}: give --key of it"] += 1
         else:

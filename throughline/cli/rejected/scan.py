@@ -28,10 +28,11 @@ from throughline.cli.rejected.topic import (
 )
 from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.kafka import create_reader
+from throughline.kit.stages import RejectionStage
 from throughline.store.access.keys import SourceKey, write_keys
 from throughline.store.access.sources import SourceInfo, list_sources
 from throughline.store.generations import read_generations
-from throughline.wire.codec import REPLAY, Rejected
+from throughline.wire.codec import Rejected
 
 T = TypeVar("T")
 
@@ -150,7 +151,7 @@ def scan(selection: Selection, *, newest: int = 0) -> Scan:
             async for record in read_records(consumer, selection.filters.since_us, on_progress):
                 id_, event = record
                 result.outcomes.update(decode_outcomes(event))
-                if event.stage == REPLAY or not selection.filters.select(event):
+                if event.stage == RejectionStage.REPLAY or not selection.filters.select(event):
                     continue
                 rejection = Rejection(source_of(event), event.stage, event.code)
                 # Millions of events may have the same rejection: one value serves them all.
@@ -168,9 +169,9 @@ def scan(selection: Selection, *, newest: int = 0) -> Scan:
 
 def why_not_replayable(event: Rejected) -> str:
     """Why a rejected event cannot be sent again; "" if it can."""
-    if event.stage == "consent" or not event.payload:
+    if event.stage == RejectionStage.CONSENT or not event.payload:
         return "without consent: nothing of it was kept"
-    if event.stage == "stager":
+    if event.stage == RejectionStage.STAGER:
         return ""
     if not event.envelope.path:
         return "its request was not kept: a test, or refused by a version before this"

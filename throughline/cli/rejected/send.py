@@ -19,6 +19,7 @@ from throughline.cli.common.topics import producing, put_touchpoint
 from throughline.cli.rejected.scan import Selection, progress_bar, with_consumer
 from throughline.cli.rejected.topic import OK, RecordId, RejectedRecord, encode_outcomes, read_records
 from throughline.kit.clock import now_us, rfc3339
+from throughline.kit.stages import RejectionStage
 from throughline.store.access.keys import SourceKey
 from throughline.wire.codec import UndecodableError, decode
 
@@ -146,7 +147,7 @@ def _are_of_one_request(record: RejectedRecord, following: RejectedRecord) -> bo
     first, second = record.event, following.event
     return (
         record.id.partition == following.id.partition
-        and first.stage == second.stage == "ingest"
+        and first.stage == second.stage == RejectionStage.INGEST
         and (first.received_us, first.source, first.envelope) == (second.received_us, second.source, second.envelope)
         and first.envelope.after.startswith(b"]")
     )
@@ -172,7 +173,7 @@ class _Sender:
         Raises:
             NotTakenError: ingest takes nothing, or not with this key.
         """
-        if group[0].event.stage == "stager":
+        if group[0].event.stage == RejectionStage.STAGER:
             await self._put_on_log(group[0])
         else:
             await self._post(group)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from throughline.wire.codec import REPLAY, Rejected, UndecodableError, decode, decode_rejected, encode_rejected
+from throughline.kit.stages import RejectionStage
+from throughline.wire.codec import Rejected, UndecodableError, decode, decode_rejected, encode_rejected
 
 POLL_MS = 300
 OK = "ok"
@@ -70,7 +71,7 @@ class Filters(NamedTuple):
 
 def source_of(event: Rejected) -> int:
     """The id of the event's source; 0 when it is unknown. Of a record that stager rejected, its touchpoint names it."""
-    if event.source or event.stage != "stager":
+    if event.source or event.stage != RejectionStage.STAGER:
         return event.source
     try:
         return decode(event.payload).source
@@ -132,7 +133,7 @@ async def read_record(consumer: AIOKafkaConsumer, id_: RecordId) -> RejectedReco
 
 def decode_outcomes(event: Rejected) -> dict[RecordId, str]:
     """The outcomes of replays that a record holds, by the id of what was replayed; empty for other records."""
-    if event.stage != REPLAY:
+    if event.stage != RejectionStage.REPLAY:
         return {}
     try:
         outcomes: Mapping[str, object] = json.loads(event.payload)
@@ -144,7 +145,9 @@ def decode_outcomes(event: Rejected) -> dict[RecordId, str]:
 def encode_outcomes(outcomes: Mapping[RecordId, str], now_us: int) -> bytes:
     """The record that holds the outcomes of replays."""
     payload = json.dumps({str(id_): outcome for id_, outcome in outcomes.items()}).encode()
-    return encode_rejected(Rejected(0, 0, now_us, REPLAY, "replayed", "", "sent again by an operator", payload))
+    return encode_rejected(
+        Rejected(0, 0, now_us, RejectionStage.REPLAY, "replayed", "", "sent again by an operator", payload)
+    )
 
 
 def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:

@@ -13,7 +13,8 @@ from throughline.cli.rejected.topic import (
     source_of,
 )
 from throughline.journey.touchpoint import Touchpoint
-from throughline.wire.codec import REPLAY, Envelope, Rejected, decode_rejected, encode
+from throughline.kit.stages import RejectionStage
+from throughline.wire.codec import Envelope, Rejected, decode_rejected, encode
 
 NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
 
@@ -61,7 +62,7 @@ def test_a_record_that_stager_refused_says_itself_whose_it_is() -> None:
 def test_what_became_of_them_there_and_back() -> None:
     outcomes = {RecordId(0, 12): "ok", RecordId(3, 7): "missing_field"}
     record = decode_rejected(encode_outcomes(outcomes, NOW))
-    assert (record.stage, record.workspace, record.source) == (REPLAY, 0, 0)
+    assert (record.stage, record.workspace, record.source) == (RejectionStage.REPLAY, 0, 0)
     assert decode_outcomes(record) == outcomes
     assert not Filters({5}).select(record)
     # Nobody who sends events can say so: ingest writes none of this stage.

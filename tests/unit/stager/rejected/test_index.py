@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.stager.rejected.index import NAMES, counted_by
-from throughline.store.rejected import CONSENT, OTHER, Reason
+from throughline.kit.stages import RejectionStage
+from throughline.store.rejected import OTHER, Reason
 
 
 def dropped(source: int, name: str) -> Reason:
-    return Reason(1, 0, source, CONSENT, "no_consent", name)
+    return Reason(1, 0, source, RejectionStage.CONSENT, "no_consent", name)
 
 
 NAMED = st.lists(
