@@ -1,8 +1,8 @@
 """Statements over rejected events: those kept whole, and how many there were."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Select, Table, case, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Table, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.durations import HOUR_US
@@ -27,7 +27,7 @@ class RejectedFilter(NamedTuple):
     stage: str | None = None
     code: str | None = None
 
-    def conditions(self, table: Table) -> list[Any]:
+    def conditions(self, table: Table) -> list[ColumnElement[bool]]:
         """Conditions on the columns that `rejected` and `rejected_counts` share; not on the instant."""
         columns = ((table.c.source, self.source), (table.c.stage, self.stage), (table.c.code, self.code))
         return [
@@ -107,10 +107,10 @@ async def count_rejected(connection: AsyncConnection, events: RejectedFilter) ->
     """
     c = rejected_counts.c
     reason = (c.source, c.stage, c.code)
-    total, kept = (func.sum(column).cast(BigInteger) for column in (c.events, c.kept))
+    total, kept_whole = (func.sum(column).cast(BigInteger) for column in (c.events, c.kept))
     rank = func.row_number().over(partition_by=reason, order_by=(total.desc(), c.name))
-    query: Select[Any] = (
-        select(*reason, c.name, total.label("events"), kept.label("kept"), rank.label("rank"))
+    query = (
+        select(*reason, c.name, total.label("events"), kept_whole.label("kept"), rank.label("rank"))
         .where(
             *events.conditions(rejected_counts),
             c.bucket_us > events.from_us - HOUR_US,
@@ -120,7 +120,9 @@ async def count_rejected(connection: AsyncConnection, events: RejectedFilter) ->
     )
     named = query.subquery().c
     name = case((named.rank > MAX_NAMES, OTHER), else_=named.name).label("shown_name")
-    total, kept = (func.sum(column).cast(BigInteger) for column in (named.events, named.kept))
+    total, kept_whole = (func.sum(column).cast(BigInteger) for column in (named.events, named.kept))
     columns = (named.source, named.stage, named.code, name)
-    rows = await connection.execute(select(*columns, total, kept).group_by(*columns).order_by(total.desc(), *columns))
+    rows = await connection.execute(
+        select(*columns, total, kept_whole).group_by(*columns).order_by(total.desc(), *columns)
+    )
     return [RejectedCountRow._make(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: schemas come from the types of the answers, and errors from the codes that are really sent."""
+"""The OpenAPI document: its schemas are made from the types of the answers, and it lists only errors that are sent."""
 
 from collections.abc import Callable, Iterable
 from inspect import cleandoc

@@ -1,4 +1,4 @@
-"""HTTP responses that carry answers. An endpoint returns `AnswerResponse[Counts]`, say: this is how OpenAPI knows."""
+"""HTTP responses that carry answers. OpenAPI shows T as the schema of an endpoint that returns `AnswerResponse[T]`."""
 
 from typing import Generic
 
