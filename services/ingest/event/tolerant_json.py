@@ -67,15 +67,15 @@ def load_text(text: str) -> Any:
 
 def members(text: str) -> dict[str, str]:
     """The members of an object that `load` has read, each as it stands in its text: of a name given twice, the last."""
-    found: dict[str, str] = {}
+    members: dict[str, str] = {}
     at = _past_space(text, text.index("{") + 1)
     while text[at] != "}":
         name, at = _DECODER.raw_decode(text, at)
         start = _past_space(text, _past_space(text, at) + 1)
         _, at = _DECODER.raw_decode(text, start)
-        found[name] = text[start:at]
+        members[name] = text[start:at]
         at = _past_comma(text, at)
-    return found
+    return members
 
 
 def dump(value: Any) -> bytes:
@@ -97,21 +97,21 @@ def split_list(values: list[Any], text: str) -> tuple[list[Raw], dict[int, Verdi
 
 
 def _elements(text: str) -> list[str]:
-    found: list[str] = []
+    elements: list[str] = []
     at = _past_space(text, text.index("[") + 1)
     while text[at] != "]":
         start = at
         _, at = _DECODER.raw_decode(text, start)
-        found.append(text[start:at])
+        elements.append(text[start:at])
         at = _past_comma(text, at)
-    return found
+    return elements
 
 
 def defect(event: Any) -> Verdict | None:
     """Why an event can not be kept, naming the field, or None. Looks at every key and value."""
-    found = _part_defect(None, event)
-    if found is not None:
-        return found
+    fault = _part_defect(None, event)
+    if fault is not None:
+        return fault
     stack: list[tuple[_Place, int, Any]] = [(None, 1, event)]
     while stack:
         place, depth, value = stack.pop()
@@ -120,15 +120,15 @@ def defect(event: Any) -> Verdict | None:
         named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, inner in named:
             if isinstance(key, str):
-                found = _part_defect(place, key)
-                if found is not None:
-                    return found
+                fault = _part_defect(place, key)
+                if fault is not None:
+                    return fault
             if isinstance(inner, dict | list):
                 stack.append(((place, key), depth + 1, inner))
             elif isinstance(inner, str | float):
-                found = _part_defect((place, key), inner)
-                if found is not None:
-                    return found
+                fault = _part_defect((place, key), inner)
+                if fault is not None:
+                    return fault
     return None
 
 
@@ -217,9 +217,9 @@ def _rejected(code: str, place: _Place, message: str) -> Verdict:
 
 
 def _past_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    assert found is not None  # it matches nothing too
-    return found.end()
+    match = _SPACE.match(text, at)
+    assert match is not None  # it matches nothing too
+    return match.end()
 
 
 def _past_comma(text: str, at: int) -> int:

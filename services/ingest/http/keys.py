@@ -48,9 +48,9 @@ class Keys:
         Raises:
             Exception: whatever the reading raises; what is known stays.
         """
-        found = await asyncio.wait_for(self._collect(), READ_SECONDS)
-        if found != self._sources:
-            self._sources = found
+        sources = await asyncio.wait_for(self._collect(), READ_SECONDS)
+        if sources != self._sources:
+            self._sources = sources
             self._by_header = {}
         self._read_at = time.monotonic()
 
@@ -65,8 +65,10 @@ class Keys:
                 await self.refresh()
             except Exception as error:  # whatever PostgreSQL and its drivers raise: what is known has to go on working
                 if not away:
-                    known = f"going on with the {len(self._sources)} known" if self.loaded else "none is known yet"
-                    log.warning("write keys can not be read (%s); %s", type(error).__name__, known)
+                    consequence = (
+                        f"going on with the {len(self._sources)} known" if self.loaded else "none is known yet"
+                    )
+                    log.warning("write keys can not be read (%s); %s", type(error).__name__, consequence)
                 away = True
             else:
                 if away:
@@ -81,28 +83,28 @@ class Keys:
             ServiceError: 401 no such key, 404 its source is disabled, 503 keys were never read.
         """
         if header is not None:
-            found = self._by_header.get(header)
-            if found is not None:
-                return found
+            source = self._by_header.get(header)
+            if source is not None:
+                return source
         if not self.loaded:
             raise ServiceError(
                 503, "keys_unavailable", "write keys could not be read yet; try again", headers={"Retry-After": "1"}
             )
-        found = None
+        source = None
         if header is not None:
-            found = self.find(header.decode("latin-1"), header=True)
-            if found is not None and found.enabled and len(header) <= MAX_CACHED_BYTES:
+            source = self.find(header.decode("latin-1"), header=True)
+            if source is not None and source.enabled and len(header) <= MAX_CACHED_BYTES:
                 if len(self._by_header) >= MAX_CACHED_HEADERS:
                     self._by_header.clear()
-                self._by_header[header] = found
-        if found is None and in_body:
-            found = self.find(in_body)
-        if found is None:
+                self._by_header[header] = source
+        if source is None and in_body:
+            source = self.find(in_body)
+        if source is None:
             what = "the write key is not known" if header is not None or in_body else "no write key was sent"
             raise ServiceError(401, "invalid_write_key", f"{what}; send it as the user name of Basic authentication")
-        if not found.enabled:
-            raise ServiceError(404, "source_disabled", f"the source {found.source_name!r} is disabled")
-        return found
+        if not source.enabled:
+            raise ServiceError(404, "source_disabled", f"the source {source.source_name!r} is disabled")
+        return source
 
     def find(self, text: str, *, header: bool = False) -> SourceKey | None:
         """The source of a key as clients write it: bare, with a colon after it, or either in base64."""
@@ -114,9 +116,9 @@ class Keys:
         for candidate in (text, _from_base64(text)):
             key, _, _ = candidate.strip().partition(":")
             if key:
-                found = self._sources.get(key_digest(key))
-                if found is not None:
-                    return found
+                source = self._sources.get(key_digest(key))
+                if source is not None:
+                    return source
         return None
 
 

@@ -209,11 +209,11 @@ class TouchpointBuilder(Struct, gc=False):
             return self.new_id()
         digest = blake2b(f"{self.source}\0{self.call}\0".encode(), digest_size=16)
         # Of what is kept of a rejected event, so that the event has the same id when it is sent again.
-        kept = privacy.kept_of_rejected(bytes(parsed.raw), self.ip, self.rules)
+        payload = privacy.kept_of_rejected(bytes(parsed.raw), self.ip, self.rules)
         try:
-            fields = _FIELDS.decode(kept)
+            fields = _FIELDS.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):  # not JSON
-            digest.update(kept)
+            digest.update(payload)
             return digest.hexdigest()
         for volatile in ("sentAt", "writeKey", "_metadata"):
             fields.pop(volatile, None)
@@ -269,10 +269,10 @@ class TouchpointBuilder(Struct, gc=False):
 
     def _kept(self, context: Context) -> KeptContext:
         raw, decoded = context.raw, context.decoded
-        kept = privacy.kept_of_context(decoded, raw, self.ip) if "ip" in decoded else raw
+        stored = privacy.kept_of_context(decoded, raw, self.ip) if "ip" in decoded else raw
         return KeptContext(
             context,
-            f'"context":{str(kept, "utf-8")}' if decoded and len(kept) > _EMPTY_LENGTH else "",
+            f'"context":{str(stored, "utf-8")}' if decoded and len(stored) > _EMPTY_LENGTH else "",
             None if self.consent is ConsentMode.OFF else consent.of_context(decoded, self.rules.consent),
         )
 
@@ -336,8 +336,8 @@ def _check_ids(event: Event, call: str, warnings: list[Verdict]) -> tuple[str, s
 
 
 def _reject_too_old(retention_cutoff_us: int) -> NoReturn:
-    kept = rfc3339(retention_cutoff_us)
-    reject("before_horizon", "timestamp", f"it happened before {kept}, from when on the workspace keeps events")
+    cutoff = rfc3339(retention_cutoff_us)
+    reject("before_horizon", "timestamp", f"it happened before {cutoff}, from when on the workspace keeps events")
 
 
 def _read_properties(

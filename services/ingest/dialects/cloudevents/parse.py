@@ -145,13 +145,13 @@ def _binary_event(request: Request, content_type: str, media_type: str) -> Parse
     sent = _SentEvent(*values)
     if body:
         sent.data = Raw(body.strip())
-    kept = ""
+    attributes_json = ""
     if not attributes.keys() <= _ATTRIBUTE_SET:
-        kept = dumped.decode() if _IDS.isdisjoint(attributes) else _kept(attributes)
+        attributes_json = dumped.decode() if _IDS.isdisjoint(attributes) else _kept(attributes)
     properties = data if type(data) is dict else None
 
     def read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
-        return _translate(raw, sent, kept, properties, warnings)
+        return _translate(raw, sent, attributes_json, properties, warnings)
 
     return parse_event(raw, read, max_bytes=MAX_EVENT_BYTES)
 
@@ -163,12 +163,12 @@ def _read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
         RejectedError: the event cannot be understood.
         msgspec.DecodeError: a number is out of range.
     """
-    sent, kept = _decode_event(raw)
-    return _translate(raw, sent, kept, None, warnings)
+    sent, attributes_json = _decode_event(raw)
+    return _translate(raw, sent, attributes_json, None, warnings)
 
 
 def _translate(
-    raw: bytes, sent: _SentEvent, kept: str, properties: dict[str, Any] | None, warnings: list[Verdict]
+    raw: bytes, sent: _SentEvent, attributes_json: str, properties: dict[str, Any] | None, warnings: list[Verdict]
 ) -> ParsedEvent:
     """Returns an event in the terms of `Event`.
 
@@ -200,11 +200,11 @@ def _translate(
     )
     if sent.analyticsconsent is not None:
         event.context = _raw({"consent": {"analytics": sent.analyticsconsent}})
-    if not kept:
+    if not attributes_json:
         sent.data = sent.data_base64 = UNSET
         sent.userid = sent.anonymousid = None
-        kept = msgspec.json.encode(sent).decode()
-    return ParsedEvent(raw, event, None, warnings, f'"cloudevents":{kept}', properties)
+        attributes_json = msgspec.json.encode(sent).decode()
+    return ParsedEvent(raw, event, None, warnings, f'"cloudevents":{attributes_json}', properties)
 
 
 def _decode_event(raw: bytes) -> tuple[_SentEvent, str]:

@@ -57,10 +57,10 @@ def event_reader(sent_at: datetime | None, library: str) -> ReadEvent:
         sent, extra = decode_event(raw, warnings)
         decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
         properties = decoded if type(decoded) is dict else None
-        known = _NO_PROPERTIES if properties is None else known_properties(sent.properties, properties)
-        event = _event(sent, known, sent_at, library, warnings)
-        context = _context(known, library, is_cached=len(sent.properties) <= _MAX_CACHED)
-        if known.ip is not None and properties is not None:
+        fields = _NO_PROPERTIES if properties is None else known_properties(sent.properties, properties)
+        event = _event(sent, fields, sent_at, library, warnings)
+        context = _context(fields, library, is_cached=len(sent.properties) <= _MAX_CACHED)
+        if fields.ip is not None and properties is not None:
             del properties["$ip"]
         return ParsedEvent(raw, event, None, warnings, add_extra_members(sent, extra), properties, context)
 
@@ -68,57 +68,57 @@ def event_reader(sent_at: datetime | None, library: str) -> ReadEvent:
 
 
 def _event(
-    sent: WireEvent, known: KnownProperties, sent_at: datetime | None, library: str, warnings: list[Verdict]
+    sent: WireEvent, fields: KnownProperties, sent_at: datetime | None, library: str, warnings: list[Verdict]
 ) -> Event:
     options = _options(sent.options)
     name = sent.event
     if not name:
         reject("missing_field", "event", "a PostHog event has to name its event")
-    distinct_id = sent.distinct_id or read_id(known.distinct_id, "distinct_id", warnings)
+    distinct_id = sent.distinct_id or read_id(fields.distinct_id, "distinct_id", warnings)
     event = Event(
         messageId=sent.uuid or None,
         timestamp=_time(sent, sent_at),
-        properties=_without_ip(sent.properties) if known.ip is not None else sent.properties,
-        traits=_traits(sent, known),
+        properties=_without_ip(sent.properties) if fields.ip is not None else sent.properties,
+        traits=_traits(sent, fields),
     )
-    if distinct_id == COOKIELESS_ID or _is_on(known.cookieless_mode) or _is_on(options.cookieless_mode):
+    if distinct_id == COOKIELESS_ID or _is_on(fields.cookieless_mode) or _is_on(options.cookieless_mode):
         # Without an id the event is rejected, or counted if its source counts events without consent.
         warnings.append(
             warning("missing_id", "distinct_id", "sent in cookieless mode, which tells nobody from anybody else")
         )
         event.type, event.event = _CALLS.get(name, "track"), name
         return event
-    if not (_is_on(known.ignore_sent_at) or _is_on(options.disable_skew_correction)):
+    if not (_is_on(fields.ignore_sent_at) or _is_on(options.disable_skew_correction)):
         event.sentAt = _instant(sent.sent_at) or sent_at
     if name == "$create_alias":
         # From this event on the customer has the alias as distinct id.
-        event.type, event.userId, event.previousId = "alias", _alias(known, warnings), distinct_id
+        event.type, event.userId, event.previousId = "alias", _alias(fields, warnings), distinct_id
         if not distinct_id:
             _reject_without_id(warnings)
     elif name == "$merge_dangerously":
-        event.type, event.userId, event.previousId = "alias", distinct_id, _alias(known, warnings)
+        event.type, event.userId, event.previousId = "alias", distinct_id, _alias(fields, warnings)
         if not distinct_id:
             _reject_without_id(warnings)
-    elif _is_anonymous(distinct_id, known, options) and name != "$identify":
+    elif _is_anonymous(distinct_id, fields, options) and name != "$identify":
         event.anonymousId = distinct_id
     else:
         event.userId = distinct_id
     if name == "$pageview":
         event.type = "page"
     elif name == "$screen":
-        event.type, event.name = "screen", known.screen_name if isinstance(known.screen_name, str) else None
+        event.type, event.name = "screen", fields.screen_name if isinstance(fields.screen_name, str) else None
     elif name == "$identify":
         event.type = "identify"
-        event.anonymousId = read_id(known.anon_distinct_id, "properties.$anon_distinct_id", warnings)
+        event.anonymousId = read_id(fields.anon_distinct_id, "properties.$anon_distinct_id", warnings)
     elif name == "$set":
         event.type = "identify"
     elif name == "$groupidentify":
-        if _is_made_up(distinct_id, known, library):
+        if _is_made_up(distinct_id, fields, library):
             reject(
                 "missing_id", "distinct_id", "describes a group and names no customer; give it a person's distinct id"
             )
-        event.type, event.traits = "group", known.group_set
-        event.groupId = Raw(msgspec.json.encode(known.group_key))
+        event.type, event.traits = "group", fields.group_set
+        event.groupId = Raw(msgspec.json.encode(fields.group_key))
     elif not event.type:
         event.type, event.event = "track", name
     return event
@@ -133,28 +133,28 @@ def _options(raw: Raw) -> Options:
         return _NO_OPTIONS
 
 
-def _is_anonymous(distinct_id: str, known: KnownProperties, options: Options) -> bool:
+def _is_anonymous(distinct_id: str, fields: KnownProperties, options: Options) -> bool:
     """Returns whether a distinct id does not name a customer yet, by the first of these properties that is there.
 
     Browsers and apps send `$is_identified`. Servers send `$process_person_profile`, false for an event of nobody they
     know. Older browser libraries have the device's own id as the distinct id.
     """
-    if known.is_identified is not None:
-        return not _is_on(known.is_identified)
-    if known.process_person_profile is None:
+    if fields.is_identified is not None:
+        return not _is_on(fields.is_identified)
+    if fields.process_person_profile is None:
         has_profile = options.process_person_profile
     else:
-        has_profile = known.process_person_profile
+        has_profile = fields.process_person_profile
     if has_profile is not None and not _is_on(has_profile):
         return True
-    return isinstance(known.device_id, str) and known.device_id == distinct_id
+    return isinstance(fields.device_id, str) and fields.device_id == distinct_id
 
 
-def _is_made_up(distinct_id: str, known: KnownProperties, library: str) -> bool:
+def _is_made_up(distinct_id: str, fields: KnownProperties, library: str) -> bool:
     """Returns whether a library made up the distinct id of a group: of the group's name, or in Python at random."""
-    if distinct_id == f"${known.group_type}_{known.group_key}":
+    if distinct_id == f"${fields.group_type}_{fields.group_key}":
         return True
-    name = known.library if isinstance(known.library, str) else library
+    name = fields.library if isinstance(fields.library, str) else library
     return name.startswith("posthog-python") and _RANDOM_UUID.fullmatch(distinct_id) is not None
 
 
@@ -172,22 +172,22 @@ def _instant(value: Any) -> datetime | None:
     return None if value is None else times.parse(value, "sent_at")
 
 
-def _context(known: KnownProperties, library: str, *, is_cached: bool) -> Context:
+def _context(fields: KnownProperties, library: str, *, is_cached: bool) -> Context:
     values = (
-        known.url,
-        known.referrer,
-        known.title,
-        known.utm_source,
-        known.utm_medium,
-        known.utm_campaign,
-        known.utm_term,
-        known.utm_content,
-        known.user_agent,
-        known.ip,
-        known.library,
-        known.library_version,
-        known.device_type,
-        known.os,
+        fields.url,
+        fields.referrer,
+        fields.title,
+        fields.utm_source,
+        fields.utm_medium,
+        fields.utm_campaign,
+        fields.utm_term,
+        fields.utm_content,
+        fields.user_agent,
+        fields.ip,
+        fields.library,
+        fields.library_version,
+        fields.device_type,
+        fields.os,
     )
     try:
         return _cached_context(values, library) if is_cached else _cached_context.__wrapped__(values, library)
@@ -228,11 +228,11 @@ def _without_ip(properties: Raw) -> Raw:
     return Raw(msgspec.json.encode(members))
 
 
-def _traits(sent: WireEvent, known: KnownProperties) -> Raw:
+def _traits(sent: WireEvent, fields: KnownProperties) -> Raw:
     """Returns the person's traits: `$set` counts before `$set_once`, a member of the event before a property."""
-    if not (sent.set or sent.set_once or known.set or known.set_once):
+    if not (sent.set or sent.set_once or fields.set or fields.set_once):
         return _NO_RAW
-    parts = [part for part in (known.set_once, sent.set_once, known.set, sent.set) if bytes(part) not in _EMPTY_JSON]
+    parts = [part for part in (fields.set_once, sent.set_once, fields.set, sent.set) if bytes(part) not in _EMPTY_JSON]
     if len(parts) < 2:
         return parts[0] if parts else Raw()
     merged: dict[str, Raw] = {}
@@ -244,8 +244,8 @@ def _traits(sent: WireEvent, known: KnownProperties) -> Raw:
     return Raw(msgspec.json.encode(merged))
 
 
-def _alias(known: KnownProperties, warnings: list[Verdict]) -> str:
-    alias = read_id(known.alias, "properties.alias", warnings)
+def _alias(fields: KnownProperties, warnings: list[Verdict]) -> str:
+    alias = read_id(fields.alias, "properties.alias", warnings)
     if not alias:
         _reject_illegal_id(warnings)
         reject("missing_field", "properties.alias", "the other id of an alias has to stand in properties.alias")

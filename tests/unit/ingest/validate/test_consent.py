@@ -40,7 +40,7 @@ def said(result: Result) -> Sequence[bool]:
 
 
 @pytest.mark.parametrize(
-    ("context", "given"),
+    ("context", "has_consent"),
     [
         ({}, False),
         ({"consent": {}}, False),
@@ -80,12 +80,12 @@ def said(result: Result) -> Sequence[bool]:
         (NO | {"consentManagement": {"allowedConsentIds": ["analytics"]}}, False),
     ],
 )
-def test_what_a_context_says(context: Any, given: bool) -> None:
-    assert said(batch(EVENT | {"context": context})) == [given]
+def test_what_a_context_says(context: Any, has_consent: bool) -> None:
+    assert said(batch(EVENT | {"context": context})) == [has_consent]
     # Where the batch says it for all, and an event alone, as Jitsu's come.
-    assert said(batch(EVENT, context=context)) == [given]
+    assert said(batch(EVENT, context=context)) == [has_consent]
     body = segment(json.dumps(EVENT | {"context": context}).encode(), "track")
-    assert said(validated(body, consent=ConsentMode.DROP)) == [given]
+    assert said(validated(body, consent=ConsentMode.DROP)) == [has_consent]
 
 
 def test_each_event_of_a_batch_is_asked() -> None:
@@ -101,11 +101,11 @@ def test_a_property_says_it_too() -> None:
 @pytest.mark.parametrize("call", ["identify", "alias", "group", "page", "screen", "track"])
 def test_every_call_needs_it(call: str) -> None:
     event = EVENT | {"type": call, "anonymousId": "b1c0", "previousId": "old", "name": "Order of Ada"}
-    found = batch(event)
-    assert codes(found) == [DROPPED]
-    assert not found.touchpoints
+    result = batch(event)
+    assert codes(result) == [DROPPED]
+    assert not result.touchpoints
     # A page's name may be its title, which is no name to count by.
-    assert [event.name for event in found.dropped] == ["Product Viewed" if call == "track" else call]
+    assert [event.name for event in result.dropped] == ["Product Viewed" if call == "track" else call]
     assert [event.name for event in batch(event, consent=ConsentMode.DROP).dropped] == [""]
 
 
@@ -134,12 +134,12 @@ TOO_LARGE = {"properties": {"note": "x" * 40_000}}
 @pytest.mark.parametrize("wrong", [{"userId": {"a": 1}}, {"properties": {"a\0": 1}}, {"event": [1]}, TOO_LARGE])
 def test_a_refused_event_is_kept_only_if_it_says_that_there_is_consent(wrong: Any) -> None:
     with_, without = EVENT | {"context": YES} | wrong, EVENT | {"context": NO} | wrong
-    found = batch(with_, without, EVENT | wrong)
-    assert [verdict and verdict.status for verdict in found.verdicts] == ["rejected"] * 3
-    assert json.loads(found.rejected[0].payload) == with_
-    for event in found.rejected[1:]:
+    result = batch(with_, without, EVENT | wrong)
+    assert [verdict and verdict.status for verdict in result.verdicts] == ["rejected"] * 3
+    assert json.loads(result.rejected[0].payload) == with_
+    for event in result.rejected[1:]:
         assert (event.verdict.field, event.payload) == ("", b"")
-        assert event.verdict.code == found.rejected[0].verdict.code
+        assert event.verdict.code == result.rejected[0].verdict.code
         assert "not kept" in event.verdict.message
     shared = batch(EVENT | wrong, context=YES)
     assert json.loads(shared.rejected[0].payload) == EVENT | wrong
@@ -147,7 +147,7 @@ def test_a_refused_event_is_kept_only_if_it_says_that_there_is_consent(wrong: An
 
 
 @pytest.mark.parametrize(
-    ("consent", "given"),
+    ("consent", "has_consent"),
     [
         (None, False),
         ({"ad_user_data": "GRANTED", "ad_personalization": "GRANTED"}, False),
@@ -156,12 +156,12 @@ def test_a_refused_event_is_kept_only_if_it_says_that_there_is_consent(wrong: An
         ({"analytics": True}, True),
     ],
 )
-def test_ga4(consent: Any, given: bool) -> None:
+def test_ga4(consent: Any, has_consent: bool) -> None:
     body = {"client_id": "1.2", "consent": consent, "events": [{"name": "login", "params": {"message_id": "m"}}, {}]}
-    found = take(parse_collect, post(body))
-    assert codes(found)[0] == (None if given else ("dropped", "no_consent", "consent.analytics_storage"))
+    result = take(parse_collect, post(body))
+    assert codes(result)[0] == (None if has_consent else ("dropped", "no_consent", "consent.analytics_storage"))
     # The second has no name: it is kept if the request says that there is consent.
-    assert payloads(found) == [b"{}" if given else b""]
+    assert payloads(result) == [b"{}" if has_consent else b""]
 
 
 def entity(name: str, data: Any) -> Any:
@@ -173,7 +173,7 @@ def chosen(kind: str, *scopes: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("entities", "given"),
+    ("entities", "has_consent"),
     [
         ([], False),
         ([entity("web_page", {"id": "1"})], False),
@@ -192,19 +192,19 @@ def chosen(kind: str, *scopes: str) -> Any:
         ([None, 5, {"schema": "nonsense"}, {"schema": "iglu:a/consent/j/1", "data": {"analytics": True}}], True),
     ],
 )
-def test_snowplow(entities: Any, given: bool) -> None:
+def test_snowplow(entities: Any, has_consent: bool) -> None:
     contexts = json.dumps({"schema": "iglu:c/contexts/jsonschema/1-0-0", "data": entities})
     packed = base64.urlsafe_b64encode(contexts.encode()).decode().rstrip("=")
     for where in ({"co": contexts}, {"cx": packed}):
         event = {"e": "pv", "eid": "m", "duid": "b1c0", "page": "Ada's orders", **where}
-        found = take(parse_payload, post({"data": [event, {**event, "e": "nonsense"}]}))
-        assert codes(found)[0] == (None if given else ("dropped", "no_consent", "cx"))
-        assert found.rejected[0].verdict.code == "unknown_type"
-        assert bool(found.rejected[0].payload) == given
+        result = take(parse_payload, post({"data": [event, {**event, "e": "nonsense"}]}))
+        assert codes(result)[0] == (None if has_consent else ("dropped", "no_consent", "cx"))
+        assert result.rejected[0].verdict.code == "unknown_type"
+        assert bool(result.rejected[0].payload) == has_consent
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "given"),
+    ("name", "data", "has_consent"),
     [
         ("consent_granted", {"expiry": "2027-01-01T00:00:00Z"}, True),
         ("consent_withdrawn", {"all": True}, False),
@@ -213,15 +213,15 @@ def test_snowplow(entities: Any, given: bool) -> None:
         ("cmp_visible", {"elapsedTime": 1.5}, False),
     ],
 )
-def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, given: bool) -> None:
-    told = json.dumps({"schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": entity(name, data)})
-    found = take(parse_payload, post({"data": [{"e": "ue", "eid": "m", "duid": "b1c0", "ue_pr": told}]}))
-    assert said(found) == [given]
-    assert [event.name for event in found.dropped] == ([] if given else [name])
+def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, has_consent: bool) -> None:
+    unstruct_event = json.dumps({"schema": "iglu:x/unstruct_event/jsonschema/1-0-0", "data": entity(name, data)})
+    result = take(parse_payload, post({"data": [{"e": "ue", "eid": "m", "duid": "b1c0", "ue_pr": unstruct_event}]}))
+    assert said(result) == [has_consent]
+    assert [event.name for event in result.dropped] == ([] if has_consent else [name])
 
 
 @pytest.mark.parametrize(
-    ("fields", "given"),
+    ("fields", "has_consent"),
     [
         ({}, False),
         ({"properties": YES}, True),
@@ -233,19 +233,19 @@ def test_snowplows_events_of_consent_speak_for_themselves(name: str, data: Any, 
         ({"event": "$opt_in"}, True),
     ],
 )
-def test_posthog(fields: Any, given: bool) -> None:
+def test_posthog(fields: Any, has_consent: bool) -> None:
     event = {"event": "$pageview", "distinct_id": "ada", "uuid": "0192", "properties": {"token": "k"}} | fields
-    found = take(parse_capture, post({"api_key": "k", "batch": [event]}))
-    assert codes(found) == [None if given else ("dropped", "no_consent", "properties.consent.analytics")]
-    assert [event.name for event in found.dropped] == ([] if given else ["page"])
+    result = take(parse_capture, post({"api_key": "k", "batch": [event]}))
+    assert codes(result) == [None if has_consent else ("dropped", "no_consent", "properties.consent.analytics")]
+    assert [event.name for event in result.dropped] == ([] if has_consent else ["page"])
 
 
 def test_posthogs_newer_endpoint_is_told_of_a_drop() -> None:
     event = {"event": "Seen", "distinct_id": "ada", "uuid": "0192"}
     opened = parse_capture(post({"batch": [event]}, path=RESULTS_PATH))
-    found = validated(opened, consent=ConsentMode.DROP)
+    validation = validated(opened, consent=ConsentMode.DROP)
     assert opened.reply is not None
-    (result,) = json.loads(opened.reply(found.verdicts)[1])["results"].values()
+    (result,) = json.loads(opened.reply(validation.verdicts)[1])["results"].values()
     assert result["result"] == "drop"
     assert "no_consent" in result["details"]
 
@@ -254,7 +254,7 @@ CLOUDEVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Produ
 
 
 @pytest.mark.parametrize(
-    ("fields", "given"),
+    ("fields", "has_consent"),
     [
         ({}, False),
         ({"analyticsconsent": True}, True),
@@ -267,17 +267,17 @@ CLOUDEVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "Produ
         ({"data": {"context": YES}, "analyticsconsent": False}, False),
     ],
 )
-def test_cloudevents(fields: Any, given: bool) -> None:
-    found = take(parse_cloudevents, post([CLOUDEVENT | fields, CLOUDEVENT | fields | {"id": {}}]))
-    assert codes(found)[0] == (None if given else ("dropped", "no_consent", "analyticsconsent"))
-    assert bool(found.rejected[0].payload) == given
+def test_cloudevents(fields: Any, has_consent: bool) -> None:
+    result = take(parse_cloudevents, post([CLOUDEVENT | fields, CLOUDEVENT | fields | {"id": {}}]))
+    assert codes(result)[0] == (None if has_consent else ("dropped", "no_consent", "analyticsconsent"))
+    assert bool(result.rejected[0].payload) == has_consent
 
 
 def test_a_binary_cloudevent() -> None:
     headers = [(f"ce-{name}".encode(), value.encode()) for name, value in CLOUDEVENT.items()]
-    for told, given in ((b"true", True), (b"false", False)):
-        request = Request("POST", "/v1/cloudevents", "", [*headers, (b"ce-analyticsconsent", told)], b"")
-        assert said(take(parse_cloudevents, request)) == [given]
+    for header, has_consent in ((b"true", True), (b"false", False)):
+        request = Request("POST", "/v1/cloudevents", "", [*headers, (b"ce-analyticsconsent", header)], b"")
+        assert said(take(parse_cloudevents, request)) == [has_consent]
 
 
 def test_a_name_that_no_text_can_be_is_counted_all_the_same() -> None:

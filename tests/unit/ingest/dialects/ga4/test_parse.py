@@ -30,16 +30,16 @@ def one(name: Any = "login", params: Any = None, **fields: Any) -> Touchpoint:
 def test_a_purchase() -> None:
     request = post((FIXTURES / "purchase.json").read_bytes(), QUERY)
     assert parse_collect(request).write_key == "s3cret"
-    found = only(take_by(parse_collect, request))
-    assert (found.call, found.name, found.actor, found.user_id, found.anonymous_id) == (
+    touchpoint = only(take_by(parse_collect, request))
+    assert (touchpoint.call, touchpoint.name, touchpoint.actor, touchpoint.user_id, touchpoint.anonymous_id) == (
         *("track", "purchase"),
         *("ada", "ada", "1234567890.1687549204"),
     )
-    assert (found.order_id, found.value, found.currency) == ("T-12345", 59.98, "EUR")
-    assert (found.product_id, found.quantity) == ("BOOT-MID", 2.0)
-    assert found.occurred_us == TIME
+    assert (touchpoint.order_id, touchpoint.value, touchpoint.currency) == ("T-12345", 59.98, "EUR")
+    assert (touchpoint.product_id, touchpoint.quantity) == ("BOOT-MID", 2.0)
+    assert touchpoint.occurred_us == TIME
     sent = json.loads(request.body)
-    assert rest(found) == {
+    assert rest(touchpoint) == {
         "properties": {
             **sent["events"][0]["params"],
             "order_id": "T-12345",
@@ -60,14 +60,14 @@ def test_a_purchase_of_very_many_items_is_one_event() -> None:
 
 
 def test_several_items_are_no_product() -> None:
-    found = one("view_item_list", {"items": [{"item_id": "a"}, {"item_id": "b"}]})
-    assert found.product_id == ""
-    assert rest(found)["properties"] == {"items": [{"item_id": "a"}, {"item_id": "b"}]}
+    touchpoint = one("view_item_list", {"items": [{"item_id": "a"}, {"item_id": "b"}]})
+    assert touchpoint.product_id == ""
+    assert rest(touchpoint)["properties"] == {"items": [{"item_id": "a"}, {"item_id": "b"}]}
 
 
 def test_page_and_campaign() -> None:
-    found = one("page_view", {"page_location": "https://a.example/", "page_referrer": "https://google.com/"})
-    assert (found.call, found.name, found.channel) == ("track", "page_view", "organic_search")
+    touchpoint = one("page_view", {"page_location": "https://a.example/", "page_referrer": "https://google.com/"})
+    assert (touchpoint.call, touchpoint.name, touchpoint.channel) == ("track", "page_view", "organic_search")
     assert one("campaign_details", {"source": "news", "medium": "email", "campaign": "May"}).channel == "email"
     utm = {"page_location": "https://a.example/?utm_source=x&utm_medium=cpc"}
     assert one("page_view", utm).channel == "paid_search"
@@ -76,8 +76,8 @@ def test_page_and_campaign() -> None:
 def test_a_request_sent_again_counts_once() -> None:
     click = {"name": "select_item", "params": {"item_list_id": "x"}}
     first, again = take(click, click), take(click, click)
-    ids = [found.message_id for found in first.touchpoints]
-    assert ids == [found.message_id for found in again.touchpoints]
+    ids = [touchpoint.message_id for touchpoint in first.touchpoints]
+    assert ids == [touchpoint.message_id for touchpoint in again.touchpoints]
     assert len(set(ids)) == 2
     later = take(click, timestamp_micros=TIME + 1).touchpoints[0].message_id
     other = take(click, client_id="789").touchpoints[0].message_id
