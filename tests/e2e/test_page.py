@@ -230,7 +230,9 @@ async def test_events_are_shown_as_they_come_with_what_became_of_them(page: Page
     await expect(panel.get_by_text("only the number is kept")).to_be_visible()
     await rows.execute(
         "insert into rejected_counts values ($1, $2, $3, 'consent', 'no_consent', 'Ad Clicked', 0, 7, 0)",
-        *(rows.workspace, now_us() // HOUR_US * HOUR_US, rows.source),
+        rows.workspace,
+        now_us() // HOUR_US * HOUR_US,
+        rows.source,
     )
     await expect(panel.get_by_text("dropped for want of consent 7 (7 Ad Clicked)")).to_be_visible()
     await panel.get_by_label("Show").select_option("")

@@ -143,8 +143,18 @@ def decode_rejected(value: bytes) -> Rejected:
         raise UndecodableError("undecodable", "", f"not a rejection message: {error}") from None
     e = m.envelope
     return Rejected(
-        *(m.workspace, m.source, m.received_us, m.stage, m.code, m.field, m.message, m.payload, m.origin),
-        *(m.name, m.message_id, m.request),
+        m.workspace,
+        m.source,
+        m.received_us,
+        m.stage,
+        m.code,
+        m.field,
+        m.message,
+        m.payload,
+        m.origin,
+        m.name,
+        m.message_id,
+        m.request,
         Envelope(e.path, e.content_type, e.library, e.before, e.after),
         m.replay_of,
     )

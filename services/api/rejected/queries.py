@@ -89,10 +89,20 @@ async def list_rejected(
     """Up to `count` events that are kept whole, newest first, after a position."""
     c = rejected.c
     query = select(
-        *(c.id, c.source, c.received_us, c.stage, c.code, c.field, c.message, c.name, c.message_id),
+        c.id,
+        c.source,
+        c.received_us,
+        c.stage,
+        c.code,
+        c.field,
+        c.message,
+        c.name,
+        c.message_id,
         func.substring(c.payload, 1, payload_bytes),
         func.octet_length(c.payload),
-        *(c.origin, c.request, c.record),
+        c.origin,
+        c.request,
+        c.record,
     ).where(*events.conditions(rejected), c.received_us >= events.from_us, c.received_us < events.to_us)
     if after is not None:
         query = query.where(tuple_(c.received_us, c.id) < tuple_(after.received_us, after.id))

@@ -11,16 +11,39 @@ from services.ingest.event.verdict import Verdict, warning
 
 ORDERS = frozenset(
     {
-        *("buy", "buyaction", "checkoutcompleted", "closeconvertlead", "contractsigned", "order", "orderaction"),
-        *("ordercompleted", "orderpaid", "orders/create", "orders/paid", "orderscreate", "orderspaid", "pay"),
-        *("payaction", "possale", "purchase", "subscriptionstarted", "transaction"),
+        "buy",
+        "buyaction",
+        "checkoutcompleted",
+        "closeconvertlead",
+        "contractsigned",
+        "order",
+        "orderaction",
+        "ordercompleted",
+        "orderpaid",
+        "orders/create",
+        "orders/paid",
+        "orderscreate",
+        "orderspaid",
+        "pay",
+        "payaction",
+        "possale",
+        "purchase",
+        "subscriptionstarted",
+        "transaction",
     }
 )
 """Each places an order; as `normalised` has them."""
 TAKEN_BACK = frozenset(
     {
-        *("ordercancelled", "orders/cancelled", "orders/delete", "orderscancelled", "ordersdelete"),
-        *("orderrefunded", "refund", "refundscreate", "refunds/create"),
+        "ordercancelled",
+        "orders/cancelled",
+        "orders/delete",
+        "orderscancelled",
+        "ordersdelete",
+        "orderrefunded",
+        "refund",
+        "refundscreate",
+        "refunds/create",
     }
 )
 """Each cancels or refunds an order."""

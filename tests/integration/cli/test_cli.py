@@ -177,7 +177,10 @@ async def test_the_installed_command(database: str) -> None:
     environment = {**os.environ, "DATABASE_URL": database}
     failing = await asyncio.create_subprocess_exec(
         command,
-        *("source", "create", "nowhere", "web"),
+        "source",
+        "create",
+        "nowhere",
+        "web",
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

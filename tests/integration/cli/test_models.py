@@ -237,7 +237,9 @@ async def test_ended_by_hand_it_says_that_the_work_goes_on(throughline: Throughl
     command = Path(sys.executable).with_name("throughline")
     process = await asyncio.create_subprocess_exec(
         command,
-        *("restage", "--model", "six_stage"),
+        "restage",
+        "--model",
+        "six_stage",
         env={"DATABASE_URL": database, "PATH": "/usr/bin:/bin"},
         stderr=asyncio.subprocess.PIPE,
     )
@@ -260,7 +262,11 @@ async def test_a_stager_restages_what_was_sent(
     names = ("Product Viewed", "Checkout Started", "Order Completed")
     sent = [
         Touchpoint(
-            *(now_us() - (number + 1) * 1_000_000, f"m{number}", f"c{number % 50}", "track", names[number % 3]),
+            now_us() - (number + 1) * 1_000_000,
+            f"m{number}",
+            f"c{number % 50}",
+            "track",
+            names[number % 3],
             workspace=stack.workspace_id,
             source=1,
             user_id=f"c{number % 50}",

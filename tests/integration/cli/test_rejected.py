@@ -67,7 +67,9 @@ class Shop:
         target = ("--url", self.ingest.url, "--key", self.stack.write_key)
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("throughline"),
-            *("rejected", "replay", *target),
+            "rejected",
+            "replay",
+            *target,
             env=self.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -94,7 +94,14 @@ async def test_it_runs_survives_kills_stops_and_goes_on(tmp_path: Path) -> None:
         assert stat.S_IMODE(run_file.stat().st_mode) == 0o600
         assert sorted(first["pids"]) == sorted(NAMES)
         assert set(first) == {
-            *("ingest_url", "api_url", "kafka", "database_url", "workspace", "write_key", "read_token", "pids")
+            "ingest_url",
+            "api_url",
+            "kafka",
+            "database_url",
+            "workspace",
+            "write_key",
+            "read_token",
+            "pids",
         }
 
         printed = child.log.read_text()

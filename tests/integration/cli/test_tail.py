@@ -70,7 +70,8 @@ async def test_what_comes_is_shown_until_it_is_ended_and_paints_nothing(stack: S
     ingest = await stack.start("ingest")
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("throughline"),
-        *("tail", "web"),
+        "tail",
+        "web",
         env={"DATABASE_URL": stack.database, "PATH": "/usr/bin:/bin", **environment(stack)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -230,8 +230,15 @@ START_US = 1_700_000_000_000_000
 
 def fact(hour: int, name: str, *, user: str = "", anonymous: str = "", previous: str = "") -> Touchpoint:
     return Touchpoint(
-        *(START_US + hour * HOUR_US, f"m{hour}", user or anonymous, "alias" if previous else "track", name),
-        *(1, 1, "direct" if hour % 2 else "email", START_US),
+        START_US + hour * HOUR_US,
+        f"m{hour}",
+        user or anonymous,
+        "alias" if previous else "track",
+        name,
+        1,
+        1,
+        "direct" if hour % 2 else "email",
+        START_US,
         user_id=user,
         anonymous_id=anonymous,
         previous_id=previous,

@@ -27,8 +27,24 @@ def test_ids_become_text(sent: Any, text: str) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        *("null", "NULL", " undefined ", "None", "nil", "NaN", "0", 0, 0.0, "guest", "Anonymous", "  ", True, False),
-        *("true", "[object Object]", "unknown", "00000000-0000-0000-0000-000000000000"),
+        "null",
+        "NULL",
+        " undefined ",
+        "None",
+        "nil",
+        "NaN",
+        "0",
+        0,
+        0.0,
+        "guest",
+        "Anonymous",
+        "  ",
+        True,
+        False,
+        "true",
+        "[object Object]",
+        "unknown",
+        "00000000-0000-0000-0000-000000000000",
     ],
 )
 def test_placeholders_are_no_ids(sent: Any) -> None:

@@ -32,8 +32,11 @@ def test_a_purchase() -> None:
     assert parse_collect(request).write_key == "s3cret"
     touchpoint = only(take_by(parse_collect, request))
     assert (touchpoint.call, touchpoint.name, touchpoint.actor, touchpoint.user_id, touchpoint.anonymous_id) == (
-        *("track", "purchase"),
-        *("ada", "ada", "1234567890.1687549204"),
+        "track",
+        "purchase",
+        "ada",
+        "ada",
+        "1234567890.1687549204",
     )
     assert (touchpoint.order_id, touchpoint.value, touchpoint.currency) == ("T-12345", 59.98, "EUR")
     assert (touchpoint.product_id, touchpoint.quantity) == ("BOOT-MID", 2.0)
