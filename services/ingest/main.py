@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from services.ingest.http.access import Access, Rates, by_source
 from services.ingest.http.app import IngestApp
 from services.ingest.http.control import create_control
+from services.ingest.http.cors import error_app
 from services.ingest.http.keys import Keys
 from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
 from services.ingest.process.connection_limits import REFUSED_REQUESTS, LimitedHttpProtocol
@@ -98,5 +99,6 @@ def create_app() -> IngestApp:
     control = create_control(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
     LimitedHttpProtocol.head_seconds, LimitedHttpProtocol.body_seconds = settings.head_seconds, settings.body_seconds
     LimitedHttpProtocol.max_connections = settings.max_connections
+    LimitedHttpProtocol.error_app = error_app
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
     return IngestApp(control, Access(keys, rates), batcher, metrics, body_seconds=settings.body_seconds)

@@ -18,7 +18,7 @@ from services.ingest.http import cors
 from services.ingest.http.access import Access
 from services.ingest.http.body import read_body
 from services.ingest.http.replay import RECEIVED_AT, Replay, read_replay, require_each, restamp
-from services.ingest.http.responses import Headers, problem, respond
+from services.ingest.http.responses import Headers, problem, respond, send_answer
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.batcher import Batcher, unavailable
 from services.ingest.publish.rejected import rejected_records
@@ -60,11 +60,9 @@ class IngestApp:
         if not methods:
             await self._control(scope, receive, send)
         elif scope["method"] == "OPTIONS":
-            await _send(send, 200, b"", cors.preflight(scope))
+            await send_answer(send, 200, b"", cors.preflight(scope))
         else:
-            content, headers = problem(_wrong_method(methods))
-            origin = cors.header(scope, b"origin")
-            await _send(send, 405, content, headers if origin is None else [*headers, *cors.allow(origin)])
+            await cors.error_app(_wrong_method(methods))(scope, receive, send)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -88,7 +86,7 @@ class IngestApp:
         origin = named.get(b"origin")
         if origin is not None:
             headers = [*headers, *cors.allow(origin)]
-        await _send(send, status, content, headers)
+        await send_answer(send, status, content, headers)
         self._metrics.count_request(status, perf_counter() - started)
 
     async def handle(self, route: Route, request: Request, headers: Mapping[bytes, bytes]) -> tuple[bytes, Headers]:
@@ -162,8 +160,3 @@ def _wrong_method(allowed: list[str]) -> ServiceError:
         f"events are sent here with {' or '.join(allowed)}",
         headers={"Allow": ", ".join([*allowed, "OPTIONS"])},
     )
-
-
-async def _send(send: Send, status: int, content: bytes, headers: Headers) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})

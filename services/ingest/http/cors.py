@@ -3,9 +3,10 @@
 Starlette's middleware does the same for all other paths (`control.py`); it costs a multiple of what an event does.
 """
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.ingest.http.responses import Headers
+from services.ingest.http.responses import Headers, problem, send_answer
+from throughline.kit.errors import ServiceError
 
 MAX_AGE_SECONDS = 7200
 EXPOSED = "Retry-After"
@@ -42,4 +43,15 @@ def preflight(scope: Scope) -> Headers:
     requested = header(scope, b"access-control-request-headers")
     if requested:
         answer.append((b"access-control-allow-headers", requested))
+    return answer
+
+
+def error_app(error: ServiceError) -> ASGIApp:
+    """Returns an app that answers every request with one error, which pages of other origins may read."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        content, headers = problem(error)
+        origin = header(scope, b"origin")
+        await send_answer(send, error.status, content, headers if origin is None else [*headers, *allow(origin)])
+
     return answer

@@ -5,12 +5,13 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from starlette.types import Send
 
 from services.ingest.dialects.base import ParsedRequest
 from services.ingest.event.verdict import MAX_EVENTS, answer_of
 from services.ingest.validate.request import Result
 from throughline.kit.errors import ServiceError
-from throughline.kit.problems import MEDIA_TYPE
+from throughline.kit.problems import problem_response
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -37,9 +38,14 @@ def respond(request: ParsedRequest, result: Result) -> tuple[bytes, Headers]:
 
 def problem(error: ServiceError) -> tuple[bytes, Headers]:
     """Returns the answer that says why a request failed as a whole."""
-    body, headers = _json(error.problem(), MEDIA_TYPE.encode())
-    headers.extend((name.encode(), value.encode()) for name, value in error.headers.items())
-    return body, headers
+    response = problem_response(error)
+    return bytes(response.body), response.raw_headers
+
+
+async def send_answer(send: Send, status: int, content: bytes, headers: Headers) -> None:
+    """Send one whole answer."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 @lru_cache(maxsize=MAX_EVENTS + 1)
@@ -48,9 +54,9 @@ def _all_ok(events: int) -> tuple[bytes, Headers]:
     return _json({"success": True, "accepted": events, "rejected": 0, "dropped": 0, "verdicts": verdicts})
 
 
-def _json(value: Mapping[str, Any], media_type: bytes = b"application/json") -> tuple[bytes, Headers]:
+def _json(value: Mapping[str, Any]) -> tuple[bytes, Headers]:
     body = msgspec.json.encode(value)
-    return body, _headers(media_type, body)
+    return body, _headers(b"application/json", body)
 
 
 def _headers(media_type: bytes, body: bytes) -> Headers:

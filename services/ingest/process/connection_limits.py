@@ -6,14 +6,15 @@ why this is a subclass of uvicorn's protocol, and test_guards.py holds it to the
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import ClassVar
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.ingest.http import cors, responses
 from throughline.kit.errors import ServiceError
+from throughline.kit.problems import problem_response
 
 MAX_HEAD_BYTES = 64 * 1024
 """Maximum size of a request's line and headers. Trackers that send with GET put a whole event there."""
@@ -51,6 +52,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     """Maximum time for the rest of a request to arrive that was answered before its end."""
     max_connections: ClassVar[int] = 4096
     """Maximum number of connections of this worker."""
+    error_app: ClassVar[Callable[[ServiceError], ASGIApp]] = problem_response
+    """Returns an app that answers every request with one error."""
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = True
@@ -68,7 +71,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 REFUSED_REQUESTS[TOO_MANY_CONNECTIONS.code] += 1
                 transport.abort()
                 return
-            self.app = _ErrorApp(TOO_MANY_CONNECTIONS)
+            self.app = _RefusingApp(TOO_MANY_CONNECTIONS, type(self).error_app)
         self._started_at = self.loop.time()
         self._timer = self.loop.call_later(self.head_seconds, self._check_timeouts)
 
@@ -95,7 +98,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if len(self.headers) > MAX_HEADERS:
-            self.app = _ErrorApp(HEADERS_TOO_LARGE)
+            self.app = _RefusingApp(HEADERS_TOO_LARGE, type(self).error_app)
         super().on_headers_complete()
         # uvicorn would add the trailers of a chunked body to the headers, as many as come.
         self.headers = _IgnoredTrailers()
@@ -125,10 +128,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, error: ServiceError) -> None:
         """Answers without a request, and closes the connection after `LINGER_SECONDS`."""
         REFUSED_REQUESTS[error.code] += 1
-        body, headers = responses.problem(error)
+        response = problem_response(error)
         phrase = HTTPStatus(error.status).phrase.encode()
-        head = [b"HTTP/1.1 %d %s" % (error.status, phrase), *(b"%s: %s" % header for header in headers)]
-        self.transport.write(b"\r\n".join([*head, b"", body]))
+        head = [b"HTTP/1.1 %d %s" % (error.status, phrase), *(b"%s: %s" % header for header in response.raw_headers)]
+        self.transport.write(b"\r\n".join([*head, b"", response.body]))
         self._is_refused = True
         self.transport.write_eof()
         if self._timer is not None:
@@ -143,17 +146,13 @@ class _IgnoredTrailers(list[tuple[bytes, bytes]]):
         """Ignores a trailer, which must neither authorize a request nor fill the memory."""
 
 
-class _ErrorApp:
-    """An ASGI app that answers every request with one error."""
+class _RefusingApp:
+    """An ASGI app that counts every request, and answers it with one error."""
 
-    def __init__(self, error: ServiceError) -> None:
-        self._error = error
+    def __init__(self, error: ServiceError, error_app: Callable[[ServiceError], ASGIApp]) -> None:
+        self._code = error.code
+        self._answer = error_app(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        REFUSED_REQUESTS[self._error.code] += 1
-        origin = cors.header(scope, b"origin")
-        body, headers = responses.problem(self._error)
-        if origin is not None:
-            headers = [*headers, *cors.allow(origin)]
-        await send({"type": "http.response.start", "status": self._error.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        REFUSED_REQUESTS[self._code] += 1
+        await self._answer(scope, receive, send)
