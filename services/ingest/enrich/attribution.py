@@ -120,7 +120,7 @@ def _attribution(origin: Origin, own_properties: _EventProperties) -> Attributio
         channel = REFERRAL
     if "source" not in campaign and "medium" not in campaign:
         campaign = _derived_campaign(click_id, referrer.host, site) | campaign
-    facts: dict[str, Any] = campaign
+    facts: dict[str, str | dict[str, str]] = {**campaign}
     if click_ids:
         facts["click_ids"] = click_ids
     if referrer.host:
@@ -134,9 +134,9 @@ def _attribution(origin: Origin, own_properties: _EventProperties) -> Attributio
     return Attribution(channel, msgspec.json.encode(facts).decode() if facts else "")
 
 
-def _campaign(context_campaign: tuple[str, ...], event_properties: dict[str, str], landing: Address) -> dict[str, Any]:
+def _campaign(context_campaign: tuple[str, ...], event_properties: dict[str, str], landing: Address) -> dict[str, str]:
     """Returns the utm facts. For each, the context counts before the properties and the landing's address."""
-    campaign: dict[str, Any] = {}
+    campaign: dict[str, str] = {}
     for position, (parameter, fact) in enumerate(UTM_FACTS.items()):
         text = (
             (context_campaign and clean(context_campaign[position]))
@@ -167,7 +167,7 @@ def _referral_code(params: dict[str, str], event_properties: dict[str, str]) -> 
     return next(filter(None, codes), "")
 
 
-def _channel(campaign: dict[str, Any], click_id: str, host: str, site: Site | None) -> str:
+def _channel(campaign: dict[str, str], click_id: str, host: str, site: Site | None) -> str:
     """Returns the channel by the first that decides: medium, click id, source, referrer (its `host`, and `site`)."""
     source, medium = campaign.get("source", ""), campaign.get("medium", "")
     source_site = site_named(source.lower()) if source else None
@@ -181,7 +181,7 @@ def _channel(campaign: dict[str, Any], click_id: str, host: str, site: Site | No
     return by_site(site) if host else DIRECT
 
 
-def _derived_campaign(click_id: str, host: str, site: Site | None) -> dict[str, Any]:
+def _derived_campaign(click_id: str, host: str, site: Site | None) -> dict[str, str]:
     """Returns source and medium for an event that names neither, by its click id or else its referrer."""
     if click_id:
         return {"source": CLICK_IDS[click_id].source, "medium": CLICK_IDS[click_id].medium}

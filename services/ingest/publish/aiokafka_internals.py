@@ -21,10 +21,29 @@ class BatchBuilder(Protocol):
         """Ends the batch, which takes no further records."""
 
 
-class KafkaClient(Protocol):
-    """The methods of `AIOKafkaProducer` that ingest uses, and its connections (`client`)."""
+class Cluster(Protocol):
+    """aiokafka's metadata of a cluster."""
 
-    client: Any
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Returns the partitions of a topic, None for an unknown one."""
+
+    def leader_for_partition(self, partition: TopicPartition) -> int | None:
+        """Returns the id of the broker that leads a partition; None or -1 for no leader."""
+
+
+class Connections(Protocol):
+    """aiokafka's connections to the brokers of a cluster."""
+
+    cluster: Cluster
+
+    async def close(self) -> None:
+        """Closes all connections."""
+
+
+class KafkaClient(Protocol):
+    """The members of `AIOKafkaProducer` that ingest uses."""
+
+    client: Connections
 
     async def start(self) -> None:
         """Connects."""
@@ -35,7 +54,7 @@ class KafkaClient(Protocol):
     def create_batch(self) -> BatchBuilder:
         """Returns an empty record batch."""
 
-    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[Any]:
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[object]:
         """Queues a record batch; the future is set when Kafka has acknowledged or refused it."""
 
 

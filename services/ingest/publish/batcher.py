@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.aiokafka_internals import BatchBuilder, KafkaClient, partition_leaders
@@ -218,7 +217,7 @@ class Batcher:
         batch: _Batch,
         round_number: int,
         client: KafkaClient,
-        acknowledgement: asyncio.Future[Any],
+        acknowledgement: asyncio.Future[object],
     ) -> None:
         error = ConnectionError("aborted") if acknowledgement.cancelled() else acknowledgement.exception()
         self._finish(queue, batch, round_number, client, error)
