@@ -291,7 +291,7 @@ async def test_a_stager_restages_what_was_sent(
         model = load_model("need_to_review")
         expected = Counter(
             journey.phase
-            for actor in {event.actor for touchpoint in sent}
+            for actor in {event.actor for event in sent}
             if (journey := fold(model, None, sorted(event for event in sent if event.actor == actor)).journey)
         )
         counted = await connection.fetch(
