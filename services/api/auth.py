@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from services.api.shared.cache import cached
 from services.api.shared.context import ApiContext, Context
 from throughline.kit.errors import ServiceError
-from throughline.store.access.keys import ReadToken, key_digest, read_token
+from throughline.store.access.keys import ReadToken, find_read_token, key_digest
 
 TOKEN_SECONDS = 1.0
 """Maximum time for which a revoked token still opens its workspace."""
@@ -49,7 +49,7 @@ async def authenticate(context: ApiContext, credentials: HTTPAuthorizationCreden
 @cached(seconds=TOKEN_SECONDS)
 async def _token_of(context: ApiContext, digest: bytes) -> ReadToken | None:
     async with context.database.reading("token") as connection:
-        return await read_token(connection, digest)
+        return await find_read_token(connection, digest)
 
 
 async def _authenticated(context: Context, credentials: Credentials) -> ReadToken:

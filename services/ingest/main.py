@@ -23,7 +23,7 @@ from throughline.kit.clock import now_us
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
 from throughline.kit.settings import IngestSettings, load_or_exit
-from throughline.store.access.keys import SourceKey, write_keys
+from throughline.store.access.keys import SourceKey, read_source_keys
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading
 
@@ -42,7 +42,7 @@ def create_app() -> IngestApp:
 
     async def read_keys() -> Iterable[SourceKey]:
         async with reading(engine) as connection:
-            return await write_keys(connection, now_us=now_us())
+            return await read_source_keys(connection, now_us=now_us())
 
     keys = Keys(read_keys, refresh_seconds=settings.keys_refresh_seconds)
     producer = ReconnectingProducer(

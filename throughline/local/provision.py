@@ -53,8 +53,8 @@ def _read(path: Path) -> LocalKeys | None:
 
 
 async def _are_valid(connection: AsyncConnection, stored: LocalKeys) -> bool:
-    token = await keys.read_token(connection, keys.key_digest(stored.read_token))
-    written = {key.digest for key in await keys.write_keys(connection, now_us=now_us()) if key.enabled}
+    token = await keys.find_read_token(connection, keys.key_digest(stored.read_token))
+    written = {key.digest for key in await keys.read_source_keys(connection, now_us=now_us()) if key.enabled}
     return (
         token is not None and token.workspace_name == stored.workspace and keys.key_digest(stored.write_key) in written
     )

@@ -65,7 +65,7 @@ async def test_a_write_key_is_known_by_its_digest_only(shop: AsyncEngine) -> Non
     assert len(key) == 44
     assert key[4:].isalnum()
     async with reading(shop) as connection:
-        (write_key,) = await keys.write_keys(connection, now_us=NOW)
+        (write_key,) = await keys.read_source_keys(connection, now_us=NOW)
         (listed,) = await list_write_keys(connection, "shop")
         stored = [
             str(await connection.scalar(text(f"SELECT string_agg(t::text, '') FROM {name} t")))
@@ -81,18 +81,18 @@ async def test_keys_differ(shop: AsyncEngine) -> None:
     async with transaction(shop) as connection:
         created = {await create_write_key(connection, "shop", "web", now_us=NOW) for _ in range(50)}
         assert len(created) == 50
-        assert len(await keys.write_keys(connection, now_us=NOW)) == 50
+        assert len(await keys.read_source_keys(connection, now_us=NOW)) == 50
 
 
 async def test_the_keys_of_a_disabled_source_are_known_as_disabled(shop: AsyncEngine) -> None:
     for source in ("web", "app"):
         await do(shop, lambda c, source=source: create_write_key(c, "shop", source, now_us=NOW))  # type: ignore[misc]
     await do(shop, lambda c: set_source_enabled(c, "shop", "web", False))
-    write_keys = await do(shop, lambda c: keys.write_keys(c, now_us=NOW))
+    write_keys = await do(shop, lambda c: keys.read_source_keys(c, now_us=NOW))
     assert {key.source_name: key.enabled for key in write_keys} == {"web": False, "app": True}
     assert [source.enabled for source in await do(shop, list_sources)] == [True, False]
     await do(shop, lambda c: set_source_enabled(c, "shop", "web", True))
-    assert all(key.enabled for key in await do(shop, lambda c: keys.write_keys(c, now_us=NOW)))
+    assert all(key.enabled for key in await do(shop, lambda c: keys.read_source_keys(c, now_us=NOW)))
 
 
 @pytest.mark.parametrize("by", ["id", "hint", "key"])
@@ -103,7 +103,7 @@ async def test_a_revoked_key_is_gone_and_stays_listed(shop: AsyncEngine, by: str
     named = {"id": str(first.id), "hint": first.hint, "key": key}[by]
     assert (await do(shop, lambda c: revoke_write_key(c, named, now_us=NOW + 1))).revoked_us == NOW + 1
     assert (await do(shop, lambda c: revoke_write_key(c, named, now_us=NOW + 2))).revoked_us == NOW + 1
-    assert [write_key.digest for write_key in await do(shop, lambda c: keys.write_keys(c, now_us=NOW))] == [
+    assert [write_key.digest for write_key in await do(shop, lambda c: keys.read_source_keys(c, now_us=NOW))] == [
         keys.key_digest(second_key)
     ]
     assert [listed.revoked_us for listed in await do(shop, list_write_keys)] == [NOW + 1, None]
@@ -114,12 +114,12 @@ async def test_a_read_token_opens_its_workspace_until_it_is_revoked(shop: AsyncE
     token = await do(shop, lambda c: create_read_token(c, "shop", "page", now_us=NOW))
     assert token.startswith("tlr_")
     digest = keys.key_digest(token)
-    opened = await do(shop, lambda c: keys.read_token(c, digest))
+    opened = await do(shop, lambda c: keys.find_read_token(c, digest))
     assert opened.workspace_name == "shop"
-    assert await do(shop, lambda c: keys.read_token(c, keys.key_digest(token + "x"))) is None
+    assert await do(shop, lambda c: keys.find_read_token(c, keys.key_digest(token + "x"))) is None
     assert await do(shop, lambda c: list_read_tokens(c, "other")) == []
     await do(shop, lambda c: revoke_read_token(c, token[:10], now_us=NOW + 1))
-    assert await do(shop, lambda c: keys.read_token(c, digest)) is None
+    assert await do(shop, lambda c: keys.find_read_token(c, digest)) is None
     (listed,) = await do(shop, list_read_tokens)
     assert listed == (listed.id, token[:10], "shop", "page", NOW, NOW + 1)
 

@@ -29,7 +29,7 @@ from throughline.cli.rejected.topic import (
 from throughline.kit.clock import MIN_US, now_us
 from throughline.kit.kafka import create_reader
 from throughline.kit.stages import RejectionStage
-from throughline.store.access.keys import SourceKey, write_keys
+from throughline.store.access.keys import SourceKey, read_source_keys
 from throughline.store.access.sources import SourceInfo, list_sources
 from throughline.store.generations import read_generations
 from throughline.wire.codec import Rejected
@@ -122,7 +122,7 @@ async def _read_access(
         number: MIN_US if models.retention_cutoff_us is None else models.retention_cutoff_us
         for number, models in (await read_generations(connection)).items()
     }
-    return await list_sources(connection, workspace), await write_keys(connection, now_us=now), retention_cutoffs
+    return await list_sources(connection, workspace), await read_source_keys(connection, now_us=now), retention_cutoffs
 
 
 def with_consumer(topics: Topics, work: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:

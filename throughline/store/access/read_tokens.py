@@ -1,13 +1,13 @@
-"""Read tokens: made, listed and revoked. A token is shown once, when it is made."""
+"""Read tokens: created, listed and revoked. A token is shown once, when it is created."""
 
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.store.access.credentials import find_credential, hint_of, new_credential, revoke
 from throughline.store.access.keys import key_digest
-from throughline.store.access.names import check_name, workspace_id
-from throughline.store.access.rows import find_secret, hint_of, insert_row, random_secret, revoke, within_workspace
+from throughline.store.access.names import check_name, insert_row, within_workspace, workspace_id
 from throughline.store.schema.access import read_tokens, workspaces
 
 READ_TOKEN_PREFIX = "tlr_"
@@ -25,14 +25,14 @@ class ReadTokenInfo(NamedTuple):
 
 
 async def create_read_token(connection: AsyncConnection, workspace: str, name: str, *, now_us: int) -> str:
-    """Make a read token of a workspace and give it: the only time it can be seen. Names may repeat.
+    """Create a read token of a workspace; returns the token, which is stored nowhere. Names may repeat.
 
     Raises:
         AdminError: no such workspace, or not a name.
     """
     check_name("token", name)
     owner = await workspace_id(connection, workspace)
-    token = random_secret(READ_TOKEN_PREFIX)
+    token = new_credential(READ_TOKEN_PREFIX)
     await insert_row(
         connection,
         read_tokens,
@@ -46,7 +46,7 @@ async def create_read_token(connection: AsyncConnection, workspace: str, name: s
 
 
 async def list_read_tokens(connection: AsyncConnection, workspace: str | None = None) -> list[ReadTokenInfo]:
-    """The read tokens of one workspace or of all, revoked ones too, oldest first.
+    """Returns the read tokens of one workspace or of all, revoked ones too, oldest first.
 
     Raises:
         AdminError: no such workspace.
@@ -56,13 +56,13 @@ async def list_read_tokens(connection: AsyncConnection, workspace: str | None = 
 
 
 async def revoke_read_token(connection: AsyncConnection, token: str, *, now_us: int) -> ReadTokenInfo:
-    """Revoke a read token, named by its id, its hint or itself; one that is revoked stays as it is.
+    """Revoke a read token, named by its id, its hint or itself. A revoked one keeps its time.
 
     Raises:
         AdminError: no such token, or several begin like that.
     """
-    found = await find_secret(connection, _read_tokens(), read_tokens, "read token", token)
-    return ReadTokenInfo(*found)._replace(revoked_us=await revoke(connection, read_tokens, found.id, now_us))
+    info = ReadTokenInfo(*await find_credential(connection, _read_tokens(), read_tokens, "read token", token))
+    return info._replace(revoked_us=await revoke(connection, read_tokens, info.id, now_us))
 
 
 def _read_tokens() -> Select[Any]:

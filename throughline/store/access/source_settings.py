@@ -1,4 +1,4 @@
-"""What a source's owner sets: who may name it, from where, how fast it may send, and what is kept."""
+"""The settings of a source: how clients may name it, from where and how fast they may send, what is kept of events."""
 
 import re
 from typing import Any
@@ -15,47 +15,48 @@ from throughline.store.schema.access import sources, write_keys
 CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent", "webhook_secret")
 MAX_RATE = 2_147_483_647
 MAX_SECRET = 512
-"""Characters."""
+"""Maximum number of characters of a webhook's secret."""
 
-# A scheme, a host (perhaps all below one), perhaps a port: what a browser sends as Origin has nothing more.
+# What a browser sends as Origin: a scheme, a host (or all below one), perhaps a port.
 _ORIGIN = re.compile(
     r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?|null|[a-z-]+-extension://[a-z0-9-]+"
 )
 
 
 async def read_settings(connection: AsyncConnection, workspace: str, source: str) -> dict[str, Any]:
-    """The settings of a source by their names in `CHANGEABLE`; None where nothing is set. A secret is told by no more
-    than whether there is one.
+    """Returns the settings of a source by their names in `CHANGEABLE`; None where nothing is set.
+
+    A webhook's secret is not among them: only whether there is one.
 
     Raises:
         AdminError: no such workspace or source.
     """
-    found = await source_id(connection, workspace, source)
+    number = await source_id(connection, workspace, source)
     row = (
-        await connection.execute(select(*(sources.c[name] for name in CHANGEABLE)).where(sources.c.id == found))
+        await connection.execute(select(*(sources.c[name] for name in CHANGEABLE)).where(sources.c.id == number))
     ).one()
     return {**row._mapping, "webhook_secret": row.webhook_secret is not None}
 
 
 async def change_settings(connection: AsyncConnection, workspace: str, source: str, changes: dict[str, Any]) -> None:
-    """Set what `changes` names, one of `CHANGEABLE` each; None is "not set" again. The rest stays.
+    """Change settings by their names in `CHANGEABLE`; None takes a setting back. The others stay.
 
     Raises:
-        AdminError: no such workspace or source, or a value that is not one; the message names it and what would do.
+        AdminError: no such workspace or source, or not a value; the message names it and what would do.
     """
-    found = await source_id(connection, workspace, source)
-    # What has a value always: unset is the default.
-    always = {"ip": DEFAULT_SETTINGS.ip, "consent": DEFAULT_SETTINGS.consent}
-    changes = {name: always.get(name) if value is None else value for name, value in changes.items()}
+    number = await source_id(connection, workspace, source)
+    # These always have a value: their default when they are taken back.
+    defaults = {"ip": DEFAULT_SETTINGS.ip, "consent": DEFAULT_SETTINGS.consent}
+    changes = {name: defaults.get(name) if value is None else value for name, value in changes.items()}
     values = {name: _checked(name, value) for name, value in changes.items()}
     app_id = values.get("app_id")
     if app_id is not None:
-        # Clients send either in the same place.
+        # Clients send an app id where others send a write key.
         taken = await connection.scalar(select(write_keys.c.id).where(write_keys.c.digest == key_digest(app_id)))
         if taken is not None:
             raise AdminError("the app id is a write key; choose another one")
     try:
-        await connection.execute(update(sources).where(sources.c.id == found).values(**values))
+        await connection.execute(update(sources).where(sources.c.id == number).values(**values))
     except IntegrityError:
         raise AdminError(f"another source has the app id {app_id!r} already; choose another one") from None
 

@@ -1,12 +1,11 @@
-"""Sources of a workspace: made, listed and switched on or off by people and scripts."""
+"""Sources of a workspace: created, listed, enabled and disabled."""
 
 from typing import NamedTuple
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.access.names import AdminError, check_name, source_id, workspace_id
-from throughline.store.access.rows import insert_row, within_workspace
+from throughline.store.access.names import AdminError, check_name, insert_row, source_id, within_workspace, workspace_id
 from throughline.store.schema.access import sources, workspaces
 
 
@@ -21,7 +20,7 @@ class SourceInfo(NamedTuple):
 
 
 async def create_source(connection: AsyncConnection, workspace: str, name: str, *, now_us: int) -> int:
-    """Make a source in a workspace; gives its id.
+    """Create a source in a workspace; returns its id.
 
     Raises:
         AdminError: no such workspace, or the name is taken there or not a name.
@@ -35,7 +34,7 @@ async def create_source(connection: AsyncConnection, workspace: str, name: str, 
 
 
 async def list_sources(connection: AsyncConnection, workspace: str | None = None) -> list[SourceInfo]:
-    """The sources of one workspace or of all, by workspace and name.
+    """Returns the sources of one workspace or of all, by workspace and name.
 
     Raises:
         AdminError: no such workspace.
@@ -51,10 +50,10 @@ async def list_sources(connection: AsyncConnection, workspace: str | None = None
 
 
 async def set_source_enabled(connection: AsyncConnection, workspace: str, source: str, enabled: bool) -> None:
-    """Let a source's keys write, or not.
+    """Enable or disable a source: whether events of its keys are taken.
 
     Raises:
         AdminError: no such workspace or source.
     """
-    found = await source_id(connection, workspace, source)
-    await connection.execute(update(sources).where(sources.c.id == found).values(enabled=enabled))
+    number = await source_id(connection, workspace, source)
+    await connection.execute(update(sources).where(sources.c.id == number).values(enabled=enabled))

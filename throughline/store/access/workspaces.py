@@ -1,12 +1,11 @@
-"""Workspaces: made and listed by people and scripts."""
+"""Workspaces: created and listed."""
 
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.access.names import AdminError, check_name, check_time_zone
-from throughline.store.access.rows import insert_row
+from throughline.store.access.names import AdminError, check_name, check_time_zone, insert_row
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.operations import models
 
@@ -23,7 +22,7 @@ class WorkspaceInfo(NamedTuple):
 
 
 async def create_workspace(connection: AsyncConnection, name: str, *, now_us: int, time_zone: str = "UTC") -> int:
-    """Make a workspace, its journeys under the default phase model; gives its id.
+    """Create a workspace, with the default phase model live; returns its id.
 
     Raises:
         AdminError: the name is taken or not a name, or PostgreSQL knows no such time zone.
@@ -38,7 +37,7 @@ async def create_workspace(connection: AsyncConnection, name: str, *, now_us: in
 
 
 async def list_workspaces(connection: AsyncConnection) -> list[WorkspaceInfo]:
-    """Every workspace, by name."""
+    """Returns every workspace, by name."""
     c = workspaces.c
     rows = await connection.execute(select(c.id, c.name, c.time_zone, c.created_us).order_by(c.name))
     return [WorkspaceInfo(*row) for row in rows]

@@ -1,13 +1,13 @@
-"""Write keys: made, listed, rotated and revoked. A key is shown once, when it is made."""
+"""Write keys: created, listed, rotated and revoked. A key is shown once, when it is created."""
 
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.store.access.credentials import find_credential, hint_of, new_credential, revoke
 from throughline.store.access.keys import key_digest
-from throughline.store.access.names import AdminError, source_id
-from throughline.store.access.rows import find_secret, hint_of, insert_row, random_secret, revoke, within_workspace
+from throughline.store.access.names import AdminError, insert_row, source_id, within_workspace
 from throughline.store.schema.access import sources, workspaces, write_keys
 
 WRITE_KEY_PREFIX = "tlw_"
@@ -26,19 +26,21 @@ class WriteKeyInfo(NamedTuple):
 
 
 async def create_write_key(connection: AsyncConnection, workspace: str, source: str, *, now_us: int) -> str:
-    """Make a write key of a source and give it: the only time it can be seen.
+    """Create a write key of a source; returns the key, which is stored nowhere.
 
     Raises:
         AdminError: no such workspace or source.
     """
-    found = await source_id(connection, workspace, source)
-    key = random_secret(WRITE_KEY_PREFIX)
-    await insert_row(connection, write_keys, digest=key_digest(key), hint=hint_of(key), source=found, created_us=now_us)
+    number = await source_id(connection, workspace, source)
+    key = new_credential(WRITE_KEY_PREFIX)
+    await insert_row(
+        connection, write_keys, digest=key_digest(key), hint=hint_of(key), source=number, created_us=now_us
+    )
     return key
 
 
 async def list_write_keys(connection: AsyncConnection, workspace: str | None = None) -> list[WriteKeyInfo]:
-    """The write keys of one workspace or of all, revoked ones too, oldest first.
+    """Returns the write keys of one workspace or of all, revoked ones too, oldest first.
 
     Raises:
         AdminError: no such workspace.
@@ -48,37 +50,37 @@ async def list_write_keys(connection: AsyncConnection, workspace: str | None = N
 
 
 async def revoke_write_key(connection: AsyncConnection, key: str, *, now_us: int) -> WriteKeyInfo:
-    """Revoke a write key, named by its id, its hint or itself; one that is revoked stays as it is.
+    """Revoke a write key, named by its id, its hint or itself. A revoked one keeps its time.
 
     Raises:
         AdminError: no such key, or several begin like that.
     """
-    found = await find_secret(connection, _write_keys(), write_keys, "write key", key)
-    return WriteKeyInfo(*found)._replace(revoked_us=await revoke(connection, write_keys, found.id, now_us))
+    info = WriteKeyInfo(*await find_credential(connection, _write_keys(), write_keys, "write key", key))
+    return info._replace(revoked_us=await revoke(connection, write_keys, info.id, now_us))
 
 
 async def rotate_write_key(
     connection: AsyncConnection, key: str, *, overlap_us: int, now_us: int
 ) -> tuple[str, WriteKeyInfo]:
-    """Make a new key of a key's source, and let the old one go on for `overlap_us` only; gives both.
+    """Create a new key of a key's source, and let the old one expire in `overlap_us`; returns the new key and the old.
 
-    A key that expires earlier already keeps its time.
+    An old key that expires earlier already keeps its time.
 
     Raises:
         AdminError: no such key, several begin like that, or it is revoked or expired.
     """
-    found = WriteKeyInfo(*await find_secret(connection, _write_keys(), write_keys, "write key", key))
-    if found.revoked_us is not None or (found.expires_us is not None and found.expires_us <= now_us):
-        raise AdminError(f"write key {found.hint}... is no longer taken; make a new one with `throughline key create`")
-    made = await create_write_key(connection, found.workspace, found.source, now_us=now_us)
+    old = WriteKeyInfo(*await find_credential(connection, _write_keys(), write_keys, "write key", key))
+    if old.revoked_us is not None or (old.expires_us is not None and old.expires_us <= now_us):
+        raise AdminError(f"write key {old.hint}... is no longer taken; make a new one with `throughline key create`")
+    new_key = await create_write_key(connection, old.workspace, old.source, now_us=now_us)
     c = write_keys.c
     expires_us = await connection.scalar(
         update(write_keys)
-        .where(c.id == found.id)
+        .where(c.id == old.id)
         .values(expires_us=func.least(c.expires_us, now_us + overlap_us))
         .returning(c.expires_us)
     )
-    return made, found._replace(expires_us=expires_us)
+    return new_key, old._replace(expires_us=expires_us)
 
 
 def _write_keys() -> Select[Any]:
