@@ -1,6 +1,5 @@
-"""The HTTP edge: receives SDK requests, guarantees that a 200 means acknowledged by Kafka, gives every event a verdict.
+"""Ingest: receives the requests of SDKs, answers 200 once Kafka has their events, with a verdict for each event.
 
-Touchpoints go to the touchpoints topic as `throughline.wire` messages, refused events whole to the rejected topic.
-Read `main.py` (settings, clients, app), then `http/app.py` (a request's way), `dialects/` and
-`publish/batcher.py`.
+Touchpoints go to the touchpoints topic as `throughline.wire` messages, rejected events to the rejected topic, whole.
+Read `http/app.py` (the way of a request), then `dialects/base.py`, `validate/request.py` and `publish/batcher.py`.
 """

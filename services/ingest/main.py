@@ -28,10 +28,11 @@ from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading
 
 LAST_SECONDS = 1.0
+"""Maximum time for the queue to empty when the worker stops."""
 
 
 def create_app() -> IngestApp:
-    """The ASGI app of one worker; its lifespan starts and stops all it needs. Called inside the running loop."""
+    """Returns the ASGI app of one worker; its lifespan starts and stops its clients. Called inside the running loop."""
     settings = load_or_exit(IngestSettings)
     logs.configure(settings.log_level)
     # While a broker is away aiokafka logs it ten times a second; producer.py logs it once.
@@ -78,15 +79,15 @@ def create_app() -> IngestApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # Neither Kafka nor PostgreSQL has to be there: /readyz says what is missing, requests are answered 503.
+        # Neither Kafka nor PostgreSQL has to run: /readyz says what is missing, requests are answered 503.
         works = [keys.run, producer.run, batcher.run, count, *([end_with_parent] if settings.workers > 1 else [])]
         background = [asyncio.create_task(work()) for work in works]
         gc.collect()
         gc.freeze()
-        # A request leaves no cycles behind: looking for them seldom is enough.
+        # A request leaves no cycles behind: to collect them seldom is enough.
         gc.set_threshold(50_000, 20, 50)
         yield
-        # Every request has its answer by now: what is still queued belongs to those that were told 503.
+        # Every request has its answer by now: what is still queued was answered 503.
         await batcher.drain(LAST_SECONDS)
         for task in background:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Where in the web an event happened, put as Segment's libraries put it into a context. Pure."""
+"""The page on which an event happened, as the context of an event says it. Pure."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -7,7 +7,7 @@ from services.ingest.enrich.address import CAMPAIGN_MEMBERS
 
 
 def page_context(url: str | None, referrer: str | None, title: str | None) -> dict[str, Any]:
-    """The members `page` and, if the address has utm parameters, `campaign` of a context."""
+    """Returns the member `page` of a context and, if the address has utm parameters, `campaign`."""
     context: dict[str, Any] = {}
     page = {name: text for name, text in (("url", url), ("referrer", referrer), ("title", title)) if text}
     if page:
@@ -22,7 +22,7 @@ def page_context(url: str | None, referrer: str | None, title: str | None) -> di
 def _campaign(url: str) -> dict[str, str]:
     try:
         query = urlsplit(url).query
-    except ValueError:  # what stands in a host's place is none
+    except ValueError:  # the host is malformed
         return {}
     # A broken escape becomes U+FFFD; a NUL, which can not be stored, goes.
     return {

@@ -1,4 +1,4 @@
-"""What an event is, in Segment's terms, and the ground that every dialect stands on: verdicts, times, JSON. Pure.
+"""What every dialect needs: the event in common terms, the verdict on it, times, and JSON that is not clean. Pure.
 
-Receives parts of a body; gives typed values or a verdict that names the field and the fix. Read `event.py` next.
+Receives parts of a body; returns typed values, or a verdict with the field at fault and the fix. Read `event.py` next.
 """

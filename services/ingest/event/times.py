@@ -1,7 +1,7 @@
-"""When an event happened, from what its client's clock says. Pure; microseconds since the epoch, UTC.
+"""Times as clients write them, and the instant at which an event happened. Pure; microseconds since the epoch, UTC.
 
-A client's clock is trusted unless it is plainly wrong: `receivedAt - (sentAt - originalTimestamp)` is applied only when
-sentAt and the time of receiving differ by more than `SKEW_US` (less is transit, not skew).
+A client's clock is corrected by the rule of Segment's spec, `receivedAt - (sentAt - originalTimestamp)`, but only when
+`sentAt` and the time of receipt differ by more than `SKEW_US`: less is the time of transit.
 """
 
 import math
@@ -13,12 +13,14 @@ from services.ingest.event.verdict import reject
 from throughline.kit.clock import EPOCH, MAX_US, MIN_US, to_us
 
 SKEW_US = 30_000_000
+"""Maximum difference between a client's clock and ours that is no fault of the clock."""
 
 _YEAR_OUT_OF_RANGE = re.compile(r"\s*([+-]\d{5,}-|-?0000-|\d{5,}-|-\d{4}-)")
 
 
 def correct(client_us: int, sent_us: int | None, received_us: int) -> tuple[int, bool]:
-    """The instant an event happened, and whether its client placed it in the future (which is cut to `received_us`).
+    """Returns the instant at which an event happened, and whether the client's clock says that it lies in the future:
+    then the instant is `received_us`.
 
     Raises:
         RejectedError: the corrected instant lies before the year 1.
@@ -37,10 +39,10 @@ def correct(client_us: int, sent_us: int | None, received_us: int) -> tuple[int,
 
 
 def instant(value: datetime, field: str) -> int:
-    """A decoded time as microseconds; a time without a zone is UTC.
+    """Returns a decoded time in microseconds; a time without a zone is UTC.
 
     Raises:
-        RejectedError: its zone moves it out of the years 1-9999.
+        RejectedError: in UTC, it lies outside the years 1-9999.
     """
     us = to_us(value)
     if not MIN_US <= us <= MAX_US:
@@ -49,11 +51,11 @@ def instant(value: datetime, field: str) -> int:
 
 
 def parse(value: Any, field: str) -> datetime | None:
-    """A time in any of the forms clients send: ISO 8601 text, or a number of seconds or milliseconds since the epoch
-    (from 1e11 on it is milliseconds). None when it can not be read.
+    """Returns a time as clients send it: ISO 8601 text, or a number of seconds since the epoch (from 1e11 on, of
+    milliseconds). None for what is no time.
 
     Raises:
-        RejectedError: it is a time outside the years 1-9999.
+        RejectedError: a time outside the years 1-9999.
     """
     if isinstance(value, str):
         text = value.strip()

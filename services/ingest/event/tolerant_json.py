@@ -1,7 +1,7 @@
-"""Bodies and events that are out of the ordinary, read slowly and exactly. Pure.
+"""JSON that the fast decoder does not take, read so that each event gets its own verdict. Pure.
 
-The fast decoder answers for a whole body; here each event gets its own answer: NaN, lone surrogates, NUL, text that is
-not UTF-8, numbers no float holds, nesting without end.
+The fast decoder fails for a whole body. This one is slow, and takes NaN, lone surrogates, NUL, bytes that are not
+UTF-8, numbers that no float holds, and deep nesting; `defect` then says which event has them.
 """
 
 import codecs
@@ -17,41 +17,42 @@ from services.ingest.event.verdict import MAX_DEPTH, RejectedError, Verdict
 from throughline.kit.errors import ServiceError
 
 MAX_DIGITS = 4300
-"""Digits of an integer: Python's own limit, because what reads them takes time squared."""
+"""Maximum number of digits of an integer, the same as Python's own: reading takes time squared."""
 MAX_PATH = 300
-"""Characters of a field's path in a verdict: keys may be as long as a body."""
+"""Maximum number of characters of a field's path in a verdict: a key may be as long as a body."""
 
 _Place = tuple[Any, str | int] | None
-"""Where a value stands, from within: the place of what it stands in, and its key there. Hardly ever a text is made of
-it, so that a long key above many values costs nothing."""
+"""The path to a value: that to the object or list around it, and its key in there. A text is made of it only for a
+verdict, so that a long key above many values costs nothing."""
 _ESCAPE = "throughline.escape"
+"""Name of the error handler `_escape_surrogates`."""
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def text_of(body: bytes) -> str:
-    """A body as text, without a byte order mark; `bytes_of` undoes it, whatever the bytes are."""
+    """Returns a body as text, without a byte order mark; bytes that are not UTF-8 become surrogates."""
     return body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
 
 
 def bytes_of(text: str) -> bytes:
-    """The bytes that a text came from."""
+    """Returns the bytes of which `text_of` made a text."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def load(body: bytes) -> Any:
-    """The JSON value of a body, taking NaN, lone surrogates and stray bytes for `defect` to find.
+    """Returns the JSON value of a body, which may hold all that `defect` finds.
 
     Raises:
-        ServiceError: 400, naming where the JSON ends to be JSON.
+        ServiceError: 400, with the place at which the body is not JSON.
     """
     return load_text(text_of(body))
 
 
 def load_text(text: str) -> Any:
-    """`load` of a body that `text_of` has decoded.
+    """Returns the same as `load`, of a body that `text_of` has decoded.
 
     Raises:
-        ServiceError: 400, naming where the JSON ends to be JSON.
+        ServiceError: 400, with the place at which the body is not JSON.
     """
     try:
         return _DECODER.decode(text)
@@ -66,7 +67,8 @@ def load_text(text: str) -> Any:
 
 
 def members(text: str) -> dict[str, str]:
-    """The members of an object that `load` has read, each as it stands in its text: of a name given twice, the last."""
+    """Returns the members of an object, each as its text; of a name given twice, the last. `load_text` must have read
+    the text."""
     members: dict[str, str] = {}
     at = _past_space(text, text.index("{") + 1)
     while text[at] != "}":
@@ -79,7 +81,7 @@ def members(text: str) -> dict[str, str]:
 
 
 def dump(value: Any) -> bytes:
-    """A loaded value as JSON again: byte for byte where its text was not UTF-8; a lone surrogate escaped."""
+    """Returns a loaded value as JSON, with the bytes that were not UTF-8 as they came, and other surrogates escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", _ESCAPE)
 
 
@@ -108,7 +110,8 @@ def _elements(text: str) -> list[str]:
 
 
 def defect(event: Any) -> Verdict | None:
-    """Why an event can not be kept, naming the field, or None. Looks at every key and value."""
+    """Returns why an event can not be kept, with the path of the member at fault; None when it can. Every key and value
+    is checked."""
     fault = _part_defect(None, event)
     if fault is not None:
         return fault
@@ -133,19 +136,19 @@ def defect(event: Any) -> Verdict | None:
 
 
 def may_be_deep(text: bytes) -> bool:
-    """Whether JSON opens more than `MAX_DEPTH` objects and lists, which it has to for being nested as deeply."""
-    # Taking them out takes a fifth of the time that counting them does.
+    """Whether JSON has more than `MAX_DEPTH` opening brackets, without which it is not nested too deeply."""
+    # Removing them takes a fifth of the time of counting them.
     return len(text) - len(text.replace(b"{", b"").replace(b"[", b"")) > MAX_DEPTH
 
 
 def defect_in(value: Any, text: str) -> Verdict | None:
-    """`defect` of a loaded value, or what is wrong with the text it was loaded from: of a name given twice, the first
-    is in the text only."""
+    """Returns the `defect` of a value, or of the text from which it was loaded: only the text has the first value of a
+    name given twice."""
     return defect(value) or _part_defect(None, text)
 
 
 def defect_of(raw: bytes) -> Verdict | None:
-    """`defect` of an event as JSON.
+    """Returns the `defect` of an event that is JSON.
 
     Raises:
         ServiceError: 400, it is not JSON.
@@ -171,7 +174,7 @@ def reject_defects(raw: bytes | Raw) -> None:
 
 
 def texts_defect(texts: dict[str, str]) -> Verdict | None:
-    """`defect` of an object of texts, quickly when there is none."""
+    """Returns the `defect` of an object of texts, quickly when there is none."""
     text = "".join([*texts, *texts.values()])
     if "\0" not in text:
         if text.isascii():
@@ -186,7 +189,7 @@ def texts_defect(texts: dict[str, str]) -> Verdict | None:
 
 
 def dump_texts(texts: dict[str, str]) -> bytes:
-    """`dump` of an object of texts."""
+    """Returns the same as `dump`, of an object of texts."""
     try:
         return msgspec.json.encode(texts)
     except UnicodeEncodeError:
@@ -194,7 +197,7 @@ def dump_texts(texts: dict[str, str]) -> bytes:
 
 
 def _part_defect(place: _Place, part: Any) -> Verdict | None:
-    """Why a text or a number can not be kept."""
+    """Returns why a text or a number can not be kept."""
     if isinstance(part, str):
         if "\0" in part:
             return _rejected("nul_character", place, "a NUL character can not be stored; leave it out")
@@ -218,12 +221,12 @@ def _rejected(code: str, place: _Place, message: str) -> Verdict:
 
 def _past_space(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
-    assert match is not None  # it matches nothing too
+    assert match is not None  # the pattern matches the empty text too
     return match.end()
 
 
 def _past_comma(text: str, at: int) -> int:
-    """To what comes after a value: the next one, or the end of what it stands in."""
+    """Returns the position behind a value and its comma: that of the next value, or of the closing bracket."""
     at = _past_space(text, at)
     return _past_space(text, at + 1) if text[at] == "," else at
 
@@ -232,8 +235,9 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= MAX_DIGITS else math.inf
 
 
-def _escaped(error: UnicodeError) -> tuple[bytes, int]:
-    """Surrogates as `bytes_of` writes them, and else as JSON does: in a text of JSON they stand within quotes."""
+def _escape_surrogates(error: UnicodeError) -> tuple[bytes, int]:
+    """Writes the surrogates of `text_of` as the bytes that they stand for, and all others as escapes of JSON, because
+    surrogates stand between quotes only."""
     assert isinstance(error, UnicodeEncodeError)
     codes = (ord(sign) for sign in error.object[error.start : error.end])
     return b"".join(
@@ -241,5 +245,5 @@ def _escaped(error: UnicodeError) -> tuple[bytes, int]:
     ), error.end
 
 
-codecs.register_error(_ESCAPE, _escaped)
+codecs.register_error(_ESCAPE, _escape_surrogates)
 _DECODER = json.JSONDecoder(parse_int=_integer)

@@ -1,4 +1,4 @@
-"""The HTTP shell: one request from its bytes to its answer, and every path beside the event paths.
+"""The HTTP shell: a request with events from its bytes to its answer, and all other paths.
 
-Receives ASGI calls; guarantees that a 200 means Kafka has the events; gives each event's verdict. Read `app.py` next.
+Receives ASGI calls; guarantees that a 200 means Kafka has the events, and a verdict for each. Read `app.py` next.
 """

@@ -64,7 +64,7 @@ def _add_settings_route(app: FastAPI, keys: Keys, route: SettingsRoute) -> None:
         route.path,
         settings,
         methods=["GET"],
-        name=f"settings {route.path}",
+        operation_id="get" + route.path.replace("{key}", "key").replace("/", "_").rstrip("_"),
         tags=["settings"],
         summary=route.summary,
         include_in_schema=route.documented,

@@ -1,6 +1,6 @@
-"""Which source a request writes to: the write keys, read again and again, and found from what requests carry.
+"""The write keys of all sources, read from PostgreSQL every few seconds, and the source of the key in a request.
 
-With PostgreSQL away the keys last read go on being used.
+While PostgreSQL is away the keys that were read last stay in use.
 """
 
 import asyncio
@@ -16,14 +16,15 @@ from throughline.store.access.keys import SourceKey, key_digest
 log = logging.getLogger(__name__)
 
 MAX_CACHED_HEADERS = 10_000
+"""Maximum number of headers of which the source is cached."""
 MAX_CACHED_BYTES = 512
-"""Of a header that is remembered: after a key may stand a password of any length, each time another."""
+"""Maximum number of bytes of a cached header: a password of any length may follow the key."""
 READ_SECONDS = 10.0
-"""How long one reading may take before it is given up."""
+"""Maximum time of one reading."""
 
 
 class Keys:
-    """The write keys known to this worker."""
+    """The write keys as this worker last read them."""
 
     def __init__(self, read: Callable[[], Awaitable[Iterable[SourceKey]]], *, refresh_seconds: float) -> None:
         self._read = read
@@ -34,19 +35,19 @@ class Keys:
 
     @property
     def loaded(self) -> bool:
-        """Whether they were read at least once."""
+        """Whether the keys were read at least once."""
         return self._read_at is not None
 
     @property
     def age_seconds(self) -> float:
-        """Since they were last read; 0 before that."""
+        """Seconds since the keys were last read; 0 before the first reading."""
         return 0.0 if self._read_at is None else time.monotonic() - self._read_at
 
     async def refresh(self) -> None:
-        """Read them once.
+        """Read the keys once.
 
         Raises:
-            Exception: whatever the reading raises; what is known stays.
+            Exception: whatever the reading raises; the keys stay as they were.
         """
         sources = await asyncio.wait_for(self._collect(), READ_SECONDS)
         if sources != self._sources:
@@ -58,12 +59,12 @@ class Keys:
         return {key.digest: key for key in await self._read()}
 
     async def run(self) -> None:
-        """Read them every `refresh_seconds` until cancelled."""
+        """Read the keys every `refresh_seconds` until cancelled."""
         away = False
         while True:
             try:
                 await self.refresh()
-            except Exception as error:  # whatever PostgreSQL and its drivers raise: what is known has to go on working
+            except Exception as error:  # whatever PostgreSQL and its drivers raise: the keys stay in use
                 if not away:
                     consequence = (
                         f"going on with the {len(self._sources)} known" if self.loaded else "none is known yet"
@@ -77,7 +78,7 @@ class Keys:
             await asyncio.sleep(self._refresh_seconds)
 
     def source(self, header: bytes | None, in_body: str) -> SourceKey:
-        """The source that an Authorization header or a key in the body names.
+        """Returns the source of the key in a header Authorization, or else in the body.
 
         Raises:
             ServiceError: 401 no such key, 404 its source is disabled, 503 keys were never read.
@@ -107,7 +108,8 @@ class Keys:
         return source
 
     def find(self, text: str, *, header: bool = False) -> SourceKey | None:
-        """The source of a key as clients write it: bare, with a colon after it, or either in base64."""
+        """Returns the source of a key as clients write it: plain, with a colon after it, or either in base64; None for
+        no such key. A `header` may begin with Basic or Bearer."""
         text = text.strip()
         if header:
             scheme, _, text = text.partition(" ")

@@ -75,12 +75,11 @@ def describe(app: FastAPI) -> None:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    operation = {
+    operation: dict[str, Any] = {
         "tags": ["events"],
         "operationId": route.method.lower() + route.path.replace("/", "_"),
         "summary": route.summary,
         "security": _SECURITY,
-        "parameters": [_query_parameter(name) for name in route.parameters],
         "responses": {
             "200": _answer(route.answer),
             "400": problem("Nobody can read the body, or it is too large", 400, "unreadable_json"),
@@ -92,6 +91,8 @@ def _operation(route: Route) -> dict[str, Any]:
             "503": problem("Not accepted now: send it again after Retry-After seconds", 503, "unavailable"),
         },
     }
+    if route.parameters:
+        operation["parameters"] = [_query_parameter(name) for name in route.parameters]
     if route.method == "POST":
         others = {
             media_type: {"schema": {"type": "string"}, "example": example}
@@ -121,7 +122,7 @@ def _answer(answer: str) -> dict[str, Any]:
 
 
 def _shape(example: Any) -> dict[str, Any]:
-    """The schema of values like an example: what else they hold is taken as well, and nothing has to be there."""
+    """Returns the schema of values like an example: other members are accepted too, and none is required."""
     if isinstance(example, dict):
         return {"type": "object", "properties": {name: _shape(part) for name, part in example.items()}}
     if isinstance(example, list):
@@ -134,7 +135,7 @@ def _query_parameter(name: str) -> dict[str, Any]:
 
 
 def problem(description: str, status: int, code: str) -> dict[str, Any]:
-    """An answer that says what is wrong, for an operation's `responses`."""
+    """Returns the description of an answer that says what is wrong, for an operation's `responses`."""
     example = {"type": "about:blank", "status": status, "code": code, "message": description}
     return {
         "description": description,

@@ -1,4 +1,4 @@
-"""An event made into a touchpoint: every check, limit and warning that holds for all dialects. Pure.
+"""Events made into touchpoints: every check, limit and warning that holds for all dialects. Pure.
 
-Receives parsed events and their source; guarantees one verdict for each. Read `touchpoint.py` next.
+Receives a `ParsedRequest` and its source; returns touchpoints and one verdict for each event. Read `request.py` next.
 """

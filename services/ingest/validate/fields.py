@@ -1,4 +1,4 @@
-"""The typed fields a touchpoint has, taken from an event's properties. Pure."""
+"""The typed fields of a touchpoint, read from an event's properties. Pure."""
 
 import math
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from services.ingest.event.verdict import MAX_TEXT, Verdict, json_type, reject, warning
 
 Fields = tuple[str, float | None, str, float | None, float | None, str, float | None]
-"""order_id, value, currency, rating, score, product_id, quantity, as in `Touchpoint`: "" and None mean not given."""
+"""The fields order_id, value, currency, rating, score, product_id and quantity of `Touchpoint`, in this order; "" and
+None mean not given."""
 
 NONE: Fields = ("", None, "", None, None, "", None)
 
@@ -19,19 +20,19 @@ _SOURCES: tuple[tuple[str, ...], ...] = (
     ("product_id", "productId", "sku"),
     ("quantity",),
 )
-"""For each of `Fields`, the properties that feed it: the first that is given counts."""
+"""For each of `Fields`, the properties that may hold it: the first that is given counts."""
 
 SAFE = 2**53
-"""Integers up to here are exact as 64-bit floats."""
+"""Largest integer up to which all are exact as 64-bit floats."""
 
 _TEXT = frozenset({0, 2, 5})
 _MANY = 12
-"""From so many properties on it pays to ask first whether there is any field among them."""
+"""Number of properties from which on it is faster to check first whether any of them is a field."""
 _SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names}
 
 
 def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
-    """The typed fields; a property of the wrong type is left out of them with a warning (it stays among the rest).
+    """Returns the typed fields. A property of the wrong type is left out with a warning, and kept with the rest.
 
     Raises:
         RejectedError: a number that no 64-bit float can hold.

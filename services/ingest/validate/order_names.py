@@ -1,7 +1,7 @@
-"""Events that are about an order, by their name: one of them without an order's id is taken with a warning. Pure.
+"""Names of events that are about an order: such an event without an order's id is kept with a warning. Pure.
 
-What a name means is the phase model's business; these are the names that the shipped vocabulary knows, so that a shop
-hears of what is missing while it still can send it.
+A phase model decides what a name means; these are the names of the shipped vocabulary. A shop is warned while it can
+still add the id.
 """
 
 import re
@@ -32,7 +32,7 @@ ORDERS = frozenset(
         "transaction",
     }
 )
-"""Each places an order; as `normalised` has them."""
+"""Names of events that place an order: in lower case, without spaces, hyphens and underscores."""
 TAKEN_BACK = frozenset(
     {
         "ordercancelled",
@@ -46,7 +46,7 @@ TAKEN_BACK = frozenset(
         "refunds/create",
     }
 )
-"""Each cancels or refunds an order."""
+"""Names of events that cancel or refund an order, written likewise."""
 
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _FIELD = "properties.order_id"
@@ -56,7 +56,7 @@ _OF_NONE = warning("missing_order_id", _FIELD, "without an id nothing tells whic
 
 @lru_cache(maxsize=4096)
 def missing_id(name: str) -> Verdict | None:
-    """What is to be said of a track call of this name that has no order id; None when it needs none."""
+    """Returns the warning for a track call of this name without an order id; None when it needs none."""
     normal = _SEPARATORS.sub("", name.casefold())
     if normal in ORDERS:
         return _OF_ITS_OWN
