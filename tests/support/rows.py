@@ -8,12 +8,12 @@ from typing import Any
 
 import asyncpg
 
+from throughline.journey.diff import COUNTS
 from throughline.journey.durations import MINUTE_US
 from throughline.journey.memory import CHURNED
 from throughline.journey.rollup import STEPS, bucket_of
 from throughline.journey.state import ENTER, LAPSE, RETURN, Transition
 from throughline.store.digest import id_digest, message_digest
-from throughline.store.schema.counts import COUNTS
 
 AT_US = 1_790_000_000_000_000  # 2026-09-21T14:13:20Z
 SECOND_US = 1_000_000

@@ -25,15 +25,16 @@ class Cell(NamedTuple):
     """The start of the minute in which the count changed."""
 
 
+COUNTS = ("active", "lapsed", "churned", "entered", "left", "returned")
 Counts = tuple[int, int, int, int, int, int]
-"""(active, lapsed, churned, entered, left, returned). `churned`: of the lapsed, those who had purchased; `returned`: of
+"""In the order of `COUNTS`. `churned`: of the lapsed, those who had purchased; `returned`: of
 the entries, those that followed a lapse."""
 
 NOTHING: Counts = (0, 0, 0, 0, 0, 0)
-_ACTIVE, _LAPSED, _CHURNED, _ENTERED, _LEFT, _RETURNED = range(6)
+_ACTIVE, _LAPSED, _CHURNED, _ENTERED, _LEFT, _RETURNED = range(len(COUNTS))
 
 Deltas = dict[Cell, list[int]]
-"""What to add to each cell, in the order of `Counts`."""
+"""What to add to each cell, in the order of `COUNTS`."""
 
 
 def contribute(

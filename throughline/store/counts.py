@@ -1,4 +1,4 @@
-"""Statements over sums: phase counts, their history, and what no vocabulary knows."""
+"""Statements over sums: phase counts, their history, and events of unknown names."""
 
 from collections.abc import Mapping
 from datetime import tzinfo
@@ -8,11 +8,11 @@ from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.journey.diff import Deltas
+from throughline.journey.diff import COUNTS, Deltas
 from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
-from throughline.store.schema.counts import COUNTS, phase_counts, phase_history, unmapped
+from throughline.store.schema.counts import phase_counts, phase_history, unmapped
 
 _COUNT_KEY = ("model", "shard", "source", "channel", "phase")
 _deltas = UnnestParameters("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *COUNTS)})
@@ -42,13 +42,13 @@ _add_history = DriverStatement(
 async def add_counts(
     connection: AsyncConnection, shard: int, deltas: Deltas, zones: Mapping[int, tzinfo], watermark_us: int
 ) -> None:
-    """Add deltas to one shard's rows, now and in every step of their past; what adds up to nothing is left alone.
+    """Add deltas to one shard's rows, in the counts and in every step of their history; deltas of 0 are left out.
 
     Args:
         connection: within a transaction.
         shard: whose rows.
-        deltas: what changed, by cell and minute.
-        zones: model id -> time zone of its workspace, in which days begin.
+        deltas: by cell and minute.
+        zones: generation id -> time zone of its workspace, which says when days begin.
         watermark_us: everything received before it is in the state; lapses due by it have happened.
     """
     sums: dict[tuple[Any, ...], list[int]] = {}
@@ -68,8 +68,8 @@ async def add_counts(
 
 
 def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: list[int]) -> None:
-    found = sums.get(key)
-    sums[key] = delta[:] if found is None else [a + b for a, b in zip(found, delta, strict=True)]
+    sum_before = sums.get(key)
+    sums[key] = delta[:] if sum_before is None else [a + b for a, b in zip(sum_before, delta, strict=True)]
 
 
 def _rows(sums: dict[tuple[Any, ...], list[int]]) -> list[tuple[Any, ...]]:
@@ -84,7 +84,7 @@ _prune = delete(phase_history).where(
 
 
 async def prune_history(connection: AsyncConnection, shard: int, watermark_us: int) -> None:
-    """Drop one shard's minutes and hours that nobody reads any more."""
+    """Delete one shard's minutes and hours that are no longer kept."""
     for number, step in enumerate(STEPS):
         if step in KEPT_US:
             before_us = watermark_us - KEPT_US[step] - MARGIN_US
@@ -92,31 +92,31 @@ async def prune_history(connection: AsyncConnection, shard: int, watermark_us: i
 
 
 Unmapped = dict[tuple[int, int, str], list[int]]
-"""(model id, source id, event name) -> [events, first_us, last_us]."""
+"""(generation id, source id, event name) -> [events, first_us, last_us]."""
 
 _UNMAPPED_KEY = ("model", "shard", "source", "name")
-_strange = UnnestParameters(
-    "strange", {name: unmapped.c[name].type for name in (*_UNMAPPED_KEY, "events", "first_us", "last_us")}
+_unmapped = UnnestParameters(
+    "new_unmapped", {name: unmapped.c[name].type for name in (*_UNMAPPED_KEY, "events", "first_us", "last_us")}
 )
-_strange_insert = insert(unmapped).from_select(
+_unmapped_insert = insert(unmapped).from_select(
     [*_UNMAPPED_KEY, "events", "first_us", "last_us"],
-    select(*_strange.table.c).order_by(*(_strange.table.c[name] for name in _UNMAPPED_KEY)),
+    select(*_unmapped.table.c).order_by(*(_unmapped.table.c[name] for name in _UNMAPPED_KEY)),
 )
-_new = _strange_insert.excluded
+_excluded = _unmapped_insert.excluded
 _add_unmapped = DriverStatement(
-    _strange_insert.on_conflict_do_update(
+    _unmapped_insert.on_conflict_do_update(
         index_elements=[unmapped.c[name] for name in _UNMAPPED_KEY],
         set_={
-            "events": unmapped.c.events + _new.events,
-            "first_us": func.least(unmapped.c.first_us, _new.first_us),
-            "last_us": func.greatest(unmapped.c.last_us, _new.last_us),
+            "events": unmapped.c.events + _excluded.events,
+            "first_us": func.least(unmapped.c.first_us, _excluded.first_us),
+            "last_us": func.greatest(unmapped.c.last_us, _excluded.last_us),
         },
     ).returning(unmapped.c.model)
 )
 
 
-async def add_unmapped(connection: AsyncConnection, shard: int, found: Unmapped) -> None:
-    """Count events that the vocabulary of a model does not know."""
-    if found:
-        rows = sorted((model, shard, source, name, *seen) for (model, source, name), seen in found.items())
-        await _add_unmapped.fetch(connection, _strange.parameters(rows))
+async def add_unmapped(connection: AsyncConnection, shard: int, events: Unmapped) -> None:
+    """Count events whose name the vocabulary of a model does not have."""
+    if events:
+        rows = sorted((model, shard, source, name, *counted) for (model, source, name), counted in events.items())
+        await _add_unmapped.fetch(connection, _unmapped.parameters(rows))

@@ -1,4 +1,4 @@
-"""One customer's ids, links and rulings, with their names: what an operator looks at before and after an unlink."""
+"""One customer's ids, links and rulings with their names, as an operator looks at them before and after an unlink."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,17 +13,17 @@ from throughline.store.schema.identity import ids, links, rulings
 
 
 class CustomerIdentity(NamedTuple):
-    """A customer, and all that was ever said of whose its ids are."""
+    """A customer, its ids, and all links and rulings of them."""
 
     customer: str
     ids: list[IdRow]
-    """Its own first, the others by name."""
+    """The customer's id first, the others by name."""
     links: list[LinkRow]
-    """All that begin or end at one of its ids, in the order in which they count."""
+    """All that begin or end at one of the ids, in the order in which links count."""
     rulings: list[RulingRow]
-    """Likewise, in the order in which they were made."""
+    """Likewise, in the order of time."""
     names: dict[bytes, str]
-    """Of every id that these name."""
+    """Digest -> id, for every id in the links and rulings."""
 
 
 _these = bindparam("ids", type_=ARRAY(LargeBinary))
@@ -41,35 +41,36 @@ _rulings = (
 
 
 async def read_customer_identity(connection: AsyncConnection, workspace: int, name: str) -> CustomerIdentity | None:
-    """The customer that an id of a workspace belongs to; None when no fact has named the id."""
-    digest = id_digest(workspace, name)
-    (own,) = await _rows(connection, [digest]) or (None,)
-    if own is None:
+    """Returns the customer that an id of a workspace belongs to; None when no fact has the id."""
+    (root,) = await _rows(connection, [id_digest(workspace, name)]) or (None,)
+    if root is None:
         return None
-    while own.owner is not None:
-        (own,) = await _rows(connection, [own.owner])
-    members = (await read_members(connection, [own.id]))[own.id]
-    rows = [own, *sorted(await _rows(connection, list(members)), key=lambda row: row.name)]
+    while root.owner is not None:
+        (root,) = await _rows(connection, [root.owner])
+    members = (await read_members(connection, [root.id]))[root.id]
+    rows = [root, *sorted(await _rows(connection, list(members)), key=lambda row: row.name)]
     digests = [row.id for row in rows]
-    found = [LinkRow(*row) for row in await connection.execute(_links, {"ids": digests})]
-    said = [RulingRow(*row) for row in await connection.execute(_rulings, {"ids": digests})]
-    ends = {end for pair in (*found, *said) for end in pair[:2]}
+    link_rows = [LinkRow(*row) for row in await connection.execute(_links, {"ids": digests})]
+    ruling_rows = [RulingRow(*row) for row in await connection.execute(_rulings, {"ids": digests})]
+    ends = {end for pair in (*link_rows, *ruling_rows) for end in pair[:2]}
     names = {row.id: row.name for row in await _rows(connection, sorted(ends | set(digests)))}
-    return CustomerIdentity(own.name, rows, found, said, names)
+    return CustomerIdentity(root.name, rows, link_rows, ruling_rows, names)
 
 
-async def read_ruling(connection: AsyncConnection, id_: bytes, owner: bytes) -> RulingRow | None:
-    """The last word on a pair; None when there never was one."""
+async def read_ruling(connection: AsyncConnection, id_digest: bytes, owner: bytes) -> RulingRow | None:
+    """Returns the last ruling on a pair; None when there was none."""
     rows = await connection.execute(
-        select(*(rulings.c[name] for name in RulingRow._fields)).where(rulings.c.id == id_, rulings.c.owner == owner)
+        select(*(rulings.c[name] for name in RulingRow._fields)).where(
+            rulings.c.id == id_digest, rulings.c.owner == owner
+        )
     )
     row = rows.one_or_none()
     return None if row is None else RulingRow(*row)
 
 
-async def are_linked(connection: AsyncConnection, id_: bytes, owner: bytes) -> bool:
-    """Whether facts have linked the one to the other, void or not."""
-    rows = await connection.execute(select(links.c.by).where(links.c.id == id_, links.c.owner == owner).limit(1))
+async def are_linked(connection: AsyncConnection, id_digest: bytes, owner: bytes) -> bool:
+    """Whether facts have linked an id to an owner, void or not."""
+    rows = await connection.execute(select(links.c.by).where(links.c.id == id_digest, links.c.owner == owner).limit(1))
     return rows.first() is not None
 
 

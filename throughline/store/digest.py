@@ -1,13 +1,13 @@
-"""The 16-byte keys under which ids stand in the store."""
+"""The digests of ids, under which they stand in the store: 16 bytes of BLAKE2b."""
 
 from hashlib import blake2b
 
 
 def id_digest(workspace: int, raw_id: str) -> bytes:
-    """Digest of an actor's or customer's id within its workspace: 16 bytes of BLAKE2b."""
+    """Returns the digest of an actor's or a customer's id in its workspace."""
     return blake2b(b"%d\0" % workspace + raw_id.encode(), digest_size=16).digest()
 
 
 def message_digest(actor: bytes, message_id: str) -> bytes:
-    """Digest of a message id under the actor with that digest: 16 bytes of BLAKE2b, unique by itself."""
+    """Returns the digest of a message id under the actor of a digest: unique in all workspaces."""
     return blake2b(actor + message_id.encode(), digest_size=16).digest()

@@ -1,9 +1,9 @@
-"""Generations of phase models: which are applied in a workspace, how one is restaged, switched to and taken away.
+"""Generations of phase models: which are applied in a workspace; how one is restaged, switched to and retired.
 
 A generation is `building` while the stagers restage its journeys from the facts, `live` from the switch on, `retired`
 when another one of its name has taken its place. Whoever stages holds the workspace's row in share mode
-(`lock_versions`); whoever changes what is applied updates it, and so waits for the transactions under way. Those that
-come later see the new version and read the generations again.
+(`lock_versions`). Whoever changes its generations updates that row, and so waits for the transactions under way; later
+ones see the new version and read the generations again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ _APPLIED = ("live", "building")
 
 
 class Generation(NamedTuple):
-    """A phase model as applied in one workspace. `document` is its own file; None: the one shipped under its name."""
+    """A phase model as applied in one workspace. `document`: its file; None: the one shipped under its name."""
 
     id: int
     workspace: int
@@ -37,7 +37,7 @@ class Generation(NamedTuple):
 
 
 class WorkspaceGenerations(NamedTuple):
-    """What staging needs to know of a workspace. `generations` are those live and building, by id."""
+    """What staging needs of a workspace. `generations`: those live and building, by id."""
 
     version: int
     zone: str
@@ -46,23 +46,23 @@ class WorkspaceGenerations(NamedTuple):
 
 
 class RestageProgress(NamedTuple):
-    """How far a generation is restaged: slots, and customers and touchpoints in them."""
+    """How far a generation is restaged: id slots, and the customers and touchpoints done in them."""
 
     slots_done: int
     slots: int
     customers: int
     touchpoints: int
     fraction: float
-    """Of all customers, from 0 to 1: digests are spread evenly, so it is how far the cursors have come."""
+    """Of all customers, from 0 to 1, by how far the cursors have come: digests are spread evenly."""
 
     @property
     def is_whole(self) -> bool:
-        """Every customer has its journey."""
+        """Whether every customer has its journey."""
         return self.slots_done == self.slots
 
     @property
     def of_customers(self) -> int:
-        """About how many customers there are to restage."""
+        """Estimated number of customers to restage."""
         return self.customers if self.is_whole or not self.fraction else round(self.customers / self.fraction)
 
 
@@ -104,23 +104,24 @@ _lock_versions = (
 
 
 async def read_generations(connection: AsyncConnection) -> dict[int, WorkspaceGenerations]:
-    """Workspace id -> what is applied there, read in one statement."""
-    found: dict[int, WorkspaceGenerations] = {}
+    """Returns the generations applied in each workspace by its id, read in one statement."""
+    by_workspace: dict[int, WorkspaceGenerations] = {}
     for row in await connection.execute(_generations):
-        applied = found.setdefault(row.workspace, WorkspaceGenerations(row.version, row.time_zone, row.horizon_us, []))
+        none = WorkspaceGenerations(row.version, row.time_zone, row.horizon_us, [])
+        applied = by_workspace.setdefault(row.workspace, none)
         if row.id is not None:
             applied.generations.append(Generation(row.id, row.workspace, row.name, row.state, row.document))
-    return found
+    return by_workspace
 
 
 async def lock_versions(connection: AsyncConnection, workspaces: Sequence[int]) -> dict[int, int]:
-    """Workspace id -> version of what is applied there, which cannot change before this transaction ends."""
+    """Returns the versions of workspaces by id; what is applied there cannot change before this transaction ends."""
     rows = await connection.execute(_lock_versions, {"workspaces": sorted(set(workspaces))})
     return {row.id: row.version for row in rows}
 
 
 async def list_models(connection: AsyncConnection, workspace: str | None = None) -> list[ModelInfo]:
-    """The generations of one workspace or of all, by workspace, name and age.
+    """Returns the generations of one workspace or of all, by workspace, name and age.
 
     Raises:
         AdminError: no such workspace.
@@ -145,7 +146,7 @@ async def list_models(connection: AsyncConnection, workspace: str | None = None)
 
 
 async def read_document(connection: AsyncConnection, workspace: str, model: str) -> str | None:
-    """A model's own file, as last added to the workspace; None for a shipped model.
+    """Returns a model's file, as last added to the workspace; None for a shipped model.
 
     Raises:
         AdminError: no such workspace, or no such model in it and none shipped.
@@ -164,10 +165,10 @@ async def read_document(connection: AsyncConnection, workspace: str, model: str)
         )
     ).first()
     if row is None and model not in shipped_models():
-        known = {info.name for info in await list_models(connection, workspace)} | set(shipped_models())
+        names = {info.name for info in await list_models(connection, workspace)} | set(shipped_models())
         raise AdminError(
             f"workspace {workspace!r} has no model {model!r}, and none is shipped under that name; "
-            f"there are: {', '.join(sorted(known))}"
+            f"there are: {', '.join(sorted(names))}"
         )
     return None if row is None else cast("str | None", row.document)
 
@@ -178,15 +179,15 @@ async def read_document(connection: AsyncConnection, workspace: str, model: str)
 async def begin_restage(
     connection: AsyncConnection, workspace: str, model: str, *, document: str | None, now_us: int
 ) -> int:
-    """Make a generation that the stagers restage from now on; gives its id. Asked again: of the one that is building.
+    """Create a generation, which the stagers restage from now on; returns its id, or that of the one building already.
 
     Args:
         connection: of the transaction.
         workspace: its name.
         model: the model's name.
-        document: the model's own file; None: the one shipped under that name. A generation that is building from
-            another file is given up.
-        now_us: the time.
+        document: the model's file; None: the one shipped under that name. A generation that is building from another
+            file is retired.
+        now_us: when, in microseconds since the epoch.
 
     Raises:
         AdminError: no such workspace or model, or the file is not that model's.
@@ -203,20 +204,20 @@ async def begin_restage(
         if building.document == document:
             return cast("int", building.id)
         await connection.execute(update(models).where(c.id == building.id).values(state="retired"))
-    made: int = (
+    generation: int = (
         await connection.execute(
             insert(models)
             .values(workspace=owner, name=model, state="building", document=document, created_us=now_us)
             .returning(c.id)
         )
     ).scalar_one()
-    await RESTAGE.start(connection, made)
+    await RESTAGE.start(connection, generation)
     await _bump(connection, owner)
-    return made
+    return generation
 
 
 async def read_progress(connection: AsyncConnection, generation: int) -> RestageProgress:
-    """How far a generation is restaged; one that needs no restaging is whole, with no slots."""
+    """Returns how far a generation is restaged; one that needs no restaging is whole, with no slots."""
     c = restage_slots.c
     rows = await connection.execute(
         select(c.slot, c.cursor, c.done, c.customers, c.touchpoints).where(c.model == generation)
@@ -233,16 +234,16 @@ async def read_progress(connection: AsyncConnection, generation: int) -> Restage
 
 
 async def read_state(connection: AsyncConnection, generation: int) -> State:
-    """What has become of a generation; one that has been dropped is retired."""
+    """Returns the state of a generation; one that is deleted is retired."""
     state = await connection.scalar(select(models.c.state).where(models.c.id == generation))
     return cast("State", state or "retired")
 
 
 async def switch(connection: AsyncConnection, generation: int) -> bool:
-    """Serve a generation in place of the live one of its name, which retires. False while it is not whole.
+    """Serve a generation in place of the live one of its name, which retires; returns False while it is not whole.
 
     Raises:
-        AdminError: it was given up for another one.
+        AdminError: the generation is retired.
     """
     c = models.c
     owner = await connection.scalar(
@@ -267,7 +268,7 @@ async def switch(connection: AsyncConnection, generation: int) -> bool:
 
 
 async def set_default_model(connection: AsyncConnection, workspace: str, model: str) -> None:
-    """Serve this model to whoever asks for none.
+    """Serve a model to requests that name none.
 
     Raises:
         AdminError: no such workspace, or the model is not live there.
@@ -291,13 +292,13 @@ async def retire_model(connection: AsyncConnection, workspace: str, model: str) 
     owner = await _hold(connection, workspace)
     default = await connection.scalar(select(workspaces.c.default_model).where(workspaces.c.id == owner))
     c = models.c
-    wanted = and_(c.workspace == owner, c.name == model, c.state.in_(_APPLIED))
+    is_applied = and_(c.workspace == owner, c.name == model, c.state.in_(_APPLIED))
     if default == model:
         raise AdminError(
             f"{model!r} is the default model of workspace {workspace!r}; choose another one first: "
             f"throughline model use NAME --workspace {workspace}"
         )
-    retired = await connection.execute(update(models).where(wanted).values(state="retired").returning(c.id))
+    retired = await connection.execute(update(models).where(is_applied).values(state="retired").returning(c.id))
     if not retired.all():
         raise AdminError(f"workspace {workspace!r} does not apply a model {model!r}; `model list` shows those it does")
     await _bump(connection, owner)
@@ -339,10 +340,10 @@ def _check_model(model: str, document: str | None) -> None:
 
 
 async def _hold(connection: AsyncConnection, workspace: str) -> int:
-    """The workspace's id, once nobody stages for it: who does next sees what this transaction has changed."""
-    found = await workspace_id(connection, workspace)
-    await connection.execute(update(workspaces).where(workspaces.c.id == found).values(version=workspaces.c.version))
-    return found
+    """Returns the workspace's id, once nobody stages for it: later transactions see what this one changes."""
+    number = await workspace_id(connection, workspace)
+    await connection.execute(update(workspaces).where(workspaces.c.id == number).values(version=workspaces.c.version))
+    return number
 
 
 async def _bump(connection: AsyncConnection, workspace: int) -> None:

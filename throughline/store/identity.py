@@ -1,7 +1,7 @@
 """Statements over raw ids: locked and read in one, linked, and gathered into customers.
 
-Whoever changes an owner holds the rows of the id, of its old chain and of its new one, up to the customers at their
-ends. So a locked chain is a chain that stays, and a locked customer keeps its members.
+Whoever changes an id's owner holds the rows of the id, of its old chain and of its new chain, up to the customers at
+their ends. So a locked chain does not change, and a locked customer keeps its members.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from throughline.store.schema.identity import ids, links, rulings
 
 
 class IdRow(NamedTuple):
-    """A raw id, and whose it is."""
+    """A raw id, and its owner. The table `ids` says what each field means."""
 
     workspace: int
     id: bytes
@@ -31,10 +31,10 @@ class IdRow(NamedTuple):
     link_by: int | None
 
 
-_asked = UnnestParameters("asked", {name: ids.c[name].type for name in ("workspace", "id", "name", "is_user")})
+_locked = UnnestParameters("locked", {name: ids.c[name].type for name in ("workspace", "id", "name", "is_user")})
 _lock_insert = insert(ids).from_select(
     ["workspace", "id", "name", "is_user", "joined", "linked"],
-    select(*_asked.table.c, false(), false()).order_by(_asked.table.c.workspace, _asked.table.c.id),
+    select(*_locked.table.c, false(), false()).order_by(_locked.table.c.workspace, _locked.table.c.id),
 )
 _lock_ids = DriverStatement(
     _lock_insert.on_conflict_do_update(
@@ -45,13 +45,13 @@ _lock_ids = DriverStatement(
 
 
 async def lock_ids(connection: AsyncConnection, rows: Sequence[tuple[int, bytes, str, bool]]) -> dict[bytes, IdRow]:
-    """Lock and read ids until the transaction ends; those not known yet are made.
+    """Lock ids until the transaction ends and return their rows by digest; new ids are inserted.
 
     Args:
         connection: within a transaction.
-        rows: (workspace, digest, id, whether a fact has it as its user id), sorted, distinct, at least one.
+        rows: (workspace, digest, id, whether a fact has the id as its user id), sorted, distinct, at least one.
     """
-    return {row[1]: IdRow._make(row) for row in await _lock_ids.fetch(connection, _asked.parameters(rows))}
+    return {row[1]: IdRow._make(row) for row in await _lock_ids.fetch(connection, _locked.parameters(rows))}
 
 
 _OWNED = ("workspace", "id", "joined", "linked", "owner", "link_us", "link_message", "link_by")
@@ -68,7 +68,7 @@ _write_ids = DriverStatement(
 
 
 async def write_ids(connection: AsyncConnection, rows: Iterable[IdRow]) -> None:
-    """Write whose some locked ids are, sorted by workspace and digest."""
+    """Write the owners of locked ids, sorted by workspace and digest."""
     values = [(row.name, row.is_user, row.workspace, row.id, *row[4:]) for row in rows]
     await _write_ids.fetch(connection, _owned.parameters(values))
 
@@ -79,14 +79,14 @@ _of_owners = DriverStatement(
 
 
 async def read_members(connection: AsyncConnection, customers: Iterable[bytes]) -> dict[bytes, dict[bytes, str]]:
-    """Every id that belongs to some customers, however far down: customer -> {digest: id}, without its own."""
+    """Returns the ids that belong to each customer, however far down, as {digest: id}, without the customer's own."""
     members: dict[bytes, dict[bytes, str]] = {customer: {} for customer in customers}
     customer_of = {customer: customer for customer in members}
     level = list(members)
     while level:
-        found = await _of_owners.fetch(connection, {"owners": sorted(level)})
+        rows = await _of_owners.fetch(connection, {"owners": sorted(level)})
         level = []
-        for owner, digest, name in found:
+        for owner, digest, name in rows:
             customer = customer_of[owner]
             customer_of[digest] = customer
             members[customer][digest] = name
@@ -98,7 +98,7 @@ async def read_members(connection: AsyncConnection, customers: Iterable[bytes]) 
 
 
 class LinkRow(NamedTuple):
-    """`id` was linked to `owner`, by the first event that did."""
+    """A link of `id` to `owner`, by the first event that has it."""
 
     id: bytes
     owner: bytes
@@ -121,7 +121,7 @@ _write_links = _pairs_insert.on_conflict_do_update(
 
 
 async def write_links(connection: AsyncConnection, rows: Iterable[LinkRow]) -> None:
-    """Keep links, sorted and one per key; of one pair and kind the earliest stays."""
+    """Write links, sorted and one per key; of one pair and kind the earliest stays."""
     await connection.execute(_write_links, _pairs.parameters(rows))
 
 
@@ -129,14 +129,14 @@ _these = bindparam("ids", type_=ARRAY(LargeBinary))
 
 
 async def read_links(connection: AsyncConnection, digests: Sequence[bytes]) -> list[LinkRow]:
-    """All links of some ids."""
+    """Returns all links of some ids."""
     columns = [links.c[name] for name in LinkRow._fields]
     rows = await connection.execute(select(*columns).where(links.c.id == any_(_these)), {"ids": list(digests)})
     return [LinkRow(*row) for row in rows]
 
 
 class RulingRow(NamedTuple):
-    """What an operator said last of a pair."""
+    """The last ruling of an operator on a pair."""
 
     id: bytes
     owner: bytes
@@ -145,25 +145,25 @@ class RulingRow(NamedTuple):
     void: bool
 
 
-_said = UnnestParameters("said", {name: rulings.c[name].type for name in RulingRow._fields})
-_said_insert = insert(rulings).from_select(
-    list(RulingRow._fields), select(*_said.table.c).order_by(_said.table.c.id, _said.table.c.owner)
+_ruled = UnnestParameters("ruled", {name: rulings.c[name].type for name in RulingRow._fields})
+_ruled_insert = insert(rulings).from_select(
+    list(RulingRow._fields), select(*_ruled.table.c).order_by(_ruled.table.c.id, _ruled.table.c.owner)
 )
-_write_rulings = _said_insert.on_conflict_do_update(
+_write_rulings = _ruled_insert.on_conflict_do_update(
     index_elements=[rulings.c.id, rulings.c.owner],
-    set_={name: _said_insert.excluded[name] for name in ("occurred_us", "message_id", "void")},
-    where=tuple_(_said_insert.excluded.occurred_us, _said_insert.excluded.message_id)
+    set_={name: _ruled_insert.excluded[name] for name in ("occurred_us", "message_id", "void")},
+    where=tuple_(_ruled_insert.excluded.occurred_us, _ruled_insert.excluded.message_id)
     > tuple_(rulings.c.occurred_us, rulings.c.message_id),
 )
 
 
 async def write_rulings(connection: AsyncConnection, rows: Iterable[RulingRow]) -> None:
-    """Keep rulings, sorted and one per pair; the last word stays."""
-    await connection.execute(_write_rulings, _said.parameters(rows))
+    """Write rulings, sorted and one per pair; the last one stays."""
+    await connection.execute(_write_rulings, _ruled.parameters(rows))
 
 
 async def read_void(connection: AsyncConnection, digests: Sequence[bytes]) -> set[tuple[bytes, bytes]]:
-    """The unlinked pairs (id, owner) of some ids."""
+    """Returns the unlinked pairs (id, owner) of some ids."""
     rows = await connection.execute(
         select(rulings.c.id, rulings.c.owner).where(rulings.c.id == any_(_these), rulings.c.void),
         {"ids": list(digests)},

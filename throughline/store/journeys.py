@@ -1,6 +1,6 @@
-"""Statements over what is derived of a customer: journeys, their transitions and checkpoints.
+"""Statements over a customer's journeys, their transitions and checkpoints.
 
-Whoever writes these rows of a customer holds the lock on its id (`identity.lock_ids`), so reading them is a plain read.
+Whoever writes these rows of a customer holds the lock on its id (`identity.lock_ids`), so they are read without locks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,13 @@ from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.journeys import checkpoints, journeys, transitions
 
 JourneyKey = tuple[bytes, int]
-"""(customer digest, model id)."""
+"""(customer digest, generation id)."""
 
 _customers = bindparam("customers", type_=ARRAY(LargeBinary))
 
 
 class StoredJourney(NamedTuple):
-    """A journey as it stands, and how many touchpoints were folded since its last checkpoint."""
+    """A journey, and the number of touchpoints folded since its last checkpoint."""
 
     journey: Journey
     since: int
@@ -40,7 +40,7 @@ _read_journeys = DriverStatement(
 
 
 async def read_journeys(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, StoredJourney]:
-    """All journeys of some locked customers."""
+    """Returns all journeys of some locked customers."""
     rows = await _read_journeys.fetch(connection, {"customers": customers})
     return {(row[0], row[1]): StoredJourney(Journey._make(row[3:]), row[2]) for row in rows}
 
@@ -72,7 +72,7 @@ async def write_journeys(connection: AsyncConnection, rows: Iterable[tuple[Any, 
 
     Args:
         connection: within a transaction that holds the customers.
-        rows: (customer digest, model id, customer id, since, due_us, *Journey).
+        rows: (customer digest, generation id, customer id, since, due_us, *Journey).
         exact: the next check of a journey is exactly when its lapse is due, as after a check; otherwise it may stay
             where it was when that is earlier, so that the index does not change with every event.
     """
@@ -85,7 +85,7 @@ _delete_checkpoints = delete(checkpoints).where(checkpoints.c.customer == any_(_
 
 
 async def delete_customers(connection: AsyncConnection, customers: Sequence[bytes]) -> None:
-    """Remove everything derived of some customers: their ids belong to others now."""
+    """Delete the journeys, transitions and checkpoints of customers whose ids belong to others now."""
     for statement in (_delete_journeys, _delete_transitions, _delete_checkpoints):
         await connection.execute(statement, {"customers": list(customers)})
 
@@ -102,9 +102,18 @@ _read_due = _due.order_by(journeys.c.look_us).limit(bindparam("count"))
 async def read_due(
     connection: AsyncConnection, models: Sequence[int], watermark_us: int, span: tuple[bytes, bytes], count: int
 ) -> list[tuple[bytes, int, str]]:
-    """Up to `count` journeys to look at: (customer digest, model id, customer id). `span`: first and last digest."""
-    asked = {"models": list(models), "watermark_us": watermark_us, "first": span[0], "last": span[1], "count": count}
-    return [(row[0], row[1], row[2]) for row in await connection.execute(_read_due, asked)]
+    """Returns up to `count` journeys whose next check is due: (customer digest, generation id, customer id).
+
+    Args:
+        connection: where to read.
+        models: generation ids.
+        watermark_us: a check at it or before is due.
+        span: the first and the last digest of the customers.
+        count: the maximum number.
+    """
+    first, last = span
+    parameters = {"models": list(models), "watermark_us": watermark_us, "first": first, "last": last, "count": count}
+    return [(row[0], row[1], row[2]) for row in await connection.execute(_read_due, parameters)]
 
 
 # --- transitions ------------------------------------------------------------------------------------------------------
@@ -126,13 +135,13 @@ _read_transitions = DriverStatement(
 async def read_transitions(
     connection: AsyncConnection, since: Sequence[tuple[bytes, int, int]]
 ) -> dict[JourneyKey, list[Transition]]:
-    """Transitions of some journeys, sorted: asked by (customer digest, model id, from_us)."""
-    found: dict[JourneyKey, list[Transition]] = {}
+    """Returns transitions of some journeys, sorted. `since`: (customer digest, generation id, from_us) of each."""
+    by_journey: dict[JourneyKey, list[Transition]] = {}
     for row in await _read_transitions.fetch(connection, _since.parameters(since)):
-        found.setdefault((row[0], row[1]), []).append(Transition._make(row[2:]))
-    for moves in found.values():
-        moves.sort()
-    return found
+        by_journey.setdefault((row[0], row[1]), []).append(Transition._make(row[2:]))
+    for journey_transitions in by_journey.values():
+        journey_transitions.sort()
+    return by_journey
 
 
 _KEY = ("customer", "model", "at_us", "message_id", "actor", "kind")
@@ -156,19 +165,19 @@ _write_transitions = DriverStatement(
 
 
 async def write_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write transitions: rows of (customer digest, model id, *Transition), sorted and distinct."""
+    """Write transitions: rows of (customer digest, generation id, *Transition), sorted and distinct."""
     await _write_transitions.fetch(connection, _moves.parameters(rows))
 
 
-_gone = UnnestParameters("gone", {name: transitions.c[name].type for name in _KEY})
+_removed = UnnestParameters("removed", {name: transitions.c[name].type for name in _KEY})
 _remove_transitions = delete(transitions).where(
-    select(_gone.table.c.model).where(*(transitions.c[name] == _gone.table.c[name] for name in _KEY)).exists()
+    select(_removed.table.c.model).where(*(transitions.c[name] == _removed.table.c[name] for name in _KEY)).exists()
 )
 
 
 async def remove_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Remove transitions by key: rows of (customer digest, model id, at_us, message id, actor, kind)."""
-    await connection.execute(_remove_transitions, _gone.parameters(rows))
+    """Delete transitions by key: rows of (customer digest, generation id, at_us, message id, actor, kind)."""
+    await connection.execute(_remove_transitions, _removed.parameters(rows))
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -181,40 +190,41 @@ _read_checkpoints = DriverStatement(
 
 
 async def read_checkpoints(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, list[Journey]]:
-    """The checkpoints of some customers, in order."""
-    found: dict[JourneyKey, list[Journey]] = {}
+    """Returns the checkpoints of some customers, in order."""
+    by_journey: dict[JourneyKey, list[Journey]] = {}
     for row in await _read_checkpoints.fetch(connection, {"customers": customers}):
-        found.setdefault((row[0], row[1]), []).append(Journey._make(row[2:]))
-    for states in found.values():
+        by_journey.setdefault((row[0], row[1]), []).append(Journey._make(row[2:]))
+    for states in by_journey.values():
         states.sort(key=lambda state: state.last_key)
-    return found
+    return by_journey
 
 
 _CHECKPOINT_KEY = ("customer", "model", "last_us", "last_message", "last_actor")
 _CHECKPOINT_COLUMNS = ("customer", "model", *Journey._fields)
-_marks = UnnestParameters("marks", {name: checkpoints.c[name].type for name in _CHECKPOINT_COLUMNS})
-_marks_insert = insert(checkpoints).from_select(
-    _CHECKPOINT_COLUMNS, select(*_marks.table.c).order_by(_marks.table.c.customer, _marks.table.c.model)
+_kept_states = UnnestParameters("kept_states", {name: checkpoints.c[name].type for name in _CHECKPOINT_COLUMNS})
+_kept_states_insert = insert(checkpoints).from_select(
+    _CHECKPOINT_COLUMNS,
+    select(*_kept_states.table.c).order_by(_kept_states.table.c.customer, _kept_states.table.c.model),
 )
-_write_checkpoints = _marks_insert.on_conflict_do_update(
+_write_checkpoints = _kept_states_insert.on_conflict_do_update(
     index_elements=[checkpoints.c[name] for name in _CHECKPOINT_KEY],
-    set_={name: _marks_insert.excluded[name] for name in Journey._fields if name not in _CHECKPOINT_KEY},
+    set_={name: _kept_states_insert.excluded[name] for name in Journey._fields if name not in _CHECKPOINT_KEY},
 )
 
 
 async def write_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Keep checkpoints: rows of (customer digest, model id, *Journey), distinct."""
-    await connection.execute(_write_checkpoints, _marks.parameters(rows))
+    """Write checkpoints: rows of (customer digest, generation id, *Journey), distinct."""
+    await connection.execute(_write_checkpoints, _kept_states.parameters(rows))
 
 
-_unmarked = UnnestParameters("unmarked", {name: checkpoints.c[name].type for name in _CHECKPOINT_KEY})
+_removed_states = UnnestParameters("removed_states", {name: checkpoints.c[name].type for name in _CHECKPOINT_KEY})
 _remove_checkpoints = delete(checkpoints).where(
-    select(_unmarked.table.c.model)
-    .where(*(checkpoints.c[name] == _unmarked.table.c[name] for name in _CHECKPOINT_KEY))
+    select(_removed_states.table.c.model)
+    .where(*(checkpoints.c[name] == _removed_states.table.c[name] for name in _CHECKPOINT_KEY))
     .exists()
 )
 
 
 async def remove_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Remove checkpoints by key: rows of (customer digest, model id, last_us, last_message, last_actor)."""
-    await connection.execute(_remove_checkpoints, _unmarked.parameters(rows))
+    """Delete checkpoints by key: rows of (customer digest, generation id, last_us, last_message, last_actor)."""
+    await connection.execute(_remove_checkpoints, _removed_states.parameters(rows))

@@ -1,4 +1,4 @@
-"""What all tables belong to."""
+"""The one MetaData, which all tables belong to."""
 
 from sqlalchemy import MetaData
 

@@ -1,4 +1,4 @@
-"""Bring a database to today's schema, safely when several processes start at once."""
+"""Bring a database to the current schema; several processes may do so at once."""
 
 import asyncio
 import logging
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_fixed
 
+from throughline.store.engine.errors import driver_error
 from throughline.store.engine.pool import create_engine, without_password
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _NOT_READY = (
 
 
 class MigrateError(Exception):
-    """The database cannot be brought to today's schema; the message says why and what to do."""
+    """The database cannot be brought to the current schema; the message says why and what to do."""
 
 
 async def upgrade(database_url: str, *, wait_seconds: float = 0.0, migrations: Path = MIGRATIONS) -> None:
@@ -56,7 +57,7 @@ async def upgrade(database_url: str, *, wait_seconds: float = 0.0, migrations: P
 
 
 async def check(database_url: str, *, migrations: Path = MIGRATIONS) -> None:
-    """Make sure that the database answers and has today's schema; changes nothing.
+    """Check that the database answers and has the current schema.
 
     Raises:
         MigrateError: as `upgrade`, and when there is something to migrate.
@@ -101,11 +102,11 @@ async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) ->
 
     def log_once(state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
-            cause = _driver_error(state.outcome.exception())
+            cause = driver_error(state.outcome.exception())
             log.warning("no PostgreSQL answers at %s: %s; waiting for it", where, cause)
 
     connecting = AsyncRetrying(
-        retry=retry_if_exception(lambda error: isinstance(_driver_error(error), _NOT_READY)),
+        retry=retry_if_exception(lambda error: isinstance(driver_error(error), _NOT_READY)),
         wait=wait_fixed(POLL_SECONDS),
         stop=stop_after_delay(wait_seconds),
         before_sleep=log_once,
@@ -117,42 +118,35 @@ async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) ->
                 async with engine.connect():
                     pass
     except (DBAPIError, OSError, ValueError) as error:
-        cause = _driver_error(error)
+        cause = driver_error(error)
         if not isinstance(cause, _NOT_READY):
             raise MigrateError(f"{where}: {cause}; correct DATABASE_URL") from None
         reason = str(cause) or type(cause).__name__
         raise MigrateError(f"no PostgreSQL answers at {where}: {reason}; start it or set DATABASE_URL") from None
 
 
-def _driver_error(error: BaseException | None) -> BaseException | None:
-    """What the driver raised, under SQLAlchemy's two wrappings of it."""
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        return error.orig.__cause__ or error.orig
-    return error
-
-
 async def _is_current(connection: AsyncConnection, scripts: ScriptDirectory) -> bool:
-    found = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
     await connection.rollback()
     head = scripts.get_current_head()
-    known = {script.revision for script in scripts.walk_revisions()}
-    if found is not None and found not in known:
+    revisions = {script.revision for script in scripts.walk_revisions()}
+    if current is not None and current not in revisions:
         raise MigrateError(
-            f"the database is at schema revision {found}, this version of Throughline knows revisions up to {head}: "
+            f"the database is at schema revision {current}, this version of Throughline knows revisions up to {head}: "
             "a newer version has migrated it. Run that version, or use another database"
         )
-    return found == head
+    return current == head
 
 
 async def _lock(connection: AsyncConnection) -> None:
-    # Asked again and again rather than waited for: a waiting statement holds a snapshot, and CREATE INDEX CONCURRENTLY
-    # in the process that has the lock would wait for that snapshot, for ever.
-    said = False
+    # Polled, since a statement that waits holds a snapshot: CREATE INDEX CONCURRENTLY in the process that has the lock
+    # would wait for that snapshot, for ever.
+    logged = False
     while not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):
         await connection.rollback()
-        if not said:
+        if not logged:
             log.info("another process is migrating the database; waiting for it")
-            said = True
+            logged = True
         await asyncio.sleep(POLL_SECONDS)
     await connection.rollback()  # ends the transaction; the lock is the session's
 

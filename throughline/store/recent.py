@@ -1,9 +1,8 @@
 """Statements over the last events of each source: rings of rows, written over and over.
 
-A source has two rings in each partition, one of the events that ingest took without a word and one of those it warned
-of: however many pass, the last warnings can still be looked at. Only the partition's own lane writes its rings, in a
-transaction that has moved its offset before: nobody contends for them, and what is read of them stands until the
-commit.
+A source has two rings in each partition, one of events with warnings and one of events without: however many pass, the
+last warnings can still be looked at. Only the transaction that has moved the partition's offset writes its rings, so
+that nobody contends for them, and they do not change between its reading and its commit.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,7 +24,7 @@ _PLACE = ("source", "shard", "slot")
 RECENT_COLUMNS = tuple(column.name for column in _r if column.name not in ("shard", "slot"))
 """The columns of `write_recent`, after the ring (0 or 1); `number` counts from 1 within the ring and the batch."""
 
-_come = UnnestParameters("come", {"ring": SmallInteger(), **{name: _r[name].type for name in RECENT_COLUMNS}})
+_new_rows = UnnestParameters("new_rows", {"ring": SmallInteger(), **{name: _r[name].type for name in RECENT_COLUMNS}})
 _slots = literal_column(str(RING_SIZE), Integer)
 _so_far = (
     select(_r.source, (_r.slot // _slots).label("ring"), func.max(_r.number).label("number"))
@@ -36,18 +35,18 @@ _so_far = (
     .group_by(_r.source, _r.slot // _slots)
     .subquery("so_far")
 )
-_same_ring = (_so_far.c.source == _come.table.c.source) & (_so_far.c.ring == _come.table.c.ring)
-_number = func.coalesce(_so_far.c.number, 0) + _come.table.c.number
+_same_ring = (_so_far.c.source == _new_rows.table.c.source) & (_so_far.c.ring == _new_rows.table.c.ring)
+_number = func.coalesce(_so_far.c.number, 0) + _new_rows.table.c.number
 _values: dict[str, Any] = {
-    **{name: _come.table.c[name] for name in RECENT_COLUMNS},
+    **{name: _new_rows.table.c[name] for name in RECENT_COLUMNS},
     "shard": bindparam("shard", type_=Integer),
-    "slot": cast(_come.table.c.ring * _slots + _number % _slots, SmallInteger),
+    "slot": cast(_new_rows.table.c.ring * _slots + _number % _slots, SmallInteger),
     "number": _number,
 }
 _recent_insert = insert(recent_events).from_select(
     list(_values),
     select(*(value.label(name) for name, value in _values.items()))
-    .select_from(_come.table.outerjoin(_so_far, _same_ring))
+    .select_from(_new_rows.table.outerjoin(_so_far, _same_ring))
     .order_by("source", "slot"),
 )
 _write_recent = DriverStatement(
@@ -61,13 +60,13 @@ _write_recent = DriverStatement(
 async def write_recent(
     connection: AsyncConnection, shard: int, sources: Collection[int], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Put the last events of a batch into the rings of its sources, over the oldest there.
+    """Write the last events of a batch into the rings of its sources, over the oldest.
 
     Args:
-        connection: its transaction has moved the partition's offset.
+        connection: within the transaction that has moved the partition's offset.
         shard: the partition.
-        sources: those the rows are of.
+        sources: ids of the sources of the rows.
         rows: ring, and `RECENT_COLUMNS`; of a ring at most `RING_SIZE`, consecutive ones.
     """
-    parameters = {"shard": shard, "sources": literal_of_numbers(sorted(sources)), **_come.parameters(rows)}
+    parameters = {"shard": shard, "sources": literal_of_numbers(sorted(sources)), **_new_rows.parameters(rows)}
     await _write_recent.fetch(connection, parameters)

@@ -1,4 +1,4 @@
-"""Statements over what was refused: all of it counted by the hour, a bounded sample kept whole."""
+"""Statements over rejected events: all are counted by the hour, a bounded sample is kept whole."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,21 +11,21 @@ from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.schema.operations import rejected, rejected_counts
 
 OTHER = "(other)"
-"""What dropped events are counted by whose names would be too many."""
+"""The name by which dropped events are counted when there are too many names."""
 
 
 class Reason(NamedTuple):
-    """What refused events are counted by."""
+    """The key of a count of rejected events."""
 
     workspace: int
-    """0 when unknown, as the source."""
+    """0 when unknown; so is the source."""
     bucket_us: int
-    """The start of the hour they were received in, UTC."""
+    """The start of the hour in which the events were received, UTC."""
     source: int
     stage: str
     code: str
     name: str = ""
-    """The event's, where the source counts what it drops by it."""
+    """The event's name, where the source counts dropped events by name."""
 
 
 _c = rejected_counts.c
@@ -38,7 +38,7 @@ _read_kept = select(*_columns, _c.kept).join(_reasons.table, and_(*_same.values(
 
 
 async def read_kept(connection: AsyncConnection, shard: int, reasons: Iterable[Reason]) -> dict[Reason, int]:
-    """How many events are kept whole for each reason by one partition; none where the reason is missing."""
+    """Returns the number of events that one partition keeps whole for each reason; 0 where a reason is missing."""
     rows = await connection.execute(_read_kept, {"of_shard": shard, **_reasons.parameters(reasons)})
     return {Reason(*row[:-1]): row[-1] for row in rows}
 
@@ -48,7 +48,7 @@ _read_names = select(*_columns).join(_reasons.table, _same_but_name).where(_c.na
 
 
 async def read_names(connection: AsyncConnection, reasons: Iterable[Reason]) -> set[Reason]:
-    """What all partitions have counted by name of some reasons, whatever name these have."""
+    """Returns the reasons, with names, that all partitions have counted of some reasons, whatever names these have."""
     groups = {reason._replace(name="") for reason in reasons}
     rows = await connection.execute(_read_names, _reasons.parameters(groups))
     return {Reason(*row) for row in rows}
@@ -65,25 +65,25 @@ _add_counts = _counts_insert.on_conflict_do_update(
 
 
 async def add_counts(connection: AsyncConnection, shard: int, counts: Iterable[tuple[Reason, int, int]]) -> None:
-    """Add (reason, events, of these kept whole) to what one partition has counted; a reason once."""
-    rows = [(*reason, shard, events, kept) for reason, events, kept in sorted(counts)]
+    """Add to the counts of one partition. `counts`: (reason, events, events kept whole), each reason once."""
+    rows = [(*reason, shard, events, kept_whole) for reason, events, kept_whole in sorted(counts)]
     await connection.execute(_add_counts, _added.parameters(rows))
 
 
 KEPT_COLUMNS = tuple(column.name for column in rejected.c if column.name != "id")
 """The columns of `insert_kept`, in this order."""
 
-_kept = UnnestParameters("kept", {name: rejected.c[name].type for name in KEPT_COLUMNS})
+_events = UnnestParameters("events", {name: rejected.c[name].type for name in KEPT_COLUMNS})
 _insert_kept = (
     insert(rejected)
-    .from_select(KEPT_COLUMNS, select(*_kept.table.c).order_by(_kept.table.c.received_us))
+    .from_select(KEPT_COLUMNS, select(*_events.table.c).order_by(_events.table.c.received_us))
     .returning(rejected.c.id)
 )
 
 
 async def insert_kept(connection: AsyncConnection, rows: Iterable[tuple[object, ...]]) -> None:
-    """Keep refused events whole, rows of `KEPT_COLUMNS`."""
-    await connection.execute(_insert_kept, _kept.parameters(rows))
+    """Keep rejected events whole: rows of `KEPT_COLUMNS`."""
+    await connection.execute(_insert_kept, _events.parameters(rows))
 
 
 _old = (
@@ -96,5 +96,5 @@ _drop_old = delete(rejected).where(rejected.c.id.in_(_old))
 
 
 async def drop_old(connection: AsyncConnection, before_us: int, at_most: int) -> int:
-    """Forget up to so many events that were refused before an instant; gives how many. Their counts stay."""
+    """Delete at most so many events that were rejected before an instant; returns how many. Their counts stay."""
     return (await connection.execute(_drop_old, {"before_us": before_us, "at_most": at_most})).rowcount

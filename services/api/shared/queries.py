@@ -5,8 +5,8 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.journey.diff import COUNTS
 from throughline.store.schema.access import sources, workspaces
-from throughline.store.schema.counts import COUNTS
 from throughline.store.schema.operations import models, offsets
 
 

@@ -11,14 +11,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from throughline.journey.diff import Cell
+from throughline.journey.diff import COUNTS, Cell
 from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey
 from throughline.store import counts, identity, journeys
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.schema import metadata
-from throughline.store.schema.counts import COUNTS
 from throughline.store.schema.operations import recent_events
 
 HASH_PARTITIONS = 8

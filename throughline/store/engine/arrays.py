@@ -1,7 +1,7 @@
-"""Set-based statements: a batch's rows go to PostgreSQL as one array per column, joined again by unnest.
+"""Parameters of set-based statements: a batch's rows go to PostgreSQL as one array per column, joined by `unnest`.
 
-Each array travels as one array literal, a text. As a list parameter every element is checked against two abstract
-classes in Python before it is encoded, which at twenty columns costs more than all the rest of a batch.
+Each array travels as one array literal, a text (docs/decisions/0004). The driver would check every element of a list
+against two abstract classes in Python, which for twenty columns costs more than the rest of a batch.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,11 +34,11 @@ class UnnestParameters:
         arrays = [cast(bindparam(f"{name}_{key}", type_=Text), ARRAY(kind)) for key, kind in columns.items()]
         typed = [column(key, kind) for key, kind in columns.items()]
         self.table: TableValuedAlias = func.unnest(*arrays).table_valued(*typed, name=name).render_derived()
-        """What to select from; `table.c` has the columns by name."""
+        """The table that a statement selects from; `table.c` has the columns by name."""
         self._encoders = [(f"{name}_{key}", _encoder_of(kind)) for key, kind in columns.items()]
 
     def parameters(self, rows: Iterable[Row]) -> dict[str, str]:
-        """The statement's parameters for these rows, values in the order of the columns."""
+        """Returns the statement's parameters for some rows, whose values are in the order of the columns."""
         columns = list(zip(*rows, strict=True))
         if not columns:
             return {name: "{}" for name, _ in self._encoders}
@@ -46,47 +46,47 @@ class UnnestParameters:
 
 
 def _encoder_of(kind: TypeEngine[Any]) -> Callable[[Sequence[Any]], str]:
-    for known, encode in _ENCODERS:
-        if isinstance(kind, known):
+    for kinds, encode in _ENCODERS:
+        if isinstance(kind, kinds):
             return encode
     raise TypeError(f"no array literal for {kind!r}")
 
 
 def literal_of_numbers(values: Sequence[int | float | None]) -> str:
-    """`{1,NULL,2.5}`; repr keeps every float exact."""
+    """Returns `{1,NULL,2.5}`; repr keeps every float exact."""
     if None in values:
         return "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
     return "{" + ",".join(map(repr, values)) + "}"
 
 
 def literal_of_booleans(values: Sequence[bool]) -> str:
-    """`{t,f}`."""
+    """Returns `{t,f}`."""
     return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
 
 
 def literal_of_bytes(values: Sequence[bytes | None]) -> str:
-    r"""`{"\\x00ff",NULL,...}`."""
+    r"""Returns `{"\\x00ff",NULL,...}`."""
     return "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
 
 
 def literal_of_texts(values: Sequence[str | None]) -> str:
-    r"""`{"a","say \"b\"",NULL}`."""
+    r"""Returns `{"a","say \"b\"",NULL}`."""
     distinct = set(values)
-    if len(distinct) * _FEW < len(values):
+    if len(distinct) * _REPEATS < len(values):
         quoted = {value: _quoted(value) for value in distinct}
         return "{" + ",".join([quoted[value] for value in values]) + "}"
     texts = [value for value in values if value is not None]
     joined = _SEPARATOR.join(texts)
     if len(texts) < len(values) or joined.count(_SEPARATOR) >= len(values):
         return "{" + ",".join([_quoted(value) for value in values]) + "}"
-    # Quoted all at once: a text with the separator in it, which PostgreSQL cannot hold, has gone the other way.
+    # All texts are quoted at once. One with the separator in it, which PostgreSQL cannot hold, is quoted above.
     escaped = joined.replace("\\", "\\\\").replace('"', '\\"')
     return '{"' + escaped.replace(_SEPARATOR, '","') + '"}'
 
 
 _SEPARATOR = "\0"
-_FEW = 4
-"""Quoting each distinct text once pays when a text stands in a column this many times."""
+_REPEATS = 4
+"""From so many times that a text stands in a column on average, it pays to quote each distinct text once."""
 
 
 def _quoted(value: str | None) -> str:

@@ -25,7 +25,7 @@ def failure_of(error: BaseException) -> Failure | None:
     - database: away, restarting, full or misconfigured; trying again later on a fresh connection may help.
     """
     if isinstance(error, DBAPIError):
-        return _of_driver(_driver_error(error)) or "database"
+        return _of_driver(driver_error(error)) or "database"
     if isinstance(error, PoolTimeoutError):
         return "database"
     return _of_driver(error)
@@ -36,14 +36,16 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, OSError | PoolTimeoutError | asyncpg.InterfaceError):
         return True
     if isinstance(error, DBAPIError):
-        state = _sqlstate(_driver_error(error))
+        state = _sqlstate(driver_error(error))
         return error.connection_invalidated or not state or state[:2] in _AWAY_CLASSES
     return isinstance(error, asyncpg.PostgresError) and _sqlstate(error)[:2] in _AWAY_CLASSES
 
 
-def _driver_error(error: DBAPIError) -> BaseException | None:
-    # SQLAlchemy's exception is around its own copy of the driver's.
-    return error.orig.__cause__ if error.orig is not None else None
+def driver_error(error: BaseException | None) -> BaseException | None:
+    """Returns what the driver raised: SQLAlchemy's exception is around its own copy of that one."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
 
 
 def _sqlstate(error: BaseException | None) -> str:

@@ -1,4 +1,4 @@
-"""The connection pool of a process: one place that says how Throughline talks to PostgreSQL."""
+"""The connection pool of a process: the settings with which Throughline talks to PostgreSQL."""
 
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,9 +19,9 @@ def create_engine(
     application_name: str = "throughline",
     statement_seconds: float | None = 60.0,
 ) -> AsyncEngine:
-    """A pool of at most `pool_size` connections; none is opened before it is needed.
+    """Returns a pool of at most `pool_size` connections; none is opened before it is needed.
 
-    `database_url` is a libpq URL as PostgreSQL's own tools take it (`postgresql://` or `postgres://`, several hosts,
+    `database_url` is a URL of libpq, as PostgreSQL's tools take it (`postgresql://` or `postgres://`, several hosts,
     `?sslmode=`, `?sslrootcert=`, `?host=/socket/folder`). A statement that runs longer than `statement_seconds` is
     cancelled; None lets it run on (migrations).
 
@@ -35,9 +35,9 @@ def create_engine(
         )
     server_settings = {
         "application_name": application_name,
-        "jit": "off",  # short statements: compiling a plan costs more than running it
+        "jit": "off",  # compiling a plan costs more than running these short statements
         "statement_timeout": str(round((statement_seconds or 0) * 1000)),
-        # A process that is frozen or cut off in mid-transaction must not hold its customers' locks for ever.
+        # A process that hangs or is cut off in mid-transaction must not hold its customers' locks for ever.
         "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_SECONDS * 1000),
         "tcp_keepalives_idle": "20",
         "tcp_keepalives_interval": "5",
@@ -55,7 +55,7 @@ def create_engine(
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
-        isolation_level="READ COMMITTED",  # whatever the server's default: the statements are written for it
+        isolation_level="READ COMMITTED",  # the statements are written for it, whatever the server's default
         pool_size=pool_size,
         max_overflow=0,
         # Costs nothing after a commit; after an error or a cancelled task it frees the locks.
@@ -68,13 +68,13 @@ def create_engine(
 
 
 def without_password(database_url: str) -> str:
-    """The URL as it may be shown to people: no password, no parameters."""
+    """Returns a URL as it may be shown to people: without password and parameters."""
     parts = urlsplit(database_url)
     user, at, host = parts.netloc.rpartition("@")
     return urlunsplit((parts.scheme, f"{user.split(':')[0]}{at}{host}", parts.path, "", ""))
 
 
 def _drop_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Give a fresh connection for one whose server has gone: asyncpg has seen the socket close."""
+    """Replace a connection whose server has closed it, as asyncpg has seen, by a fresh one."""
     if connection.driver_connection.is_closed():
         raise exc.DisconnectionError("the server closed this connection")

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One READ COMMITTED transaction: committed when the block ends, rolled back when it raises."""
+    """Yields a connection in a READ COMMITTED transaction: committed at the block's end, rolled back when it raises."""
     async with engine.begin() as connection:
         yield connection
 

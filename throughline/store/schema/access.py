@@ -13,10 +13,12 @@ workspaces = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("time_zone", Text, nullable=False, server_default=text("'UTC'")),
     Column("created_us", BigInteger, nullable=False),
-    Column("version", BigInteger, nullable=False, server_default=text("0")),  # of the models applied; staging holds it
+    Column(
+        "version", BigInteger, nullable=False, server_default=text("0")
+    ),  # of the generations; staging holds it
     Column("default_model", Text, nullable=False, server_default=text("'seven_phase'")),
     Column("retention_days", Integer),  # how long facts are kept; null: for ever
-    Column("horizon_us", BigInteger),  # facts that occurred before it are gone
+    Column("horizon_us", BigInteger),  # the retention cutoff: facts that occurred before it are deleted
 )
 
 sources = Table(
@@ -27,13 +29,13 @@ sources = Table(
     Column("name", Text, nullable=False),
     Column("enabled", Boolean, nullable=False, server_default=text("true")),
     Column("created_us", BigInteger, nullable=False),
-    Column("app_id", Text, unique=True),  # names the source where a client has no key to send
-    Column("origins", ARRAY(Text)),  # the only websites whose browsers may send; null: any
-    Column("consent", Text, nullable=False, server_default=text("'off'")),  # off, drop or aggregate
-    Column("ip", Text, nullable=False, server_default=text("'shorten'")),  # shorten, drop or keep
-    Column("rate_events", Integer),  # a second, of each key; null: as ingest is set
+    Column("app_id", Text, unique=True),  # name of the source for clients that have no key to send
+    Column("origins", ARRAY(Text)),  # websites whose browsers may send; null: any
+    Column("consent", Text, nullable=False, server_default=text("'off'")),  # a `ConsentMode`
+    Column("ip", Text, nullable=False, server_default=text("'shorten'")),  # an `IpMode`
+    Column("rate_events", Integer),  # maximum a second of each key; null: as ingest is set
     Column("rate_burst", Integer),
-    Column("webhook_secret", Text),  # what a store signs its webhooks with
+    Column("webhook_secret", Text),  # what a shop signs its webhooks with
     UniqueConstraint("workspace", "name"),
 )
 
@@ -46,7 +48,7 @@ write_keys = Table(
     Column("source", BigInteger, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
-    Column("expires_us", BigInteger),  # a rotated key goes on until then
+    Column("expires_us", BigInteger),  # until then a rotated key may be used
 )
 
 read_tokens = Table(

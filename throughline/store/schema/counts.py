@@ -2,6 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
 
+from throughline.journey.diff import COUNTS
 from throughline.store.metadata import metadata
 
 
@@ -9,10 +10,7 @@ def _counts() -> list[Column[int]]:
     return [Column(name, BigInteger, nullable=False) for name in COUNTS]
 
 
-COUNTS = ("active", "lapsed", "churned", "entered", "left", "returned")
-"""As in `throughline/journey/diff.py`."""
-
-# One row per shard (= Kafka partition): writers never meet. Rows may be negative, their sums cannot.
+# One row per shard (= Kafka partition), so that writers never meet. Rows may be negative, their sums cannot.
 # Over each sum: entered = active + lapsed + left. Phase 0 counts the unplaced in `active`.
 phase_counts = Table(
     "phase_counts",
@@ -33,7 +31,7 @@ phase_history = Table(
     metadata,
     Column("model", BigInteger, nullable=False),
     Column("step", SmallInteger, nullable=False),  # 0 minute, 1 hour, 2 day
-    Column("bucket_us", BigInteger, nullable=False),  # its start
+    Column("bucket_us", BigInteger, nullable=False),  # the start of the step
     Column("shard", Integer, nullable=False),
     Column("source", BigInteger, nullable=False),
     Column("channel", Text, nullable=False),
@@ -43,7 +41,7 @@ phase_history = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
-# Events whose name the model's vocabulary does not know.
+# Events whose name the model's vocabulary does not have.
 unmapped = Table(
     "unmapped",
     metadata,

@@ -4,6 +4,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Double, Index, LargeBinary, 
 
 from throughline.store.metadata import metadata
 
+# Every column but the two keys is a field of `Touchpoint` by its name (docs/decisions/0011).
 touchpoints = Table(
     "touchpoints",
     metadata,
@@ -26,9 +27,9 @@ touchpoints = Table(
     Column("score", Double),
     Column("product_id", Text),
     Column("quantity", Double),
-    Column("rest", Text, nullable=False),  # everything else as sent: one JSON object, as text
-    Column("bot", Boolean, nullable=False),  # kept out of every journey
-    Column("attribution", Text),  # where it came from and by what device: one JSON object, as text; null: nothing known
+    Column("rest", Text, nullable=False),  # all other fields as sent: one JSON object, as text
+    Column("bot", Boolean, nullable=False),  # a crawler sent it: left out of every journey
+    Column("attribution", Text),  # where the visit came from: one JSON object, as text; null: nothing is known
     PrimaryKeyConstraint("actor", "message"),
     postgresql_partition_by="HASH (actor)",
 )

@@ -5,18 +5,18 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, PrimaryK
 from throughline.store.metadata import metadata
 from throughline.store.schema.columns import sorted_text
 
-# Every raw id that a fact was sent under, and whom it belongs to. Locked before anything of it is read.
+# Every raw id of a fact, and the owner that it belongs to. An id is locked before anything of it is read.
 ids = Table(
     "ids",
     metadata,
     Column("workspace", BigInteger, nullable=False),
     Column("id", LargeBinary, nullable=False),  # digest of (workspace, name)
     Column("name", Text, nullable=False),
-    Column("is_user", Boolean, nullable=False),  # it was a user id in some fact
-    Column("joined", Boolean, nullable=False),  # some other id belongs or has belonged to it
-    Column("linked", Boolean, nullable=False),  # `links` has rows of it
+    Column("is_user", Boolean, nullable=False),  # whether it is a user id in some fact
+    Column("joined", Boolean, nullable=False),  # whether another id belongs or has belonged to it
+    Column("linked", Boolean, nullable=False),  # whether `links` has rows of it
     Column("owner", LargeBinary),  # digest of the id it belongs to; null: a customer of its own
-    Column("link_us", BigInteger),  # the link by which it does
+    Column("link_us", BigInteger),  # the link by which it belongs to its owner
     Column("link_message", Text),
     Column("link_by", SmallInteger),
     PrimaryKeyConstraint("workspace", "id"),
@@ -24,7 +24,7 @@ ids = Table(
 )
 Index("ids_by_owner", ids.c.owner, postgresql_where=ids.c.owner.is_not(None))
 
-# Every pair of ids that facts have linked, by the first link of each kind.
+# Every pair of ids that facts link: the first link of each kind.
 links = Table(
     "links",
     metadata,
@@ -37,7 +37,7 @@ links = Table(
     postgresql_partition_by="HASH (id)",
 )
 
-# What operators said of a pair: the last word.
+# The last ruling of an operator on each pair.
 rulings = Table(
     "rulings",
     metadata,

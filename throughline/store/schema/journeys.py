@@ -8,7 +8,7 @@ from throughline.store.metadata import metadata
 from throughline.store.schema.columns import sorted_text
 
 
-# What `Journey` (throughline/journey/state.py) keeps.
+# The fields of `Journey` (throughline/journey/state.py) by their names.
 def _state() -> list[Column[Any]]:
     return [
         Column("phase", SmallInteger, nullable=False),
@@ -37,7 +37,7 @@ journeys = Table(
     Column("model", BigInteger, nullable=False),
     Column("id", Text, nullable=False),  # the customer id
     *_state(),
-    Column("look_us", BigInteger, nullable=False),  # when to look for a lapse: at it or later it is due
+    Column("look_us", BigInteger, nullable=False),  # the next check for a lapse, which is due then or later
     Column("since", Integer, nullable=False),  # touchpoints folded since the last checkpoint
     PrimaryKeyConstraint("customer", "model"),
     postgresql_partition_by="HASH (customer)",
@@ -45,7 +45,7 @@ journeys = Table(
 Index("journeys_by_phase", journeys.c.model, journeys.c.phase, journeys.c.customer)
 Index("journeys_by_look", journeys.c.look_us, journeys.c.customer)
 
-# A journey as it stood after some touchpoint: where a late event's fold starts.
+# A journey's state after some touchpoint: where the fold of a late event starts.
 checkpoints = Table(
     "checkpoints",
     metadata,
@@ -62,20 +62,20 @@ transitions = Table(
     Column("customer", LargeBinary, nullable=False),
     Column("model", BigInteger, nullable=False),
     Column("at_us", BigInteger, nullable=False),
-    Column("message_id", sorted_text(), nullable=False),  # the touchpoint that caused it; '' for a lapse by the clock
-    Column("actor", sorted_text(), nullable=False),  # that touchpoint's
+    Column("message_id", sorted_text(), nullable=False),  # of the touchpoint that caused it; '' for a silence
+    Column("actor", sorted_text(), nullable=False),  # likewise
     Column("kind", SmallInteger, nullable=False),  # 1 enter, 2 return, 3 lapse
     Column("from_phase", SmallInteger, nullable=False),
     Column("to_phase", SmallInteger, nullable=False),
     Column("cycle", Integer, nullable=False),
-    Column("name", Text, nullable=False),  # the touchpoint's event name
-    Column("rule", Text, nullable=False),  # the model's rule that placed it
+    Column("name", Text, nullable=False),  # the event's name
+    Column("rule", Text, nullable=False),  # the model's rule that placed the touchpoint
     PrimaryKeyConstraint("customer", "model", "at_us", "message_id", "actor", "kind"),
     postgresql_partition_by="HASH (customer)",
 )
 
 # Snapshots: what is left of an id's facts before the retention cutoff (throughline/journey/snapshot.py). `actor` was a
-# customer of its own then; `transitions` are those that led to the state, as JSON.
+# customer of its own then; `transitions`: all that led to the state, as JSON.
 snapshots = Table(
     "bases",
     metadata,

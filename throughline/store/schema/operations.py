@@ -19,7 +19,7 @@ from throughline.store.metadata import metadata
 from throughline.store.schema.columns import identity_column
 
 # A generation of a phase model as applied in one workspace. Its journeys, transitions and counts carry its id.
-# live: served and staged; building: staged, and restaged by `restage_slots` until it is whole.
+# live: served and staged; building: staged, and restaged slot by slot until it is whole.
 models = Table(
     "models",
     metadata,
@@ -27,7 +27,7 @@ models = Table(
     Column("workspace", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'live'")),
-    Column("document", Text),  # the model's own file; null: the one shipped under that name
+    Column("document", Text),  # the model's file; null: the one shipped under that name
     Column("created_us", BigInteger, nullable=False),
 )
 Index("models_live", models.c.workspace, models.c.name, unique=True, postgresql_where=models.c.state == "live")
@@ -54,7 +54,7 @@ retention_slots = Table(
     Column("slot", SmallInteger, nullable=False),
     Column("cursor", LargeBinary, nullable=False),  # ids up to it are done
     Column("done", Boolean, nullable=False),
-    Column("touchpoints", BigInteger, nullable=False),  # gone at this cutoff
+    Column("touchpoints", BigInteger, nullable=False),  # deleted at this cutoff
     PrimaryKeyConstraint("workspace", "slot"),
 )
 
@@ -65,21 +65,23 @@ offsets = Table(
     Column("partition", Integer, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),  # of the record before next_offset; empty at the start
-    Column("through_us", BigInteger, nullable=False),  # everything received before this instant is in the state
-    Column("swept_us", BigInteger, nullable=False),  # lapses due by this instant are, among this partition's customers
+    Column(
+        "through_us", BigInteger, nullable=False
+    ),  # received watermark: what came before it is in the state
+    Column("swept_us", BigInteger, nullable=False),  # applied watermark: so is every lapse due by it
     PrimaryKeyConstraint("topic", "partition"),
     postgresql_with={"fillfactor": "50"},
 )
 
-# The last events of each source and partition, in two rings (with warnings, and without): what a person who wires up
-# an SDK looks at.
+# The last events of each source and partition, in two rings (with warnings, and without), for people who wire up
+# an SDK.
 recent_events = Table(
     "recent_events",
     metadata,
     Column("source", BigInteger, nullable=False),
     Column("shard", Integer, nullable=False),
-    Column("slot", SmallInteger, nullable=False),  # those with warnings from 32 on
-    Column("number", BigInteger, nullable=False),  # how many there were in its ring, itself included
+    Column("slot", SmallInteger, nullable=False),  # from 32 on: the ring of events with warnings
+    Column("number", BigInteger, nullable=False),  # of the event in its ring, from 1
     Column("workspace", BigInteger, nullable=False),
     Column("received_us", BigInteger, nullable=False),
     Column("occurred_us", BigInteger, nullable=False),
@@ -94,7 +96,7 @@ recent_events = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
-# A bounded sample of what was refused or dropped, newest kept; `rejected_counts` has them all.
+# A bounded sample of rejected events, the newest; `rejected_counts` counts all of them, and the dropped ones.
 rejected = Table(
     "rejected",
     metadata,
@@ -102,16 +104,16 @@ rejected = Table(
     Column("workspace", BigInteger, nullable=False),  # 0 when unknown
     Column("source", BigInteger, nullable=False),  # 0 when unknown
     Column("received_us", BigInteger, nullable=False),
-    Column("stage", Text, nullable=False),  # ingest, stager or consent
+    Column("stage", Text, nullable=False),  # a `RejectionStage`
     Column("code", Text, nullable=False),
     Column("field", Text, nullable=False),
     Column("message", Text, nullable=False),
-    Column("name", Text, nullable=False),  # the event's, when it could be read
+    Column("name", Text, nullable=False),  # of the event, when it could be read
     Column("message_id", Text, nullable=False),  # likewise
-    Column("payload", LargeBinary, nullable=False),  # the event or record, whole
-    Column("origin", Text, nullable=False),  # topic/partition/offset of the record it came as
-    Column("request", Text, nullable=False, server_default=""),  # method and path it came in
-    Column("record", Text, nullable=False, server_default=""),  # partition/offset in its topic
+    Column("payload", LargeBinary, nullable=False),  # the event or record as received
+    Column("origin", Text, nullable=False),  # stager: topic/partition/offset of the record
+    Column("request", Text, nullable=False, server_default=""),  # ingest: method and path
+    Column("record", Text, nullable=False, server_default=""),  # partition/offset in the rejected topic
 )
 Index("rejected_by_time", rejected.c.workspace, rejected.c.received_us, rejected.c.id)
 Index("rejected_by_source", rejected.c.workspace, rejected.c.source, rejected.c.received_us, rejected.c.id)
@@ -124,10 +126,10 @@ rejected_counts = Table(
     Column("source", BigInteger, nullable=False),
     Column("stage", Text, nullable=False),
     Column("code", Text, nullable=False),
-    Column("name", Text, nullable=False),  # the event's, where the source counts what it drops; else ''
+    Column("name", Text, nullable=False),  # of the event, where the source counts dropped events by name; else ''
     Column("shard", Integer, nullable=False),
     Column("events", BigInteger, nullable=False),
-    Column("kept", BigInteger, nullable=False),  # of these, whole in `rejected`
+    Column("kept", BigInteger, nullable=False),  # of these, in `rejected`
     PrimaryKeyConstraint("workspace", "bucket_us", "source", "stage", "code", "name", "shard"),
     postgresql_with={"fillfactor": "50"},
 )
