@@ -13,9 +13,7 @@ workspaces = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("time_zone", Text, nullable=False, server_default=text("'UTC'")),
     Column("created_us", BigInteger, nullable=False),
-    Column(
-        "version", BigInteger, nullable=False, server_default=text("0")
-    ),  # of the generations; staging holds it
+    Column("version", BigInteger, nullable=False, server_default=text("0")),  # of the generations; staging holds it
     Column("default_model", Text, nullable=False, server_default=text("'seven_phase'")),
     Column("retention_days", Integer),  # how long facts are kept; null: for ever
     Column("horizon_us", BigInteger),  # the retention cutoff: facts that occurred before it are deleted

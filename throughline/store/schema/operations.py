@@ -65,9 +65,7 @@ offsets = Table(
     Column("partition", Integer, nullable=False),
     Column("next_offset", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),  # of the record before next_offset; empty at the start
-    Column(
-        "through_us", BigInteger, nullable=False
-    ),  # received watermark: what came before it is in the state
+    Column("through_us", BigInteger, nullable=False),  # received watermark: what came before it is in the state
     Column("swept_us", BigInteger, nullable=False),  # applied watermark: so is every lapse due by it
     PrimaryKeyConstraint("topic", "partition"),
     postgresql_with={"fillfactor": "50"},
