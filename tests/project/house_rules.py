@@ -19,7 +19,7 @@ NO_NAMES = {
     "given",
 }  # fmt: skip
 """Words that do not say what a variable, a loop's target or a parameter holds."""
-MAX_NO_NAMES_PER_1000 = 30
+MAX_NO_NAMES_PER_1000 = 2
 GENERATED = "throughline/wire/v1"
 SERVICES = ("services.ingest", "services.stager", "services.api")
 
