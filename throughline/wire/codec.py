@@ -33,7 +33,7 @@ class Envelope(NamedTuple):
     """With its query; "" when there is no such request."""
     content_type: str = "application/json"
     library: str = ""
-    """The header posthog-sdk-info, "" for none."""
+    """What a header said of the client's library, "" for nothing."""
     before: bytes = b""
     after: bytes = b""
 

@@ -20,6 +20,9 @@ _NO_NAMES: Mapping[str, str] = {}
 CONSENT_FIELD = "context.consent.analytics"
 """Where an event says whether there is consent for analytics, in the terms of `Event`."""
 
+REPLAYED_LIBRARY = b"x-throughline-library"
+"""Header of a replayed event, with `ReplayRequest.library`."""
+
 Reply = Callable[[Sequence[Verdict | None]], tuple[bytes, bytes]]
 """From the verdicts, in the order of the events (None is ok), to a media type and a body; the status is 200."""
 When = tuple[int, int | None]

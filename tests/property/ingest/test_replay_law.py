@@ -70,7 +70,7 @@ def again(record: Rejected, *others: Rejected) -> Request:
     path, _, query = record.envelope.path.partition("?")
     headers = [(b"content-type", record.envelope.content_type.encode())]
     if record.envelope.library:
-        headers.append((b"posthog-sdk-info", record.envelope.library.encode("latin-1")))
+        headers.append((b"x-throughline-library", record.envelope.library.encode("latin-1")))
     payload = b",".join([record.payload, *(other.payload for other in others)])
     return Request("POST", path, query, headers, record.envelope.before + payload + record.envelope.after)
 

@@ -202,7 +202,7 @@ class _Sender:
         if any(message_ids):
             headers["X-Throughline-Message-Id"] = ",".join(message_ids)
         if envelope.library:
-            headers["posthog-sdk-info"] = envelope.library
+            headers["X-Throughline-Library"] = envelope.library
         body = envelope.before + b",".join(record.event.payload for record in group) + envelope.after
         answer = await deliver(self._client, envelope.path, body, headers, say)
         if answer.status_code == 200:

@@ -15,7 +15,14 @@ from urllib.parse import parse_qs, unquote_to_bytes
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.dialects.base import CONSENT_FIELD, ParsedEvent, ParsedRequest, ReplayRequest, Request
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    REPLAYED_LIBRARY,
+    ParsedEvent,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+)
 from services.ingest.dialects.posthog.event import event_reader
 from services.ingest.dialects.segment.parse import parse_batch as parse_segment_batch
 from services.ingest.dialects.split import (
@@ -100,7 +107,7 @@ def parse_batch(request: Request) -> ParsedRequest:
 
 def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> ParsedRequest:
     sent_at = _sent_at(request, query, split.head)
-    events = parse_events(split, event_reader(sent_at, request.header(LIBRARY_HEADER)))
+    events = parse_events(split, event_reader(sent_at, _library(request)))
     has_results = request.path.rstrip("/") == RESULTS_PATH
     return ParsedRequest(
         _write_key(split) if events or not has_results else None,
@@ -113,8 +120,13 @@ def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> 
 
 def _replay_request(request: Request, sent_at: datetime | None) -> ReplayRequest:
     shared = {} if sent_at is None else {"sent_at": sent_at.isoformat()}
-    library = request.header(LIBRARY_HEADER)
+    library = _library(request)
     return ReplayRequest(REPLAY_PATH, library=library if library.isascii() else "", member="batch", shared=shared)
+
+
+def _library(request: Request) -> str:
+    """Returns what the headers say of the client's library, "" for nothing."""
+    return request.header(LIBRARY_HEADER) or request.header(REPLAYED_LIBRARY)
 
 
 def _json_body(request: Request) -> tuple[bytes, dict[str, list[str]]]:
