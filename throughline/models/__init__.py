@@ -1,7 +1,7 @@
-"""The shipped phase models and their vocabulary, as data, and what reads them and a team's own.
+"""The shipped phase models and their vocabulary as data, and the loader of these and of a team's own models.
 
-Receives TOML files, guarantees that what it gives is whole (every name, guard and phase exists), gives `journey.model`
-values. Read `vocabulary.toml` and `seven_phase.toml`, then `loader.py`.
+Receives TOML files; guarantees that every name, guard and phase of a model exists; gives `journey.model` values.
+Read `vocabulary.toml` and `seven_phase.toml`, then `loader.py`.
 """
 
 from throughline.models.document import ModelError

@@ -1,4 +1,4 @@
-"""Joins a model file with the vocabulary, checks that they fit, gives one `Model`."""
+"""A model file joined with the vocabulary and checked: one `Model`."""
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -18,22 +18,22 @@ _MODELS_REMEMBERED = 256
 
 
 class Definition(NamedTuple):
-    """A model and what its file says for people."""
+    """A model, and what its file says for people."""
 
     model: Model
     label: str
     entry: ModelEntry
     vocabulary: Mapping[str, KindEntry]
-    """All its kinds, the shipped ones with the names that the model adds or takes away."""
+    """All kinds of the model: the shipped ones, with names that the model adds or takes away, and its own."""
 
 
 def shipped_models() -> list[str]:
-    """The names of the shipped models."""
+    """Returns the names of the shipped models."""
     return sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem != _VOCABULARY)
 
 
 def shipped_text(name: str) -> str:
-    """The file of a shipped model.
+    """Returns the file of a shipped model.
 
     Raises:
         ModelError: none of that name is shipped.
@@ -45,7 +45,7 @@ def shipped_text(name: str) -> str:
 
 @cache
 def load_model(name: str) -> Model:
-    """A shipped model by name, such as "seven_phase".
+    """Returns a shipped model by name, such as "seven_phase".
 
     Raises:
         ModelError: no such model.
@@ -54,11 +54,11 @@ def load_model(name: str) -> Model:
 
 
 def parse_model(text: str, file: str) -> Model:
-    """The model of a file, joined with the shipped vocabulary.
+    """Returns the model of a file, joined with the shipped vocabulary.
 
     Args:
         text: TOML.
-        file: what error messages call it.
+        file: what error messages call the file.
 
     Raises:
         ModelError: each fault with its line and field.
@@ -67,10 +67,10 @@ def parse_model(text: str, file: str) -> Model:
 
 
 def model_of(name: str, document: str | None) -> Model:
-    """The model of a generation: of its own document, or the shipped one of that name.
+    """Returns the model of a generation: of its document, or the shipped one of its name when it has none.
 
     Raises:
-        ModelError: neither gives a model.
+        ModelError: the document is no model, or none of that name is shipped.
     """
     return load_model(name) if document is None else _parsed(name, document)
 
@@ -82,7 +82,7 @@ def _parsed(name: str, document: str) -> Model:
 
 @cache
 def vocabulary() -> Mapping[str, KindEntry]:
-    """The shipped kinds by name."""
+    """Returns the shipped kinds by name."""
     text = (FOLDER / f"{_VOCABULARY}.toml").read_text(encoding="utf-8")
     document = Document(text, f"{_VOCABULARY}.toml")
     kinds = document.read(VOCABULARY)
@@ -93,7 +93,7 @@ def vocabulary() -> Mapping[str, KindEntry]:
 
 
 def define(text: str, file: str) -> Definition:
-    """As `parse_model`, with what the file says for people.
+    """Returns what `parse_model` does, with what the file says for people.
 
     Raises:
         ModelError: each fault with its line and field.
@@ -136,7 +136,7 @@ def _phases(document: Document, entry: ModelEntry) -> dict[str, Phase]:
 
 
 def _kinds(document: Document, entry: ModelEntry) -> dict[str, KindEntry]:
-    """The shipped kinds and the model's own. What the model says of a name or a call goes before what is shipped."""
+    """Returns the shipped kinds and the model's own. Names and calls of the model's leave the shipped ones."""
     _check_kinds(document, ("kinds",), entry.kinds)
     own_names = {normalise(event) for kind in entry.kinds.values() for event in kind.names}
     own_calls = {call for kind in entry.kinds.values() for call in kind.calls}

@@ -18,7 +18,7 @@ from throughline.wire.v1.touchpoint_pb2 import Touchpoint as _Touchpoint
 
 
 class UndecodableError(ValueError):
-    """A record's value is not a touchpoint. `code` is stable, `field` names the field at fault or is empty."""
+    """A record's value is not a touchpoint. `code` is stable; `field` is the name of the field at fault, or empty."""
 
     def __init__(self, code: str, field: str, message: str) -> None:
         super().__init__(message)
@@ -27,10 +27,10 @@ class UndecodableError(ValueError):
 
 
 class Envelope(NamedTuple):
-    """What makes one event of a request a request of its own: POST to `path`, the body is before + payload + after."""
+    """What makes one event of a request a request by itself: POST to `path`, the body is before + payload + after."""
 
     path: str = ""
-    """With its query; "" when there is no such request."""
+    """The path with its query; "" when the event cannot be sent alone."""
     content_type: str = "application/json"
     library: str = ""
     """What a header said of the client's library, "" for nothing."""
@@ -42,7 +42,7 @@ NO_ENVELOPE = Envelope(content_type="")
 
 
 class Rejected(NamedTuple):
-    """An event or record that was refused, whole, with the reason."""
+    """An event or record that was rejected, as received, with the reason."""
 
     workspace: int
     source: int
@@ -56,14 +56,14 @@ class Rejected(NamedTuple):
     name: str = ""
     message_id: str = ""
     request: str = ""
-    """Method and path of the request it came in."""
+    """Method and path of the request that it came in."""
     envelope: Envelope = NO_ENVELOPE
     replay_of: str = ""
-    """topic/partition/offset of the rejection that was sent again, and refused again as this one."""
+    """topic/partition/offset of the rejection that was sent again, and rejected again as this one."""
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of an actor's touchpoints: CRC32 of the UTF-8 id modulo the number of partitions."""
+    """Returns the partition of an actor's touchpoints: CRC32 of the id in UTF-8, modulo the number of partitions."""
     return zlib.crc32(key) % partitions
 
 
@@ -125,36 +125,22 @@ def decode(value: bytes) -> Touchpoint:
 
 
 def encode_rejected(rejected: Rejected) -> bytes:
-    """The Kafka value of one rejection."""
+    """Returns the Kafka value of one rejection."""
     values = rejected._asdict()
     values["envelope"] = _Envelope(**rejected.envelope._asdict()) if rejected.envelope.path else None
     return _Rejected(**values).SerializeToString()
 
 
 def decode_rejected(value: bytes) -> Rejected:
-    """The rejection in one Kafka value.
+    """Returns the rejection in one Kafka value.
 
     Raises:
         UndecodableError: not a rejection message.
     """
     try:
-        m = _Rejected.FromString(value)
+        message = _Rejected.FromString(value)
     except DecodeError as error:
         raise UndecodableError("undecodable", "", f"not a rejection message: {error}") from None
-    e = m.envelope
-    return Rejected(
-        m.workspace,
-        m.source,
-        m.received_us,
-        m.stage,
-        m.code,
-        m.field,
-        m.message,
-        m.payload,
-        m.origin,
-        m.name,
-        m.message_id,
-        m.request,
-        Envelope(e.path, e.content_type, e.library, e.before, e.after),
-        m.replay_of,
-    )
+    values = {name: getattr(message, name) for name in Rejected._fields}
+    values["envelope"] = Envelope(*(getattr(message.envelope, name) for name in Envelope._fields))
+    return Rejected(**values)
