@@ -29,15 +29,15 @@ law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Healt
 
 
 async def cut(pipeline: Pipeline, retention_cutoff_us: int) -> int:
-    """Move the retention cutoff and clear what is before it, as the stagers' lanes do; how many facts are gone."""
+    """Move the retention cutoff and delete the facts before it, on all partitions; returns how many."""
     async with transaction(pipeline.engine) as connection:
         await retention.move_retention_cutoff(connection, pipeline.workspace, retention_cutoff_us)
     await pipeline.registry.refresh()
     models = await pipeline.registry.current()
     deleted = 0
     for partition in range(PARTITIONS):
-        while (cleared := await delete_old_facts(pipeline.engine, models, Share(partition, PARTITIONS))) is not None:
-            deleted += cleared
+        while (chunk := await delete_old_facts(pipeline.engine, models, Share(partition, PARTITIONS))) is not None:
+            deleted += chunk
     return deleted
 
 
@@ -63,7 +63,7 @@ def without_members(state: Projection | Replayed) -> Projection:
 
 @law
 @given(case=cases(), at=st.integers(0, 60), share=st.floats(0, 1), steps=st.integers(1, 2))
-async def test_what_is_cleared_changes_nothing_and_what_follows_folds_on(
+async def test_deleting_old_facts_changes_no_journey_and_later_events_fold_on(
     database: str, engine: AsyncEngine, case: Case, at: int, share: float, steps: int
 ) -> None:
     pipeline = await open_pipeline(engine, database)
@@ -144,7 +144,7 @@ async def test_a_new_model_begins_at_the_retention_cutoff(database: str, engine:
     assert without_members(projection).customers == without_members(expected).customers
 
 
-async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, engine: AsyncEngine) -> None:
+async def test_a_generation_half_restaged_keeps_what_is_deleted(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
     log = [seen("Order Completed", 0, f"c{n}", f"m{n}") for n in range(20)]
     pipeline.send(log)
@@ -161,7 +161,7 @@ async def test_a_generation_half_restaged_keeps_what_is_cleared(database: str, e
     )
 
 
-async def test_what_is_older_than_the_retention_cutoff_is_refused(database: str, engine: AsyncEngine) -> None:
+async def test_an_event_older_than_the_retention_cutoff_is_rejected(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
     await cut(pipeline, START_US + 5 * DAY_US)
     models = await pipeline.registry.current()
@@ -174,7 +174,7 @@ async def test_what_is_older_than_the_retention_cutoff_is_refused(database: str,
     assert len(batch.rows) == 1
 
 
-async def test_two_lanes_at_one_slot_clear_it_once(database: str, engine: AsyncEngine) -> None:
+async def test_two_partitions_at_one_slot_delete_its_facts_once(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
     pipeline.send([seen("Order Completed", 0, f"c{n}", f"m{n}") for n in range(40)])
     await pipeline.finish()
@@ -215,7 +215,7 @@ async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_t
     await move_retention_cutoffs(engine, watermark_us=now_us)
     assert await stands() == (START_US + 10 * DAY_US, 16)
     await move_retention_cutoffs(engine, watermark_us=now_us + DAY_US)
-    assert await stands() == (START_US + 10 * DAY_US, 16)  # the one before is cleared first
+    assert await stands() == (START_US + 10 * DAY_US, 16)  # facts before the last cutoff are deleted first
     await pipeline.registry.refresh()
     async with transaction(engine) as connection:
         slots = [slot for slot in await RETENTION.read_open(connection) if slot.workspace == pipeline.workspace]
