@@ -1,7 +1,7 @@
 """The compare-and-set of a partition's offset, by which every record has its effect exactly once.
 
-A transaction that moves the offset from where its records begin to where they end commits only if nobody else has moved
-it: a member that does not know its partition is another's now writes nothing.
+A transaction that moves the offset from where its records begin to where they end commits only if no other member has
+moved the offset: a member whose partition belongs to another by now, without knowing it, writes nothing.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,7 +33,7 @@ async def move_offset(connection: AsyncConnection, topic: str, partition: int, *
 async def move_watermark(
     connection: AsyncConnection, topic: str, partition: int, *, expected: int, received_watermark_us: int
 ) -> None:
-    """Move the watermark of a partition that has nothing to stage: it moves with the clock.
+    """Move the watermark of a partition that has nothing to stage.
 
     Raises:
         StaleOffsetError: the stored offset is not `expected`.

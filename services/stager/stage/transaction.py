@@ -134,11 +134,11 @@ class _BatchTransaction:
             the number of customers whose journeys were recomputed.
         """
         updates = await self._updates_of_moves(moves)
-        actors = self._add_touchpoints(updates, events)
+        self._add_touchpoints(updates, events)
         emptied = sorted({m.from_customer for m in moves if self._identities.row(m.from_customer).owner is not None})
         states = await journeys.read_journeys(self._connection, sorted({*updates, *emptied}))
         await self._retract(emptied, states)
-        self._count_unmapped(actors, states)
+        self._count_unmapped(updates.values(), states)
         for update in updates.values():
             self._find_change(update, states)
         await self._read_members(updates)
@@ -174,18 +174,12 @@ class _BatchTransaction:
             updates[move.to_customer].join(ids, move.from_customer)
         return updates
 
-    def _add_touchpoints(
-        self, updates: dict[bytes, CustomerUpdate], events: Events
-    ) -> list[tuple[bytes, CustomerUpdate, Sequence[Touchpoint]]]:
-        """Give each customer its new touchpoints; returns them by actor: (actor digest, customer, touchpoints)."""
-        actors: list[tuple[bytes, CustomerUpdate, Sequence[Touchpoint]]] = []
+    def _add_touchpoints(self, updates: dict[bytes, CustomerUpdate], events: Events) -> None:
+        """Give each customer its new touchpoints. Rulings are none."""
         for actor, touchpoints in events.items():
-            journeys_of = [t for t in touchpoints if t.call not in RULINGS]
-            if journeys_of:
-                update = self._update_of(self._identities.customer_of(actor), updates)
-                update.touchpoints += journeys_of
-                actors.append((actor, update, journeys_of))
-        return actors
+            in_journeys = [t for t in touchpoints if t.call not in RULINGS]
+            if in_journeys:
+                self._update_of(self._identities.customer_of(actor), updates).add_touchpoints(actor, in_journeys)
 
     def _find_change(self, update: CustomerUpdate, states: States) -> None:
         """Sort a customer's new touchpoints, and find the place from which they change what was folded, if any."""
@@ -238,20 +232,20 @@ class _BatchTransaction:
             for digest, active, journey in stored:
                 self._changes.retract(digest, active, journey, transitions.get((digest, active.id), ()))
 
-    def _count_unmapped(
-        self,
-        actors: Iterable[tuple[bytes, CustomerUpdate, Sequence[Touchpoint]]],
-        states: States,
-    ) -> None:
-        for actor, update, touchpoints in actors:
-            owner = update.owner_before(actor)
-            # A model that is being backfilled counts all events of an id when it first folds them.
-            models = [
-                active for active in update.customer.models if not active.backfilling or (owner, active.id) in states
-            ]
-            self._changes.count_unmapped(models, touchpoints)
+    def _count_unmapped(self, updates: Iterable[CustomerUpdate], states: States) -> None:
+        """Count new events that the vocabularies do not know."""
+        for update in updates:
+            for actor, touchpoints in update.touchpoints_of.items():
+                owner = update.owner_before(actor)
+                # A model that is being backfilled counts all events of an id when it first folds them.
+                models = [
+                    active
+                    for active in update.customer.models
+                    if not active.backfilling or (owner, active.id) in states
+                ]
+                self._changes.count_unmapped(models, touchpoints)
 
-    async def _fold_on(self, updates: Iterable[CustomerUpdate], states: States) -> None:
+    async def _fold_on(self, updates: Sequence[CustomerUpdate], states: States) -> None:
         """Fold new touchpoints onto the stored journeys."""
         several = [update for update in updates if len(update.members) > 1]
         if several:
