@@ -46,7 +46,7 @@ def instant(value: datetime, field: str) -> int:
     """
     us = to_us(value)
     if not MIN_US <= us <= MAX_US:
-        _out_of_range(field)
+        reject_out_of_range(field)
     return us
 
 
@@ -60,7 +60,7 @@ def parse(value: Any, field: str) -> datetime | None:
     if isinstance(value, str):
         text = value.strip()
         if _YEAR_OUT_OF_RANGE.match(text):
-            _out_of_range(field)
+            reject_out_of_range(field)
         try:
             return datetime.fromisoformat(text)
         except ValueError:
@@ -71,8 +71,13 @@ def parse(value: Any, field: str) -> datetime | None:
         seconds = value / 1000 if abs(value) >= 1e11 else value
         return None if math.isnan(seconds) else EPOCH + timedelta(seconds=seconds)
     except OverflowError:
-        _out_of_range(field)
+        reject_out_of_range(field)
 
 
-def _out_of_range(field: str) -> NoReturn:
+def reject_out_of_range(field: str) -> NoReturn:
+    """Reject an event for a time outside the years 1-9999.
+
+    Raises:
+        RejectedError: always.
+    """
     reject("time_out_of_range", field, f"{field} lies outside the years 1-9999")
