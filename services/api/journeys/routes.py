@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from services.api.auth import Token
-from services.api.journeys.answers import CustomerRecord, Journey, Touchpoints, journey_answer, touchpoint_answer
+from services.api.journeys.answers import CustomerRecord, Journey, journey_answer
 from services.api.journeys.queries import (
     TouchpointPosition,
     customer_of,
@@ -15,6 +15,7 @@ from services.api.journeys.queries import (
     touchpoints_of,
     transitions_of,
 )
+from services.api.journeys.touchpoints import Touchpoints, touchpoint_answer
 from services.api.shared.context import ApiContext, Context
 from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.openapi import AnswerRoute, problem_responses

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.api.journeys.answers import as_sent, stays
+from services.api.journeys.answers import stays
+from services.api.journeys.touchpoints import as_sent
 from throughline.journey.durations import SECOND_US
 from throughline.journey.state import ENTER, LAPSE, RETURN, Transition
 from throughline.models import load_model
