@@ -219,15 +219,15 @@ def _rebuild() -> None:
     people: dict[int, _People] = {}
     facts = op.get_bind().execute(sa.text(FACTS).execution_options(yield_per=10_000))
     for workspace, call, occurred_us, message_id, user, anonymous, previous in facts:
-        known = people.setdefault(workspace, _People())
-        known.names.update(name for name in (user, anonymous, previous) if name)
+        workspace_ids = people.setdefault(workspace, _People())
+        workspace_ids.names.update(name for name in (user, anonymous, previous) if name)
         if user:
-            known.users.add(user)
+            workspace_ids.users.add(user)
         for link in links_of(call, occurred_us, message_id, user or "", anonymous or "", previous or ""):
             pair = (link.id, link.owner, link.by)
-            known.links[pair] = min(link, known.links.get(pair, link))
-    for workspace, known in people.items():
-        _write_people(workspace, known)
+            workspace_ids.links[pair] = min(link, workspace_ids.links.get(pair, link))
+    for workspace, workspace_ids in people.items():
+        _write_people(workspace, workspace_ids)
     op.execute(
         """
         INSERT INTO restage_slots
@@ -251,19 +251,19 @@ class _People:
         self.links: dict[tuple[str, str, int], Link] = {}
 
 
-def _write_people(workspace: int, known: _People) -> None:
-    owners = owners_of(known.links.values(), known.users, frozenset())
+def _write_people(workspace: int, workspace_ids: _People) -> None:
+    owners = owners_of(workspace_ids.links.values(), workspace_ids.users, frozenset())
     joined = {link.owner for link in owners.values()}
-    linked = {link.id for link in known.links.values()}
+    linked = {link.id for link in workspace_ids.links.values()}
     rows = []
-    for name in sorted(known.names):
+    for name in sorted(workspace_ids.names):
         link = owners.get(name)
         rows.append(
             {
                 "workspace": workspace,
                 "id": id_digest(workspace, name),
                 "name": name,
-                "is_user": name in known.users,
+                "is_user": name in workspace_ids.users,
                 "joined": name in joined,
                 "linked": name in linked,
                 "owner": None if link is None else id_digest(workspace, link.owner),
@@ -283,7 +283,7 @@ def _write_people(workspace: int, known: _People) -> None:
                 "occurred_us": link.occurred_us,
                 "message_id": link.message_id,
             }
-            for link in known.links.values()
+            for link in workspace_ids.links.values()
         ],
     )
 

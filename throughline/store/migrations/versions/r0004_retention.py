@@ -1,4 +1,4 @@
-"""What stands for the facts before a workspace's horizon, and how far those are gone."""
+"""Snapshots of facts before a workspace's retention cutoff, and how far these facts are deleted."""
 
 import sqlalchemy as sa
 from alembic import op
