@@ -1,7 +1,7 @@
 """Rows as the stager writes them, inserted by hand for tests of the api."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Any
@@ -34,6 +34,7 @@ class Rows:
     source: int = 0
     zone: tzinfo = UTC
     numbers: int = 0
+    _roots: dict[str, str] = field(default_factory=dict)
 
     async def __aenter__(self) -> "Rows":
         self._connection = await asyncpg.connect(self.url)
@@ -178,19 +179,21 @@ class Rows:
         return transitions, phase, lapsed_us, cycle, flags
 
     async def link(self, id: str, owner: str | None, *, at_us: int = AT_US, by: int = 1, message_id: str = "l") -> None:
-        """Insert an id that belongs to `owner`; None: the id is a customer itself."""
+        """Insert an id that belongs to `owner`, which is inserted before it; None: the id is a customer itself."""
+        self._roots[id] = id if owner is None else self._roots.get(owner, owner)
         await self._insert(
             "ids",
             workspace=self.workspace,
             id=id_digest(self.workspace, id),
             name=id,
             is_user=owner is None,
-            joined=owner is None,
-            linked=owner is not None,
+            members=1,
+            links=int(owner is not None),
             owner=None if owner is None else id_digest(self.workspace, owner),
             link_us=None if owner is None else at_us,
             link_message=None if owner is None else message_id,
             link_by=None if owner is None else by,
+            root=id_digest(self.workspace, self._roots[id]),
         )
 
     async def touchpoint(self, customer: str, message_id: str, occurred_us: int, **columns: Any) -> None:
@@ -198,7 +201,7 @@ class Rows:
         actor = id_digest(self.workspace, customer)
         row = {
             "actor": actor,
-            "message": message_digest(actor, message_id),
+            "message": message_digest(message_id),
             "occurred_us": occurred_us,
             "received_us": occurred_us + 1,
             "source": self.source,

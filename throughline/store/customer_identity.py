@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.digest import id_digest
-from throughline.store.identity import IdRow, LinkRow, RulingRow, read_members
+from throughline.store.identity import IdRow, LinkRow, RulingRow, read_member_rows
 from throughline.store.schema.identity import ids, links, rulings
 
 
@@ -42,19 +42,16 @@ _rulings = (
 
 async def read_customer_identity(connection: AsyncConnection, workspace: int, name: str) -> CustomerIdentity | None:
     """Returns the customer that an id of a workspace belongs to; None when no fact has the id."""
-    (root,) = await _rows(connection, [id_digest(workspace, name)]) or (None,)
-    if root is None:
+    (own,) = await _rows(connection, [id_digest(workspace, name)]) or (None,)
+    if own is None:
         return None
-    while root.owner is not None:
-        (root,) = await _rows(connection, [root.owner])
-    members = (await read_members(connection, [root.id]))[root.id]
-    rows = [root, *sorted(await _rows(connection, list(members)), key=lambda row: row.name)]
+    rows = sorted(await read_member_rows(connection, [own.root]), key=lambda row: (row.id != own.root, row.name))
     digests = [row.id for row in rows]
     link_rows = [LinkRow(*row) for row in await connection.execute(_links, {"ids": digests})]
     ruling_rows = [RulingRow(*row) for row in await connection.execute(_rulings, {"ids": digests})]
     ends = {end for pair in (*link_rows, *ruling_rows) for end in pair[:2]}
     names = {row.id: row.name for row in await _rows(connection, sorted(ends | set(digests)))}
-    return CustomerIdentity(root.name, rows, link_rows, ruling_rows, names)
+    return CustomerIdentity(rows[0].name, rows, link_rows, ruling_rows, names)
 
 
 async def read_ruling(connection: AsyncConnection, id_digest: bytes, owner: bytes) -> RulingRow | None:

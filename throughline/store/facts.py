@@ -18,6 +18,9 @@ from throughline.store.schema.facts import touchpoints
 TOUCHPOINT_COLUMNS = tuple(touchpoints.c.keys())
 """The columns of a row: the digests of actor and message id, then fields of `Touchpoint` by their names."""
 
+FactKey = tuple[bytes, bytes]
+"""The digests of a fact's actor and of its message id."""
+
 FactRow = tuple[Any, ...]
 """One fact, in the order of `TOUCHPOINT_COLUMNS`."""
 
@@ -43,11 +46,8 @@ row_of = cast(
 )
 """Returns a touchpoint as a row, from the digests of its actor and of its message id and the touchpoint."""
 
-key_of: Callable[[FactRow], tuple[bytes, bytes]] = itemgetter(*map(TOUCHPOINT_COLUMNS.index, ("actor", "message")))
+key_of: Callable[[FactRow], FactKey] = itemgetter(*map(TOUCHPOINT_COLUMNS.index, ("actor", "message")))
 """Returns the key of a row: the digests of its actor and of its message id."""
-
-message_of: Callable[[FactRow], bytes] = itemgetter(TOUCHPOINT_COLUMNS.index("message"))
-"""Returns the digest of a row's message id, which is unique by itself."""
 
 _NOT_COMPARED = ("actor", "message", "occurred_us", "received_us", "source", "channel", "attribution")
 content_of: Callable[[FactRow], FactRow] = itemgetter(
@@ -64,13 +64,13 @@ _insert_touchpoints = DriverStatement(
     insert(touchpoints)
     .from_select(TOUCHPOINT_COLUMNS, select(*_facts.table.c).order_by(_facts.table.c.actor, _facts.table.c.message))
     .on_conflict_do_nothing()
-    .returning(touchpoints.c.message)
+    .returning(touchpoints.c.actor, touchpoints.c.message)
 )
 
 
-async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[FactRow]) -> set[bytes]:
-    """Insert facts, sorted by key and distinct; returns the message digests of those that are new."""
-    return {row[0] for row in await _insert_touchpoints.fetch(connection, _facts.parameters(rows))}
+async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[FactRow]) -> set[FactKey]:
+    """Insert facts, sorted by key and distinct; returns the keys of those that are new."""
+    return {(row[0], row[1]) for row in await _insert_touchpoints.fetch(connection, _facts.parameters(rows))}
 
 
 _IN_JOURNEYS = (~touchpoints.c.bot, touchpoints.c.call != "unlink", touchpoints.c.call != "relink")
@@ -79,23 +79,38 @@ _IN_JOURNEYS = (~touchpoints.c.bot, touchpoints.c.call != "unlink", touchpoints.
 _keys = UnnestParameters("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
 _by_key = (touchpoints.c.actor == _keys.table.c.actor) & (touchpoints.c.message == _keys.table.c.message)
 _read_facts = select(touchpoints).join(_keys.table, _by_key)
-_read_existing = DriverStatement(
-    select(touchpoints.c.message, touchpoints.c.occurred_us).join(_keys.table, _by_key).where(*_IN_JOURNEYS)
+_read_senders = DriverStatement(
+    select(touchpoints.c.message, touchpoints.c.actor, touchpoints.c.occurred_us).where(
+        touchpoints.c.message == any_(bindparam("messages", type_=ARRAY(LargeBinary))),
+        touchpoints.c.actor == any_(bindparam("actors", type_=ARRAY(LargeBinary))),
+        *_IN_JOURNEYS,
+    )
 )
 
 
-async def read_facts(connection: AsyncConnection, keys: Sequence[tuple[bytes, bytes]]) -> dict[bytes, FactRow]:
-    """Returns stored facts by message digest. `keys`: (actor digest, message digest) of those asked for."""
+async def read_facts(connection: AsyncConnection, keys: Sequence[FactKey]) -> dict[FactKey, FactRow]:
+    """Returns stored facts by their keys."""
     rows = await connection.execute(_read_facts, _keys.parameters(keys))
-    return {row.message: tuple(row) for row in rows}
+    return {(row.actor, row.message): tuple(row) for row in rows}
 
 
-async def read_existing(connection: AsyncConnection, keys: Sequence[tuple[bytes, bytes]]) -> dict[bytes, int]:
-    """Returns which of some facts stand in journeys: message digest -> when it occurred, in microseconds.
+async def read_senders(
+    connection: AsyncConnection, messages: Iterable[bytes], actors: Iterable[bytes]
+) -> dict[bytes, dict[bytes, int]]:
+    """Returns who sent some message ids: message digest -> actor digest -> when it occurred, in microseconds.
 
-    `keys`: (actor digest, message digest) of those asked for.
+    The index is walked once for each message, not once for each pair of a message and an actor.
+
+    Args:
+        connection: where the facts are looked up.
+        messages: digests of the message ids.
+        actors: digests of the ids that may have sent them; others are left out.
     """
-    return {row[0]: row[1] for row in await _read_existing.fetch(connection, _keys.parameters(keys))}
+    senders: dict[bytes, dict[bytes, int]] = {}
+    parameters = {"messages": sorted(set(messages)), "actors": sorted(set(actors))}
+    for message, actor, occurred_us in await _read_senders.fetch(connection, parameters):
+        senders.setdefault(message, {})[actor] = occurred_us
+    return senders
 
 
 _NOT_FOLDED = (

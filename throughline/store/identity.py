@@ -1,13 +1,13 @@
-"""Statements over raw ids: locked and read in one, linked, and gathered into customers.
+"""Statements over raw ids: which customer each belongs to, locked and read in one.
 
-Whoever changes an id's owner holds the rows of the id, of its old chain and of its new chain, up to the customers at
-their ends. So a locked chain does not change, and a locked customer keeps its members.
+`root` names the customer of an id at once, however long the chain of links that leads there. The lock on a customer is
+the lock on its root's row: who holds it may change the rows of all its members, and nobody else may.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import LargeBinary, any_, bindparam, false, or_, select, tuple_
+from sqlalchemy import Integer, LargeBinary, SmallInteger, any_, bindparam, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,80 +17,89 @@ from throughline.store.schema.identity import ids, links, rulings
 
 
 class IdRow(NamedTuple):
-    """A raw id, and its owner. The table `ids` says what each field means."""
+    """A raw id, and the customer it belongs to."""
 
     workspace: int
     id: bytes
     name: str
     is_user: bool
-    joined: bool
-    linked: bool
+    members: int
+    """Number of ids of the customer, this one included; true of roots only."""
+    links: int
+    """Number of links of the id, whether it has its owner by one of them or not."""
     owner: bytes | None
+    """The id it is linked to; None for a root."""
     link_us: int | None
     link_message: str | None
     link_by: int | None
+    root: bytes
+    """The customer's own id: the end of the links."""
 
 
-_locked = UnnestParameters("locked", {name: ids.c[name].type for name in ("workspace", "id", "name", "is_user")})
+_columns = [ids.c[name] for name in IdRow._fields]
+_digests = bindparam("digests", type_=ARRAY(LargeBinary))
+
+_requested = UnnestParameters("requested", {name: ids.c[name].type for name in ("workspace", "id", "name", "is_user")})
 _lock_insert = insert(ids).from_select(
-    ["workspace", "id", "name", "is_user", "joined", "linked"],
-    select(*_locked.table.c, false(), false()).order_by(_locked.table.c.workspace, _locked.table.c.id),
+    ["workspace", "id", "name", "is_user", "members", "links", "root"],
+    select(*_requested.table.c, literal(1), literal(0), _requested.table.c.id).order_by(
+        _requested.table.c.workspace, _requested.table.c.id
+    ),
 )
 _lock_ids = DriverStatement(
     _lock_insert.on_conflict_do_update(
         index_elements=[ids.c.workspace, ids.c.id],
         set_={"is_user": or_(ids.c.is_user, _lock_insert.excluded.is_user)},
-    ).returning(*(ids.c[name] for name in IdRow._fields))
+    ).returning(*_columns)
 )
+_read_ids = DriverStatement(select(*_columns).where(ids.c.id == any_(_digests)))
+_read_members = DriverStatement(select(*_columns).where(ids.c.root == any_(_digests)))
 
 
 async def lock_ids(connection: AsyncConnection, rows: Sequence[tuple[int, bytes, str, bool]]) -> dict[bytes, IdRow]:
-    """Lock ids until the transaction ends and return their rows by digest; new ids are inserted.
+    """Lock and read ids until the transaction ends; those that are not stored yet become customers of their own.
 
     Args:
         connection: within a transaction.
-        rows: (workspace, digest, id, whether a fact has the id as its user id), sorted, distinct, at least one.
+        rows: (workspace, digest, id, whether an event has it as its user id), sorted, distinct, at least one.
     """
-    return {row[1]: IdRow._make(row) for row in await _lock_ids.fetch(connection, _locked.parameters(rows))}
+    return {row[1]: IdRow._make(row) for row in await _lock_ids.fetch(connection, _requested.parameters(rows))}
 
 
-_OWNED = ("workspace", "id", "joined", "linked", "owner", "link_us", "link_message", "link_by")
-_owned = UnnestParameters("owned", {name: ids.c[name].type for name in ("name", "is_user", *_OWNED)})
-_owned_insert = insert(ids).from_select(
-    list(_owned.table.c.keys()), select(*_owned.table.c).order_by(_owned.table.c.workspace, _owned.table.c.id)
+async def read_ids(connection: AsyncConnection, digests: Iterable[bytes]) -> dict[bytes, IdRow]:
+    """Returns the rows of those ids that are stored, by digest."""
+    return {row[1]: IdRow._make(row) for row in await _read_ids.fetch(connection, {"digests": sorted(digests)})}
+
+
+_CHANGED = ("members", "links", "owner", "link_us", "link_message", "link_by", "root")
+_changed = UnnestParameters("changed", {name: ids.c[name].type for name in IdRow._fields})
+_changed_insert = insert(ids).from_select(
+    list(IdRow._fields), select(*_changed.table.c).order_by(_changed.table.c.workspace, _changed.table.c.id)
 )
 _write_ids = DriverStatement(
-    _owned_insert.on_conflict_do_update(
+    _changed_insert.on_conflict_do_update(
         index_elements=[ids.c.workspace, ids.c.id],
-        set_={name: _owned_insert.excluded[name] for name in _OWNED[2:]},
+        set_={name: _changed_insert.excluded[name] for name in _CHANGED},
     ).returning(ids.c.id)
 )
 
 
 async def write_ids(connection: AsyncConnection, rows: Iterable[IdRow]) -> None:
-    """Write the owners of locked ids, sorted by workspace and digest."""
-    values = [(row.name, row.is_user, row.workspace, row.id, *row[4:]) for row in rows]
-    await _write_ids.fetch(connection, _owned.parameters(values))
+    """Write whose some ids are, sorted by workspace and digest; their customers, old and new, are locked."""
+    await _write_ids.fetch(connection, _changed.parameters(rows))
 
 
-_of_owners = DriverStatement(
-    select(ids.c.owner, ids.c.id, ids.c.name).where(ids.c.owner == any_(bindparam("owners", type_=ARRAY(LargeBinary))))
-)
+async def read_member_rows(connection: AsyncConnection, customers: Iterable[bytes]) -> list[IdRow]:
+    """Returns the rows of all ids that belong to some customers, given by the digests of their roots."""
+    return [IdRow._make(row) for row in await _read_members.fetch(connection, {"digests": sorted(customers)})]
 
 
 async def read_members(connection: AsyncConnection, customers: Iterable[bytes]) -> dict[bytes, dict[bytes, str]]:
-    """Returns the ids that belong to each customer, however far down, as {digest: id}, without the customer's own."""
+    """Returns every id that belongs to some customers: digest of the root -> {digest: id}, without the root itself."""
     members: dict[bytes, dict[bytes, str]] = {customer: {} for customer in customers}
-    customer_of = {customer: customer for customer in members}
-    level = list(members)
-    while level:
-        rows = await _of_owners.fetch(connection, {"owners": sorted(level)})
-        level = []
-        for owner, digest, name in rows:
-            customer = customer_of[owner]
-            customer_of[digest] = customer
-            members[customer][digest] = name
-            level.append(digest)
+    for row in await read_member_rows(connection, members):
+        if row.id != row.root:
+            members[row.root][row.id] = row.name
     return members
 
 
@@ -112,26 +121,42 @@ _pairs_insert = insert(links).from_select(
     list(LinkRow._fields),
     select(*_pairs.table.c).order_by(_pairs.table.c.id, _pairs.table.c.owner, _pairs.table.c.by),
 )
-_write_links = _pairs_insert.on_conflict_do_update(
-    index_elements=[links.c.id, links.c.owner, links.c.by],
+_LINK_KEY = [links.c.id, links.c.owner, links.c.by]
+_insert_links = DriverStatement(_pairs_insert.on_conflict_do_nothing().returning(*_LINK_KEY))
+_move_links = _pairs_insert.on_conflict_do_update(
+    index_elements=_LINK_KEY,
     set_={name: _pairs_insert.excluded[name] for name in ("occurred_us", "message_id")},
     where=tuple_(_pairs_insert.excluded.occurred_us, _pairs_insert.excluded.message_id)
     < tuple_(links.c.occurred_us, links.c.message_id),
 )
 
 
-async def write_links(connection: AsyncConnection, rows: Iterable[LinkRow]) -> None:
-    """Write links, sorted and one per key; of one pair and kind the earliest stays."""
-    await connection.execute(_write_links, _pairs.parameters(rows))
+async def write_links(connection: AsyncConnection, rows: Sequence[LinkRow]) -> list[bytes]:
+    """Store links, sorted and one per key; of one pair and kind the earliest stays.
+
+    Returns:
+        the id of each link that is new: an id with several new links several times.
+    """
+    inserted = {tuple(row) for row in await _insert_links.fetch(connection, _pairs.parameters(rows))}
+    stored = [row for row in rows if row[:3] not in inserted]
+    if stored:
+        await connection.execute(_move_links, _pairs.parameters(stored))
+    return [key[0] for key in inserted]
 
 
 _these = bindparam("ids", type_=ARRAY(LargeBinary))
+_read_links = (
+    select(*(links.c[name] for name in LinkRow._fields))
+    .where(links.c.id == any_(_these), links.c.by >= bindparam("from_kind", type_=SmallInteger))
+    .limit(bindparam("count", type_=Integer))
+)
 
 
-async def read_links(connection: AsyncConnection, digests: Sequence[bytes]) -> list[LinkRow]:
-    """Returns all links of some ids."""
-    columns = [links.c[name] for name in LinkRow._fields]
-    rows = await connection.execute(select(*columns).where(links.c.id == any_(_these)), {"ids": list(digests)})
+async def read_links(
+    connection: AsyncConnection, digests: Sequence[bytes], *, from_kind: int, count: int
+) -> list[LinkRow]:
+    """Returns links of some ids, `count` at most. `from_kind`: IDENTIFY for all, ALIAS for aliases only."""
+    rows = await connection.execute(_read_links, {"ids": list(digests), "from_kind": from_kind, "count": count})
     return [LinkRow(*row) for row in rows]
 
 

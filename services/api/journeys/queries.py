@@ -3,19 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import LargeBinary, any_, literal, or_, select, tuple_, union_all
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey, Transition
 from throughline.store.digest import message_digest
-from throughline.store.facts import read_existing
+from throughline.store.facts import read_senders
 from throughline.store.schema.facts import touchpoints
 from throughline.store.schema.identity import ids
 from throughline.store.schema.journeys import journeys, transitions
 
 _ACTORS_PER_STATEMENT = 64
-_KEYS_PER_STATEMENT = 10_000
+_LATEST = (NEVER, "")
+"""Later than every touchpoint."""
 
 
 # --- ids, journey and transitions -------------------------------------------------------------------------------------
@@ -34,32 +35,17 @@ class IdRow(NamedTuple):
 
 async def customer_of(connection: AsyncConnection, workspace: int, id: bytes) -> bytes:
     """The customer that an id belongs to, by digest: the end of its links, or the id itself."""
-    c = ids.c
-    passed: set[bytes] = set()
-    while id not in passed:  # links that close a ring lead nowhere
-        passed.add(id)
-        owner: bytes | None = await connection.scalar(
-            select(c.owner).where(c.workspace == workspace, c.id == id, c.owner.is_not(None))
-        )
-        if owner is None:
-            break
-        id = owner
-    return id
+    root: bytes | None = await connection.scalar(select(ids.c.root).where(ids.c.workspace == workspace, ids.c.id == id))
+    return root or id
 
 
 async def ids_of(connection: AsyncConnection, workspace: int, customer: bytes) -> list[IdRow]:
-    """The customer's own id and every id whose links lead to it: level by level, and by digest within a level."""
-    c = ids.c
-    columns = [c[name] for name in IdRow._fields]
-    by_id: dict[bytes, IdRow] = {}
-    condition = or_(c.id == customer, c.owner == customer)
-    while True:
-        rows = await connection.execute(select(*columns).where(c.workspace == workspace, condition).order_by(c.id))
-        level = [row for row in (IdRow(*row) for row in rows) if row.id not in by_id]
-        if not level:
-            return list(by_id.values())
-        by_id.update((row.id, row) for row in level)
-        condition = c.owner == any_(literal([row.id for row in level], ARRAY(LargeBinary)))
+    """The customer's own id and every id whose links lead to it, by digest."""
+    columns = [ids.c[name] for name in IdRow._fields]
+    rows = await connection.execute(
+        select(*columns).where(ids.c.workspace == workspace, ids.c.root == customer).order_by(ids.c.id)
+    )
+    return [IdRow(*row) for row in rows]
 
 
 async def journey_of(connection: AsyncConnection, generation: int, customer: bytes) -> tuple[str, Journey] | None:
@@ -180,22 +166,13 @@ async def _cross_id_duplicates(
 
     Of two touchpoints at one instant, the one under the smaller id counts.
     """
-    senders = {
-        message_digest(actor, row.message_id): (actor, row.message_id)
-        for row in page
-        for actor in actors
-        if actor != row.actor
+    senders = await read_senders(connection, (message_digest(row.message_id) for row in page), actors)
+    earliest = {
+        message: min((occurred_us, actors[actor]) for actor, occurred_us in sent.items())
+        for message, sent in senders.items()
     }
-    keys = sorted((actor, digest) for digest, (actor, _) in senders.items())
-    earliest: dict[str, tuple[int, str]] = {}
-    for start in range(0, len(keys), _KEYS_PER_STATEMENT):
-        existing = await read_existing(connection, keys[start : start + _KEYS_PER_STATEMENT])
-        for digest, occurred_us in existing.items():
-            actor, message_id = senders[digest]
-            place = (occurred_us, actors[actor])
-            earliest[message_id] = min(place, earliest.get(message_id, place))
     return {
         row.position
         for row in page
-        if row.message_id in earliest and earliest[row.message_id] < (row.occurred_us, actors[row.actor])
+        if (row.occurred_us, actors[row.actor]) > earliest.get(message_digest(row.message_id), _LATEST)
     }

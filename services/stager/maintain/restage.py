@@ -78,7 +78,7 @@ async def _updates_of(
         for customer in customers
         if (customer.digest, slot.owner) not in states
     }
-    joined = [digest for digest in updates if identities.row(digest).joined]
+    joined = [digest for digest in updates if identities.row(digest).members > 1]
     if joined:
         for digest, members in (await identity.read_members(connection, joined)).items():
             updates[digest].add_members(members)

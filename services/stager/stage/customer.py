@@ -15,8 +15,6 @@ END: OrderKey = (NEVER, "", "")
 Members = Mapping[bytes, str]
 """All ids of a customer, the customer's own included: digest -> id."""
 
-_NOTHING_MOVED: Mapping[bytes, bytes] = {}
-
 
 class Customer(NamedTuple):
     """A customer and the models its journeys are folded with."""
@@ -55,7 +53,7 @@ class CustomerUpdate:
         """Place of the first touchpoint that came or went."""
         self.changed_until = END
         """Place of the last touchpoint that came or went; END when unknown."""
-        self.previous_owner = _NOTHING_MOVED
+        self.previous_owner: dict[bytes, bytes] = {}
         """Digest of an id that joined the customer -> digest of the customer it belonged to before."""
 
     def add_members(self, members: Members) -> None:
@@ -70,10 +68,6 @@ class CustomerUpdate:
     def change_from(self, place: OrderKey) -> None:
         """Recompute from `place` on, or from an earlier place that is noted already."""
         self.changed_from = place if self.changed_from is None else min(self.changed_from, place)
-
-    def join(self, ids: Sequence[bytes], previous_owner: bytes) -> None:
-        """Note the customer that some ids belonged to before they joined this one."""
-        self.previous_owner = {**self.previous_owner, **dict.fromkeys(ids, previous_owner)}
 
     def owner_before(self, actor: bytes) -> bytes:
         """Returns the digest of the customer that an id belonged to before the transaction."""

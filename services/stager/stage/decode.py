@@ -77,7 +77,7 @@ def prepare(records: Iterable[Record], models: ModelsByWorkspace, *, topic: str,
         except UndecodableError as error:
             rejected.append(reject(record, error.code, error.field, str(error), topic=topic, partition=partition))
             continue
-        message = message_digest(actor, touchpoint.message_id)
+        message = message_digest(touchpoint.message_id)
         row = row_of(actor, message, touchpoint)
         arrived[touchpoint.source, touchpoint.warnings != ()].append(touchpoint)
         if message in touchpoints:

@@ -1,6 +1,6 @@
 """Cross-id duplicates: a message id that several ids of one customer sent is one touchpoint, the earliest of them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +11,8 @@ from throughline.journey.state import Journey
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import facts
 from throughline.store.digest import message_digest
+
+_NOBODY: Mapping[bytes, int] = {}
 
 
 async def deduplicated(
@@ -68,18 +70,21 @@ async def _cross_id_duplicates(
     connection: AsyncConnection, customers: Iterable[tuple[Members, list[Touchpoint]]]
 ) -> dict[int, list[tuple[int, str]]]:
     """Returns, by the `id()` of a touchpoint, when other ids of its customer sent its message id, and which ids."""
-    candidates: dict[bytes, tuple[bytes, str, list[Touchpoint]]] = {}
-    for members, touchpoints in customers:
-        for digest, name in members.items():
-            for t in touchpoints:
-                if name != t.actor:
-                    candidates.setdefault(message_digest(digest, t.message_id), (digest, name, []))[2].append(t)
-    existing = await facts.read_existing(
-        connection, sorted((digest, message) for message, (digest, _, _) in candidates.items())
+    pairs = list(customers)
+    senders = await facts.read_senders(
+        connection,
+        (message_digest(t.message_id) for _, touchpoints in pairs for t in touchpoints),
+        (digest for members, _ in pairs for digest in members),
     )
     duplicates: dict[int, list[tuple[int, str]]] = {}
-    for message, occurred_us in existing.items():
-        _, name, touchpoints = candidates[message]
+    for members, touchpoints in pairs:
         for t in touchpoints:
-            duplicates.setdefault(id(t), []).append((occurred_us, name))
+            sent = senders.get(message_digest(t.message_id), _NOBODY)
+            # The fewer are walked: a message id that everybody sends costs each customer its own ids only.
+            others = sent if len(sent) < len(members) else members
+            duplicates[id(t)] = [
+                (sent[digest], members[digest])
+                for digest in others
+                if digest in sent and digest in members and members[digest] != t.actor
+            ]
     return duplicates

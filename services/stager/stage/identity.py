@@ -1,7 +1,7 @@
-"""Which customer each id of a batch belongs to: locks the ids, and applies the links and rulings of new events.
+"""Which customer each id of a batch belongs to: locks customers, and applies the links and rulings of new events.
 
-Ids are locked in two passes, each sorted: first those that may belong to another id (anonymous and previous ids), then
-user ids and owners. So two partitions that meet in one customer wait for each other instead of deadlocking.
+The lock on a customer is the lock on the row of its root. The roots of all ids are locked in one pass, sorted, so that
+two partitions that meet in one customer wait for each other instead of deadlocking.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +15,27 @@ from throughline.journey.touchpoint import Touchpoint
 from throughline.store import identity
 from throughline.store.identity import IdRow, LinkRow, RulingRow
 
+MAX_CUSTOMER_IDS = 1_000
+"""Maximum number of ids of a customer. A link that would join two customers to a larger one is not made."""
+MAX_ID_LINKS = 1_000
+"""Maximum number of links of an id, such as a device that many users share. Further ones are not made."""
+MAX_LINKS_READ = 4_000
+"""Maximum number of links that are read to resolve owners. Beyond it owners stay as they are."""
+
+
+class Limits(NamedTuple):
+    """Limits on identity."""
+
+    customer_ids: int = MAX_CUSTOMER_IDS
+    id_links: int = MAX_ID_LINKS
+    links_read: int = MAX_LINKS_READ
+
+
+_DEFAULT = Limits()
+
 
 class Move(NamedTuple):
-    """An id that went from one customer to another, and all ids that belong to it. All three are digests."""
+    """An id that went from one customer to another. All three are digests."""
 
     id: bytes
     from_customer: bytes
@@ -25,23 +43,28 @@ class Move(NamedTuple):
 
 
 class IdentityGraph:
-    """The ids that one transaction has locked, and the customers they belonged to and belong to."""
+    """The ids that one transaction works with, whose customers it has locked."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, limits: Limits = _DEFAULT) -> None:
         self._connection = connection
+        self._limits = limits
         self._rows: dict[bytes, IdRow] = {}
         self._old_rows: dict[bytes, IdRow] = {}
         """Rows as they were before the transaction, of ids that have changed."""
+        self._new_roots: dict[bytes, bytes] = {}
+        """Digest of a customer that has joined another in this transaction -> digest of that one."""
+        self._locked: set[bytes] = set()
+        """Digests of rows that stay as they are until the transaction ends."""
+        self.suspects: dict[bytes, int] = {}
+        """Digest of an id with links that were not made -> their number."""
 
     def row(self, digest: bytes) -> IdRow:
-        """Returns the row of a locked id."""
+        """Returns the row of an id."""
         return self._rows[digest]
 
     def customer_of(self, digest: bytes) -> bytes:
-        """Returns the digest of the customer that a locked id belongs to now."""
-        while (owner := self._rows[digest].owner) is not None:
-            digest = owner
-        return digest
+        """Returns the digest of the customer that an id belongs to now."""
+        return _end(self._rows[digest].root, self._new_roots)
 
     async def apply_events(self, events: Mapping[bytes, Iterable[Touchpoint]]) -> list[Move]:
         """Lock the ids of new events (actor digest -> events) and apply the links and rulings among them.
@@ -52,60 +75,78 @@ class IdentityGraph:
         mentions = Mentions()
         for actor, touchpoints in events.items():
             mentions.add(actor, touchpoints)
-        await self.lock(mentions.owned.values())
-        await self.lock(mentions.owners_to_lock())
+        await self.lock(mentions.ids.values())
         # An id that has turned out to be a user id is nobody's anonymous id.
-        unresolved = {digest for digest, row in self._rows.items() if row.is_user and row.link_by == IDENTIFY}
+        unresolved = {
+            digest for digest in mentions.ids if (row := self._rows[digest]).is_user and row.link_by == IDENTIFY
+        }
         unresolved |= await self._insert_rulings(sorted(mentions.rulings.values()))
         unresolved |= await self.insert_links(mentions.links)
         if unresolved:
-            await self._resolve_owners(unresolved)
+            await self._resolve_owners(sorted(unresolved))
+        await self._move_members()
         await self._write_changed_rows()
-        return self._moves()
+        return [
+            Move(digest, old.root, self._rows[digest].root)
+            for digest, old in self._old_rows.items()
+            if old.root != self._rows[digest].root
+        ]
 
     async def lock(self, requests: Iterable[IdRequest]) -> None:
-        """Lock ids and their owners, on to the customers at the end of the links; creates ids that are new."""
-        to_lock = sorted(requests)
+        """Lock the customers of ids, whoever joins or parts them meanwhile; stores ids that are new."""
+        requested = {request.digest: request for request in requests}
+        if not requested:
+            return
+        stored = await identity.read_ids(self._connection, requested)
+        to_lock: dict[bytes, IdRequest] = {}
+        for digest, request in requested.items():
+            row = stored.get(digest)
+            if row is None or (request.is_user and not row.is_user):
+                to_lock[digest] = request
+            if row is not None and row.root not in self._locked:
+                to_lock.setdefault(row.root, requested.get(row.root) or IdRequest(row.workspace, row.root))
         while to_lock:
-            locked = await identity.lock_ids(self._connection, to_lock)
-            self._rows |= locked
-            owners = {(row.workspace, row.owner) for row in locked.values() if row.owner is not None}
-            to_lock = sorted(IdRequest(workspace, owner) for workspace, owner in owners if owner not in self._rows)
+            self._rows |= await identity.lock_ids(self._connection, sorted(to_lock.values()))
+            self._locked |= to_lock.keys()
+            # Read once more: an id may have gone to another customer before its old one was locked.
+            self._rows |= await identity.read_ids(self._connection, requested.keys() - to_lock.keys())
+            to_lock = {
+                row.root: IdRequest(row.workspace, row.root)
+                for digest in requested.keys() | to_lock.keys()
+                if (row := self._rows[digest]).root not in self._locked
+            }
+        self._rows |= {digest: row for digest, row in stored.items() if digest not in self._rows}
 
     async def insert_links(self, links: Mapping[LinkKey, Place]) -> set[bytes]:
-        """Store links of locked ids, and set the owners that follow from them plainly.
+        """Store links, and set the owners that follow from them plainly.
 
         Returns:
             the ids whose owner depends on other links too.
         """
-        new = sorted(LinkRow(*key, *place) for key, place in links.items() if self._is_new(key, place))
+        candidates = [LinkRow(*key, *place) for key, place in links.items() if self._is_new(key, place)]
+        new = self._within_limits(sorted(candidates, key=self._place_of))
         if not new:
             return set()
-        await identity.write_links(self._connection, new)
+        first_links = {link.id for link in new if not self._rows[link.id].links}
+        for digest in await identity.write_links(self._connection, sorted(new)):
+            row = self._rows[digest]
+            self._set_row(row._replace(links=row.links + 1))
         void = await identity.read_void(self._connection, sorted({link.id for link in new}))
         unresolved: set[bytes] = set()
         with_owner: set[bytes] = set()
-        for link in sorted(new, key=lambda link: (link.occurred_us, link.message_id, self._rows[link.id].name)):
+        for link in new:
             row = self._rows[link.id]
             if _has_earlier_link(row, (link.occurred_us, link.message_id)):
-                self._set_row(row._replace(linked=True))
-            elif row.linked or link.id in with_owner or self.customer_of(link.owner) == link.id:
+                continue
+            if link.id not in first_links or link.id in with_owner or self.customer_of(link.owner) == link.id:
                 unresolved.add(link.id)
-            elif (link.id, link.owner) in void or (link.by == IDENTIFY and row.is_user):
-                self._set_row(row._replace(linked=True))
-            else:
+            elif (link.id, link.owner) not in void and not (link.by == IDENTIFY and row.is_user):
                 with_owner.add(link.id)
-                self.set_owner(row._replace(linked=True), link)
-        for digest in unresolved:
-            self._set_row(self._rows[digest]._replace(linked=True))
+                self._set_owner(link)
         return unresolved
 
-    def set_owner(self, row: IdRow, link: LinkRow) -> None:
-        """Give a locked id the owner that `link` names."""
-        self._set_row(
-            row._replace(owner=link.owner, link_us=link.occurred_us, link_message=link.message_id, link_by=link.by)
-        )
-        self._set_row(self._rows[link.owner]._replace(joined=True))
+    def _place_of(self, link: LinkRow) -> tuple[int, str, str]:
+        return link.occurred_us, link.message_id, self._rows[link.id].name
 
     def _is_new(self, key: LinkKey, place: Place) -> bool:
         """Whether a link may change anything: its id has another owner, or has this one by a later link."""
@@ -114,33 +155,84 @@ class IdentityGraph:
         is_known = row.owner == owner and (_has_earlier_link(row, place) or (row.link_us, row.link_message) == place)
         return not is_known or (row.link_by == IDENTIFY and by == ALIAS)
 
+    def _within_limits(self, links: Iterable[LinkRow]) -> list[LinkRow]:
+        """Returns the links, in order, that make no customer and no id larger than it may be; notes the others."""
+        new: list[LinkRow] = []
+        roots: dict[bytes, bytes] = {}
+        members: dict[bytes, int] = {}
+        links_of: dict[bytes, int] = {}
+        for link in links:
+            root, owner_root = (_end(self._rows[end].root, roots) for end in (link.id, link.owner))
+            count = links_of.get(link.id, self._rows[link.id].links)
+            together = sum(members.get(customer, self._rows[customer].members) for customer in (root, owner_root))
+            if count >= self._limits.id_links:
+                self._suspect(link.id)
+            elif root != owner_root and together > self._limits.customer_ids:
+                self._suspect(link.owner)
+            else:
+                new.append(link)
+                links_of[link.id] = count + 1
+                if root == link.id and root != owner_root:
+                    roots[root] = owner_root
+                    members[owner_root] = together
+        return new
+
+    def _suspect(self, digest: bytes) -> None:
+        self.suspects[digest] = self.suspects.get(digest, 0) + 1
+
+    def _set_owner(self, link: LinkRow) -> None:
+        """Give a root the owner that `link` names: its customer joins the owner's."""
+        row = self._rows[link.id]
+        self._set_row(
+            row._replace(owner=link.owner, link_us=link.occurred_us, link_message=link.message_id, link_by=link.by)
+        )
+        self._new_roots[link.id] = self.customer_of(link.owner)
+
     async def _insert_rulings(self, rulings: Sequence[RulingRow]) -> set[bytes]:
         """Store rulings; returns the ids whose owner depends on them."""
         if rulings:
             await identity.write_rulings(self._connection, rulings)
         return {ruling.id for ruling in rulings}
 
-    async def _resolve_owners(self, ids: set[bytes]) -> None:
-        """Find the owners of ids from all their links, and from all links of every id that these may lead to."""
-        links: dict[int, list[LinkRow]] = {}
+    async def _resolve_owners(self, ids: Sequence[bytes]) -> None:
+        """Find the owners of ids from all their links, and from all aliases of every id that these may lead to.
+
+        Links lead to user ids. Of a user id only aliases count, because a link that an event with both ids made is
+        void, so no other link can close a ring.
+        """
+        links: list[LinkRow] = []
         void: set[tuple[bytes, bytes]] = set()
-        to_read = {(self._rows[digest].workspace, digest) for digest in ids}
-        read: set[tuple[int, bytes]] = set()
+        read: set[bytes] = set()
+        to_read = {digest: self._rows[digest].workspace for digest in ids}
+        from_kind = IDENTIFY
         while to_read:
-            await self.lock(IdRequest(*id_) for id_ in to_read if id_[1] not in self._rows)
-            digests = sorted(digest for _, digest in to_read)
-            rows = await identity.read_links(self._connection, digests)
+            await self.lock([IdRequest(to_read[digest], digest) for digest in to_read.keys() - self._rows.keys()])
+            digests = sorted(to_read)
+            remaining = self._limits.links_read - len(links)
+            rows = await identity.read_links(self._connection, digests, from_kind=from_kind, count=remaining + 1)
+            if len(rows) > remaining:
+                await self._resolve_in_halves(ids)
+                return
             void |= await identity.read_void(self._connection, digests)
-            read |= to_read
-            for link in rows:
-                links.setdefault(self._rows[link.id].workspace, []).append(link)
-            to_read = {(self._rows[link.id].workspace, link.owner) for link in rows} - read
-        for workspace in {workspace for workspace, _ in read}:
-            digests_read = {digest for of, digest in read if of == workspace}
-            self._apply_owners(digests_read, links.get(workspace, []), void)
+            read |= to_read.keys()
+            links += rows
+            to_read = {link.owner: self._rows[link.id].workspace for link in rows if link.owner not in read}
+            from_kind = ALIAS
+        for workspace in {self._rows[digest].workspace for digest in read}:
+            of_workspace = {digest for digest in read if self._rows[digest].workspace == workspace}
+            self._apply_owners(of_workspace, [link for link in links if link.id in of_workspace], void)
+
+    async def _resolve_in_halves(self, ids: Sequence[bytes]) -> None:
+        """Find the owners of ids with too many links together; an id with too many by itself stays as it is."""
+        if len(ids) == 1:
+            self._suspect(ids[0])
+            return
+        middle = len(ids) // 2
+        await self._resolve_owners(ids[:middle])
+        await self._resolve_owners(ids[middle:])
 
     def _apply_owners(self, ids: set[bytes], links: list[LinkRow], void: set[tuple[bytes, bytes]]) -> None:
-        """Set the owners of some ids of one workspace, given all links of these ids and the void pairs among them."""
+        """Set the owners of some ids of one workspace, given the links of these ids and the void pairs among them."""
         rows = self._rows
         digest_of = {rows[digest].name: digest for digest in ids}
         owners = owners_of(
@@ -150,11 +242,46 @@ class IdentityGraph:
         )
         for name, digest in digest_of.items():
             link = owners.get(name)
-            if link is None:
-                self._set_row(rows[digest]._replace(owner=None, link_us=None, link_message=None, link_by=None))
-            else:
-                owner = digest_of[link.owner]
-                self.set_owner(rows[digest], LinkRow(digest, owner, link.by, link.occurred_us, link.message_id))
+            owner = None if link is None else digest_of[link.owner]
+            place = (None, None, None) if link is None else (link.occurred_us, link.message_id, link.by)
+            link_us, link_message, link_by = place
+            self._set_row(
+                rows[digest]._replace(owner=owner, link_us=link_us, link_message=link_message, link_by=link_by)
+            )
+
+    async def _move_members(self) -> None:
+        """Give every id its root anew whose owner, or the owner of an id above it, has changed."""
+        changed = [row for digest, old in self._old_rows.items() if (row := self._rows[digest]).owner != old.owner]
+        customers = {row.root for row in changed}
+        several = [customer for customer in customers if self._rows[customer].members > 1]
+        members = {row.id: row.root for row in changed}
+        if several:
+            for row in await identity.read_member_rows(self._connection, several):
+                members[row.id] = row.root
+                self._rows.setdefault(row.id, row)
+        new_roots: dict[bytes, bytes] = {}
+        gained: dict[bytes, int] = {}
+        for digest, old_root in members.items():
+            path = []
+            end = digest
+            while end in members and end not in new_roots and (owner := self._rows[end].owner) is not None:
+                path.append(end)
+                end = owner
+            root = new_roots.get(end, end if self._rows[end].owner is None else self._rows[end].root)
+            new_roots |= dict.fromkeys(path, root)
+            if root != old_root:
+                gained[root] = gained.get(root, 0) + 1
+                gained[old_root] = gained.get(old_root, 0) - 1
+        for digest, root in new_roots.items():
+            self._set_row(self._rows[digest]._replace(root=root))
+        for digest in members.keys() - new_roots.keys():
+            self._set_row(self._rows[digest]._replace(root=digest))
+        for digest, number in gained.items():
+            row = self._rows[digest]
+            was_root = members.get(digest, digest) == digest
+            if row.owner is None:
+                self._set_row(row._replace(members=number + (row.members if was_root else 0)))
+        self._new_roots.clear()
 
     def _set_row(self, row: IdRow) -> None:
         old = self._rows[row.id]
@@ -163,26 +290,22 @@ class IdentityGraph:
             self._rows[row.id] = row
 
     async def _write_changed_rows(self) -> None:
-        changed = [self._rows[digest] for digest in self._old_rows]
+        changed = [row for digest, old in self._old_rows.items() if (row := self._rows[digest]) != old]
         if changed:
             changed.sort(key=lambda row: (row.workspace, row.id))
             await identity.write_ids(self._connection, changed)
-
-    def _moves(self) -> list[Move]:
-        moves = []
-        for digest, old in self._old_rows.items():
-            if old.owner != self._rows[digest].owner:
-                move = Move(digest, self._old_customer_of(digest), self.customer_of(digest))
-                if move.from_customer != move.to_customer:
-                    moves.append(move)
-        return moves
-
-    def _old_customer_of(self, digest: bytes) -> bytes:
-        while (owner := self._old_rows.get(digest, self._rows[digest]).owner) is not None:
-            digest = owner
-        return digest
 
 
 def _has_earlier_link(row: IdRow, place: Place) -> bool:
     """Whether an id has its owner by a link that counts before one at `place`."""
     return row.link_us is not None and row.link_message is not None and (row.link_us, row.link_message) < place
+
+
+def _end(root: bytes, roots: dict[bytes, bytes]) -> bytes:
+    """Returns the end of the joins that lead on from a customer, and shortens the way there."""
+    end = root
+    while end in roots:
+        end = roots[end]
+    while root != end:
+        roots[root], root = end, roots[root]
+    return end

@@ -29,10 +29,8 @@ class Mentions:
     """What the new events of a batch say of ids."""
 
     def __init__(self) -> None:
-        self.owned: dict[bytes, IdRequest] = {}
-        """Ids that may belong to another: actors, anonymous and previous ids. Locked first."""
-        self.owners: dict[bytes, IdRequest] = {}
-        """User ids. Locked after `owned`."""
+        self.ids: dict[bytes, IdRequest] = {}
+        """Every id that the events name, by digest."""
         self.links: dict[LinkKey, Place] = {}
         """Link -> the earliest event that made it."""
         self.rulings: dict[tuple[bytes, bytes], RulingRow] = {}
@@ -48,40 +46,36 @@ class Mentions:
                 self._add_ruling(t)
                 continue
             if not user:
-                self._request(self.owned, workspace, anonymous or t.actor, False)
+                self._request(workspace, anonymous or t.actor, False)
                 continue
-            owner = self._request(self.owners, workspace, user, True)
+            owner = self._request(workspace, user, True)
             if t.actor != user:
-                self._request(self.owned, workspace, t.actor, False)
+                self._request(workspace, t.actor, False)
             if not anonymous and not previous:
                 continue
             place = (t.occurred_us, t.message_id)
             for link in links_of(t.call, t.occurred_us, t.message_id, user, anonymous, previous):
-                key = (self._request(self.owned, workspace, link.id, False), owner, link.by)
+                key = (self._request(workspace, link.id, False), owner, link.by)
                 earliest = self.links.get(key)
                 if earliest is None or place < earliest:
                     self.links[key] = place
 
-    def owners_to_lock(self) -> Iterable[IdRequest]:
-        """Returns `owners` without ids that are locked with `owned`, unless these turn out to be user ids."""
-        return (request for digest, request in self.owners.items() if digest not in self.owned or request.is_user)
-
     def _add_ruling(self, t: Touchpoint) -> None:
         pair = (
-            self._request(self.owned, t.workspace, t.previous_id, False),
-            self._request(self.owners, t.workspace, t.user_id, False),
+            self._request(t.workspace, t.previous_id, False),
+            self._request(t.workspace, t.user_id, False),
         )
         ruling = RulingRow(*pair, t.occurred_us, t.message_id, t.call == "unlink")
         latest = self.rulings.get(pair)
         if latest is None or (latest.occurred_us, latest.message_id) < (ruling.occurred_us, ruling.message_id):
             self.rulings[pair] = ruling
 
-    def _request(self, requests: dict[bytes, IdRequest], workspace: int, name: str, is_user: bool) -> bytes:
+    def _request(self, workspace: int, name: str, is_user: bool) -> bytes:
         """Note that an id is to be locked; returns its digest."""
         digest = self._digests.get((workspace, name))
         if digest is None:
             digest = self._digests[workspace, name] = id_digest(workspace, name)
-        request = requests.get(digest)
+        request = self.ids.get(digest)
         if request is None or (is_user and not request.is_user):
-            requests[digest] = IdRequest(workspace, digest, name, is_user)
+            self.ids[digest] = IdRequest(workspace, digest, name, is_user)
         return digest

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from services.stager.stage.decode import Batch
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest, message_digest
-from throughline.store.facts import FactRow, content_of, row_of
+from throughline.store.facts import FactKey, FactRow, content_of, row_of
 from throughline.store.recent import RING_SIZE
 
 DUPLICATE = "duplicate"
@@ -54,13 +54,13 @@ class RecentEvents(NamedTuple):
     rows: list[RingRow]
 
 
-def recent_of(batch: Batch, new_messages: Collection[bytes], originals: Mapping[bytes, FactRow]) -> RecentEvents:
+def recent_of(batch: Batch, new_keys: Collection[FactKey], originals: Mapping[FactKey, FactRow]) -> RecentEvents:
     """Returns the last events of each source of a batch.
 
     Args:
         batch: the records that came.
-        new_messages: digests of the message ids that were not staged before.
-        originals: for every other message id, by digest, the fact that was staged first.
+        new_keys: keys of the facts that were not staged before.
+        originals: for every other event, by key, the fact that was staged first.
     """
     rings = sorted(ring for ring in batch.arrived if ring[0])  # a ruling has no source
     size = min(RING_SIZE, max(1, MAX_ROWS // max(1, len(rings))))
@@ -69,20 +69,20 @@ def recent_of(batch: Batch, new_messages: Collection[bytes], originals: Mapping[
         arrived = batch.arrived[source, has_warnings]
         skipped = max(0, len(arrived) - size)
         for number, touchpoint in enumerate(arrived[skipped:], skipped + 1):
-            codes = touchpoint.warnings + _repeat_codes(batch, touchpoint, new_messages, originals)
+            codes = touchpoint.warnings + _repeat_codes(batch, touchpoint, new_keys, originals)
             rows.append(_row_of(int(has_warnings), number, touchpoint, codes))
     return RecentEvents({source for source, _ in rings}, rows)
 
 
 def _repeat_codes(
-    batch: Batch, touchpoint: Touchpoint, new_messages: Collection[bytes], originals: Mapping[bytes, FactRow]
+    batch: Batch, touchpoint: Touchpoint, new_keys: Collection[FactKey], originals: Mapping[FactKey, FactRow]
 ) -> tuple[str, ...]:
     """Returns the code of an event whose message id was staged before; none for a new one."""
     actor = id_digest(touchpoint.workspace, touchpoint.actor)
-    message = message_digest(actor, touchpoint.message_id)
-    if message in new_messages and batch.actors[actor].touchpoints[message] is touchpoint:
+    key = (actor, message_digest(touchpoint.message_id))
+    if key in new_keys and batch.actors[actor].touchpoints[key[1]] is touchpoint:
         return ()
-    is_same = content_of(originals[message]) == content_of(row_of(actor, message, touchpoint))
+    is_same = content_of(originals[key]) == content_of(row_of(*key, touchpoint))
     return (DUPLICATE if is_same else CONFLICT,)
 
 

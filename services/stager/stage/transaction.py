@@ -21,7 +21,7 @@ from throughline.journey.lapse import EVER
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import facts, identity, journeys
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.facts import FactRow, content_of, key_of, message_of
+from throughline.store.facts import FactKey, FactRow, content_of, key_of
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.offsets import Offset
 from throughline.store.recent import write_recent
@@ -98,16 +98,16 @@ class _BatchTransaction:
         self._lateness_us: list[int] = []
 
     async def run(self) -> BatchResult:
-        new_messages = await facts.insert_touchpoints(self._connection, self._batch.rows)
-        events = self._events_of(new_messages)
+        new_keys = await facts.insert_touchpoints(self._connection, self._batch.rows)
+        events = self._events_of(new_keys)
         moves = await self._identities.apply_events(events) if events else []
         recomputed = await self._update_journeys(events, moves)
         await apply_changes(self._connection, self._changes, self._shard)
-        repeats, originals = await self._read_originals(new_messages)
-        conflicts = sum(content_of(originals[message_of(row)]) != content_of(row) for row in repeats)
-        await write_recent(self._connection, self._shard, *recent_of(self._batch, new_messages, originals))
+        repeats, originals = await self._read_originals(new_keys)
+        conflicts = sum(content_of(originals[key_of(row)]) != content_of(row) for row in repeats)
+        await write_recent(self._connection, self._shard, *recent_of(self._batch, new_keys, originals))
         return BatchResult(
-            staged=len(new_messages),
+            staged=len(new_keys),
             duplicates=len(repeats) - conflicts,
             conflicts=conflicts,
             rejected=len(self._batch.rejected),
@@ -116,12 +116,14 @@ class _BatchTransaction:
             lateness_us=tuple(self._lateness_us),
         )
 
-    def _events_of(self, new_messages: set[bytes]) -> Events:
+    def _events_of(self, new_keys: set[FactKey]) -> Events:
         """Returns the new events that say something of a customer: not those of crawlers."""
-        all_new = len(new_messages) == len(self._batch.rows)
+        all_new = len(new_keys) == len(self._batch.rows)
         events = {
             digest: [
-                t for message, t in actor.touchpoints.items() if (all_new or message in new_messages) and not t.bot
+                t
+                for message, t in actor.touchpoints.items()
+                if (all_new or (digest, message) in new_keys) and not t.bot
             ]
             for digest, actor in self._batch.actors.items()
         }
@@ -156,22 +158,21 @@ class _BatchTransaction:
         updates: dict[bytes, CustomerUpdate] = {}
         if not moves:
             return updates
-        below = await identity.read_members(self._connection, [move.id for move in moves])
-        moved_ids = {move: (move.id, *below[move.id]) for move in moves}
-        actors = sorted({digest for ids in moved_ids.values() for digest in ids})
+        actors = sorted(move.id for move in moves)
         earliest = await facts.read_earliest(self._connection, actors)
         snapshots = await read_snapshots(self._connection, actors) if self._may_have_snapshots() else {}
         with_snapshot = {actor for actor, _ in snapshots}
-        # Of moves within each other the inner one, which has fewer ids, says whose its ids were.
-        for move in sorted(moves, key=lambda move: -len(moved_ids[move])):
-            ids = moved_ids[move]
-            first = _first_place(ids, earliest) if with_snapshot.isdisjoint(ids) else BEGINNING
-            if first is None:
+        for id_, from_customer, to_customer in moves:
+            if id_ in with_snapshot:
+                first = BEGINNING
+            elif id_ in earliest:
+                first = (earliest[id_], "", "")
+            else:
                 continue
-            for customer in (move.from_customer, move.to_customer):
+            for customer in (from_customer, to_customer):
                 if self._identities.row(customer).owner is None:
                     self._update_of(customer, updates).change_from(first)
-            updates[move.to_customer].join(ids, move.from_customer)
+            updates[to_customer].previous_owner[id_] = from_customer
         return updates
 
     def _add_touchpoints(self, updates: dict[bytes, CustomerUpdate], events: Events) -> None:
@@ -210,7 +211,7 @@ class _BatchTransaction:
 
     async def _read_members(self, updates: Mapping[bytes, CustomerUpdate]) -> None:
         """Complete the ids of customers with several."""
-        joined = [digest for digest in updates if self._identities.row(digest).joined]
+        joined = [digest for digest in updates if self._identities.row(digest).members > 1]
         if joined:
             for digest, members in (await identity.read_members(self._connection, joined)).items():
                 updates[digest].add_members(members)
@@ -287,19 +288,13 @@ class _BatchTransaction:
         workspaces = {actor.workspace for actor in self._batch.actors.values()}
         return any(active.has_snapshots for workspace in workspaces for active in self._models[workspace].models)
 
-    async def _read_originals(self, new_messages: set[bytes]) -> tuple[list[FactRow], dict[bytes, FactRow]]:
-        """Returns the rows whose message id was there before, and by message digest the facts that count instead."""
+    async def _read_originals(self, new_keys: set[FactKey]) -> tuple[list[FactRow], dict[FactKey, FactRow]]:
+        """Returns the rows whose message id their actor had sent before, and by key the facts that count instead."""
         batch = self._batch
-        if len(new_messages) == len(batch.rows) and not batch.repeats:
+        if len(new_keys) == len(batch.rows) and not batch.repeats:
             return [], {}
-        stored = [row for row in batch.rows if message_of(row) not in new_messages]
+        stored = [row for row in batch.rows if key_of(row) not in new_keys]
         originals = await facts.read_facts(self._connection, [key_of(row) for row in stored]) if stored else {}
-        repeated = {message_of(row) for row in batch.repeats} & new_messages
-        originals |= {message_of(row): row for row in batch.rows if message_of(row) in repeated}
+        repeated = {key_of(row) for row in batch.repeats} & new_keys
+        originals |= {key_of(row): row for row in batch.rows if key_of(row) in repeated}
         return stored + batch.repeats, originals
-
-
-def _first_place(ids: Iterable[bytes], earliest: Mapping[bytes, int]) -> OrderKey | None:
-    """Returns the place before the first fact of some ids; None when they have none."""
-    times = [earliest[digest] for digest in ids if digest in earliest]
-    return (min(times), "", "") if times else None

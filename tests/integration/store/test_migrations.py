@@ -296,15 +296,15 @@ async def test_a_database_of_the_first_version_keeps_its_facts_and_is_filled_aga
     await upgrade(empty)
     assert await fetch(empty, "SELECT count(*) FROM touchpoints WHERE NOT bot") == [len(OLD_LOG)]
     assert await fetch(empty, "SELECT next_offset FROM offsets WHERE topic = 't' AND swept_us = 0") == [8]
-    query = "SELECT (i.name, o.name, i.is_user, i.joined, i.linked, i.link_by)::text FROM ids i "
+    query = "SELECT (i.name, o.name, i.is_user, i.members, i.links, i.link_by)::text FROM ids i "
     assert set(await fetch(empty, query + "LEFT JOIN ids o ON o.id = i.owner")) == {
-        f"(phone,ada,f,f,t,{IDENTIFY})",
-        f"(ada@mail,ada,t,f,t,{ALIAS})",
-        "(ada,,t,t,f,)",
-        "(bob,,t,f,t,)",
-        "(cleo,,t,f,f,)",
-        "(laptop,,f,f,f,)",
-        "(stranger,,f,f,f,)",
+        f"(phone,ada,f,1,2,{IDENTIFY})",
+        f"(ada@mail,ada,t,1,1,{ALIAS})",
+        "(ada,,t,3,0,)",
+        "(bob,,t,1,1,)",
+        "(cleo,,t,1,0,)",
+        "(laptop,,f,1,0,)",
+        "(stranger,,f,1,0,)",
     }
     pairs = "SELECT (i.name, o.name, by, occurred_us, message_id)::text FROM links "
     assert set(await fetch(empty, pairs + "JOIN ids i ON i.id = links.id JOIN ids o ON o.id = links.owner")) == {

@@ -38,10 +38,10 @@ HOT = {"phase_counts", "phase_history", "offsets", "recent_events", "rejected_co
 """Updated by every transaction."""
 
 INDEXES = {
-    ("touchpoints", "actor, message"),
+    ("touchpoints", "message, actor"),
     ("touchpoints", "actor, occurred_us"),
     ("ids", "workspace, id"),
-    ("ids", "owner"),
+    ("ids", "root"),
     ("links", "id, owner, by"),
     ("rulings", "id, owner"),
     ("journeys", "customer, model"),
@@ -75,10 +75,10 @@ INDEXES = {
 }
 """Every index there is. None holds a column that changes with every event: ask that of a new one first."""
 
-PARTIAL = {("models", "state = 'live'"), ("models", "state = 'building'"), ("ids", "owner IS NOT NULL")}
+PARTIAL = {("models", "state = 'live'"), ("models", "state = 'building'")}
 
 CHANGES_WITH_EVENTS = {
-    "ids": {"is_user", "joined", "linked"},
+    "ids": {"is_user"},
     "journeys": {*Journey._fields, "since"} - {"phase"},
     "phase_counts": set(COUNTS),
     "phase_history": set(COUNTS),

@@ -9,7 +9,7 @@ touchpoints = Table(
     "touchpoints",
     metadata,
     Column("actor", LargeBinary, nullable=False),  # digest of (workspace, actor id)
-    Column("message", LargeBinary, nullable=False),  # digest of (actor, message id)
+    Column("message", LargeBinary, nullable=False),  # digest of the message id
     Column("occurred_us", BigInteger, nullable=False),
     Column("received_us", BigInteger, nullable=False),
     Column("source", BigInteger, nullable=False),
@@ -30,7 +30,7 @@ touchpoints = Table(
     Column("rest", Text, nullable=False),  # all other fields as sent: one JSON object, as text
     Column("bot", Boolean, nullable=False),  # a crawler sent it: left out of every journey
     Column("attribution", Text),  # where the visit came from: one JSON object, as text; null: nothing is known
-    PrimaryKeyConstraint("actor", "message"),
+    PrimaryKeyConstraint("message", "actor"),  # by message first: which ids of a customer sent it is one walk
     postgresql_partition_by="HASH (actor)",
 )
 Index("touchpoints_by_time", touchpoints.c.actor, touchpoints.c.occurred_us)

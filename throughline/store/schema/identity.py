@@ -1,6 +1,17 @@
 """Tables of raw ids, and of what links and parts them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, PrimaryKeyConstraint, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
 
 from throughline.store.metadata import metadata
 from throughline.store.schema.columns import sorted_text
@@ -13,16 +24,17 @@ ids = Table(
     Column("id", LargeBinary, nullable=False),  # digest of (workspace, name)
     Column("name", Text, nullable=False),
     Column("is_user", Boolean, nullable=False),  # whether it is a user id in some fact
-    Column("joined", Boolean, nullable=False),  # whether another id belongs or has belonged to it
-    Column("linked", Boolean, nullable=False),  # whether `links` has rows of it
-    Column("owner", LargeBinary),  # digest of the id it belongs to; null: a customer of its own
+    Column("members", Integer, nullable=False),  # of a root: number of ids of the customer, this one included
+    Column("links", Integer, nullable=False),  # number of its rows in `links`
+    Column("owner", LargeBinary),  # digest of the id it is linked to; null: a customer of its own
     Column("link_us", BigInteger),  # the link by which it belongs to its owner
     Column("link_message", Text),
     Column("link_by", SmallInteger),
+    Column("root", LargeBinary, nullable=False),  # digest of its customer's own id, where the links end
     PrimaryKeyConstraint("workspace", "id"),
     postgresql_partition_by="HASH (id)",
 )
-Index("ids_by_owner", ids.c.owner, postgresql_where=ids.c.owner.is_not(None))
+Index("ids_by_root", ids.c.root)
 
 # Every pair of ids that facts link: the first link of each kind.
 links = Table(

@@ -6,7 +6,7 @@ from services.stager.stage.decode import Batch, prepare
 from services.stager.stage.models import WorkspaceModels
 from services.stager.stage.recent import MAX_ROWS, RingRow, recent_of
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store.facts import message_of
+from throughline.store.facts import key_of
 from throughline.store.recent import RECENT_COLUMNS, RING_SIZE
 from throughline.wire.codec import encode
 
@@ -27,7 +27,7 @@ def batch_of(*log: Touchpoint) -> Batch:
 
 
 def rows_of(batch: Batch) -> list[RingRow]:
-    facts = {message_of(row): row for row in batch.rows}
+    facts = {key_of(row): row for row in batch.rows}
     return recent_of(batch, facts.keys(), facts).rows
 
 
