@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ParamSpec, TypeVar
 
 from services.ingest.event.event import CALLS
-from services.ingest.event.verdict import ILLEGAL_IDS, MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
+from services.ingest.event.ids import clean_id
+from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.publish.producer import MAX_BATCH_BYTES
 from services.ingest.validate.request import Result
 from services.ingest.validate.touchpoint import MAX_RESTS, SMALL_REST
@@ -77,7 +78,9 @@ def check_touchpoint(touchpoint: Touchpoint, now_us: int = NOW) -> None:
     assert len(value) < MAX_BATCH_BYTES
     assert touchpoint.call in CALLS
     assert touchpoint.actor
-    assert touchpoint.actor.strip().lower() not in ILLEGAL_IDS
+    for text in (touchpoint.actor, touchpoint.user_id, touchpoint.anonymous_id, touchpoint.previous_id):
+        assert clean_id(text) == text
+    assert touchpoint.message_id == clean_id(touchpoint.message_id)
     assert 0 < len(touchpoint.message_id) <= MAX_MESSAGE_ID
     assert MIN_US <= touchpoint.occurred_us <= now_us
     assert MIN_US <= touchpoint.client_us <= MAX_US

@@ -2,12 +2,14 @@
 
 WARNINGS = {
     "bot": "Sent by a crawler, by its user agent: it is kept, and left out of every journey.",
+    "cleaned_id": "An id had white space around it, invisible marks or letters not in NFC, and was taken without. "
+    "Of each request the first such event says so.",
     "conflict": "Another event with this message id came before and counts; this one says something else and does not. "
     "Every event needs a message id of its own.",
     "duplicate": "The same event came before: it counts once. A client that tries again after a timeout sends such "
     "copies, and they do no harm.",
-    "illegal_id": "An id was a placeholder such as null, undefined or anonymous. It was left out, because it would "
-    "make one customer of many.",
+    "illegal_id": "An id was a placeholder such as null, undefined, {{user.id}} or anonymous. It was left out, because "
+    "it would make one customer, order or event of many.",
     "missing_id": "It names nobody.",
     "missing_message_id": "It has neither a message id nor a time: sent again, it counts twice.",
     "missing_order_id": "An order event without an order id: each report of an order counts as another one, and a "

@@ -1,4 +1,4 @@
-"""The verdict on one event, the limits that events have to keep, and the ids that can be no customer's. Pure."""
+"""The verdict on one event, and the limits that events have to keep. Pure."""
 
 from typing import Any, NamedTuple, NoReturn
 
@@ -14,38 +14,6 @@ MAX_TEXT = 512
 """Maximum number of characters of an id, an event's name or a typed text property."""
 MAX_DEPTH = 400
 """Maximum number of levels of nesting in one event."""
-
-ILLEGAL_IDS = frozenset(
-    {
-        "",
-        "0",
-        "-1",
-        "null",
-        "(null)",
-        "nil",
-        "none",
-        "nan",
-        "undefined",
-        "unknown",
-        "unknown?",
-        "true",
-        "false",
-        "guest",
-        "anonymous",
-        "[object object]",
-        "{}",
-        "[]",
-        '""',
-        "''",
-        "n/a",
-        "not_authenticated",
-        "distinct_id",
-        "distinctid",
-        "00000000-0000-0000-0000-000000000000",
-    }
-)
-"""Values that broken integrations send in place of an id, trimmed and in lower case: as a customer, each would be
-thousands of strangers at once."""
 
 
 class Verdict(NamedTuple):
@@ -100,34 +68,6 @@ def reject(code: str, field: str, message: str) -> NoReturn:
 def warning(code: str, field: str, message: str) -> Verdict:
     """Returns the verdict on an event that is kept although something in it was mended or left out."""
     return Verdict("warning", code, field, message)
-
-
-def read_id(value: Any, field: str, warnings: list[Verdict]) -> str:
-    """Returns an id as text, "" when none was sent.
-
-    Numbers become text; a placeholder (see `ILLEGAL_IDS`) is left out with a warning.
-
-    Raises:
-        RejectedError: an object or a list, or longer than `MAX_TEXT`.
-    """
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        text = "true" if value else "false"
-    elif isinstance(value, str):
-        text = value
-    elif isinstance(value, int):
-        text = str(value)
-    elif isinstance(value, float):
-        text = str(int(value)) if value.is_integer() else repr(value)
-    else:
-        reject("wrong_type", field, f"{field} has to be text or a number, got {json_type(value)}")
-    if len(text) > MAX_TEXT:
-        reject("too_long", field, f"{field} has {len(text)} characters, {MAX_TEXT} are allowed")
-    if text.strip().lower() in ILLEGAL_IDS:
-        warnings.append(warning("illegal_id", field, f"{text!r} is a placeholder, not an id; {field} was left out"))
-        return ""
-    return text
 
 
 def json_type(value: Any) -> str:

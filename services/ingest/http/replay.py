@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from msgspec import structs
 
 from services.ingest.event import times
+from services.ingest.event.ids import clean_id
 from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT, RejectedError, Verdict
 from services.ingest.validate.request import Result
 from throughline.kit.errors import ServiceError
@@ -57,7 +58,7 @@ def read_replay(headers: Mapping[bytes, bytes], now_us: int) -> Replay:
     replay_of = _entries(headers.get(REPLAY_OF))
     if any(len(entry) > MAX_TEXT for entry in replay_of):
         raise _wrong("X-Throughline-Replay-Of", "each has to be topic/partition/offset of a rejected event")
-    return Replay(min(received_us, now_us), message_ids, replay_of)
+    return Replay(min(received_us, now_us), [clean_id(entry) for entry in message_ids], replay_of)
 
 
 def require_each(replay: Replay, events: int) -> None:

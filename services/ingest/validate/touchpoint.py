@@ -18,18 +18,9 @@ from services.ingest.enrich.attribution import (
 from services.ingest.enrich.context import NO_CONTEXT, Context, parse_context
 from services.ingest.event import times
 from services.ingest.event.event import CALLS, Event
+from services.ingest.event.ids import is_usual_id, read_id
 from services.ingest.event.times import SKEW_US
-from services.ingest.event.verdict import (
-    ILLEGAL_IDS,
-    MAX_MESSAGE_ID,
-    MAX_TEXT,
-    RejectedError,
-    Verdict,
-    json_type,
-    read_id,
-    reject,
-    warning,
-)
+from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT, RejectedError, Verdict, json_type, reject, warning
 from services.ingest.validate import consent, order_names, privacy
 from services.ingest.validate.fields import NONE, Fields, read_fields
 from throughline.kit.clock import MAX_US, MIN_US, rfc3339, to_us
@@ -101,6 +92,8 @@ class TouchpointBuilder(Struct, gc=False):
     _attribution_key: tuple[Any, ...] = ()
     """The call, the context and the properties that `_attribution` was made of."""
     _attribution: Attribution = NO_ATTRIBUTION
+    _has_cleaned_id: bool = False
+    """Whether a warning of the request says `cleaned_id`."""
 
     def build(self, parsed: ParsedEvent) -> Touchpoint:
         """Returns the touchpoint of one event; what was mended or left out goes to its warnings.
@@ -124,11 +117,13 @@ class TouchpointBuilder(Struct, gc=False):
         name = _check_call(event, call)
         user, anonymous, previous = _check_ids(event, call, warnings)
         occurred_us, client_us = self._check_times(event, parsed.when, warnings)
-        message_id = event.messageId or self._missing_message_id(parsed, client_us)
-        if len(message_id) > MAX_MESSAGE_ID:
-            reject("too_long", "messageId", f"messageId has {len(message_id)} characters, {MAX_MESSAGE_ID} are allowed")
+        message_id = event.messageId
+        if message_id and (len(message_id) > MAX_MESSAGE_ID or is_usual_id(message_id) is None):
+            message_id = read_id(message_id, "messageId", warnings, MAX_MESSAGE_ID)
+        if not message_id:
+            message_id = self._missing_message_id(parsed, client_us)
         properties, fields = _read_properties(event, parsed.properties, call, name, warnings)
-        rest, context = self._keep(event, parsed, properties)
+        rest, context = self._keep(event, parsed, properties, warnings)
         if context.bot:
             warnings.append(_BOT)
         if len(rest) > SMALL_REST and not self.shared_bytes:
@@ -136,6 +131,8 @@ class TouchpointBuilder(Struct, gc=False):
         attribution = context.attribution
         if properties and not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET):
             attribution = self._attribution_of(context, properties, call)
+        if warnings:
+            self._say_once(warnings)
         # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
         return _new(
             Touchpoint,
@@ -160,6 +157,13 @@ class TouchpointBuilder(Struct, gc=False):
                 attribution.facts,
             ),
         )
+
+    def _say_once(self, warnings: list[Verdict]) -> None:
+        """Leave out what a client that is set up wrongly would be told of every event of its request."""
+        if self._has_cleaned_id:
+            warnings[:] = [each for each in warnings if each.code != "cleaned_id"]
+        elif any(each.code == "cleaned_id" for each in warnings):
+            self._has_cleaned_id = True
 
     def _require_consent(self, parsed: ParsedEvent, event: Event, call: str) -> None:
         if parsed.properties is None:
@@ -223,7 +227,9 @@ class TouchpointBuilder(Struct, gc=False):
         digest.update(msgspec.json.encode(fields, order="sorted"))
         return digest.hexdigest()
 
-    def _keep(self, event: Event, parsed: ParsedEvent, properties: dict[str, Any]) -> tuple[str, Context]:
+    def _keep(
+        self, event: Event, parsed: ParsedEvent, properties: dict[str, Any], warnings: list[Verdict]
+    ) -> tuple[str, Context]:
         """Returns the rest of an event as a JSON object, and its context."""
         rest: list[str] = []
         if properties:
@@ -240,7 +246,11 @@ class TouchpointBuilder(Struct, gc=False):
             if len(integrations) > _EMPTY_LENGTH:
                 rest.append(_checked("integrations", integrations))
         if event.groupId:
-            rest.append(_checked("groupId", event.groupId))
+            group_id = _ANY.decode(event.groupId)
+            if isinstance(group_id, str | int | float):
+                group_id = read_id(group_id, "groupId", warnings)
+            if group_id:
+                rest.append(f'"groupId":{msgspec.json.encode(group_id).decode()}')
         if event.category:
             rest.append(_checked("category", event.category))
         if event.channel:
@@ -317,11 +327,10 @@ def _check_call(event: Event, call: str) -> str:
 
 def _check_ids(event: Event, call: str, warnings: list[Verdict]) -> tuple[str, str, str]:
     """Returns user id, anonymous id and previous id, "" for each that is not given; one of the first two is."""
-    user = event.userId or ""
-    if user and (len(user) > MAX_TEXT or user.strip().lower() in ILLEGAL_IDS):
+    user, anonymous = event.userId or "", event.anonymousId or ""
+    if user and (len(user) > MAX_TEXT or is_usual_id(user) is None):
         user = read_id(user, "userId", warnings)
-    anonymous = event.anonymousId or ""
-    if anonymous and (len(anonymous) > MAX_TEXT or anonymous.strip().lower() in ILLEGAL_IDS):
+    if anonymous and (len(anonymous) > MAX_TEXT or is_usual_id(anonymous) is None):
         anonymous = read_id(anonymous, "anonymousId", warnings)
     if not user and not anonymous:
         for cause in warnings:

@@ -27,7 +27,8 @@ from services.ingest.dialects.split import (
 )
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, read_id, reject, warning
+from services.ingest.event.ids import read_id
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, reject, warning
 
 PATH = "/v1/cloudevents"
 MAX_EVENT_BYTES = 128 * 1024
@@ -192,7 +193,7 @@ def _translate(
     event = Event(
         type="track",
         event=name,
-        messageId=_message_id(source, sent_id),
+        messageId=_message_id(source, sent_id, warnings),
         userId=user,
         anonymousId=anonymous,
         timestamp=time,
@@ -235,8 +236,11 @@ def _required_text(name: str, value: Any) -> str:
     return value
 
 
-def _message_id(source: str, sent_id: str) -> str:
-    """Returns the event's message id; the id that was sent is unique within its source only."""
+def _message_id(source: str, sent_id: str, warnings: list[Verdict]) -> str | None:
+    """Returns the event's message id, None for a placeholder; the id that was sent is unique within its source only."""
+    sent_id = read_id(sent_id, "id", warnings, MAX_EVENT_BYTES)
+    if not sent_id:
+        return None
     message_id = f"{source}#{sent_id}"
     if len(message_id) <= MAX_MESSAGE_ID:
         return message_id

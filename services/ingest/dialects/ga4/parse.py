@@ -24,7 +24,8 @@ from services.ingest.dialects.split import SplitBody, parse_events, split_events
 from services.ingest.dialects.web import page_context
 from services.ingest.enrich.context import Context, build_context
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
+from services.ingest.event.ids import read_id
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, reject, warning
 from throughline.kit.clock import MAX_US, MIN_US
 
 PATH = "/mp/collect"
@@ -138,6 +139,9 @@ class _Reader:
         head = split.head
         members = {name: _ANY.decode(head[name]) for name in HEAD if name in head}
         self._ids = [members.get(name) for name in _IDS]
+        if type(self._ids[0]) is float:
+            # A client id like 1234567890.1234567890, sent bare, is a number that no float holds.
+            self._ids[0] = bytes(head["client_id"]).decode()
         self._micros = members.get("timestamp_micros")
         self._shared_us: int | None = None
         """`_micros`, once an event without its own time has asked for it."""
@@ -178,7 +182,7 @@ class _Reader:
         event = Event(
             type="track",
             event=name,
-            messageId=self._message_id(name, params, client_us),
+            messageId=self._message_id(name, params, client_us, warnings),
             # A text is checked when the event is validated.
             userId=user if type(user) is str else read_id(user, "user_id", warnings),
             anonymousId=client if type(client) is str and client else _device_id(client, app, warnings),
@@ -203,12 +207,16 @@ class _Reader:
             self._shared_us = _parse_micros(self._micros, warnings)
         return self._shared_us
 
-    def _message_id(self, name: str, params: dict[str, Any], client_us: int | None) -> str | None:
+    def _message_id(
+        self, name: str, params: dict[str, Any], client_us: int | None, warnings: list[Verdict]
+    ) -> str | None:
         """Returns the id that the event has again when its request is sent again; None when nothing tells that from
         another event like it."""
         sent_id = params.get("message_id")
-        if isinstance(sent_id, str) and sent_id:
-            return sent_id
+        if isinstance(sent_id, str | int | float):
+            sent_id = read_id(sent_id, "params.message_id", warnings, MAX_MESSAGE_ID)
+            if sent_id:
+                return sent_id
         once = name in _ONCE_PER_TRANSACTION and params.get("transaction_id")
         if client_us is None and not once:
             return None

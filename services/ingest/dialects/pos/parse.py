@@ -20,7 +20,8 @@ from services.ingest.dialects.split import parse_event
 from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, answer_of, json_type, read_id, reject
+from services.ingest.event.ids import read_id
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, answer_of, json_type, reject
 from throughline.kit.errors import ServiceError
 
 PATH = "/v1/pos"

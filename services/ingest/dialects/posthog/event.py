@@ -24,7 +24,8 @@ from services.ingest.enrich.address import CAMPAIGN_MEMBERS
 from services.ingest.enrich.context import Context, build_context
 from services.ingest.event import times
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
+from services.ingest.event.ids import read_id
+from services.ingest.event.verdict import Verdict, json_type, reject, warning
 
 COOKIELESS_ID = "$posthog_cookieless"
 """Distinct id that posthog-js gives everybody in cookieless mode."""

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from services.ingest.event import times
-from services.ingest.event.verdict import Verdict, json_type, read_id, reject, warning
+from services.ingest.event.ids import read_id
+from services.ingest.event.verdict import Verdict, json_type, reject, warning
 
 EMPTY_OBJECT = len("{}")
 

@@ -15,13 +15,13 @@ from services.ingest.dialects.base import NO_MEMBERS, ParsedEvent, ParsedRequest
 from services.ingest.dialects.split import SMALL_EVENT_BYTES, check_size, is_clean, single_event, split_events
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import CALLS, Event
+from services.ingest.event.ids import read_id
 from services.ingest.event.verdict import (
     MAX_EVENT_BYTES,
     UNREADABLE,
     RejectedError,
     Verdict,
     json_type,
-    read_id,
     reject,
     warning,
 )

@@ -18,13 +18,14 @@ from services.ingest.dialects.split import is_clean, size_rejection
 from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
+from services.ingest.event.ids import clean_id, read_id
 from services.ingest.event.verdict import (
     MAX_BODY_BYTES,
     MAX_MESSAGE_ID,
+    MAX_TEXT,
     RejectedError,
     Verdict,
     json_type,
-    read_id,
     warning,
 )
 from throughline.kit.errors import ServiceError
@@ -170,10 +171,7 @@ def _links(topic: str, payload: dict[str, Any]) -> list[ParsedEvent]:
 
 def _is_usable_id(text: str) -> bool:
     """Returns whether a text can be an id. The verdict on the event itself says what is wrong with it."""
-    try:
-        return bool(read_id(text, "", []))
-    except RejectedError:
-        return False
+    return len(text) <= MAX_TEXT and bool(clean_id(text))
 
 
 def _customer_id(topic: str, payload: dict[str, Any]) -> str:
@@ -236,7 +234,7 @@ def _last_refund(payload: dict[str, Any]) -> str:
 def _event_id(request: Request) -> str:
     """Returns an id that all deliveries of one event share: retries, and those of other subscriptions to its topic."""
     for name in (b"x-shopify-event-id", b"x-shopify-webhook-id"):
-        header = request.header(name)
+        header = clean_id(request.header(name))
         if header:
             return header
     return blake2b(request.body, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Ids, times, channels and typed fields: the rules an event is measured by."""
+"""Times, channels and typed fields: the rules an event is measured by."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,60 +6,12 @@ from typing import Any
 import pytest
 
 from services.ingest.event.times import SKEW_US, correct, parse
-from services.ingest.event.verdict import MAX_TEXT, RejectedError, Verdict, read_id
+from services.ingest.event.verdict import RejectedError, Verdict
 from services.ingest.validate.fields import NONE, read_fields
 from throughline.kit.clock import to_us
 
 NOW = 1_795_000_000_000_000
 HOUR = 3_600_000_000
-
-
-@pytest.mark.parametrize(
-    ("sent", "text"),
-    [("user-1", "user-1"), (" x ", " x "), (42, "42"), (12.0, "12"), (1.5, "1.5"), (None, ""), ("", "")],
-)
-def test_ids_become_text(sent: Any, text: str) -> None:
-    notes: list[Verdict] = []
-    assert read_id(sent, "userId", notes) == text
-    assert notes == []
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        "null",
-        "NULL",
-        " undefined ",
-        "None",
-        "nil",
-        "NaN",
-        "0",
-        0,
-        0.0,
-        "guest",
-        "Anonymous",
-        "  ",
-        True,
-        False,
-        "true",
-        "[object Object]",
-        "unknown",
-        "00000000-0000-0000-0000-000000000000",
-    ],
-)
-def test_placeholders_are_no_ids(sent: Any) -> None:
-    notes: list[Verdict] = []
-    assert read_id(sent, "userId", notes) == ""
-    assert [(note.status, note.code, note.field) for note in notes] == [("warning", "illegal_id", "userId")]
-
-
-@pytest.mark.parametrize(
-    ("sent", "code"), [({}, "wrong_type"), ([1], "wrong_type"), ("x" * (MAX_TEXT + 1), "too_long")]
-)
-def test_what_can_be_no_id_refuses_the_event(sent: Any, code: str) -> None:
-    with pytest.raises(RejectedError) as refused:
-        read_id(sent, "anonymousId", [])
-    assert refused.value.verdict[:3] == ("rejected", code, "anonymousId")
 
 
 @pytest.mark.parametrize(
