@@ -1,9 +1,12 @@
 """A second reader of model files, and the meaning of guards: questions about the list of events so far."""
 
+import json
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,11 +83,12 @@ def read(document: dict[str, Any], vocabulary: dict[str, Any]) -> NaiveModel:
     for words in (vocabulary, kinds):
         for kind, table in words.items():
             effects = vocabulary.get(kind, {}) | kinds.get(kind, {})
+            ruling = kind if kind in document["rules"] else effects.get("like", kind)
             meaning = Meaning(
                 kind=kind,
                 rules=tuple(
-                    Rule(kind, tuple(rule.get("when", [])), phases.index(rule["phase"]), rule.get("ends", False))
-                    for rule in document["rules"].get(kind, [])
+                    Rule(ruling, tuple(rule.get("when", [])), phases.index(rule["phase"]), rule.get("ends", False))
+                    for rule in document["rules"].get(ruling, [])
                 ),
                 order=effects.get("order", ""),
                 cart=effects.get("cart", ""),
@@ -112,22 +116,128 @@ def order_of(event: Touchpoint) -> Order:
 
 
 def standing(model: NaiveModel, events: Sequence[Touchpoint]) -> list[Order]:
-    """The orders that were placed and neither cancelled nor refunded in full, in the order of their placing."""
-    undone = {order_of(event) for n, event in enumerate(events) if undoes(model, events[:n], event)}
-    placed = [order_of(event) for event in events if effect(model, event) == "place"]
-    return [order for order in dict.fromkeys(placed) if order not in undone]
+    """The orders that were placed and are neither cancelled nor refunded in full, in the order of their placing."""
+    placed = [order_of(event) for event in events if effect(model, event) in PLACING]
+    return [order for order in dict.fromkeys(placed) if stands(model, events, order)]
 
 
-def undoes(model: NaiveModel, earlier: Sequence[Touchpoint], event: Touchpoint) -> bool:
-    """Whether an event cancels its order or refunds it in full: at least the value with which it was first placed."""
-    if effect(model, event) == "refund" and event.value is not None:
-        values = [
-            past.value
-            for past in earlier
-            if effect(model, past) == "place" and order_of(past) == order_of(event) and past.value is not None
-        ]
-        return bool(values) and event.value >= values[0]
-    return effect(model, event) in ("cancel", "refund")
+PLACING = ("place", "pay")
+DIGITS = {"": 4, "JPY": 0, "KWD": 3}
+
+
+def stands(model: NaiveModel, events: Sequence[Touchpoint], order: Order) -> bool:
+    """Whether a placed order counts after these events."""
+    story = [(effect(model, event), event) for event in events if effect(model, event) and order_of(event) == order]
+    placing = next(n for n, (what, _) in enumerate(story) if what in PLACING)
+    cancelled = False
+    for what, _ in story[placing:]:
+        # A payment after a cancellation makes the order stand again, a further report does not.
+        cancelled = what == "cancel" or (cancelled and what != "pay")
+    return not cancelled and not refunded(story, placing)
+
+
+def refunded(story: Sequence[tuple[str, Touchpoint]], placing: int) -> bool:
+    """Whether the refunds of an order, from before its sale or after it, are all of it."""
+    refunds = [event for what, event in story if what == "refund"]
+    if any(not money(event) and not lines(event) for event in refunds):
+        return True
+    returned = [line for event in refunds if not money(event) for line in lines(event)]
+    sold, gross, net, currency = charged(story, placing)
+    if returned and sold and all(count(returned, product) >= count(sold, product) for product, _, _ in sold):
+        return True
+    due = net if gross is None else gross
+    if due is None or not refunds:
+        return False
+    for own in [currency] if currency else {event.currency for event in refunds} - {""} or {""}:
+        paid_back: dict[str, int] = defaultdict(int)
+        for event in refunds:
+            first, second = (event.value, event.total) if gross is None else (event.total, event.value)
+            amount = second if first is None else first
+            if amount is not None:
+                paid_back[event.currency] += minor(abs(amount), event.currency)
+            for _, quantity, price in () if money(event) else lines(event):
+                if price is not None:
+                    paid_back[event.currency] += minor(abs(price) * abs(quantity), event.currency)
+        in_all = rounded(paid_back[""], own) + (paid_back[own] if own else 0)
+        for product in {product for product, _, price in returned if price is None}:
+            price = next((price for name, _, price in sold if name == product and price is not None), None)
+            if price is not None:
+                open_ = sum(abs(quantity) for name, quantity, cost in returned if name == product and cost is None)
+                in_all += minor(abs(price) * open_, own)
+        if in_all >= (due if currency else rounded(due, own)):
+            return True
+    return False
+
+
+def charged(
+    story: Sequence[tuple[str, Touchpoint]], placing: int
+) -> tuple[list[tuple[str, float, float | None]], int | None, int | None, str]:
+    """The lines of an order, what it costs gross and net, and its currency: of its first report, its edits, and what
+    later reports add to them.
+    """
+    sold: list[tuple[str, float, float | None]] = []
+    gross: int | None = None
+    net: int | None = None
+    currency, edited = "", False
+    for n, (what, event) in enumerate(story):
+        if what not in ("edit", *PLACING):
+            continue
+        says_more = n < placing or n == placing or what == "edit"
+        if lines(event) and (says_more or not sold):
+            sold = lines(event)
+        if money(event) and (says_more or (gross is None and net is None)):
+            currency = event.currency or currency
+            gross, net = (None if amount is None else minor(amount, currency) for amount in (event.total, event.value))
+            edited = edited or what == "edit"
+        elif n > placing and what != "edit" and not edited and event.currency in ("", currency):
+            filled = (
+                minor(event.total, currency) if gross is None and event.total is not None else gross,
+                minor(event.value, currency) if net is None and event.value is not None else net,
+            )
+            so_far = list(story[:n])
+            if filled != (gross, net) and not undone(so_far, placing):
+                gross, net = filled
+    return sold, gross, net, currency
+
+
+def undone(story: Sequence[tuple[str, Touchpoint]], placing: int) -> bool:
+    """Whether an order does not stand after a part of its story."""
+    cancelled = False
+    for what, _ in story[placing:]:
+        cancelled = what == "cancel" or (cancelled and what != "pay")
+    return cancelled or refunded(story, placing)
+
+
+def money(event: Touchpoint) -> bool:
+    return event.total is not None or event.value is not None
+
+
+def lines(event: Touchpoint) -> list[tuple[str, float, float | None]]:
+    return [(product, quantity, price) for product, quantity, price in json.loads(event.items or "[]")]
+
+
+def count(among: Sequence[tuple[str, float, float | None]], product: str) -> float:
+    return sum(abs(quantity) for name, quantity, _ in among if name == product)
+
+
+def minor(amount: float, currency: str) -> int:
+    """An amount in the smallest unit of its currency; with four decimals when that is not known."""
+    return int((Decimal(repr(amount)) * 10 ** DIGITS.get(currency, 2)).to_integral_value(ROUND_HALF_EVEN))
+
+
+def rounded(units: int, currency: str) -> int:
+    """An amount of no currency in the smallest unit of one."""
+    return int((Decimal(units) / 10 ** (4 - DIGITS.get(currency, 2))).to_integral_value(ROUND_HALF_EVEN))
+
+
+def orphans(model: NaiveModel, events: Sequence[Touchpoint]) -> dict[int, int]:
+    """By source, the refunds and cancellations of orders that these events never place."""
+    placed = {order_of(event) for event in events if effect(model, event) in PLACING}
+    counted: dict[int, int] = defaultdict(int)
+    for event in events:
+        if effect(model, event) in ("cancel", "refund") and order_of(event) not in placed:
+            counted[event.source] += 1
+    return dict(counted)
 
 
 def effect(model: NaiveModel, event: Touchpoint) -> str:
@@ -136,24 +246,64 @@ def effect(model: NaiveModel, event: Touchpoint) -> str:
 
 
 def emptied(model: NaiveModel, earlier: Sequence[Touchpoint], cycle: Sequence[Touchpoint]) -> bool:
-    """Whether the last change of the cart in this cycle is a removal that left it empty."""
-    cart: dict[str, float] = {}
+    """Whether the last change of the cart in this cycle took its last line away."""
     is_emptied = False
-    for n, event in enumerate([*earlier, *cycle]):
+    events = [*earlier, *cycle]
+    for n, event in enumerate(events):
         meaning = model.meaning(event)
-        if meaning is None or not (meaning.cart or meaning.order == "place"):
+        if meaning is None or n < len(earlier):
             continue
-        count = 1.0 if event.quantity is None else max(0.0, event.quantity)
-        if meaning.cart == "add" and not count:
-            continue
-        if meaning.order == "place":
-            cart = {}
-        elif meaning.cart == "add":
-            cart[event.product_id] = max(0.0, cart.get(event.product_id, 0.0) + count)
+        before, after = cart(model, events[:n]), cart(model, events[: n + 1])
+        if places_first(model, events[:n], event) or (
+            meaning.cart == "add" and any(quantity > 0 for _, quantity in changes(event))
+        ):
+            is_emptied = False
         elif meaning.cart == "remove":
-            cart[event.product_id] = max(0.0, cart.get(event.product_id, 0.0) - count)
-        is_emptied = meaning.cart == "remove" and not any(cart.values()) and n >= len(earlier)
+            is_emptied = not after
+        elif meaning.cart == "replace" and event.items:
+            is_emptied = not after and (is_emptied or bool(before))
     return is_emptied
+
+
+def cart(model: NaiveModel, events: Sequence[Touchpoint]) -> dict[str, float]:
+    """The products in the cart after these events."""
+    content: dict[str, float] = {}
+    for n, event in enumerate(events):
+        meaning = model.meaning(event)
+        if meaning is None:
+            continue
+        if places_first(model, events[:n], event):
+            content = {}
+        if meaning.cart == "replace" and event.items:
+            content = {}
+            for product, quantity, _ in lines(event):
+                content[product] = content.get(product, 0.0) + max(0.0, quantity)
+        elif meaning.cart in ("add", "remove"):
+            for product, quantity in changes(event):
+                signed = quantity if meaning.cart == "add" else -quantity
+                content[product] = max(0.0, content.get(product, 0.0) + signed)
+        content = {product: quantity for product, quantity in content.items() if quantity}
+    return content
+
+
+def changes(event: Touchpoint) -> list[tuple[str, float]]:
+    """Which product an event is about, or which ones if it names several, and how many of each."""
+    if event.product_id or not lines(event):
+        return [(event.product_id, 1.0 if event.quantity is None else max(0.0, event.quantity))]
+    return [(product, max(0.0, quantity)) for product, quantity, _ in lines(event)]
+
+
+def places_first(model: NaiveModel, earlier: Sequence[Touchpoint], event: Touchpoint) -> bool:
+    """Whether an event is the first to place its order."""
+    placed = {order_of(past) for past in earlier if effect(model, past) in PLACING}
+    return effect(model, event) in PLACING and order_of(event) not in placed
+
+
+def says_nothing(model: NaiveModel, events: Sequence[Touchpoint]) -> bool:
+    """Whether the last event is of a whole cart that is empty and was."""
+    meaning = model.meaning(events[-1])
+    is_whole = meaning is not None and meaning.cart == "replace" and bool(events[-1].items)
+    return is_whole and not cart(model, events) and not cart(model, events[:-1])
 
 
 def holds(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.reference.links import RULINGS
-from tests.reference.models import NaiveModel, Rule, emptied, holds, standing
+from tests.reference.models import NaiveModel, Rule, emptied, holds, says_nothing, standing
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 
 ENTER, RETURN, LAPSE = 1, 2, 3
@@ -122,6 +122,8 @@ def walk(
 def first_rule(model: NaiveModel, events: list[Touchpoint], cycle_start: int, phase: int) -> Rule | None:
     """The first rule of the last event whose guards hold; None if there is none."""
     meaning = model.meaning(events[-1])
+    if says_nothing(model, events):
+        return None
     for rule in meaning.rules if meaning else ():
         if all(holds(model, guard, phase, events[:cycle_start], events[cycle_start:]) for guard in rule.guards):
             return rule

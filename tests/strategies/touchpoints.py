@@ -27,6 +27,21 @@ NAMES = (
 """An event name of every kind with a different effect, and some that are unmapped."""
 
 
+_ITEMS = ('[["p1",1,null]]', '[["p1",1,4.0],["p2",2,3.0]]', '[["p2",2,null]]', '[["p1",1,null],["p2",2,null]]')
+_SAID_OF_ORDERS: tuple[dict[str, Any], ...] = (
+    {"value": 10.0, "total": 11.8},
+    {"total": 10.0, "value": 10.0, "currency": "EUR"},
+    {"value": 6.0, "currency": "EUR"},
+    {"value": -4.0, "currency": "EUR"},
+    {"value": 4.0, "currency": "JPY"},
+    {"total": 5.9, "value": 5.0},
+    *({"items": items} for items in _ITEMS),
+    {"value": 10.0, "items": _ITEMS[1]},
+    {"value": 10.0, "items": _ITEMS[3], "currency": "EUR"},
+)
+"""What events say of an order's value, and of its lines."""
+
+
 def _contents() -> list[dict[str, Any]]:
     """Contents of touchpoints; those that change orders and carts are more frequent."""
     choices: list[dict[str, Any]] = [{"call": "track", "name": name} for name in NAMES] * 2
@@ -36,6 +51,15 @@ def _contents() -> list[dict[str, Any]]:
             choices += [
                 {"call": "track", "name": name, "order_id": order, "value": value} for value in (None, 5.0, 10.0)
             ]
+    for name in ("Order Completed", "Order Updated", "Order Paid", "Order Refunded", "Order Cancelled"):
+        for order in ("o1", "o2"):
+            choices += [{"call": "track", "name": name, "order_id": order} | said for said in _SAID_OF_ORDERS]
+    choices += [{"call": "track", "name": "carts/update", "items": items} for items in ("", "[]", *_ITEMS)]
+    choices += [
+        {"call": "track", "name": name, "items": items}
+        for name in ("add_to_cart", "remove_from_cart")
+        for items in _ITEMS
+    ]
     for name in ("Product Added", "add_to_cart", "Product Removed", "remove_from_cart"):
         for product in ("", "p1"):
             amounts = (None, None, 1.0, 2.0, 0.5, 0.0, -1.0)

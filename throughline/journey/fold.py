@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from throughline.journey.guards import order_key
 from throughline.journey.lapse import NEVER, due_in, due_us, lapse_at
+from throughline.journey.ledger import Report
 from throughline.journey.memory import CHURNED, EMPTIED, PAGED, Memory
 from throughline.journey.model import UNPLACED, Kind, Model, Rule
+from throughline.journey.money import lines_of
 from throughline.journey.state import ENTER, RETURN, Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 
@@ -65,7 +67,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
                 lapsed_us, churned = 0, False
                 due = due_in(phases[phase - 1], journey.last_us, active_us, memory.emptied)
         if at_us >= due:
-            churned = bool(memory.orders)
+            churned = memory.standing > 0
             transitions.append(lapse_at(due, phase, cycle, churned))
             lapsed_us, due = due, NEVER
         kind = kind_of(last.call, last.name)
@@ -78,11 +80,12 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         if lapsed_us:
             # What is remembered of a page and a cart from here on belongs to the next cycle, if there is one.
             memory.paged = memory.emptied = False
+        may_place = True
         if kind.order or kind.cart:
             memory_changed = True
-            _remember(memory, kind, last)
+            may_place = _remember(memory, kind, last)
         rule: Rule | None = None
-        if not lapsed_us or kind.by_customer:
+        if may_place and (not lapsed_us or kind.by_customer):
             rule = _rule(kind, memory, last, UNPLACED if lapsed_us else phase)
         if kind.is_page:
             memory.paged = True
@@ -101,7 +104,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         if kind.by_customer:
             active_us = at_us
         if rule is not None and rule.ends and rule.phase == phase:
-            churned = bool(memory.orders)
+            churned = memory.standing > 0
             transitions.append(lapse_at(at_us, phase, cycle, churned, last))
             lapsed_us, due = at_us, NEVER
         elif phase:
@@ -109,7 +112,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
     if due <= watermark_us:
         if memory is None:
             memory = Memory.load(text, flags)
-        churned = bool(memory.orders)
+        churned = memory.standing > 0
         transitions.append(lapse_at(due, phase, cycle, churned))
         lapsed_us = due
     if memory is None:
@@ -151,19 +154,34 @@ def distinct(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:
     return unique
 
 
-def _remember(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> None:
+def _remember(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> bool:
+    """Remember what a touchpoint does to orders and cart. Returns whether it may place the customer."""
+    lines = lines_of(touchpoint.items)
     if kind.order:
         key = order_key(touchpoint)
-        if kind.order == "place":
-            memory.place(key, touchpoint.value)
+        report = Report(touchpoint.total, touchpoint.value, touchpoint.currency, lines)
+        if kind.order in ("place", "pay"):
+            memory.place(key, touchpoint.occurred_us, report, is_payment=kind.order == "pay")
         elif kind.order == "cancel":
-            memory.cancel(key)
+            memory.cancel(key, touchpoint.occurred_us, touchpoint.source)
+        elif kind.order == "refund":
+            memory.refund(key, report, touchpoint.source)
         else:
-            memory.refund(key, touchpoint.value)
-    if kind.cart == "add":
-        memory.add(touchpoint.product_id, touchpoint.quantity)
-    elif kind.cart == "remove":
-        memory.remove(touchpoint.product_id, touchpoint.quantity)
+            memory.edit(key, report)
+    if kind.cart == "replace":
+        if touchpoint.items:
+            had_lines = bool(memory.cart)
+            memory.replace_cart(lines)
+            # A cart that never had a line says nothing.
+            return had_lines or bool(memory.cart)
+    elif kind.cart:
+        change = memory.add if kind.cart == "add" else memory.remove
+        if touchpoint.product_id or not lines:
+            change(touchpoint.product_id, touchpoint.quantity)
+        else:
+            for line in lines:
+                change(line.product, line.quantity)
+    return True
 
 
 def _rule(kind: Kind, memory: Memory, touchpoint: Touchpoint, phase: int) -> Rule | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from throughline.journey.memory import Memory
+from throughline.journey.memory import NO_ID, Memory
 from throughline.journey.touchpoint import Touchpoint
 
 Guard = Callable[[Memory, Touchpoint, int], bool]
@@ -20,19 +20,17 @@ def first_page(memory: Memory, _: Touchpoint, __: int) -> bool:
 
 def purchased(memory: Memory, _: Touchpoint, __: int) -> bool:
     """Holds when at least one order of the customer's lifetime stands: placed, not cancelled, not refunded in full."""
-    return bool(memory.orders)
+    return memory.standing > 0
 
 
 def live_order(memory: Memory, touchpoint: Touchpoint, _: int) -> bool:
     """Holds when the order of the touchpoint stands."""
-    return order_key(touchpoint) in memory.orders
+    return memory.stands(order_key(touchpoint))
 
 
 def repeat_order(memory: Memory, touchpoint: Touchpoint, _: int) -> bool:
     """Holds when the order of the touchpoint stands and was placed after another that stands."""
-    orders = memory.orders
-    key = order_key(touchpoint)
-    return len(orders) > 1 and next(iter(orders)) != key and key in orders
+    return memory.is_repeat(order_key(touchpoint))
 
 
 def rated_well(_: Memory, touchpoint: Touchpoint, __: int) -> bool:
@@ -56,7 +54,7 @@ def before(number: int) -> Guard:
 
 def order_key(touchpoint: Touchpoint) -> str:
     """Returns the key of a touchpoint's order: its id, whoever reports it; without an id each event is an order."""
-    return touchpoint.order_id or f"\x1f{touchpoint.message_id}"
+    return touchpoint.order_id or f"{NO_ID}{touchpoint.message_id}"
 
 
 GUARDS: dict[str, Guard] = {

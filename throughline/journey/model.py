@@ -11,8 +11,8 @@ from throughline.journey.guards import Guard
 UNPLACED = 0
 """The phase number of a customer whom no touchpoint has placed."""
 
-OrderEffect = Literal["", "place", "cancel", "refund"]
-CartEffect = Literal["", "add", "remove"]
+OrderEffect = Literal["", "place", "pay", "edit", "cancel", "refund"]
+CartEffect = Literal["", "add", "remove", "replace"]
 
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _NAMES_REMEMBERED = 8192

@@ -42,7 +42,8 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot | None:
     """Returns what a customer begins with whose ids have snapshots of their own, in whatever order these are given.
 
     The customer stands where the snapshot stands that has come furthest: not lapsed before lapsed, then the higher
-    phase, then the later touchpoint. All orders of all snapshots stand, but those that any of them cancelled.
+    phase, then the later touchpoint. The ledgers of an order are added up: its refunds, and its first placing, last
+    payment and last cancellation by time.
     Source and channel are those of the snapshot that began first.
     """
     ordered = sorted(set(snapshots), key=lambda snapshot: snapshot.journey.last_key)
@@ -68,16 +69,9 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot | None:
 
 
 def _merged_memory(journeys: Sequence[Journey]) -> str:
-    memories = [Memory.load(journey.memory, journey.flags) for journey in journeys]
-    merged = Memory(cancelled=set().union(*(memory.cancelled for memory in memories)))
-    for memory in memories:
-        for order, value in memory.orders.items():
-            if merged.orders.get(order) is None:
-                merged.orders[order] = value
-        for product, quantity in memory.cart.items():
-            merged.cart[product] = max(quantity, merged.cart.get(product, 0.0))
-    for order in merged.cancelled:
-        merged.orders.pop(order, None)
+    merged = Memory()
+    for journey in journeys:
+        merged.merge(Memory.load(journey.memory, journey.flags))
     return merged.dump()
 
 

@@ -36,6 +36,12 @@ class Touchpoint(NamedTuple):
     """An answer on the 0-10 scale of the net promoter score."""
     product_id: str = ""
     quantity: float | None = None
+    total: float | None = None
+    """What an order costs in all, or a refund pays back in all; `value` may leave out tax and shipping."""
+    items: str = ""
+    """The lines of an order, refund or cart: a JSON array of [product id, quantity, price or null]; "" for none."""
+    test: bool = False
+    """Whether it is about a test order: kept as a fact, left out of every journey."""
     warnings: tuple[str, ...] = ()
     rest: str = "{}"
     """Everything else of the event as sent: one JSON object."""

@@ -56,8 +56,9 @@ class KindEntry(_Entry):
 
     calls: list[Literal["page", "screen", "identify", "group", "alias"]] = []
     names: list[EventName] = []
-    order: Literal["place", "cancel", "refund"] | None = None
-    cart: Literal["add", "remove"] | None = None
+    order: Literal["place", "pay", "edit", "cancel", "refund"] | None = None
+    cart: Literal["add", "remove", "replace"] | None = None
+    like: str | None = None
     page: bool = False
     by_customer: bool = True
 

@@ -102,6 +102,9 @@ def define(text: str, file: str) -> Definition:
     entry = document.read(MODEL)
     phases = _phases(document, entry)
     kinds = _kinds(document, entry)
+    for name, kind in entry.kinds.items():
+        if kind.like is not None and kind.like not in kinds:
+            document.unknown(("kinds", name, "like"), "no kind", kind.like, kinds)
     rules = {name: _rules(document, entry, name, phases, kinds) for name in entry.rules}
     reached = {rule.phase for of_kind in rules.values() for rule in of_kind}
     for phase in phases.values():
@@ -114,7 +117,14 @@ def define(text: str, file: str) -> Definition:
     calls: dict[str, Kind] = {}
     names: dict[str, Kind] = {}
     for name, kind in kinds.items():
-        value = Kind(name, rules.get(name, ()), kind.order or "", kind.cart or "", kind.page, kind.by_customer)
+        value = Kind(
+            name,
+            rules.get(name, rules.get(kind.like or "", ())),
+            kind.order or "",
+            kind.cart or "",
+            kind.page,
+            kind.by_customer,
+        )
         calls.update(dict.fromkeys(kind.calls, value))
         names.update((normalise(event), value) for event in kind.names)
     return Definition(Model(entry.name, tuple(phases.values()), calls, names), entry.label, entry, kinds)
@@ -175,7 +185,7 @@ def _check_kinds(document: Document, place: tuple[str, ...], kinds: Mapping[str,
                 taken[key] = name
         if not kind.by_customer:
             for field in ("order", "cart"):
-                if getattr(kind, field) is not None:
+                if getattr(kind, field) not in (None, "edit"):
                     document.fault(
                         (*place, name, field), "only what the customer does has this effect; take by_customer away"
                     )

@@ -73,7 +73,7 @@ async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[FactRow
     return {(row[0], row[1]) for row in await _insert_touchpoints.fetch(connection, _facts.parameters(rows))}
 
 
-_IN_JOURNEYS = (~touchpoints.c.bot, touchpoints.c.call != "unlink", touchpoints.c.call != "relink")
+_IN_JOURNEYS = (~touchpoints.c.bot, ~touchpoints.c.test, touchpoints.c.call != "unlink", touchpoints.c.call != "relink")
 """What is folded: not what crawlers sent, nor what operators ruled."""
 
 _keys = UnnestParameters("keys", {"actor": touchpoints.c.actor.type, "message": touchpoints.c.message.type})
@@ -119,9 +119,9 @@ _NOT_FOLDED = (
     "user_id",
     "anonymous_id",
     "previous_id",
-    "currency",
     "rest",
     "bot",
+    "test",
     "attribution",
 )
 _FOLDED = tuple(name for name in TOUCHPOINT_COLUMNS if name not in _NOT_FOLDED)

@@ -1,6 +1,7 @@
 """The meaning of each warning code, for whoever wires up an SDK. A test compares the codes with those ingest gives."""
 
 WARNINGS = {
+    "test_order": "It is about a test order: it is kept, and left out of every journey.",
     "bot": "Sent by a crawler, by its user agent: it is kept, and left out of every journey.",
     "cleaned_id": "An id had white space around it, invisible marks or letters not in NFC, and was taken without. "
     "Of each request the first such event says so.",

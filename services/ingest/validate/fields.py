@@ -3,29 +3,42 @@
 import math
 from typing import Any
 
-from services.ingest.event.verdict import MAX_TEXT, Verdict, json_type, reject, warning
+import msgspec
 
-Fields = tuple[str, float | None, str, float | None, float | None, str, float | None]
-"""The fields order_id, value, currency, rating, score, product_id and quantity of `Touchpoint`, in this order; "" and
-None mean not given."""
+from services.ingest.event.verdict import ILLEGAL_IDS, MAX_TEXT, Verdict, json_type, reject, warning
 
-NONE: Fields = ("", None, "", None, None, "", None)
+Fields = tuple[str, float | None, str, float | None, float | None, str, float | None, float | None, str, bool]
+"""The fields order_id, value, currency, rating, score, product_id, quantity, total, items and test of `Touchpoint`, in
+this order; "" and None mean not given."""
+
+NONE: Fields = ("", None, "", None, None, "", None, None, "", False)
 
 _SOURCES: tuple[tuple[str, ...], ...] = (
     ("order_id", "orderId"),
-    ("value", "revenue", "total"),
+    ("value", "revenue"),
     ("currency",),
     ("rating",),
     ("nps_score", "npsScore", "nps", "score"),
     ("product_id", "productId", "sku"),
     ("quantity",),
+    ("total",),
+    ("products", "items"),
+    ("test",),
 )
 """For each of `Fields`, the properties that may hold it: the first that is given counts."""
 
 SAFE = 2**53
 """Largest integer up to which all are exact as 64-bit floats."""
 
+MAX_LINES = 100
+"""Maximum number of lines of an order, refund or cart that are read."""
+
 _TEXT = frozenset({0, 2, 5})
+_ORDER, _VALUE, _PRODUCT, _QUANTITY, _TOTAL, _ITEMS, _TEST = 0, 1, 5, 6, 7, 8, 9
+_PRODUCT_NAMES = ("product_id", "productId", "item_id", "sku", "id", "variant_id", "name", "item_name", "title")
+_TRUE = frozenset({"true", "1", "yes"})
+_PLACEHOLDERS = ILLEGAL_IDS | {"(not set)", "not set", "not_set"}
+_encode = msgspec.json.Encoder().encode
 _MANY = 12
 """Number of properties from which on it is faster to check first whether any of them is a field."""
 _SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names}
@@ -38,6 +51,7 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
         RejectedError: a number that no 64-bit float can hold.
     """
     fields: list[Any] | None = None
+    only: dict[str, Any] | None = None
     slot_of = _SLOTS.get
     if len(properties) > _MANY and properties.keys().isdisjoint(_SLOTS.keys()):
         return NONE
@@ -47,18 +61,86 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
             continue
         if fields is None:
             fields = [*NONE]
+        if slot >= _ITEMS:
+            if slot == _TEST:
+                fields[_TEST] = value is True or str(value).strip().lower() in _TRUE
+            elif not fields[_ITEMS] and type(value) is list:
+                fields[_ITEMS] = _lines(value)
+                if len(value) == 1 and type(value[0]) is dict:
+                    only = value[0]
+            continue
         # The usual: text where text belongs, a number where a number belongs, one name per field.
         if fields[slot] is NONE[slot]:
             kind = type(value)
             if slot in _TEXT:
-                if kind is str and len(value) <= MAX_TEXT:
+                if kind is str and len(value) <= MAX_TEXT and slot != _ORDER:
                     fields[slot] = value
                     continue
             elif kind is float or (kind is int and -SAFE <= value <= SAFE):
                 fields[slot] = float(value)
                 continue
         fields[slot] = (_text if slot in _TEXT else _number)(properties, _SOURCES[slot], warnings)
-    return NONE if fields is None else tuple(fields)
+    if fields is None:
+        return NONE
+    if fields[_VALUE] is None:
+        fields[_VALUE] = fields[_TOTAL]
+    if fields[_ORDER]:
+        fields[_ORDER] = _order_id(fields[_ORDER], warnings)
+    if only is not None and not fields[_PRODUCT]:
+        # An event with one product is about that one; one with several is about none of them alone.
+        fields[_PRODUCT] = _product_of(only)
+        if fields[_QUANTITY] is None:
+            fields[_QUANTITY] = _plain_number(only.get("quantity"))
+    return tuple(fields)
+
+
+def _order_id(sent: str, warnings: list[Verdict]) -> str:
+    order_id = sent.strip()
+    if order_id.lower() not in _PLACEHOLDERS:
+        return order_id
+    message = f"{sent!r} is a placeholder: without an id each report of an order counts as another; add it"
+    warnings.append(warning("missing_order_id", "properties.order_id", message))
+    return ""
+
+
+def _lines(products: list[Any]) -> str:
+    """Returns the lines of an order, refund or cart: product, quantity, and the price of one where it is given."""
+    lines = []
+    for product in products[:MAX_LINES]:
+        if type(product) is dict:
+            quantity = _plain_number(product.get("quantity"))
+            lines.append(
+                (_product_of(product), 1 if quantity is None else quantity, _plain_number(product.get("price")))
+            )
+        elif type(product) is str and product:
+            lines.append((product[:MAX_TEXT], 1, None))
+    return _encode(lines).decode()
+
+
+def _product_of(product: dict[str, Any]) -> str:
+    for name in _PRODUCT_NAMES:
+        value = product.get(name)
+        if value is not None and value != "" and isinstance(value, str | int | float) and not isinstance(value, bool):
+            return _text_of(value)[:MAX_TEXT]
+    return ""
+
+
+def _plain_number(value: Any) -> float | None:
+    """Returns a number of a line; None for anything else, which is kept with the rest."""
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text_of(value: str | float) -> str:
+    """Returns an id as text, trimmed; a whole number has no decimals, however JSON wrote it."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def _text(properties: dict[str, Any], names: tuple[str, ...], warnings: list[Verdict]) -> str:
@@ -67,7 +149,7 @@ def _text(properties: dict[str, Any], names: tuple[str, ...], warnings: list[Ver
         if value is None or value == "":
             continue
         if isinstance(value, str | int | float) and not isinstance(value, bool):
-            text = str(value)
+            text = _text_of(value)
             if len(text) <= MAX_TEXT:
                 return text
             got = f"{len(text)} characters"

@@ -32,26 +32,32 @@ ORDERS = frozenset(
         "transaction",
     }
 )
-"""Names of events that place an order: in lower case, without spaces, hyphens and underscores."""
-TAKEN_BACK = frozenset(
+"""Names of events that place or pay an order: in lower case, without spaces, hyphens and underscores."""
+CHANGES = frozenset(
     {
         "ordercancelled",
+        "orderedited",
+        "orderupdated",
         "orders/cancelled",
         "orders/delete",
+        "orders/edited",
+        "orders/updated",
         "orderscancelled",
         "ordersdelete",
+        "ordersedited",
+        "ordersupdated",
         "orderrefunded",
         "refund",
         "refundscreate",
         "refunds/create",
     }
 )
-"""Names of events that cancel or refund an order, written likewise."""
+"""Names of events that edit, cancel or refund an order, written likewise."""
 
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _FIELD = "properties.order_id"
 _OF_ITS_OWN = warning("missing_order_id", _FIELD, "without an id each report of an order counts as another; add it")
-_OF_NONE = warning("missing_order_id", _FIELD, "without an id nothing tells which order is taken back; add it")
+_OF_NONE = warning("missing_order_id", _FIELD, "without an id nothing tells which order it changes; add it")
 
 
 @lru_cache(maxsize=4096)
@@ -60,4 +66,4 @@ def missing_id(name: str) -> Verdict | None:
     normal = _SEPARATORS.sub("", name.casefold())
     if normal in ORDERS:
         return _OF_ITS_OWN
-    return _OF_NONE if normal in TAKEN_BACK else None
+    return _OF_NONE if normal in CHANGES else None

@@ -43,6 +43,7 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
 NO_RAW = Raw()
+_TEST_ORDER = warning("test_order", "properties.test", "a test order: kept, and left out of every journey")
 _BOT = warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey")
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
 
@@ -361,11 +362,23 @@ def _read_properties(
         properties = _decode_object("properties", event.properties) if decoded is None else decoded
         if properties:
             fields = read_fields(properties, warnings)
-    if not fields[0] and call == "track":
-        missing = order_names.missing_id(name)
-        if missing is not None:
+    if call == "track":
+        missing = None if fields[0] else order_names.missing_id(name)
+        if missing is not None and not any(fault.code == missing.code for fault in warnings):
             warnings.append(missing)
+        if fields[-1]:
+            if fields[0] or missing is not None:
+                warnings.append(_TEST_ORDER)
+            else:
+                fields = _without_test(fields)
+    elif fields[-1]:
+        fields = _without_test(fields)
     return properties, fields
+
+
+def _without_test(fields: Fields) -> Fields:
+    """Returns the fields of an event that is of no order: that it is a test says something else."""
+    return (*fields[:-1], False)
 
 
 def _decode_object(name: str, raw: Raw) -> dict[str, Any]:

@@ -117,13 +117,13 @@ class _BatchTransaction:
         )
 
     def _events_of(self, new_keys: set[FactKey]) -> Events:
-        """Returns the new events that say something of a customer: not those of crawlers."""
+        """Returns the new events that say something of a customer: not those of crawlers, nor test orders."""
         all_new = len(new_keys) == len(self._batch.rows)
         events = {
             digest: [
                 t
                 for message, t in actor.touchpoints.items()
-                if (all_new or (digest, message) in new_keys) and not t.bot
+                if (all_new or (digest, message) in new_keys) and not t.bot and not t.test
             ]
             for digest, actor in self._batch.actors.items()
         }

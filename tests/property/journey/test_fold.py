@@ -1,19 +1,20 @@
 """The fold alone: equal to the naive walk under every model, foldable on from any point, and its counts add up."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import LAPSE, Counts, NaiveTransition, State, counts_at, naive_model, walk
+from tests.reference.models import orphans
+from tests.reference.walk import in_order
 from tests.strategies.touchpoints import MODELS, customer_logs, foldable, watermarks
 from throughline.journey import checkpoint
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.fold import Folded, fold
 from throughline.journey.lapse import NEVER, due_us
-from throughline.journey.memory import CHURNED, Memory
+from throughline.journey.memory import CHURNED, Memory, orphans_of
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
@@ -188,31 +189,19 @@ def test_a_lapse_leaves_nobody_and_a_return_leaves_once(name: str, events: list[
         phase, cycle, lapsed = step.to_phase, step.cycle, step.kind == LAPSE
 
 
-@dataclass(frozen=True)
-class Step:
-    what: str
-    id: str
-    amount: float | None
+@given(name=models, events=customer_logs(), at=st.integers(0, 30))
+def test_orphans_are_those_of_orders_never_placed(name: str, events: list[Touchpoint], at: int) -> None:
+    model, todo = load_model(name), foldable(events)
+    journey = fold(model, None, todo[:at]).journey
+    journey = fold(model, journey, todo[at:]).journey
+    counted = orphans(naive_model(name), in_order(events))
+    assert orphans_of(journey.memory if journey else "") == {str(source): events for source, events in counted.items()}
 
 
-steps = st.builds(
-    Step,
-    st.sampled_from(["place", "cancel", "refund", "add", "remove"]),
-    st.text(max_size=3),
-    st.none() | st.floats(allow_nan=False, allow_infinity=False),
-)
-
-
-@given(st.lists(steps, max_size=8))
-def test_memory_survives_being_kept_as_text(todo: list[Step]) -> None:
-    memory = Memory()
-    for step in todo:
-        if step.what == "cancel":
-            memory.cancel(step.id)
-        else:
-            getattr(memory, step.what)(step.id, step.amount)
-    again = Memory.load(memory.dump(), 0)
-    assert list(again.orders.items()) == list(memory.orders.items())
-    assert (again.cancelled, again.cart) == (memory.cancelled, memory.cart)
-    assert again.dump() == memory.dump()
-    assert (memory.dump() == "") == (not memory.orders and not memory.cancelled and not memory.cart)
+@given(events=customer_logs())
+def test_memory_survives_being_kept_as_text(events: list[Touchpoint]) -> None:
+    journey = fold(load_model("seven_phase"), None, foldable(events)).journey
+    text = journey.memory if journey else ""
+    memory = Memory.load(text, 0)
+    assert memory.dump() == text
+    assert (text == "") == (not memory.orders and not memory.cart and not memory.orphans)

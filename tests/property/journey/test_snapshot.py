@@ -49,8 +49,15 @@ def test_joined_bases_are_one_whatever_their_order(name: str, log: list[Touchpoi
     assert journey.highest_phase == max(snapshot.journey.highest_phase for snapshot in snapshots)
     memory = Memory.load(journey.memory, journey.flags)
     of_all = [Memory.load(snapshot.journey.memory, snapshot.journey.flags) for snapshot in snapshots]
-    assert memory.cancelled == {order for each in of_all for order in each.cancelled}
-    assert set(memory.orders) == {order for each in of_all for order in each.orders} - memory.cancelled
+    assert set(memory.orders) == {order for each in of_all for order in each.orders}
+    for order, entry in memory.orders.items():
+        parts = [each.orders[order] for each in of_all if order in each.orders]
+        assert entry.placed_us == min((part.placed_us for part in parts if part.placed_us), default=0)
+        for currency, sums in entry.refunds.items():
+            assert sums == [sum(part.refunds.get(currency, [0, 0])[n] for part in parts) for n in (0, 1)]
+        assert entry.refunded_whole == max(part.refunded_whole for part in parts)
+        assert bool(entry.orphans) <= (not entry.placed_us)
+    assert memory.standing == sum(entry.stands for entry in memory.orders.values())
 
 
 @given(name=models, log=logs())

@@ -115,7 +115,7 @@ def test_the_models_own_meaning_of_a_name_goes_before_the_shipped_one() -> None:
         ),
         (
             changed('["Trial Evening"]', '["x"]\norder = "buy"'),
-            "club.toml:17: kinds.trial_evening.order: 'buy' is not one of 'place', 'cancel' or 'refund'",
+            "club.toml:17: kinds.trial_evening.order: 'buy' is not one of 'place', 'pay', 'edit', 'cancel' or 'refund'",
         ),
         (
             changed('["Trial Evening"]', '["x"]\ncalls = ["track"]'),

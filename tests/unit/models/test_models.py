@@ -131,7 +131,7 @@ EFFECTS = {
     "Push Notification Tapped": ("", "", True),
     "ad_impression": ("", "", False),
     "ad_click": ("", "", True),
-    "Order Updated": ("", "", False),
+    "Order Updated": ("edit", "", False),
     "Live Chat Message Received": ("", "", False),
     "Live Chat Message Sent": ("", "", True),
     "disqualify_lead": ("", "", False),

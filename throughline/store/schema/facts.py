@@ -29,6 +29,9 @@ touchpoints = Table(
     Column("quantity", Double),
     Column("rest", Text, nullable=False),  # all other fields as sent: one JSON object, as text
     Column("bot", Boolean, nullable=False),  # a crawler sent it: left out of every journey
+    Column("total", Double),
+    Column("items", Text),  # lines of an order, refund or cart: JSON, as text
+    Column("test", Boolean, nullable=False),  # about a test order: left out of every journey
     Column("attribution", Text),  # where the visit came from: one JSON object, as text; null: nothing is known
     PrimaryKeyConstraint("message", "actor"),  # by message first: which ids of a customer sent it is one walk
     postgresql_partition_by="HASH (actor)",

@@ -13,8 +13,8 @@ from throughline.models import vocabulary
 
 def test_the_names_are_those_of_the_vocabulary() -> None:
     effects = {normalise(name): kind.order for kind in vocabulary().values() for name in kind.names if kind.order}
-    assert {name for name, effect in effects.items() if effect == "place"} == order_names.ORDERS
-    assert {name for name, effect in effects.items() if effect != "place"} == order_names.TAKEN_BACK
+    assert {name for name, effect in effects.items() if effect in ("place", "pay")} == order_names.ORDERS
+    assert {name for name, effect in effects.items() if effect not in ("place", "pay")} == order_names.CHANGES
 
 
 @pytest.mark.parametrize("kind", ["order", "order_cancelled", "order_refunded", "cart_added", "bookkeeping"])

@@ -54,6 +54,7 @@ def test_a_track_call() -> None:
         order_id="A-1",
         value=59.9,
         currency="EUR",
+        total=59.9,
         rest=touchpoint.rest,
     )
     assert json.loads(touchpoint.rest) == {

@@ -179,16 +179,16 @@ def test_a_refund_in_part_and_in_full() -> None:
 def test_kinds_of_topics() -> None:
     kinds = {
         "orders/create": "order",
-        "orders/paid": "order",
+        "orders/paid": "order_paid",
         "orders/cancelled": "order_cancelled",
         "refunds/create": "order_refunded",
         "orders/partially_fulfilled": "fulfilment",
         "fulfillments/create": "fulfilment",
-        "carts/update": "cart_viewed",
+        "carts/update": "cart_updated",
         "checkouts/create": "checkout",
         "customers/enable": "sign_up",
         "customers/update": "bookkeeping",
-        "orders/updated": "bookkeeping",
+        "orders/updated": "order_edited",
     }
     kinds_by_name = {name: kind for kind, entry in vocabulary().items() for name in entry.names if name in kinds}
     assert kinds_by_name == kinds
