@@ -260,7 +260,7 @@ OLD_LOG = [
 async def fill_first_schema(url: str, folder: Path) -> None:
     """A database as the first version left it: its facts, and what it derived of them."""
     first = folder / "first"
-    shutil.copytree(MIGRATIONS, first, ignore=shutil.ignore_patterns("__pycache__", "r000[2-9]*"))
+    shutil.copytree(MIGRATIONS, first, ignore=shutil.ignore_patterns("__pycache__", "r000[2-9]*", "r00[1-9]*"))
     await upgrade(url, migrations=first)
     records = [Kept(number, encode(event)) for number, event in enumerate(OLD_LOG)]
     batch = prepare(records, {1: WorkspaceModels(0, MIN_US, [])}, topic="t", partition=0)
