@@ -1,13 +1,13 @@
 """A replay of the whole log of one workspace: owners of ids, journeys, counts and their history."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from tests.reference.counts import Table, counts_at, history
 from tests.reference.links import distinct, owners, root
-from tests.reference.models import naive_model
-from tests.reference.walk import NaiveTransition, State, walk
+from tests.reference.models import naive_model, orphans
+from tests.reference.walk import NaiveTransition, State, in_order, walk
 from throughline.journey.touchpoint import Touchpoint
 
 
@@ -32,6 +32,8 @@ class Replayed(NamedTuple):
     history: dict[tuple[str, int], Table]
     unmapped: dict[tuple[int, str], Unmapped]
     """By (source, event name)."""
+    orphan_refunds: dict[int, int]
+    """By source: refunds and cancellations of orders that their customers never placed."""
 
     def counts_at(self, before_us: int) -> Table:
         """The counts as of a past instant, computed from the whole log."""
@@ -41,8 +43,8 @@ class Replayed(NamedTuple):
 def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zone: str = "UTC") -> Replayed:
     """Everything that follows from a log, when every lapse due by `watermark_us` has happened."""
     model = naive_model(model_name)
-    # Events of crawlers are stored and in no journey.
-    facts = [event for event in distinct(log) if not event.bot]
+    # Events of crawlers and test orders are stored and in no journey.
+    facts = [event for event in distinct(log) if not event.bot and not event.test]
     owned = owners(facts)
     members: dict[str, set[str]] = defaultdict(set)
     theirs: dict[str, list[Touchpoint]] = defaultdict(list)
@@ -60,9 +62,13 @@ def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zo
         if event.call == "track" and model.meaning(event) is None:
             unknown[(event.source, event.name)].append(event.occurred_us)
     journeys = [(customer.state, customer.transitions) for customer in customers.values()]
+    orphan_refunds: Counter[int] = Counter()
+    for events in theirs.values():
+        orphan_refunds.update(orphans(model, in_order(events)))
     return Replayed(
         customers=customers,
         counts=counts_at(journeys),
         history=history(journeys, zone),
         unmapped={key: Unmapped(len(times), min(times), max(times)) for key, times in unknown.items()},
+        orphan_refunds=dict(orphan_refunds),
     )

@@ -42,10 +42,10 @@ class State:
 
 
 def in_order(facts: Iterable[Touchpoint]) -> list[Touchpoint]:
-    """The touchpoints of one customer in order, each message id once, without crawlers' events and rulings."""
+    """The touchpoints of one customer in order, each message id once, without rulings, crawlers and test orders."""
     once: dict[str, Touchpoint] = {}
     for event in sorted(facts, key=lambda event: event.order_key):
-        if not event.bot and event.call not in RULINGS:
+        if not event.bot and not event.test and event.call not in RULINGS:
             once.setdefault(event.message_id, event)
     return list(once.values())
 

@@ -37,6 +37,7 @@ _SAID_OF_ORDERS: tuple[dict[str, Any], ...] = (
     {"total": 5.9, "value": 5.0},
     *({"items": items} for items in _ITEMS),
     {"value": 10.0, "items": _ITEMS[1]},
+    {"value": 10.0, "test": True},
     {"value": 10.0, "items": _ITEMS[3], "currency": "EUR"},
 )
 """What events say of an order's value, and of its lines."""
@@ -173,4 +174,4 @@ def watermarks(draw: st.DrawFn, events: Sequence[Touchpoint]) -> int:
 
 def foldable(events: Iterable[Touchpoint]) -> list[Touchpoint]:
     """The touchpoints that are folded: without repetitions, crawlers' events and rulings."""
-    return distinct(event for event in events if not event.bot and event.call not in RULINGS)
+    return distinct(event for event in events if not event.bot and not event.test and event.call not in RULINGS)

@@ -17,6 +17,7 @@ class Projection(NamedTuple):
     counts: dict[Cell, Counts]
     history: dict[tuple[str, int], dict[Cell, Counts]]
     unmapped: dict[tuple[int, str], Unmapped]
+    orphan_refunds: dict[int, int]
 
 
 async def read_projection(url: str, model: int) -> Projection:
@@ -43,6 +44,14 @@ async def read_projection(url: str, model: int) -> Projection:
                         model,
                     )
                 },
+                {
+                    row["source"]: row["events"]
+                    for row in await connection.fetch(
+                        "SELECT source, sum(events)::bigint AS events FROM orphan_refunds WHERE model = $1 GROUP BY 1",
+                        model,
+                    )
+                    if row["events"]
+                },
             )
     finally:
         await connection.close()
@@ -67,7 +76,8 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
     owners: dict[bytes, bytes | None] = {row[0]: row[1] for row in await connection.fetch("SELECT id, owner FROM ids")}
     members: dict[bytes, set[str]] = {}
     for digest, name in await connection.fetch(
-        "SELECT ids.id, ids.name FROM ids WHERE EXISTS (SELECT FROM touchpoints WHERE actor = ids.id AND NOT bot)"
+        "SELECT ids.id, ids.name FROM ids "
+        "WHERE EXISTS (SELECT FROM touchpoints WHERE actor = ids.id AND NOT bot AND NOT test)"
     ):
         root = digest
         while (owner := owners[root]) is not None:
@@ -113,6 +123,7 @@ def assert_same(actual: Projection, expected: Replayed, watermark_us: int) -> No
     )
     assert actual.counts == expected.counts
     assert actual.unmapped == expected.unmapped
+    assert actual.orphan_refunds == expected.orphan_refunds
     for step in STEPS:
         assert stored(actual.history, step, watermark_us) == stored(expected.history, step, watermark_us)
 

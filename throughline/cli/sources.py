@@ -63,6 +63,7 @@ class Setting(StrEnum):
     IP = "ip"
     CONSENT = "consent"
     WEBHOOK_SECRET = "webhook-secret"
+    ORDER_SCOPE = "order-scope"
 
 
 _COLUMNS = {
@@ -73,6 +74,7 @@ _COLUMNS = {
     Setting.IP: "ip",
     Setting.CONSENT: "consent",
     Setting.WEBHOOK_SECRET: "webhook_secret",
+    Setting.ORDER_SCOPE: "order_scope",
 }
 
 
@@ -99,6 +101,10 @@ def set_source(
         str | None,
         typer.Option(help="What the store signs its webhooks with; - reads it from standard input, unseen by history."),
     ] = None,
+    order_scope: Annotated[
+        str | None,
+        typer.Option(help="A name for its order ids, when another source counts the same numbers for other orders."),
+    ] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
     data: DataOption = None,
 ) -> None:
@@ -110,6 +116,7 @@ def set_source(
         Setting.BURST: burst,
         Setting.IP: ip,
         Setting.CONSENT: consent,
+        Setting.ORDER_SCOPE: order_scope,
         Setting.WEBHOOK_SECRET: _read_secret() if webhook_secret == "-" else webhook_secret,
     }
     changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Statements over sums: phase counts, their history, and events of unknown names."""
+"""Statements over sums: phase counts, their history, events of unknown names, and refunds of no order."""
 
 from collections.abc import Mapping
 from datetime import tzinfo
@@ -12,7 +12,7 @@ from throughline.journey.diff import COUNTS, Deltas
 from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
-from throughline.store.schema.counts import phase_counts, phase_history, unmapped
+from throughline.store.schema.counts import orphan_refunds, phase_counts, phase_history, unmapped
 
 _COUNT_KEY = ("model", "shard", "source", "channel", "phase")
 _deltas = UnnestParameters("deltas", {name: phase_counts.c[name].type for name in (*_COUNT_KEY, *COUNTS)})
@@ -120,3 +120,27 @@ async def add_unmapped(connection: AsyncConnection, shard: int, events: Unmapped
     if events:
         rows = sorted((model, shard, source, name, *counted) for (model, source, name), counted in events.items())
         await _add_unmapped.fetch(connection, _unmapped.parameters(rows))
+
+
+OrphanRefunds = dict[tuple[int, int], int]
+"""(generation id, source id) -> what to add to the number of refunds and cancellations of no order."""
+
+_ORPHANS_KEY = ("model", "shard", "source")
+_orphans = UnnestParameters("new_orphans", {name: orphan_refunds.c[name].type for name in (*_ORPHANS_KEY, "events")})
+_orphans_insert = insert(orphan_refunds).from_select(
+    [*_ORPHANS_KEY, "events"],
+    select(*_orphans.table.c).order_by(*(_orphans.table.c[name] for name in _ORPHANS_KEY)),
+)
+_add_orphans = DriverStatement(
+    _orphans_insert.on_conflict_do_update(
+        index_elements=[orphan_refunds.c[name] for name in _ORPHANS_KEY],
+        set_={"events": orphan_refunds.c.events + _orphans_insert.excluded.events},
+    ).returning(orphan_refunds.c.model)
+)
+
+
+async def add_orphan_refunds(connection: AsyncConnection, shard: int, events: OrphanRefunds) -> None:
+    """Add to the refunds and cancellations of orders that their customers never placed."""
+    rows = sorted((model, shard, source, added) for (model, source), added in events.items() if added)
+    if rows:
+        await _add_orphans.fetch(connection, _orphans.parameters(rows))

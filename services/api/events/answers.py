@@ -183,11 +183,22 @@ class UnmappedEvent(Answer):
     last_seen: Instant
 
 
+class OrphanRefunds(Answer):
+    """How many refunds and cancellations of one source take back an order that their customer never placed."""
+
+    source: Annotated[str | None, Meta(examples=["back office"])]
+    events: Annotated[int, Meta(examples=[12])]
+
+
 class Unmapped(Answer):
     """A page of names, most frequent first."""
 
     model: ModelName
     items: list[UnmappedEvent]
+    orphan_refunds: Annotated[
+        list[OrphanRefunds],
+        Meta(description="sources whose refunds or cancellations belong to no order of the customer they name"),
+    ]
     next_cursor: NextCursor
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.queries import applied_watermark
 from throughline.store.schema.access import sources
-from throughline.store.schema.counts import unmapped
+from throughline.store.schema.counts import orphan_refunds, unmapped
 from throughline.store.schema.operations import recent_events
 
 # --- the last events --------------------------------------------------------------------------------------------------
@@ -80,6 +80,20 @@ class UnmappedRow(NamedTuple):
     source_events: int
     first_us: int
     last_us: int
+
+
+async def count_orphan_refunds(connection: AsyncConnection, generation: int) -> list[tuple[int, int]]:
+    """(source, refunds and cancellations of orders that their customers never placed), most frequent first."""
+    c = orphan_refunds.c
+    events = func.sum(c.events).cast(BigInteger)
+    rows = await connection.execute(
+        select(c.source, events)
+        .where(c.model == generation)
+        .group_by(c.source)
+        .having(events > 0)
+        .order_by(events.desc(), c.source)
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 async def list_unmapped(

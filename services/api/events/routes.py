@@ -7,6 +7,7 @@ from pydantic import Field
 
 from services.api.auth import Token
 from services.api.events.answers import (
+    OrphanRefunds,
     RecentEvents,
     RecentState,
     Unmapped,
@@ -17,6 +18,7 @@ from services.api.events.answers import (
 from services.api.events.queries import (
     RecentRow,
     UnmappedPosition,
+    count_orphan_refunds,
     list_recent,
     list_unmapped,
     read_applied_watermark,
@@ -109,16 +111,20 @@ async def get_unmapped(
     context: Context, token: Token, parameters: Annotated[ModelPageParameters, Query()]
 ) -> AnswerResponse[Unmapped]:
     """Names that the model's vocabulary does not know, most frequent first, by source. Such an event keeps a customer
-    active and moves nobody. Volumes move while you page: a name may show twice or not at all."""
+    active and moves nobody. Beside them, by source, refunds and cancellations of orders that their customer never
+    placed: these change nothing. Volumes move while you page: a name may show twice or not at all."""
     after = cursors.decode(parameters.cursor)
     async with reading_model(context, "unmapped", token.workspace, parameters.model) as (connection, live):
         rows = await list_unmapped(connection, live.generation.id, after, parameters.limit + 1)
-    events = unmapped_events(rows, await source_names(context, token.workspace))
+        orphans = await count_orphan_refunds(connection, live.generation.id)
+    sources = await source_names(context, token.workspace)
+    events = unmapped_events(rows, sources)
     page, last = split_page(events, parameters.limit)
     return AnswerResponse(
         Unmapped(
             model=live.generation.name,
             items=list(page),
+            orphan_refunds=[OrphanRefunds(sources.get(source), events) for source, events in orphans],
             next_cursor=None if last is None else cursors.encode(UnmappedPosition(last.events, last.name)),
         )
     )

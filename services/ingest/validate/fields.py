@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.event.verdict import ILLEGAL_IDS, MAX_TEXT, Verdict, json_type, reject, warning
+from services.ingest.event.ids import clean_id, is_usual_id
+from services.ingest.event.verdict import MAX_TEXT, Verdict, json_type, reject, warning
 
 Fields = tuple[str, float | None, str, float | None, float | None, str, float | None, float | None, str, bool]
 """The fields order_id, value, currency, rating, score, product_id, quantity, total, items and test of `Touchpoint`, in
@@ -37,7 +38,6 @@ _TEXT = frozenset({0, 2, 5})
 _ORDER, _VALUE, _PRODUCT, _QUANTITY, _TOTAL, _ITEMS, _TEST = 0, 1, 5, 6, 7, 8, 9
 _PRODUCT_NAMES = ("product_id", "productId", "item_id", "sku", "id", "variant_id", "name", "item_name", "title")
 _TRUE = frozenset({"true", "1", "yes"})
-_PLACEHOLDERS = ILLEGAL_IDS | {"(not set)", "not set", "not_set"}
 _encode = msgspec.json.Encoder().encode
 _MANY = 12
 """Number of properties from which on it is faster to check first whether any of them is a field."""
@@ -95,8 +95,8 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
 
 
 def _order_id(sent: str, warnings: list[Verdict]) -> str:
-    order_id = sent.strip()
-    if order_id.lower() not in _PLACEHOLDERS:
+    order_id = sent if is_usual_id(sent) else clean_id(sent)
+    if order_id:
         return order_id
     message = f"{sent!r} is a placeholder: without an id each report of an order counts as another; add it"
     warnings.append(warning("missing_order_id", "properties.order_id", message))

@@ -79,6 +79,7 @@ def validate(
         MIN_US if source.retention_cutoff_us is None else source.retention_cutoff_us,
         settings.consent,
         rules,
+        f"{settings.order_scope}/" if settings.order_scope else "",
         request.shared_context,
         request.shared_integrations,
         request.shared_bytes,

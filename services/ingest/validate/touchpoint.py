@@ -82,6 +82,8 @@ class TouchpointBuilder(Struct, gc=False):
     consent: ConsentMode
     """What becomes of events without consent."""
     rules: Rules
+    order_scope: str = ""
+    """What the order ids of the source begin with, "" for nothing."""
     shared_context: Mapping[str, Raw] = NO_MEMBERS
     shared_integrations: Mapping[str, Raw] = NO_MEMBERS
     shared_bytes: int = 0
@@ -124,6 +126,8 @@ class TouchpointBuilder(Struct, gc=False):
         if not message_id:
             message_id = self._missing_message_id(parsed, client_us)
         properties, fields = _read_properties(event, parsed.properties, call, name, warnings)
+        if self.order_scope and fields[0]:
+            fields = (self.order_scope + fields[0], *fields[1:])
         rest, context = self._keep(event, parsed, properties, warnings)
         if context.bot:
             warnings.append(_BOT)

@@ -29,3 +29,4 @@ async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: 
         await journeys.write_checkpoints(connection, sorted(changes.checkpoints))
     await counts.add_counts(connection, shard, changes.deltas, changes.zones, changes.watermark_us)
     await counts.add_unmapped(connection, shard, changes.unmapped)
+    await counts.add_orphan_refunds(connection, shard, changes.orphan_refunds)

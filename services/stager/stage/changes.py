@@ -8,9 +8,10 @@ from services.stager.stage.models import ActiveModel
 from throughline.journey.checkpoint import advance
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.lapse import due_us
+from throughline.journey.memory import orphans_of
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store.counts import Unmapped
+from throughline.store.counts import OrphanRefunds, Unmapped
 from throughline.store.journeys import StoredJourney
 
 JourneyRow = tuple[bytes, int, str, int, int, *tuple[int | str, ...]]
@@ -40,6 +41,7 @@ class ChangeSet:
         """Digests of customers of whom nothing is left: all their ids belong to others."""
         self.deltas: Deltas = {}
         self.unmapped: Unmapped = {}
+        self.orphan_refunds: OrphanRefunds = {}
         self.zones: dict[int, tzinfo] = {}
         """Model id -> time zone, of every model in `deltas`."""
 
@@ -62,6 +64,7 @@ class ChangeSet:
             self._remove_transitions(customer, active, [advanced.revoked])
         self._write(customer, active, advanced.journey, advanced.since, advanced.transitions, advanced.checkpoints)
         self._count(active, advanced.journey, start, advanced.transitions, revoked=advanced.revoked)
+        self._count_orphans(active, start, advanced.journey)
 
     def replace(
         self,
@@ -92,6 +95,7 @@ class ChangeSet:
         if old_journey is not None:
             self._count(active, old_journey, start, old_transitions, sign=-1)
         self._count(active, new_journey, start, new_transitions)
+        self._count_orphans(active, old_journey, new_journey)
         rewritten = {_key_of(transition) for transition in new_transitions}
         self._remove_transitions(customer, active, (t for t in old_transitions if _key_of(t) not in rewritten))
         self._write(customer, active, new_journey, since, new_transitions, checkpoints)
@@ -101,6 +105,7 @@ class ChangeSet:
     ) -> None:
         """Take back a whole journey of a customer (given by digest) of whom nothing is left."""
         self._count(active, journey, None, transitions, sign=-1)
+        self._count_orphans(active, journey, None)
         self.removed_customers.add(customer)
 
     def remove_checkpoints(self, customer: Customer, active: ActiveModel, checkpoints: Iterable[Journey]) -> None:
@@ -121,6 +126,14 @@ class ChangeSet:
                     else:
                         events, first_us, last_us = counted
                         counted[:] = [events + 1, min(first_us, at_us), max(last_us, at_us)]
+
+    def _count_orphans(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
+        """Count how many more refunds and cancellations of no order a journey has than before."""
+        for journey, sign in ((before, -1), (after, 1)):
+            if journey is not None and journey.memory:
+                for source, events in orphans_of(journey.memory).items():
+                    key = (active.id, int(source))
+                    self.orphan_refunds[key] = self.orphan_refunds.get(key, 0) + sign * events
 
     def _write(
         self,

@@ -36,6 +36,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "ip": "shorten",
         "consent": "off",
         "webhook_secret": False,
+        "order_scope": None,
     }
     assert (
         "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
@@ -50,6 +51,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "ip": "shorten",
         "consent": "off",
         "webhook_secret": False,
+        "order_scope": None,
     }
 
 

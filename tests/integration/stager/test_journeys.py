@@ -91,7 +91,8 @@ async def test_a_restage_goes_on_when_its_stager_is_killed_amid_traffic(
     await expect(stack, log)
 
     async def cleared() -> bool:
-        tables = ("journeys", "transitions", "checkpoints", "phase_counts", "phase_history", "unmapped")
+        derived = ("journeys", "transitions", "checkpoints", "phase_counts", "phase_history")
+        tables = (*derived, "unmapped", "orphan_refunds")
         left = [
             await connection.fetchval(f"select count(*) from {table} where model <> $1", generation) for table in tables
         ]

@@ -33,7 +33,7 @@ DISTRIBUTED = {
     "transitions": "customer",
     "bases": "actor",
 }
-ONE_NODE = {"phase_counts", "phase_history", "unmapped", "offsets"}
+ONE_NODE = {"phase_counts", "phase_history", "unmapped", "orphan_refunds", "offsets"}
 HOT = {"phase_counts", "phase_history", "offsets", "recent_events", "rejected_counts"}
 """Updated by every transaction."""
 
@@ -54,6 +54,7 @@ INDEXES = {
     ("phase_counts", "model, shard, source, channel, phase"),
     ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),
     ("unmapped", "model, shard, source, name"),
+    ("orphan_refunds", "model, shard, source"),
     ("offsets", "topic, partition"),
     ("restage_slots", "model, slot"),
     ("workspaces", "id"),
@@ -83,6 +84,7 @@ CHANGES_WITH_EVENTS = {
     "phase_counts": set(COUNTS),
     "phase_history": set(COUNTS),
     "unmapped": {"events", "first_us", "last_us"},
+    "orphan_refunds": {"events"},
     "offsets": {"next_offset", "digest", "through_us", "swept_us"},
     "recent_events": set(recent_events.c.keys()) - {"source", "shard", "slot"},
     "rejected_counts": {"events", "kept"},

@@ -25,6 +25,8 @@ class SourceSettings(NamedTuple):
     """Maximum number of events of each key at once; None: as ingest is set."""
     webhook_secret: str = ""
     """What a shop signs its webhooks with; "" when none is set."""
+    order_scope: str = ""
+    """The namespace of the source's order ids; "" for that of the workspace."""
 
 
 DEFAULT_SETTINGS = SourceSettings()
@@ -101,6 +103,7 @@ def _settings(*stored: object) -> SourceSettings:
         consent=ConsentMode(settings.consent),
         ip=IpMode(settings.ip),
         webhook_secret=settings.webhook_secret or "",
+        order_scope=settings.order_scope or "",
     )
 
 

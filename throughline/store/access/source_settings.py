@@ -12,7 +12,7 @@ from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.store.access.names import AdminError, check_name, source_id
 from throughline.store.schema.access import sources, write_keys
 
-CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent", "webhook_secret")
+CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent", "webhook_secret", "order_scope")
 MAX_RATE = 2_147_483_647
 MAX_SECRET = 512
 """Maximum number of characters of a webhook's secret."""
@@ -84,6 +84,8 @@ def _checked(name: str, value: Any) -> Any:
     elif name == "consent":
         if value not in list(ConsentMode):
             raise AdminError(f"consent is {value!r}; it is one of {', '.join(ConsentMode)}")
+    elif name == "order_scope":
+        check_name("order scope", value)
     elif name == "webhook_secret":
         if not 1 <= len(value) <= MAX_SECRET or not value.isascii() or not value.isprintable() or " " in value:
             raise AdminError(

@@ -1,4 +1,4 @@
-"""Tables of sums over customers and over events of unknown names."""
+"""Tables of sums over customers, over events of unknown names, and over refunds of no order."""
 
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
 
@@ -53,4 +53,15 @@ unmapped = Table(
     Column("first_us", BigInteger, nullable=False),
     Column("last_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("model", "shard", "source", "name"),
+)
+
+# Refunds and cancellations of orders that their customers never placed. Rows may be negative, their sums cannot.
+orphan_refunds = Table(
+    "orphan_refunds",
+    metadata,
+    Column("model", BigInteger, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("source", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    PrimaryKeyConstraint("model", "shard", "source"),
 )
