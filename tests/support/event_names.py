@@ -40,6 +40,13 @@ SHOPIFY = (
     "checkouts/delete", "orders/create", "orders/updated", "orders/edited", "orders/cancelled", "orders/fulfilled",
     "orders/paid", "orders/delete", "fulfillments/create", "fulfillments/update",
 )  # fmt: skip
+RUDDERSTACK_SHOPIFY = (
+    "Cart Create", "Cart Update", "Cart Created", "Cart Updated", "Checkout Started Webhook", "Checkout Started",
+    "Checkout Updated", "Checkout Deleted", "Order Created", "Order Updated", "Order Edited", "Order Paid",
+    "Order Cancelled", "Order Deleted", "Order Fulfilled", "Order Partially Fulfilled", "Fulfillment Created",
+    "Fulfillment Updated", "Customer Enabled", "Customer Disabled", "Customer Deleted", "Customer Tags Added",
+    "Customer Tags Removed", "Customer Email Updated",
+)  # fmt: skip
 _ACTIONS = (
     "Discover", "Search", "View", "Want", "Check", "Ask", "Quote", "Choose", "Reserve", "PreOrder", "Order", "Pay",
     "Buy", "Receive", "Install", "Use", "Return", "Subscribe", "Register", "Join", "Leave", "UnRegister", "Review",
@@ -59,11 +66,20 @@ KNOWN = {
     "GA4": GA4,
     "Snowplow": SNOWPLOW,
     "Shopify": SHOPIFY,
+    "RudderStack, of a Shopify store": RUDDERSTACK_SHOPIFY,
     "schema.org": SCHEMA_ORG,
     "stores and people": STORES_AND_PEOPLE,
 }
 
 KNOWN_AND_MOVING_NOBODY = {
+    "Order Edited": "as Order Updated",
+    "Order Deleted": "as Order Cancelled",
+    "Checkout Deleted": "as CHECKOUTS_DELETE",
+    "Customer Disabled": "the shop's bookkeeping of its customers",
+    "Customer Deleted": "as Customer Disabled",
+    "Customer Tags Added": "as Customer Disabled",
+    "Customer Tags Removed": "as Customer Disabled",
+    "Customer Email Updated": "as Customer Disabled",
     "page_ping": "a page is still looked at; the view of it was what placed",
     "Order Updated": "the shop's bookkeeping; buying has its own events",
     "ORDERS_UPDATED": "as Order Updated",

@@ -19,6 +19,7 @@ ORDERS = frozenset(
         "order",
         "orderaction",
         "ordercompleted",
+        "ordercreated",
         "orderpaid",
         "orders/create",
         "orders/paid",
@@ -35,7 +36,9 @@ ORDERS = frozenset(
 """Names of events that place or pay an order: in lower case, without spaces, hyphens and underscores."""
 CHANGES = frozenset(
     {
+        "ordercanceled",
         "ordercancelled",
+        "orderdeleted",
         "orderedited",
         "orderupdated",
         "orders/cancelled",

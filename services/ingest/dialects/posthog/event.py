@@ -42,20 +42,24 @@ _NO_RAW = Raw()
 _EMPTY_JSON = (b"", b"null", b"{}")
 _NO_PROPERTIES = KnownProperties()
 _NO_OPTIONS = Options()
+IDENTIFY = "$identify"
+"""Name of the event that describes a person."""
 _CALLS = {"$pageview": "page", "$screen": "screen"}
 """Event -> call, of events that are no track call."""
 
 
-def event_reader(sent_at: datetime | None, library: str) -> ReadEvent:
+def event_reader(sent_at: datetime | None, library: str, name: str = "") -> ReadEvent:
     """Returns the function that reads the events of one request.
 
     `sent_at` is when the client sent the request, by its own clock; `library` is what the request's headers say of the
-    client, "" for nothing.
+    client, "" for nothing; `name` is the name of all its events, "" when each has its own.
     """
     library = library[:MAX_LIBRARY]
 
     def read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
         sent, extra = decode_event(raw, warnings)
+        if name:
+            sent.event = name
         decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
         properties = decoded if type(decoded) is dict else None
         fields = _NO_PROPERTIES if properties is None else known_properties(sent.properties, properties)
@@ -100,7 +104,7 @@ def _event(
         event.type, event.userId, event.previousId = "alias", distinct_id, _alias(fields, warnings)
         if not distinct_id:
             _reject_without_id(warnings)
-    elif _is_anonymous(distinct_id, fields, options) and name != "$identify":
+    elif _is_anonymous(distinct_id, fields, options) and name != IDENTIFY:
         event.anonymousId = distinct_id
     else:
         event.userId = distinct_id
@@ -108,7 +112,7 @@ def _event(
         event.type = "page"
     elif name == "$screen":
         event.type, event.name = "screen", fields.screen_name if isinstance(fields.screen_name, str) else None
-    elif name == "$identify":
+    elif name == IDENTIFY:
         event.type = "identify"
         event.anonymousId = read_id(fields.anon_distinct_id, "properties.$anon_distinct_id", warnings)
     elif name == "$set":

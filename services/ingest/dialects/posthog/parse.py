@@ -23,7 +23,7 @@ from services.ingest.dialects.base import (
     ReplayRequest,
     Request,
 )
-from services.ingest.dialects.posthog.event import event_reader
+from services.ingest.dialects.posthog.event import IDENTIFY, event_reader
 from services.ingest.dialects.segment.parse import parse_batch as parse_segment_batch
 from services.ingest.dialects.split import (
     SplitBody,
@@ -41,6 +41,8 @@ from throughline.kit.errors import ServiceError
 
 RESULTS_PATH = "/i/v1/analytics/events"
 """The newer endpoint, whose answer has a result for each event by its uuid."""
+ENGAGE_PATH = "/engage"
+"""Every event that is sent here describes a person, as `$identify` does, whatever its name."""
 REPLAY_PATH = "/i/v0/e"
 """Not `/batch`, where a body is known as PostHog's by its key, which a replay does not have."""
 LIBRARY_HEADER = b"posthog-sdk-info"
@@ -91,7 +93,8 @@ def parse_capture(request: Request) -> ParsedRequest:
 
 
 def parse_batch(request: Request) -> ParsedRequest:
-    """Parses a request to `/batch`, where Segment's libraries send too: a body with PostHog's write key is PostHog's.
+    """Parses a request to `/batch`, where Segment's libraries send too: a body with PostHog's write key is PostHog's,
+    and so is a form or base64.
 
     Raises:
         ServiceError: 400, the body cannot be read, or has too many events.
@@ -102,12 +105,17 @@ def parse_batch(request: Request) -> ParsedRequest:
         names = _member_names(body) if split is None else split.head
         if any(name in names for name in _KEY_NAMES):
             return parse_capture(request) if split is None else _parsed(request, split, _query(request))
+    elif body.strip() and not body.lstrip().startswith(_JSON_STARTS):
+        unwrapped, query = _json_body(request)
+        if unwrapped.startswith(_JSON_STARTS):
+            return _parsed(request, _split(unwrapped), query)
     return parse_segment_batch(request)
 
 
 def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> ParsedRequest:
     sent_at = _sent_at(request, query, split.head)
-    events = parse_events(split, event_reader(sent_at, _library(request)))
+    is_engage = request.path.strip("/") == ENGAGE_PATH.strip("/")
+    events = parse_events(split, event_reader(sent_at, _library(request), IDENTIFY if is_engage else ""))
     has_results = request.path.rstrip("/") == RESULTS_PATH
     return ParsedRequest(
         _write_key(split) if events or not has_results else None,
@@ -121,7 +129,8 @@ def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> 
 def _replay_request(request: Request, sent_at: datetime | None) -> ReplayRequest:
     shared = {} if sent_at is None else {"sent_at": sent_at.isoformat()}
     library = _library(request)
-    return ReplayRequest(REPLAY_PATH, library=library if library.isascii() else "", member="batch", shared=shared)
+    path = ENGAGE_PATH if request.path.strip("/") == ENGAGE_PATH.strip("/") else REPLAY_PATH
+    return ReplayRequest(path, library=library if library.isascii() else "", member="batch", shared=shared)
 
 
 def _library(request: Request) -> str:

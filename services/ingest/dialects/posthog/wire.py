@@ -150,7 +150,10 @@ def _decode_unusual(raw: bytes, warnings: list[Verdict]) -> tuple[WireEvent, str
     if event_name is not None and not isinstance(event_name, str):
         reject("wrong_type", "event", f"event has to be text, got {json_type(event_name)}")
     event.event = event_name
-    event.distinct_id = read_id(values.get("distinct_id"), "distinct_id", warnings)
+    distinct_id = values.get("distinct_id")
+    if not distinct_id and "$distinct_id" in members:
+        distinct_id = _ANY.decode(members.pop("$distinct_id"))
+    event.distinct_id = read_id(distinct_id, "distinct_id", warnings)
     event.uuid = _message_id(values.get("uuid"))
     event.sent_at = values.get("sent_at")
     time, offset = values.get("timestamp"), values.get("offset")
