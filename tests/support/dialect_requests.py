@@ -33,8 +33,10 @@ def parsed(request: Request) -> ParsedRequest:
     return route.parse(request)
 
 
-def source(ip: str = "shorten", consent: str = "off", retention_cutoff_us: int | None = None) -> SourceKey:
-    settings = SourceSettings(ip=IpMode(ip), consent=ConsentMode(consent))
+def source(
+    ip: str = "shorten", consent: str = "off", retention_cutoff_us: int | None = None, *, fold_case: bool = False
+) -> SourceKey:
+    settings = SourceSettings(ip=IpMode(ip), consent=ConsentMode(consent), fold_case=fold_case)
     return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us)
 
 

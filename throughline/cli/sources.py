@@ -64,6 +64,7 @@ class Setting(StrEnum):
     CONSENT = "consent"
     WEBHOOK_SECRET = "webhook-secret"
     ORDER_SCOPE = "order-scope"
+    FOLD_CASE = "fold-case"
 
 
 _COLUMNS = {
@@ -75,6 +76,7 @@ _COLUMNS = {
     Setting.CONSENT: "consent",
     Setting.WEBHOOK_SECRET: "webhook_secret",
     Setting.ORDER_SCOPE: "order_scope",
+    Setting.FOLD_CASE: "fold_case",
 }
 
 
@@ -105,6 +107,10 @@ def set_source(
         str | None,
         typer.Option(help="A name for its order ids, when another source counts the same numbers for other orders."),
     ] = None,
+    fold_case: Annotated[
+        bool | None,
+        typer.Option(help="Whether ids that are email addresses are the same whatever their case."),
+    ] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
     data: DataOption = None,
 ) -> None:
@@ -117,6 +123,7 @@ def set_source(
         Setting.IP: ip,
         Setting.CONSENT: consent,
         Setting.ORDER_SCOPE: order_scope,
+        Setting.FOLD_CASE: fold_case,
         Setting.WEBHOOK_SECRET: _read_secret() if webhook_secret == "-" else webhook_secret,
     }
     changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}

@@ -80,6 +80,7 @@ def validate(
         settings.consent,
         rules,
         f"{settings.order_scope}/" if settings.order_scope else "",
+        settings.fold_case,
         request.shared_context,
         request.shared_integrations,
         request.shared_bytes,

@@ -18,7 +18,7 @@ from services.ingest.enrich.attribution import (
 from services.ingest.enrich.context import NO_CONTEXT, Context, parse_context
 from services.ingest.event import times
 from services.ingest.event.event import CALLS, Event
-from services.ingest.event.ids import is_usual_id, read_id
+from services.ingest.event.ids import clean_id, is_usual_id, read_id
 from services.ingest.event.times import SKEW_US
 from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT, RejectedError, Verdict, json_type, reject, warning
 from services.ingest.validate import consent, order_names, privacy
@@ -84,6 +84,8 @@ class TouchpointBuilder(Struct, gc=False):
     rules: Rules
     order_scope: str = ""
     """What the order ids of the source begin with, "" for nothing."""
+    fold_case: bool = False
+    """Whether ids that are email addresses are put into lower case."""
     shared_context: Mapping[str, Raw] = NO_MEMBERS
     shared_integrations: Mapping[str, Raw] = NO_MEMBERS
     shared_bytes: int = 0
@@ -119,6 +121,8 @@ class TouchpointBuilder(Struct, gc=False):
             self._require_consent(parsed, event, call)
         name = _check_call(event, call)
         user, anonymous, previous = _check_ids(event, call, warnings)
+        if self.fold_case:
+            user, anonymous, previous = map(_fold_case, (user, anonymous, previous))
         occurred_us, client_us = self._check_times(event, parsed.when, warnings)
         message_id = event.messageId
         if message_id and (len(message_id) > MAX_MESSAGE_ID or is_usual_id(message_id) is None):
@@ -350,6 +354,10 @@ def _check_ids(event: Event, call: str, warnings: list[Verdict]) -> tuple[str, s
     if not previous and not anonymous:
         reject("missing_field", "previousId", "an alias call needs the previousId that becomes userId")
     return user, anonymous, previous
+
+
+def _fold_case(id_text: str) -> str:
+    return clean_id(id_text.lower()) if "@" in id_text else id_text
 
 
 def _reject_too_old(retention_cutoff_us: int) -> NoReturn:

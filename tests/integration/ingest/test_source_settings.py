@@ -37,6 +37,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "consent": "off",
         "webhook_secret": False,
         "order_scope": None,
+        "fold_case": False,
     }
     assert (
         "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
@@ -52,6 +53,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "consent": "off",
         "webhook_secret": False,
         "order_scope": None,
+        "fold_case": False,
     }
 
 

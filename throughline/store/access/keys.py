@@ -27,6 +27,8 @@ class SourceSettings(NamedTuple):
     """What a shop signs its webhooks with; "" when none is set."""
     order_scope: str = ""
     """The namespace of the source's order ids; "" for that of the workspace."""
+    fold_case: bool = False
+    """Whether ids that are email addresses are put into lower case."""
 
 
 DEFAULT_SETTINGS = SourceSettings()

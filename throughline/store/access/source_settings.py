@@ -12,7 +12,17 @@ from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.store.access.names import AdminError, check_name, source_id
 from throughline.store.schema.access import sources, write_keys
 
-CHANGEABLE = ("app_id", "origins", "rate_events", "rate_burst", "ip", "consent", "webhook_secret", "order_scope")
+CHANGEABLE = (
+    "app_id",
+    "origins",
+    "rate_events",
+    "rate_burst",
+    "ip",
+    "consent",
+    "webhook_secret",
+    "order_scope",
+    "fold_case",
+)
 MAX_RATE = 2_147_483_647
 MAX_SECRET = 512
 """Maximum number of characters of a webhook's secret."""
@@ -46,7 +56,7 @@ async def change_settings(connection: AsyncConnection, workspace: str, source: s
     """
     number = await source_id(connection, workspace, source)
     # These always have a value: their default when they are taken back.
-    defaults = {"ip": DEFAULT_SETTINGS.ip, "consent": DEFAULT_SETTINGS.consent}
+    defaults = {name: getattr(DEFAULT_SETTINGS, name) for name in ("ip", "consent", "fold_case")}
     changes = {name: defaults.get(name) if value is None else value for name, value in changes.items()}
     values = {name: _checked(name, value) for name, value in changes.items()}
     app_id = values.get("app_id")
@@ -92,6 +102,6 @@ def _checked(name: str, value: Any) -> Any:
                 f"the webhook secret has {len(value)} characters; it is what the shop shows: up to {MAX_SECRET} ASCII "
                 "characters without spaces"
             )
-    else:
+    elif name != "fold_case":
         raise ValueError(f"no setting {name!r}")
     return value

@@ -48,7 +48,12 @@ _FIELD_NAMES = {
 _LINKING_TOPICS = frozenset({"orders/create", "orders/paid", "checkouts/create", "checkouts/update"})
 """Topics that link a cart and an order to their customer. The links hold for later events of the order, which need not
 name the customer."""
-_FINAL_CODES = frozenset({"test_webhook", "unsupported_topic"})
+_MERGE_TOPIC = "customers/merge"
+_ORDER_TOPICS = frozenset({"orders/create", "orders/paid"})
+"""Topics of an order that tells when it was placed, which for an imported one was long before."""
+_IMPORTED_AFTER_US = 60_000_000
+"""Time between an order's placing and its making in the store from which on it was imported."""
+_FINAL_CODES = frozenset({"test_webhook", "unfinished_merge", "unsupported_topic"})
 """Codes of rejections after which a webhook must not be sent again."""
 _PRIVACY_TOPICS = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 
@@ -61,7 +66,7 @@ def parse_webhook(request: Request) -> ParsedRequest:
     """
     payload = _payload(request.body)
     topic = request.header(b"x-shopify-topic").strip().lower()
-    events = [_event(request, topic, payload)]
+    events = [_merge(request, payload) if topic == _MERGE_TOPIC else _event(request, topic, payload)]
     # An event that is only too large links its ids all the same.
     rejection = None if events[0].event is not None else events[0].rejection
     if topic in _LINKING_TOPICS and rejection is None:
@@ -104,6 +109,8 @@ def _payload(body: bytes) -> dict[str, Any]:
 def _event(request: Request, topic: str, payload: dict[str, Any]) -> ParsedEvent:
     name, event_id, triggered_at = topic, _event_id(request), request.header(_TRIGGERED_HEADER.lower().encode())
     time = triggered_at or text_of(payload.get("updated_at")) or text_of(payload.get("created_at"))
+    if topic in _ORDER_TOPICS:
+        time = _imported_time(payload) or time
     order_id = _order_id(topic, payload)
     is_refunded = topic == "orders/updated" and payload.get("financial_status") == "refunded"
     if is_refunded:
@@ -126,6 +133,39 @@ def _event(request: Request, topic: str, payload: dict[str, Any]) -> ParsedEvent
         rejection = _rejection(request, topic, has_id=bool(event["userId"] or event["anonymousId"]))
     except RejectedError as error:
         rejection = error.verdict
+    return _parsed(event, rejection)
+
+
+def _imported_time(payload: dict[str, Any]) -> str:
+    """Returns when an order was placed that was brought into the store later, from another one; "" for any other."""
+    processed = text_of(payload.get("processed_at"))
+    try:
+        placed, made = times.parse(processed, ""), times.parse(text_of(payload.get("created_at")), "")
+        if placed is None or made is None:
+            return ""
+        return processed if times.instant(made, "") - times.instant(placed, "") > _IMPORTED_AFTER_US else ""
+    except RejectedError:
+        return ""
+
+
+def _merge(request: Request, payload: dict[str, Any]) -> ParsedEvent:
+    """Returns the alias call of two customers that the store has made one."""
+    kept, gone = (
+        text_of(payload.get(f"admin_graphql_api_customer_{which}_id")).rpartition("/")[2]
+        for which in ("kept", "deleted")
+    )
+    rejection = _rejection(request, _MERGE_TOPIC, has_id=bool(kept and gone))
+    status = text_of(payload.get("status")).lower()
+    if rejection is None and status not in ("", "completed"):
+        message = f"the merge is {status[:100]!r}, not completed: nobody is joined"
+        rejection = Verdict("rejected", "unfinished_merge", "status", message)
+    event = {
+        "type": "alias",
+        "messageId": _message_id(f"{_MERGE_TOPIC}:{_event_id(request)}"),
+        "timestamp": request.header(_TRIGGERED_HEADER.lower().encode()),
+        "userId": kept,
+        "previousId": gone,
+    }
     return _parsed(event, rejection)
 
 

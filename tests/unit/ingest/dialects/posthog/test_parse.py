@@ -346,3 +346,35 @@ def test_settings_and_flags() -> None:
     parsed = parse_flags(post(b"anything"))
     assert parsed.reply is not None
     assert json.loads(parsed.reply(())[1])["flags"] == {}
+
+
+@pytest.mark.parametrize("event", [{"$distinct_id": "ada"}, {"distinct_id": "ada", "event": "profile"}])
+def test_engage_is_an_identify(event: dict[str, Any]) -> None:
+    sent = {"token": "k", "$set": {"plan": "gold"}, "uuid": "u-1", "timestamp": TIME, **event}
+    touchpoint = only(take_by(parse_capture, post(sent, path="/engage/")))
+    assert (touchpoint.call, touchpoint.actor) == ("identify", "ada")
+    assert rest(touchpoint)["traits"] == {"plan": "gold"}
+    rejected = parse_capture(post({**sent, "distinct_id": "null"}, path="/engage"))
+    assert rejected.replay_request is not None
+    assert rejected.replay_request().path == "/engage"
+
+
+def test_batch_takes_base64_and_forms_as_the_other_paths_do() -> None:
+    body = json.dumps({"api_key": "k", "batch": [EVENT]}).encode()
+    encoded = base64.b64encode(body)
+    forms = [encoded, b"data=" + quote(encoded).encode(), b"compression=base64&data=" + quote(encoded).encode()]
+    forms += [b"data=" + quote(body).encode(), base64.b64encode(gzip.compress(body))]
+    for form in forms:
+        parsed = parse_batch(post(form, path="/batch"))
+        assert parsed.write_key == "k"
+        assert only(take_by(parse_batch, post(form, path="/batch"))).message_id == "u-1"
+
+
+@pytest.mark.parametrize("sent", [" ", "null", "undefined"])
+def test_a_placeholder_is_no_uuid(sent: str) -> None:
+    ids = {
+        touchpoint.message_id
+        for touchpoint in take({**EVENT, "uuid": sent}, {**EVENT, "uuid": sent, "n": 1}).touchpoints
+    }
+    assert len(ids) == 2
+    assert sent not in ids

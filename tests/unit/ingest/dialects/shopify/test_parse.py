@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from services.ingest.validate.request import Result
 from tests.support.dialect_requests import NOW, codes, only, payloads, post, rest, validated
 from tests.support.dialect_requests import take as take_by
 from throughline.journey.fold import fold
+from throughline.kit.clock import to_us
 from throughline.kit.errors import ServiceError
 from throughline.models import load_model, vocabulary
 from throughline.store.access.keys import SourceKey, SourceSettings
@@ -287,3 +289,29 @@ def test_wrong_signatures(secret: str, sent: str, code: str) -> None:
         check_signature(source(secret), Signature(sent, b"{}"))
     assert (failure.value.status, failure.value.code) == (401, code)
     check_signature(source("s3cret"), Signature(signed(b"{}", "s3cret"), b"{}"))
+
+
+KEPT, GONE = "gid://shopify/Customer/706405506930370084", "gid://shopify/Customer/115310627314723954"
+
+
+def test_a_merge_joins_two_customers() -> None:
+    payload = {
+        "admin_graphql_api_customer_kept_id": KEPT,
+        "admin_graphql_api_customer_deleted_id": GONE,
+        "status": "completed",
+    }
+    merge = only(take(payload, "customers/merge"))
+    assert (merge.call, merge.user_id, merge.previous_id) == ("alias", "706405506930370084", "115310627314723954")
+    assert (merge.message_id, merge.occurred_us) == ("customers/merge:e-1", TRIGGERED_US)
+    assert codes(take({**payload, "status": "failed"}, "customers/merge")) == [
+        ("rejected", "unfinished_merge", "status")
+    ]
+    assert codes(take({"status": "completed"}, "customers/merge")) == [("rejected", "missing_id", "customer.id")]
+
+
+@pytest.mark.parametrize("topic", ["orders/create", "orders/paid"])
+def test_an_imported_order_happened_when_it_was_processed(topic: str) -> None:
+    imported = {**ORDER, "processed_at": "2025-03-01T10:00:00+01:00", "created_at": "2026-11-23T20:27:00Z"}
+    assert first(take(imported, topic)).occurred_us == to_us(datetime(2025, 3, 1, 9, tzinfo=UTC))
+    usual = {**imported, "processed_at": "2026-11-23T20:26:59Z"}
+    assert first(take(usual, topic)).occurred_us == TRIGGERED_US
