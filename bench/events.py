@@ -111,6 +111,7 @@ def touchpoint(action: Action, *, workspace: int, source: int, start_us: int) ->
     rest = msgspec.json.encode({"properties": event["properties"], "context": event["context"]}).decode()
     return Touchpoint(
         at_us,
+        0,
         message_id,
         actor,
         step.method,

@@ -175,7 +175,7 @@ async def _sweep(servers: Servers, sizes: Sizes) -> list[float]:
 async def _fill_journeys(deployment: Deployment, customers: int) -> None:
     """Write customers who viewed a product a year ago and sent nothing since, as staging would have left them."""
     at_us = now_us() - 365 * DAY_US
-    view = Touchpoint(at_us, "m", "c", "track", "Product Viewed", deployment.workspace_id, 1, "direct", at_us)
+    view = Touchpoint(at_us, 0, "m", "c", "track", "Product Viewed", deployment.workspace_id, 1, "direct", at_us)
     journey = fold(load_model("seven_phase"), None, [view]).journey
     assert journey is not None
     names = [f"customer-{number:07d}" for number in range(customers)]
@@ -250,7 +250,7 @@ class _Customer:
         """(milliseconds of each late view, milliseconds of a late order), after a history of this length."""
         actor = f"customer-{length}"
         start_us = now_us() - (length + 10) * STEP_US
-        first = Touchpoint(start_us, "", actor, "track", "Product Viewed", self._site.workspace_id, 1, "direct", 1)
+        first = Touchpoint(start_us, 0, "", actor, "track", "Product Viewed", self._site.workspace_id, 1, "direct", 1)
         for begin in range(0, length, BATCH):
             await self._stage([_step(first, n) for n in range(begin, min(length, begin + BATCH))])
         views = [

@@ -63,6 +63,7 @@ def replayed(events: list[dict[str, Any]]) -> Replayed:
     log = [
         Touchpoint(
             to_us(event["timestamp"]),
+            0,
             event["message_id"],
             event["user_id"],
             "track",

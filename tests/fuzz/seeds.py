@@ -88,7 +88,7 @@ def _grown() -> Iterator[bytes]:
 
 
 def _values() -> Iterator[bytes]:
-    yield encode(Touchpoint(1, "m", "a", "track", "n", value=1.5, warnings=("bot",)))
+    yield encode(Touchpoint(1, 0, "m", "a", "track", "n", value=1.5, warnings=("bot",)))
     yield encode_rejected(Rejected(1, 1, 1, "ingest", "code", "field", "message", b'{"ip": "1.2.3.4"}'))
 
 

@@ -15,6 +15,7 @@ class NaiveTransition(NamedTuple):
     """A transition: into a phase, back after a lapse, or a lapse in the phase."""
 
     at_us: int
+    place: int
     message_id: str
     actor: str
     kind: int
@@ -75,7 +76,7 @@ def walk(
     for n, event in enumerate(events):
         if n and event.occurred_us >= due(n):
             lapsed_us = int(due(n))
-            transitions.append(NaiveTransition(lapsed_us, "", "", LAPSE, phase, phase, cycle, "", silence(n)))
+            transitions.append(NaiveTransition(lapsed_us, 0, "", "", LAPSE, phase, phase, cycle, "", silence(n)))
         meaning = model.meaning(event)
         is_activity = meaning is None or meaning.by_customer
         if lapsed_us:
@@ -102,7 +103,7 @@ def walk(
             )
     if due(len(events)) <= watermark_us:
         lapsed_us = int(due(len(events)))
-        transitions.append(NaiveTransition(lapsed_us, "", "", LAPSE, phase, phase, cycle, "", silence(len(events))))
+        transitions.append(NaiveTransition(lapsed_us, 0, "", "", LAPSE, phase, phase, cycle, "", silence(len(events))))
     first = events[0]
     return State(
         phase=phase,

@@ -90,6 +90,8 @@ def instants(count: int) -> st.SearchStrategy[list[int]]:
     return st.lists(gaps, min_size=count, max_size=count).map(add_up)
 
 
+places = st.sampled_from([0, 0, 1, 2, 10])
+"""Places in a request, mostly the same."""
 contents = st.sampled_from(_contents())
 senders = st.sampled_from(
     [(1, "direct", False)] * 9 + [(1, "email", False), (2, "direct", False)] * 3 + [(1, "direct", True)]
@@ -99,10 +101,13 @@ senders = st.sampled_from(
 def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.SearchStrategy[Touchpoint]:
     """An event of one of the actors, without links."""
 
-    def build(contents: dict[str, Any], sender: tuple[int, str, bool], message: int, actor: str) -> Touchpoint:
+    def build(
+        contents: dict[str, Any], sender: tuple[int, str, bool], place: int, message: int, actor: str
+    ) -> Touchpoint:
         source, channel, bot = sender
         return Touchpoint(
             occurred_us=at_us,
+            place=place,
             message_id=f"m{message}",
             actor=actor,
             workspace=workspace,
@@ -113,7 +118,7 @@ def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.
             **contents,
         )
 
-    return st.builds(build, contents, senders, st.integers(0, 60), st.sampled_from(actors))
+    return st.builds(build, contents, senders, places, st.integers(0, 60), st.sampled_from(actors))
 
 
 @st.composite
@@ -139,7 +144,9 @@ def named(draw: st.DrawFn, event: Touchpoint, ids: Sequence[str]) -> Touchpoint:
 
 def ruling_of(call: str, owner: str, id_: str, at_us: int, message_id: str, *, workspace: int = 1) -> Touchpoint:
     """The ruling that the command writes: `id_` no longer belongs to `owner`, or belongs to it again."""
-    return Touchpoint(at_us, message_id, owner, call, "", workspace, user_id=owner, previous_id=id_, received_us=at_us)
+    return Touchpoint(
+        at_us, 0, message_id, owner, call, "", workspace, user_id=owner, previous_id=id_, received_us=at_us
+    )
 
 
 @st.composite

@@ -11,6 +11,7 @@ TEXTS = st.text(max_size=200) | st.sampled_from(["", "é" * 100, "x" * 127, "x" 
 NUMBERS = st.none() | st.sampled_from([0.0, -0.0]) | st.floats(allow_nan=False, allow_infinity=False)
 INSTANTS = st.integers(MIN_US, MAX_US) | st.sampled_from([0, 1, 2**28 - 1, 2**28, 1_795_465_713_000_000])
 INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 300)
+PLACES = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 127, 128, 16_383, 16_384])
 BY_TYPE = {
     str: TEXTS,
     int: INTEGERS,
@@ -25,6 +26,8 @@ NEEDED = ("actor", "message_id", "rest")
 def _of(name: str, kind: object) -> st.SearchStrategy[object]:
     if name.endswith("_us"):
         return INSTANTS
+    if name == "place":
+        return PLACES
     values: st.SearchStrategy[object] = BY_TYPE[kind]  # type: ignore[index]
     return values.filter(bool) if name in NEEDED else values
 

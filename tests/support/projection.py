@@ -85,8 +85,8 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
         members.setdefault(root, set()).add(name)
     transitions: dict[bytes, list[NaiveTransition]] = {}
     for row in await connection.fetch(
-        "SELECT customer, at_us, message_id, actor, kind, from_phase, to_phase, cycle, name, rule FROM transitions "
-        "WHERE model = $1 ORDER BY at_us, message_id, actor, kind",
+        "SELECT customer, at_us, place, message_id, actor, kind, from_phase, to_phase, cycle, name, rule "
+        "FROM transitions WHERE model = $1 ORDER BY at_us, place, message_id, actor, kind",
         model,
     ):
         transitions.setdefault(row["customer"], []).append(NaiveTransition(*row[1:]))
@@ -103,7 +103,7 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
             source=row["source"],
             channel=row["channel"],
             first_us=row["first_us"],
-            last=(row["last_us"], row["last_message"], row["last_actor"]),
+            last=(row["last_us"], row["last_place"], row["last_message"], row["last_actor"]),
         )
         digest = row["customer"]
         customers[row["id"]] = Customer(frozenset(members.get(digest, ())), state, transitions.pop(digest, []))

@@ -150,6 +150,7 @@ class Rows:
             channel=channel,
             first_us=AT_US,
             last_us=last_us,
+            last_place=0,
             last_message="m",
             last_actor=customer,
             memory="",
@@ -169,12 +170,12 @@ class Rows:
             if to < 0:
                 lapsed_us, flags = at_us, CHURNED if to == CHURN else 0
                 rule = "churned" if to == CHURN else "abandoned"
-                transitions.append(Transition(at_us, "", "", LAPSE, phase, phase, cycle, "", rule))
+                transitions.append(Transition(at_us, 0, "", "", LAPSE, phase, phase, cycle, "", rule))
                 continue
             kind = RETURN if lapsed_us else ENTER
             cycle += kind == RETURN
             cause = (f"m{number}", customer)
-            transitions.append(Transition(at_us, *cause, kind, phase, to, cycle, "Product Viewed", "product_viewed"))
+            transitions.append(Transition(at_us, 0, *cause, kind, phase, to, cycle, "Product Viewed", "product_viewed"))
             phase, lapsed_us, flags = to, 0, 0
         return transitions, phase, lapsed_us, cycle, flags
 
@@ -203,6 +204,7 @@ class Rows:
             "actor": actor,
             "message": message_digest(message_id),
             "occurred_us": occurred_us,
+            "place": 0,
             "received_us": occurred_us + 1,
             "source": self.source,
             "channel": "direct",

@@ -27,6 +27,7 @@ def shop_log(stack: Stack, events: int, *, customers: int = 60, seed: int = 1) -
         log.append(
             Touchpoint(
                 occurred_us=START_US + number * 60_000_000,
+                place=0,
                 message_id=f"m{number}",
                 actor=anonymous if who == "anonymous" else user,
                 call="alias" if who == "alias" else "track",

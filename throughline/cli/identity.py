@@ -206,6 +206,7 @@ async def _put_ruling(topics: Topics, call: Call, pair: Pair) -> Touchpoint:
     instant_us = now_us()
     ruling = Touchpoint(
         instant_us,
+        0,
         f"{call}-{uuid4().hex}",
         pair.owner,
         call,

@@ -76,7 +76,7 @@ def contribute(
         counts[_LAPSED] -= sign
         counts[_CHURNED] -= sign * churned
         churned = False
-    for at_us, _, _, kind, from_phase, to_phase, _, _, rule in transitions:
+    for at_us, _, _, _, kind, from_phase, to_phase, _, _, rule in transitions:
         if kind == LAPSE:
             churned = rule == CHURNED_NAME
             counts = at(to_phase, at_us)

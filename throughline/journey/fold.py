@@ -95,7 +95,18 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             cycle += bool(lapsed_us)
             step = RETURN if lapsed_us else ENTER
             transitions.append(
-                Transition(at_us, last.message_id, last.actor, step, phase, rule.phase, cycle, last.name, rule.name)
+                Transition(
+                    at_us,
+                    last.place,
+                    last.message_id,
+                    last.actor,
+                    step,
+                    phase,
+                    rule.phase,
+                    cycle,
+                    last.name,
+                    rule.name,
+                )
             )
             phase = rule.phase
             highest = max(highest, phase)

@@ -31,6 +31,7 @@ def due_us(model: Model, journey: Journey) -> int:
 
 def lapse_at(at_us: int, phase: int, cycle: int, churned: bool, cause: Touchpoint | None = None) -> Transition:
     """Returns the transition of a lapse. `cause`: the touchpoint that ended the journey, None for a silence."""
-    message_id, actor, name = ("", "", "") if cause is None else (cause.message_id, cause.actor, cause.name)
+    place, message_id, actor = (0, "", "") if cause is None else cause.order_key[1:]
+    name = "" if cause is None else cause.name
     rule = CHURNED_NAME if churned else ABANDONED
-    return Transition(at_us, message_id, actor, LAPSE, phase, phase, cycle, name, rule)
+    return Transition(at_us, place, message_id, actor, LAPSE, phase, phase, cycle, name, rule)

@@ -52,7 +52,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot | None:
     journeys = [snapshot.journey for snapshot in ordered]
     furthest = max(ordered, key=lambda s: (not s.journey.lapsed_us, s.journey.phase, s.journey.last_key))
     first = min(journeys, key=lambda journey: (journey.first_us, journey.source, journey.channel))
-    last_us, last_message, last_actor = journeys[-1].last_key
+    last_us, last_place, last_message, last_actor = journeys[-1].last_key
     return Snapshot(
         furthest.journey._replace(
             highest_phase=max(journey.highest_phase for journey in journeys),
@@ -60,6 +60,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot | None:
             source=first.source,
             channel=first.channel,
             last_us=last_us,
+            last_place=last_place,
             last_message=last_message,
             last_actor=last_actor,
             memory=_merged_memory(journeys),

@@ -32,6 +32,7 @@ class Journey(NamedTuple):
     """Source and channel of the first touchpoint ever."""
     first_us: int
     last_us: int
+    last_place: int
     last_message: str
     last_actor: str
     memory: str
@@ -39,22 +40,23 @@ class Journey(NamedTuple):
 
     def is_late(self, touchpoint: Touchpoint) -> bool:
         """Whether a touchpoint belongs before one that is folded already."""
-        return touchpoint[:3] <= (self.last_us, self.last_message, self.last_actor)
+        return touchpoint[:4] <= (self.last_us, self.last_place, self.last_message, self.last_actor)
 
     @property
     def last_key(self) -> OrderKey:
         """The place of the last touchpoint folded."""
-        return (self.last_us, self.last_message, self.last_actor)
+        return (self.last_us, self.last_place, self.last_message, self.last_actor)
 
 
 class Transition(NamedTuple):
     """One move of a customer, with the touchpoint and the rule that caused it.
 
-    The first four fields are its place in the journey, so transitions sort as they are. A lapse of a silence has no
+    The first five fields are its place in the journey, so transitions sort as they are. A lapse of a silence has no
     touchpoint, and so comes before the transitions of the same instant.
     """
 
     at_us: int
+    place: int
     message_id: str
     actor: str
     kind: int

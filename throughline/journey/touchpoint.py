@@ -2,18 +2,20 @@
 
 from typing import NamedTuple
 
-OrderKey = tuple[int, str, str]
-"""(occurred_us, message_id, actor): the order of a customer's touchpoints."""
+OrderKey = tuple[int, int, str, str]
+"""(occurred_us, place, message_id, actor): the order of a customer's touchpoints (docs/decisions/0016)."""
 
 
 class Touchpoint(NamedTuple):
     """One event of one actor. Instants are microseconds since the epoch; "" means not given.
 
-    The first three fields are the order within a customer, so touchpoints sort as they are. This list is the only one:
+    The first four fields are the order within a customer, so touchpoints sort as they are. This list is the only one:
     the message of the wire and the table of facts have these fields by name (docs/decisions/0011).
     """
 
     occurred_us: int
+    place: int
+    """The position in its request, from 0: events of one instant are in the order of their list."""
     message_id: str
     actor: str
     call: str
@@ -53,4 +55,4 @@ class Touchpoint(NamedTuple):
     @property
     def order_key(self) -> OrderKey:
         """The place among the customer's touchpoints."""
-        return (self.occurred_us, self.message_id, self.actor)
+        return (self.occurred_us, self.place, self.message_id, self.actor)

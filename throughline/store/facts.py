@@ -49,14 +49,14 @@ row_of = cast(
 key_of: Callable[[FactRow], FactKey] = itemgetter(*map(TOUCHPOINT_COLUMNS.index, ("actor", "message")))
 """Returns the key of a row: the digests of its actor and of its message id."""
 
-_NOT_COMPARED = ("actor", "message", "occurred_us", "received_us", "source", "channel", "attribution")
+_NOT_COMPARED = ("actor", "message", "occurred_us", "place", "received_us", "source", "channel", "attribution")
 content_of: Callable[[FactRow], FactRow] = itemgetter(
     *(place for place, name in enumerate(TOUCHPOINT_COLUMNS) if name not in _NOT_COMPARED)
 )
 """Returns what the event of a row says, to compare events that repeat a message id.
 
-Times, source, channel and attribution are left out: an event sent again may come through another key, and its clock may
-be corrected differently.
+Times, place, source, channel and attribution are left out: an event sent again may come in another batch or through
+another key, and its clock may be corrected differently.
 """
 
 _facts = UnnestParameters("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
@@ -80,7 +80,7 @@ _keys = UnnestParameters("keys", {"actor": touchpoints.c.actor.type, "message": 
 _by_key = (touchpoints.c.actor == _keys.table.c.actor) & (touchpoints.c.message == _keys.table.c.message)
 _read_facts = select(touchpoints).join(_keys.table, _by_key)
 _read_senders = DriverStatement(
-    select(touchpoints.c.message, touchpoints.c.actor, touchpoints.c.occurred_us).where(
+    select(touchpoints.c.message, touchpoints.c.actor, touchpoints.c.occurred_us, touchpoints.c.place).where(
         touchpoints.c.message == any_(bindparam("messages", type_=ARRAY(LargeBinary))),
         touchpoints.c.actor == any_(bindparam("actors", type_=ARRAY(LargeBinary))),
         *_IN_JOURNEYS,
@@ -96,8 +96,8 @@ async def read_facts(connection: AsyncConnection, keys: Sequence[FactKey]) -> di
 
 async def read_senders(
     connection: AsyncConnection, messages: Iterable[bytes], actors: Iterable[bytes]
-) -> dict[bytes, dict[bytes, int]]:
-    """Returns who sent some message ids: message digest -> actor digest -> when it occurred, in microseconds.
+) -> dict[bytes, dict[bytes, tuple[int, int]]]:
+    """Returns who sent some message ids: message digest -> actor digest -> (occurred_us, place).
 
     The index is walked once for each message, not once for each pair of a message and an actor.
 
@@ -106,10 +106,10 @@ async def read_senders(
         messages: digests of the message ids.
         actors: digests of the ids that may have sent them; others are left out.
     """
-    senders: dict[bytes, dict[bytes, int]] = {}
+    senders: dict[bytes, dict[bytes, tuple[int, int]]] = {}
     parameters = {"messages": sorted(set(messages)), "actors": sorted(set(actors))}
-    for message, actor, occurred_us in await _read_senders.fetch(connection, parameters):
-        senders.setdefault(message, {})[actor] = occurred_us
+    for message, actor, occurred_us, place in await _read_senders.fetch(connection, parameters):
+        senders.setdefault(message, {})[actor] = (occurred_us, place)
     return senders
 
 

@@ -144,7 +144,7 @@ async def read_transitions(
     return by_journey
 
 
-_KEY = ("customer", "model", "at_us", "message_id", "actor", "kind")
+_KEY = ("customer", "model", "at_us", "place", "message_id", "actor", "kind")
 _TRANSITION_COLUMNS = ("customer", "model", *Transition._fields)
 _moves = UnnestParameters("moves", {name: transitions.c[name].type for name in _TRANSITION_COLUMNS})
 _moves_insert = insert(transitions).from_select(
@@ -176,7 +176,7 @@ _remove_transitions = delete(transitions).where(
 
 
 async def remove_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Delete transitions by key: rows of (customer digest, generation id, at_us, message id, actor, kind)."""
+    """Delete transitions by key: rows of (customer digest, generation id, at_us, place, message id, actor, kind)."""
     await connection.execute(_remove_transitions, _removed.parameters(rows))
 
 
@@ -199,7 +199,7 @@ async def read_checkpoints(connection: AsyncConnection, customers: Sequence[byte
     return by_journey
 
 
-_CHECKPOINT_KEY = ("customer", "model", "last_us", "last_message", "last_actor")
+_CHECKPOINT_KEY = ("customer", "model", "last_us", "last_place", "last_message", "last_actor")
 _CHECKPOINT_COLUMNS = ("customer", "model", *Journey._fields)
 _kept_states = UnnestParameters("kept_states", {name: checkpoints.c[name].type for name in _CHECKPOINT_COLUMNS})
 _kept_states_insert = insert(checkpoints).from_select(
@@ -226,5 +226,5 @@ _remove_checkpoints = delete(checkpoints).where(
 
 
 async def remove_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Delete checkpoints by key: rows of (customer digest, generation id, last_us, last_message, last_actor)."""
+    """Delete checkpoints by key: rows of (customer digest, generation id, *order key of the last touchpoint)."""
     await connection.execute(_remove_checkpoints, _removed_states.parameters(rows))

@@ -22,6 +22,8 @@ NEEDED = ("actor", "message_id", "rest", "occurred_us", "received_us")
 """Fields that every touchpoint has, and so are encoded without asking."""
 SAME_AS = {"user_id": "actor", "client_us": "occurred_us"}
 """Fields that mostly equal another one, which is encoded already."""
+SMALL = ("place",)
+"""Numbers of few bits."""
 REPEATED = ("received_us",)
 """Instants that are the same for all events of a request, and so are remembered."""
 
@@ -29,6 +31,7 @@ _FIELDS = _Message.DESCRIPTOR.fields_by_name
 _TEXT = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 _WIRE_TYPES = {
     FieldDescriptor.TYPE_INT64: 0,
+    FieldDescriptor.TYPE_UINT32: 0,
     FieldDescriptor.TYPE_BOOL: 0,
     FieldDescriptor.TYPE_DOUBLE: 1,
     FieldDescriptor.TYPE_STRING: 2,
@@ -109,6 +112,8 @@ def _data(name: str) -> str:
     """Returns the expression of a field's value in bytes."""
     if name in REPEATED:
         return f"_instant({name})"
+    if name in SMALL:
+        return f"_lengths[{name}]"
     kind = _FIELDS[name].type
     if kind in _TEXT:
         return f"{name}.encode()"

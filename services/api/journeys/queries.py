@@ -15,7 +15,7 @@ from throughline.store.schema.identity import ids
 from throughline.store.schema.journeys import journeys, transitions
 
 _ACTORS_PER_STATEMENT = 64
-_LATEST = (NEVER, "")
+_LATEST = (NEVER, 0, "")
 """Later than every touchpoint."""
 
 
@@ -64,7 +64,7 @@ async def transitions_of(connection: AsyncConnection, generation: int, customer:
     rows = await connection.execute(
         select(*(c[name] for name in Transition._fields))
         .where(c.customer == customer, c.model == generation)
-        .order_by(c.at_us, c.message_id, c.actor, c.kind)
+        .order_by(c.at_us, c.place, c.message_id, c.actor, c.kind)
     )
     return [Transition(*row) for row in rows]
 
@@ -76,6 +76,7 @@ class TouchpointPosition(NamedTuple):
     """The place of a touchpoint in a customer's list."""
 
     occurred_us: int
+    place: int
     message_id: str
     actor: bytes
 
@@ -85,6 +86,7 @@ class TouchpointRow(NamedTuple):
 
     actor: bytes
     occurred_us: int
+    place: int
     received_us: int
     source: int
     channel: str
@@ -108,12 +110,12 @@ class TouchpointRow(NamedTuple):
     @property
     def position(self) -> TouchpointPosition:
         """The place in the list."""
-        return TouchpointPosition(self.occurred_us, self.message_id, self.actor)
+        return TouchpointPosition(self.occurred_us, self.place, self.message_id, self.actor)
 
     @property
-    def order(self) -> tuple[int, bytes, bytes]:
+    def order(self) -> tuple[int, int, bytes, bytes]:
         """Sorts as the database does, oldest first: message ids by their bytes."""
-        return (self.occurred_us, self.message_id.encode(), self.actor)
+        return (self.occurred_us, self.place, self.message_id.encode(), self.actor)
 
 
 async def touchpoints_of(
@@ -144,7 +146,7 @@ async def _newest(
 ) -> list[TouchpointRow]:
     c = touchpoints.c
     # The order within a customer is that of the ids' bytes, whatever the database's collation.
-    order = (c.occurred_us, c.message_id.collate("C"), c.actor)
+    order = (c.occurred_us, c.place, c.message_id.collate("C"), c.actor)
     rows: list[TouchpointRow] = []
     for start in range(0, len(actors), _ACTORS_PER_STATEMENT):
         parts = []
@@ -153,7 +155,7 @@ async def _newest(
             query = select(*(c[name] for name in TouchpointRow._fields)).where(c.actor == actor)
             if after is not None:
                 query = query.where(c.occurred_us <= after.occurred_us, tuple_(*order) < tuple_(*after))
-            parts.append(query.order_by(order[0].desc(), order[1].desc()).limit(count).subquery())
+            parts.append(query.order_by(*(column.desc() for column in order[:3])).limit(count).subquery())
         result = await connection.execute(union_all(*(select(part) for part in parts)))
         rows += [TouchpointRow(*row) for row in result]
     return sorted(rows, key=lambda row: row.order, reverse=True)[:count]
@@ -164,15 +166,15 @@ async def _cross_id_duplicates(
 ) -> set[TouchpointPosition]:
     """The positions on the page whose message id another id of the customer sent earlier.
 
-    Of two touchpoints at one instant, the one under the smaller id counts.
+    Of two touchpoints of one instant, the one with the smaller place counts, then the one under the smaller id.
     """
     senders = await read_senders(connection, (message_digest(row.message_id) for row in page), actors)
     earliest = {
-        message: min((occurred_us, actors[actor]) for actor, occurred_us in sent.items())
+        message: min((*at, actors[actor]) for actor, at in sent.items())
         for message, sent in senders.items()
     }
     return {
         row.position
         for row in page
-        if (row.occurred_us, actors[row.actor]) > earliest.get(message_digest(row.message_id), _LATEST)
+        if (row.occurred_us, row.place, actors[row.actor]) > earliest.get(message_digest(row.message_id), _LATEST)
     }

@@ -87,9 +87,9 @@ def validate(
         None if request.shared_context else NO_RAW,
     )
     check_text = not request.native
-    for parsed in events:
+    for place, parsed in enumerate(events):
         try:
-            touchpoint = builder.build(parsed)
+            touchpoint = builder.build(parsed, place)
             if check_text:
                 _check_text(touchpoint, parsed)
         except (RejectedError, msgspec.DecodeError, RecursionError) as error:

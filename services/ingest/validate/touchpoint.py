@@ -100,8 +100,8 @@ class TouchpointBuilder(Struct, gc=False):
     _has_cleaned_id: bool = False
     """Whether a warning of the request says `cleaned_id`."""
 
-    def build(self, parsed: ParsedEvent) -> Touchpoint:
-        """Returns the touchpoint of one event; what was mended or left out goes to its warnings.
+    def build(self, parsed: ParsedEvent, place: int) -> Touchpoint:
+        """Returns the touchpoint of one event, by its place in the request; what was mended goes to its warnings.
 
         Raises:
             DroppedError: the source asks for consent, and the event has none.
@@ -147,6 +147,7 @@ class TouchpointBuilder(Struct, gc=False):
             Touchpoint,
             (
                 occurred_us,
+                place,
                 message_id,
                 user or anonymous,
                 call,

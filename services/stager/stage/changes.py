@@ -18,12 +18,12 @@ JourneyRow = tuple[bytes, int, str, int, int, *tuple[int | str, ...]]
 """(customer digest, model id, customer id, touchpoints since the last checkpoint, instant of the lapse, *Journey)."""
 TransitionRow = tuple[bytes, int, *tuple[int | str, ...]]
 """(customer digest, model id, *Transition)."""
-TransitionKey = tuple[bytes, int, int, str, str, int]
-"""(customer digest, model id, at_us, message id, actor, kind): what tells a transition from all others."""
+TransitionKey = tuple[bytes, int, int, int, str, str, int]
+"""(customer digest, model id, at_us, place, message id, actor, kind): what tells a transition from all others."""
 CheckpointRow = tuple[bytes, int, *tuple[int | str, ...]]
 """(customer digest, model id, *Journey)."""
-CheckpointKey = tuple[bytes, int, int, str, str]
-"""(customer digest, model id, last_us, last message id, last actor): what tells a checkpoint from all others."""
+CheckpointKey = tuple[bytes, int, int, int, str, str]
+"""(customer digest, model id, *order key of the last touchpoint): what tells a checkpoint from all others."""
 
 
 class ChangeSet:
@@ -166,15 +166,15 @@ class ChangeSet:
         contribute(self.deltas, active.id, owner, start, transitions, sign=sign, revoked=revoked)
 
 
-def _key_of(transition: Transition) -> tuple[int, str, str, int]:
-    return (transition.at_us, transition.message_id, transition.actor, transition.kind)
+def _key_of(transition: Transition) -> tuple[int, int, str, str, int]:
+    return transition[:5]
 
 
 def transitions_after(transitions: Iterable[Transition], place: OrderKey) -> list[Transition]:
     """Returns the transitions that came after the touchpoint at `place` was folded."""
-    return [t for t in transitions if (t.at_us, t.message_id, t.actor) > place]
+    return [t for t in transitions if t[:4] > place]
 
 
 def transitions_until(transitions: Iterable[Transition], place: OrderKey) -> list[Transition]:
     """Returns the transitions there were once the touchpoint at `place` was folded."""
-    return [t for t in transitions if (t.at_us, t.message_id, t.actor) <= place]
+    return [t for t in transitions if t[:4] <= place]

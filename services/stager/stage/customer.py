@@ -7,9 +7,9 @@ from services.stager.stage.models import ActiveModel
 from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 
-BEGINNING: OrderKey = (EVER, "", "")
+BEGINNING: OrderKey = (EVER, 0, "", "")
 """Before every touchpoint."""
-END: OrderKey = (NEVER, "", "")
+END: OrderKey = (NEVER, 0, "", "")
 """After every touchpoint."""
 
 Members = Mapping[bytes, str]

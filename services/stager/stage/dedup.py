@@ -50,7 +50,7 @@ async def drop_cross_id_duplicates(
     """
     duplicates = await _cross_id_duplicates(connection, customers)
     return [
-        [t for t in touchpoints if all(sent > (t.occurred_us, t.actor) for sent in duplicates.get(id(t), ()))]
+        [t for t in touchpoints if all(sent > (t.occurred_us, t.place, t.actor) for sent in duplicates.get(id(t), ()))]
         for _, touchpoints in customers
     ]
 
@@ -61,29 +61,29 @@ async def last_cross_id_duplicates(
     """Returns for each customer when another of its ids last sent one of these message ids; EVER when none did."""
     duplicates = await _cross_id_duplicates(connection, customers)
     return [
-        max((occurred_us for t in touchpoints for occurred_us, _ in duplicates.get(id(t), ())), default=EVER)
+        max((occurred_us for t in touchpoints for occurred_us, _, _ in duplicates.get(id(t), ())), default=EVER)
         for _, touchpoints in customers
     ]
 
 
 async def _cross_id_duplicates(
     connection: AsyncConnection, customers: Iterable[tuple[Members, list[Touchpoint]]]
-) -> dict[int, list[tuple[int, str]]]:
-    """Returns, by the `id()` of a touchpoint, when other ids of its customer sent its message id, and which ids."""
+) -> dict[int, list[tuple[int, int, str]]]:
+    """Returns, by the `id()` of a touchpoint, the (occurred_us, place, id) of other ids that sent its message id."""
     pairs = list(customers)
     senders = await facts.read_senders(
         connection,
         (message_digest(t.message_id) for _, touchpoints in pairs for t in touchpoints),
         (digest for members, _ in pairs for digest in members),
     )
-    duplicates: dict[int, list[tuple[int, str]]] = {}
+    duplicates: dict[int, list[tuple[int, int, str]]] = {}
     for members, touchpoints in pairs:
         for t in touchpoints:
             sent = senders.get(message_digest(t.message_id), _NOBODY)
             # The fewer are walked: a message id that everybody sends costs each customer its own ids only.
             others = sent if len(sent) < len(members) else members
             duplicates[id(t)] = [
-                (sent[digest], members[digest])
+                (*sent[digest], members[digest])
                 for digest in others
                 if digest in sent and digest in members and members[digest] != t.actor
             ]

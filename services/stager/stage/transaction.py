@@ -166,7 +166,7 @@ class _BatchTransaction:
             if id_ in with_snapshot:
                 first = BEGINNING
             elif id_ in earliest:
-                first = (earliest[id_], "", "")
+                first = (earliest[id_], 0, "", "")
             else:
                 continue
             for customer in (from_customer, to_customer):
@@ -270,7 +270,7 @@ class _BatchTransaction:
                 self._connection, [(update.members, update.touchpoints) for update in several]
             )
             for update, last_us in zip(several, last, strict=True):
-                update.changed_until = max(update.changed_until, (last_us + 1, "", ""))
+                update.changed_until = max(update.changed_until, (last_us + 1, 0, "", ""))
 
     # --- look-ups -----------------------------------------------------------------------------------------------------
 

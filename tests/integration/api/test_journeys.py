@@ -217,8 +217,8 @@ async def test_pages_of_a_long_history_are_read_by_the_index(api: httpx.AsyncCli
     await rows.link("anon-1", "user-1")
     for id in ("user-1", "anon-1"):
         await rows.execute(
-            "insert into touchpoints (actor, message, occurred_us, received_us, source, channel, call, name,"
-            " message_id, user_id, rest, bot) select $1, decode(md5($2 || n), 'hex'), $3::bigint + n / 3, 0, 1, '',"
+            "insert into touchpoints (actor, message, occurred_us, place, received_us, source, channel, call, name,"
+            " message_id, user_id, rest, bot) select $1, decode(md5($2 || n), 'hex'), $3::bigint + n / 3, 0, 0, 1, '',"
             " 'track', '', $2 || n, $2, '{}', false from generate_series(1, 20000) n",
             id_digest(rows.workspace, id),
             id,
@@ -235,7 +235,7 @@ async def test_pages_of_a_long_history_are_read_by_the_index(api: httpx.AsyncCli
     engine = create_engine(rows.url)
     async with transaction(engine) as connection:
         actors = {id_digest(rows.workspace, id): id for id in ("user-1", "anon-1")}
-        page = await touchpoints_of(connection, actors, TouchpointPosition(AT_US + 3000, "x", b""), 50)
+        page = await touchpoints_of(connection, actors, TouchpointPosition(AT_US + 3000, 0, "x", b""), 50)
         read = await connection.scalar(
             text(
                 "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_user_tables "

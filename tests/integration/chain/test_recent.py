@@ -33,7 +33,17 @@ def event(source: int, sent_event: Sent) -> Touchpoint:
     warnings = () if usual else ("wrong_type",)
     name = "Product Viewed" if usual else "Order Completed"
     return Touchpoint(
-        START_US, f"m{message}", actor, "track", name, 0, source + sent_event[0], "direct", START_US, warnings=warnings
+        START_US,
+        0,
+        f"m{message}",
+        actor,
+        "track",
+        name,
+        0,
+        source + sent_event[0],
+        "direct",
+        START_US,
+        warnings=warnings,
     )
 
 

@@ -19,7 +19,9 @@ def throughline(stack: Stack) -> Throughline:
 
 
 def shared_phone(stack: Stack) -> list[Touchpoint]:
-    viewed = Touchpoint(START_US, "m1", "phone", "track", "Product Viewed", stack.workspace_id, 1, "direct", START_US)
+    viewed = Touchpoint(
+        START_US, 0, "m1", "phone", "track", "Product Viewed", stack.workspace_id, 1, "direct", START_US
+    )
     signed = viewed._replace(call="identify", name="", anonymous_id="phone")
     return [
         viewed._replace(anonymous_id="phone"),

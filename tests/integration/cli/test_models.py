@@ -79,7 +79,7 @@ def test_the_file_in_the_manual_does_what_the_manual_says() -> None:
     model = parse_model(CLUB, "club.toml")
 
     def path(*names: str) -> list[str]:
-        facts = [Touchpoint(number, str(number), "ada", "track", name) for number, name in enumerate(names, start=1)]
+        facts = [Touchpoint(number, 0, str(number), "ada", "track", name) for number, name in enumerate(names, start=1)]
         return [model.phases[step.to_phase - 1].name for step in fold(model, None, facts).transitions]
 
     assert path("Training Attended", "Course Attended", "Checkout Started") == ["guest", "applicant"]
@@ -263,6 +263,7 @@ async def test_a_stager_restages_what_was_sent(
     sent = [
         Touchpoint(
             now_us() - (number + 1) * 1_000_000,
+            0,
             f"m{number}",
             f"c{number % 50}",
             "track",

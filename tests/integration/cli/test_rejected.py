@@ -99,7 +99,7 @@ async def put_unknown(stack: Stack, workspace: int) -> None:
     about: dict[str, Any] = {"call": "track", "name": "Product Viewed", "channel": "direct", "actor": "eve"}
     about |= dict.fromkeys(("anonymous_id", "previous_id", "order_id", "currency", "product_id"), "")
     about |= dict.fromkeys(("value", "rating", "score", "quantity")) | {"warnings": (), "rest": "{}", "user_id": "eve"}
-    about |= {"occurred_us": now_us(), "received_us": now_us(), "client_us": 0}
+    about |= {"occurred_us": now_us(), "received_us": now_us(), "client_us": 0, "place": 0}
     touchpoint = Touchpoint(workspace=workspace, source=1, message_id="restored", **about)
     async with AIOKafkaProducer(bootstrap_servers=stack.kafka) as producer:
         await producer.send_and_wait(stack.touchpoints, encode(touchpoint), key=b"eve")

@@ -29,7 +29,7 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_silence_becomes_a_lapse_by_the_clock_alone(stack: Stack, connection: asyncpg.Connection) -> None:
     stager = await stack.start("stager")
     soon_us = now_us() + 4_000_000
-    viewed = Touchpoint(START_US, "m", "", "track", "Product Viewed", stack.workspace_id, 1, "direct", START_US)
+    viewed = Touchpoint(START_US, 0, "m", "", "track", "Product Viewed", stack.workspace_id, 1, "direct", START_US)
     log = [
         viewed._replace(actor="long ago", user_id="long ago"),
         viewed._replace(actor="soon", user_id="soon", occurred_us=soon_us - 30 * DAY_US),
@@ -112,7 +112,7 @@ def meeting_log(stack: Stack, people: int) -> list[Touchpoint]:
     """Visitors who go on as visitors on one partition while another partition says who they are, and takes it back."""
     dice = random.Random(11)
     log: list[Touchpoint] = []
-    base = Touchpoint(START_US, "", "", "track", "Product Viewed", stack.workspace_id, 1, "direct", START_US)
+    base = Touchpoint(START_US, 0, "", "", "track", "Product Viewed", stack.workspace_id, 1, "direct", START_US)
     for person in range(people):
         user = f"u{person}"
         visitor = apart(f"v{person}", user)

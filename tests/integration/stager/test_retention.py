@@ -99,7 +99,7 @@ async def test_deleting_old_facts_changes_no_journey_and_later_events_fold_on(
 
 
 def seen(name: str, day: int, who: str, message_id: str) -> Touchpoint:
-    return Touchpoint(START_US + day * DAY_US, message_id, who, "track", name, 0, 1, "direct", user_id=who)
+    return Touchpoint(START_US + day * DAY_US, 0, message_id, who, "track", name, 0, 1, "direct", user_id=who)
 
 
 async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_they_were(
@@ -122,7 +122,7 @@ async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_the
     ada = joined.customers["ada"].state
     assert (ada.phase, ada.first_us) == (6, START_US)  # a second order: loyal; first seen as a visitor
     assert sum(counts.active + counts.lapsed for counts in joined.counts.values()) == 1
-    parted = Touchpoint(START_US + 8 * DAY_US, "m5", "ada", "unlink", "", user_id="ada", previous_id="a1")
+    parted = Touchpoint(START_US + 8 * DAY_US, 0, "m5", "ada", "unlink", "", user_id="ada", previous_id="a1")
     pipeline.send([parted])
     await pipeline.finish()
     projection = await pipeline.projection(model)

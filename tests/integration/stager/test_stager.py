@@ -118,7 +118,7 @@ async def rejected_records(stack: Stack, count: int) -> list[tuple[str, bytes, s
 
 
 async def test_poison_is_rejected_whole_and_its_neighbours_are_staged(stack: Stack) -> None:
-    good = Touchpoint(START_US, "m1", "c1", "track", "Product Added", stack.workspace_id, 1, "direct", START_US)
+    good = Touchpoint(START_US, 0, "m1", "c1", "track", "Product Added", stack.workspace_id, 1, "direct", START_US)
     after = good._replace(message_id="m2", name="Order Completed", occurred_us=START_US + 1)
     nul = encode(good._replace(message_id="m3", name="a\0b"))
     stranger = encode(good._replace(message_id="m4", workspace=999_999))

@@ -79,7 +79,7 @@ async def test_ids_that_join_or_part_amid_a_restage_count_their_unmapped_events_
         return next(n for n in names if (id_digest(pipeline.workspace, n)[0] >> 4) % PARTITIONS in half)
 
     visitor, user = named("visitor"), named("user")
-    strange = Touchpoint(1_700_000_000_000_000, "m1", visitor, "track", "Strange", 0, 1, anonymous_id=visitor)
+    strange = Touchpoint(1_700_000_000_000_000, 0, "m1", visitor, "track", "Strange", 0, 1, anonymous_id=visitor)
     mapped = strange._replace(message_id="m2", actor=user, anonymous_id="", user_id=user)
     linking = mapped._replace(message_id="m3", anonymous_id=visitor, occurred_us=mapped.occurred_us + 5)
     parted = ruling_of("unlink", user, visitor, mapped.occurred_us + 9, "m4")
@@ -100,7 +100,7 @@ async def test_ids_that_join_or_part_amid_a_restage_count_their_unmapped_events_
 
 async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
-    first = Touchpoint(1_700_000_000_000_000, "m1", "c1", "track", "Product Added", 0, 1, "direct", 1)
+    first = Touchpoint(1_700_000_000_000_000, 0, "m1", "c1", "track", "Product Added", 0, 1, "direct", 1)
     pipeline.send([first, first._replace(occurred_us=first.occurred_us + 5), first._replace(name="Order Completed")])
     partition = partition_of(b"c1", PARTITIONS)
     assert await pipeline.stage(partition, 1) == BatchResult(staged=1)
@@ -108,7 +108,7 @@ async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database
     assert outcome is not None
     assert (outcome.staged, outcome.duplicates, outcome.conflicts) == (0, 1, 1)
     projection = await pipeline.projection(pipeline.models["seven_phase"])
-    assert [move[:4] for move in projection.customers["c1"].transitions] == [(first.occurred_us, "m1", "c1", 1)]
+    assert [move[:5] for move in projection.customers["c1"].transitions] == [(first.occurred_us, 0, "m1", "c1", 1)]
 
 
 @pytest.mark.parametrize("joins", [False, True])
@@ -117,7 +117,7 @@ async def test_what_comes_with_a_late_event_is_not_lost_where_the_fold_meets_a_c
 ) -> None:
     pipeline = await open_pipeline(engine, database)
     start_us = 1_700_000_000_000_000
-    seen = Touchpoint(start_us, "m0", "c1", "track", "Product Viewed", 0, 1, "direct", user_id="c1")
+    seen = Touchpoint(start_us, 0, "m0", "c1", "track", "Product Viewed", 0, 1, "direct", user_id="c1")
     early = [seen._replace(message_id=f"m{n}", occurred_us=start_us + n * 10) for n in range(8)]
     late = seen._replace(message_id="late", occurred_us=start_us + 11)
     bought = seen._replace(message_id="bought", name="Order Completed", occurred_us=start_us + 100)

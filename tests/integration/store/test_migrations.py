@@ -231,6 +231,7 @@ START_US = 1_700_000_000_000_000
 def fact(hour: int, name: str, *, user: str = "", anonymous: str = "", previous: str = "") -> Touchpoint:
     return Touchpoint(
         START_US + hour * HOUR_US,
+        0,
         f"m{hour}",
         user or anonymous,
         "alias" if previous else "track",

@@ -48,7 +48,7 @@ INDEXES = {
     ("journeys", "model, phase, customer"),
     ("journeys", "look_us, customer"),
     ("bases", "actor, model"),
-    ("checkpoints", "customer, model, last_us, last_message, last_actor"),
+    ("checkpoints", "customer, model, last_us, last_place, last_message, last_actor"),
     ("horizon_slots", "workspace, slot"),
     ("transitions", "customer, model, at_us, message_id, actor, kind"),
     ("phase_counts", "model, shard, source, channel, phase"),
@@ -247,7 +247,7 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
 
 
 CUSTOMER = b"c" * 16
-ACTIVE = Journey(1, 1, 1, 0, 10, 10, 0, 1, "web", 10, 10, "m0", "c", "")
+ACTIVE = Journey(1, 1, 1, 0, 10, 10, 0, 1, "web", 10, 10, 0, "m0", "c", "")
 TIMES = 20
 
 

@@ -126,7 +126,7 @@ def test_checkpoints_are_where_a_fold_may_start(
     assert (journey, transitions) == (whole.journey, whole.transitions)
     for state in checkpoints:
         rest = [event for event in todo if event.order_key > state.last_key]
-        before = [step for step in transitions if step[:3] <= state.last_key]
+        before = [step for step in transitions if step[:4] <= state.last_key]
         again = fold(model, state, rest, watermark_us)
         assert again.journey == whole.journey
         assert before + again.transitions == transitions

@@ -122,10 +122,10 @@ def test_an_unmerge_after_a_merge_is_never_merged(log: list[Touchpoint], owner: 
     """An alias that is unlinked, sooner or later than it was sent, changes nothing; relinked, it is back."""
     id_, owner = f"x{id_}", f"u{owner}"
     facts = facts_of(log)
-    event = Touchpoint(START_US, "sure", owner, "track", "home", 1, user_id=owner)
+    event = Touchpoint(START_US, 0, "sure", owner, "track", "home", 1, user_id=owner)
     other = event._replace(actor=id_, user_id=id_)
     before = [*facts, event, other]
-    merge = Touchpoint(START_US + DAY_US, "merge", owner, "alias", "", 1, user_id=owner, previous_id=id_)
+    merge = Touchpoint(START_US + DAY_US, 0, "merge", owner, "alias", "", 1, user_id=owner, previous_id=id_)
     unlink = ruling_of("unlink", owner, id_, START_US + day * DAY_US, "undo")
     relink = ruling_of("relink", owner, id_, START_US + day * DAY_US + 1, "redo")
     merged = partition_of([*before, merge])
@@ -153,7 +153,7 @@ def test_an_unlink_of_any_pair_is_as_if_the_pair_had_never_been_linked(
     relink = ruling_of("relink", link.owner, link.id, late + 1, "redo")
     without = [parted(event, link.id, link.owner) for event in facts]
     users = {event.user_id for event in facts if event.user_id and event.call not in RULINGS}
-    home = Touchpoint(START_US, "kept", "nobody", "track", "home", 1)
+    home = Touchpoint(START_US, 0, "kept", "nobody", "track", "home", 1)
     still = [home._replace(message_id=f"kept {user}", actor=user, user_id=user) for user in users]
     assert partition_of([*facts, unlink]) == partition_of([*without, *still, unlink])
     assert partition_of([*facts, unlink, relink]) == partition_of(facts)

@@ -33,7 +33,7 @@ def test_any_bytes_are_a_touchpoint_or_undecodable(value: bytes) -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_none_is_refused_by_name(field: str, number: float) -> None:
     numbers: dict[str, Any] = {field: number}
-    touchpoint = Touchpoint(0, "m", "a", "track", "x")._replace(**numbers)
+    touchpoint = Touchpoint(0, 0, "m", "a", "track", "x")._replace(**numbers)
     with pytest.raises(UndecodableError) as caught:
         decode(encode(touchpoint))
     assert (caught.value.code, caught.value.field) == ("not_finite", field)
@@ -42,4 +42,4 @@ def test_a_number_that_is_none_is_refused_by_name(field: str, number: float) -> 
 @given(st.integers(-(2**63), MIN_US - 1) | st.integers(MAX_US + 1, 2**63 - 1))
 def test_an_instant_outside_the_years_1_to_9999_is_refused(instant: int) -> None:
     with pytest.raises(UndecodableError, match="1-9999"):
-        decode(encode(Touchpoint(instant, "m", "a", "track", "x")))
+        decode(encode(Touchpoint(instant, 0, "m", "a", "track", "x")))

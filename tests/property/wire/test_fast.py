@@ -12,6 +12,7 @@ from throughline.wire.v1.touchpoint_pb2 import Touchpoint as Message
 
 USUAL = Touchpoint(
     1_795_465_713_000_000,
+    3,
     "0d6b8f0e-8b0e-4f0e-9c55-2c9d7a3f6f11",
     "customer-42",
     "track",
@@ -31,8 +32,10 @@ USUAL = Touchpoint(
 
 
 @given(TOUCHPOINTS, st.booleans())
-@example(Touchpoint(1, "m", "a", "track", "n"), False)
-@example(Touchpoint(1_795_465_713_000_000, "m", "a", "track", "n", received_us=1_795_465_713_000_000, value=0.0), True)
+@example(Touchpoint(1, 0, "m", "a", "track", "n"), False)
+@example(
+    Touchpoint(1_795_465_713_000_000, 0, "m", "a", "track", "n", received_us=1_795_465_713_000_000, value=0.0), True
+)
 def test_both_encoders_say_the_same(touchpoint: Touchpoint, same_values: bool) -> None:
     if same_values:
         touchpoint = touchpoint._replace(client_us=touchpoint.occurred_us, user_id=touchpoint.actor)

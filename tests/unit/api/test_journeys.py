@@ -13,7 +13,7 @@ MODEL = load_model("seven_phase")
 
 def transition(at_s: int, came_from: int, to: int, cycle: int = 1, kind: int = ENTER) -> Transition:
     cause = ("", "", "abandoned") if kind == LAPSE else ("m", "user-1", "product_viewed")
-    return Transition(at_s * SECOND_US, cause[0], cause[1], kind, came_from, to, cycle, "Product Viewed", cause[2])
+    return Transition(at_s * SECOND_US, 0, cause[0], cause[1], kind, came_from, to, cycle, "Product Viewed", cause[2])
 
 
 def test_stays_follow_the_transitions_and_the_open_one_counts_to_as_of() -> None:

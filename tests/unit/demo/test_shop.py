@@ -37,6 +37,7 @@ def touchpoint(event: SdkCall) -> Touchpoint:
     properties: dict[str, Any] = arguments.get("properties", {})
     return Touchpoint(
         to_us(arguments["timestamp"]),
+        0,
         arguments["message_id"],
         arguments.get("user_id") or arguments["anonymous_id"],
         event.method,

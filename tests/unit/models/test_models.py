@@ -36,7 +36,7 @@ class Customer:
 
     def does(self, name: str, *, call: str = "track", after_us: int = 60_000_000, **fields: object) -> "Customer":
         at_us = (self.done[-1].occurred_us if self.done else 0) + after_us
-        fact = Touchpoint(at_us, f"m{len(self.done)}", "ada", call, name, **fields)  # type: ignore[arg-type]
+        fact = Touchpoint(at_us, 0, f"m{len(self.done)}", "ada", call, name, **fields)  # type: ignore[arg-type]
         self.done.append(fact)
         return self
 

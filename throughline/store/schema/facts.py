@@ -11,6 +11,7 @@ touchpoints = Table(
     Column("actor", LargeBinary, nullable=False),  # digest of (workspace, actor id)
     Column("message", LargeBinary, nullable=False),  # digest of the message id
     Column("occurred_us", BigInteger, nullable=False),
+    Column("place", BigInteger, nullable=False),  # position in its request: breaks ties of one instant
     Column("received_us", BigInteger, nullable=False),
     Column("source", BigInteger, nullable=False),
     Column("channel", Text, nullable=False),

@@ -22,6 +22,7 @@ def _state() -> list[Column[Any]]:
         Column("channel", Text, nullable=False),
         Column("first_us", BigInteger, nullable=False),
         Column("last_us", BigInteger, nullable=False),
+        Column("last_place", BigInteger, nullable=False),
         Column("last_message", sorted_text(), nullable=False),
         Column("last_actor", sorted_text(), nullable=False),
         Column("memory", Text, nullable=False),
@@ -52,7 +53,7 @@ checkpoints = Table(
     Column("customer", LargeBinary, nullable=False),
     Column("model", BigInteger, nullable=False),
     *_state(),
-    PrimaryKeyConstraint("customer", "model", "last_us", "last_message", "last_actor"),
+    PrimaryKeyConstraint("customer", "model", "last_us", "last_place", "last_message", "last_actor"),
     postgresql_partition_by="HASH (customer)",
 )
 
@@ -62,7 +63,8 @@ transitions = Table(
     Column("customer", LargeBinary, nullable=False),
     Column("model", BigInteger, nullable=False),
     Column("at_us", BigInteger, nullable=False),
-    Column("message_id", sorted_text(), nullable=False),  # of the touchpoint that caused it; '' for a silence
+    Column("place", BigInteger, nullable=False),  # of the touchpoint that caused it; 0 for a silence
+    Column("message_id", sorted_text(), nullable=False),  # likewise; '' for a silence
     Column("actor", sorted_text(), nullable=False),  # likewise
     Column("kind", SmallInteger, nullable=False),  # 1 enter, 2 return, 3 lapse
     Column("from_phase", SmallInteger, nullable=False),
@@ -70,7 +72,7 @@ transitions = Table(
     Column("cycle", Integer, nullable=False),
     Column("name", Text, nullable=False),  # the event's name
     Column("rule", Text, nullable=False),  # the model's rule that placed the touchpoint
-    PrimaryKeyConstraint("customer", "model", "at_us", "message_id", "actor", "kind"),
+    PrimaryKeyConstraint("customer", "model", "at_us", "place", "message_id", "actor", "kind"),
     postgresql_partition_by="HASH (customer)",
 )
 

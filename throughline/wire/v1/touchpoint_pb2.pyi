@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Touchpoint(_message.Message):
-    __slots__ = ("workspace", "source", "actor", "user_id", "anonymous_id", "previous_id", "message_id", "call", "name", "occurred_us", "received_us", "client_us", "channel", "warnings", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "total", "items", "test", "bot", "attribution", "rest")
+    __slots__ = ("workspace", "source", "actor", "user_id", "anonymous_id", "previous_id", "message_id", "call", "name", "occurred_us", "received_us", "client_us", "channel", "warnings", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "total", "items", "test", "bot", "place", "attribution", "rest")
     WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Touchpoint(_message.Message):
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     TEST_FIELD_NUMBER: _ClassVar[int]
     BOT_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
     REST_FIELD_NUMBER: _ClassVar[int]
     workspace: int
@@ -60,9 +61,10 @@ class Touchpoint(_message.Message):
     items: str
     test: bool
     bot: bool
+    place: int
     attribution: str
     rest: bytes
-    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., actor: _Optional[str] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., previous_id: _Optional[str] = ..., message_id: _Optional[str] = ..., call: _Optional[str] = ..., name: _Optional[str] = ..., occurred_us: _Optional[int] = ..., received_us: _Optional[int] = ..., client_us: _Optional[int] = ..., channel: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., order_id: _Optional[str] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ..., rating: _Optional[float] = ..., score: _Optional[float] = ..., product_id: _Optional[str] = ..., quantity: _Optional[float] = ..., total: _Optional[float] = ..., items: _Optional[str] = ..., test: _Optional[bool] = ..., bot: _Optional[bool] = ..., attribution: _Optional[str] = ..., rest: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, workspace: _Optional[int] = ..., source: _Optional[int] = ..., actor: _Optional[str] = ..., user_id: _Optional[str] = ..., anonymous_id: _Optional[str] = ..., previous_id: _Optional[str] = ..., message_id: _Optional[str] = ..., call: _Optional[str] = ..., name: _Optional[str] = ..., occurred_us: _Optional[int] = ..., received_us: _Optional[int] = ..., client_us: _Optional[int] = ..., channel: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., order_id: _Optional[str] = ..., value: _Optional[float] = ..., currency: _Optional[str] = ..., rating: _Optional[float] = ..., score: _Optional[float] = ..., product_id: _Optional[str] = ..., quantity: _Optional[float] = ..., total: _Optional[float] = ..., items: _Optional[str] = ..., test: _Optional[bool] = ..., bot: _Optional[bool] = ..., place: _Optional[int] = ..., attribution: _Optional[str] = ..., rest: _Optional[bytes] = ...) -> None: ...
 
 class Rejected(_message.Message):
     __slots__ = ("workspace", "source", "received_us", "stage", "code", "field", "message", "payload", "origin", "name", "message_id", "request", "envelope", "replay_of")

@@ -52,7 +52,7 @@ def test_a_record_that_stager_refused_says_itself_whose_it_is() -> None:
         ("user_id", "anonymous_id", "previous_id", "order_id", "currency", "name"), ""
     )
     about |= dict.fromkeys(("value", "rating", "score", "quantity")) | {"product_id": "", "warnings": (), "rest": "{}"}
-    about |= {"occurred_us": NOW, "received_us": NOW, "client_us": 0, "call": "page", "channel": "direct"}
+    about |= {"occurred_us": NOW, "received_us": NOW, "client_us": 0, "place": 0, "call": "page", "channel": "direct"}
     payload = encode(Touchpoint(actor="ada", message_id="m", workspace=3, source=8, **about))
     assert source_of(refused(stage="stager", workspace=0, source=0, payload=payload)) == 8
     assert source_of(refused(stage="stager", workspace=0, source=0, payload=b"\xff")) == 0

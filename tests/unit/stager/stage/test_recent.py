@@ -10,7 +10,9 @@ from throughline.store.facts import key_of
 from throughline.store.recent import RECENT_COLUMNS, RING_SIZE
 from throughline.wire.codec import encode
 
-EVENT = Touchpoint(1_700_000_000_000_000, "m", "ada", "track", "Product Viewed", 1, 1, "direct", 1_700_000_000_000_001)
+EVENT = Touchpoint(
+    1_700_000_000_000_000, 0, "m", "ada", "track", "Product Viewed", 1, 1, "direct", 1_700_000_000_000_001
+)
 
 
 class Record(NamedTuple):

@@ -40,6 +40,7 @@ def test_a_track_call() -> None:
     touchpoint = one(properties=properties, anonymousId="a", context={"ip": "1.2.3.4"}, integrations={"All": False})
     assert touchpoint == Touchpoint(
         TIME_US,
+        0,
         "m",
         "u",
         "track",
