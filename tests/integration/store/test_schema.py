@@ -50,7 +50,7 @@ INDEXES = {
     ("bases", "actor, model"),
     ("checkpoints", "customer, model, last_us, last_place, last_message, last_actor"),
     ("horizon_slots", "workspace, slot"),
-    ("transitions", "customer, model, at_us, message_id, actor, kind"),
+    ("transitions", "customer, model, at_us, place, message_id, actor, kind"),
     ("phase_counts", "model, shard, source, channel, phase"),
     ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),
     ("unmapped", "model, shard, source, name"),

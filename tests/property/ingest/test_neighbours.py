@@ -140,4 +140,4 @@ def test_a_good_event_is_what_it_is_alone(where: Path, data: st.DataObject) -> N
     result = take(where, [*around[0], good, *around[1]])
     assert result.verdicts[len(around[0])] is None
     accepted = [verdict is None or verdict.status == "warning" for verdict in result.verdicts]
-    assert result.touchpoints[sum(accepted[: len(around[0])])] == alone
+    assert result.touchpoints[sum(accepted[: len(around[0])])] == alone._replace(place=len(around[0]))
