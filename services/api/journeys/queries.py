@@ -169,10 +169,7 @@ async def _cross_id_duplicates(
     Of two touchpoints of one instant, the one with the smaller place counts, then the one under the smaller id.
     """
     senders = await read_senders(connection, (message_digest(row.message_id) for row in page), actors)
-    earliest = {
-        message: min((*at, actors[actor]) for actor, at in sent.items())
-        for message, sent in senders.items()
-    }
+    earliest = {message: min((*at, actors[actor]) for actor, at in sent.items()) for message, sent in senders.items()}
     return {
         row.position
         for row in page

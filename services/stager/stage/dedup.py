@@ -12,7 +12,7 @@ from throughline.journey.touchpoint import Touchpoint
 from throughline.store import facts
 from throughline.store.digest import message_digest
 
-_NOBODY: Mapping[bytes, int] = {}
+_NOBODY: Mapping[bytes, tuple[int, int]] = {}
 
 
 async def deduplicated(

@@ -45,6 +45,7 @@ def one_user_many_devices(count: int) -> list[Touchpoint]:
     return [
         Touchpoint(
             START_US + number,
+            0,
             f"m{number}",
             "everybody",
             "track",
@@ -60,6 +61,7 @@ def chain_of_aliases(count: int) -> list[Touchpoint]:
     return [
         Touchpoint(
             START_US + number,
+            0,
             f"a{number}",
             f"link-{number + 1}",
             "alias",

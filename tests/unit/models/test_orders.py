@@ -29,7 +29,7 @@ def refund(value: float | None = None, **said: Any) -> Sent:
 
 def events_of(sent: list[Sent], order: str = "1001") -> list[Touchpoint]:
     return [
-        Touchpoint(at, f"m{at}", "c", "track", name, source=SOURCE, order_id=order)._replace(**said)
+        Touchpoint(at, 0, f"m{at}", "c", "track", name, source=SOURCE, order_id=order)._replace(**said)
         for at, (name, said) in enumerate(sent, start=1)
     ]
 
@@ -138,7 +138,7 @@ def test_a_memory_of_before_there_were_ledgers_is_read() -> None:
 
 def test_a_memory_has_an_end() -> None:
     events = [
-        Touchpoint(at, f"m{at}", "c", "track", "Order Completed", order_id=str(at), value=1.0, items=LINES)
+        Touchpoint(at, 0, f"m{at}", "c", "track", "Order Completed", order_id=str(at), value=1.0, items=LINES)
         for at in range(1, MAX_ORDERS + 51)
     ]
     journey = fold(MODEL, None, events).journey
