@@ -14,7 +14,7 @@ from services.ingest.enrich.attribution import (
     attribution_of,
     origin_of,
 )
-from services.ingest.enrich.crawlers import is_crawler
+from services.ingest.enrich.crawlers import is_crawler, is_server
 
 
 class Context(Struct, frozen=True, gc=False):
@@ -29,6 +29,8 @@ class Context(Struct, frozen=True, gc=False):
     """Attribution of an event whose properties have no `ATTRIBUTION_PROPERTIES`."""
     bot: bool = False
     """Whether `userAgent` belongs to a crawler."""
+    server: bool = False
+    """Whether that crawler is a server which may report what a customer did."""
 
 
 NO_CONTEXT = Context()
@@ -40,7 +42,9 @@ def parse_context(raw: Raw, decoded: dict[str, Any]) -> Context:
         return Context(raw, decoded)
     origin = origin_of(decoded)
     agent = decoded.get("userAgent")
-    return Context(raw, decoded, origin, attribution_of(origin), isinstance(agent, str) and is_crawler(agent))
+    if not isinstance(agent, str) or not is_crawler(agent):
+        return Context(raw, decoded, origin, attribution_of(origin))
+    return Context(raw, decoded, origin, attribution_of(origin), bot=True, server=is_server(agent))
 
 
 def build_context(members: dict[str, Any]) -> Context:

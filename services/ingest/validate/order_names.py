@@ -70,3 +70,8 @@ def missing_id(name: str) -> Verdict | None:
     if normal in ORDERS:
         return _OF_ITS_OWN
     return _OF_NONE if normal in CHANGES else None
+
+
+def is_order(name: str) -> bool:
+    """Returns whether a track call of this name places an order, or takes one back."""
+    return missing_id(name) is not None

@@ -45,6 +45,11 @@ _EMPTY: dict[str, Any] = {}
 NO_RAW = Raw()
 _TEST_ORDER = warning("test_order", "properties.test", "a test order: kept, and left out of every journey")
 _BOT = warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey")
+_BOT_ORDER = warning(
+    "bot", "context.userAgent", "the user agent is a crawler's: the order counts, and it has no attribution"
+)
+_VIEWS = frozenset({"page", "screen"})
+"""Calls that only a browser or an app makes: a server that looks at a page is a crawler."""
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
 
 
@@ -133,13 +138,17 @@ class TouchpointBuilder(Struct, gc=False):
         if self.order_scope and fields[0]:
             fields = (self.order_scope + fields[0], *fields[1:])
         rest, context = self._keep(event, parsed, properties, warnings)
-        if context.bot:
-            warnings.append(_BOT)
+        is_bot = context.bot and not (context.server and call not in _VIEWS)
+        is_bot_order = is_bot and call == "track" and (bool(fields[0]) or order_names.is_order(name))
+        if is_bot:
+            warnings.append(_BOT_ORDER if is_bot_order else _BOT)
         if len(rest) > SMALL_REST and not self.shared_bytes:
             self._count_rest(len(rest))
         attribution = context.attribution
         if properties and not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET):
             attribution = self._attribution_of(context, properties, call)
+        if is_bot_order:
+            is_bot, attribution = False, NO_ATTRIBUTION
         if warnings:
             self._say_once(warnings)
         # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
@@ -163,7 +172,7 @@ class TouchpointBuilder(Struct, gc=False):
                 *fields,
                 tuple([warning.code for warning in warnings]) if warnings else (),
                 rest,
-                context.bot,
+                is_bot,
                 attribution.facts,
             ),
         )
