@@ -34,9 +34,14 @@ def parsed(request: Request) -> ParsedRequest:
 
 
 def source(
-    ip: str = "shorten", consent: str = "off", retention_cutoff_us: int | None = None, *, fold_case: bool = False
+    ip: str = "shorten",
+    consent: str = "off",
+    retention_cutoff_us: int | None = None,
+    *,
+    fold_case: bool = False,
+    order_scope: str = "",
 ) -> SourceKey:
-    settings = SourceSettings(ip=IpMode(ip), consent=ConsentMode(consent), fold_case=fold_case)
+    settings = SourceSettings(ip=IpMode(ip), consent=ConsentMode(consent), fold_case=fold_case, order_scope=order_scope)
     return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us)
 
 

@@ -50,7 +50,6 @@ KEPT_MEMBERS = frozenset(
 """Members of a payload that are kept as sent if they are text, a number or a boolean."""
 STORE_CHANNEL = "store"
 
-_VALUE_MEMBERS = ("current_total_price", "total_price")
 _PRODUCT_NAMES = {
     "product_id": "product_id",
     "variant_id": "variant_id",
@@ -66,11 +65,13 @@ def properties_of(topic: str, payload: dict[str, Any], shop: str, order_id: str)
     """Returns the event's properties, those with a typed field under its name."""
     properties = {name: payload[name] for name in sorted(KEPT_MEMBERS & payload.keys()) if _is_scalar(payload[name])}
     lines = objects_of(payload.get("line_items"))
-    value, currency = _first_set(payload, _VALUE_MEMBERS), payload.get("currency")
+    value, currency = _charged(payload), payload.get("currency")
     if topic.startswith("refunds/"):
         refunded = map(_refunded_line, objects_of(payload.get("refund_line_items")))
         lines = [line for line in refunded if line is not None]
         value, currency = _refund_total(payload)
+        if any(transaction.get("test") is True for transaction in objects_of(payload.get("transactions"))):
+            properties["test"] = True
     products = [_product(line) for line in lines]
     if len(products) == 1:
         # An event with several products is about none of them alone.
@@ -81,12 +82,15 @@ def properties_of(topic: str, payload: dict[str, Any], shop: str, order_id: str)
         properties["acquisition_channel"] = STORE_CHANNEL
     typed = {
         "order_id": order_id,
-        "value": amount_of(value),
+        "value": value,
+        "total": value,
         "currency": text_of(currency),
         "coupon": codes[0] if codes else "",
         "products": products,
         "shop": shop,
     }
+    if topic.startswith("carts/") and isinstance(payload.get("line_items"), list):
+        properties["products"] = []  # a cart without lines is empty
     return properties | {name: part for name, part in typed.items() if part not in ("", None, [])}
 
 
@@ -175,8 +179,16 @@ def _product_value(name: str, value: Any) -> Any:
     return text_of(value) if name.endswith("_id") else value
 
 
-def _first_set(payload: dict[str, Any], names: tuple[str, ...]) -> Any:
-    return next((payload[name] for name in names if payload.get(name) not in (None, "")), None)
+def _charged(payload: dict[str, Any]) -> float | None:
+    """Returns what an order costs as it is now, before refunds.
+
+    Shopify takes refunds off the current total; they have events of their own and must not count twice.
+    """
+    current, total = amount_of(payload.get("current_total_price")), amount_of(payload.get("total_price"))
+    refunds = objects_of(payload.get("refunds"))
+    if current is None or (not refunds and payload.get("financial_status") in ("partially_refunded", "refunded")):
+        return total
+    return current + sum(_refund_total(refund)[0] for refund in refunds)
 
 
 def _is_scalar(value: Any) -> bool:

@@ -69,7 +69,7 @@ def parse_webhook(request: Request) -> ParsedRequest:
     events = [_merge(request, payload) if topic == _MERGE_TOPIC else _event(request, topic, payload)]
     # An event that is only too large links its ids all the same.
     rejection = None if events[0].event is not None else events[0].rejection
-    if topic in _LINKING_TOPICS and rejection is None:
+    if topic in _LINKING_TOPICS and rejection is None and payload.get("test") is not True:
         events += _links(topic, payload)
     keys = parse_qs(request.query, errors="replace").get("writeKey", [""])
     is_final = rejection is not None and rejection.code in _FINAL_CODES
@@ -116,9 +116,12 @@ def _event(request: Request, topic: str, payload: dict[str, Any]) -> ParsedEvent
     if is_refunded:
         # An order may be updated again after its last refund: with this id all those updates are one event.
         name, event_id, time = "Order Refunded", f"refunded:{order_id}", _last_refund(payload) or time
+    elif topic == "orders/updated" and payload.get("financial_status") == "voided":
+        name, event_id = "Order Cancelled", f"voided:{order_id}"
     properties = properties_of(topic, payload, request.header(SHOP_HEADER), order_id)
     if is_refunded:
-        properties.pop("value", None)  # what is left to be paid: nothing
+        for sum_or_lines in ("value", "total", "products"):
+            properties.pop(sum_or_lines, None)  # the refund is one of the whole order
     event: dict[str, Any] = {
         "type": "track",
         "event": name,

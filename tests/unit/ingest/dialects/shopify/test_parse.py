@@ -178,6 +178,55 @@ def test_a_refund_in_part_and_in_full() -> None:
     assert touchpoint == again
 
 
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ({"current_total_price": "150.00"}, 150.0),
+        ({"total_price": "100.00"}, 100.0),
+        ({"total_price": "100.00", "current_total_price": "60.00", "financial_status": "partially_refunded"}, 100.0),
+        ({"current_total_price": "60.00", "financial_status": "partially_refunded"}, None),
+        (
+            {
+                "current_total_price": "110.00",
+                "financial_status": "partially_refunded",
+                "refunds": [{"transactions": [{"kind": "refund", "status": "success", "amount": "40.00"}]}],
+            },
+            150.0,
+        ),
+    ],
+)
+def test_an_edited_order_has_its_new_value_and_refunds_count_once(said: dict[str, Any], value: float | None) -> None:
+    touchpoint = first(take({"id": 1, "currency": "EUR", **said}, "orders/updated"))
+    assert (touchpoint.name, touchpoint.value, touchpoint.total) == ("orders/updated", value, value)
+
+
+def test_a_voided_order_is_cancelled_once() -> None:
+    voided = {"id": 1, "financial_status": "voided", "total_price": "9.00"}
+    touchpoint, again = (first(take(voided, "orders/updated", event_id=event_id)) for event_id in ("e-7", "e-8"))
+    assert (touchpoint.name, touchpoint.order_id, touchpoint.message_id) == (
+        "Order Cancelled",
+        "1",
+        "orders/updated:voided:1",
+    )
+    assert touchpoint.message_id == again.message_id
+
+
+def test_a_cart_is_whole_also_when_it_is_empty() -> None:
+    lines = [{"product_id": 7, "quantity": 2, "price": "3.50"}, {"product_id": 8, "quantity": 1}]
+    assert first(take({"id": "c", "line_items": lines}, "carts/update")).items == '[["7",2.0,3.5],["8",1.0,null]]'
+    assert first(take({"id": "c", "line_items": []}, "carts/create")).items == "[]"
+    assert first(take({"id": "c"}, "carts/create")).items == ""
+
+
+def test_test_orders_are_marked_and_link_nobody() -> None:
+    result = take({**ORDER, "test": True})
+    touchpoint = only(result)
+    assert (touchpoint.test, touchpoint.warnings) == (True, ("test_order",))
+    transaction = {"kind": "refund", "amount": "1.00", "test": True}
+    assert only(take({"order_id": 1, "transactions": [transaction]}, "refunds/create")).test
+    assert not first(take({**ORDER, "test": False})).test
+
+
 def test_kinds_of_topics() -> None:
     kinds = {
         "orders/create": "order",
