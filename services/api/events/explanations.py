@@ -11,6 +11,8 @@ WARNINGS = {
     "copies, and they do no harm.",
     "illegal_id": "An id was a placeholder such as null, undefined, {{user.id}} or anonymous. It was left out, because "
     "it would make one customer, order or event of many.",
+    "mended_text": "A text had half a character (a cut emoji), a NUL or bytes that are not UTF-8; U+FFFD stands "
+    "in their place. The answer to the request names the field.",
     "missing_id": "It names nobody.",
     "missing_message_id": "It has neither a message id nor a time: sent again, it counts twice.",
     "missing_order_id": "An order event without an order id: each report of an order counts as another one, and a "

@@ -129,15 +129,20 @@ def parse_event(
     """Returns one event, read, or rejected with its verdict."""
     raw = bytes(raw)
     warnings: list[Verdict] = []
+    sent = raw
     if defect is not None:
-        return ParsedEvent(raw, None, defect, warnings)
+        mended = tolerant_json.mend(raw, defect, warnings)
+        if mended is None:
+            return ParsedEvent(raw, None, defect, warnings)
+        raw = mended
     try:
         parsed = read(raw, warnings)
     except RejectedError as error:
-        return ParsedEvent(raw, None, error.verdict, warnings)
+        return ParsedEvent(sent, None, error.verdict, warnings)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # JSON that the decoder can not hold: most likely a number out of range.
-        return ParsedEvent(raw, None, tolerant_json.defect_of(raw) or UNREADABLE, warnings)
+        return ParsedEvent(sent, None, tolerant_json.defect_of(raw) or UNREADABLE, warnings)
+    parsed.raw = sent
     parsed.rejection = size_rejection(raw, max_bytes)
     return parsed
 
@@ -169,8 +174,10 @@ def check_size(raw: Raw) -> None:
         tolerant_json.reject_defects(raw)
 
 
-def embedded_json(data: bytes, field: str) -> Any:
+def embedded_json(data: bytes, field: str, warnings: list[Verdict]) -> Any:
     """Returns the value of JSON that stands inside of a text, where the checks of the body did not see it.
+
+    What is mended in it goes to `warnings`.
 
     Raises:
         RejectedError: it is not JSON, or holds what no event may.
@@ -186,6 +193,11 @@ def embedded_json(data: bytes, field: str) -> Any:
         reject(error.code, field, f"{field}: {error.message.replace('the body', 'it')}")
     defect = tolerant_json.defect(value)
     if defect is not None:
+        notes: list[Verdict] = []
+        mended = tolerant_json.mend(data, defect, notes)
+        if mended is not None:
+            warnings += [note._replace(field=f"{field}.{note.field}".rstrip(".")) for note in notes]
+            return tolerant_json.load(mended)
         reject(defect.code, f"{field}.{defect.field}".rstrip("."), defect.message)
     return value
 

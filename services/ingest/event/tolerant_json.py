@@ -8,12 +8,14 @@ import codecs
 import json
 import math
 import re
-from typing import Any
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
-from services.ingest.event.verdict import MAX_DEPTH, RejectedError, Verdict
+from services.ingest.event.verdict import MAX_DEPTH, RejectedError, Verdict, warning
 from throughline.kit.errors import ServiceError
 
 MAX_DIGITS = 4300
@@ -24,6 +26,27 @@ MAX_PATH = 300
 _Place = tuple[Any, str | int] | None
 """The path to a value: that to the object or list around it, and its key in there. A text is made of it only for a
 verdict, so that a long key above many values costs nothing."""
+MAX_NAMED = 20
+"""Maximum number of faults that are named of one event: it may have one for every few bytes."""
+_MENDABLE = {"nul_character": "a NUL character", "invalid_unicode": "half a character, or bytes that are not UTF-8"}
+_IDS = frozenset({
+    "userid", "anonymousid", "previousid", "groupid", "messageid", "rudderid", "orderid", "transactionid", "distinctid",
+    "anondistinctid", "alias", "deviceid", "groupkey", "clientid", "appinstanceid", "customerid", "receipt",
+    "receiptid", "originalreceipt", "refundof", "loyaltycard", "writekey", "apikey", "token",
+})  # fmt: skip
+"""Names of members that hold ids or keys, wherever they stand: letters and digits in lower case."""
+_PROTOCOL = frozenset({
+    "type", "event", "name", "timestamp", "originaltimestamp", "sentat", "receivedat", "time", "uuid", "offset",
+    "specversion", "source", "id", "subject", "datacontenttype", "database64", "timestampmicros", "e", "eid", "uid",
+    "duid", "tnuid", "nuid", "aid", "sid", "dtm", "stm", "ttm", "seac", "trid", "tiid", "uepx", "cx", "soldat",
+    "customer", "kind", "total", "amount", "value", "analyticsconsent",
+})  # fmt: skip
+"""Names of members at the top of an event that one of the protocols reads, likewise."""
+_BROKEN = re.compile(
+    r"\\u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole character
+    r"|(\\u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))|\\.|([\ud800-\udfff\0])",
+    re.DOTALL,
+)
 _ESCAPE = "throughline.escape"
 """Name of the error handler `_escape_surrogates`."""
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -112,27 +135,77 @@ def _elements(text: str) -> list[str]:
 def defect(event: Any) -> Verdict | None:
     """Returns why an event can not be kept, with the path of the member at fault; None when it can. Every key and value
     is checked."""
-    fault = _part_defect(None, event)
-    if fault is not None:
-        return fault
+    fault = next(_faults(event), None)
+    return None if fault is None else _rejected(fault.code, fault.place, fault.message)
+
+
+def defects(event: Any) -> list[Verdict]:
+    """Returns every `defect` of an event, up to `MAX_NAMED`."""
+    return [_rejected(fault.code, fault.place, fault.message) for fault in islice(_faults(event), MAX_NAMED)]
+
+
+def mend(raw: bytes, defect: Verdict, warnings: list[Verdict]) -> bytes | None:
+    """Returns an event whose text can not be kept with a mark, U+FFFD, in the place of each half character, NUL and
+    byte that is not UTF-8, and a warning for each member; None when it can not be mended.
+
+    An id, a name or a time with a mark would be another one, so that these are not mended.
+    """
+    if defect.code not in _MENDABLE:
+        return None
+    text = text_of(raw)
+    try:
+        value = load_text(text)
+    except ServiceError:
+        return None
+    fields: dict[str, str] = {}
+    for fault in _faults(value):
+        if fault.code not in _MENDABLE or not (fault.is_key or _is_free(fault.place)):
+            return None
+        if len(fields) < MAX_NAMED:
+            fields.setdefault(_rejected(fault.code, fault.place, "").field, fault.code)
+    warnings += [
+        warning("mended_text", field, f"{field or 'it'} has {_MENDABLE[code]}; U+FFFD stands in its place")
+        for field, code in (fields or {"": "invalid_unicode"}).items()
+    ]
+    return _BROKEN.sub(lambda match: "\ufffd" if match[1] or match[2] else match[0], text).encode()
+
+
+class _Fault(NamedTuple):
+    """What is wrong with a part of an event."""
+
+    code: str
+    place: _Place
+    message: str
+    is_key: bool = False
+
+
+def _faults(event: Any) -> Iterator[_Fault]:
+    """Returns what is wrong with an event, the parts of each object and list before those inside of them."""
+    yield from _part_faults(None, event)
     stack: list[tuple[_Place, int, Any]] = [(None, 1, event)]
     while stack:
         place, depth, value = stack.pop()
         if depth > MAX_DEPTH:
-            return _rejected("nested_too_deeply", place, f"more than {MAX_DEPTH} levels of nesting")
+            yield _Fault("nested_too_deeply", place, f"more than {MAX_DEPTH} levels of nesting")
+            continue
         named = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, inner in named:
             if isinstance(key, str):
-                fault = _part_defect(place, key)
-                if fault is not None:
-                    return fault
+                yield from _part_faults(place, key, is_key=True)
             if isinstance(inner, dict | list):
                 stack.append(((place, key), depth + 1, inner))
             elif isinstance(inner, str | float):
-                fault = _part_defect((place, key), inner)
-                if fault is not None:
-                    return fault
-    return None
+                yield from _part_faults((place, key), inner)
+
+
+def _is_free(place: _Place) -> bool:
+    """Whether a text may have a mark in it: it is no id and, at the top of an event, nothing that a protocol reads."""
+    while place is not None and isinstance(place[1], int):
+        place = place[0]
+    if place is None:
+        return False
+    name = "".join(filter(str.isalnum, str(place[1]))).lower()
+    return name not in _IDS and (place[0] is not None or name not in _PROTOCOL)
 
 
 def may_be_deep(text: bytes) -> bool:
@@ -144,7 +217,8 @@ def may_be_deep(text: bytes) -> bool:
 def defect_in(value: Any, text: str) -> Verdict | None:
     """Returns the `defect` of a value, or of the text from which it was loaded: only the text has the first value of a
     name given twice."""
-    return defect(value) or _part_defect(None, text)
+    fault = next(_part_faults(None, text), None)
+    return defect(value) or (None if fault is None else _rejected(fault.code, None, fault.message))
 
 
 def defect_of(raw: bytes) -> Verdict | None:
@@ -196,18 +270,19 @@ def dump_texts(texts: dict[str, str]) -> bytes:
         return dump(texts)
 
 
-def _part_defect(place: _Place, part: Any) -> Verdict | None:
+def _part_faults(place: _Place, part: Any, *, is_key: bool = False) -> Iterator[_Fault]:
     """Returns why a text or a number can not be kept."""
     if isinstance(part, str):
         if "\0" in part:
-            return _rejected("nul_character", place, "a NUL character can not be stored; leave it out")
+            yield _Fault("nul_character", place, "a NUL character can not be stored; leave it out", is_key)
+            return
         try:
             part.encode()
         except UnicodeEncodeError:
-            return _rejected("invalid_unicode", place, "not Unicode text: a lone surrogate or bytes not in UTF-8")
+            message = "not Unicode text: a lone surrogate or bytes not in UTF-8"
+            yield _Fault("invalid_unicode", place, message, is_key)
     elif isinstance(part, float) and not math.isfinite(part):
-        return _rejected("number_out_of_range", place, "NaN, infinite or too large a number")
-    return None
+        yield _Fault("number_out_of_range", place, "NaN, infinite or too large a number", is_key)
 
 
 def _rejected(code: str, place: _Place, message: str) -> Verdict:

@@ -197,7 +197,7 @@ def _translate(
         userId=user,
         anonymousId=anonymous,
         timestamp=time,
-        properties=_properties(sent),
+        properties=_properties(sent, warnings),
     )
     if sent.analyticsconsent is not None:
         event.context = _raw({"consent": {"analytics": sent.analyticsconsent}})
@@ -247,7 +247,7 @@ def _message_id(source: str, sent_id: str, warnings: list[Verdict]) -> str | Non
     return blake2b(message_id.encode(), digest_size=16).hexdigest()
 
 
-def _properties(sent: _SentEvent) -> Raw:
+def _properties(sent: _SentEvent, warnings: list[Verdict]) -> Raw:
     """Returns data that is an object as it is; other data as the property `data`, or as `data_base64` where its bytes
     are no text."""
     data = sent.data
@@ -266,7 +266,7 @@ def _properties(sent: _SentEvent) -> Raw:
     media_type = sent.datacontenttype or "application/json"
     media_type = media_type.partition(";")[0].strip().lower() if isinstance(media_type, str) else ""
     if _is_json(media_type):
-        value = embedded_json(content, "data")
+        value = embedded_json(content, "data", warnings)
         return _raw(value if isinstance(value, dict) else {"data": value})
     if media_type.startswith("text/") or media_type.endswith("xml"):
         try:

@@ -69,7 +69,7 @@ class _Events(msgspec.Struct, gc=False):
         for number, raw in enumerate(self.raws):
             warnings: list[Verdict] = []
             if defects and number in defects:
-                yield ParsedEvent(raw, None, defects[number], warnings)
+                yield _mended(raw, defects[number], warnings)
                 continue
             try:
                 if len(raw) > SMALL_EVENT_BYTES:
@@ -137,6 +137,20 @@ def parse_batch(request: Request) -> ParsedRequest:
 def parse_metrics(_: Request) -> ParsedRequest:
     """Parses measurements that the browser library makes of itself: nothing of them is kept."""
     return ParsedRequest(None, [])
+
+
+def _mended(raw: Raw, defect: Verdict, warnings: list[Verdict]) -> ParsedEvent:
+    """Returns an event that holds what can not be kept, as it is without that."""
+    mended = tolerant_json.mend(bytes(raw), defect, warnings)
+    if mended is None:
+        return ParsedEvent(raw, None, defect, warnings)
+    try:
+        check_size(Raw(mended))
+    except RejectedError as error:
+        return ParsedEvent(raw, None, error.verdict, warnings)
+    parsed = _unusual(Raw(mended), warnings)
+    parsed.raw = raw
+    return parsed
 
 
 def _unusual(raw: Raw, warnings: list[Verdict]) -> ParsedEvent:

@@ -303,12 +303,22 @@ def _parsed(event: dict[str, Any], rejection: Verdict | None) -> ParsedEvent:
     elif "timestamp" in event:
         warnings.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
     raw = tolerant_json.dump(event)
-    rejection = rejection or tolerant_json.defect(event)
+    defect = None if rejection is not None else tolerant_json.defect(event)
+    if defect is not None:
+        mended = tolerant_json.mend(raw, defect, warnings)
+        if mended is None:
+            rejection = defect
+        else:
+            event = tolerant_json.load(mended)
     if rejection is not None:
         return ParsedEvent(raw, None, rejection, warnings)
     members = {name: value for name, value in event.items() if name != "timestamp"}
     members |= {name: Raw(tolerant_json.dump(event[name])) for name in ("properties", "context") if name in event}
-    extra = f'"timestamp":{tolerant_json.dump(event["timestamp"]).decode()}' if warnings else ""
+    extra = (
+        f'"timestamp":{tolerant_json.dump(event["timestamp"]).decode()}'
+        if "timestamp" in event and time is None
+        else ""
+    )
     return ParsedEvent(
         raw,
         Event(**members, timestamp=time),

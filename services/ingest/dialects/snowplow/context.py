@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from services.ingest.dialects.split import embedded_json, try_plain_base64
 from services.ingest.dialects.web import page_context
 from services.ingest.enrich.context import Context, build_context
-from services.ingest.event.verdict import reject
+from services.ingest.event.verdict import Verdict, reject
 
 CONTEXT_FIELDS = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
 """Fields that most events of a request have in common; they decide an event's context."""
@@ -27,6 +27,8 @@ class SharedContext(NamedTuple):
     self_describing: dict[str, Any]
     """Base64 of a self-describing event -> its content, which depends on the entities. The reader fills this, and only
     if there are entities."""
+    warnings: tuple[Verdict, ...] = ()
+    """What was mended in the entities."""
 
 
 def context_of(fields: tuple[str | None, ...]) -> SharedContext:
@@ -67,7 +69,8 @@ def _parse_context(
     if tracker:
         context["library"] = {"name": tracker}
     entities: Entities = {}
-    outer = decode_field(encoded_entities, plain_entities, "cx", "co")
+    warnings: list[Verdict] = []
+    outer = decode_field(encoded_entities, plain_entities, "cx", "co", warnings)
     if outer is not None:
         listed = outer.get("data") if isinstance(outer, dict) else None
         if not isinstance(listed, list):
@@ -78,35 +81,41 @@ def _parse_context(
             if isinstance(data, dict):
                 _, name = schema_of(entity.get("schema"), "cx")
                 entities.setdefault(name, []).append(data)
-    return SharedContext(build_context(context), entities, {})
+    return SharedContext(build_context(context), entities, {}, tuple(warnings))
 
 
 _cached_context = lru_cache(maxsize=1024)(_parse_context)
 
 
-def decode_field(encoded: str | None, plain: str | None, encoded_field: str, plain_field: str) -> Any:
+def decode_field(
+    encoded: str | None, plain: str | None, encoded_field: str, plain_field: str, warnings: list[Verdict]
+) -> Any:
     """Returns the JSON in one of a pair of fields, in base64 for URLs or plain; None if both are missing.
 
-    Must not be changed: short ones are cached.
+    Must not be changed: short ones are cached. What is mended in it goes to `warnings`.
 
     Raises:
         RejectedError: the field that is there cannot be read.
     """
     if encoded:
-        return (_cached_json if len(encoded) <= MAX_CACHED else _encoded_json)(encoded, encoded_field)
+        value, notes = (_cached_json if len(encoded) <= MAX_CACHED else _encoded_json)(encoded, encoded_field)
+        warnings += notes
+        return value
     if plain:
-        return embedded_json(plain.encode(), plain_field)
+        return embedded_json(plain.encode(), plain_field, warnings)
     return None
 
 
-def _encoded_json(encoded: str, field: str) -> Any:
+def _encoded_json(encoded: str, field: str) -> tuple[Any, tuple[Verdict, ...]]:
     # A space is a plus sign that went through a query; padding is optional.
     text = encoded.replace("-", "+").replace("_", "/").replace(" ", "+")
     try:
         data = try_plain_base64(text.encode()) or binascii.a2b_base64(text + "==")
     except ValueError:
         reject("unreadable_base64", field, f"{field} is not base64")
-    return embedded_json(data, field)
+    notes: list[Verdict] = []
+    value = embedded_json(data, field, notes)
+    return value, tuple(notes)
 
 
 _cached_json = lru_cache(maxsize=1024)(_encoded_json)

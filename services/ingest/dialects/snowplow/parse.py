@@ -6,7 +6,7 @@ write key. context.py reads the fields that many events share, ecommerce.py the 
 
 import binascii
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -81,8 +81,13 @@ def parse_query(request: Request) -> ParsedRequest:
     defect = tolerant_json.texts_defect(fields)
     # The rejected topic, and a replay, have the event as the object that a payload would hold.
     raw = tolerant_json.dump_texts(fields)
-    events = [parse_event(raw, lambda raw, warnings: reader.read(raw, fields, warnings), defect)]
+    read = reader if defect is not None else partial(_read_fields, reader, fields)
+    events = [parse_event(raw, read, defect)]
     return ParsedRequest(reader.app_id, events, names=_FIELD_NAMES, reply=_pixel, replay_request=_replay_request)
+
+
+def _read_fields(reader: "_Reader", fields: dict[str, str], raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
+    return reader.read(raw, fields, warnings)
 
 
 def _replay_request() -> ReplayRequest:
@@ -123,7 +128,8 @@ class _Reader:
         if shared is None:
             shared = self._contexts[context_fields] = context_of(context_fields)
         entities = shared.entities
-        call, name, properties, raw_properties = _content(kind, fields, shared)
+        warnings += shared.warnings
+        call, name, properties, raw_properties = _content(kind, fields, shared, warnings)
         anonymous_id = take("duid", "") or take("tnuid", "") or take("nuid", "")
         user_id: str | None = take("uid", "")
         if entities:
@@ -211,16 +217,16 @@ def _fields_of(raw: bytes) -> dict[str, str]:
     return fields
 
 
-def _content(kind: str, fields: dict[str, str], shared: SharedContext) -> Content:
+def _content(kind: str, fields: dict[str, str], shared: SharedContext, warnings: list[Verdict]) -> Content:
     if kind == "pv":
         return _PAGE_VIEW
     if kind == "ue":
         encoded = fields.get("ue_px")
         if not (encoded and shared.entities):
-            return _self_describing(fields, shared.entities)
+            return _self_describing(fields, shared.entities, warnings)
         content = shared.self_describing.get(encoded)
         if content is None:
-            content = shared.self_describing[encoded] = _self_describing(fields, shared.entities)
+            content = shared.self_describing[encoded] = _self_describing(fields, shared.entities, warnings)
         else:
             del fields["ue_px"]
             fields.pop("ue_pr", None)
@@ -241,10 +247,10 @@ def _content(kind: str, fields: dict[str, str], shared: SharedContext) -> Conten
     return "track", name, properties, _raw(properties)
 
 
-def _self_describing(fields: dict[str, str], entities: Entities) -> Content:
+def _self_describing(fields: dict[str, str], entities: Entities, warnings: list[Verdict]) -> Content:
     """Returns the content of an event whose schema says what it is, with its data in the field `ue_px` or `ue_pr`."""
     field = "ue_px" if "ue_px" in fields else "ue_pr"
-    outer = decode_field(fields.pop("ue_px", None), fields.pop("ue_pr", None), "ue_px", "ue_pr")
+    outer = decode_field(fields.pop("ue_px", None), fields.pop("ue_pr", None), "ue_px", "ue_pr", warnings)
     inner = outer.get("data") if isinstance(outer, dict) else None
     if not isinstance(inner, dict):
         reject("missing_field", field, f"{field} has to hold an event with its schema and data")

@@ -175,8 +175,8 @@ def test_at_least_64_kib() -> None:
         ({**BASE, "data_base64": "!"}, "unreadable_base64", "data_base64"),
         ({**BASE, "data_base64": "ä"}, "unreadable_base64", "data_base64"),
         ({**BASE, "data_base64": 1}, "unreadable_base64", "data_base64"),
-        ({**BASE, "data": {"x": "\0"}}, "nul_character", "data.x"),
-        ({**BASE, "data": {"x": "\ud800"}}, "invalid_unicode", "data.x"),
+        ({**BASE, "data": {"order_id": "\0"}}, "nul_character", "data.order_id"),
+        ({**BASE, "data": {"orderId": "\ud800"}}, "invalid_unicode", "data.orderId"),
         ({**BASE, "time": "0000-01-01T00:00:00Z"}, "time_out_of_range", "time"),
     ],
 )

@@ -127,7 +127,7 @@ def test_who(head: dict[str, Any], actor: str) -> None:
         ({}, "missing_field", "name"),
         ({"name": 1}, "wrong_type", "name"),
         ({"name": "e", "params": []}, "wrong_type", "params"),
-        ({"name": "e", "params": {"x": "\0"}}, "nul_character", "params.x"),
+        ({"name": "e", "params": {"transaction_id": "\0"}}, "nul_character", "params.transaction_id"),
         ({"name": "e", "params": {"x": 10.0**308 * 10}}, "number_out_of_range", "params.x"),
         ({"name": "e", "params": {"message_id": "x" * 101}}, "too_long", "params.message_id"),
     ],

@@ -102,8 +102,8 @@ def test_other_columns_are_properties() -> None:
         ("R-9,2026-01-31,ada,sale,1", "wrong_columns", ""),
         ("R-9,2026-01-31,ada,sale,1,Graz,Wien", "wrong_columns", ""),
         ('R-9,2026-01-31,ada,sale,1,"Graz', "wrong_columns", ""),
-        ("R-9,2026-01-31,ada,sale,1,\x00", "nul_character", "store"),
-        ("R-9,2026-01-31,ada,sale,1,Gr\udcfcn", "invalid_unicode", "store"),
+        ("R-9,2026-01-31,\x00,sale,1,Graz", "nul_character", "customer"),
+        ("R-9,2026-01-31,Gr\udcfcn,sale,1,Graz", "invalid_unicode", "customer"),
         (f"R-9,2026-01-31,ada,sale,1,{'x' * 200_000}", "wrong_columns", ""),
     ],
 )

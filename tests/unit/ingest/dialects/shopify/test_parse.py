@@ -286,7 +286,7 @@ def test_a_program_that_orders_is_no_crawler() -> None:
         ({"id": 1, "title": "IPod"}, {"topic": "products/update"}, "missing_id", "customer.id"),
         ({"customer": {"id": []}}, {}, "wrong_type", "customer.id"),
         ({"customer": {"id": "guest"}}, {"topic": "customers/x"}, "missing_id", "customer.id"),
-        ({**ORDER, "source_name": "a\0"}, {}, "nul_character", "properties.source_name"),
+        ({**ORDER, "customer": {"id": "a\0"}}, {}, "nul_character", "customer.id"),
         ({**ORDER, "tax_exempt": float("nan")}, {}, "number_out_of_range", "properties.tax_exempt"),
     ],
 )

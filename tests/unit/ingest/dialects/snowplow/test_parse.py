@@ -298,9 +298,9 @@ def test_times() -> None:
         ({"e": "ue", "ue_pr": json.dumps(described("", {}))}, "missing_field", "ue_pr.schema"),
         ({"e": "ue", "ue_pr": json.dumps(described("iglu:a/b/jsonschema/1", 1))}, "wrong_type", "ue_pr.data"),
         (
-            {"e": "ue", "ue_px": encoded(described("iglu:a/b/jsonschema/1", {"x": "\0"}))},
+            {"e": "ue", "ue_px": encoded(described("iglu:a/b/jsonschema/1", {"order_id": "\0"}))},
             "nul_character",
-            "ue_px.data.data.x",
+            "ue_px.data.data.order_id",
         ),
         ({"e": "ue", "ue_pr": '{"data":' + "[" * 5000}, "nested_too_deeply", "ue_pr"),
         ({"e": "ue", "ue_pr": '{"data":' + "[" * 500 + "]" * 500 + "}"}, "nested_too_deeply", "ue_pr"),
@@ -343,4 +343,6 @@ def test_unreadable_bodies(body: bytes) -> None:
 
 def test_a_query_that_is_not_unicode() -> None:
     bad = Request("GET", "/i", urlencode(BASE) + "&page=%FF", [], b"")
-    assert codes(take_by(parse_query, bad)) == [("rejected", "invalid_unicode", "page")]
+    assert codes(take_by(parse_query, bad)) == [("warning", "mended_text", "page")]
+    bad = Request("GET", "/i", urlencode({**BASE, "uid": ""}) + "&uid=%FF", [], b"")
+    assert codes(take_by(parse_query, bad)) == [("rejected", "invalid_unicode", "uid")]
