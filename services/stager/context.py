@@ -1,6 +1,8 @@
 """What all partitions of a process share."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer
@@ -15,6 +17,29 @@ SendRejected = Callable[[Sequence[Rejected]], Awaitable[None]]
 Raises:
     KafkaError: they may not have arrived; send them again.
 """
+
+
+MAX_ISOLATED_FAULTS = 100
+"""Maximum number of records that faults of the stager's own may cost in `FAULT_WINDOW_SECONDS`. Beyond it the stager
+waits for a better version, so that a bad one cannot reject everything."""
+FAULT_WINDOW_SECONDS = 600.0
+
+
+class FaultLimit:
+    """How many records faults of the stager's own have cost lately."""
+
+    def __init__(self) -> None:
+        self._instants: deque[float] = deque(maxlen=MAX_ISOLATED_FAULTS)
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether no further record may be rejected for a fault of the stager's own now."""
+        instants = self._instants
+        return len(instants) == MAX_ISOLATED_FAULTS and time.monotonic() - instants[0] < FAULT_WINDOW_SECONDS
+
+    def note(self) -> None:
+        """Note that a record was rejected for a fault of the stager's own."""
+        self._instants.append(time.monotonic())
 
 
 class StagerContext:
@@ -38,5 +63,6 @@ class StagerContext:
         """Maximum number of records in a batch."""
         self.transactions = asyncio.Semaphore(transactions)
         """To be held during a transaction: limits those under way at once."""
+        self.faults = FaultLimit()
         self.received_watermark_us = 0
         """Everything received before this instant is in the state, on all partitions, as far as the process knows."""

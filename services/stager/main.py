@@ -18,7 +18,8 @@ from services.stager.rejected.producer import RejectedProducer
 from services.stager.stage.models import ModelRegistry
 from throughline.kit import health, logs
 from throughline.kit.kafka import create_group_consumer, require_compiled_records, wait_for_topics
-from throughline.kit.metrics import REGISTRY
+from throughline.kit.loop_lag import measure_loop_lag
+from throughline.kit.metrics import REGISTRY, STAGER_LOOP_LAG_SECONDS
 from throughline.kit.server import EmbeddedServer
 from throughline.kit.settings import StagerSettings
 from throughline.store.engine.health import database_check
@@ -86,6 +87,8 @@ async def run(settings: StagerSettings) -> None:
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(producer.close)
         await stack.enter_async_context(server.running())
+        lag = asyncio.create_task(measure_loop_lag(STAGER_LOOP_LAG_SECONDS.observe), name="loop lag")
+        stack.callback(lag.cancel)
         work = asyncio.create_task(_stage(settings, consumer, group, indexer), name="stage")
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -29,6 +29,22 @@ STAGER_BATCH_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS,
     registry=REGISTRY,
 )
+STAGER_LOOP_LAG_SECONDS = Histogram(
+    "throughline_stager_loop_lag_seconds",
+    "How much later than due the event loop comes to a task: health checks and heartbeats wait as long.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
+    registry=REGISTRY,
+)
+STAGER_REFUSED_LINKS = Counter(
+    "throughline_stager_refused_links_total",
+    "Links between ids that were not made, because a customer would have too many ids or an id too many links.",
+    registry=REGISTRY,
+)
+STAGER_FAULTS = Counter(
+    "throughline_stager_faults_total",
+    "Records at which the stager itself failed: each is kept whole in the rejected topic, and the others were staged.",
+    registry=REGISTRY,
+)
 STAGER_BATCH_RECORDS = Histogram(
     "throughline_stager_batch_records",
     "Records in one staged batch: near the limit means the stager is behind.",

@@ -31,6 +31,9 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 STOP_SECONDS = 10.0
 """Time that the transaction under way has to end before it is rolled back."""
+BATCH_SECONDS = 1.0
+"""Time that a batch may take: after a longer one the next is smaller, so that no other partition waits for long."""
+SMALLEST_BATCH_RECORDS = 50
 NO_PAUSE = ("contention", "stale")
 """Kinds of failures that another attempt does not have to wait for."""
 
@@ -50,6 +53,7 @@ class PartitionConsumer:
         self._position: Position | None = None
         self._is_busy = False
         self._is_stopping = False
+        self._batch_records = context.batch_records
         self._maintenance = Maintenance(context, tp)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception_type(Exception), wait=_pause_seconds, before_sleep=self._note_failure
@@ -121,9 +125,7 @@ class PartitionConsumer:
     async def _stage_next(self, position: Position) -> None:
         """Read the next records, as many as a batch may have, and stage them."""
         timeout_ms = 0 if self._maintenance.has_more else POLL_MS
-        polled = await self._context.consumer.getmany(
-            self.tp, timeout_ms=timeout_ms, max_records=self._context.batch_records
-        )
+        polled = await self._context.consumer.getmany(self.tp, timeout_ms=timeout_ms, max_records=self._batch_records)
         records: Sequence[Record] = polled.get(self.tp, ())
         if not records:
             await self._move_watermark(position)
@@ -138,10 +140,14 @@ class PartitionConsumer:
             if self._is_stopping:
                 return
             self._is_busy = True
+            started = time.monotonic()
             try:
                 await RecordStaging(self._context, self.tp, position).stage(records, stopping=lambda: self._is_stopping)
             finally:
                 self._is_busy = False
+        self._batch_records = next_batch_records(
+            self._batch_records, len(records), time.monotonic() - started, self._context.batch_records
+        )
 
     async def _move_watermark(self, position: Position) -> None:
         """Note in PostgreSQL that the state holds everything up to the broker's last answer, when nothing came."""
@@ -169,6 +175,20 @@ class PartitionConsumer:
                 await self._maintenance.run_slice()
             finally:
                 self._is_busy = False
+
+
+def next_batch_records(limit: int, staged: int, seconds: float, maximum: int) -> int:
+    """Returns the maximum number of records of the next batch.
+
+    Args:
+        limit: the maximum of the last batch.
+        staged: its records.
+        seconds: the time they took.
+        maximum: what a batch may have at most.
+    """
+    if seconds > BATCH_SECONDS:
+        return min(maximum, max(SMALLEST_BATCH_RECORDS, int(staged * BATCH_SECONDS / seconds)))
+    return min(maximum, 2 * limit)
 
 
 def _error_of(attempt: RetryCallState) -> BaseException:

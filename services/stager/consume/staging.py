@@ -1,19 +1,24 @@
 """Records of one partition, staged: prepared, what is rejected sent to the rejected topic, the rest committed."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from services.stager.consume.position import Position
 from services.stager.context import StagerContext
-from services.stager.stage.bisect import store_halving
+from services.stager.stage.bisect import is_value_at_fault, store_halving
 from services.stager.stage.decode import Batch, Record, prepare, reject
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
-from services.stager.stage.offset import offset_after
+from services.stager.stage.offset import StaleOffsetError, offset_after
 from services.stager.stage.transaction import BatchResult, commit
 from throughline.kit import metrics
 from throughline.kit.clock import now_us
+from throughline.store.engine.errors import failure_of
+
+log = logging.getLogger(__name__)
 
 
 class RecordStaging:
@@ -29,13 +34,21 @@ class RecordStaging:
     async def stage(self, records: Sequence[Record], *, stopping: Callable[[], bool]) -> None:
         """Stage records in order, and move the position behind them.
 
-        A record that the database cannot hold is rejected, whatever part of the others is staged before it.
+        A record that the database cannot hold is rejected, and so is one at which the stager itself fails; whatever
+        part of the others is staged before it.
 
         Args:
             records: at least one.
             stopping: whether to end after the transaction under way.
         """
-        await store_halving(records, self._stage, self._refuse, stopping=stopping)
+        await store_halving(records, self._stage, self._refuse, is_at_fault=self._is_record_at_fault, stopping=stopping)
+
+    def _is_record_at_fault(self, error: Exception) -> bool:
+        """Whether one of the records is to blame for a failure: PostgreSQL, Kafka and other members are not away."""
+        if is_value_at_fault(error):
+            return True
+        is_known = failure_of(error) is not None or isinstance(error, KafkaError | StaleOffsetError)
+        return not is_known and not self._context.faults.is_reached
 
     async def _stage(self, records: Sequence[Record]) -> None:
         while True:
@@ -50,9 +63,14 @@ class RecordStaging:
 
     async def _refuse(self, record: Record, error: Exception) -> None:
         started = time.perf_counter()
-        rejected = reject(
-            record, "unstorable", "", first_line(error), topic=self._tp.topic, partition=self._tp.partition
-        )
+        code = "unstorable"
+        if not is_value_at_fault(error):
+            code = "stager_fault"
+            self._context.faults.note()
+            metrics.STAGER_FAULTS.inc()
+            where = f"{self._tp.topic}/{self._tp.partition}/{record.offset}"
+            log.error("the stager fails at record %s, which is rejected; the others go on", where, exc_info=error)
+        rejected = reject(record, code, "", first_line(error), topic=self._tp.topic, partition=self._tp.partition)
         await self._commit(Batch({}, [], [], [rejected], {}), {}, [record], started)
 
     async def _prepare(self, records: Sequence[Record]) -> tuple[Batch, ModelsByWorkspace]:
@@ -96,6 +114,7 @@ def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> 
         metrics.STAGER_RECORDS.labels(outcome).inc(count)
     metrics.STAGER_RECOMPUTED.inc(result.recomputed)
     metrics.STAGER_MOVED_IDS.inc(result.moved_ids)
+    metrics.STAGER_REFUSED_LINKS.inc(result.refused_links)
     for lateness_us in result.lateness_us:
         metrics.STAGER_LATENESS_SECONDS.observe(lateness_us / 1e6)
     metrics.STAGER_BATCH_SECONDS.observe(seconds)

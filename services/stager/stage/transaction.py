@@ -44,6 +44,8 @@ class BatchResult(NamedTuple):
     """Customers whose journeys were recomputed."""
     moved_ids: int = 0
     """Ids that went from one customer to another."""
+    refused_links: int = 0
+    """Links that were not made, because a customer or an id has as many as it may have."""
     lateness_us: tuple[int, ...] = ()
     """For each journey that a late touchpoint changed, how long before the last touchpoint folded it occurred."""
 
@@ -113,6 +115,7 @@ class _BatchTransaction:
             rejected=len(self._batch.rejected),
             recomputed=recomputed,
             moved_ids=len(moves),
+            refused_links=sum(self._identities.suspects.values()),
             lateness_us=tuple(self._lateness_us),
         )
 

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 from tenacity import RetryCallState
 
 from services.stager.consume import partition
-from services.stager.consume.partition import PartitionConsumer
+from services.stager.consume.partition import SMALLEST_BATCH_RECORDS, PartitionConsumer, next_batch_records
 from services.stager.consume.position import Position
 from services.stager.stage.offset import StaleOffsetError
 from throughline.kit.metrics import REGISTRY
@@ -98,3 +98,20 @@ async def test_a_failure_is_counted_by_kind_and_said_until_the_partition_goes_on
 def test_pauses_grow_up_to_a_bound(attempt: int, seconds: float) -> None:
     state: Any = SimpleNamespace(attempt_number=attempt)
     assert partition._wait(state) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("limit", "staged", "seconds", "expected"),
+    [
+        (5_000, 5_000, 0.3, 5_000),
+        (5_000, 5_000, 4.0, 1_250),
+        (1_250, 1_250, 0.9, 2_500),
+        (5_000, 60, 90.0, SMALLEST_BATCH_RECORDS),
+        (10, 10, 90.0, 10),
+    ],
+)
+def test_a_batch_that_took_long_makes_the_next_one_smaller(
+    limit: int, staged: int, seconds: float, expected: int
+) -> None:
+    maximum = 10 if limit == 10 else 5_000
+    assert next_batch_records(limit, staged, seconds, maximum) == expected

@@ -1,0 +1,92 @@
+"""A record at which the stager itself fails: it goes whole to the rejected topic, and its partition goes on."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.stager.consume import staging
+from services.stager.consume.position import Position
+from services.stager.consume.staging import RecordStaging
+from services.stager.context import MAX_ISOLATED_FAULTS, FaultLimit
+from services.stager.stage.decode import prepare
+from tests.support.pipeline import LogRecord, open_pipeline
+from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.metrics import REGISTRY
+from throughline.store.engine.unit_of_work import reading
+from throughline.store.schema.facts import touchpoints
+from throughline.wire.codec import Rejected, encode
+
+START_US = 1_700_000_000_000_000
+POISON = 3
+
+
+async def staged(
+    engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch, faults: FaultLimit, *, poison: set[int]
+) -> tuple[int, list[Rejected], Position]:
+    """Stage ten records, at some of which the stager fails; returns the number of touchpoints and what was rejected."""
+    pipeline = await open_pipeline(engine, database)
+    records = [
+        LogRecord(
+            number,
+            encode(
+                Touchpoint(
+                    occurred_us=START_US + number,
+                    message_id=f"m{number}",
+                    actor="ada",
+                    call="track",
+                    name="Product Viewed",
+                    workspace=pipeline.workspace,
+                    user_id="ada",
+                )
+            ),
+        )
+        for number in range(10)
+    ]
+
+    def failing(records: Sequence[Any], *arguments: Any, **options: Any) -> Any:
+        if any(record.offset in poison for record in records):
+            raise ZeroDivisionError("a fault of the stager's own")
+        return prepare(records, *arguments, **options)
+
+    monkeypatch.setattr(staging, "prepare", failing)
+    rejected: list[Rejected] = []
+
+    async def send_rejected(batch: Sequence[Rejected]) -> None:
+        rejected.extend(batch)
+
+    context: Any = SimpleNamespace(
+        engine=engine, models=pipeline.registry, send_rejected=send_rejected, faults=faults, received_watermark_us=0
+    )
+    position = Position(next_offset=0, stored_offset=0, received_watermark_us=0)
+    tp = TopicPartition(pipeline.topic, 0)
+    await RecordStaging(context, tp, position).stage(records, stopping=lambda: False)
+    async with reading(engine) as connection:
+        count = await connection.scalar(select(func.count()).select_from(touchpoints))
+    return count or 0, rejected, position
+
+
+async def test_the_others_are_staged(engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = REGISTRY.get_sample_value("throughline_stager_faults_total") or 0.0
+    count, rejected, position = await staged(engine, database, monkeypatch, FaultLimit(), poison={POISON})
+    assert [(record.code, record.stage, record.origin.rpartition("/")[2]) for record in rejected] == [
+        ("stager_fault", "stager", str(POISON))
+    ]
+    assert count == 9
+    assert position.stored_offset == 10
+    assert REGISTRY.get_sample_value("throughline_stager_faults_total") == counted + 1
+
+
+async def test_a_bad_version_cannot_reject_everything(
+    engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = FaultLimit()
+    for _ in range(MAX_ISOLATED_FAULTS - 1):
+        faults.note()
+    with pytest.raises(ZeroDivisionError):
+        await staged(engine, database, monkeypatch, faults, poison={POISON, POISON + 4})
+    assert faults.is_reached
