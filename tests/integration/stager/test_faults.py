@@ -36,6 +36,7 @@ async def staged(
             encode(
                 Touchpoint(
                     occurred_us=START_US + number,
+                    place=0,
                     message_id=f"m{number}",
                     actor="ada",
                     call="track",
