@@ -1,7 +1,7 @@
 """One order of a customer as a small ledger: what was charged, what was paid back, and whether the order stands.
 
 An order stands when it was placed and is neither cancelled nor refunded in full. Refunds add up whatever their order
-and sign, never across currencies, and those before the sale wait for it (docs/decisions/0015).
+and sign, never across currencies, and those before the sale wait for it (docs/decisions/0017).
 """
 
 from collections.abc import Iterable
