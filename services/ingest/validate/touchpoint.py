@@ -404,7 +404,7 @@ def _without_test(fields: Fields) -> Fields:
 
 
 def _decode_object(name: str, raw: Raw) -> dict[str, Any]:
-    """Returns one of the objects that an event carries; empty when it is not given.
+    """Returns one of the objects that an event carries; empty when it is not given, null or an empty list.
 
     Raises:
         RejectedError: it is not an object.
@@ -415,7 +415,7 @@ def _decode_object(name: str, raw: Raw) -> dict[str, Any]:
     value = _ANY.decode(raw)
     if type(value) is dict:
         return value
-    if value is not None:
+    if value is not None and value != []:  # an empty map of PHP is written as a list
         reject("wrong_type", name, f"{name} has to be an object, got {json_type(value)}")
     return _EMPTY
 
@@ -424,10 +424,7 @@ def _merged(name: str, raw: Raw, shared: Mapping[str, Raw]) -> Raw:
     """Returns an event's member merged over the one that its request gives for all events."""
     if not shared:
         return raw
-    try:
-        fields = _FIELDS.decode(raw) if raw and bytes(raw) != b"null" else {}
-    except msgspec.ValidationError:
-        reject("wrong_type", name, f"{name} has to be an object")
+    fields = _FIELDS.decode(raw) if _decode_object(name, raw) else {}
     return Raw(msgspec.json.encode({**shared, **fields}))
 
 

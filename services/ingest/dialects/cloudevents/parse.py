@@ -255,7 +255,7 @@ def _properties(sent: _SentEvent, warnings: list[Verdict]) -> Raw:
         if bytes(data).lstrip()[:1] == b"{":
             return data
         value = _ANY.decode(data)
-        return Raw() if value is None else _raw({"data": value})
+        return Raw() if value is None or value == [] else _raw({"data": value})
     encoded = None if sent.data_base64 is UNSET else _ANY.decode(sent.data_base64)
     if encoded is None:
         return Raw()
@@ -267,7 +267,7 @@ def _properties(sent: _SentEvent, warnings: list[Verdict]) -> Raw:
     media_type = media_type.partition(";")[0].strip().lower() if isinstance(media_type, str) else ""
     if _is_json(media_type):
         value = embedded_json(content, "data", warnings)
-        return _raw(value if isinstance(value, dict) else {"data": value})
+        return Raw() if value == [] else _raw(value if isinstance(value, dict) else {"data": value})
     if media_type.startswith("text/") or media_type.endswith("xml"):
         try:
             return _raw({"data": content.decode()})

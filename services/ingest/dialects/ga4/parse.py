@@ -172,7 +172,7 @@ class _Reader:
             reject("missing_field", "name", "an event has to have a name")
         params = _ANY.decode(sent.params) if sent.params else {}
         if not isinstance(params, dict):
-            if params is not None:
+            if params is not None and params != []:
                 reject("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
             params = {}
         micros = sent.timestamp_micros

@@ -39,7 +39,7 @@ _ANY = msgspec.json.Decoder()
 _MAX_CACHED = 8 * 1024
 """Maximum size of properties whose context is cached: longer ones could fill the memory."""
 _NO_RAW = Raw()
-_EMPTY_JSON = (b"", b"null", b"{}")
+_EMPTY_JSON = (b"", b"null", b"{}", b"[]")
 _NO_PROPERTIES = KnownProperties()
 _NO_OPTIONS = Options()
 IDENTIFY = "$identify"

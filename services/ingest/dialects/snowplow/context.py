@@ -71,7 +71,7 @@ def _parse_context(
     entities: Entities = {}
     warnings: list[Verdict] = []
     outer = decode_field(encoded_entities, plain_entities, "cx", "co", warnings)
-    if outer is not None:
+    if outer is not None and outer != []:
         listed = outer.get("data") if isinstance(outer, dict) else None
         if not isinstance(listed, list):
             reject("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")

@@ -256,6 +256,8 @@ def _self_describing(fields: dict[str, str], entities: Entities, warnings: list[
         reject("missing_field", field, f"{field} has to hold an event with its schema and data")
     vendor, schema_name = schema_of(inner.get("schema"), field)
     data = inner.get("data")
+    if data == []:
+        data = {}
     if not isinstance(data, dict):
         reject("wrong_type", f"{field}.data", f"the event's data has to be an object, got {json_type(data)}")
     call, name, properties = "track", EVENT_NAMES.get(schema_name, schema_name), data

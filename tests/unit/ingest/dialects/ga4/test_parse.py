@@ -126,7 +126,7 @@ def test_who(head: dict[str, Any], actor: str) -> None:
         (1, "wrong_type", ""),
         ({}, "missing_field", "name"),
         ({"name": 1}, "wrong_type", "name"),
-        ({"name": "e", "params": []}, "wrong_type", "params"),
+        ({"name": "e", "params": [1]}, "wrong_type", "params"),
         ({"name": "e", "params": {"transaction_id": "\0"}}, "nul_character", "params.transaction_id"),
         ({"name": "e", "params": {"x": 10.0**308 * 10}}, "number_out_of_range", "params.x"),
         ({"name": "e", "params": {"message_id": "x" * 101}}, "too_long", "params.message_id"),
@@ -153,7 +153,7 @@ def test_a_request_nobody_can_read(body: Any) -> None:
 
 
 def test_validation() -> None:
-    body = {**HEAD, "events": [{"name": "login"}, {"name": "e", "params": []}, {}]}
+    body = {**HEAD, "events": [{"name": "login"}, {"name": "e", "params": [1]}, {}]}
     opened = parse_debug(post(body, QUERY))
     assert opened.write_key is None
     assert opened.reply is not None
