@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, time
 
 from fastapi import FastAPI
 
@@ -18,8 +19,9 @@ from services.ingest.process.connection_limits import REFUSED_REQUESTS, LimitedH
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
 from services.ingest.publish.producer import ReconnectingProducer
+from services.ingest.validate.request import Timing
 from throughline.kit import logs
-from throughline.kit.clock import now_us
+from throughline.kit.clock import now_us, to_us
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
 from throughline.kit.settings import IngestSettings, load_or_exit
@@ -102,4 +104,12 @@ def create_app() -> IngestApp:
     LimitedHttpProtocol.max_connections = settings.max_connections
     LimitedHttpProtocol.error_app = error_app
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
-    return IngestApp(control, Access(keys, rates), batcher, metrics, body_seconds=settings.body_seconds)
+    earliest = datetime.combine(settings.earliest_plausible, time(), UTC)
+    return IngestApp(
+        control,
+        Access(keys, rates),
+        batcher,
+        metrics,
+        body_seconds=settings.body_seconds,
+        live=Timing(earliest_us=to_us(earliest)),
+    )

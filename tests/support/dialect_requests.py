@@ -7,7 +7,7 @@ from typing import Any
 from services.ingest.dialects.base import Parse, ParsedRequest, Request
 from services.ingest.dialects.registry import RULES, match_route
 from services.ingest.dialects.segment.parse import parse_batch, parse_call
-from services.ingest.validate.request import Result, validate
+from services.ingest.validate.request import LIVE, Result, Timing, validate
 from tests.support.laws import NOW as NOW
 from tests.support.laws import check
 from throughline.store.access.keys import SourceKey, SourceSettings
@@ -49,10 +49,11 @@ def validated(
     request: ParsedRequest,
     received_us: int = NOW,
     new_id: Callable[[], str] = lambda: "random",
+    timing: Timing = LIVE,
     **settings: Any,
 ) -> Result:
     """The result of a request; `settings` are those of `source`."""
-    return validate(request, source(**settings), RULES, received_us=received_us, new_id=new_id)
+    return validate(request, source(**settings), RULES, received_us=received_us, new_id=new_id, timing=timing)
 
 
 def batch(*events: Any, received_us: int = NOW, settings: Any = None, **shared: Any) -> Result:

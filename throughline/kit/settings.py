@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -48,6 +49,9 @@ class IngestSettings(ServiceSettings):
     head_seconds: float = Field(10.0, gt=0, description="how long a request's headers may take to arrive")
     body_seconds: float = Field(30.0, gt=0, description="how long a request's body may take to arrive")
     max_connections: int = Field(4096, ge=1, description="connections of one worker, further ones are answered 503")
+    earliest_plausible: date = Field(
+        date(2000, 1, 1), description="times before this day are taken for zeros and wrong units, not believed"
+    )
     keys_refresh_seconds: float = Field(1.0, gt=0, description="how often write keys are read again")
     metrics_dir: str | None = Field(None, description="folder of the workers' shared metrics; default a temporary one")
 

@@ -128,6 +128,8 @@ class ParsedRequest(Struct, gc=False):
     """Called when an event is rejected; None when a rejected event must never be sent again."""
     signature: Signature | None = None
     """To be checked with the source's secret before anything is validated; None where no signature is needed."""
+    is_history: bool = False
+    """Whether events tell of the past: those without a time that can be believed are refused, as none happened now."""
     native: bool = False
     """Whether the events are JSON in the terms of `Event`: their text was checked with the body, and the bytes of a
     rejected event say its name and message id."""

@@ -34,5 +34,7 @@ class Event(Struct, forbid_unknown_fields=True, gc=False):
     category: Raw = Raw()
     channel: Raw = Raw()
     rudderId: Raw = Raw()  # noqa: N815
+    receivedAt: Raw = Raw()  # noqa: N815
+    """Of an archive: when the event was received first, by the server that archived it."""
     writeKey: Any = None  # noqa: N815
     metadata: Raw = msgspec.field(default=Raw(), name="_metadata")

@@ -1,21 +1,20 @@
 """Times as clients write them, and the instant at which an event happened. Pure; microseconds since the epoch, UTC.
 
 A client's clock is corrected by the rule of Segment's spec, `receivedAt - (sentAt - originalTimestamp)`, but only when
-`sentAt` and the time of receipt differ by more than `SKEW_US`: less is the time of transit.
+`sentAt` is more than `SKEW_US` before the time of receipt (less is the time of transit) or after it (a fast clock).
 """
 
-import math
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 
 from services.ingest.event.verdict import reject
-from throughline.kit.clock import EPOCH, MAX_US, MIN_US, to_us
+from throughline.kit.clock import MAX_US, MIN_US, to_us
+from throughline.kit.time_text import parse_time
 
+EARLIEST_US = 946_684_800_000_000
+"""2000-01-01T00:00:00Z. A time before it is a zero, an Excel serial or a wrong unit: nobody meant it."""
 SKEW_US = 30_000_000
 """Maximum difference between a client's clock and ours that is no fault of the clock."""
-
-_YEAR_OUT_OF_RANGE = re.compile(r"\s*([+-]\d{5,}-|-?0000-|\d{5,}-|-\d{4}-)")
 
 
 def correct(client_us: int, sent_us: int | None, received_us: int) -> tuple[int, bool]:
@@ -25,7 +24,7 @@ def correct(client_us: int, sent_us: int | None, received_us: int) -> tuple[int,
     Raises:
         RejectedError: the corrected instant lies before the year 1.
     """
-    if sent_us is not None and not -SKEW_US <= received_us - sent_us <= SKEW_US:
+    if sent_us is not None and not 0 <= received_us - sent_us <= SKEW_US:
         waited_us = sent_us - client_us
         if waited_us < 0:
             return received_us, waited_us < -SKEW_US
@@ -51,25 +50,13 @@ def instant(value: datetime, field: str) -> int:
 
 
 def parse(value: Any, field: str) -> datetime | None:
-    """Returns a time as clients send it: ISO 8601 text, or a number of seconds since the epoch (from 1e11 on, of
-    milliseconds). None for what is no time.
+    """Returns a time as clients send it (`parse_time`); None for what is no time.
 
     Raises:
         RejectedError: a time outside the years 1-9999.
     """
-    if isinstance(value, str):
-        text = value.strip()
-        if _YEAR_OUT_OF_RANGE.match(text):
-            reject_out_of_range(field)
-        try:
-            return datetime.fromisoformat(text)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
     try:
-        seconds = value / 1000 if abs(value) >= 1e11 else value
-        return None if math.isnan(seconds) else EPOCH + timedelta(seconds=seconds)
+        return parse_time(value)
     except OverflowError:
         reject_out_of_range(field)
 

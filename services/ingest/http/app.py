@@ -17,12 +17,13 @@ from services.ingest.dialects.registry import RULES, match_route, methods_of
 from services.ingest.http import cors
 from services.ingest.http.access import Access
 from services.ingest.http.body import read_body
+from services.ingest.http.history import read_timing
 from services.ingest.http.replay import RECEIVED_AT, Replay, read_replay, require_each, restamp
 from services.ingest.http.responses import Headers, problem, respond, send_answer
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.batcher import Batcher, unavailable
 from services.ingest.publish.rejected import rejected_records
-from services.ingest.validate.request import Result, validate
+from services.ingest.validate.request import LIVE, Result, Timing, validate
 from throughline.kit.clock import MAX_US, now_us
 from throughline.kit.errors import ServiceError
 from throughline.kit.problems import INTERNAL_ERROR
@@ -39,13 +40,21 @@ class IngestApp:
     """The ASGI app of one worker."""
 
     def __init__(
-        self, control: ASGIApp, access: Access, batcher: Batcher, metrics: MetricsBuffer, *, body_seconds: float
+        self,
+        control: ASGIApp,
+        access: Access,
+        batcher: Batcher,
+        metrics: MetricsBuffer,
+        *,
+        body_seconds: float,
+        live: Timing = LIVE,
     ) -> None:
         self._control = control
         self._access = access
         self._batcher = batcher
         self._metrics = metrics
         self._body_seconds = body_seconds
+        self._live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (or run the application's lifespan)."""
@@ -98,12 +107,15 @@ class IngestApp:
         """
         received_us = now_us()
         replay = read_replay(headers, received_us) if RECEIVED_AT in headers else None
+        timing = read_timing(headers, self._live)
         parsed = route.parse(request)
         if parsed.write_key is None:
             # No time is in the future: the answer is about the events, not about when they are tried.
-            return respond(parsed, validate(parsed, NOBODY, RULES, received_us=MAX_US, new_id=_random_id))
+            return respond(
+                parsed, validate(parsed, NOBODY, RULES, received_us=MAX_US, new_id=_random_id, timing=timing)
+            )
         source = self._access.authorize(parsed, parsed.write_key, headers)
-        result = _validate(parsed, source, received_us, replay)
+        result = _validate(parsed, source, received_us, replay, timing)
         await self._publish(result, parsed, source, received_us, f"{request.method} {request.path}", replay)
         self._metrics.count_events(result.verdicts)
         return respond(parsed, result)
@@ -128,14 +140,16 @@ class IngestApp:
             raise unavailable("Kafka did not acknowledge in time")
 
 
-def _validate(parsed: ParsedRequest, source: SourceKey, received_us: int, replay: Replay | None) -> Result:
+def _validate(
+    parsed: ParsedRequest, source: SourceKey, received_us: int, replay: Replay | None, timing: Timing
+) -> Result:
     """Returns what becomes of a request's events; those that are replayed are judged as at their first receipt."""
     if replay is None:
-        return validate(parsed, source, RULES, received_us=received_us, new_id=_random_id)
+        return validate(parsed, source, RULES, received_us=received_us, new_id=_random_id, timing=timing)
     require_each(replay, len(parsed.events))
     placeholder_id = _random_id()
     new_id = partial(str, placeholder_id) if replay.replay_of else _random_id
-    result = validate(parsed, source, RULES, received_us=replay.received_us, new_id=new_id)
+    result = validate(parsed, source, RULES, received_us=replay.received_us, new_id=new_id, timing=timing)
     return restamp(result, replay, received_us, placeholder_id)
 
 

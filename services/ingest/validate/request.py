@@ -1,14 +1,17 @@
 """The verdicts of a request's events, whatever their dialect, and the touchpoints of those that are kept. Pure."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from services.ingest.dialects.base import ParsedEvent, ParsedRequest, Rules
 from services.ingest.event import tolerant_json
+from services.ingest.event.times import EARLIEST_US
 from services.ingest.event.verdict import MAX_EVENTS, UNREADABLE, DroppedError, RejectedError, Verdict, reject
 from services.ingest.validate import consent, privacy
+from services.ingest.validate.fast_clocks import move_back
 from services.ingest.validate.touchpoint import NO_RAW, TouchpointBuilder
 from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
@@ -51,8 +54,28 @@ class Result(Struct, gc=False):
     dropped: list[DroppedEvent]
 
 
+class Timing(NamedTuple):
+    """How the times of a request's events are judged."""
+
+    earliest_us: int = EARLIEST_US
+    """Nobody can have meant a time before this instant."""
+    is_history: bool = False
+    """Whether an event without a time that can be believed is refused: it did not happen now."""
+    first_place: int = 0
+    """The place of the first event: of a file that is sent in several requests, the number of rows before it."""
+
+
+LIVE = Timing()
+
+
 def validate(
-    request: ParsedRequest, source: SourceKey, rules: Rules, *, received_us: int, new_id: Callable[[], str]
+    request: ParsedRequest,
+    source: SourceKey,
+    rules: Rules,
+    *,
+    received_us: int,
+    new_id: Callable[[], str],
+    timing: Timing = LIVE,
 ) -> Result:
     """Returns a verdict for every event, and the touchpoints of those that are kept.
 
@@ -68,6 +91,7 @@ def validate(
     settings = source.settings
     result = Result([], [], [], [])
     touchpoints, verdicts = result.touchpoints, result.verdicts
+    ahead_us: dict[str, int] = {}
     builder = TouchpointBuilder(
         request.call,
         request.sent_us,
@@ -79,6 +103,9 @@ def validate(
         MIN_US if source.retention_cutoff_us is None else source.retention_cutoff_us,
         settings.consent,
         rules,
+        timing.earliest_us,
+        timing.is_history or request.is_history,
+        ahead_us,
         f"{settings.order_scope}/" if settings.order_scope else "",
         settings.fold_case,
         request.shared_context,
@@ -87,7 +114,7 @@ def validate(
         None if request.shared_context else NO_RAW,
     )
     check_text = not request.native
-    for place, parsed in enumerate(events):
+    for place, parsed in enumerate(events, timing.first_place):
         try:
             touchpoint = builder.build(parsed, place)
             if check_text:
@@ -103,6 +130,8 @@ def validate(
         else:
             touchpoints.append(touchpoint)
             verdicts.append(_in_dialect(parsed.warnings[0], request.names) if parsed.warnings else None)
+    if ahead_us:
+        result.touchpoints = move_back(touchpoints, ahead_us, received_us)
     return result
 
 

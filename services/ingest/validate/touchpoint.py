@@ -19,7 +19,7 @@ from services.ingest.enrich.context import NO_CONTEXT, Context, parse_context
 from services.ingest.event import times
 from services.ingest.event.event import CALLS, Event
 from services.ingest.event.ids import clean_id, is_usual_id, read_id
-from services.ingest.event.times import SKEW_US
+from services.ingest.event.times import EARLIEST_US, SKEW_US
 from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT, RejectedError, Verdict, json_type, reject, warning
 from services.ingest.validate import consent, order_names, privacy
 from services.ingest.validate.fields import NONE, Fields, read_fields
@@ -87,6 +87,13 @@ class TouchpointBuilder(Struct, gc=False):
     consent: ConsentMode
     """What becomes of events without consent."""
     rules: Rules
+    earliest_us: int
+    """Nobody can have meant a time before this instant."""
+    is_history: bool
+    """Whether an event without a time that can be believed is refused: it did not happen now."""
+    ahead_us: dict[str, int]
+    """Filled with device -> how far its clock is ahead, of events with a time in the future that do not say when they
+    were sent."""
     order_scope: str = ""
     """What the order ids of the source begin with, "" for nothing."""
     fold_case: bool = False
@@ -128,7 +135,7 @@ class TouchpointBuilder(Struct, gc=False):
         user, anonymous, previous = _check_ids(event, call, warnings)
         if self.fold_case:
             user, anonymous, previous = map(_fold_case, (user, anonymous, previous))
-        occurred_us, client_us = self._check_times(event, parsed.when, warnings)
+        occurred_us, client_us = self._check_times(event, parsed.when, warnings, anonymous or user)
         message_id = event.messageId
         if message_id and (len(message_id) > MAX_MESSAGE_ID or is_usual_id(message_id) is None):
             message_id = read_id(message_id, "messageId", warnings, MAX_MESSAGE_ID)
@@ -196,33 +203,99 @@ class TouchpointBuilder(Struct, gc=False):
             self.rules.consent,
         )
 
-    def _check_times(self, event: Event, when: When | None, warnings: list[Verdict]) -> tuple[int, int]:
-        """Returns when the event happened, and the client's own time, 0 when the event says none."""
+    def _check_times(self, event: Event, when: When | None, warnings: list[Verdict], device: str) -> tuple[int, int]:
+        """Returns when the event happened, and the client's own time, 0 when the event says none that can be believed.
+
+        `device` is the id by which events of one clock are known.
+        """
         received_us = self.received_us
         if when is not None:
             client_us, sent_us = when
         else:
+            if event.receivedAt:
+                archived_us = self._archived_us(event.receivedAt)
+                if archived_us is not None:
+                    return self._check_archived(event, archived_us, warnings)
             client = event.originalTimestamp or event.timestamp
             if client is None:
-                occurred_us = received_us
-                if occurred_us < self.retention_cutoff_us:
-                    _reject_too_old(self.retention_cutoff_us)
-                return occurred_us, 0
+                return self._without_time(warnings, received_us), 0
             client_us = to_us(client)
             if not MIN_US <= client_us <= MAX_US:
                 times.reject_out_of_range("timestamp")
             sent_us = self.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
-        if client_us <= received_us and (sent_us is None or -SKEW_US <= received_us - sent_us <= SKEW_US):
+        if client_us < self.earliest_us:
+            return self._without_belief(client_us, warnings), 0
+        if client_us <= received_us and (sent_us is None or 0 <= received_us - sent_us <= SKEW_US):
             occurred_us = client_us
         else:
-            occurred_us, in_future = times.correct(client_us, sent_us, received_us)
-            if in_future:
-                warnings.append(
-                    warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
-                )
+            if sent_us is not None and sent_us < EARLIEST_US:
+                sent_us = None
+            occurred_us = self._correct(client_us, sent_us, received_us, warnings)
+            if sent_us is None and client_us > received_us:
+                self.ahead_us[device] = max(client_us - received_us, self.ahead_us.get(device, 0))
+            if occurred_us < self.earliest_us:
+                return self._without_belief(occurred_us, warnings), 0
         if occurred_us < self.retention_cutoff_us:
             _reject_too_old(self.retention_cutoff_us)
         return occurred_us, client_us
+
+    def _archived_us(self, raw: Raw) -> int | None:
+        """Returns when an archived event was first received; None when its `receivedAt` is no time to be believed."""
+        try:
+            received = times.parse(_ANY.decode(raw), "receivedAt")
+            archived_us = None if received is None else times.instant(received, "receivedAt")
+        except RejectedError:
+            return None
+        if archived_us is None or not self.earliest_us <= archived_us <= self.received_us:
+            return None
+        return archived_us
+
+    def _check_archived(self, event: Event, archived_us: int, warnings: list[Verdict]) -> tuple[int, int]:
+        """As `_check_times`, of an event that was received before, by another server: its clock is corrected against
+        that time, and `timestamp` is corrected already where `originalTimestamp` stands beside it."""
+        client, sent_us = event.originalTimestamp, None
+        if client is None:
+            client = event.timestamp
+        elif event.sentAt is not None:
+            sent_us = times.instant(event.sentAt, "sentAt")
+        if client is None:
+            _reject_unreadable(warnings)
+            occurred_us, client_us = archived_us, 0
+        else:
+            client_us = times.instant(client, "timestamp")
+            if client_us < self.earliest_us:
+                _reject_implausible(client_us, self.earliest_us)
+            occurred_us = self._correct(client_us, sent_us, archived_us, warnings)
+            if occurred_us < self.earliest_us:
+                _reject_implausible(occurred_us, self.earliest_us)
+        if occurred_us < self.retention_cutoff_us:
+            _reject_too_old(self.retention_cutoff_us)
+        return occurred_us, client_us
+
+    def _correct(self, client_us: int, sent_us: int | None, received_us: int, warnings: list[Verdict]) -> int:
+        occurred_us, in_future = times.correct(client_us, sent_us, received_us)
+        if in_future:
+            warnings.append(
+                warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
+            )
+        return occurred_us
+
+    def _without_time(self, warnings: list[Verdict], received_us: int) -> int:
+        """Returns when an event happened that says no time: when it was received, unless it tells of the past."""
+        if self.is_history:
+            _reject_unreadable(warnings)
+            reject("missing_time", "timestamp", "without a time nobody knows when this happened; give it a timestamp")
+        if received_us < self.retention_cutoff_us:
+            _reject_too_old(self.retention_cutoff_us)
+        return received_us
+
+    def _without_belief(self, us: int, warnings: list[Verdict]) -> int:
+        """Returns when an event happened whose time nobody can have meant."""
+        if self.is_history:
+            _reject_implausible(us, self.earliest_us)
+        message = _implausible(us, self.earliest_us)
+        warnings.append(warning("implausible_time", "timestamp", f"{message}; the time received is used"))
+        return self._without_time(warnings, self.received_us)
 
     def _missing_message_id(self, parsed: ParsedEvent, client_us: int) -> str:
         """Returns an id that a retry of the same event gets again, if the event has a time; else a random one."""
@@ -276,6 +349,8 @@ class TouchpointBuilder(Struct, gc=False):
             rest.append(_checked("channel", event.channel))
         if event.rudderId:
             rest.append(_checked("rudderId", event.rudderId))
+        if event.receivedAt:
+            rest.append(_checked("receivedAt", event.receivedAt))
         if event.metadata:
             rest.append(_checked("_metadata", event.metadata))
         if parsed.extra:
@@ -326,6 +401,21 @@ class TouchpointBuilder(Struct, gc=False):
         if characters > MAX_REST or self._rests > MAX_RESTS:
             what, limit = ("it", MAX_REST) if characters > MAX_REST else ("all events", MAX_RESTS)
             reject("too_large", "", f"with what the batch shares {what} would have more than {limit} characters")
+
+
+def _implausible(us: int, earliest_us: int) -> str:
+    return f"timestamp {rfc3339(us)} is before {rfc3339(earliest_us)}: a zero, or a wrong unit"
+
+
+def _reject_implausible(us: int, earliest_us: int) -> NoReturn:
+    reject("implausible_time", "timestamp", f"{_implausible(us, earliest_us)}; give the time at which it happened")
+
+
+def _reject_unreadable(warnings: list[Verdict]) -> None:
+    """Reject an event that tells of the past and whose time could not be read."""
+    for cause in warnings:
+        if cause.code == "unreadable_time" and cause.field != "sentAt":
+            reject(cause.code, cause.field, cause.message)
 
 
 def _check_call(event: Event, call: str) -> str:

@@ -46,7 +46,7 @@ async def test_webhooks_are_taken_from_who_knows_the_secret(stack: Stack, databa
         assert again.json()["verdicts"] == [{"verdict": "ok"}, {"verdict": "ok"}]
         nobody = await send(SECRET, "products/update", b'{"id": 1, "title": "IPod"}')
         assert (nobody.status_code, nobody.json()["verdicts"][0]["code"]) == (200, "missing_id")
-        sales = "receipt,customer,total\nR-1,115310627314723954,9.90\nR-2,,1\n"
+        sales = "receipt,sold_at,customer,total\nR-1,2026-01-31,115310627314723954,9.90\nR-2,2026-01-31,,1\n"
         till = await client.post("/v1/pos", content=sales)
         assert [(verdict["row"], verdict["verdict"]) for verdict in till.json()["verdicts"]] == [
             (1, "ok"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from throughline.cli.common.output import CANNOT, INTERRUPTED, WRONG_USE, fail, 
 from throughline.cli.common.target import Target, TargetError, find_target
 from throughline.cli.importing.mapping import MappingError, RowMapping, parse_mapping, segment_mapping
 from throughline.cli.importing.rows import ImportFileError, Row, fingerprint, is_csv, read_rows
-from throughline.cli.importing.send import ImportProgress, send
+from throughline.cli.importing.send import EARLIEST, ImportProgress, send
 
 SHOWN_ROWS = 3
 """Number of rows, and of faults, that a dry run shows."""
@@ -30,6 +31,12 @@ def import_file(
     url: UrlOption = None,
     key: WriteKeyOption = None,
     time_zone: Annotated[str, typer.Option(help="Without a mapping: zone of times that name none.")] = "UTC",
+    earliest: Annotated[
+        datetime,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Rows with a time before this day, which nobody can mean, are refused."
+        ),
+    ] = datetime.fromisoformat(EARLIEST),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing: read it all, show what rows become.")
     ] = False,
@@ -54,7 +61,7 @@ def import_file(
             return
         target = find_target(url, key, data)
         progress = _begin(file, file_fingerprint, restart)
-        _run(file, row_mapping, target, progress)
+        _run(file, row_mapping, target, progress, earliest.date().isoformat())
     except (MappingError, ImportFileError, TargetError, UnicodeDecodeError) as error:
         fail(str(error), WRONG_USE)
     except OSError as error:
@@ -87,7 +94,7 @@ def _begin(file: Path, file_fingerprint: str, restart: bool) -> ImportProgress:
     return progress
 
 
-def _run(file: Path, mapping: RowMapping | None, target: Target, progress: ImportProgress) -> None:
+def _run(file: Path, mapping: RowMapping | None, target: Target, progress: ImportProgress, earliest: str) -> None:
     console = stderr_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     stopped_by: BaseException | None = None
@@ -100,7 +107,7 @@ def _run(file: Path, mapping: RowMapping | None, target: Target, progress: Impor
 
         try:
             files = (_progress_file(file), _rejected_file(file))
-            asyncio.run(send(rows_without_verdict(), target, progress, files, say))
+            asyncio.run(send(rows_without_verdict(), target, progress, files, say, earliest))
         except (NotTakenError, ImportFileError, KeyboardInterrupt) as error:
             stopped_by = error
     _summarize(file, progress)

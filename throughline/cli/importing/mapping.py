@@ -17,10 +17,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from throughline.kit.time_text import FORMS, Unit, number_of, of_epoch, parse_time
+
 FIELDS = ("type", "userId", "anonymousId", "previousId", "event", "name", "timestamp", "messageId", "groupId")
 """The fields that `[event]` may have; the objects beside them are `[properties]`, `[traits]` and `[context]`."""
 _OBJECTS = ("properties", "traits", "context")
 _OPTIONS = ("column", "values", "number", "format")
+
+EPOCHS: Mapping[str, Unit | None] = {"epoch": None, "epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us"}
+"""`format` of numbers since 1970 -> their unit; None: their size says it."""
 
 Path = tuple[str, ...]
 """A field of the event: its name, after that of the object that holds it, if there is one."""
@@ -48,7 +53,7 @@ class FieldSource(NamedTuple):
     """Value of the column -> value of the field; values that are not listed stay as they are."""
     number: bool = False
     format: str = ""
-    """How times are written, in `strptime`'s terms; "" = ISO 8601."""
+    """How times are written: one of `EPOCHS`, or in `strptime`'s terms; "" = found out (`parse_time`)."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def _parse_source(value: Any, field: str, faults: list[str]) -> FieldSource | No
         faults.append(f"{field}.values: has to be a table from what the column says to a text")
         return None
     if not isinstance(number, bool) or not isinstance(time_format, str):
-        faults.append(f"{field}: number has to be true or false, format a text like %d.%m.%Y %H:%M")
+        faults.append(f"{field}: number has to be true or false, format a text like %d.%m.%Y %H:%M or epoch")
         return None
     return FieldSource(None, value["column"], values, number, time_format)
 
@@ -207,11 +212,18 @@ def _value(row: Mapping[str, Any], source: FieldSource, path: Path, zone: ZoneIn
 
 def _time(value: Any, source: FieldSource, zone: ZoneInfo) -> str:
     try:
-        if isinstance(value, int | float):
+        time = _parse_time(value, source.format)
+        if time is None:
             raise ValueError
-        time = datetime.strptime(value, source.format) if source.format else datetime.fromisoformat(value)  # noqa: DTZ007
-    except (ValueError, TypeError):
-        example = source.format or "2026-01-31T12:00:00Z"
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).isoformat()
+    except (ValueError, TypeError, OverflowError):
+        example = source.format or f"2026-01-31T12:00:00Z ({FORMS})"
         message = f"{source.column} {value!r} is not a time like {example}"
         raise RowError("unreadable_time", "timestamp", message) from None
-    return (time if time.tzinfo else time.replace(tzinfo=zone)).isoformat()
+
+
+def _parse_time(value: Any, form: str) -> datetime | None:
+    if form in EPOCHS:
+        number = number_of(value.strip()) if isinstance(value, str) else value
+        return None if number is None or isinstance(number, bool) else of_epoch(number, EPOCHS[form])
+    return datetime.strptime(value, form) if form else parse_time(value)  # noqa: DTZ007

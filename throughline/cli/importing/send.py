@@ -15,6 +15,8 @@ from throughline.cli.common.deliver import NotTakenError, deliver, problem_of
 from throughline.cli.common.target import Target
 from throughline.cli.importing.rows import Row
 
+EARLIEST = "2000-01-01"
+"""Times of rows before it are zeros and wrong units."""
 MAX_BATCHES_UNDER_WAY = 4
 MAX_BATCH_ROWS = 500
 MAX_BATCH_BYTES = 400 * 1024
@@ -65,7 +67,12 @@ class _Batch:
 
 
 async def send(
-    rows: Iterable[Row], target: Target, progress: ImportProgress, files: tuple[Path, Path], say: Callable[[str], None]
+    rows: Iterable[Row],
+    target: Target,
+    progress: ImportProgress,
+    files: tuple[Path, Path],
+    say: Callable[[str], None],
+    earliest: str = EARLIEST,
 ) -> None:
     """Send rows, and record the verdict of each.
 
@@ -75,6 +82,7 @@ async def send(
         progress: brought up to date with each batch, in the rows' order.
         files: the file of the progress, and that of the rejected rows (JSON lines: row, code, field, message, event).
         say: called with a sentence when ingest does not take events now.
+        earliest: the earliest time that a row can have, as ISO 8601.
 
     Raises:
         NotTakenError: ingest refuses the key, or takes nothing for `PATIENCE_SECONDS`.
@@ -88,7 +96,7 @@ async def send(
             try:
                 while True:
                     while len(under_way) < MAX_BATCHES_UNDER_WAY and (batch := next(batches, None)) is not None:
-                        under_way.append((batch, asyncio.create_task(_deliver(client, batch.events, say))))
+                        under_way.append((batch, asyncio.create_task(_deliver(client, batch.events, say, earliest))))
                     if not under_way:
                         break
                     batch, task = under_way.popleft()
@@ -121,12 +129,19 @@ def _batches(rows: Iterable[Row]) -> Iterator[_Batch]:
         yield batch
 
 
-async def _deliver(client: httpx.AsyncClient, events: list[Row], say: Callable[[str], None]) -> list[VerdictFields]:
+async def _deliver(
+    client: httpx.AsyncClient, events: list[Row], say: Callable[[str], None], earliest: str
+) -> list[VerdictFields]:
     """Send some events and return their verdicts, in their order."""
     if not events:
         return []
     body = b'{"batch":[' + b",".join(row.event for row in events) + b"]}"
-    answer = await deliver(client, "/v1/batch", body, {"Content-Type": "application/json"}, say)
+    headers = {
+        "Content-Type": "application/json",
+        "X-Throughline-History": earliest,
+        "X-Throughline-Place": str(events[0].number - 1),
+    }
+    answer = await deliver(client, "/v1/batch", body, headers, say)
     if answer.status_code != 200:
         raise NotTakenError(f"ingest at {client.base_url} answers {answer.status_code}: {problem_of(answer).message}")
     verdicts: list[VerdictFields] = answer.json()["verdicts"]

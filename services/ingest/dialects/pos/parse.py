@@ -76,7 +76,12 @@ def parse_sales(request: Request) -> ParsedRequest:
     events = [parse_event(raw, reader, defect) for raw, defect in rows]
     key = query.get("writeKey", [""])[0]
     return ParsedRequest(
-        key, events, names=_FIELD_NAMES, reply=_reply if events else None, replay_request=reader.replay_request
+        key,
+        events,
+        names=_FIELD_NAMES,
+        reply=_reply if events else None,
+        replay_request=reader.replay_request,
+        is_history=True,
     )
 
 

@@ -187,6 +187,8 @@ def _read_members(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str]:
             fields[name] = part
         elif name == "_metadata":
             fields["metadata"] = part
+        elif name == "receivedAt":
+            fields["receivedAt"] = part
         elif name != "writeKey":
             value = _field(name, _ANY.decode(part), warnings)
             if value is None:

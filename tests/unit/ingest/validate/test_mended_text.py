@@ -51,7 +51,7 @@ def note_of(touchpoint: Touchpoint) -> Any:
             '{"specversion":"1.0","type":"e","source":"s","id":"1","userid":"u","data":{"title":%s}}',
             "data.title",
         ),
-        (parse_sales, '[{"receipt":"R-1","customer":"u","total":5,"note":%s}]', "note"),
+        (parse_sales, '[{"receipt":"R-1","sold_at":"2026-01-31","customer":"u","total":5,"note":%s}]', "note"),
     ],
     ids=["segment", "ga4", "posthog", "cloudevents", "pos"],
 )

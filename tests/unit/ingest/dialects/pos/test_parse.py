@@ -8,7 +8,7 @@ import pytest
 from services.ingest.dialects.pos.parse import parse_sales
 from services.ingest.event.verdict import MAX_EVENTS
 from services.ingest.validate.request import Result
-from tests.support.dialect_requests import NOW, codes, only, payloads, post, rest, validated
+from tests.support.dialect_requests import codes, only, payloads, post, rest, validated
 from tests.support.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError
 
@@ -79,8 +79,17 @@ def test_every_format_gives_the_same(body: Any) -> None:
 
 
 def test_other_columns_are_properties() -> None:
-    touchpoint = only(take('receipt,customer,sku,Basket size,comment\nR-1,ada,BOOT,2,"a ""b"",\nc"\n', "currency=EUR"))
-    assert (touchpoint.product_id, touchpoint.currency, touchpoint.occurred_us) == ("BOOT", "EUR", NOW)
+    touchpoint = only(
+        take(
+            'receipt,sold_at,customer,sku,Basket size,comment\nR-1,2026-01-31T09:30:00,ada,BOOT,2,"a ""b"",\nc"\n',
+            "currency=EUR",
+        )
+    )
+    assert (touchpoint.product_id, touchpoint.currency, touchpoint.occurred_us) == (
+        "BOOT",
+        "EUR",
+        1_769_851_800_000_000,
+    )
     assert (
         rest(touchpoint)["properties"] | {"sku": "BOOT", "Basket size": "2", "comment": 'a "b",\nc'}
         == rest(touchpoint)["properties"]
@@ -136,7 +145,11 @@ def test_a_bad_line_leaves_its_neighbours_alone() -> None:
 
 
 def test_consent_has_a_column() -> None:
-    parsed = parse_sales(post(b"receipt,customer,analytics_consent\nR-1,ada,yes\nR-2,ada,no\nR-3,ada,\n"))
+    parsed = parse_sales(
+        post(
+            b"receipt,sold_at,customer,analytics_consent\nR-1,2026-01-31,ada,yes\nR-2,2026-01-31,ada,no\nR-3,2026-01-31,ada,\n"
+        )
+    )
     result = validated(parsed, consent="drop")
     assert codes(result) == [None, *[("dropped", "no_consent", "analytics_consent")] * 2]
     assert parsed.reply is not None
@@ -144,7 +157,7 @@ def test_consent_has_a_column() -> None:
 
 
 def test_a_sale_without_a_customer_is_a_customer_of_its_own_if_asked_for() -> None:
-    rows = "receipt,kind,original_receipt\nR-1,sale,\nR-2,refund,R-1\n"
+    rows = "receipt,sold_at,kind,original_receipt\nR-1,2026-01-31,sale,\nR-2,2026-01-31,refund,R-1\n"
     assert [verdict and verdict[1] for verdict in codes(take(rows))] == ["missing_id", "missing_id"]
     sale, refund = take(rows, "anonymous=receipt").touchpoints
     assert (sale.actor, sale.user_id, refund.actor, refund.order_id) == ("pos-R-1", "", "pos-R-1", "R-1")
