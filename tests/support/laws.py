@@ -58,7 +58,7 @@ def check(result: Result, events: int, records: Sequence[Rejected] | None = None
         assert event.verdict.code
         assert event.verdict.message
     if records is None:
-        records = [Rejected(1, 1, NOW, "ingest", *event.verdict[1:], event.payload) for event in result.rejected]
+        records = [Rejected(1, 1, NOW, "ingest", *event.verdict[1:4], event.payload) for event in result.rejected]
     for record in records:
         check_record(record)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from services.ingest.event.verdict import MAX_DEPTH, RejectedError, Verdict, warning
+from services.ingest.event.verdict import MAX_DEPTH, MAX_FAULTS, Verdict, rejected_for, warning
 from throughline.kit.errors import ServiceError
 
 MAX_DIGITS = 4300
@@ -26,11 +26,9 @@ MAX_PATH = 300
 _Place = tuple[Any, str | int] | None
 """The path to a value: that to the object or list around it, and its key in there. A text is made of it only for a
 verdict, so that a long key above many values costs nothing."""
-MAX_NAMED = 20
-"""Maximum number of faults that are named of one event: it may have one for every few bytes."""
 _MENDABLE = {"nul_character": "a NUL character", "invalid_unicode": "half a character, or bytes that are not UTF-8"}
 _IDS = frozenset({
-    "userid", "anonymousid", "previousid", "groupid", "messageid", "rudderid", "orderid", "transactionid", "distinctid",
+    "userid", "anonymousid", "previousid", "groupid", "messageid", "orderid", "transactionid", "distinctid",
     "anondistinctid", "alias", "deviceid", "groupkey", "clientid", "appinstanceid", "customerid", "receipt",
     "receiptid", "originalreceipt", "refundof", "loyaltycard", "writekey", "apikey", "token",
 })  # fmt: skip
@@ -139,9 +137,13 @@ def defect(event: Any) -> Verdict | None:
     return None if fault is None else _rejected(fault.code, fault.place, fault.message)
 
 
-def defects(event: Any) -> list[Verdict]:
-    """Returns every `defect` of an event, up to `MAX_NAMED`."""
-    return [_rejected(fault.code, fault.place, fault.message) for fault in islice(_faults(event), MAX_NAMED)]
+def defects_of(raw: bytes) -> list[Verdict]:
+    """Returns every `defect` of an event that is JSON, up to `MAX_FAULTS`; none of one that is not."""
+    try:
+        faults = _faults(load(raw))
+    except ServiceError:
+        return []
+    return [_rejected(fault.code, fault.place, fault.message) for fault in islice(faults, MAX_FAULTS)]
 
 
 def mend(raw: bytes, defect: Verdict, warnings: list[Verdict]) -> bytes | None:
@@ -161,7 +163,7 @@ def mend(raw: bytes, defect: Verdict, warnings: list[Verdict]) -> bytes | None:
     for fault in _faults(value):
         if fault.code not in _MENDABLE or not (fault.is_key or _is_free(fault.place)):
             return None
-        if len(fields) < MAX_NAMED:
+        if len(fields) < MAX_FAULTS:
             fields.setdefault(_rejected(fault.code, fault.place, "").field, fault.code)
     warnings += [
         warning("mended_text", field, f"{field or 'it'} has {_MENDABLE[code]}; U+FFFD stands in its place")
@@ -244,7 +246,7 @@ def reject_defects(raw: bytes | Raw) -> None:
     """
     verdict = defect_of(bytes(raw))
     if verdict is not None:
-        raise RejectedError(*verdict[1:])
+        raise rejected_for(verdict)
 
 
 def texts_defect(texts: dict[str, str]) -> Verdict | None:

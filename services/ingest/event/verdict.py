@@ -12,6 +12,10 @@ MAX_MESSAGE_ID = 100
 """Maximum number of characters of a message id."""
 MAX_TEXT = 512
 """Maximum number of characters of an id, an event's name or a typed text property."""
+MAX_FAULTS = 20
+"""Maximum number of faults that a verdict names: an event may have one for every few bytes."""
+MAX_OTHER_FAULTS = 2_500
+"""Maximum number of faults, beside the first of each event, that the answer to one request names."""
 MAX_DEPTH = 400
 """Maximum number of levels of nesting in one event."""
 
@@ -26,17 +30,29 @@ class Verdict(NamedTuple):
     field: str
     """The field at fault, "" when there is none."""
     message: str
+    others: "tuple[Verdict, ...]" = ()
+    """What else is wrong with the event, or was mended in it, without `others` of their own."""
 
 
 UNREADABLE = Verdict("rejected", "unreadable", "", "the event can not be read")
 
 
-def answer_of(verdict: Verdict | None) -> dict[str, str]:
+def answer_of(verdict: Verdict | None) -> dict[str, Any]:
     """Returns what the answer to a request says of one event."""
     if verdict is None:
         return {"verdict": "ok"}
-    status, code, field, message = verdict
-    return {"verdict": status, "code": code, "field": field, "message": message}
+    status, code, field, message, others = verdict
+    answer: dict[str, Any] = {"verdict": status, "code": code, "field": field, "message": message}
+    if others:
+        answer["others"] = [answer_of(other) for other in others]
+    return answer
+
+
+def rejected_for(verdict: Verdict) -> "RejectedError":
+    """Returns the error that carries a verdict."""
+    error = RejectedError(*verdict[1:4])
+    error.verdict = verdict
+    return error
 
 
 class RejectedError(Exception):

@@ -18,6 +18,7 @@ _VERDICT = {
         "code": {"type": "string"},
         "field": {"type": "string"},
         "message": {"type": "string"},
+        "others": {"type": "array", "items": {"$ref": "#/components/schemas/Verdict"}},
     },
 }
 _ANSWER_SCHEMA = {

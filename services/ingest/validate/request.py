@@ -9,7 +9,17 @@ from msgspec import Struct
 from services.ingest.dialects.base import ParsedEvent, ParsedRequest, Rules
 from services.ingest.event import tolerant_json
 from services.ingest.event.times import EARLIEST_US
-from services.ingest.event.verdict import MAX_EVENTS, UNREADABLE, DroppedError, RejectedError, Verdict, reject
+from services.ingest.event.verdict import (
+    MAX_EVENTS,
+    MAX_FAULTS,
+    MAX_OTHER_FAULTS,
+    UNREADABLE,
+    DroppedError,
+    RejectedError,
+    Verdict,
+    reject,
+    rejected_for,
+)
 from services.ingest.validate import consent, privacy
 from services.ingest.validate.fast_clocks import move_back
 from services.ingest.validate.touchpoint import NO_RAW, TouchpointBuilder
@@ -114,13 +124,22 @@ def validate(
         None if request.shared_context else NO_RAW,
     )
     check_text = not request.native
+    others_left = MAX_OTHER_FAULTS
+    verdict: Verdict | None
     for place, parsed in enumerate(events, timing.first_place):
         try:
             touchpoint = builder.build(parsed, place)
             if check_text:
                 _check_text(touchpoint, parsed)
         except (RejectedError, msgspec.DecodeError, RecursionError) as error:
-            verdict = _in_dialect(_verdict_of(error, parsed), request.names)
+            verdict = _verdict_of(error, parsed)
+            if others_left > 0:
+                faults = [*verdict.others, *builder.faults(parsed)]
+                if parsed.event is None:
+                    faults += tolerant_json.defects_of(bytes(parsed.raw))
+                verdict = _with_others(verdict, faults, others_left)
+                others_left -= len(verdict.others)
+            verdict = _in_dialect(verdict, request.names)
             result.rejected.append(_rejected(len(verdicts), verdict, parsed, request, source, rules))
             verdicts.append(verdict)
         except DroppedError as error:
@@ -129,10 +148,25 @@ def validate(
             verdicts.append(verdict)
         else:
             touchpoints.append(touchpoint)
-            verdicts.append(_in_dialect(parsed.warnings[0], request.names) if parsed.warnings else None)
+            verdict = None
+            if parsed.warnings:
+                verdict = _with_others(parsed.warnings[0], parsed.warnings, others_left)
+                others_left -= len(verdict.others)
+                verdict = _in_dialect(verdict, request.names)
+            verdicts.append(verdict)
     if ahead_us:
         result.touchpoints = move_back(touchpoints, ahead_us, received_us)
     return result
+
+
+def _with_others(verdict: Verdict, faults: list[Verdict], limit: int) -> Verdict:
+    """Returns a verdict that names up to `limit` other faults of its event too, each once."""
+    if len(faults) == 1 and faults[0] is verdict:
+        return verdict
+    distinct = {(fault.code, fault.field): fault for fault in reversed(faults)}
+    distinct.pop((verdict.code, verdict.field), None)
+    ordered = [fault for fault in dict.fromkeys(faults) if distinct.get((fault.code, fault.field)) is fault]
+    return verdict._replace(others=tuple(ordered[: min(MAX_FAULTS - 1, max(0, limit))]))
 
 
 def _verdict_of(error: Exception, parsed: ParsedEvent) -> Verdict:
@@ -179,7 +213,7 @@ def _check_text(touchpoint: Touchpoint, parsed: ParsedEvent) -> None:
     if "\\" in rest and "\\u0000" in rest:
         defect = defect or tolerant_json.defect(_ANY.decode(rest))
     if defect is not None:
-        raise RejectedError(*(_defect_of(parsed) or defect)[1:])
+        raise rejected_for(_defect_of(parsed) or defect)
 
 
 def _defect_of(parsed: ParsedEvent) -> Verdict | None:
@@ -192,7 +226,11 @@ def _defect_of(parsed: ParsedEvent) -> Verdict | None:
 
 def _in_dialect(verdict: Verdict, names: Mapping[str, str]) -> Verdict:
     """Returns a verdict that calls its field what the dialect calls it."""
+    if verdict.others:
+        verdict = verdict._replace(others=tuple([_in_dialect(other, names) for other in verdict.others]))
     name = names.get(verdict.field)
+    if name is None and verdict.field.startswith("properties."):
+        name = names.get("properties", "properties") + verdict.field.removeprefix("properties")
     if name is None:
         return verdict
     return verdict._replace(field=name, message=verdict.message.replace(verdict.field, name))

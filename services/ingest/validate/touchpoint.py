@@ -1,6 +1,7 @@
 """One parsed event of any dialect, made into a touchpoint: call, who, when, what, and what is kept besides. Pure."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NoReturn
 
@@ -20,7 +21,16 @@ from services.ingest.event import times
 from services.ingest.event.event import CALLS, Event
 from services.ingest.event.ids import clean_id, is_usual_id, read_id
 from services.ingest.event.times import EARLIEST_US, SKEW_US
-from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT, RejectedError, Verdict, json_type, reject, warning
+from services.ingest.event.verdict import (
+    MAX_MESSAGE_ID,
+    MAX_TEXT,
+    RejectedError,
+    Verdict,
+    json_type,
+    reject,
+    rejected_for,
+    warning,
+)
 from services.ingest.validate import consent, order_names, privacy
 from services.ingest.validate.fields import NONE, Fields, read_fields
 from throughline.kit.clock import MAX_US, MIN_US, rfc3339, to_us
@@ -121,7 +131,7 @@ class TouchpointBuilder(Struct, gc=False):
             msgspec.DecodeError: one of its members is JSON that can not be decoded.
         """
         if parsed.rejection is not None:
-            raise RejectedError(*parsed.rejection[1:])
+            raise rejected_for(parsed.rejection)
         event = parsed.event
         assert event is not None
         warnings = parsed.warnings
@@ -183,6 +193,33 @@ class TouchpointBuilder(Struct, gc=False):
                 attribution.facts,
             ),
         )
+
+    def faults(self, parsed: ParsedEvent) -> list[Verdict]:
+        """Returns all that is wrong with an event which is rejected, and then its warnings, as far as it could be
+        read: every check on its own."""
+        event, warnings = parsed.event, [*parsed.warnings]
+        faults: list[Verdict] = []
+        if event is not None:
+            call = self.call or event.type or ""
+            checks: list[Callable[[], object]] = [
+                partial(_check_call, event, call),
+                partial(read_id, event.userId, "userId", warnings),
+                partial(read_id, event.anonymousId, "anonymousId", warnings),
+                partial(_check_ids, event, call, [*parsed.warnings]),
+                partial(self._check_times, event, parsed.when, warnings, ""),
+                partial(read_id, event.messageId, "messageId", warnings, MAX_MESSAGE_ID),
+                partial(_read_properties, event, parsed.properties, call, event.event or "", warnings),
+                partial(_decode_object, "traits", event.traits),
+                partial(_decode_object, "context", event.context),
+            ]
+            for check in checks:
+                try:
+                    check()
+                except RejectedError as error:
+                    faults.append(error.verdict)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # its defect says so
+                    pass
+        return faults + warnings
 
     def _say_once(self, warnings: list[Verdict]) -> None:
         """Leave out what a client that is set up wrongly would be told of every event of its request."""

@@ -318,12 +318,13 @@ def _validation_messages(verdicts: Sequence[Verdict | None]) -> tuple[bytes, byt
     """Returns what GA4's validation server answers."""
     messages = [
         {
-            "fieldPath": f"events[{number}].{verdict.field}".rstrip("."),
-            "description": verdict.message,
-            "validationCode": _VALIDATION_CODES.get(verdict.code, "VALUE_INVALID"),
+            "fieldPath": f"events[{number}].{fault.field}".rstrip("."),
+            "description": fault.message,
+            "validationCode": _VALIDATION_CODES.get(fault.code, "VALUE_INVALID"),
         }
         for number, verdict in enumerate(verdicts)
         if verdict is not None
+        for fault in (verdict, *verdict.others)
     ]
     return b"application/json", msgspec.json.encode({"validationMessages": messages})
 

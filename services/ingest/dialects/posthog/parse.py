@@ -259,7 +259,8 @@ def _results(events: Sequence[ParsedEvent], verdicts: Sequence[Verdict | None]) 
             results[uuid] = {"result": "ok"}
         else:
             result = "drop" if verdict.status in ("rejected", "dropped") else "warning"
-            details = f"{verdict.code} {verdict.field}: {verdict.message}"
+            faults = (verdict, *verdict.others)
+            details = "; ".join(f"{fault.code} {fault.field}: {fault.message}" for fault in faults)
             results[uuid] = {"result": result, "details": details}
     return b"application/json", msgspec.json.encode({"results": results})
 

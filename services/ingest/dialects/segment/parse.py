@@ -160,20 +160,22 @@ def _unusual(raw: Raw, warnings: list[Verdict]) -> ParsedEvent:
         ServiceError: 400, it is not JSON.
     """
     try:
-        event, extra = _read_members(raw, warnings)
+        event, extra, faults = _read_members(raw, warnings)
     except RejectedError as error:
         return ParsedEvent(raw, None, error.verdict, warnings)
     except (msgspec.DecodeError, RecursionError):
         # JSON that the decoder can not hold: most likely a number out of range.
         return ParsedEvent(raw, None, tolerant_json.defect_of(bytes(raw)) or UNREADABLE, warnings)
-    return ParsedEvent(raw, event, None, warnings, extra)
+    rejection = faults[0]._replace(others=tuple(faults[1:])) if faults else None
+    return ParsedEvent(raw, event, rejection, warnings, extra)
 
 
-def _read_members(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str]:
-    """Returns an event, and its members that have no field in `Event` as JSON without the outer braces.
+def _read_members(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str, list[Verdict]]:
+    """Returns an event, its members that have no field in `Event` as JSON without the outer braces, and the members
+    that can not be understood.
 
     Raises:
-        RejectedError: not an object, or a member that can not be understood.
+        RejectedError: not an object.
         msgspec.DecodeError: a number is out of range.
     """
     try:
@@ -182,6 +184,7 @@ def _read_members(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str]:
         reject("wrong_type", "", f"an event has to be an object, got {json_type(_ANY.decode(raw))}")
     fields: dict[str, Any] = {}
     extra: list[str] = []
+    faults: list[Verdict] = []
     for name, part in members.items():
         if name in _OBJECTS:
             fields[name] = part
@@ -190,13 +193,17 @@ def _read_members(raw: Raw, warnings: list[Verdict]) -> tuple[Event, str]:
         elif name == "receivedAt":
             fields["receivedAt"] = part
         elif name != "writeKey":
-            value = _field(name, _ANY.decode(part), warnings)
+            try:
+                value = _field(name, _ANY.decode(part), warnings)
+            except RejectedError as error:
+                faults.append(error.verdict)
+                continue
             if value is None:
                 key = msgspec.json.encode(name).decode()
                 extra.append(f"{key}:{bytes(part).decode()}")
             else:
                 fields[name] = value
-    return Event(**fields), ",".join(extra)
+    return Event(**fields), ",".join(extra), faults
 
 
 def _field(name: str, value: Any, warnings: list[Verdict]) -> Any:
