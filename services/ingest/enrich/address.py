@@ -1,6 +1,8 @@
 """Parses a web address, of a landing page or a referrer, into host, path and campaign parameters. Pure."""
 
+import contextlib
 import re
+import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
@@ -34,10 +36,10 @@ class Address(NamedTuple):
     """The parts of an address that attribution uses."""
 
     host: str
-    """Lower case, without `www.`; "" if the text is no address."""
+    """Lower case, without `www.`, in Unicode; "" if the text is no address."""
     path: str
     params: dict[str, str]
-    """utm parameters, click ids and referral codes of the query, by name in lower case."""
+    """utm parameters, click ids and referral codes of the query, and of the one behind `#`, by name in lower case."""
 
 
 NO_ADDRESS = Address("", "", {})
@@ -55,16 +57,33 @@ def parse_address(url: str) -> Address:
 
     Splits by hand: `urlsplit` raises for malformed hosts and takes ten times as long.
     """
-    rest, _, _ = url[:MAX_ADDRESS].partition("#")
+    rest, _, fragment = url[:MAX_ADDRESS].partition("#")
     scheme, has_scheme, rest = rest.partition("://")
     rest, _, query = (rest if has_scheme else scheme).partition("?")
     authority, _, path = rest.partition("/")
     authority = authority.rpartition("@")[2]
     host = authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0]
     host = host.strip().rstrip(".").lower().removeprefix("www.")
+    if "xn--" in host or not host.isascii():
+        host = _unicode_host(host)
     if not host or len(host) > MAX_TEXT or not (has_scheme or "." in host) or not host.isprintable() or " " in host:
         return NO_ADDRESS
-    return Address(host, f"/{path}", _params(query) if "=" in query else {})
+    params = _params(query) if "=" in query else {}
+    if "=" in fragment:  # an app that routes by it has its query there: `#/shoes?utm_source=mail`
+        _, has_query, after = fragment.partition("?")
+        params = _params(after if has_query else fragment) | params
+    return Address(host, f"/{path}", params)
+
+
+def _unicode_host(host: str) -> str:
+    """Returns a host with its labels in Unicode, NFC, whether they were sent so or in Punycode."""
+    labels = []
+    for label in host.split("."):
+        if label.startswith("xn--"):
+            with contextlib.suppress(UnicodeError):
+                label = label[4:].encode("ascii").decode("punycode").lower()
+        labels.append(label)
+    return unicodedata.normalize("NFC", ".".join(labels))
 
 
 def _params(query: str) -> dict[str, str]:

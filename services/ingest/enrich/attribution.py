@@ -20,9 +20,20 @@ from services.ingest.enrich.address import (
     clean,
     parse_address,
 )
-from services.ingest.enrich.channels import CAMPAIGN, DIRECT, REFERRAL, by_medium, by_site, by_source, is_set
+from services.ingest.enrich.channels import (
+    CAMPAIGN,
+    DIRECT,
+    REFERRAL,
+    by_medium,
+    by_site,
+    by_source,
+    is_paid,
+    is_set,
+    named_by_ads,
+)
 from services.ingest.enrich.click_ids import CLICK_IDS
 from services.ingest.enrich.devices import DEVICE_MEMBERS, DeviceHints, device_hints_of, device_of
+from services.ingest.enrich.own_pages import opens_no_visit, same_site
 from services.ingest.enrich.referrers import SEARCH, Site, site_named, site_of
 
 CONTEXT_MEMBERS = DEVICE_MEMBERS | {"campaign", "page"}
@@ -85,7 +96,7 @@ def attribution_of(origin: Origin, properties: dict[str, Any] = _EMPTY, call: st
         referrer = _address_text(properties, "referrer")
         # In other calls than `page` the property `url` may be a product's address.
         url = _address_text(properties, "url") if call == "page" and not origin.url else ""
-        if referrer or "?" in url or (url and origin.referrer):
+        if referrer or "?" in url or "#" in url or (url and origin.referrer):
             origin = Origin(origin.campaign, url or origin.url, referrer or origin.referrer, origin.device_hints)
     return _attribution(origin, event_properties)
 
@@ -105,7 +116,7 @@ def _attribution(origin: Origin, own_properties: _EventProperties) -> Attributio
     event_properties = dict(own_properties)
     landing = parse_address(origin.url) if origin.url else NO_ADDRESS
     referrer = parse_address(origin.referrer) if origin.referrer else NO_ADDRESS
-    is_internal = referrer.host != "" and _same_site(referrer.host, landing.host)
+    is_internal = referrer.host != "" and (same_site(referrer.host, landing.host) or opens_no_visit(referrer.host))
     if is_internal:
         referrer = NO_ADDRESS
     campaign = _campaign(origin.campaign, event_properties, landing)
@@ -118,6 +129,10 @@ def _attribution(origin: Origin, own_properties: _EventProperties) -> Attributio
     channel = channel or _channel(campaign, click_id, referrer.host, site)
     if channel == DIRECT and referral_code and not is_internal:
         channel = REFERRAL
+    if "source" not in campaign and is_paid(campaign.get("medium", "")):
+        paid_site = site or _site_of_click(click_id)
+        if paid_site is not None:
+            campaign["source"] = paid_site.name
     if "source" not in campaign and "medium" not in campaign:
         campaign = _derived_campaign(click_id, referrer.host, site) | campaign
     facts: dict[str, str | dict[str, str]] = {**campaign}
@@ -170,15 +185,21 @@ def _referral_code(params: dict[str, str], event_properties: dict[str, str]) -> 
 def _channel(campaign: dict[str, str], click_id: str, host: str, site: Site | None) -> str:
     """Returns the channel by the first that decides: medium, click id, source, referrer (its `host`, and `site`)."""
     source, medium = campaign.get("source", ""), campaign.get("medium", "")
-    source_site = site_named(source.lower()) if source else None
-    channel = by_medium(medium, source_site) if medium else ""
+    source_site = (site_named(source.lower()) or named_by_ads(source)) if source else None
+    # A medium that says that somebody paid, and not whom: the medium itself, the referrer or the click may.
+    medium_site = source_site if source else named_by_ads(medium) or site or _site_of_click(click_id)
+    channel = by_medium(medium, medium_site if is_paid(medium) else source_site) if medium else ""
     if channel:
         return channel
     if click_id:
         return CLICK_IDS[click_id].channel
     if source or medium:
-        return by_source(source, source_site) or CAMPAIGN
+        return by_source(source, source_site, is_tagged=medium != "") or CAMPAIGN
     return by_site(site) if host else DIRECT
+
+
+def _site_of_click(click_id: str) -> Site | None:
+    return site_named(CLICK_IDS[click_id].source) if click_id else None
 
 
 def _derived_campaign(click_id: str, host: str, site: Site | None) -> dict[str, str]:
@@ -190,12 +211,6 @@ def _derived_campaign(click_id: str, host: str, site: Site | None) -> dict[str, 
     if site is None:
         return {"source": host, "medium": REFERRAL}
     return {"source": site.name, "medium": "organic" if site.kind == SEARCH else REFERRAL}
-
-
-def _same_site(host: str, landing_host: str) -> bool:
-    return landing_host != "" and (
-        host == landing_host or host.endswith(f".{landing_host}") or landing_host.endswith(f".{host}")
-    )
 
 
 def _text(members: dict[str, Any], name: str) -> str:

@@ -5,7 +5,7 @@ They follow the default channel groups of Google Analytics 4; docs/reference/att
 
 import re
 
-from services.ingest.enrich.referrers import ASSISTANT, EMAIL, PAID, SEARCH, SOCIAL, VIDEO, Site
+from services.ingest.enrich.referrers import ASSISTANT, EMAIL, PAID, SEARCH, SOCIAL, VIDEO, Site, site_named
 
 DIRECT = "direct"
 CAMPAIGN = "campaign"
@@ -13,7 +13,14 @@ CAMPAIGN = "campaign"
 REFERRAL = "referral"
 
 _NOT_SET = frozenset({"", "(none)", "none", "(not_set)", "not_set", "(direct)"})
-_PAID = re.compile(r".*cp.*|ppc|sem|retargeting|remarketing|paid.*")
+_PAID = re.compile(
+    r".*cp.*|retargeting|remarketing|paid.*|.*_paid"
+    r"|(?:.*_)?(?:ppc|sem|sea|dsa|pla|pmax|performance_?max|demand_?gen|adwords|googleads|facebookads)(?:_.*)?"
+    r"|(?!.*video)(?:.*_)?(?:ads?|sponsored|promoted|boosted|advert|advertising|advertisement)"
+)
+_ADS = re.compile(r"(.+?)[_\s.-]*(?:ads?|adwords)")
+"""A source or a medium that names a site's ads: `google_ads`, `facebook-ads`."""
+_AD_WORDS = {"adwords": "google", "googleads": "google", "doubleclick": "google", "pmax": "google"}
 _PAID_BY_KIND = {SEARCH: "paid_search", SOCIAL: "paid_social", VIDEO: "paid_video"}
 _BY_KIND = {
     SEARCH: "organic_search",
@@ -73,8 +80,12 @@ def by_medium(medium: str, source: Site | None) -> str:
     """
     name = medium.lower().replace("-", "_").replace(" ", "_")
     kind = "" if source is None else source.kind
+    if name.startswith(("display_", "banner_")):
+        return "display"
     if _PAID.fullmatch(name):
         channel = _PAID_MEDIA.get(name, "paid_other")
+        if channel == "paid_other" and kind == "":
+            channel = next((_PAID_MEDIA[each] for each in _PAID_MEDIA if name.endswith(f"_{each}")), channel)
         # `paid_social` names its kind itself; `cpc` says only that clicks are paid for, and the source says which.
         return channel if name.startswith("paid") and name in _PAID_MEDIA else _PAID_BY_KIND.get(kind, channel)
     if name in _MEDIA:
@@ -86,8 +97,27 @@ def by_medium(medium: str, source: Site | None) -> str:
     return "video" if "video" in name else ""
 
 
-def by_source(source: str, site: Site | None) -> str:
-    """Returns the channel of a campaign's source, which is `site` if listed; "" if the source decides nothing."""
+def is_paid(medium: str) -> bool:
+    """Returns whether a medium says that somebody paid for the visit."""
+    return _PAID.fullmatch(medium.lower().replace("-", "_").replace(" ", "_")) is not None
+
+
+def named_by_ads(text: str) -> Site | None:
+    """Returns the site whose ads a source or a medium names: `google_ads`, `facebook-ads`, `adwords`."""
+    name = text.lower()
+    if name in _AD_WORDS:
+        return site_named(_AD_WORDS[name])
+    match = _ADS.fullmatch(name)
+    return site_named(match[1]) if match is not None else None
+
+
+def by_source(source: str, site: Site | None, *, is_tagged: bool) -> str:
+    """Returns the channel of a campaign's source, which is `site` if listed; "" if the source decides nothing.
+
+    `is_tagged` says that the link has a medium, which nobody knows: a search engine's own links have none.
+    """
+    if site is not None and (named_by_ads(source) is not None or (is_tagged and site.kind == SEARCH)):
+        return _PAID_BY_KIND.get(site.kind, "paid_other")
     return by_site(site) if site is not None else _SOURCES.get(source.lower().replace("-", "_"), "")
 
 

@@ -30,6 +30,9 @@ CLICK_IDS = {
     "cjevent": ClickId("affiliate", "cj", "affiliate"),
     "awc": ClickId("affiliate", "awin", "affiliate"),
     "ransiteid": ClickId("affiliate", "rakuten", "affiliate"),
+    # No ids of a click, but Google adds them to the links of its ads alone.
+    "gad_source": ClickId("paid_search", "google", "cpc"),
+    "gad_campaignid": ClickId("paid_search", "google", "cpc"),
     # The platforms add these four to unpaid links as well.
     "fbclid": ClickId("social", "facebook", "social"),
     "igsh": ClickId("social", "instagram", "social"),

@@ -10,6 +10,7 @@ user agents of 36,000 devices.
 
 import re
 from functools import lru_cache
+from pathlib import Path
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
@@ -28,13 +29,11 @@ _APPS = frozenset(
     {"Viber", "WhatsApp", "Podimo", "NewsBlur", "Sogou", "MetaIAB Facebook", r"mail\.ru", r"Code\/1\.", "Fluid"}
 )
 """Patterns that name apps of people too: a messenger fetches previews, and opens links in a browser of its own."""
-_SERVERS = (
-    "WordPress/", "WooCommerce", "Shopify-Captain-Hook", "Stripe/", "PayPal/", "Zapier", "IFTTT/", "Integromat/",
-    "Make/", "Svix-Webhooks/", "Recurly Webhooks/", "SendGrid Event API", "SparkPost", "Zendesk Webhook",
-    "TwilioProxy/", "SFDC-Callout/", "Snipcart/", "Trustly/", "GoPay", "Omnisend/", "Klaviyo/", "HubSpot Connect",
-    "MailChimp", "Retool/", "Stape/", "Sora POS/", "BlingERP", "Bling ERP", "Bitbucket-Webhooks",
-    "Cloudflare-Stream-Webhook", "Google-Apps-Script", "YokoyGroupAG/", "easybill-ImportManager",
-)  # fmt: skip
+_SERVERS = tuple(
+    line
+    for line in Path(__file__).with_name("servers.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+)
 """How the user agents begin of servers that report what customers did."""
 
 _MODEL_COMMENT = re.compile(

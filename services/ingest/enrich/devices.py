@@ -108,9 +108,15 @@ _USER_AGENT_WORDS = (
             "crkey",
             "viera",
             "vizios",
+            "nettv",
+            "webos.tv",
+            "tizen tv",
+            "googletv",
+            "dtv/",
+            "ctv/",
         ),
     ),
-    ("wearable", ("watchos", "apple watch", "applewatch", "smartwatch", "wear os", "wearos")),
+    ("wearable", ("watchos", "watch os", "apple watch", "applewatch", "smartwatch", "wear os", "wearos")),
     (
         "tablet",
         ("ipad", "tablet;", "tablet)", "tablet ", "playbook", "kindle", "xoom", "nexus 7", "nexus 9", "nexus 10"),
@@ -120,8 +126,10 @@ _USER_AGENT_WORDS = (
 """Type, and texts of which a user agent of this type contains one, in lower case. The first type that fits counts."""
 _NOT_A_TABLET = "tablet pc"
 """Old versions of Windows say this on any computer."""
-_MODEL_CODE = re.compile(r"\b(?:(AFT[A-Z])|KF[A-Z]{2,5}\b|SM-[TX]\d|GT-P\d)")
-"""Model codes of Fire TV sticks (the group), and of tablets by Amazon and Samsung."""
+_MODEL_CODE = re.compile(
+    r"\b(?:(?P<tv>AFT[A-Z])|(?P<wearable>SM-R\d|Watch\d+,\d)|(?P<tablet>KF[A-Z]{2,5}\b|SM-[TX]\d|GT-P\d))"
+)
+"""Model codes of Fire TV sticks, of watches by Samsung and Apple, and of tablets by Amazon and Samsung."""
 
 _parse_user_agent = Resolver(([], load_lazy_builtins()[1], []))
 
@@ -177,8 +185,8 @@ def _device_by_user_agent(user_agent: str) -> Device:
     os = clean(_os_name(result.os.family)) if result.os is not None else ""
     model_code = _MODEL_CODE.search(user_agent)
     if model_code is not None:
-        return Device("tv" if model_code[1] else "tablet", os)
-    lowered = user_agent.lower().replace(_NOT_A_TABLET, "")
+        return Device(model_code.lastgroup or "", os)
+    lowered = f"{user_agent.lower()} ".replace(_NOT_A_TABLET, "")  # ` TV` at the end is a word too
     by_words = next((type_ for type_, words in _USER_AGENT_WORDS if any(word in lowered for word in words)), "")
     if os == "Android" and by_words in ("", "mobile"):
         # Chrome and its relatives leave out `Mobile` on tablets; an app's user agent leaves it out anywhere.

@@ -31,6 +31,10 @@ def page(query: str = "", referrer: str = "") -> dict[str, Any]:
     return {"page": {"url": f"{SHOP}?{query}" if query else SHOP, "referrer": referrer}}
 
 
+def visit(url: str, referrer: str = "") -> dict[str, Any]:
+    return {"page": {"url": url, "referrer": referrer}}
+
+
 def campaign(**members: Any) -> dict[str, Any]:
     return {"campaign": members}
 
@@ -122,6 +126,80 @@ def facts(context: dict[str, Any], properties: dict[str, Any] | None = None, cal
         (page(referrer="https://shop.example/a"), "direct"),
         (page(referrer="https://checkout.shop.example/b"), "direct"),
         (page("ref=footer", "https://shop.example/a"), "direct"),
+        # Sibling hosts of one registered domain. Shops on one platform are different sites.
+        (page(referrer="https://pay.other.example/"), "referral"),
+        (visit("https://shop.brand.co.uk/", "https://blog.brand.co.uk/a"), "direct"),
+        (visit("https://shop.brand.co.uk/", "https://blog.other.co.uk/a"), "referral"),
+        (visit("https://a.myshopify.com/", "https://b.myshopify.com/a"), "referral"),
+        (visit("https://10.0.0.1/", "https://10.9.0.1/a"), "referral"),
+        (visit("https://www.münchen.de/", "https://shop.xn--mnchen-3ya.de/a"), "direct"),
+        # Pages where a customer pays or logs in.
+        *[
+            (page(referrer=f"https://{host}/x"), "direct")
+            for host in (
+                "www.paypal.com",
+                "paypal.com",
+                "pay.klarna.com",
+                "checkout.stripe.com",
+                "live.adyen.com",
+                "www.mollie.com",
+                "acs2.bank.example",
+                "3dsecure.bank.example",
+                "3ds.somebank.co.uk",
+                "accounts.google.com",
+                "accounts.google.co.uk",
+                "login.microsoftonline.com",
+                "appleid.apple.com",
+            )
+        ],
+        (page("utm_source=mail&utm_medium=email", "https://www.paypal.com/"), "email"),
+        (page("ref=ADA10", "https://www.paypal.com/"), "direct"),
+        (page(referrer="https://pubs.acs.org/"), "referral"),
+        # Parameters behind the hash.
+        (visit("https://shop.example/#/shoes?utm_source=mail&utm_medium=email"), "email"),
+        (visit("https://shop.example/app#!/shoes?gclid=a"), "paid_search"),
+        (visit("https://shop.example/#utm_medium=affiliate"), "affiliate"),
+        (visit("https://shop.example/?utm_medium=email#/a?utm_medium=affiliate"), "email"),
+        # A tagged link is not organic; sources and media that name ads.
+        (campaign(source="google", medium="pmax"), "paid_search"),
+        (campaign(source="google", medium="performance-max"), "paid_search"),
+        (campaign(source="bing", medium="skywriting"), "paid_search"),
+        (campaign(source="google_ads"), "paid_search"),
+        (campaign(source="google_ads", medium="search"), "paid_search"),
+        (campaign(source="Facebook-Ads"), "paid_social"),
+        (campaign(source="facebook-ads", medium="cpc"), "paid_social"),
+        (campaign(source="adwords"), "paid_search"),
+        (campaign(source="youtube ads"), "paid_video"),
+        (campaign(medium="facebook_ads"), "paid_social"),
+        (campaign(source="google", medium="google_ads"), "paid_search"),
+        (campaign(source="meta", medium="paid_ads"), "paid_social"),
+        (campaign(source="newsletter", medium="ads-free"), "email"),
+        (campaign(medium="display_ads"), "display"),
+        (campaign(source="uploads", medium="downloads"), "campaign"),
+        (page("utm_medium=cpc", "https://www.facebook.com/"), "paid_social"),
+        (page("utm_medium=paid", GOOGLE), "paid_search"),
+        (page("utm_medium=cpc&fbclid=a"), "paid_social"),
+        (page("gad_source=1"), "paid_search"),
+        (page("gad_campaignid=123", GOOGLE), "paid_search"),
+        # Mail, messengers, apps, assistants.
+        (page(referrer="https://webmail1m.orange.fr/webmail/fr_FR/read.html"), "email"),
+        (page(referrer="https://outlook.office365.com/mail/"), "email"),
+        (page(referrer="https://outlook.office.com/"), "email"),
+        (page(referrer="https://eur02.safelinks.protection.outlook.com/?url=x"), "email"),
+        (page(referrer="https://mail.company.example/owa/"), "email"),
+        (page(referrer="https://webmail.provider.example/"), "email"),
+        (page(referrer="https://www.google.fr/imgres?q=a"), "organic_search"),
+        (page(referrer="https://l.messenger.com/"), "social"),
+        (page(referrer="https://web.whatsapp.com/"), "social"),
+        (page(referrer="https://teams.microsoft.com/"), "social"),
+        (page(referrer="https://mail.example/"), "referral"),
+        (page(referrer="android-app://com.reddit.frontpage/"), "social"),
+        (page(referrer="android-app://com.google.android.gm"), "email"),
+        (page(referrer="android-app://com.openai.chatgpt/"), "ai_assistant"),
+        (page(referrer="ios-app://544007664/vnd.youtube/www.youtube.com"), "video"),
+        (page(referrer="https://claude.com/"), "ai_assistant"),
+        (page(referrer="https://copilot.cloud.microsoft/"), "ai_assistant"),
+        (page(referrer="https://ya.ru/"), "organic_search"),
         # A friend's link.
         (page("ref=ADA10"), "referral"),
         (page("ref=ADA10", "https://www.facebook.com/"), "social"),
@@ -179,6 +257,9 @@ def test_facts_of_a_click_on_an_ad() -> None:
         (page(referrer="https://x.com/"), {"source": "twitter", "medium": "referral", "referrer": "x.com"}),
         (page(referrer="https://Blog.Example:8443/"), {"source": "blog.example", "medium": "referral"}),
         (page("fbclid=a"), {"source": "facebook", "medium": "social", "click_ids": {"fbclid": "a"}}),
+        (page("utm_medium=cpc", "https://www.facebook.com/"), {"source": "facebook", "medium": "cpc"}),
+        (page("gad_source=1"), {"source": "google", "medium": "cpc", "click_ids": {"gad_source": "1"}}),
+        (page(referrer="https://google.fr/imgres?a"), {"source": "google images", "medium": "organic"}),
         (page("utm_source=Mail", GOOGLE), {"source": "Mail", "referrer": "google.co.uk"}),
         (campaign(source="a", medium="b", name="c", term="d", content="e", id="f"), {"source": "a", "content": "e"}),
         (page("via=one&ref=two&referral_code=three"), {"referral_code": "three"}),
@@ -196,7 +277,11 @@ def test_facts(context: dict[str, Any], expected: dict[str, Any]) -> None:
     [
         ("https://user:secret@shop.example:8443/a?b#c", "shop.example"),
         ("https://[2001:DB8::1]:8443/a", "2001:db8::1"),
-        ("https://xn--mnchen-3ya.example/", "xn--mnchen-3ya.example"),
+        ("https://xn--mnchen-3ya.example/", "münchen.example"),
+        ("https://XN--MNCHEN-3YA.example/", "münchen.example"),
+        ("https://mu\u0308nchen.example/", "münchen.example"),
+        ("https://xn--\u00e4.example/", "xn--\u00e4.example"),
+        ("https://xn--99999999.example/", "xn--99999999.example"),
         ("https://MÜNCHEN.example./", "münchen.example"),
         ("shop.example", "shop.example"),
         ("http://localhost/", "localhost"),
