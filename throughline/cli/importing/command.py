@@ -1,11 +1,12 @@
 """`throughline import`: a file of history through ingest, with the same verdicts as live events."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -15,22 +16,34 @@ from throughline.cli.common.options import RUNNING_DATA, RunningDataOption, UrlO
 from throughline.cli.common.output import CANNOT, INTERRUPTED, WRONG_USE, fail, say, stderr_console
 from throughline.cli.common.target import Target, TargetError, find_target
 from throughline.cli.importing.mapping import MappingError, RowMapping, parse_mapping, segment_mapping
-from throughline.cli.importing.rows import ImportFileError, Row, fingerprint, is_csv, read_rows
-from throughline.cli.importing.send import EARLIEST, ImportProgress, send
+from throughline.cli.importing.recipes import read_recipe, recipe_names
+from throughline.cli.importing.rows import FileForm, ImportFileError, Row, find_form, fingerprint, is_csv, read_rows
+from throughline.cli.importing.send import EARLIEST, ImportProgress, destination_of, send
+from throughline.kit.text_form import SEPARATOR_NAMES
 
 SHOWN_ROWS = 3
 """Number of rows, and of faults, that a dry run shows."""
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help=".jsonl or .csv, plain or .gz; times are kept as they are.")],
+    file: Annotated[
+        Path, typer.Argument(help=".csv, .tsv, .jsonl or .json (a list), plain or .gz; times are kept as they are.")
+    ],
     mapping: Annotated[
         Path | None,
         typer.Option(help="TOML file that says what each column is. Default: columns are called as Segment's fields."),
     ] = None,
+    recipe: Annotated[
+        str, typer.Option("--as", help=f"In place of a mapping: whose export it is, of {', '.join(recipe_names())}.")
+    ] = "",
     url: UrlOption = None,
     key: WriteKeyOption = None,
     time_zone: Annotated[str, typer.Option(help="Without a mapping: zone of times that name none.")] = "UTC",
+    kind: Annotated[str, typer.Option(help="csv or json, for a file whose name does not say it.")] = "",
+    encoding: Annotated[str, typer.Option(help="utf-8, cp1252, utf-16, ... Default: detected, and said.")] = "",
+    separator: Annotated[
+        str, typer.Option(help="Of a CSV: a character, or comma, semicolon, tab, bar. Default: detected, and said.")
+    ] = "",
     earliest: Annotated[
         datetime,
         typer.Option(
@@ -43,74 +56,114 @@ def import_file(
     restart: Annotated[bool, typer.Option("--restart", help="From the first row again; nothing counts twice.")] = False,
     data: RunningDataOption = RUNNING_DATA,
 ) -> None:
-    """Import history: JSON lines or CSV. Every row gets its verdict; refused ones go to FILE.rejected.jsonl.
+    """Import history: JSON or CSV. Every row gets its verdict; refused ones go to FILE.rejected.jsonl.
 
-    An import that is stopped goes on where it was when it is run again (FILE.progress.json remembers). A row without a
-    message id gets one made of what it says, so sending a file twice changes nothing.
+    An import that is stopped goes on where it was when it is run again (FILE.progress.json remembers, for each
+    destination). A row without a message id gets one made of what it says, so sending a file twice changes nothing.
     """
     try:
-        mapping_text = "" if mapping is None else mapping.read_text()
+        mapping_text = _mapping_text(mapping, recipe)
         row_mapping: RowMapping | None = None
-        if mapping is not None:
-            row_mapping = parse_mapping(mapping_text, str(mapping))
-        elif is_csv(file):
+        if mapping_text:
+            row_mapping = parse_mapping(mapping_text, str(mapping or recipe))
+            if recipe and time_zone != "UTC":
+                row_mapping = replace(row_mapping, zone=segment_mapping(time_zone).zone)
+        kind = kind or (row_mapping.file if row_mapping else "")
+        if row_mapping is None and is_csv(file, kind):
             row_mapping = segment_mapping(time_zone)
-        file_fingerprint = fingerprint(file, mapping_text)
+        form = find_form(file, kind, encoding, _separator(separator))
+        say(f"{file}: {form}")
+        source = _RowSource(file, row_mapping, form)
         if dry_run:
-            _show_events(file, row_mapping)
+            _show_events(source)
             return
         target = find_target(url, key, data)
-        progress = _begin(file, file_fingerprint, restart)
-        _run(file, row_mapping, target, progress, earliest.date().isoformat())
+        file_fingerprint = fingerprint(file, f"{mapping_text}{form}{time_zone if recipe else ''}")
+        progress, files = _begin(file, file_fingerprint, destination_of(target), restart)
+        _run(source, target, progress, files, earliest.date().isoformat())
     except (MappingError, ImportFileError, TargetError, UnicodeDecodeError) as error:
         fail(str(error), WRONG_USE)
     except OSError as error:
         fail(f"{error.filename or file}: {error.strerror or error}", WRONG_USE)
 
 
-def _progress_file(file: Path) -> Path:
-    return file.with_name(f"{file.name}.progress.json")
+def _mapping_text(mapping: Path | None, recipe: str) -> str:
+    if mapping is not None and recipe:
+        raise MappingError("--mapping and --as are the same thing: give one of them")
+    if recipe:
+        return read_recipe(recipe)
+    return "" if mapping is None else mapping.read_text()
 
 
-def _rejected_file(file: Path) -> Path:
-    return file.with_name(f"{file.name}.rejected.jsonl")
+def _separator(text: str) -> str:
+    separator = SEPARATOR_NAMES.get(text.lower(), text)
+    if len(separator) > 1 or separator in ('"', "\r", "\n"):
+        raise ImportFileError(f"--separator: {text!r} is no character, nor {', '.join(SEPARATOR_NAMES)}")
+    return separator
 
 
-def _begin(file: Path, file_fingerprint: str, restart: bool) -> ImportProgress:
+Files = tuple[Path, Path]
+"""The file of the progress, and that of the rejected rows."""
+
+
+def _files(file: Path, stem: str) -> Files:
+    return file.with_name(f"{stem}.progress.json"), file.with_name(f"{stem}.rejected.jsonl")
+
+
+def _files_of(file: Path, destination: str) -> Files:
+    """The files of a destination: the first that a file was sent to has the plain names, any other its digest."""
+    its_own, plain = _files(file, f"{file.name}.{destination}"), _files(file, file.name)
+    if its_own[0].exists():
+        return its_own
+    progress = ImportProgress.read(plain[0])
+    return plain if progress is None or progress.destination == destination else its_own
+
+
+def _begin(file: Path, file_fingerprint: str, destination: str, restart: bool) -> tuple[ImportProgress, Files]:
     """The progress of the import that was stopped, or that of a new one; ends the command when it is done already."""
-    progress = None if restart else ImportProgress.read(_progress_file(file))
+    files = _files_of(file, destination)
+    progress = None if restart else ImportProgress.read(files[0])
     if progress is None:
-        return ImportProgress(file_fingerprint)
+        return ImportProgress(file_fingerprint, destination), files
     if progress.fingerprint != file_fingerprint:
         fail(
-            f"{_progress_file(file)} is of another file or mapping: what was begun cannot be gone on with; "
-            "use --restart",
+            f"{files[0]} is of another file or mapping: what was begun cannot be gone on with; use --restart",
             WRONG_USE,
         )
     if progress.done:
         say(f"{file} is imported already, {progress.rows:,} rows; --restart sends it again")
         raise typer.Exit
     say(f"going on after row {progress.rows:,}")
-    return progress
+    return progress, files
 
 
-def _run(file: Path, mapping: RowMapping | None, target: Target, progress: ImportProgress, earliest: str) -> None:
+class _RowSource(NamedTuple):
+    """A file and how its rows are read."""
+
+    file: Path
+    mapping: RowMapping | None
+    form: FileForm
+
+    def read(self, on_progress: Callable[[int], None]) -> Iterator[Row]:
+        return read_rows(self.file, self.mapping, on_progress, self.form)
+
+
+def _run(source: _RowSource, target: Target, progress: ImportProgress, files: Files, earliest: str) -> None:
     console = stderr_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     stopped_by: BaseException | None = None
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(file.name, total=file.stat().st_size)
+        task = bar.add_task(source.file.name, total=source.file.stat().st_size)
 
         def rows_without_verdict() -> Iterator[Row]:
-            rows = read_rows(file, mapping, lambda bytes_read: bar.update(task, completed=bytes_read))
+            rows = source.read(lambda bytes_read: bar.update(task, completed=bytes_read))
             return islice(rows, progress.rows, None)
 
         try:
-            files = (_progress_file(file), _rejected_file(file))
             asyncio.run(send(rows_without_verdict(), target, progress, files, say, earliest))
         except (NotTakenError, ImportFileError, KeyboardInterrupt) as error:
             stopped_by = error
-    _summarize(file, progress)
+    _summarize(progress, files[1])
     if isinstance(stopped_by, KeyboardInterrupt):
         say("stopped; the same command goes on from here")
         raise typer.Exit(INTERRUPTED)
@@ -120,7 +173,7 @@ def _run(file: Path, mapping: RowMapping | None, target: Target, progress: Impor
         raise typer.Exit(CANNOT)
 
 
-def _summarize(file: Path, progress: ImportProgress) -> None:
+def _summarize(progress: ImportProgress, rejected_file: Path) -> None:
     say(
         f"{progress.rows:,} rows: {progress.ok:,} ok, {progress.warning:,} with a warning, "
         f"{progress.rejected:,} rejected, {progress.dropped:,} dropped"
@@ -128,13 +181,13 @@ def _summarize(file: Path, progress: ImportProgress) -> None:
     for reason, rows in sorted(progress.reasons.items(), key=lambda item: -item[1]):
         say(f"  {rows:,} {reason}")
     if progress.rejected:
-        say(f"rejected rows: {_rejected_file(file)}")
+        say(f"rejected rows: {rejected_file}")
 
 
-def _show_events(file: Path, mapping: RowMapping | None) -> None:
+def _show_events(source: _RowSource) -> None:
     """Print the first events and the first faults, and how many rows of each there are."""
     rows = faulty_rows = 0
-    for row in read_rows(file, mapping, lambda _: None):
+    for row in source.read(lambda _: None):
         rows += 1
         if row.error is not None:
             faulty_rows += 1

@@ -1,34 +1,29 @@
-"""From a row of somebody's file to an event in Segment's terms, as a mapping file says it. Pure.
+"""From a row of somebody's file to events in Segment's terms, as a mapping file says it. Pure.
 
-A mapping is TOML: `[event]` and `[properties]` give each field a text that is the same for all rows, or the column it
-comes from: `{ column = "sold_at", format = "%d.%m.%Y %H:%M" }`,
-`{ column = "kind", values = { sale = "Order Completed" } }`,
-`{ column = "amount", number = true }`. Columns that nothing names go to the properties, unless `rest = false`.
+A mapping is TOML: `[event]`, `[properties]`, `[traits]` and `[context]` give each field a text that is the same for all
+rows, or the column it comes from. `values.py` reads one cell, `apply.py` makes the events of a row.
 """
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from throughline.kit.time_text import FORMS, Unit, number_of, of_epoch, parse_time
+from throughline.kit.time_text import Unit
 
 FIELDS = ("type", "userId", "anonymousId", "previousId", "event", "name", "timestamp", "messageId", "groupId")
 """The fields that `[event]` may have; the objects beside them are `[properties]`, `[traits]` and `[context]`."""
 _OBJECTS = ("properties", "traits", "context")
-_OPTIONS = ("column", "values", "number", "format")
+_OPTIONS = ("column", "values", "default", "number", "format", "is", "unless", "items")
+_SETTINGS = ("rest", "time_zone", "decimal", "file", "each", "key_values", "as_is", "drop", "lines", "also")
 
 EPOCHS: Mapping[str, Unit | None] = {"epoch": None, "epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us"}
 """`format` of numbers since 1970 -> their unit; None: their size says it."""
 
 Path = tuple[str, ...]
-"""A field of the event: its name, after that of the object that holds it, if there is one."""
+"""A field of the event: its name, after those of the objects that hold it."""
 
 
 class MappingError(ValueError):
@@ -36,7 +31,7 @@ class MappingError(ValueError):
 
 
 class RowError(ValueError):
-    """One row cannot become an event. `code` is stable, `field` the event's field."""
+    """A row cannot become an event. `code` is stable, `field` the event's field."""
 
     def __init__(self, code: str, field: str, message: str) -> None:
         super().__init__(message)
@@ -45,31 +40,80 @@ class RowError(ValueError):
 
 
 class FieldSource(NamedTuple):
-    """Where the value of one field comes from: `text` for all rows, or a column."""
+    """Where the value of one field comes from: `text` for all rows, or columns."""
 
     text: str | None
-    column: str = ""
+    columns: tuple[str, ...] = ()
+    """The first that has a cell counts. `a.b` is the member b of an object a, where no column has that name."""
     values: Mapping[str, str] | None = None
-    """Value of the column -> value of the field; values that are not listed stay as they are."""
+    """Value of the column -> value of the field; "" leaves the cell out."""
+    default: str | None = None
+    """The value of cells that `values` does not list; None = they stay as they are."""
     number: bool = False
     format: str = ""
-    """How times are written: one of `EPOCHS`, or in `strptime`'s terms; "" = found out (`parse_time`)."""
+    """How times are written: one of `EPOCHS`, or in `strptime`'s terms; "" = detected (`parse_time`)."""
+    allowed: tuple[str, ...] = ()
+    """The cells that count, in lower case; () = all."""
+    unless: Mapping[str, str] | None = None
+    """Other column -> the cell, in lower case, with which this field has no value; `=` is the same cell as here."""
+    items: Mapping[str, str] | None = None
+    """Of a list of objects: member of each line -> member of the file's objects."""
+
+    @property
+    def column(self) -> str:
+        """The columns, for messages."""
+        return " or ".join(self.columns)
+
+
+Fields = Mapping[Path, FieldSource]
+
+
+class LineMapping(NamedTuple):
+    """Rows that are the lines of one order: those that follow each other with the same id, or with none."""
+
+    of: tuple[str, ...]
+    """The columns of the id, the first that has a cell counts."""
+    fields: Mapping[str, FieldSource]
+    """Member of a line in `properties.products` -> where it comes from."""
+
+
+class AlsoMapping(NamedTuple):
+    """A further event of a row, for which `when` has a value."""
+
+    when: FieldSource
+    fields: Fields
 
 
 @dataclass(frozen=True)
 class RowMapping:
     """A whole mapping."""
 
-    fields: Mapping[Path, FieldSource]
-    rest: bool
-    """Whether columns that no field comes from become properties."""
+    fields: Fields
+    rest: bool | str
+    """Whether columns that no field comes from become properties; a text is the object whose members do."""
     zone: ZoneInfo
     """The zone of times that name none."""
+    decimal: str = ""
+    """`point` or `comma`; "" = a comma is one where it can be nothing else, or does not separate the columns."""
+    file: str = ""
+    """`csv` or `json`, for a file whose name does not say it."""
+    each: str = ""
+    """A list of objects: each is an event."""
+    key_values: tuple[str, ...] = ()
+    """Lists of `{key, value}` that are read as objects."""
+    as_is: bool = False
+    """Whether a row is an event already, which the fields change."""
+    drop: tuple[str, ...] = ()
+    """Members of such an event, or of the object that `rest` names, that are left out."""
+    lines: LineMapping | None = None
+    also: tuple[AlsoMapping, ...] = ()
 
     @cached_property
     def columns(self) -> frozenset[str]:
         """The columns that fields come from."""
-        return frozenset(source.column for source in self.fields.values() if source.column)
+        lines = () if self.lines is None else (*self.lines.fields.values(), FieldSource(None, self.lines.of))
+        also = [source for further in self.also for source in (further.when, *further.fields.values())]
+        return frozenset(column for source in (*self.fields.values(), *lines, *also) for column in source.columns)
 
 
 def segment_mapping(time_zone: str = "UTC") -> RowMapping:
@@ -78,7 +122,7 @@ def segment_mapping(time_zone: str = "UTC") -> RowMapping:
     Raises:
         MappingError: there is no such time zone.
     """
-    fields: dict[Path, FieldSource] = {(name,): FieldSource(None, name) for name in FIELDS}
+    fields: dict[Path, FieldSource] = {(name,): FieldSource(None, (name,)) for name in FIELDS}
     return RowMapping(fields, True, _zone(time_zone, "--time-zone"))
 
 
@@ -92,64 +136,154 @@ def parse_mapping(text: str, file: str) -> RowMapping:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise MappingError(f"{file}: not TOML: {error}") from None
-    faults: list[str] = []
-    fields: dict[Path, FieldSource] = {}
-    for name, value in document.items():
-        if name in ("event", *_OBJECTS):
-            fields |= _parse_table(name, value, faults)
-        elif name not in ("rest", "time_zone"):
-            faults.append(f"{name}: is none of event, {', '.join(_OBJECTS)}, rest, time_zone")
+    faults = [
+        f"{name}: is none of event, {', '.join((*_OBJECTS, *_SETTINGS))}"
+        for name in document
+        if name not in ("event", *_OBJECTS, *_SETTINGS)
+    ]
+    fields = _parse_fields(document, "", faults)
     rest = document.get("rest", True)
-    if not isinstance(rest, bool):
-        faults.append("rest: has to be true or false")
-    if ("userId",) not in fields and ("anonymousId",) not in fields:
-        faults.append("event: needs a userId or an anonymousId")
-    if ("event",) not in fields and fields.get(("type",), FieldSource("track")).text == "track":
-        faults.append("event.event: is missing: which event does a row stand for?")
+    if not isinstance(rest, bool | str):
+        faults.append("rest: has to be true or false, or the name of an object")
+    as_is = document.get("as_is", False) is True
+    if not as_is:
+        if ("userId",) not in fields and ("anonymousId",) not in fields:
+            faults.append("event: needs a userId or an anonymousId")
+        if ("event",) not in fields and fields.get(("type",), FieldSource("track")).text == "track":
+            faults.append("event.event: is missing: which event does a row stand for?")
     zone = ZoneInfo("UTC")
     try:
         zone = _zone(document.get("time_zone", "UTC"), "time_zone")
     except MappingError as error:
         faults.append(str(error))
+    mapping = RowMapping(
+        fields,
+        rest,
+        zone,
+        _choice(document, "decimal", ("point", "comma"), faults),
+        _choice(document, "file", ("csv", "json"), faults),
+        _names(document, "each", faults)[0] if "each" in document else "",
+        key_values=_names(document, "key_values", faults),
+        as_is=as_is,
+        drop=_names(document, "drop", faults),
+        lines=_parse_lines(document["lines"], faults) if "lines" in document else None,
+        also=_parse_also(document["also"], fields, faults) if "also" in document else (),
+    )
     if faults:
         raise MappingError("\n".join(f"{file}: {fault}" for fault in faults))
-    return RowMapping(fields, rest, zone)
+    return mapping
 
 
-def _parse_table(name: str, table: Any, faults: list[str]) -> dict[Path, FieldSource]:
-    """The fields of `[event]` or of one of the objects; adds to `faults`."""
+def _parse_fields(document: Mapping[str, Any], prefix: str, faults: list[str]) -> dict[Path, FieldSource]:
     fields: dict[Path, FieldSource] = {}
+    for name in ("event", *_OBJECTS):
+        if name in document:
+            fields |= _parse_table((name,), document[name], prefix, faults)
+    return fields
+
+
+def _parse_table(path: Path, table: Any, prefix: str, faults: list[str]) -> dict[Path, FieldSource]:
+    """The fields of `[event]` or of an object; adds to `faults`."""
+    fields: dict[Path, FieldSource] = {}
+    place = prefix + ".".join(path)
     if not isinstance(table, dict):
-        faults.append(f"{name}: has to be a table")
+        faults.append(f"{place}: has to be a table")
         return fields
     for field, value in table.items():
-        if name == "event" and field not in FIELDS:
-            faults.append(f"event.{field}: is none of {', '.join(FIELDS)}; others belong into [properties]")
-            continue
-        source = _parse_source(value, f"{name}.{field}", faults)
-        if source is not None:
-            fields[(field,) if name == "event" else (name, field)] = source
+        if path == ("event",) and field not in FIELDS:
+            faults.append(f"{place}.{field}: is none of {', '.join(FIELDS)}; others belong into [properties]")
+        elif path != ("event",) and isinstance(value, dict) and all(isinstance(part, dict) for part in value.values()):
+            fields |= _parse_table((*path, field), value, prefix, faults)
+        else:
+            source = _parse_source(value, f"{place}.{field}", faults)
+            if source is not None:
+                fields[(field,) if path == ("event",) else (*path, field)] = source
     return fields
 
 
 def _parse_source(value: Any, field: str, faults: list[str]) -> FieldSource | None:
     if isinstance(value, str):
         return FieldSource(value)
-    if not isinstance(value, dict) or not isinstance(value.get("column"), str):
+    columns = _texts(value.get("column")) if isinstance(value, dict) else ()
+    if not columns:
         faults.append(f'{field}: has to be a text, or {{ column = "..." }}')
         return None
     unknown = sorted(set(value) - set(_OPTIONS))
     if unknown:
         faults.append(f"{field}: {', '.join(unknown)}: is none of {', '.join(_OPTIONS)}")
         return None
-    values, number, time_format = value.get("values"), value.get("number", False), value.get("format", "")
-    if values is not None and not (isinstance(values, dict) and all(isinstance(text, str) for text in values.values())):
-        faults.append(f"{field}.values: has to be a table from what the column says to a text")
+    for option in ("values", "unless", "items"):
+        table = value.get(option)
+        if table is not None and not (
+            isinstance(table, dict) and all(isinstance(text, str) for text in table.values())
+        ):
+            faults.append(f"{field}.{option}: has to be a table of texts")
+            return None
+    number, time_format, default = value.get("number", False), value.get("format", ""), value.get("default")
+    if not isinstance(number, bool) or not isinstance(time_format, str) or not isinstance(default, str | None):
+        faults.append(
+            f"{field}: number has to be true or false, format a text like %d.%m.%Y %H:%M or epoch, default a text"
+        )
         return None
-    if not isinstance(number, bool) or not isinstance(time_format, str):
-        faults.append(f"{field}: number has to be true or false, format a text like %d.%m.%Y %H:%M or epoch")
+    allowed = tuple(text.lower() for text in _texts(value.get("is", ())))
+    return FieldSource(
+        None,
+        columns,
+        value.get("values"),
+        default,
+        number,
+        time_format,
+        allowed,
+        value.get("unless"),
+        value.get("items"),
+    )
+
+
+def _parse_lines(table: Any, faults: list[str]) -> LineMapping | None:
+    of = _texts(table.get("of")) if isinstance(table, dict) else ()
+    if not of or not isinstance(table.get("columns"), dict):
+        faults.append("lines: needs of, the column of the order's id, and a table columns")
         return None
-    return FieldSource(None, value["column"], values, number, time_format)
+    fields: dict[str, FieldSource] = {}
+    for name, value in table["columns"].items():
+        source = _parse_source(value, f"lines.columns.{name}", faults)
+        if source is not None:
+            fields[name] = source
+    return LineMapping(of, fields)
+
+
+def _parse_also(tables: Any, fields: Fields, faults: list[str]) -> tuple[AlsoMapping, ...]:
+    parsed = []
+    for number, table in enumerate(tables if isinstance(tables, list) else [tables], start=1):
+        if not isinstance(table, dict):
+            faults.append("also: has to be tables, each [[also]]")
+            continue
+        when = _parse_source(table.get("when"), f"also {number}.when", faults)
+        if when is not None:
+            parsed.append(AlsoMapping(when, {**fields, **_parse_fields(table, f"also {number}.", faults)}))
+    return tuple(parsed)
+
+
+def _choice(document: Mapping[str, Any], name: str, choices: tuple[str, ...], faults: list[str]) -> str:
+    value = document.get(name, "")
+    if value not in ("", *choices):
+        faults.append(f"{name}: {value!r} is not {' or '.join(choices)}")
+        return ""
+    return str(value)
+
+
+def _names(document: Mapping[str, Any], name: str, faults: list[str]) -> tuple[str, ...]:
+    names = _texts(document.get(name, ()))
+    if name in document and not names:
+        faults.append(f"{name}: has to be a name, or a list of names")
+        return ("",)
+    return names
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A text, or a list of texts, as a tuple; empty for anything else."""
+    texts = [value] if isinstance(value, str) else value
+    return tuple(texts) if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else ()
 
 
 def _zone(name: Any, option: str) -> ZoneInfo:
@@ -157,73 +291,3 @@ def _zone(name: Any, option: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError, TypeError):
         raise MappingError(f"{option}: {name!r} is not a time zone like UTC or Europe/Vienna") from None
-
-
-def event_of(row: Mapping[str, Any], mapping: RowMapping) -> dict[str, Any]:
-    """The event of one row (column -> value). Empty values are left out; the event has a message id.
-
-    Raises:
-        RowError: its time cannot be read, or what should be a number is none.
-    """
-    event: dict[str, Any] = {}
-    for path, source in mapping.fields.items():
-        value = _value(row, source, path, mapping.zone)
-        if value is None or value == "":
-            continue
-        if len(path) == 1:
-            event[path[0]] = value
-        else:
-            event.setdefault(path[0], {})[path[1]] = value
-    if mapping.rest:
-        columns = mapping.columns
-        others = {name: value for name, value in row.items() if name not in columns and value not in (None, "")}
-        if others:
-            event["properties"] = {**others, **event.get("properties", {})}
-    event.setdefault("type", "track")
-    return with_message_id(event)
-
-
-def with_message_id(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with the message id it has, or with one made of its content: rows of the same content are one event."""
-    if not event.get("messageId"):
-        content = msgspec.json.encode(event, order="sorted")
-        event["messageId"] = f"import-{blake2b(content, digest_size=16).hexdigest()}"
-    return event
-
-
-def _value(row: Mapping[str, Any], source: FieldSource, path: Path, zone: ZoneInfo) -> Any:
-    if source.text is not None:
-        return source.text
-    value = row.get(source.column)
-    if value is None or value == "":
-        return None
-    if source.values is not None:
-        value = source.values.get(str(value), value)
-    if source.number and not isinstance(value, int | float):
-        try:
-            value = float(str(value))
-        except ValueError:
-            field = ".".join(path)
-            raise RowError("wrong_type", field, f"{source.column} {value!r} is not a number like 12.50") from None
-    if path == ("timestamp",):
-        return _time(value, source, zone)
-    return value
-
-
-def _time(value: Any, source: FieldSource, zone: ZoneInfo) -> str:
-    try:
-        time = _parse_time(value, source.format)
-        if time is None:
-            raise ValueError
-        return (time if time.tzinfo else time.replace(tzinfo=zone)).isoformat()
-    except (ValueError, TypeError, OverflowError):
-        example = source.format or f"2026-01-31T12:00:00Z ({FORMS})"
-        message = f"{source.column} {value!r} is not a time like {example}"
-        raise RowError("unreadable_time", "timestamp", message) from None
-
-
-def _parse_time(value: Any, form: str) -> datetime | None:
-    if form in EPOCHS:
-        number = number_of(value.strip()) if isinstance(value, str) else value
-        return None if number is None or isinstance(number, bool) else of_epoch(number, EPOCHS[form])
-    return datetime.strptime(value, form) if form else parse_time(value)  # noqa: DTZ007

@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,13 +26,20 @@ VerdictFields = dict[str, str]
 """One verdict of ingest's answer: verdict, and for any but ok also code, field and message."""
 
 
+def destination_of(target: Target) -> str:
+    """A short digest of a target, which tells nobody its key."""
+    return blake2b(f"{target.url.rstrip('/')}\0{target.write_key}".encode(), digest_size=6).hexdigest()
+
+
 @dataclass
 class ImportProgress:
     """How far an import is; written beside the file after every batch."""
 
     fingerprint: str
+    destination: str = ""
+    """Where the rows go: `destination_of` the target."""
     rows: int = 0
-    """Number of rows, from the first, that have their verdict."""
+    """Number of rows, or events of rows, from the first, that have their verdict."""
     ok: int = 0
     warning: int = 0
     rejected: int = 0
@@ -139,7 +147,7 @@ async def _deliver(
     headers = {
         "Content-Type": "application/json",
         "X-Throughline-History": earliest,
-        "X-Throughline-Place": str(events[0].number - 1),
+        "X-Throughline-Place": str(events[0].place),
     }
     answer = await deliver(client, "/v1/batch", body, headers, say)
     if answer.status_code != 200:
@@ -172,4 +180,4 @@ def _record(progress: ImportProgress, batch: _Batch, verdicts: list[VerdictField
             line = msgspec.json.encode({"row": row.number, **reason_fields, "event": event}) + b"\n"
             out.write(line)
             progress.refused_bytes += len(line)
-    progress.rows = batch.rows[-1].number
+    progress.rows += len(batch.rows)
