@@ -167,10 +167,10 @@ def distinct(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:
 
 def _remember(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> bool:
     """Remember what a touchpoint does to orders and cart. Returns whether it may place the customer."""
-    lines = lines_of(touchpoint.items)
+    items = touchpoint.items
     if kind.order:
         key = order_key(touchpoint)
-        report = Report(touchpoint.total, touchpoint.value, touchpoint.currency, lines)
+        report = Report(touchpoint.total, touchpoint.value, touchpoint.currency, "" if items == "[]" else items)
         if kind.order in ("place", "pay"):
             memory.place(key, touchpoint.occurred_us, report, is_payment=kind.order == "pay")
         elif kind.order == "cancel":
@@ -180,14 +180,15 @@ def _remember(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> bool:
         else:
             memory.edit(key, report)
     if kind.cart == "replace":
-        if touchpoint.items:
+        if items:
             had_lines = bool(memory.cart)
-            memory.replace_cart(lines)
+            memory.replace_cart(lines_of(items))
             # A cart that never had a line says nothing.
             return had_lines or bool(memory.cart)
     elif kind.cart:
         change = memory.add if kind.cart == "add" else memory.remove
-        if touchpoint.product_id or not lines:
+        lines = () if touchpoint.product_id else lines_of(items)
+        if not lines:
             change(touchpoint.product_id, touchpoint.quantity)
         else:
             for line in lines:

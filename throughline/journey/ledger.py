@@ -4,11 +4,10 @@ An order stands when it was placed and is neither cancelled nor refunded in full
 and sign, never across currencies, and those before the sale wait for it (docs/decisions/0017).
 """
 
-from collections.abc import Iterable
-from itertools import takewhile
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from throughline.journey.money import MAX_LINES, Line, currency_code, in_currency, minor_units
+from throughline.journey.money import MAX_LINES, currency_code, in_currency, lines_of, minor_units
 
 MAX_CURRENCIES = 8
 """Maximum number of currencies of the refunds of one order; refunds in further ones are not added up."""
@@ -20,7 +19,8 @@ class Report(NamedTuple):
     total: float | None
     value: float | None
     currency: str
-    lines: list[Line]
+    items: str
+    """Its lines, as text."""
 
 
 class Order:
@@ -31,7 +31,7 @@ class Order:
         "currency",
         "edited",
         "gross",
-        "lines",
+        "items",
         "net",
         "orphans",
         "paid_us",
@@ -49,10 +49,10 @@ class Order:
         gross: int | None = None,
         net: int | None = None,
         currency: str = "",
+        items: str = "",
         edited: int = 0,
         refunded_whole: int = 0,
         refunds: dict[str, list[int]] | None = None,
-        lines: dict[str, list[float | None]] | None = None,
         returned: dict[str, list[float]] | None = None,
         orphans: dict[str, int] | None = None,
     ) -> None:
@@ -71,8 +71,8 @@ class Order:
         """1 when a refund named neither a sum nor lines: the whole order."""
         self.refunds: dict[str, list[int]] = {} if refunds is None else refunds
         """By currency, "" for none: the sum to compare with `gross`, and the one to compare with `net`."""
-        self.lines: dict[str, list[float | None]] = {} if lines is None else lines
-        """By product: quantity, and price of one where it is known."""
+        self.items = items
+        """Its lines, as text: they are only read for a refund that names lines."""
         self.returned: dict[str, list[float]] = {} if returned is None else returned
         """By product, of refunds that name lines and no sum: quantity, and how much of it had no price."""
         self.orphans: dict[str, int] = {} if orphans is None else orphans
@@ -88,10 +88,12 @@ class Order:
         """Whether the refunds so far are all of the order."""
         if self.refunded_whole:
             return True
-        if self.returned and self.lines and all(map(self._is_returned, self.lines)):
+        if not self.refunds and not self.returned:
+            return False
+        if self.returned and self._are_all_lines_returned():
             return True
         charged, which = (self.net, 1) if self.gross is None else (self.gross, 0)
-        if charged is None or not (self.refunds or self.returned):
+        if charged is None:
             return False
         currencies = [self.currency] if self.currency else [name for name in self.refunds if name] or [""]
         return any(self._paid_back(currency, which) >= self._charged(charged, currency) for currency in currencies)
@@ -103,8 +105,7 @@ class Order:
             self.placed_us = at_us or 1
             self.cancelled_us = 0
             self._state(report)
-            if report.lines:
-                self.lines = _summed(report.lines)
+            self.items = report.items or self.items
         else:
             if is_payment:
                 self.cancelled_us = 0
@@ -117,8 +118,7 @@ class Order:
         """Take the new value of an edited order."""
         if self._state(report):
             self.edited = 1
-        if report.lines:
-            self.lines = _summed(report.lines)
+        self.items = report.items or self.items
 
     def refund(self, report: Report) -> None:
         """Pay back a sum, or the price of some lines, or without either the whole order."""
@@ -129,9 +129,11 @@ class Order:
             assert gross is not None
             assert net is not None
             self._pay_back(currency, minor_units(abs(gross), currency), minor_units(abs(net), currency))
-        elif not report.lines:
+            return
+        lines = lines_of(report.items)
+        if not lines:
             self.refunded_whole = 1
-        for line in report.lines if report.total is None and report.value is None else ():
+        for line in lines:
             if line.product not in self.returned and len(self.returned) >= MAX_LINES:
                 continue
             quantity = abs(line.quantity)
@@ -158,7 +160,7 @@ class Order:
         self.refunded_whole |= other.refunded_whole
         for currency, (gross, net) in other.refunds.items():
             self._pay_back(currency, gross, net)
-        self.lines = self.lines or other.lines
+        self.items = self.items or other.items
         for product, (quantity, unpriced) in other.returned.items():
             quantities = self.returned.setdefault(product, [0, 0])
             quantities[0] += quantity
@@ -167,23 +169,15 @@ class Order:
             self.orphans[source] = self.orphans.get(source, 0) + events
 
     def dump(self) -> list[Any]:
-        """Returns the arguments that make this order again, without the last ones that say nothing."""
-        fields = [
-            self.placed_us,
-            self.paid_us,
-            self.cancelled_us,
-            self.gross,
-            self.net,
-            self.currency,
-            self.edited,
-            self.refunded_whole,
-            dict(sorted(self.refunds.items())) or None,
-            self.lines or None,
-            dict(sorted(self.returned.items())) or None,
-            dict(sorted(self.orphans.items())) or None,
-        ]
-        silent = sum(1 for _ in takewhile(lambda field: field in (0, None, "") and field is not False, fields[::-1]))
-        return fields[: len(fields) - silent]
+        """Returns the arguments that make this order again; equal orders give equal ones."""
+        fields: list[Any] = [self.placed_us, self.paid_us, self.cancelled_us, self.gross, self.net, self.currency]
+        has_more = bool(self.returned or self.orphans)
+        if has_more or self.items or self.refunds or self.refunded_whole or self.edited:
+            refunds = dict(sorted(self.refunds.items())) if self.refunds else None
+            fields += [self.items, self.edited, self.refunded_whole, refunds]
+        if has_more:
+            fields += [dict(sorted(self.returned.items())), dict(sorted(self.orphans.items()))]
+        return fields
 
     def _state(self, report: Report) -> bool:
         """Take what an event says was charged. Returns whether it says so."""
@@ -204,8 +198,7 @@ class Order:
                 self.gross = minor_units(report.total, self.currency)
             if self.net is None and report.value is not None:
                 self.net = minor_units(report.value, self.currency)
-        if not self.lines and report.lines:
-            self.lines = _summed(report.lines)
+        self.items = self.items or report.items
 
     def _pay_back(self, currency: str, gross: int, net: int) -> None:
         if currency not in self.refunds and len(self.refunds) >= MAX_CURRENCIES:
@@ -218,7 +211,7 @@ class Order:
         """Returns the sum of the refunds in a currency, and of those without one."""
         unpriced = 0
         for product, (_, quantity) in self.returned.items():
-            price = self.lines.get(product, (0, None))[1]
+            price = _lines(self.items).get(product, (0, None))[1]
             if price is not None:
                 unpriced += minor_units(abs(price) * quantity, currency)
         nothing = (0, 0)
@@ -228,19 +221,19 @@ class Order:
     def _charged(self, charged: int, currency: str) -> int:
         return charged if self.currency else in_currency(charged, currency)
 
-    def _is_returned(self, product: str) -> bool:
-        quantity = self.lines[product][0]
-        return product in self.returned and quantity is not None and self.returned[product][0] >= quantity
+    def _are_all_lines_returned(self) -> bool:
+        lines = _lines(self.items)
+        return bool(lines) and all(
+            product in self.returned and self.returned[product][0] >= quantity
+            for product, (quantity, _) in lines.items()
+        )
 
 
-def _summed(lines: Iterable[Line]) -> dict[str, list[float | None]]:
+@lru_cache(64)
+def _lines(items: str) -> dict[str, tuple[float, float | None]]:
     """Returns the quantity of each product, and its first price that is known."""
-    summed: dict[str, list[float | None]] = {}
-    for product, quantity, price in lines:
-        line = summed.get(product)
-        if line is None:
-            summed[product] = [quantity, price]
-        else:
-            line[0] = (line[0] or 0) + quantity
-            line[1] = price if line[1] is None else line[1]
+    summed: dict[str, tuple[float, float | None]] = {}
+    for product, quantity, price in lines_of(items):
+        quantity_before, price_before = summed.get(product, (0, None))
+        summed[product] = (quantity_before + quantity, price if price_before is None else price_before)
     return summed

@@ -1,7 +1,8 @@
 """A customer's memory, for the guards: its orders, and what is in the cart."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import Any
 
 from throughline.journey.ledger import Order, Report
 from throughline.journey.money import Line, minor_units
@@ -13,8 +14,8 @@ PAGED, EMPTIED, CHURNED = 1, 2, 4
 
 MAX_ORDERS = 1_000
 """Maximum number of orders remembered one by one: of older ones, how many stand."""
-MAX_ORDER_LINES = 2_000
-"""Maximum number of lines of all orders: the oldest orders' lines are forgotten first."""
+MAX_ITEMS = 64 * 1024
+"""Maximum number of characters of the lines of all orders: the oldest orders' lines are forgotten first."""
 MAX_CART_LINES = 500
 """Maximum number of products in a cart; further ones are not remembered."""
 
@@ -25,34 +26,60 @@ _ORPHANS = '{"orphans":'
 class Memory:
     """Changes while folding. In a journey the flags stand as bits, the rest as text ("" when there is nothing)."""
 
-    __slots__ = ("_lines", "cart", "emptied", "orders", "orphans", "paged", "standing", "standing_before")
+    __slots__ = (
+        "_ledger",
+        "_parsed",
+        "cart",
+        "emptied",
+        "items_length",
+        "orphans",
+        "paged",
+        "standing",
+        "standing_before",
+    )
 
     def __init__(
         self,
         paged: bool = False,
         emptied: bool = False,
-        orders: dict[str, Order] | None = None,
+        ledger: str = "",
         cart: dict[str, float] | None = None,
+        standing: int = 0,
         standing_before: int = 0,
+        items_length: int = 0,
         orphans: dict[str, int] | None = None,
     ) -> None:
         self.paged = paged
         self.emptied = emptied
-        self.orders: dict[str, Order] = {} if orders is None else orders
-        """Orders by id: those placed stand in the order of their placing."""
+        self._ledger = ledger
+        """Orders as text, until somebody asks for one: most events are about none."""
+        self._parsed: dict[str, Order | list[Any]] | None = None if ledger else {}
         self.cart: dict[str, float] = {} if cart is None else cart
         """Net quantity by product id, above 0."""
         self.standing_before = standing_before
         """Number of standing orders older than all of `orders`."""
         self.orphans: dict[str, int] = {} if orphans is None else orphans
         """By source: refunds and cancellations of orders that the customer never placed."""
-        self.standing = standing_before + sum(order.stands for order in self.orders.values())
+        self.standing = standing
         """Number of orders that stand."""
-        self._lines = sum(len(order.lines) for order in self.orders.values())
+        self.items_length = items_length
+        """Number of characters of the lines of all orders."""
+
+    @property
+    def _entries(self) -> dict[str, Order | list[Any]]:
+        """The orders by id, those that nobody has asked for as they are kept; placed ones in the order of placing."""
+        if self._parsed is None:
+            self._parsed = json.loads(self._ledger)
+        return self._parsed
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """The orders by id."""
+        return {order: self._order(order) for order in self._entries}
 
     def stands(self, order: str) -> bool:
         """Whether an order stands."""
-        return order in self.orders and self.orders[order].stands
+        return order in self._entries and self._order(order).stands
 
     def is_repeat(self, order: str) -> bool:
         """Whether an order stands and was placed after another that stands."""
@@ -60,24 +87,24 @@ class Memory:
             return False
         if self.standing_before:
             return True
-        return next(key for key, entry in self.orders.items() if entry.stands) != order
+        return next(other for other in self._entries if self._order(other).stands) != order
 
     def place(self, order: str, at_us: int, report: Report, *, is_payment: bool = False) -> None:
         """Place an order, which empties the cart, or pay it. One id is one order, whoever reports it."""
-        entry = self.orders.get(order)
-        stood = entry is not None and entry.stands
-        if entry is None or not entry.placed_us:
+        entry = self._order(order) if order in self._entries else Order()
+        stood = entry.stands
+        if not entry.placed_us:
             # The order of placing, not that of refunds that wait for it.
-            self.orders.pop(order, None)
-            entry = self.orders[order] = entry or Order()
+            self._entries.pop(order, None)
+            self._entries[order] = entry
             for source, events in entry.orphans.items():
                 self._count_orphans(source, -events)
             entry.orphans = {}
             self.cart.clear()
             self.emptied = False
-        lines = len(entry.lines)
+        length = len(entry.items)
         entry.place(at_us, report, is_payment=is_payment)
-        self._settle(entry, stood, lines)
+        self._settle(entry, stood, length)
 
     def cancel(self, order: str, at_us: int, source: int) -> None:
         """Cancel an order: it does not count from now on, unless it is paid later."""
@@ -85,7 +112,7 @@ class Memory:
         if entry is not None:
             stood = entry.stands
             entry.cancelled_us = at_us or 1
-            self._settle(entry, stood, len(entry.lines))
+            self._settle(entry, stood, len(entry.items))
 
     def refund(self, order: str, report: Report, source: int) -> None:
         """Refund an order, in part or in full."""
@@ -93,18 +120,17 @@ class Memory:
         if entry is not None:
             stood = entry.stands
             entry.refund(report)
-            self._settle(entry, stood, len(entry.lines))
+            self._settle(entry, stood, len(entry.items))
 
     def edit(self, order: str, report: Report) -> None:
         """Give an order its new value."""
         if order.startswith(NO_ID):
             return
-        entry = self.orders.get(order)
-        if entry is None:
-            entry = self.orders[order] = Order()
-        stood, lines = entry.stands, len(entry.lines)
+        entry = self._order(order) if order in self._entries else Order()
+        self._entries[order] = entry
+        stood, length = entry.stands, len(entry.items)
         entry.edit(report)
-        self._settle(entry, stood, lines)
+        self._settle(entry, stood, length)
 
     def add(self, product: str, quantity: float | None) -> None:
         """Put a product into the cart; without a quantity, one of it."""
@@ -135,12 +161,19 @@ class Memory:
         parts: dict[str, object] = {}
         if self.orphans:
             parts["orphans"] = dict(sorted(self.orphans.items()))
+        if self.standing:
+            parts["standing"] = self.standing
         if self.standing_before:
             parts["standing_before"] = self.standing_before
-        if self.orders:
-            parts["ledger"] = {order: entry.dump() for order, entry in self.orders.items()}
+        if self.items_length:
+            parts["items_length"] = self.items_length
         if self.cart:
             parts["cart"] = dict(sorted(self.cart.items()))
+        if self._parsed is None:
+            return f"{_encode(parts)}\n{self._ledger}"
+        if self._parsed:
+            kept = {order: entry.dump() if type(entry) is Order else entry for order, entry in self._parsed.items()}
+            return f"{_encode(parts)}\n{_encode(kept)}"
         return _encode(parts) if parts else ""
 
     @classmethod
@@ -149,34 +182,55 @@ class Memory:
         paged, emptied = bool(flags & PAGED), bool(flags & EMPTIED)
         if not text:
             return cls(paged, emptied)
-        parts = json.loads(text)
-        orders = {order: Order(*fields) for order, fields in parts.get("ledger", {}).items()}
-        orders |= _of_before(parts.get("orders", {}), parts.get("cancelled", ()))
-        return cls(paged, emptied, orders, parts.get("cart"), parts.get("standing_before", 0), parts.get("orphans"))
+        head, _, ledger = text.partition("\n")
+        parts = json.loads(head)
+        if "orders" in parts or "cancelled" in parts:
+            return cls._of_before(parts, paged, emptied)
+        get = parts.get
+        return cls(
+            paged,
+            emptied,
+            ledger,
+            get("cart"),
+            get("standing", 0),
+            get("standing_before", 0),
+            get("items_length", 0),
+            get("orphans"),
+        )
+
+    @classmethod
+    def _of_before(cls, parts: dict[str, Any], paged: bool, emptied: bool) -> "Memory":
+        """Returns the memory of a text that kept a value for each order that stands, and the ids of the cancelled."""
+        standing = parts.get("orders", {})
+        orders = {
+            order: Order(placed_us=1, net=None if value is None else minor_units(value, ""))
+            for order, value in standing.items()
+        }
+        orders |= {order: Order(placed_us=1, cancelled_us=1) for order in parts.get("cancelled", ())}
+        memory = cls(paged, emptied, cart=parts.get("cart"), standing=len(standing))
+        memory._parsed = dict(orders)
+        return memory
 
     def merge(self, other: "Memory") -> None:
         """Add the orders and the cart of another id of the customer, whose events are others."""
+        orders = self.orders
         for order, entry in other.orders.items():
-            if order in self.orders:
-                self.orders[order].merge(entry)
+            if order in orders:
+                orders[order].merge(entry)
             else:
-                self.orders[order] = entry
+                orders[order] = entry
         self.standing_before += other.standing_before
         for source, events in other.orphans.items():
             self._count_orphans(source, events)
-        for entry in self.orders.values():
+        for entry in orders.values():
             if entry.placed_us:
                 for source, events in entry.orphans.items():
                     self._count_orphans(source, -events)
                 entry.orphans = {}
-        placed = sorted(
-            ((order, entry) for order, entry in self.orders.items() if entry.placed_us),
-            key=lambda item: (item[1].placed_us, item[0]),
-        )
-        waiting = sorted((order, entry) for order, entry in self.orders.items() if not entry.placed_us)
-        self.orders = dict([*waiting, *placed])
-        self.standing = self.standing_before + sum(entry.stands for entry in self.orders.values())
-        self._lines = sum(len(entry.lines) for entry in self.orders.values())
+        in_order = sorted(orders, key=lambda order: (orders[order].placed_us, order))
+        self._parsed = {order: orders[order] for order in in_order}
+        self.standing = self.standing_before + sum(entry.stands for entry in orders.values())
+        self.items_length = sum(len(entry.items) for entry in orders.values())
         self._forget()
         for product, quantity in other.cart.items():
             if product in self.cart or len(self.cart) < MAX_CART_LINES:
@@ -187,14 +241,21 @@ class Memory:
 
         What comes before the order was placed is counted as an orphan until it is.
         """
-        entry = self.orders.get(order)
+        entry = self._order(order) if order in self._entries else None
         if entry is None or not entry.placed_us:
             self._count_orphans(str(source), 1)
             if order.startswith(NO_ID):
                 return None
             if entry is None:
-                entry = self.orders[order] = Order()
+                entry = self._entries[order] = Order()
             entry.orphans[str(source)] = entry.orphans.get(str(source), 0) + 1
+        return entry
+
+    def _order(self, order: str) -> Order:
+        entry = self._entries[order]
+        if type(entry) is list:
+            entry = self._entries[order] = Order(*entry)
+        assert type(entry) is Order
         return entry
 
     def _count_orphans(self, source: str, events: int) -> None:
@@ -204,23 +265,26 @@ class Memory:
         else:
             self.orphans.pop(source, None)
 
-    def _settle(self, entry: Order, stood: bool, lines: int) -> None:
+    def _settle(self, entry: Order, stood: bool, length: int) -> None:
         self.standing += entry.stands - stood
-        self._lines += len(entry.lines) - lines
-        self._forget()
+        self.items_length += len(entry.items) - length
+        if len(self._entries) > MAX_ORDERS or self.items_length > MAX_ITEMS:
+            self._forget()
 
     def _forget(self) -> None:
         """Keep within the limits: the oldest orders first."""
-        while len(self.orders) > MAX_ORDERS:
-            entry = self.orders.pop(next(iter(self.orders)))
+        while len(self._entries) > MAX_ORDERS:
+            oldest = next(iter(self._entries))
+            entry = self._order(oldest)
+            del self._entries[oldest]
             self.standing_before += entry.stands
-            self._lines -= len(entry.lines)
-        if self._lines > MAX_ORDER_LINES:
-            for entry in self.orders.values():
-                self._lines -= len(entry.lines)
-                entry.lines = {}
-                if self._lines <= MAX_ORDER_LINES:
-                    break
+            self.items_length -= len(entry.items)
+        for order in self._entries:
+            if self.items_length <= MAX_ITEMS:
+                break
+            entry = self._order(order)
+            self.items_length -= len(entry.items)
+            entry.items = ""
 
 
 NO_ID = "\x1f"
@@ -229,13 +293,5 @@ NO_ID = "\x1f"
 
 def orphans_of(text: str) -> dict[str, int]:
     """Returns, by source, how many refunds and cancellations of a journey's memory belong to no order of it."""
-    orphans: dict[str, int] = json.loads(text)["orphans"] if text.startswith(_ORPHANS) else {}
+    orphans: dict[str, int] = json.loads(text.partition("\n")[0])["orphans"] if text.startswith(_ORPHANS) else {}
     return orphans
-
-
-def _of_before(standing: dict[str, float | None], cancelled: Iterable[str]) -> Iterator[tuple[str, Order]]:
-    """Returns the orders of a text that kept a value for each order that stands, and the ids of those that do not."""
-    for order, value in standing.items():
-        yield order, Order(placed_us=1, net=None if value is None else minor_units(value, ""))
-    for order in cancelled:
-        yield order, Order(placed_us=1, cancelled_us=1)

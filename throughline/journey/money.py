@@ -1,6 +1,7 @@
 """Amounts of money in minor units, so that they add up to the cent, and the lines of an order."""
 
 import json
+from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ def digits_of(currency: str) -> int:
 
 def minor_units(amount: float, currency: str) -> int:
     """Returns an amount in minor units of its currency; an amount beyond 10^13 counts as that."""
-    return round(max(-_MAX_AMOUNT, min(_MAX_AMOUNT, amount)) * _SCALES[digits_of(currency)])
+    return round(max(-_MAX_AMOUNT, min(_MAX_AMOUNT, amount)) * _SCALES[_DIGITS.get(currency, _USUAL_DIGITS)])
 
 
 def in_currency(units: int, currency: str) -> int:
@@ -49,6 +50,7 @@ def in_currency(units: int, currency: str) -> int:
     return round(units, -places) // _SCALES[places]
 
 
+@lru_cache(256)
 def currency_code(text: str) -> str:
     """Returns the code of a currency, however it was written."""
     return text.strip().upper()[:8]

@@ -73,7 +73,7 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
         if fields[slot] is NONE[slot]:
             kind = type(value)
             if slot in _TEXT:
-                if kind is str and len(value) <= MAX_TEXT and slot != _ORDER:
+                if kind is str and len(value) <= MAX_TEXT and (slot != _ORDER or is_usual_id(value)):
                     fields[slot] = value
                     continue
             elif kind is float or (kind is int and -SAFE <= value <= SAFE):

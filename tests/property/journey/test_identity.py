@@ -27,7 +27,7 @@ def facts_of(log: Iterable[Touchpoint]) -> list[Touchpoint]:
     first: dict[tuple[str, str], Touchpoint] = {}
     for event in log:
         first.setdefault((event.actor, event.message_id), event)
-    return [event for event in first.values() if not event.bot]
+    return [event for event in first.values() if not event.bot and not event.test]
 
 
 def owners_by_rule(facts: Sequence[Touchpoint]) -> dict[str, Link]:
