@@ -77,7 +77,10 @@ def separator_of(lines: list[str]) -> str:
 
 
 def _fit(lines: list[str], separator: str) -> tuple[float, int]:
-    rows = [row for row in csv.reader(lines, delimiter=separator) if row]
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
+    except csv.Error:
+        return 0.0, 0
     columns = len(rows[0]) if rows else 0
     if columns < 2:
         return 0.0, 0

@@ -15,12 +15,13 @@ from services.ingest.dialects.split import SplitBody, single_event, split_events
 from services.ingest.event import tolerant_json
 from services.ingest.event.verdict import MAX_EVENTS, Verdict
 from throughline.kit.errors import ServiceError
+from throughline.kit.text_form import declared_separator, encoding_of, marked_encoding, separator_of
 
 MAX_LINES = 100
 """Maximum number of lines of one CSV row, whose texts may hold line ends in quotes: a quote that is never closed must
 not swallow the rest of a file."""
 
-_DELIMITERS = ",;\t"
+_SAMPLE_LINES = 20
 
 Row = tuple[bytes, Verdict | None]
 """A row as a JSON object, and why it is rejected, or None."""
@@ -46,7 +47,9 @@ def rows_of(body: bytes, required: frozenset[str]) -> Rows:
     Raises:
         ServiceError: 400, the body cannot be read, or has more than `MAX_EVENTS` rows.
     """
-    body = body.removeprefix(b"\xef\xbb\xbf")
+    encoding = marked_encoding(body)
+    if encoding:
+        body = body.decode(encoding, "replace").encode()
     start = body.lstrip()[:1]
     if start == b"[":
         rows = Rows(_split_rows(split_events(body, "", max_events=len(body))))
@@ -99,13 +102,16 @@ def _broken_row(text: str, code: str, message: str) -> Row:
 
 
 def _csv_rows(body: bytes, required: frozenset[str]) -> Rows:
-    text = body.decode("utf-8", "surrogateescape")
+    encoding = encoding_of([body])
+    text = body.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
     lines = [line for line in StringIO(text, newline="") if line.strip()]
+    declared = declared_separator(lines[0]) if lines else ""
+    lines = lines[1:] if declared else lines
     if not lines:
         raise ServiceError(
             400, "empty_body", "the body is empty; send sales as JSON, or CSV with a line of column names"
         )
-    delimiter = max(_DELIMITERS, key=lines[0].count)
+    delimiter = declared or separator_of(lines[:_SAMPLE_LINES])
     names, line_count = _csv_cells(lines, 0, delimiter)
     columns = [column_name(name) for name in names]
     if required.isdisjoint(columns):

@@ -78,6 +78,19 @@ def test_every_format_gives_the_same(body: Any) -> None:
     assert {touchpoint.occurred_us for touchpoint in touchpoints} == {1_769_848_200_000_000}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("head", ["", "sep=;\r\n"])
+def test_tables_are_read_in_the_encoding_that_tills_write(encoding: str, head: str) -> None:
+    text = f"{head}receipt;sold_at;customer;total;store\r\nR-1;2026-01-31T09:30;ada;1.042,50;Köflach, Süd\r\n"
+    touchpoint = only(take(text.encode(encoding)))
+    assert (touchpoint.order_id, touchpoint.value) == ("R-1", 1042.5)
+    assert rest(touchpoint)["properties"]["store"] == "Köflach, Süd"
+
+
+def test_json_in_utf_16_is_read() -> None:
+    assert only(take(json.dumps([SALE]).encode("utf-16"))).order_id == "R-1"
+
+
 def test_other_columns_are_properties() -> None:
     touchpoint = only(
         take(
@@ -112,7 +125,7 @@ def test_other_columns_are_properties() -> None:
         ("R-9,2026-01-31,ada,sale,1,Graz,Wien", "wrong_columns", ""),
         ('R-9,2026-01-31,ada,sale,1,"Graz', "wrong_columns", ""),
         ("R-9,2026-01-31,\x00,sale,1,Graz", "nul_character", "customer"),
-        ("R-9,2026-01-31,Gr\udcfcn,sale,1,Graz", "invalid_unicode", "customer"),
+        ("R-9,2026-01-31,Gr\udcfcn,sale,1,Wörgl", "invalid_unicode", "customer"),
         (f"R-9,2026-01-31,ada,sale,1,{'x' * 200_000}", "wrong_columns", ""),
     ],
 )
