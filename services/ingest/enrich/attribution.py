@@ -50,6 +50,8 @@ MAX_CHANNEL = 64
 """Maximum number of characters of a channel that an event names itself."""
 MAX_CLICK_IDS = 5
 """Maximum number of click ids stored of one event."""
+_UNPAID = frozenset({"organic_search", "social", "video", REFERRAL})
+"""Channels of media that a source which names ads contradicts."""
 _CLICK_ID_RANK = {name: rank for rank, name in enumerate(CLICK_IDS)}
 _EMPTY: dict[str, Any] = {}
 _EventProperties = tuple[tuple[str, str], ...]
@@ -189,6 +191,8 @@ def _channel(campaign: dict[str, str], click_id: str, host: str, site: Site | No
     # A medium that says that somebody paid, and not whom: the medium itself, the referrer or the click may.
     medium_site = source_site if source else named_by_ads(medium) or site or _site_of_click(click_id)
     channel = by_medium(medium, medium_site if is_paid(medium) else source_site) if medium else ""
+    if channel in _UNPAID and named_by_ads(source) is not None:
+        return by_source(source, source_site, is_tagged=True)
     if channel:
         return channel
     if click_id:

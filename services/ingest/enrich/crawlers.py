@@ -26,7 +26,26 @@ _SPECIAL = re.compile(r"[\\\[\](){}^$|?*+.]")
 _BUILD = re.compile(r"[A-Z0-9]{4}\\\.\d{6}\\\.")
 """A pattern that is the number of a build of Android: a crawler's devices have it, and those of people."""
 _APPS = frozenset(
-    {"Viber", "WhatsApp", "Podimo", "NewsBlur", "Sogou", "MetaIAB Facebook", r"mail\.ru", r"Code\/1\.", "Fluid"}
+    {
+        "Viber",
+        "WhatsApp",
+        "Podimo",
+        "NewsBlur",
+        "Sogou",
+        "MetaIAB Facebook",
+        r"mail\.ru",
+        r"Code\/1\.",
+        "Fluid",
+        "Feedly",
+        r"Overcast\/",
+        r"PocketCasts\/",
+        "inoreader",
+        r"Grammarly\/",
+        r"Instapaper\/",
+        r"Notion\/",
+        "Goodreads",
+        r"Asana\/",
+    }
 )
 """Patterns that name apps of people too: a messenger fetches previews, and opens links in a browser of its own."""
 _SERVERS = tuple(
@@ -37,7 +56,8 @@ _SERVERS = tuple(
 """How the user agents begin of servers that report what customers did."""
 
 _MODEL_COMMENT = re.compile(
-    r"\((?=[^()]*\bAndroid\b)(?![^()]*(?:compatible;|\+http|bot[/;]|bot-Google|DuplexWeb))[^()]*(?:\([^()]*\)[^()]*)*\)?"
+    r"\((?=[^()]*\b(?:Android|Tizen|Mobile;|Linux; U;|SMART-TV|BlackBerry|Symbian|Windows Phone))"
+    r"(?![^()]*(?:compatible;|\+http|bot[/;]|bot-Google|DuplexWeb))[^()]*(?:\([^()]*\)[^()]*)*\)?"
 )
 """The comment of a user agent that has the model of a device in it, which may be called as a crawler is."""
 _SAYS = ("compatible", "+http", "bot", "crawl", "spider", "scrap", "fetcher", "feed finder")
@@ -121,8 +141,7 @@ def is_server(user_agent: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_crawler(head: str) -> bool:
-    if "Android" in head:
-        head = _MODEL_COMMENT.sub("", head, count=1)
+    head = _MODEL_COMMENT.sub("", head, count=1)
     lowered = _NOT_SAYING.sub("", head.lower())
     if any(word in lowered for word in _SAYS):
         return _anywhere.found_in(head) or _ROBOT.search(lowered) is not None

@@ -65,9 +65,10 @@ NOT_LISTED = (
     (SOCIAL, "truth social", "truthsocial.com"),
     (SOCIAL, "xiaohongshu", "xiaohongshu.com"),
     (SOCIAL, "discord", "discord.com discordapp.com com.discord 985746746"),
+    (SOCIAL, "google chat", "chat.google.com hangouts.google.com"),
     (SOCIAL, "kakao", "kakao.com com.kakao.talk"),
     (SOCIAL, "line", "line.me jp.naver.line.android"),
-    (SOCIAL, "messenger", "messenger.com com.facebook.orca 454638411"),
+    (SOCIAL, "messenger", "messenger.com m.me com.facebook.orca 454638411"),
     (SOCIAL, "signal", "signal.org signal.me org.thoughtcrime.securesms"),
     (SOCIAL, "slack", "618783545"),
     (
@@ -125,7 +126,14 @@ NOT_LISTED = (
     (ASSISTANT, "z.ai", "z.ai"),
 )
 """Kind, name and hosts of sites that the package lacks, with their apps: a package, or its number in a store."""
-_ALIASES = {"fb": "facebook", "meta": "facebook", "ig": "instagram", "insta": "instagram", "yt": "youtube"}
+_ALIASES = {
+    "fb": "facebook",
+    "meta": "facebook",
+    "ig": "instagram",
+    "insta": "instagram",
+    "yt": "youtube",
+    "x": "twitter",
+}
 """Abbreviations that campaigns use as their source -> name of the site."""
 _MAX_LABELS = 10
 """Maximum number of labels that are removed from a host to find a listed one above it."""
@@ -185,4 +193,4 @@ def site_of(host: str, path: str = "") -> Site | None:
 
 def site_named(source: str) -> Site | None:
     """Returns the site that a campaign names as its source, in lower case: `google`, `facebook.com`, `ig`."""
-    return site_of(source.removeprefix("www.")) if "." in source else _BY_NAME.get(source)
+    return _BY_NAME.get(source) or (site_of(source.removeprefix("www.")) if "." in source else None)

@@ -65,6 +65,8 @@ def test_crawlers(user_agent: str) -> None:
         "Dalvik/2.1.0 (Linux; U; Android 15; CPH2655 Build/AP3A.240617.008)",
         f"Mozilla/5.0 (Linux; Android 16; Pixel 10 Build/CP1A.260305.018; wv) {CHROME} Safari/537.36 MetaIAB Facebook",
         f"Mozilla/5.0 (Linux; Android 7.1.2; G011A Build/N2G48H; wv) {CHROME} Safari/537.36 Viber/11.9.5.8",
+        "Mozilla/5.0 (Mobile; Sonic; rv:48.0) Gecko/48.0 Firefox/48.0 KAIOS/2.5",
+        "Feedly/90.0 CFNetwork/1410.0.3 Darwin/22.6.0",
         "Viber/24.1.0 CFNetwork/1568.300.101 Darwin/24.2.0",
         "Mozilla/5.0 (Linux; U; Android 4.3; en-US; ViewSonic A8+ Build/JLS36C) AppleWebKit/534.30 Safari/534.30",
         f"Mozilla/5.0 (Linux; Android 4.2.2; HTC Butterfly Build/JDQ39) {CHROME} Mobile Safari/537.36",
