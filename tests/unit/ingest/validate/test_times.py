@@ -7,7 +7,7 @@ import pytest
 
 from services.ingest.validate.request import Timing
 from tests.support.dialect_requests import NOW, codes, only, parsed, post, segment, validated
-from throughline.kit.clock import rfc3339
+from throughline.kit.clock import MAX_US, rfc3339
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -75,6 +75,15 @@ def test_every_dialect_says_so(path: str, body: Any, field: str) -> None:
     result = validated(parsed(post(body, path=path, headers=[(b"content-type", b"application/cloudevents+json")])))
     assert result.touchpoints[0].occurred_us == NOW
     assert codes(result) == [("warning", "implausible_time", field)]
+
+
+def test_the_validator_of_ga4_says_so_too() -> None:
+    body = {"client_id": "1.2", "events": [{"name": "e"}], "timestamp_micros": 1_740_823_200_000}
+    request = parsed(post(body, path="/debug/mp/collect"))
+    assert request.reply is not None
+    (message,) = json.loads(request.reply(validated(request, MAX_US).verdicts)[1])["validationMessages"]
+    assert (message["fieldPath"], message["validationCode"]) == ("events[0].timestamp_micros", "VALUE_INVALID")
+    assert "1970-01-21" in message["description"]
 
 
 def test_a_sale_without_a_time_is_refused() -> None:

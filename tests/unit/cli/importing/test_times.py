@@ -1,0 +1,58 @@
+"""A column of times is read in every form that exports print, by the parser of live events."""
+
+from typing import Any
+
+import pytest
+
+from throughline.cli.importing.mapping import RowError, event_of, parse_mapping, segment_mapping
+
+TEN = "2025-03-01T10:00:00+00:00"
+
+
+def read(value: Any, form: str = "") -> str:
+    option = f', format = "{form}"' if form else ""
+    mapping = f'[event]\nuserId = "u"\nevent = "E"\ntimestamp = {{ column = "at"{option} }}\n'
+    return str(event_of({"at": value}, parse_mapping(mapping, "m.toml"))["timestamp"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2025-03-01 10:00:00 UTC", "Sat, 01 Mar 2025 10:00:00 GMT", "1740823200", 1_740_823_200, "1740823200000", 1.7408232e15],
+)  # fmt: skip
+def test_without_a_format_the_form_is_found_out(value: object) -> None:
+    assert read(value) == TEN
+    assert event_of({"userId": "u", "timestamp": value}, segment_mapping())["timestamp"] == TEN
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("epoch", "1740823200"),
+        ("epoch", "1740823200000"),
+        ("epoch", 1_740_823_200_000_000),
+        ("epoch_s", " 1740823200 "),
+        ("epoch_ms", 1_740_823_200_000),
+        ("epoch_us", "1740823200000000"),
+    ],
+)
+def test_a_format_says_that_it_is_a_number(form: str, value: object) -> None:
+    assert read(value, form) == TEN
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("", "soon"),
+        ("", True),
+        ("epoch", "2025-03-01"),
+        ("epoch", "nan"),
+        ("epoch", True),
+        ("epoch", [1]),
+        ("epoch_s", 10**30),
+        ("%d.%m.%Y", 5),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_an_example(form: str, value: object) -> None:
+    with pytest.raises(RowError, match="is not a time like") as caught:
+        read(value, form)
+    assert (caught.value.code, caught.value.field) == ("unreadable_time", "timestamp")
