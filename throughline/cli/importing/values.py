@@ -76,4 +76,4 @@ def _time(value: Any, time_format: str) -> datetime | None:
     if time_format in EPOCHS:
         number = number_of_text(value.strip()) if isinstance(value, str) else value
         return None if number is None or isinstance(number, bool) else of_epoch(number, EPOCHS[time_format])
-    return datetime.strptime(value.strip(), time_format) if time_format else parse_time(value)  # noqa: DTZ007
+    return datetime.strptime(str(value).strip(), time_format) if time_format else parse_time(value)  # noqa: DTZ007

@@ -1,27 +1,27 @@
 """A column of times is read in every form that exports print, by the parser of live events."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from throughline.cli.importing.mapping import RowError, event_of, parse_mapping, segment_mapping
+from throughline.cli.importing.mapping import RowError
+from throughline.cli.importing.values import time_of
 
 TEN = "2025-03-01T10:00:00+00:00"
 
 
 def read(value: Any, form: str = "") -> str:
-    option = f', format = "{form}"' if form else ""
-    mapping = f'[event]\nuserId = "u"\nevent = "E"\ntimestamp = {{ column = "at"{option} }}\n'
-    return str(event_of({"at": value}, parse_mapping(mapping, "m.toml"))["timestamp"])
+    return time_of(value, "at", form, ZoneInfo("UTC"))
 
 
 @pytest.mark.parametrize(
     "value",
-    ["2025-03-01 10:00:00 UTC", "Sat, 01 Mar 2025 10:00:00 GMT", "1740823200", 1_740_823_200, "1740823200000", 1.7408232e15],
+    ["2025-03-01 10:00:00 UTC", "Sat, 01 Mar 2025 10:00:00 GMT", "1740823200", 1_740_823_200, "1740823200000",
+     1.7408232e15],
 )  # fmt: skip
 def test_without_a_format_the_form_is_found_out(value: object) -> None:
     assert read(value) == TEN
-    assert event_of({"userId": "u", "timestamp": value}, segment_mapping())["timestamp"] == TEN
 
 
 @pytest.mark.parametrize(
