@@ -214,6 +214,7 @@ class Rows:
             "user_id": customer,
             "rest": json.dumps({"properties": {"color": "green"}, "context": {"locale": "de-DE"}}),
             "bot": False,
+            "test": False,
             **columns,
         }
         await self._insert("touchpoints", **row)
@@ -232,6 +233,10 @@ class Rows:
             first_us=first_us,
             last_us=first_us + SECOND_US,
         )
+
+    async def orphan_refunds(self, events: int, *, shard: int = 0, source: int | None = None) -> None:
+        """Insert a count of refunds and cancellations of no order."""
+        await self._insert("orphan_refunds", model=self.model, shard=shard, source=source or self.source, events=events)
 
     async def recent(self, message_id: str, received_us: int, **columns: Any) -> None:
         """Insert one of the recent events; `columns` replaces default values."""

@@ -48,6 +48,16 @@ async def test_the_list_is_filtered_bounded_and_of_one_workspace(database: str, 
             assert (wrong.status_code, wrong.json()["field"]) == (400, field)
 
 
+async def test_orphan_refunds(api: httpx.AsyncClient, rows: Rows) -> None:
+    assert (await ok(api, "/v1/events/unmapped", Unmapped))["orphan_refunds"] == []
+    await rows.orphan_refunds(-2)
+    await rows.orphan_refunds(5, shard=1)
+    await rows.orphan_refunds(7, source=99)
+    await rows.orphan_refunds(0, source=98)
+    expected = [{"source": None, "events": 7}, {"source": "web", "events": 3}]
+    assert (await ok(api, "/v1/events/unmapped", Unmapped))["orphan_refunds"] == expected
+
+
 async def test_unmapped_events(api: httpx.AsyncClient, rows: Rows) -> None:
     assert (await ok(api, "/v1/events/unmapped", Unmapped))["items"] == []
     await rows.unmapped("Quiz Finished", 7, first_us=AT_US + SECOND_US)
