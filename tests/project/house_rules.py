@@ -34,11 +34,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "throughline.demo": ("throughline.kit",),
     "throughline.cli": ("throughline",),
     # ingest reads keys and their settings: engine is how any reader connects; the touchpoint is the value that wire
-    # encodes.
+    # encodes; hints say what a misspelt name was meant to be.
     "services.ingest": (
         "throughline.wire",
         "throughline.kit",
         "throughline.journey.touchpoint",
+        "throughline.models.hints",
         "throughline.store.access.keys",
         "throughline.store.access.modes",
         "throughline.store.engine",

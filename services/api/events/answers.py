@@ -25,6 +25,7 @@ from services.api.rejected.queries import RejectedCountRow, RejectedRow
 from services.api.shared.answers import Answer, EncodedAnswer, Instant, ModelName, NextCursor, instant, weak_etag
 from throughline.kit.clock import rfc3339
 from throughline.kit.stages import RejectionStage
+from throughline.models.hints import hint
 
 VerdictStatus = Literal["ok", "warning", "rejected", "dropped"]
 
@@ -113,9 +114,17 @@ def recent_answer(recent: RecentState, sources: Mapping[int, str], limit: int) -
     return EncodedAnswer(msgspec.json.encode(answer), etag, as_of)
 
 
-def explained(codes: str) -> list[Warning]:
-    """Warnings with their meaning, from codes with commas between. A newer ingest may know more codes."""
-    return [Warning(code, WARNINGS.get(code)) for code in codes.split(",") if code]
+def explained(codes: str, name: str = "") -> list[Warning]:
+    """Warnings of an event of this name with their meaning, from codes with commas between. A newer ingest may know
+    more codes."""
+    meant = hint(name) if "unknown_name" in codes else None
+    hints = {"unknown_name": f"Did you mean {meant!r}? "} if meant else {}
+    return [Warning(code, _explanation(code, hints.get(code, ""))) for code in codes.split(",") if code]
+
+
+def _explanation(code: str, before: str) -> str | None:
+    meaning = WARNINGS.get(code)
+    return None if meaning is None else before + meaning
 
 
 def _accepted(row: RecentRow, sources: Mapping[int, str]) -> RecentEvent:
@@ -131,7 +140,7 @@ def _accepted(row: RecentRow, sources: Mapping[int, str]) -> RecentEvent:
         message_id=row.message_id,
         channel=row.channel,
         bot=row.bot,
-        warnings=explained(row.warnings),
+        warnings=explained(row.warnings, row.name),
         refused=None,
     )
 
@@ -177,6 +186,9 @@ class UnmappedEvent(Answer):
     """An event name that the model's vocabulary does not know."""
 
     name: Annotated[str, Meta(examples=["Quiz Finished"])]
+    did_you_mean: Annotated[
+        str | None, Meta(description="the shipped name that it is like; null: like none", examples=[None])
+    ]
     events: Annotated[int, Meta(examples=[1200])]
     sources: list[UnmappedSource]
     first_seen: Instant
@@ -210,6 +222,7 @@ def unmapped_events(rows: Sequence[UnmappedRow], sources: Mapping[int, str]) -> 
 def _unmapped_event(name: str, rows: Sequence[UnmappedRow], sources: Mapping[int, str]) -> UnmappedEvent:
     return UnmappedEvent(
         name=name,
+        did_you_mean=hint(name),
         events=rows[0].events,
         sources=[UnmappedSource(sources.get(row.source), row.source_events) for row in rows],
         first_seen=rfc3339(min(row.first_us for row in rows)),

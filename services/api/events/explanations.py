@@ -19,6 +19,8 @@ WARNINGS = {
     "refund or cancellation takes none back.",
     "time_in_future": "Its time lies in the future, so the time it was received is used. The device's clock is wrong, "
     "or the time is in another unit.",
+    "unknown_name": "Its name is in no shipped vocabulary, and like one that is. It is kept under its own name and "
+    "counts among the unmapped events, unless a model of yours knows it.",
     "unreadable_time": "A time could not be read and was left out; the answer to the request names the field. "
     "ISO 8601 with a zone is read everywhere.",
     "wrong_type": "A field has another type than its name promises (a price that is no number, say), or is too long. "

@@ -34,6 +34,7 @@ from services.ingest.event.verdict import (
 from services.ingest.validate import consent, order_names, privacy
 from services.ingest.validate.fields import NONE, Fields, read_fields
 from throughline.kit.clock import MAX_US, MIN_US, rfc3339, to_us
+from throughline.models.hints import hint
 from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.wire.codec import Touchpoint
 
@@ -45,6 +46,8 @@ MAX_RESTS = 16 * 1024 * 1024
 """Maximum number of kept characters of all events of a request that have more than `SMALL_REST`."""
 
 _CONSENT_OFF = ConsentMode.OFF  # looking up a member of an enum takes as long as a function call
+MAX_HINTED_NAMES = 32
+"""Maximum number of names of one request that are compared with the vocabulary."""
 _EMPTY_LENGTH = len("null")
 """Number of characters of a member that says nothing: `null` or `{}`."""
 _CALLS = frozenset(CALLS)
@@ -119,6 +122,8 @@ class TouchpointBuilder(Struct, gc=False):
     _attribution_key: tuple[Any, ...] = ()
     """The call, the context and the properties that `_attribution` was made of."""
     _attribution: Attribution = NO_ATTRIBUTION
+    _names: dict[str, Verdict | None] = msgspec.field(default_factory=dict)
+    """Name of an event -> the warning about it, of names that were looked at."""
     _has_cleaned_id: bool = False
     """Whether a warning of the request says `cleaned_id`."""
 
@@ -142,6 +147,10 @@ class TouchpointBuilder(Struct, gc=False):
             # Before anything else: an event without consent often has no id either.
             self._require_consent(parsed, event, call)
         name = _check_call(event, call)
+        if call == "track":
+            unknown = self._unknown_name(name)
+            if unknown is not None:
+                warnings.append(unknown)
         user, anonymous, previous = _check_ids(event, call, warnings)
         if self.fold_case:
             user, anonymous, previous = map(_fold_case, (user, anonymous, previous))
@@ -193,6 +202,17 @@ class TouchpointBuilder(Struct, gc=False):
                 attribution.facts,
             ),
         )
+
+    def _unknown_name(self, name: str) -> Verdict | None:
+        """Returns the warning about a name that is like one of the vocabulary; None for any other name."""
+        names = self._names
+        if name not in names:
+            if len(names) >= MAX_HINTED_NAMES:
+                return None
+            meant = hint(name)
+            message = f"no vocabulary knows {name!r}: did you mean {meant!r}?"
+            names[name] = None if meant is None else warning("unknown_name", "event", message)
+        return names[name]
 
     def faults(self, parsed: ParsedEvent) -> list[Verdict]:
         """Returns all that is wrong with an event which is rejected, and then its warnings, as far as it could be

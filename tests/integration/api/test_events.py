@@ -70,6 +70,7 @@ async def test_unmapped_events(api: httpx.AsyncClient, rows: Rows) -> None:
     assert first == [
         {
             "name": "Quiz Finished",
+            "did_you_mean": None,
             "events": 32,
             "first_seen": rfc3339(AT_US),
             "last_seen": rfc3339(AT_US + 6 * SECOND_US),

@@ -91,3 +91,15 @@ def test_the_number_of_faults_that_are_named_has_a_limit() -> None:
     assert len(named(verdict)) == MAX_FAULTS
     result = batch(*[{"type": "jump", "userId": "null", "messageId": "x" * 101}] * 2000)
     assert sum(len(verdict.others) for verdict in result.verdicts if verdict) == MAX_OTHER_FAULTS
+
+
+def test_a_misspelt_name_gets_a_hint_and_is_kept() -> None:
+    names = ["Signed Upp", "Signed Up", "Quiz Finished", "Signed Upp"]
+    result = batch(*({**EVENT, "messageId": f"m-{number}", "event": name} for number, name in enumerate(names)))
+    assert [touchpoint.name for touchpoint in result.touchpoints] == names
+    assert [touchpoint.warnings for touchpoint in result.touchpoints] == [("unknown_name",), (), (), ("unknown_name",)]
+    verdict = result.verdicts[0]
+    assert verdict is not None
+    assert "did you mean 'Signed Up'?" in verdict.message
+    others = [{**EVENT, "messageId": f"o-{number}", "event": f"Signed Upp {number}"} for number in range(2000)]
+    assert len(batch(*others).touchpoints) == 2000
