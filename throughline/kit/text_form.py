@@ -32,9 +32,10 @@ def marked_encoding(head: bytes) -> str:
         if head.startswith(mark):
             return encoding
     sample = head[:_NUL_SAMPLE_BYTES]
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) * 4 > len(sample):
-        return "utf-16-be" if even > odd else "utf-16-le"
+    for encoding, zeros, others in (("utf-16-be", sample[::2], sample[1::2]), ("utf-16-le", sample[1::2], sample[::2])):
+        # It begins with a letter, a quote or a brace.
+        if zeros[:1] == b"\0" and 0 not in others and zeros.count(0) * 4 > len(sample):
+            return encoding
     return ""
 
 

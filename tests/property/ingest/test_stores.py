@@ -70,11 +70,11 @@ def test_neighbours_of_any_sale_survive(sale: Any, query: str) -> None:
 @given(st.lists(CELLS, max_size=40).map("".join), QUERIES)
 def test_any_csv(text: str, query: str) -> None:
     attempt(checked, parse_sales, sales(text.encode("utf-8", "surrogateescape"), query))
-    row = "R-1,ada\n"
+    row = "R-1,ada,2026-01-31\n"
     broken = text.replace("\n", "").replace("\r", "").replace("receipt", "")
     if broken.strip():
         result = checked(
-            parse_sales, sales(f"receipt,customer\n{row}{broken}\n{row}".encode("utf-8", "surrogateescape"))
+            parse_sales, sales(f"receipt,customer,sold_at\n{row}{broken}\n{row}".encode("utf-8", "surrogateescape"))
         )
         assert len(result.verdicts) == 3
         assert result.verdicts[0] == result.verdicts[2]
