@@ -292,7 +292,8 @@ def _rejected(code: str, place: _Place, message: str) -> Verdict:
     while place is not None:
         place, key = place
         path = f"[{key}]{path}" if isinstance(key, int) else f".{key}{path}"
-    path = path.removeprefix(".")
+    # A verdict is sent as JSON: half a character in a name must not spoil it.
+    path = path.removeprefix(".").encode("utf-8", "replace").decode()
     return Verdict("rejected", code, path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}...", message)
 
 

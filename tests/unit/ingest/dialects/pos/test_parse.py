@@ -8,7 +8,7 @@ import pytest
 from services.ingest.dialects.pos.parse import parse_sales
 from services.ingest.event.verdict import MAX_EVENTS
 from services.ingest.validate.request import Result
-from tests.support.dialect_requests import codes, only, payloads, post, rest, validated
+from tests.support.dialect_requests import checked, codes, only, payloads, post, rest, validated
 from tests.support.dialect_requests import take as take_by
 from throughline.kit.errors import ServiceError
 
@@ -200,3 +200,9 @@ def test_unreadable_requests(body: Any, query: str, code: str) -> None:
         take(body, query)
     assert (failure.value.status, failure.value.code) == (400, code)
     assert code != "too_many_events" or "throughline import" in failure.value.message
+
+
+@pytest.mark.parametrize("row", [{}, {"customer": "a"}, {**SALE, "total": "x"}])
+def test_the_verdict_of_a_name_with_half_a_character_can_be_sent(row: dict[str, Any]) -> None:
+    result = checked(parse_sales, post(json.dumps([{**row, "note": {"\ud800": "\0"}}]).encode(), "", "/v1/pos"))
+    assert len(result.verdicts) == 1
