@@ -40,8 +40,15 @@ def source(
     *,
     fold_case: bool = False,
     order_scope: str = "",
+    no_visit_hosts: tuple[str, ...] = (),
 ) -> SourceKey:
-    settings = SourceSettings(ip=IpMode(ip), consent=ConsentMode(consent), fold_case=fold_case, order_scope=order_scope)
+    settings = SourceSettings(
+        ip=IpMode(ip),
+        consent=ConsentMode(consent),
+        fold_case=fold_case,
+        order_scope=order_scope,
+        no_visit_hosts=no_visit_hosts,
+    )
     return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us)
 
 

@@ -65,6 +65,7 @@ class Setting(StrEnum):
     WEBHOOK_SECRET = "webhook-secret"
     ORDER_SCOPE = "order-scope"
     FOLD_CASE = "fold-case"
+    NO_VISIT_HOST = "no-visit-host"
 
 
 _COLUMNS = {
@@ -77,6 +78,7 @@ _COLUMNS = {
     Setting.WEBHOOK_SECRET: "webhook_secret",
     Setting.ORDER_SCOPE: "order_scope",
     Setting.FOLD_CASE: "fold_case",
+    Setting.NO_VISIT_HOST: "no_visit_hosts",
 }
 
 
@@ -111,6 +113,10 @@ def set_source(
         bool | None,
         typer.Option(help="Whether ids that are email addresses are the same whatever their case."),
     ] = None,
+    no_visit_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host whose pages send customers back, such as pay.bank.example: no referral; give all."),
+    ] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
     data: DataOption = None,
 ) -> None:
@@ -124,6 +130,7 @@ def set_source(
         Setting.CONSENT: consent,
         Setting.ORDER_SCOPE: order_scope,
         Setting.FOLD_CASE: fold_case,
+        Setting.NO_VISIT_HOST: no_visit_host or None,
         Setting.WEBHOOK_SECRET: _read_secret() if webhook_secret == "-" else webhook_secret,
     }
     changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}

@@ -89,8 +89,13 @@ def origin_of(context: dict[str, Any]) -> Origin:
     return Origin(values, url, referrer, device_hints_of(context))
 
 
-def attribution_of(origin: Origin, properties: dict[str, Any] = _EMPTY, call: str = "") -> Attribution:
-    """Returns the attribution of an event, by the origin its context tells, its properties and its call."""
+def attribution_of(
+    origin: Origin, properties: dict[str, Any] = _EMPTY, call: str = "", no_visit_hosts: tuple[str, ...] = ()
+) -> Attribution:
+    """Returns the attribution of an event, by the origin its context tells, its properties and its call.
+
+    `no_visit_hosts` are no referrers, with the hosts below them.
+    """
     event_properties: _EventProperties = ()
     if properties:
         if not _OWN_PROPERTY_SET.isdisjoint(properties):
@@ -100,7 +105,7 @@ def attribution_of(origin: Origin, properties: dict[str, Any] = _EMPTY, call: st
         url = _address_text(properties, "url") if call == "page" and not origin.url else ""
         if referrer or "?" in url or "#" in url or (url and origin.referrer):
             origin = Origin(origin.campaign, url or origin.url, referrer or origin.referrer, origin.device_hints)
-    return _attribution(origin, event_properties)
+    return _attribution(origin, event_properties, no_visit_hosts)
 
 
 def _own_properties(properties: dict[str, Any]) -> _EventProperties:
@@ -114,11 +119,15 @@ def _own_properties(properties: dict[str, Any]) -> _EventProperties:
 
 
 @lru_cache(maxsize=1024)
-def _attribution(origin: Origin, own_properties: _EventProperties) -> Attribution:
+def _attribution(origin: Origin, own_properties: _EventProperties, no_visit_hosts: tuple[str, ...]) -> Attribution:
     event_properties = dict(own_properties)
     landing = parse_address(origin.url) if origin.url else NO_ADDRESS
     referrer = parse_address(origin.referrer) if origin.referrer else NO_ADDRESS
-    is_internal = referrer.host != "" and (same_site(referrer.host, landing.host) or opens_no_visit(referrer.host))
+    is_internal = referrer.host != "" and (
+        same_site(referrer.host, landing.host)
+        or opens_no_visit(referrer.host)
+        or _is_one_of(referrer.host, no_visit_hosts)
+    )
     if is_internal:
         referrer = NO_ADDRESS
     campaign = _campaign(origin.campaign, event_properties, landing)
@@ -200,6 +209,11 @@ def _channel(campaign: dict[str, str], click_id: str, host: str, site: Site | No
     if source or medium:
         return by_source(source, source_site, is_tagged=medium != "") or CAMPAIGN
     return by_site(site) if host else DIRECT
+
+
+def _is_one_of(host: str, hosts: tuple[str, ...]) -> bool:
+    normal = (parse_address(each).host for each in hosts)
+    return any(host == each or host.endswith(f".{each}") for each in normal)
 
 
 def _site_of_click(click_id: str) -> Site | None:

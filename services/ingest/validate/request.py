@@ -118,6 +118,7 @@ def validate(
         ahead_us,
         f"{settings.order_scope}/" if settings.order_scope else "",
         settings.fold_case,
+        settings.no_visit_hosts,
         request.shared_context,
         request.shared_integrations,
         request.shared_bytes,

@@ -111,6 +111,8 @@ class TouchpointBuilder(Struct, gc=False):
     """What the order ids of the source begin with, "" for nothing."""
     fold_case: bool = False
     """Whether ids that are email addresses are put into lower case."""
+    no_visit_hosts: tuple[str, ...] = ()
+    """Hosts that are no referrers, besides the ones that are known."""
     shared_context: Mapping[str, Raw] = NO_MEMBERS
     shared_integrations: Mapping[str, Raw] = NO_MEMBERS
     shared_bytes: int = 0
@@ -171,7 +173,7 @@ class TouchpointBuilder(Struct, gc=False):
         if len(rest) > SMALL_REST and not self.shared_bytes:
             self._count_rest(len(rest))
         attribution = context.attribution
-        if properties and not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET):
+        if self.no_visit_hosts or (properties and not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET)):
             attribution = self._attribution_of(context, properties, call)
         if is_bot_order:
             is_bot, attribution = False, NO_ATTRIBUTION
@@ -445,7 +447,7 @@ class TouchpointBuilder(Struct, gc=False):
         key = (call, context, *map(properties.get, ATTRIBUTION_PROPERTIES))
         if key != self._attribution_key:
             self._attribution_key = key
-            self._attribution = attribution_of(context.origin, properties, call)
+            self._attribution = attribution_of(context.origin, properties, call, self.no_visit_hosts)
         return self._attribution
 
     def _count_rest(self, characters: int) -> None:

@@ -38,6 +38,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "webhook_secret": False,
         "order_scope": None,
         "fold_case": False,
+        "no_visit_hosts": None,
     }
     assert (
         "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
@@ -54,6 +55,7 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "webhook_secret": False,
         "order_scope": None,
         "fold_case": False,
+        "no_visit_hosts": None,
     }
 
 

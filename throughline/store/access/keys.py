@@ -29,6 +29,8 @@ class SourceSettings(NamedTuple):
     """The namespace of the source's order ids; "" for that of the workspace."""
     fold_case: bool = False
     """Whether ids that are email addresses are put into lower case."""
+    no_visit_hosts: tuple[str, ...] = ()
+    """Hosts that are no referrers, with those below them, besides the ones that are known."""
 
 
 DEFAULT_SETTINGS = SourceSettings()
@@ -106,6 +108,7 @@ def _settings(*stored: object) -> SourceSettings:
         ip=IpMode(settings.ip),
         webhook_secret=settings.webhook_secret or "",
         order_scope=settings.order_scope or "",
+        no_visit_hosts=tuple(settings.no_visit_hosts or ()),
     )
 
 

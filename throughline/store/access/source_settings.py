@@ -22,10 +22,15 @@ CHANGEABLE = (
     "webhook_secret",
     "order_scope",
     "fold_case",
+    "no_visit_hosts",
 )
 MAX_RATE = 2_147_483_647
 MAX_SECRET = 512
 """Maximum number of characters of a webhook's secret."""
+
+MAX_NO_VISIT_HOSTS = 100
+"""Maximum number of hosts whose referrals open no visit."""
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 
 # What a browser sends as Origin: a scheme, a host (or all below one), perhaps a port.
 _ORIGIN = re.compile(
@@ -84,6 +89,14 @@ def _checked(name: str, value: Any) -> Any:
                 raise AdminError(
                     f"{origin!r} is not an origin: it looks like https://shop.example or https://*.shop.example, "
                     "in lower case, without a path"
+                )
+    elif name == "no_visit_hosts":
+        if len(value) > MAX_NO_VISIT_HOSTS:
+            raise AdminError(f"{len(value)} hosts open no visit; {MAX_NO_VISIT_HOSTS} are allowed")
+        for host in value:
+            if _HOST.fullmatch(host) is None:
+                raise AdminError(
+                    f"{host!r} is not a host: it looks like pay.bank.example, in lower case, without scheme and path"
                 )
     elif name in ("rate_events", "rate_burst"):
         if not 1 <= value <= MAX_RATE:

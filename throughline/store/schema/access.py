@@ -29,6 +29,7 @@ sources = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("app_id", Text, unique=True),  # name of the source for clients that have no key to send
     Column("origins", ARRAY(Text)),  # websites whose browsers may send; null: any
+    Column("no_visit_hosts", ARRAY(Text)),  # referrers that open no visit, besides those known; null: none
     Column("fold_case", Boolean, nullable=False, server_default=text("false")),  # email addresses in lower case, as ids
     Column("order_scope", Text),  # the namespace of its order ids; null: that of the workspace
     Column("consent", Text, nullable=False, server_default=text("'off'")),  # a `ConsentMode`

@@ -352,6 +352,24 @@ def test_whatever_is_sent_the_facts_are_small_sound_json(
         assert (channel, text) == NO_ATTRIBUTION
 
 
+def test_hosts_of_a_source_that_open_no_visit() -> None:
+    referrers = ("https://pay.bank.example/x", "https://www.bank.example/", "https://a.pay.bank.example", GOOGLE)
+    events = [
+        {"type": "page", "userId": "ada", "messageId": referrer, "context": page(referrer=referrer)}
+        for referrer in referrers
+    ]
+    by_property = {"type": "page", "userId": "ada", "messageId": "p", "properties": {"referrer": referrers[0]}}
+    hosts = ("pay.bank.example", "xn--mnchen-3ya.example")
+    result = batch(*events, by_property, received_us=1_700_000_000_000_000, settings={"no_visit_hosts": hosts})
+    assert [touchpoint.channel for touchpoint in result.touchpoints] == [
+        "direct",
+        "referral",
+        "direct",
+        "organic_search",
+        "direct",
+    ]
+
+
 def test_an_event_has_the_facts_of_its_own_context() -> None:
     plain = {"type": "track", "event": "Seen", "userId": "ada", "messageId": "m"}
     ad = plain | {"context": page("gclid=a")}
