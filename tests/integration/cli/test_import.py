@@ -107,6 +107,28 @@ async def test_what_was_stopped_goes_on_and_twice_is_once(stack: Stack, tmp_path
     assert len({(t.actor, t.message_id) for t in touchpoints}) == rows
 
 
+async def test_an_export_of_a_shop_through_its_recipe(stack: Stack, tmp_path: Path) -> None:
+    export = Path(__file__).parents[2] / "fixtures" / "imports" / "shopify-orders.csv"
+    text = await asyncio.to_thread(export.read_text)
+    file = tmp_path / "orders.csv"
+    file.write_bytes(text.encode("utf-16"))
+    done = await throughline("import", str(file), "--as", "shopify-orders", *door(stack))
+    assert done.status == 0, done.err
+    assert "CSV, separator comma, utf-16" in done.err
+    touchpoints = sorted(await read_touchpoints(stack.kafka, stack.touchpoints), key=lambda t: t.place)
+    assert [(t.name, t.actor, t.order_id, t.value, t.place) for t in touchpoints] == [
+        ("Order Completed", "ada@example.com", "5001", 118.0, 0),
+        ("Order Completed", "bob@example.com", "5002", 50.0, 1),
+        ("Order Refunded", "bob@example.com", "5002", 20.0, 2),
+        ("Order Completed", "cy@example.com", "5003", 9.9, 3),
+        ("Order Cancelled", "cy@example.com", "5003", 9.9, 4),
+        ("Order Cancelled", "cy@example.com", "5003", 9.9, 5),
+    ]
+    assert json.loads(touchpoints[0].items) == [["LAMP-1", 2.0, 40.0], ["BULB-27", 1.0, 30.0]]
+    both = await throughline("import", str(file), "--as", "shopify-orders", "--mapping", "m.toml", *door(stack))
+    assert (both.status, "give one of them" in both.err) == (2, True)
+
+
 async def test_a_wrong_key_and_wrong_files_are_said(stack: Stack, tmp_path: Path) -> None:
     file = str(write(tmp_path / "one.jsonl", '{"type": "track", "event": "A", "userId": "u"}\n'))
     denied = await throughline("import", file, "--url", ingest(stack).url, "--key", "tlw_wrong")
