@@ -20,7 +20,14 @@ _PAID = re.compile(
 )
 _ADS = re.compile(r"(.+?)[_\s.-]*(?:ads?|adwords)")
 """A source or a medium that names a site's ads: `google_ads`, `facebook-ads`."""
-_AD_WORDS = {"adwords": "google", "googleads": "google", "doubleclick": "google", "pmax": "google"}
+_AD_WORDS = {
+    "adwords": "google",
+    "googleads": "google",
+    "doubleclick": "google",
+    "pmax": "google",
+    "x_ads": "twitter",
+    "x-ads": "twitter",
+}
 _PAID_BY_KIND = {SEARCH: "paid_search", SOCIAL: "paid_social", VIDEO: "paid_video"}
 _BY_KIND = {
     SEARCH: "organic_search",
