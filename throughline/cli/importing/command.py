@@ -38,7 +38,9 @@ def import_file(
     ] = "",
     url: UrlOption = None,
     key: WriteKeyOption = None,
-    time_zone: Annotated[str, typer.Option(help="Without a mapping: zone of times that name none.")] = "UTC",
+    time_zone: Annotated[
+        str, typer.Option(help="Without a mapping, and with --as: zone of times that name none.")
+    ] = "UTC",
     kind: Annotated[str, typer.Option(help="csv or json, for a file whose name does not say it.")] = "",
     encoding: Annotated[str, typer.Option(help="utf-8, cp1252, utf-16, ... Default: detected, and said.")] = "",
     separator: Annotated[
