@@ -218,8 +218,8 @@ async def test_pages_of_a_long_history_are_read_by_the_index(api: httpx.AsyncCli
     for id in ("user-1", "anon-1"):
         await rows.execute(
             "insert into touchpoints (actor, message, occurred_us, place, received_us, source, channel, call, name,"
-            " message_id, user_id, rest, bot, test) select $1, decode(md5($2 || n), 'hex'), $3::bigint + n / 3, 0, 0, 1,"
-            " '', 'track', '', $2 || n, $2, '{}', false, false from generate_series(1, 20000) n",
+            " message_id, user_id, rest, bot, test) select $1, decode(md5($2 || n), 'hex'), $3::bigint + n / 3, 0, 0,"
+            " 1, '', 'track', '', $2 || n, $2, '{}', false, false from generate_series(1, 20000) n",
             id_digest(rows.workspace, id),
             id,
             AT_US,
