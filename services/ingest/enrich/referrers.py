@@ -132,7 +132,6 @@ _ALIASES = {
     "ig": "instagram",
     "insta": "instagram",
     "yt": "youtube",
-    "x": "twitter",
 }
 """Abbreviations that campaigns use as their source -> name of the site."""
 _MAX_LABELS = 10
