@@ -11,6 +11,8 @@ WARNINGS = {
     "copies, and they do no harm.",
     "illegal_id": "An id was a placeholder such as null, undefined, {{user.id}} or anonymous. It was left out, because "
     "it would make one customer, order or event of many.",
+    "implausible_time": "Its time lies before anybody can have meant it (a zero, a wrong unit), so the time it was "
+    "received is used.",
     "mended_text": "A text had half a character (a cut emoji), a NUL or bytes that are not UTF-8; U+FFFD stands "
     "in their place. The answer to the request names the field.",
     "missing_id": "It names nobody.",

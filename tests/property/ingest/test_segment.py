@@ -62,8 +62,10 @@ def test_any_bytes(body: bytes) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), min_size=1))
-def test_properties_are_kept_as_sent(properties: dict[str, Any]) -> None:
+def test_properties_are_kept_as_sent_but_for_a_mark_in_place_of_nul(properties: dict[str, Any]) -> None:
+    sent = json.dumps(properties)
     result = take(json.dumps({"batch": [{**GOOD_SEGMENT, "properties": properties}]}).encode())
-    for touchpoint in result.touchpoints:
-        assert json.loads(touchpoint.rest)["properties"] == properties
-    assert result.touchpoints or "\\u0000" in json.dumps(properties)
+    (touchpoint,) = result.touchpoints
+    mended = json.loads(sent.replace("\\\\", "\\u005c").replace("\\u0000", "\\ufffd"))
+    assert json.loads(touchpoint.rest)["properties"] == mended
+    assert ("mended_text" in touchpoint.warnings) == (mended != properties)
