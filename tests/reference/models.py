@@ -249,14 +249,14 @@ def emptied(model: NaiveModel, earlier: Sequence[Touchpoint], cycle: Sequence[To
     """Whether the last change of the cart in this cycle took its last line away."""
     is_emptied = False
     events = [*earlier, *cycle]
-    for n, event in enumerate(events):
+    carts, firsts = carts_after(model, events), first_placings(model, events)
+    for n in range(len(earlier), len(events)):
+        event = events[n]
         meaning = model.meaning(event)
-        if meaning is None or n < len(earlier):
+        if meaning is None:
             continue
-        before, after = cart(model, events[:n]), cart(model, events[: n + 1])
-        if places_first(model, events[:n], event) or (
-            meaning.cart == "add" and any(quantity > 0 for _, quantity in changes(event))
-        ):
+        before, after = carts[n - 1] if n else {}, carts[n]
+        if firsts[n] or (meaning.cart == "add" and any(quantity > 0 for _, quantity in changes(event))):
             is_emptied = False
         elif meaning.cart == "remove":
             is_emptied = not after
@@ -267,23 +267,41 @@ def emptied(model: NaiveModel, earlier: Sequence[Touchpoint], cycle: Sequence[To
 
 def cart(model: NaiveModel, events: Sequence[Touchpoint]) -> dict[str, float]:
     """The products in the cart after these events."""
+    return carts_after(model, events)[-1] if events else {}
+
+
+def carts_after(model: NaiveModel, events: Sequence[Touchpoint]) -> list[dict[str, float]]:
+    """The products in the cart after each of these events."""
+    carts: list[dict[str, float]] = []
     content: dict[str, float] = {}
-    for n, event in enumerate(events):
+    for event, is_first in zip(events, first_placings(model, events), strict=True):
         meaning = model.meaning(event)
-        if meaning is None:
-            continue
-        if places_first(model, events[:n], event):
+        if is_first:
             content = {}
-        if meaning.cart == "replace" and event.items:
+        if meaning is not None and meaning.cart == "replace" and event.items:
             content = {}
             for product, quantity, _ in lines(event):
                 content[product] = content.get(product, 0.0) + max(0.0, quantity)
-        elif meaning.cart in ("add", "remove"):
+        elif meaning is not None and meaning.cart in ("add", "remove"):
+            content = {**content}
             for product, quantity in changes(event):
                 signed = quantity if meaning.cart == "add" else -quantity
                 content[product] = max(0.0, content.get(product, 0.0) + signed)
         content = {product: quantity for product, quantity in content.items() if quantity}
-    return content
+        carts.append(content)
+    return carts
+
+
+def first_placings(model: NaiveModel, events: Sequence[Touchpoint]) -> list[bool]:
+    """Whether each of these events is the first to place its order."""
+    placed: set[tuple[str, str]] = set()
+    firsts = []
+    for event in events:
+        is_placing = effect(model, event) in PLACING
+        firsts.append(is_placing and order_of(event) not in placed)
+        if is_placing:
+            placed.add(order_of(event))
+    return firsts
 
 
 def changes(event: Touchpoint) -> list[tuple[str, float]]:
@@ -291,12 +309,6 @@ def changes(event: Touchpoint) -> list[tuple[str, float]]:
     if event.product_id or not lines(event):
         return [(event.product_id, 1.0 if event.quantity is None else max(0.0, event.quantity))]
     return [(product, max(0.0, quantity)) for product, quantity, _ in lines(event)]
-
-
-def places_first(model: NaiveModel, earlier: Sequence[Touchpoint], event: Touchpoint) -> bool:
-    """Whether an event is the first to place its order."""
-    placed = {order_of(past) for past in earlier if effect(model, past) in PLACING}
-    return effect(model, event) in PLACING and order_of(event) not in placed
 
 
 def says_nothing(model: NaiveModel, events: Sequence[Touchpoint]) -> bool:

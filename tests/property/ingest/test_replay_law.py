@@ -157,7 +157,11 @@ def mended(request: Request, ip: IpMode) -> None:
         mended_touchpoints += touchpoints
     for then, now in zip(expected, mended_touchpoints, strict=True):
         identity = now.message_id if then.message_id == "random" else then.message_id
-        assert now == then._replace(place=now.place, received_us=LATER, message_id=identity, rest=now.rest)
+        # Text of the body that is not the event's may have been mended the first time: it is not sent again.
+        warnings = tuple(code for code in then.warnings if code != "mended_text" or code in now.warnings)
+        assert now == then._replace(
+            place=now.place, received_us=LATER, message_id=identity, rest=now.rest, warnings=warnings
+        )
         # A placeholder in place of an id may stay among the rest: of a webhook it does only when it is sent again.
         if ip == IpMode.KEEP and "illegal_id" not in then.warnings:
             assert json.loads(now.rest) == without_key(then.rest)
