@@ -112,20 +112,19 @@ class ChangeSet:
         """Remove checkpoints before which the history has changed."""
         self.removed_checkpoints += [(customer.digest, active.id, *state.last_key) for state in checkpoints]
 
-    def count_unmapped(self, models: Iterable[ActiveModel], touchpoints: Iterable[Touchpoint]) -> None:
-        """Count new track events that the vocabularies of some models do not know."""
-        for active in models:
-            kind_of = active.model.kind
-            for touchpoint in touchpoints:
-                if touchpoint.call == "track" and kind_of("track", touchpoint.name) is None:
-                    key = (active.id, touchpoint.source, touchpoint.name)
-                    at_us = touchpoint.occurred_us
-                    counted = self.unmapped.get(key)
-                    if counted is None:
-                        self.unmapped[key] = [1, at_us, at_us]
-                    else:
-                        events, first_us, last_us = counted
-                        counted[:] = [events + 1, min(first_us, at_us), max(last_us, at_us)]
+    def count_unmapped(self, active: ActiveModel, touchpoints: Iterable[Touchpoint]) -> None:
+        """Count new track events that the vocabulary of a model does not know."""
+        kind_of = active.model.kind
+        for touchpoint in touchpoints:
+            if touchpoint.call == "track" and kind_of("track", touchpoint.name) is None:
+                key = (active.id, touchpoint.source, touchpoint.name)
+                at_us = touchpoint.occurred_us
+                counted = self.unmapped.get(key)
+                if counted is None:
+                    self.unmapped[key] = [1, at_us, at_us]
+                else:
+                    events, first_us, last_us = counted
+                    counted[:] = [events + 1, min(first_us, at_us), max(last_us, at_us)]
 
     def _count_orphans(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
         """Count how many more refunds and cancellations of no order a journey has than before."""

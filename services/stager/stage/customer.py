@@ -39,7 +39,6 @@ class CustomerUpdate:
         "members",
         "previous_owner",
         "touchpoints",
-        "touchpoints_of",
     )
 
     def __init__(self, customer: Customer) -> None:
@@ -47,8 +46,6 @@ class CustomerUpdate:
         self.members: Members = {customer.digest: customer.id}
         self.touchpoints: list[Touchpoint] = []
         """New touchpoints."""
-        self.touchpoints_of: dict[bytes, Sequence[Touchpoint]] = {}
-        """Actor digest -> the new touchpoints of that actor."""
         self.changed_from: OrderKey | None = None
         """Place of the first touchpoint that came or went."""
         self.changed_until = END
@@ -59,11 +56,6 @@ class CustomerUpdate:
     def add_members(self, members: Members) -> None:
         """Add ids that belong to the customer."""
         self.members = {**self.members, **members}
-
-    def add_touchpoints(self, actor: bytes, touchpoints: Sequence[Touchpoint]) -> None:
-        """Add new touchpoints of one of the customer's ids, given by digest."""
-        self.touchpoints += touchpoints
-        self.touchpoints_of[actor] = touchpoints
 
     def change_from(self, place: OrderKey) -> None:
         """Recompute from `place` on, or from an earlier place that is noted already."""

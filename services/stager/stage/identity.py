@@ -66,7 +66,7 @@ class IdentityGraph:
         """Returns the digest of the customer that an id belongs to now."""
         return _end(self._rows[digest].root, self._new_roots)
 
-    async def apply_events(self, events: Mapping[bytes, Iterable[Touchpoint]]) -> list[Move]:
+    async def apply_events(self, events: Mapping[bytes, Sequence[Touchpoint]]) -> list[Move]:
         """Lock the ids of new events (actor digest -> events) and apply the links and rulings among them.
 
         Returns:

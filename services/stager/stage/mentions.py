@@ -1,6 +1,6 @@
 """The ids that new events mention, and the links and rulings among these ids. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from throughline.journey.identity import RULINGS, links_of
@@ -37,11 +37,11 @@ class Mentions:
         """(digest of an id, digest of its owner) -> the latest ruling on them."""
         self._digests: dict[tuple[int, str], bytes] = {}
 
-    def add(self, actor: bytes, touchpoints: Iterable[Touchpoint]) -> None:
-        """Add the new events of one actor, given by digest."""
+    def add(self, actor: bytes, touchpoints: Sequence[Touchpoint]) -> None:
+        """Add the new events of one actor, given by digest; at least one."""
+        self._digests[touchpoints[0].workspace, touchpoints[0].actor] = actor
         for t in touchpoints:
             workspace, user, anonymous, previous = t.workspace, t.user_id, t.anonymous_id, t.previous_id
-            self._digests[workspace, t.actor] = actor
             if t.call in RULINGS:
                 self._add_ruling(t)
                 continue

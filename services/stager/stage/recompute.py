@@ -196,7 +196,7 @@ async def _recompute_whole(connection: AsyncConnection, changes: ChangeSet, task
     for task in tasks:
         # All events of an uncounted id are read: it joined, and the change begins at its first fact.
         for digest in task.uncounted_ids:
-            changes.count_unmapped([task.active], history.get(digest, ()))
+            changes.count_unmapped(task.active, history.get(digest, ()))
         touchpoints = [t for digest in task.members for t in history.get(digest, ())]
         task.advance(await deduplicated(connection, task.members, task.state, touchpoints), changes.watermark_us)
         task.put_end(changes, task.after_start(stored.get(task.key, ())))
@@ -208,7 +208,7 @@ async def _recompute_stretches(connection: AsyncConnection, changes: ChangeSet, 
     if task.uncounted_ids:
         spans = [(digest, EVER, NEVER) for digest in sorted(task.uncounted_ids)]
         for events in (await facts.read_history(connection, spans, task.members)).values():
-            changes.count_unmapped([task.active], events)
+            changes.count_unmapped(task.active, events)
     stored = await journeys.read_transitions(connection, [(*task.key, task.old_transitions_from_us)])
     old_transitions = task.after_start(stored.get(task.key, ()))
     touchpoints_read = passed = 0

@@ -20,6 +20,7 @@ from throughline.journey.identity import RULINGS
 from throughline.journey.lapse import EVER
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store import facts, identity, journeys
+from throughline.store.digest import id_digest
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.facts import FactKey, FactRow, content_of, key_of
 from throughline.store.journeys import JourneyKey, StoredJourney
@@ -183,7 +184,7 @@ class _BatchTransaction:
         for actor, touchpoints in events.items():
             in_journeys = [t for t in touchpoints if t.call not in RULINGS]
             if in_journeys:
-                self._update_of(self._identities.customer_of(actor), updates).add_touchpoints(actor, in_journeys)
+                self._update_of(self._identities.customer_of(actor), updates).touchpoints += in_journeys
 
     def _find_change(self, update: CustomerUpdate, states: States) -> None:
         """Sort a customer's new touchpoints, and find the place from which they change what was folded, if any."""
@@ -239,15 +240,16 @@ class _BatchTransaction:
     def _count_unmapped(self, updates: Iterable[CustomerUpdate], states: States) -> None:
         """Count new events that the vocabularies do not know."""
         for update in updates:
-            for actor, touchpoints in update.touchpoints_of.items():
-                owner = update.owner_before(actor)
-                # A model that is being backfilled counts all events of an id when it first folds them.
-                models = [
-                    active
-                    for active in update.customer.models
-                    if not active.backfilling or (owner, active.id) in states
-                ]
-                self._changes.count_unmapped(models, touchpoints)
+            for active in update.customer.models:
+                touchpoints = update.touchpoints
+                if active.backfilling:
+                    # It counts all events of an id when it first folds them.
+                    touchpoints = [
+                        t
+                        for t in touchpoints
+                        if (update.owner_before(id_digest(t.workspace, t.actor)), active.id) in states
+                    ]
+                self._changes.count_unmapped(active, touchpoints)
 
     async def _fold_on(self, updates: Sequence[CustomerUpdate], states: States) -> None:
         """Fold new touchpoints onto the stored journeys."""
