@@ -51,6 +51,11 @@ class Neighbour:
             httpx.AsyncClient(base_url=self._api.url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as api,
             asyncio.TaskGroup() as tasks,
         ):
+
+            async def is_known() -> bool:
+                return (await ingest.post("/v1/batch", json={"batch": []})).status_code == 200
+
+            await until(is_known, what="the neighbour's key to take effect")
             watch = tasks.create_task(self._watch(ingest, api))
             try:
                 yield self
@@ -68,7 +73,6 @@ class Neighbour:
                 token = await create_read_token(connection, "neighbour", "dashboard", now_us=now)
         finally:
             await engine.dispose()
-        await asyncio.sleep(1.5)  # a new key takes effect within a second
         return key, token
 
     async def _watch(self, ingest: httpx.AsyncClient, api: httpx.AsyncClient) -> None:
@@ -135,7 +139,12 @@ async def attack(stack: Stack, events: Iterator[dict[str, Any]], sent: int) -> N
             return metrics.get('throughline_stager_records_total{outcome="staged"}', 0) >= sent
 
         await until(is_staged, seconds=120, what="all events of the attack")
-        await asyncio.sleep(3)
+        seen = len(neighbour.resident_bytes)
+
+        async def has_seen_more() -> bool:
+            return len(neighbour.resident_bytes) > seen + 1
+
+        await until(has_seen_more, seconds=60, what="the neighbour to be served after the attack, too")
     metrics = await stager.metrics()
     assert max(neighbour.visible_seconds) < VISIBLE_SECONDS, neighbour.visible_seconds
     assert max(neighbour.watermark_age_seconds) < VISIBLE_SECONDS, neighbour.watermark_age_seconds
