@@ -69,6 +69,14 @@ INDEXES = {
     ("models", "workspace, name"),
     ("sources", "app_id"),
     ("recent_events", "source, shard, slot"),
+    ("erasures", "id"),
+    ("erasures", "workspace, name"),
+    ("erasures", "shard, id"),
+    ("suppressions", "id"),
+    ("suppressions", "digest, until_us"),
+    ("data_requests", "id"),
+    ("data_requests", "workspace, name, digest"),
+    ("data_requests", "digest"),
     ("rejected", "id"),
     ("rejected", "workspace, received_us, id"),
     ("rejected", "workspace, source, received_us, id"),
@@ -76,7 +84,7 @@ INDEXES = {
 }
 """Every index there is. None holds a column that changes with every event: ask that of a new one first."""
 
-PARTIAL = {("models", "state = 'live'"), ("models", "state = 'building'")}
+PARTIAL = {("models", "state = 'live'"), ("models", "state = 'building'"), ("erasures", "state <> 'done'")}
 
 CHANGES_WITH_EVENTS = {
     "ids": {"is_user"},
@@ -181,7 +189,8 @@ async def test_identities_are_bigint_and_given_by_the_database(catalog: asyncpg.
           AND (attidentity <> '' OR pg_get_serial_sequence(relname, attname) IS NOT NULL)
         """,
     )
-    identified = {"workspaces", "sources", "write_keys", "read_tokens", "models", "rejected"}
+    rights = {"erasures", "suppressions", "data_requests"}
+    identified = {"workspaces", "sources", "write_keys", "read_tokens", "models", "rejected", *rights}
     assert columns == {(table, "id", "bigint", "a") for table in identified}
     assert await rows(
         catalog, "SELECT format_type(seqtypid, NULL) FROM pg_sequence JOIN pg_class ON oid = seqrelid"

@@ -12,3 +12,4 @@ from throughline.store.schema import facts as facts
 from throughline.store.schema import identity as identity
 from throughline.store.schema import journeys as journeys
 from throughline.store.schema import operations as operations
+from throughline.store.schema import rights as rights

@@ -17,6 +17,7 @@ workspaces = Table(
     Column("default_model", Text, nullable=False, server_default=text("'seven_phase'")),
     Column("retention_days", Integer),  # how long facts are kept; null: for ever
     Column("horizon_us", BigInteger),  # the retention cutoff: facts that occurred before it are deleted
+    Column("suppressed", BigInteger, nullable=False, server_default=text("0")),  # number of its rows in `suppressions`
 )
 
 sources = Table(

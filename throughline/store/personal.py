@@ -1,0 +1,135 @@
+"""Every place of the database that can hold a person's data: what erases, exports and proves goes by this list.
+
+`tests/unit/store/test_personal.py` fails when a table or a column is missing from it.
+"""
+
+from typing import NamedTuple
+
+from sqlalchemy import Table
+
+from throughline.store import schema
+from throughline.store.schema.facts import touchpoints
+from throughline.store.schema.identity import ids, links, rulings
+from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
+from throughline.store.schema.operations import recent_events, rejected
+from throughline.store.schema.rights import data_requests
+
+
+class Place(NamedTuple):
+    """A table whose rows are about persons."""
+
+    table: Table
+    digests: tuple[str, ...]
+    """The columns by which a person's rows are looked up: digests of ids."""
+    of_others: tuple[str, ...] = ()
+    """Columns with raw ids, which may name a person in the row of another one."""
+    content: tuple[str, ...] = ()
+    """All other columns."""
+    parts_only: tuple[str, ...] = ()
+    """Of `digests`: columns that name a person in the row of another one, whose row stays."""
+
+
+_STATE = (
+    "phase", "highest_phase", "cycle", "lapsed_us", "entered_us", "active_us", "flags", "source", "channel", "first_us",
+    "last_us", "last_place", "last_message", "last_actor", "memory",
+)  # fmt: skip
+
+PLACES = (
+    Place(
+        touchpoints,
+        ("actor",),
+        of_others=("anonymous_id", "previous_id"),
+        content=(
+            "message", "occurred_us", "place", "received_us", "source", "channel", "call", "name", "message_id",
+            "user_id", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "rest", "bot",
+            "total", "items", "test", "attribution",
+        ),
+    ),
+    Place(
+        ids,
+        ("id", "owner", "root"),
+        content=("workspace", "name", "is_user", "members", "links", "link_us", "link_message", "link_by"),
+        parts_only=("owner", "root"),
+    ),
+    Place(links, ("id", "owner"), content=("by", "occurred_us", "message_id")),
+    Place(rulings, ("id", "owner"), content=("occurred_us", "message_id", "void")),
+    Place(journeys, ("customer",), content=("model", "id", "look_us", "since", *_STATE)),
+    Place(checkpoints, ("customer",), content=("model", *_STATE)),
+    Place(
+        transitions,
+        ("customer",),
+        content=(
+            "model", "at_us", "place", "message_id", "actor", "kind", "from_phase", "to_phase", "cycle", "name", "rule",
+        ),
+    ),
+    Place(snapshots, ("actor",), content=("model", "transitions", *_STATE)),
+    Place(data_requests, ("digest",), content=("id", "workspace", "name", "requested_us")),
+    # Looked up by the ids that they name: the tables are small.
+    Place(
+        recent_events,
+        (),
+        of_others=("actor",),
+        content=(
+            "source", "shard", "slot", "number", "workspace", "received_us", "occurred_us", "message_id", "call",
+            "name", "channel", "bot", "warnings",
+        ),
+    ),
+    Place(
+        rejected,
+        (),
+        of_others=("payload",),
+        content=(
+            "id", "workspace", "source", "received_us", "stage", "code", "field", "message", "name", "message_id",
+            "origin", "request", "record",
+        ),
+    ),
+)  # fmt: skip
+"""In the order in which a proof names them."""
+
+IMPERSONAL = {
+    # Who may write and read, and how far the work has come.
+    "workspaces": {
+        "id", "name", "time_zone", "created_us", "version", "default_model", "retention_days", "horizon_us",
+        "suppressed",
+    },
+    "sources": {
+        "id", "workspace", "name", "enabled", "created_us", "app_id", "origins", "no_visit_hosts", "fold_case",
+        "order_scope", "consent", "ip", "rate_events", "rate_burst", "webhook_secret",
+    },
+    "write_keys": {"id", "digest", "hint", "source", "created_us", "revoked_us", "expires_us"},
+    "read_tokens": {"id", "digest", "hint", "workspace", "name", "created_us", "revoked_us"},
+    "models": {"id", "workspace", "name", "state", "document", "created_us"},
+    "restage_slots": {"model", "slot", "cursor", "done", "customers", "touchpoints"},
+    "horizon_slots": {"workspace", "slot", "cursor", "done", "touchpoints"},
+    "offsets": {"topic", "partition", "next_offset", "digest", "through_us", "swept_us"},
+    # Sums over customers and events.
+    "phase_counts": {
+        "model", "shard", "source", "channel", "phase", "active", "lapsed", "churned", "entered", "left", "returned",
+    },
+    "phase_history": {
+        "model", "step", "bucket_us", "shard", "source", "channel", "phase", "active", "lapsed", "churned", "entered",
+        "left", "returned",
+    },
+    "unmapped": {"model", "shard", "source", "name", "events", "first_us", "last_us"},
+    "orphan_refunds": {"model", "shard", "source", "events"},
+    "rejected_counts": {
+        "workspace", "bucket_us", "source", "stage", "code", "name", "shard", "events", "kept",
+    },
+    # What has to stay so that an erased person stays erased: digests, no ids.
+    "erasures": {
+        "id", "workspace", "name", "shard", "state", "once", "until_us", "subjects", "digests", "cursor",
+        "touchpoints", "clear_us", "done_us", "proof",
+    },
+    "suppressions": {"id", "workspace", "digest", "until_us"},
+}  # fmt: skip
+"""Tables without a person's data, and their columns."""
+
+
+def unlisted() -> list[str]:
+    """Returns every column of the schema, as table.column, that is in neither list, or in a list only."""
+    listed = {f"{name}.{column}" for name, columns in IMPERSONAL.items() for column in columns}
+    for place in PLACES:
+        columns = {*place.digests, *place.of_others, *place.content}
+        listed |= {f"{place.table.name}.{column}" for column in columns}
+    stored = {f"{table.name}.{column.name}" for table in schema.metadata.tables.values() for column in table.c}
+    return sorted(stored ^ listed)
