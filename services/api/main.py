@@ -16,6 +16,7 @@ from services.api.live.feeds import Feeds
 from services.api.phases.routes import live_counts
 from services.api.shared.context import ApiContext
 from services.api.shared.database import Database
+from services.api.tokens import Tokens
 from throughline.kit import logs
 from throughline.kit.settings import ApiSettings, load_or_exit
 from throughline.store.engine.pool import create_engine
@@ -24,6 +25,8 @@ from throughline.store.migrate import MigrateError
 log = logging.getLogger(__name__)
 
 POOL_SIZE = 5
+ACCESS_POOL_SIZE = 2
+"""Connections of the pool for tokens, health and administration."""
 STATEMENT_SECONDS = 8.0
 DRAIN_SECONDS = 10
 
@@ -38,14 +41,18 @@ def main() -> None:
 
 async def serve(settings: ApiSettings) -> int:
     """Run the service until it is told to stop; returns the exit status of the process."""
-    engine = create_engine(
-        settings.database_url,
-        pool_size=POOL_SIZE,
-        application_name="throughline api",
-        statement_seconds=STATEMENT_SECONDS,
+    questions, access = (
+        create_engine(
+            settings.database_url,
+            pool_size=pool_size,
+            application_name="throughline api",
+            statement_seconds=STATEMENT_SECONDS,
+        )
+        for pool_size in (POOL_SIZE, ACCESS_POOL_SIZE)
     )
-    database = Database(engine, settings.database_url)
-    context = ApiContext(database, settings.touchpoints_topic)
+    database = Database(questions, access, settings.database_url)
+    tokens = Tokens(database.read_tokens, database.write_last_uses)
+    context = ApiContext(database, settings.touchpoints_topic, tokens)
     feeds = Feeds(partial(live_counts, context))
     app = create_app(context, feeds, page_token=settings.page_token)
     server = Server(
@@ -75,12 +82,14 @@ async def serve(settings: ApiSettings) -> int:
             log.error("%s", error)
             status = 1
             server.stop()
-        await serving
+        async with tokens.writing_uses():
+            await serving
     finally:
         preparing.cancel()
         with suppress(asyncio.CancelledError, MigrateError):
             await preparing
-        await engine.dispose()
+        await questions.dispose()
+        await access.dispose()
     return status
 
 

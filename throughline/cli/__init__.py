@@ -21,6 +21,7 @@ _COMMANDS = {
     "source": ("sources", "sources"),
     "key": ("access", "keys"),
     "token": ("access", "tokens"),
+    "audit": ("audit", "audit"),
     "model": ("models", "models"),
     "restage": ("restage", "restage"),
     "import": ("importing.command", "import_file"),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from throughline.cli.common.database import in_database
+from throughline.cli.common.database import administer, in_database
 from throughline.cli.common.options import (
     DataOption,
     JsonOption,
@@ -15,7 +15,9 @@ from throughline.cli.common.options import (
 from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_instant, show_json, show_rows
 from throughline.cli.common.times import parse_span_us
 from throughline.kit.clock import now_us
+from throughline.kit.process import user_and_host
 from throughline.store.access import workspaces as stored_workspaces
+from throughline.store.access.modes import Scope
 from throughline.store.access.read_tokens import create_read_token, list_read_tokens, revoke_read_token
 from throughline.store.access.write_keys import create_write_key, list_write_keys, revoke_write_key, rotate_write_key
 from throughline.store.retention import read_retention, set_retention
@@ -26,7 +28,7 @@ SecretArgument = Annotated[
 
 workspaces = command_group("Workspaces: each has its own customers, journeys and counts.")
 keys = command_group("Write keys: what an SDK sends events with. Each belongs to one source.")
-tokens = command_group("Read tokens: what a dashboard reads the api with. Each opens one workspace.")
+tokens = command_group("Tokens: what a dashboard or a script uses the api with. Each opens one workspace.")
 
 
 # --- workspaces -------------------------------------------------------------------------------------------------------
@@ -40,8 +42,11 @@ def create_workspace(
     data: DataOption = None,
 ) -> None:
     """Make a workspace, with the seven-phase model."""
-    number = in_database(
-        lambda c: stored_workspaces.create_workspace(c, name, now_us=now_us(), time_zone=time_zone), data
+    number = administer(
+        "workspace create",
+        lambda c: stored_workspaces.create_workspace(c, name, now_us=now_us(), time_zone=time_zone),
+        data,
+        {"workspace": name, "time_zone": time_zone},
     )
     if as_json:
         show_json({"id": number, "name": name, "time_zone": time_zone})
@@ -73,7 +78,12 @@ def keep_workspace(
     if days is not None or forever:
         if name is None:
             fail("which workspace? throughline workspace retention NAME --days N")
-        in_database(lambda c: set_retention(c, name, days), data)
+        administer(
+            "workspace retention",
+            lambda c: set_retention(c, name, days),
+            data,
+            {"workspace": name, "days": "forever" if days is None else days},
+        )
     rows: list[Row] = [
         {
             "workspace": retention.workspace,
@@ -99,7 +109,13 @@ def create_key(
     data: DataOption = None,
 ) -> None:
     """Make a write key and print it: the only time it is shown."""
-    key = in_database(lambda c: create_write_key(c, workspace, source, now_us=now_us()), data)
+    key = administer(
+        "key create",
+        lambda c: create_write_key(c, workspace, source, now_us=now_us()),
+        data,
+        {"workspace": workspace, "source": source},
+        outcome=lambda key: {"key": key},
+    )
     _show_secret("key", key, {"workspace": workspace, "source": source}, as_json)
 
 
@@ -125,7 +141,18 @@ def rotate_key(
         overlap_us = parse_span_us(overlap)
     except ValueError as error:
         fail(f"--overlap {error}", WRONG_USE)
-    new_key, old = in_database(lambda c: rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()), data)
+    new_key, old = administer(
+        "key rotate",
+        lambda c: rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()),
+        data,
+        {"overlap": overlap},
+        outcome=lambda rotated: {
+            "workspace": rotated[1].workspace,
+            "source": rotated[1].source,
+            "key": rotated[0],
+            "old_key": rotated[1].hint,
+        },
+    )
     _show_secret("key", new_key, {"workspace": old.workspace, "source": old.source}, as_json)
     say(f"the old key {old.hint}... is taken until {show_instant(old.expires_us)}; move its clients before that")
 
@@ -133,38 +160,80 @@ def rotate_key(
 @keys.command("revoke")
 def revoke_key(key: SecretArgument, data: DataOption = None) -> None:
     """Revoke a write key; there is no way back. Its clients see 401 within seconds."""
-    revoked = in_database(lambda c: revoke_write_key(c, key, now_us=now_us()), data)
+    revoked = administer(
+        "key revoke",
+        lambda c: revoke_write_key(c, key, now_us=now_us()),
+        data,
+        {},
+        outcome=lambda info: {
+            "workspace": info.workspace,
+            "source": info.source,
+            "id": info.id,
+            "key": info.hint,
+        },
+    )
     say(f"write key {revoked.hint}... of source {revoked.source!r} is revoked since {show_instant(revoked.revoked_us)}")
 
 
-# --- read tokens ------------------------------------------------------------------------------------------------------
+# --- tokens -----------------------------------------------------------------------------------------------------------
 
 
 @tokens.command("create")
 def create_token(
     workspace: WorkspaceOption,
     name: Annotated[str, typer.Option("--name", help="What it is for, to tell tokens apart.")],
+    scope: Annotated[
+        Scope, typer.Option(help="What it may do: read, or also administer (erase and export persons).")
+    ] = Scope.READ,
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN", help="How long it is good for, such as 12h or 90d; without it for ever."),
+    ] = None,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Make a read token and print it: the only time it is shown."""
-    token = in_database(lambda c: create_read_token(c, workspace, name, now_us=now_us()), data)
-    _show_secret("token", token, {"workspace": workspace, "name": name}, as_json)
+    """Make a token of the api and print it: the only time it is shown."""
+    try:
+        span_us = None if expires is None else parse_span_us(expires)
+    except ValueError as error:
+        fail(f"--expires {error}", WRONG_USE)
+    now = now_us()
+    expires_us = None if span_us is None else now + span_us
+    token = administer(
+        "token create",
+        lambda c: create_read_token(
+            c, workspace, name, now_us=now, scope=scope, expires_us=expires_us, created_by=user_and_host()
+        ),
+        data,
+        {"workspace": workspace, "name": name, "scope": scope, "expires_at": show_instant(expires_us)},
+        outcome=lambda token: {"token": token},
+    )
+    details: Row = {"workspace": workspace, "name": name, "scope": scope, "expires_at": show_instant(expires_us)}
+    _show_secret("token", token, details, as_json)
 
 
 @tokens.command("list")
 def list_tokens(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = False, data: DataOption = None) -> None:
-    """Show the read tokens by how they begin."""
+    """Show the tokens by how they begin: what each may do, who made it, when it expires, when it was used last."""
     rows = rows_from(in_database(lambda c: list_read_tokens(c, workspace), data))
-    columns = ("id", "hint", "workspace", "name", "created_at", "revoked_at")
-    show_rows(rows, columns=columns, as_json=as_json, none="there is no read token yet")
+    columns = (
+        "id", "hint", "workspace", "name", "scope", "created_at", "created_by", "expires_at", "last_used_at",
+        "revoked_at",
+    )  # fmt: skip
+    show_rows(rows, columns=columns, as_json=as_json, none="there is no token yet")
 
 
 @tokens.command("revoke")
 def revoke_token(token: SecretArgument, data: DataOption = None) -> None:
-    """Revoke a read token; there is no way back."""
-    revoked = in_database(lambda c: revoke_read_token(c, token, now_us=now_us()), data)
-    say(f"read token {revoked.hint}... ({revoked.name}) is revoked since {show_instant(revoked.revoked_us)}")
+    """Revoke a token; there is no way back. What it opened, pages too, closes within seconds."""
+    revoked = administer(
+        "token revoke",
+        lambda c: revoke_read_token(c, token, now_us=now_us()),
+        data,
+        {},
+        outcome=lambda info: {"workspace": info.workspace, "id": info.id, "token": info.hint, "name": info.name},
+    )
+    say(f"token {revoked.hint}... ({revoked.name}) is revoked since {show_instant(revoked.revoked_us)}")
 
 
 def _show_secret(kind: str, secret: str, details: Row, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.cli.common.database import chosen_workspace, in_database, with_engine
+from throughline.cli.common.database import administering, chosen_workspace, in_database, with_engine
 from throughline.cli.common.options import DataOption, JsonOption, WorkspaceUnlessSingleOption, command_group
 from throughline.cli.common.output import Row, fail, say, show_instant, show_json, show_rows
 from throughline.cli.common.topics import Topics, choose_topics, producing, put_touchpoint
@@ -165,6 +165,11 @@ def _rule(call: Call, id_: str, owner: str, workspace: str | None, wait: bool, d
             if not await _has_effect(connection, call, pair, workspace_name):
                 say(f"{id_!r} is not unlinked from {owner!r}" if call == "relink" else f"{id_!r} is unlinked already")
                 return
+        # The log is no part of a transaction: the entry comes first, so that no ruling is without one. Digests, because
+        # the entry outlives an erasure of the person.
+        digests = {"id_digest": pair.digests[0].hex(), "owner_digest": pair.digests[1].hex()}
+        async with administering(engine, f"identity {call}", {"workspace": workspace_name, **digests}):
+            pass
         ruling = await _put_ruling(topics, call, pair)
         if not wait:
             say(f"{call} of {id_!r} and {owner!r} is on the log; a stager applies it within a second or so")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.cli.common.database import chosen_workspace, in_database
+from throughline.cli.common.database import administer, chosen_workspace, in_database
 from throughline.cli.common.options import (
     DataOption,
     JsonOption,
@@ -52,7 +52,7 @@ def add(file: FileArgument, workspace: WorkspaceUnlessSingleOption = None, data:
     async def begin(connection: AsyncConnection, workspace_name: str) -> None:
         await generations.begin_restage(connection, workspace_name, name, document=document, now_us=now_us())
 
-    workspace_name = _in_workspace(begin, workspace, data)
+    workspace_name = _in_workspace("model add", name, begin, workspace, data)
     say(
         f"model {name!r} is added to workspace {workspace_name!r} and being restaged; "
         f"next: throughline restage --model {name} --workspace {workspace_name!r}"
@@ -112,7 +112,11 @@ def show(
 def use(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
     """Make a live model the one that is shown to whoever asks for none."""
     workspace_name = _in_workspace(
-        lambda connection, chosen: generations.set_default_model(connection, chosen, name), workspace, data
+        "model use",
+        name,
+        lambda connection, chosen: generations.set_default_model(connection, chosen, name),
+        workspace,
+        data,
     )
     say(f"{name!r} is now the default model of workspace {workspace_name!r}")
 
@@ -121,7 +125,11 @@ def use(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data:
 def retire(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
     """Stop applying a model and delete its journeys and counts; the facts stay."""
     workspace_name = _in_workspace(
-        lambda connection, chosen: generations.retire_model(connection, chosen, name), workspace, data
+        "model retire",
+        name,
+        lambda connection, chosen: generations.retire_model(connection, chosen, name),
+        workspace,
+        data,
     )
     say(
         f"{name!r} is no longer applied in workspace {workspace_name!r}; "
@@ -130,7 +138,11 @@ def retire(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, da
 
 
 def _in_workspace(
-    change: Callable[[AsyncConnection, str], Awaitable[object]], workspace: str | None, data: Path | None
+    action: str,
+    model: str,
+    change: Callable[[AsyncConnection, str], Awaitable[object]],
+    workspace: str | None,
+    data: Path | None,
 ) -> str:
     """Make a change in the workspace of an option, or in the only one, and return its name."""
 
@@ -139,7 +151,7 @@ def _in_workspace(
         await change(connection, workspace_name)
         return workspace_name
 
-    return in_database(work, data)
+    return administer(action, work, data, {"model": model}, outcome=lambda chosen: {"workspace": chosen})
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

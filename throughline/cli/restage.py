@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from throughline.cli.common.database import chosen_workspace, with_engine
+from throughline.cli.common.database import administering, chosen_workspace, with_engine
 from throughline.cli.common.interrupt import interrupted
 from throughline.cli.common.options import DataOption, WorkspaceUnlessSingleOption
 from throughline.cli.common.output import INTERRUPTED, say
 from throughline.kit.clock import now_us
 from throughline.store import generations
-from throughline.store.engine.unit_of_work import reading, transaction
+from throughline.store.engine.unit_of_work import reading
 
 CHECK_SECONDS = 0.5
 STALL_SECONDS = 15.0
@@ -38,8 +38,9 @@ def restage(
     """
 
     async def work(engine: AsyncEngine) -> None:
-        async with transaction(engine) as connection:
+        async with administering(engine, "restage", {"model": model}) as (connection, entry):
             workspace_name = await chosen_workspace(connection, workspace)
+            entry["workspace"] = workspace_name
             document = await generations.read_document(connection, workspace_name, model)
             generation = await generations.begin_restage(
                 connection, workspace_name, model, document=document, now_us=now_us()
@@ -54,7 +55,8 @@ def restage(
         if progress is None:
             say("the stagers go on; run the same command again to watch them and to switch")
             raise typer.Exit(INTERRUPTED)
-        async with transaction(engine) as connection:
+        arguments = {"workspace": workspace_name, "model": model, "use": use}
+        async with administering(engine, "restage switch", arguments) as (connection, _):
             await generations.switch(connection, generation)
             if use:
                 await generations.set_default_model(connection, workspace_name, model)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from throughline.cli.common.database import in_database
+from throughline.cli.common.database import administer, in_database
 from throughline.cli.common.options import DataOption, JsonOption, OnlyWorkspaceOption, command_group
 from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_json, show_rows
 from throughline.kit.clock import now_us
@@ -24,7 +24,12 @@ def create_source(
     data: DataOption = None,
 ) -> None:
     """Make a source in a workspace."""
-    number = in_database(lambda c: stored_sources.create_source(c, workspace, name, now_us=now_us()), data)
+    number = administer(
+        "source create",
+        lambda c: stored_sources.create_source(c, workspace, name, now_us=now_us()),
+        data,
+        {"workspace": workspace, "source": name},
+    )
     if as_json:
         show_json({"id": number, "workspace": workspace, "name": name, "enabled": True})
     else:
@@ -42,14 +47,24 @@ def list_sources(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = Fa
 @sources.command("disable")
 def disable_source(workspace: str, name: str, data: DataOption = None) -> None:
     """Refuse events of a source (its clients see 404) until it is enabled again."""
-    in_database(lambda c: stored_sources.set_source_enabled(c, workspace, name, False), data)
+    administer(
+        "source disable",
+        lambda c: stored_sources.set_source_enabled(c, workspace, name, False),
+        data,
+        {"workspace": workspace, "source": name},
+    )
     say(f"source {name!r} is disabled; ingest follows within seconds")
 
 
 @sources.command("enable")
 def enable_source(workspace: str, name: str, data: DataOption = None) -> None:
     """Take events of a source again."""
-    in_database(lambda c: stored_sources.set_source_enabled(c, workspace, name, True), data)
+    administer(
+        "source enable",
+        lambda c: stored_sources.set_source_enabled(c, workspace, name, True),
+        data,
+        {"workspace": workspace, "source": name},
+    )
     say(f"source {name!r} is enabled; ingest follows within seconds")
 
 
@@ -140,7 +155,17 @@ def set_source(
         changes[_COLUMNS[setting]] = None
     if not changes:
         fail(f"nothing to set; give one of {', '.join(f'--{setting}' for setting in Setting)}, or --unset", WRONG_USE)
-    in_database(lambda c: source_settings.change_settings(c, workspace, name, changes), data)
+    shown = {_COLUMNS[setting]: "(default)" for setting in unset or ()} | {
+        column: "(not shown)" if column == _COLUMNS[Setting.WEBHOOK_SECRET] else value
+        for column, value in changes.items()
+        if value is not None
+    }
+    administer(
+        "source set",
+        lambda c: source_settings.change_settings(c, workspace, name, changes),
+        data,
+        {"workspace": workspace, "source": name, **shown},
+    )
     say(f"source {name!r} is set; ingest follows within seconds")
 
 

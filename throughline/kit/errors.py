@@ -50,6 +50,8 @@ ProblemCode = Literal[
     # A question to the api.
     "bad_cursor",
     "database_away",
+    "expired_token",
+    "insufficient_scope",
     "invalid_parameter",
     "missing_parameter",
     "missing_token",

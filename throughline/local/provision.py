@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.kit.clock import now_us
 from throughline.kit.files import write_private
+from throughline.kit.process import user_and_host
 from throughline.store.access import keys
+from throughline.store.access.audit import record_audit
 from throughline.store.access.read_tokens import create_read_token
 from throughline.store.access.sources import create_source, list_sources, set_source_enabled
 from throughline.store.access.workspaces import create_workspace, list_workspaces
@@ -53,7 +55,7 @@ def _read(path: Path) -> LocalKeys | None:
 
 
 async def _are_valid(connection: AsyncConnection, stored: LocalKeys) -> bool:
-    token = await keys.find_read_token(connection, keys.key_digest(stored.read_token))
+    token = await keys.find_read_token(connection, keys.key_digest(stored.read_token), now_us=now_us())
     written = {key.digest for key in await keys.read_source_keys(connection, now_us=now_us()) if key.enabled}
     return (
         token is not None and token.workspace_name == stored.workspace and keys.key_digest(stored.write_key) in written
@@ -69,8 +71,11 @@ async def _create(connection: AsyncConnection) -> LocalKeys:
         await create_source(connection, WORKSPACE, SOURCE, now_us=now)
     elif not sources[SOURCE].enabled:
         await set_source_enabled(connection, WORKSPACE, SOURCE, True)
-    return LocalKeys(
+    who = user_and_host()
+    created = LocalKeys(
         WORKSPACE,
         await create_write_key(connection, WORKSPACE, SOURCE, now_us=now),
-        await create_read_token(connection, WORKSPACE, "throughline run", now_us=now),
+        await create_read_token(connection, WORKSPACE, "throughline run", now_us=now, created_by=who),
     )
+    await record_audit(connection, who=who, action="run", arguments={**created._asdict(), "source": SOURCE}, now_us=now)
+    return created

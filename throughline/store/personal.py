@@ -97,7 +97,13 @@ IMPERSONAL = {
         "order_scope", "consent", "ip", "rate_events", "rate_burst", "webhook_secret",
     },
     "write_keys": {"id", "digest", "hint", "source", "created_us", "revoked_us", "expires_us"},
-    "read_tokens": {"id", "digest", "hint", "workspace", "name", "created_us", "revoked_us"},
+    "read_tokens": {
+        "id", "digest", "hint", "workspace", "name", "created_us", "revoked_us", "scope", "created_by", "expires_us",
+        "last_used_us", "session_of",
+    },
+    "page_codes": {"digest", "token", "expires_us"},
+    # Operators, and digests where an act was about a person.
+    "audit_log": {"id", "at_us", "who", "action", "arguments"},
     "models": {"id", "workspace", "name", "state", "document", "created_us"},
     "restage_slots": {"model", "slot", "cursor", "done", "customers", "touchpoints"},
     "horizon_slots": {"workspace", "slot", "cursor", "done", "touchpoints"},

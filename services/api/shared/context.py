@@ -1,4 +1,4 @@
-"""What every request is answered from: the database, and the topic whose offsets hold the watermarks."""
+"""What every request is answered from: the database, the topic whose offsets hold the watermarks, and the tokens."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.api.shared.database import Database
+from services.api.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,6 +16,7 @@ class ApiContext:
     database: Database
     topic: str
     """The touchpoints topic."""
+    tokens: Tokens
 
 
 def _context_of(request: Request) -> ApiContext:

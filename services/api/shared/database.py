@@ -4,16 +4,20 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.kit.metrics import API_QUERY_SECONDS
+from throughline.store.access.audit import record_audit
+from throughline.store.access.keys import ReadToken, read_open_tokens
+from throughline.store.access.read_tokens import write_last_uses
 from throughline.store.engine.errors import is_away
 from throughline.store.engine.health import database_check
-from throughline.store.engine.unit_of_work import consistent_reading, reading
+from throughline.store.engine.unit_of_work import consistent_reading, reading, transaction
 from throughline.store.migrate import upgrade
 
 log = logging.getLogger(__name__)
@@ -24,12 +28,14 @@ RETRY_SECONDS = 1.0
 
 
 class Database:
-    """A pool of connections that is used only once the schema is up to date."""
+    """Two pools of connections that are used only once the schema is up to date: one for questions, and one of its own
+    for access (tokens, health, administration), so that no question holds those up."""
 
-    def __init__(self, engine: AsyncEngine, url: str) -> None:
-        self._engine = engine
+    def __init__(self, questions: AsyncEngine, access: AsyncEngine, url: str) -> None:
+        self._questions = questions
+        self._access = access
         self._url = url
-        self._answers = database_check(engine)
+        self._answers = database_check(access)
         self._missing = "the database has not been reached yet"
 
     async def prepare(self) -> None:
@@ -60,12 +66,56 @@ class Database:
         Raises:
             ServiceError: 503 `database_away`.
         """
+        connect = consistent_reading if consistent else reading
+        async with self._asking(question, connect(self._questions)) as connection:
+            yield connection
+
+    async def read_tokens(self) -> list[ReadToken]:
+        """All tokens that are not revoked.
+
+        Raises:
+            ServiceError: 503 `database_away`.
+        """
+        async with self._asking("tokens", reading(self._access)) as connection:
+            return await read_open_tokens(connection)
+
+    async def write_last_uses(self, last_used_us: Mapping[int, int]) -> None:
+        """Write when tokens were used last.
+
+        Raises:
+            ServiceError: 503 `database_away`.
+        """
+        async with self._asking("last uses", transaction(self._access)) as connection:
+            await write_last_uses(connection, last_used_us)
+
+    @asynccontextmanager
+    async def administering(
+        self, token: ReadToken, action: str, arguments: Mapping[str, object]
+    ) -> AsyncIterator[AsyncConnection]:
+        """A transaction with its entry in the audit log, for what an admin token changes.
+
+        Args:
+            token: of the request.
+            action: what the request does, such as `erasure create`.
+            arguments: see `record_audit`.
+
+        Raises:
+            ServiceError: 503 `database_away`.
+        """
+        entry = {"workspace": token.workspace_name, **arguments}
+        async with self._asking("administration", transaction(self._access)) as connection:
+            yield connection
+            await record_audit(connection, who=token.who, action=action, arguments=entry, now_us=now_us())
+
+    @asynccontextmanager
+    async def _asking(
+        self, question: str, connect: AbstractAsyncContextManager[AsyncConnection]
+    ) -> AsyncIterator[AsyncConnection]:
         if self._missing:
             raise _away(self._missing)
         started = time.perf_counter()
-        connect = consistent_reading if consistent else reading
         try:
-            async with asyncio.timeout(QUESTION_SECONDS), connect(self._engine) as connection:
+            async with asyncio.timeout(QUESTION_SECONDS), connect as connection:
                 yield connection
         except Exception as error:
             if not is_away(error):

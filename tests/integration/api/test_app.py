@@ -20,7 +20,7 @@ async def test_openapi_says_what_is_answered(api: httpx.AsyncClient) -> None:
     lists = ("models", "phases", "events/recent", "events/unmapped", "sources", "channels", "customers", "rejected")
     views = ("phases/counts", "phases/counts/stream", "phases/history", "customers/{customer}/journey", "journey")
     assert set(document["paths"]) == {f"/v1/{path}" for path in lists + views}
-    assert document["components"]["securitySchemes"]["readToken"]["scheme"] == "bearer"
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     text = json.dumps(document)
     assert "ValidationError" not in text
     for path, operations in document["paths"].items():

@@ -34,7 +34,7 @@ async def test_from_nothing_to_a_key_and_a_token(throughline: Throughline, datab
     engine = create_engine(database, pool_size=1)
     async with reading(engine) as connection:
         (write_key,) = await keys.read_source_keys(connection, now_us=0)
-        opened = await keys.find_read_token(connection, keys.key_digest(token.json["token"]))
+        opened = await keys.find_read_token(connection, keys.key_digest(token.json["token"]), now_us=0)
     await engine.dispose()
     assert write_key.digest == keys.key_digest(key.out.strip())
     assert opened is not None

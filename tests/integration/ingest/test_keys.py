@@ -9,8 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.statement_rules import broken_rules
 from throughline.store.access import keys
+from throughline.store.access.modes import Scope
 from throughline.store.access.names import AdminError
-from throughline.store.access.read_tokens import create_read_token, list_read_tokens, revoke_read_token
+from throughline.store.access.read_tokens import (
+    LAST_USE_US,
+    create_read_token,
+    list_read_tokens,
+    revoke_read_token,
+    write_last_uses,
+)
 from throughline.store.access.sources import create_source, list_sources, set_source_enabled
 from throughline.store.access.workspaces import create_workspace, list_workspaces
 from throughline.store.access.write_keys import create_write_key, list_write_keys, revoke_write_key
@@ -114,14 +121,42 @@ async def test_a_read_token_opens_its_workspace_until_it_is_revoked(shop: AsyncE
     token = await do(shop, lambda c: create_read_token(c, "shop", "page", now_us=NOW))
     assert token.startswith("tlr_")
     digest = keys.key_digest(token)
-    opened = await do(shop, lambda c: keys.find_read_token(c, digest))
+    opened = await do(shop, lambda c: keys.find_read_token(c, digest, now_us=NOW))
     assert opened.workspace_name == "shop"
-    assert await do(shop, lambda c: keys.find_read_token(c, keys.key_digest(token + "x"))) is None
+    assert await do(shop, lambda c: keys.find_read_token(c, keys.key_digest(token + "x"), now_us=NOW)) is None
     assert await do(shop, lambda c: list_read_tokens(c, "other")) == []
     await do(shop, lambda c: revoke_read_token(c, token[:10], now_us=NOW + 1))
-    assert await do(shop, lambda c: keys.find_read_token(c, digest)) is None
+    assert await do(shop, lambda c: keys.find_read_token(c, digest, now_us=NOW)) is None
     (listed,) = await do(shop, list_read_tokens)
-    assert listed == (listed.id, token[:10], "shop", "page", NOW, NOW + 1)
+    assert listed == (listed.id, token[:10], "shop", "page", "read", NOW, None, None, None, NOW + 1)
+
+
+async def test_an_admin_token_expires_and_tells_who_made_it(shop: AsyncEngine) -> None:
+    token = await do(
+        shop,
+        lambda c: create_read_token(
+            c, "shop", "jobs", now_us=NOW, scope=Scope.ADMIN, expires_us=NOW + 10, created_by="ada@host"
+        ),
+    )
+    assert token.startswith("tla_")
+    opened = await do(shop, lambda c: keys.find_read_token(c, keys.key_digest(token), now_us=NOW + 9))
+    assert (opened.scope, opened.who) == (Scope.ADMIN, f"token {opened.id} (jobs)")
+    assert await do(shop, lambda c: keys.find_read_token(c, keys.key_digest(token), now_us=NOW + 10)) is None
+    (listed,) = await do(shop, list_read_tokens)
+    assert (listed.scope, listed.created_by, listed.expires_us) == ("admin", "ada@host", NOW + 10)
+
+
+async def test_a_last_use_is_written_at_most_once_a_minute(shop: AsyncEngine) -> None:
+    for _ in range(2):
+        await do(shop, lambda c: create_read_token(c, "shop", "page", now_us=NOW))
+    for uses, written in (
+        ({1: NOW}, {1: NOW, 2: None}),
+        ({1: NOW + 1, 2: NOW + 1}, {1: NOW, 2: NOW + 1}),
+        ({1: NOW + LAST_USE_US}, {1: NOW + LAST_USE_US, 2: NOW + 1}),
+    ):
+        async with transaction(shop) as connection:
+            await write_last_uses(connection, uses)
+        assert {listed.id: listed.last_used_us for listed in await do(shop, list_read_tokens)} == written
 
 
 BAD: list[tuple[Callable[[AsyncConnection], Awaitable[Any]], str]] = [
@@ -139,9 +174,10 @@ BAD: list[tuple[Callable[[AsyncConnection], Awaitable[Any]], str]] = [
     (lambda c: create_source(c, "shop", "a\x00b", now_us=NOW), "cannot be the name of a source"),
     (lambda c: create_source(c, "shop", "a\ud800", now_us=NOW), "cannot be the name of a source"),
     (lambda c: create_read_token(c, "shop", "\n", now_us=NOW), "cannot be the name of a token"),
+    (lambda c: create_read_token(c, "shop", "x", now_us=NOW, expires_us=NOW), "expired already"),
     (lambda c: revoke_write_key(c, "tlw_nobody", now_us=NOW), "no write key has the id or hint 'tlw_nobody'"),
     (lambda c: revoke_write_key(c, "9" * 30, now_us=NOW), "no write key"),
-    (lambda c: revoke_read_token(c, "a\x00\ud800", now_us=NOW), "no read token"),
+    (lambda c: revoke_read_token(c, "a\x00\ud800", now_us=NOW), "no token"),
 ]
 
 

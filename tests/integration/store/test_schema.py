@@ -65,6 +65,9 @@ INDEXES = {
     ("write_keys", "digest"),
     ("read_tokens", "id"),
     ("read_tokens", "digest"),
+    ("read_tokens", "session_of"),
+    ("page_codes", "digest"),
+    ("audit_log", "id"),
     ("models", "id"),
     ("models", "workspace, name"),
     ("sources", "app_id"),
@@ -84,7 +87,12 @@ INDEXES = {
 }
 """Every index there is. None holds a column that changes with every event: ask that of a new one first."""
 
-PARTIAL = {("models", "state = 'live'"), ("models", "state = 'building'"), ("erasures", "state <> 'done'")}
+PARTIAL = {
+    ("models", "state = 'live'"),
+    ("models", "state = 'building'"),
+    ("erasures", "state <> 'done'"),
+    ("read_tokens", "session_of IS NOT NULL"),
+}
 
 CHANGES_WITH_EVENTS = {
     "ids": {"is_user"},
@@ -190,7 +198,7 @@ async def test_identities_are_bigint_and_given_by_the_database(catalog: asyncpg.
         """,
     )
     rights = {"erasures", "suppressions", "data_requests"}
-    identified = {"workspaces", "sources", "write_keys", "read_tokens", "models", "rejected", *rights}
+    identified = {"workspaces", "sources", "write_keys", "read_tokens", "audit_log", "models", "rejected", *rights}
     assert columns == {(table, "id", "bigint", "a") for table in identified}
     assert await rows(
         catalog, "SELECT format_type(seqtypid, NULL) FROM pg_sequence JOIN pg_class ON oid = seqrelid"

@@ -16,6 +16,7 @@ from services.api.shared.context import ApiContext
 from services.api.shared.database import Database
 from services.api.shared.openapi import AnswerRoute
 from services.api.shared.responses import AnswerResponse
+from services.api.tokens import Tokens
 from throughline.store.engine.pool import create_engine
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,8 @@ async def no_counts(_: CountsQuestion) -> EncodedAnswer[Answer]:
 
 
 def openapi() -> dict[str, Any]:
-    context = ApiContext(Database(create_engine(URL), URL), "touchpoints")
+    database = Database(create_engine(URL), create_engine(URL), URL)
+    context = ApiContext(database, "touchpoints", Tokens(database.read_tokens, database.write_last_uses))
     return create_app(context, Feeds(no_counts), page_token=None).openapi()
 
 

@@ -1,7 +1,8 @@
 """Which database a command works on, and work in it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -9,13 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.cli.common.output import WRONG_USE, fail, say
 from throughline.cli.common.running import find_running
+from throughline.kit.clock import now_us
+from throughline.kit.process import user_and_host
 from throughline.kit.run_file import RUN_FILE
 from throughline.kit.settings import CommandSettings, ServiceSettings, SettingsError, load
+from throughline.store.access.audit import record_audit
 from throughline.store.access.names import AdminError
 from throughline.store.access.workspaces import list_workspaces
 from throughline.store.engine.errors import failure_of
 from throughline.store.engine.pool import create_engine, without_password
-from throughline.store.engine.unit_of_work import transaction
+from throughline.store.engine.unit_of_work import consistent_reading, transaction
 from throughline.store.migrate import MigrateError, check
 
 T = TypeVar("T")
@@ -56,13 +60,60 @@ def choose_database(data: Path | None) -> DatabaseChoice:
 
 
 def in_database(work: Callable[[AsyncConnection], Awaitable[T]], data: Path | None) -> T:
-    """Run `work` in one transaction of the chosen database; ends the command as `with_engine` does."""
+    """Read from the chosen database: PostgreSQL refuses what `work` writes. Ends the command as `with_engine` does."""
 
-    async def in_transaction(engine: AsyncEngine) -> T:
-        async with transaction(engine) as connection:
+    async def read(engine: AsyncEngine) -> T:
+        async with consistent_reading(engine) as connection:
             return await work(connection)
 
-    return with_engine(in_transaction, data)
+    return with_engine(read, data)
+
+
+def administer(
+    action: str,
+    work: Callable[[AsyncConnection], Awaitable[T]],
+    data: Path | None,
+    arguments: Mapping[str, object],
+    *,
+    outcome: Callable[[T], Mapping[str, object]] | None = None,
+) -> T:
+    """Change the chosen database in one transaction, together with its entry in the audit log.
+
+    Args:
+        action: the command, as a person gives it.
+        work: makes the change. Ends the command as `with_engine` does.
+        data: see `choose_database`.
+        arguments: for the audit log, see `record_audit`.
+        outcome: returns further arguments, which only the result of the work tells.
+    """
+
+    async def change(engine: AsyncEngine) -> T:
+        async with administering(engine, action, arguments) as (connection, more):
+            result = await work(connection)
+            more.update(outcome(result) if outcome is not None else {})
+            return result
+
+    return with_engine(change, data)
+
+
+def log_act(action: str, data: Path | None, arguments: Mapping[str, object]) -> None:
+    """Write an entry in the audit log of an act that changes no table, before the act. Ends the command as
+    `with_engine` does."""
+
+    async def nothing(_: AsyncConnection) -> None: ...
+
+    administer(action, nothing, data, arguments)
+
+
+@asynccontextmanager
+async def administering(
+    engine: AsyncEngine, action: str, arguments: Mapping[str, object]
+) -> AsyncIterator[tuple[AsyncConnection, dict[str, object]]]:
+    """Yields a transaction with an entry in the audit log, and the entry's arguments, to which the block may add."""
+    entry = dict(arguments)
+    async with transaction(engine) as connection:
+        yield connection, entry
+        await record_audit(connection, who=user_and_host(), action=action, arguments=entry, now_us=now_us())
 
 
 def with_engine(work: Callable[[AsyncEngine], Awaitable[T]], data: Path | None) -> T:

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+from throughline.cli.common.output import WRONG_USE, fail
 from throughline.kit.clock import to_us
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
@@ -34,3 +35,11 @@ def parse_instant_us(text: str, now_us: int) -> int:
     except ValueError:
         raise ValueError(f"{text!r} is neither a span such as 90s, 30m, 2h or 7d nor an ISO 8601 time") from None
     return to_us(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+
+
+def instant_option_us(option: str, text: str | None, now_us: int) -> int | None:
+    """`parse_instant_us` of an option; None when it is left out. Ends the command when it is wrong."""
+    try:
+        return None if text is None else parse_instant_us(text, now_us)
+    except ValueError as error:
+        fail(f"{option}: {error}", WRONG_USE)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from aiokafka import AIOKafkaConsumer
 
-from throughline.cli.common.database import in_database
+from throughline.cli.common.database import in_database, log_act
 from throughline.cli.common.options import DataOption, EventsOfWorkspaceOption, JsonOption, command_group
 from throughline.cli.common.output import WRONG_USE, Row, fail, printable, say, show_json, show_rows
 from throughline.cli.common.topics import choose_topics
@@ -134,6 +134,7 @@ def export_rejected(
     """
     selection = select(workspace, source, code, stage, since, until, data)
     scanned = scan(selection)
+    log_act("rejected export", data, {"workspace": workspace, "source": source, "code": code})
     exported = {id_ for id_ in scanned.rejections if scanned.outcomes.get(id_) != OK}
     try:
         with file.open("x") as out:

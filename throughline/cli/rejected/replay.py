@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from throughline.cli.common.database import log_act
 from throughline.cli.common.options import DataOption, EventsOfWorkspaceOption, UrlOption
 from throughline.cli.common.output import CANNOT, INTERRUPTED, WRONG_USE, fail, say
 from throughline.cli.common.target import TargetError, find_target
@@ -86,6 +87,7 @@ def replay(
         if not sys.stdin.isatty():
             fail(f"{len(plan.ids):,} events would be sent; --yes sends them", WRONG_USE)
         typer.confirm(f"send {len(plan.ids):,} events?", abort=True)
+    log_act("rejected replay", data, {"workspace": workspace, "source": source, "code": code, "events": len(plan.ids)})
     result = send_again(selection, plan.ids, destinations)
     _summarize(result)
     if result.interrupted:

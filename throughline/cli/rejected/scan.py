@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.cli.common.database import in_database
 from throughline.cli.common.output import WRONG_USE, fail, stderr_console
-from throughline.cli.common.times import parse_instant_us
+from throughline.cli.common.times import instant_option_us
 from throughline.cli.common.topics import Topics, choose_topics, reading
 from throughline.cli.rejected.topic import (
     OK,
@@ -96,8 +96,8 @@ def select(
 ) -> Selection:
     """The selection that the options of a command describe; ends the command when an option is wrong."""
     now = now_us()
-    since_us = _instant_us("--since", since, now)
-    until_us = _instant_us("--until", until, now)
+    since_us = instant_option_us("--since", since, now)
+    until_us = instant_option_us("--until", until, now)
     listed, keys, retention_cutoffs = in_database(lambda c: _read_access(c, workspace, now), data)
     selected = {each.id: each.name for each in listed if source in (None, each.name)}
     if source is not None and not selected:
@@ -106,13 +106,6 @@ def select(
     sources = frozenset(selected) if source or workspace else None
     filters = Filters(sources, stage, code, since_us, until_us)
     return Selection(choose_topics(data), filters, selected, keys, retention_cutoffs)
-
-
-def _instant_us(option: str, text: str | None, now: int) -> int | None:
-    try:
-        return None if text is None else parse_instant_us(text, now)
-    except ValueError as error:
-        fail(f"{option}: {error}", WRONG_USE)
 
 
 async def _read_access(

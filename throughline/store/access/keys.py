@@ -1,12 +1,12 @@
-"""Write keys and read tokens as ingest and api look them up. They stand in the store as SHA-256 digests only."""
+"""Write keys and tokens as ingest and api look them up. They stand in the store as SHA-256 digests only."""
 
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, literal, or_, select, union_all
+from sqlalchemy import Select, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.store.access.modes import ConsentMode, IpMode
+from throughline.store.access.modes import ConsentMode, IpMode, Scope
 from throughline.store.schema.access import read_tokens, sources, workspaces, write_keys
 
 
@@ -51,14 +51,36 @@ class SourceKey(NamedTuple):
 
 
 class ReadToken(NamedTuple):
-    """The workspace that a read token opens."""
+    """A token of the api that is not revoked, or a session of the page, and what it opens."""
 
+    digest: bytes
+    id: int
+    name: str
     workspace: int
     workspace_name: str
+    scope: Scope
+    expires_us: int | None
+    """When it ends, a session at the latest with its token; None: never."""
+    session_of: int | None = None
+    """The token that opened this session; None: this is a token."""
+
+    @property
+    def owner(self) -> int:
+        """The id of the token: a session is one of its token's ways in, and shares its quotas."""
+        return self.session_of or self.id
+
+    @property
+    def who(self) -> str:
+        """What the audit log calls the holder."""
+        return f"token {self.owner} ({self.name})"
+
+    def is_expired(self, now_us: int) -> bool:
+        """Whether its time is over."""
+        return self.expires_us is not None and self.expires_us <= now_us
 
 
 def key_digest(key: str) -> bytes:
-    """Returns the SHA-256 of a write key or read token; any string at all has one.
+    """Returns the SHA-256 of a write key or token; any string at all has one.
 
     Keys are random and long, so that a fast digest is safe: there is nothing to guess.
     """
@@ -112,12 +134,37 @@ def _settings(*stored: object) -> SourceSettings:
     )
 
 
-async def find_read_token(connection: AsyncConnection, digest: bytes) -> ReadToken | None:
-    """Returns what the read token of a digest opens; None when it is unknown or revoked."""
-    rows = await connection.execute(
-        select(workspaces.c.id, workspaces.c.name)
-        .join(read_tokens, read_tokens.c.workspace == workspaces.c.id)
-        .where(read_tokens.c.digest == digest, read_tokens.c.revoked_us.is_(None))
+async def read_open_tokens(connection: AsyncConnection) -> list[ReadToken]:
+    """Returns every token and session that is not revoked, expired ones too."""
+    return [_read_token(*row) for row in await connection.execute(_open_tokens())]
+
+
+async def find_read_token(connection: AsyncConnection, digest: bytes, *, now_us: int) -> ReadToken | None:
+    """Returns what the token of a digest opens; None when it is unknown, revoked or expired."""
+    row = (await connection.execute(_open_tokens().where(read_tokens.c.digest == digest))).one_or_none()
+    token = None if row is None else _read_token(*row)
+    return None if token is None or token.is_expired(now_us) else token
+
+
+def _open_tokens() -> Select[Any]:
+    c, opener = read_tokens.c, read_tokens.alias("opener")
+    return (
+        select(
+            c.digest,
+            c.id,
+            c.name,
+            c.workspace,
+            workspaces.c.name,
+            c.scope,
+            func.least(c.expires_us, opener.c.expires_us),  # least() passes over nulls
+            c.session_of,
+        )
+        .join(workspaces, workspaces.c.id == c.workspace)
+        .outerjoin(opener, opener.c.id == c.session_of)
+        .where(c.revoked_us.is_(None), opener.c.revoked_us.is_(None))
     )
-    row = rows.one_or_none()
-    return None if row is None else ReadToken(*row)
+
+
+def _read_token(*stored: Any) -> ReadToken:
+    token = ReadToken(*stored)
+    return token._replace(scope=Scope(token.scope))

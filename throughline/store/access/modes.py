@@ -1,6 +1,17 @@
-"""What a source's owner chooses for addresses and for events without consent. Values stand in the table `sources`."""
+"""The choices of owners: what a token may do, and what a source keeps of addresses and of events without consent.
+
+Values stand in the tables `read_tokens` and `sources`.
+"""
 
 from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What a token may do in its workspace."""
+
+    READ = "read"
+    ADMIN = "admin"
+    """It also administers, such as erasing a person. It reads, too."""
 
 
 class IpMode(StrEnum):

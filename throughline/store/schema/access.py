@@ -1,7 +1,7 @@
-"""Tables of who may write and read: workspaces, their sources, write keys and read tokens."""
+"""Tables of who may write and read: workspaces, their sources, write keys and tokens; and who administered what."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, Table, Text, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from throughline.store.metadata import metadata
 from throughline.store.schema.columns import identity_column
@@ -53,6 +53,8 @@ write_keys = Table(
     Column("expires_us", BigInteger),  # until then a rotated key may be used
 )
 
+# Tokens of the api, and sessions of its page. The name is from when tokens could only read: a rename would stop the
+# older version during an upgrade.
 read_tokens = Table(
     "read_tokens",
     metadata,
@@ -63,4 +65,30 @@ read_tokens = Table(
     Column("name", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
+    Column("scope", Text, nullable=False, server_default=text("'read'")),  # a `Scope`
+    Column("created_by", Text),  # who made it; null: a version that did not ask
+    Column("expires_us", BigInteger),  # null: never
+    Column("last_used_us", BigInteger),  # to the minute; null: not since this column is there
+    Column("session_of", BigInteger),  # the token that opened this session of the page; null: a token
+)
+Index("read_tokens_sessions", read_tokens.c.session_of, postgresql_where=read_tokens.c.session_of.is_not(None))
+
+# One-time codes of links that open the page with a token. A code that was used is deleted.
+page_codes = Table(
+    "page_codes",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+)
+
+# Who administered what. A row is written in the transaction of the change and stays for ever.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    identity_column(),
+    Column("at_us", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),  # user@host of a command, or a token of the api
+    Column("action", Text, nullable=False),
+    Column("arguments", JSONB, nullable=False),  # neither secrets nor ids of persons
 )
