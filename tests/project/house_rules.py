@@ -26,6 +26,7 @@ SERVICES = ("services.ingest", "services.stager", "services.api")
 SHARED_BY_SERVICES = ("throughline.journey", "throughline.models", "throughline.store", "throughline.kit")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "throughline.journey": (),
+    "throughline.analytics": ("throughline.journey",),
     "throughline.kit": (),
     "throughline.wire": ("throughline.journey.touchpoint", "throughline.kit.clock", "throughline.kit.compiled"),
     "throughline.models": ("throughline.journey",),
@@ -45,7 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "throughline.store.engine",
     ),
     "services.stager": ("throughline.wire", *SHARED_BY_SERVICES),
-    "services.api": SHARED_BY_SERVICES,
+    "services.api": ("throughline.analytics", *SHARED_BY_SERVICES),
 }
 """Layer -> the packages and modules of ours that it may import, beside itself."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tests.reference.counts import Table, counts_at, history
+from tests.reference.funnel import Cells, cells_of
 from tests.reference.links import distinct, owners, root
 from tests.reference.models import naive_model, orphans
 from tests.reference.walk import NaiveTransition, State, in_order, walk
@@ -34,6 +35,8 @@ class Replayed(NamedTuple):
     """By (source, event name)."""
     orphan_refunds: dict[int, int]
     """By source: refunds and cancellations of orders that their customers never placed."""
+    cells: Cells
+    """Funnels, flows and variants."""
 
     def counts_at(self, before_us: int) -> Table:
         """The counts as of a past instant, computed from the whole log."""
@@ -71,4 +74,5 @@ def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zo
         history=history(journeys, zone),
         unmapped={key: Unmapped(len(times), min(times), max(times)) for key, times in unknown.items()},
         orphan_refunds=dict(orphan_refunds),
+        cells=cells_of(journeys, zone),
     )

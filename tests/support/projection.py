@@ -5,7 +5,9 @@ from typing import NamedTuple
 import asyncpg
 
 from tests.reference import Cell, Counts, Customer, NaiveTransition, Replayed, State
+from tests.reference.funnel import OUTCOMES, WAYS, Cells
 from tests.reference.replay import Unmapped
+from throughline.journey import funnel
 from throughline.journey.memory import CHURNED
 from throughline.journey.rollup import KEPT_US, STEPS, Step
 
@@ -18,6 +20,7 @@ class Projection(NamedTuple):
     history: dict[tuple[str, int], dict[Cell, Counts]]
     unmapped: dict[tuple[int, str], Unmapped]
     orphan_refunds: dict[int, int]
+    cells: Cells
 
 
 async def read_projection(url: str, model: int) -> Projection:
@@ -52,6 +55,7 @@ async def read_projection(url: str, model: int) -> Projection:
                     )
                     if row["events"]
                 },
+                await _cells(connection, model),
             )
     finally:
         await connection.close()
@@ -70,6 +74,32 @@ async def _history(connection: asyncpg.Connection, model: int) -> dict[tuple[str
         if any(row[5:]):
             history.setdefault((STEPS[row[0]], row[1]), {})[tuple(row[2:5])] = Counts(*row[5:])
     return history
+
+
+async def _cells(connection: asyncpg.Connection, model: int) -> Cells:
+    cells = Cells()
+    for row in await connection.fetch(
+        "SELECT unit, day_us, channel, source, phase, way, age, sum(number)::bigint FROM funnel_counts "
+        "WHERE model = $1 GROUP BY 1, 2, 3, 4, 5, 6, 7",
+        model,
+    ):
+        way, to_phase = divmod(row["way"], 100)
+        name = "entry" if row["way"] == funnel.ENTRY else WAYS[way]
+        cells.add(("cycle", "customer")[row["unit"] - 1], (*row[1:5], name, to_phase, row["age"]), row[7])
+    for row in await connection.fetch(
+        "SELECT day_us, channel, source, kind, from_phase, to_phase, cycle, sum(number)::bigint FROM flow_counts "
+        "WHERE model = $1 GROUP BY 1, 2, 3, 4, 5, 6, 7",
+        model,
+    ):
+        cells.add("flow", tuple(row[:7]), row[7])
+    for row in await connection.fetch(
+        "SELECT day_us, channel, source, phases, outcome, sum(number)::bigint FROM variant_counts "
+        "WHERE model = $1 GROUP BY 1, 2, 3, 4, 5",
+        model,
+    ):
+        phases = frozenset(phase for phase in range(1, 32) if row["phases"] & 1 << (phase - 1))
+        cells.add("variant", (*row[:3], phases, OUTCOMES[row["outcome"]]), row[5])
+    return cells
 
 
 async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Customer]:
@@ -124,6 +154,7 @@ def assert_same(actual: Projection, expected: Replayed, watermark_us: int) -> No
     assert actual.counts == expected.counts
     assert actual.unmapped == expected.unmapped
     assert actual.orphan_refunds == expected.orphan_refunds
+    assert actual.cells == expected.cells
     for step in STEPS:
         assert stored(actual.history, step, watermark_us) == stored(expected.history, step, watermark_us)
 

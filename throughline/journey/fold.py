@@ -12,6 +12,7 @@ from throughline.journey.guards import order_key
 from throughline.journey.lapse import NEVER, due_in, due_us, lapse_at
 from throughline.journey.ledger import Report
 from throughline.journey.memory import CHURNED, EMPTIED, PAGED, Memory
+from throughline.journey.milestones import after
 from throughline.journey.model import UNPLACED, Kind, Model, Rule
 from throughline.journey.money import lines_of
 from throughline.journey.state import ENTER, RETURN, Journey, Transition
@@ -46,10 +47,11 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         phase = highest = UNPLACED
         cycle = 1
         lapsed_us = entered_us = active_us = flags = source = first_us = 0
-        channel = text = ""
+        channel = text = milestones = ""
         due = NEVER
     else:
-        phase, highest, cycle, lapsed_us, entered_us, active_us, flags, source, channel, first_us, *_, text = journey
+        phase, highest, cycle, lapsed_us, entered_us, active_us, flags, source, channel, first_us = journey[:10]
+        text, milestones = journey.memory, journey.milestones
         due = due_us(model, journey)
     churned = bool(flags & CHURNED)
     memory_changed = False
@@ -148,6 +150,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             first_us,
             *last_key,
             memory.dump() if memory_changed else text,
+            after(milestones, transitions, revoked) if transitions or revoked is not None else milestones,
         ),
         transitions,
         revoked,

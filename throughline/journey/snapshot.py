@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from throughline.journey.fold import fold
 from throughline.journey.memory import Memory
+from throughline.journey.milestones import merge as merge_milestones
 from throughline.journey.model import Model
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
@@ -64,6 +65,7 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot | None:
             last_message=last_message,
             last_actor=last_actor,
             memory=_merged_memory(journeys),
+            milestones=merge_milestones((journey.milestones for journey in journeys), furthest.journey.milestones),
         ),
         furthest.transitions,
     )

@@ -37,6 +37,8 @@ class Journey(NamedTuple):
     last_actor: str
     memory: str
     """What the guards need to know, as text (see `Memory`)."""
+    milestones: str
+    """When the phases were come to, as text (see `Milestones`)."""
 
     def is_late(self, touchpoint: Touchpoint) -> bool:
         """Whether a touchpoint belongs before one that is folded already."""

@@ -17,6 +17,7 @@ from throughline.models import ModelError, load_model, parse_model, shipped_mode
 from throughline.store.access.names import AdminError, workspace_id
 from throughline.store.id_walk import RESTAGE, walked_fraction
 from throughline.store.schema.access import workspaces
+from throughline.store.schema.analytics import TABLES as ANALYTICS
 from throughline.store.schema.counts import orphan_refunds, phase_counts, phase_history, unmapped
 from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
 from throughline.store.schema.operations import models, restage_slots
@@ -34,6 +35,8 @@ class Generation(NamedTuple):
     name: str
     state: State
     document: str | None
+    has_funnels: bool
+    """Whether funnels, flows and variants are kept of it."""
 
 
 class WorkspaceGenerations(NamedTuple):
@@ -90,6 +93,7 @@ _generations = (
         models.c.name,
         models.c.state,
         models.c.document,
+        models.c.has_funnels,
     )
     .outerjoin(models, and_(models.c.workspace == workspaces.c.id, models.c.state.in_(_APPLIED)))
     .order_by(models.c.id)
@@ -110,7 +114,9 @@ async def read_generations(connection: AsyncConnection) -> dict[int, WorkspaceGe
         none = WorkspaceGenerations(row.version, row.time_zone, row.horizon_us, [])
         applied = by_workspace.setdefault(row.workspace, none)
         if row.id is not None:
-            applied.generations.append(Generation(row.id, row.workspace, row.name, row.state, row.document))
+            applied.generations.append(
+                Generation(row.id, row.workspace, row.name, row.state, row.document, row.has_funnels)
+            )
     return by_workspace
 
 
@@ -316,7 +322,7 @@ async def drop_retired(connection: AsyncConnection, count: int) -> int:
     for table in (transitions, checkpoints, journeys):
         await connection.execute(delete(table).where(table.c.customer.in_(customers), table.c.model == retired))
     if not customers:
-        for table in (snapshots, phase_counts, phase_history, unmapped, orphan_refunds, restage_slots):
+        for table in (snapshots, phase_counts, phase_history, unmapped, orphan_refunds, *ANALYTICS, restage_slots):
             await connection.execute(delete(table).where(table.c.model == retired))
         await connection.execute(delete(models).where(models.c.id == retired))
     return len(customers)

@@ -4,6 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.stager.stage.changes import ChangeSet
 from throughline.store import counts, journeys
+from throughline.store.analytics import add_analytics
 
 
 async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: int, *, exact: bool = False) -> None:
@@ -28,5 +29,6 @@ async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: 
     if changes.checkpoints:
         await journeys.write_checkpoints(connection, sorted(changes.checkpoints))
     await counts.add_counts(connection, shard, changes.deltas, changes.zones, changes.watermark_us)
+    await add_analytics(connection, shard, changes.funnel, changes.flows, changes.variants)
     await counts.add_unmapped(connection, shard, changes.unmapped)
     await counts.add_orphan_refunds(connection, shard, changes.orphan_refunds)

@@ -5,8 +5,11 @@ from datetime import tzinfo
 
 from services.stager.stage.customer import Customer
 from services.stager.stage.models import ActiveModel
+from throughline.journey import flows, funnel
 from throughline.journey.checkpoint import advance
 from throughline.journey.diff import Deltas, contribute
+from throughline.journey.flows import FlowDeltas, VariantDeltas
+from throughline.journey.funnel import FunnelDeltas
 from throughline.journey.lapse import due_us
 from throughline.journey.memory import orphans_of
 from throughline.journey.state import Journey, Transition
@@ -40,6 +43,9 @@ class ChangeSet:
         self.removed_customers: set[bytes] = set()
         """Digests of customers of whom nothing is left: all their ids belong to others."""
         self.deltas: Deltas = {}
+        self.funnel: FunnelDeltas = {}
+        self.flows: FlowDeltas = {}
+        self.variants: VariantDeltas = {}
         self.unmapped: Unmapped = {}
         self.orphan_refunds: OrphanRefunds = {}
         self.zones: dict[int, tzinfo] = {}
@@ -162,7 +168,12 @@ class ChangeSet:
         revoked: Transition | None = None,
     ) -> None:
         self.zones[active.id] = active.zone
-        contribute(self.deltas, active.id, owner, start, transitions, sign=sign, revoked=revoked)
+        moves = list(transitions)
+        contribute(self.deltas, active.id, owner, start, moves, sign=sign, revoked=revoked)
+        if active.has_funnels and (moves or revoked is not None):
+            arguments = (active.id, owner, start, moves, active.day_of)
+            funnel.contribute(self.funnel, *arguments, sign=sign, revoked=revoked)
+            flows.contribute(self.flows, self.variants, *arguments, sign=sign, revoked=revoked)
 
 
 def _key_of(transition: Transition) -> tuple[int, int, str, str, int]:

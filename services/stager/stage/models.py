@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.journey.model import Model
+from throughline.journey.rollup import floor
 from throughline.kit.clock import MIN_US
 from throughline.models import model_of
 from throughline.store import generations
@@ -30,6 +31,12 @@ class ActiveModel(NamedTuple):
     """Whether a restage of the generation goes on: a customer without a journey may have facts nevertheless."""
     has_snapshots: bool = False
     """Whether ids may have snapshots: the workspace has a retention cutoff."""
+    has_funnels: bool = True
+    """Whether funnels, flows and variants are kept of it."""
+
+    def day_of(self, at_us: int) -> int:
+        """Returns the start of the day that an instant lies in."""
+        return floor("day", at_us, self.zone)
 
 
 class WorkspaceModels(NamedTuple):
@@ -75,6 +82,7 @@ class ModelRegistry:
                         ZoneInfo(applied.zone),
                         backfilling=generation.id in backfilling,
                         has_snapshots=applied.retention_cutoff_us is not None,
+                        has_funnels=generation.has_funnels,
                     )
                     for generation in applied.generations
                 ],

@@ -63,7 +63,7 @@ async def named(engine: AsyncEngine) -> list[tuple[str, str]]:
 
 async def test_a_new_workspace_applies_the_default_model(engine: AsyncEngine) -> None:
     assert await applied(engine) == WorkspaceGenerations(
-        0, "Europe/Vienna", None, [Generation(1, 1, "seven_phase", "live", None)]
+        0, "Europe/Vienna", None, [Generation(1, 1, "seven_phase", "live", None, True)]
     )
     async with reading(engine) as connection:
         assert await generations.lock_versions(connection, [1, 1, 99]) == {1: 0}
@@ -80,7 +80,9 @@ async def test_restage_and_switch(engine: AsyncEngine) -> None:
     await advance(engine, begun, SLOTS - 1)
     assert await switch(engine, begun)
     after = await applied(engine)
-    assert after == WorkspaceGenerations(2, "Europe/Vienna", None, [Generation(begun, 1, "seven_phase", "live", None)])
+    assert after == WorkspaceGenerations(
+        2, "Europe/Vienna", None, [Generation(begun, 1, "seven_phase", "live", None, True)]
+    )
     assert await switch(engine, begun)  # asked again
     assert await applied(engine) == after
     async with reading(engine) as connection:
@@ -120,7 +122,7 @@ async def test_an_own_model(engine: AsyncEngine) -> None:
     assert await begin(engine, "ours", OURS) == first
     second = await begin(engine, "ours", OURS_TOO)
     assert second != first
-    assert (await applied(engine)).generations[1:] == [Generation(second, 1, "ours", "building", OURS_TOO)]
+    assert (await applied(engine)).generations[1:] == [Generation(second, 1, "ours", "building", OURS_TOO, True)]
     with pytest.raises(AdminError, match="this restage was given up"):
         await switch(engine, first)
     async with transaction(engine) as connection:

@@ -16,6 +16,7 @@ from services.stager.stage.decode import prepare
 from services.stager.stage.models import WorkspaceModels
 from tests.conftest import Topics, execute
 from tests.reference import replay
+from tests.reference.funnel import Cells
 from tests.support.projection import assert_same, read_projection
 from tests.support.stack import Stack, until
 from throughline.journey.identity import ALIAS, IDENTIFY
@@ -331,7 +332,9 @@ async def test_a_database_of_the_first_version_keeps_its_facts_and_is_filled_aga
         await until(filled, what="the journeys to be filled")
     finally:
         await stack.stop()
-    assert_same(await read_projection(empty, 1), replay(OLD_LOG, "seven_phase", now_us()), now_us())
+    # Funnels are kept of generations that are computed from then on.
+    expected = replay(OLD_LOG, "seven_phase", now_us())._replace(cells=Cells())
+    assert_same(await read_projection(empty, 1), expected, now_us())
 
 
 async def test_an_empty_database_of_the_first_version_has_nothing_to_fill(empty: str, tmp_path: Path) -> None:

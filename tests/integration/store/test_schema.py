@@ -33,7 +33,10 @@ DISTRIBUTED = {
     "transitions": "customer",
     "bases": "actor",
 }
-ONE_NODE = {"phase_counts", "phase_history", "unmapped", "orphan_refunds", "offsets"}
+ONE_NODE = {
+    "phase_counts", "phase_history", "funnel_counts", "flow_counts", "variant_counts", "unmapped", "orphan_refunds",
+    "offsets",
+}  # fmt: skip
 HOT = {"phase_counts", "phase_history", "offsets", "recent_events", "rejected_counts"}
 """Updated by every transaction."""
 
@@ -53,6 +56,9 @@ INDEXES = {
     ("transitions", "customer, model, at_us, place, message_id, actor, kind"),
     ("phase_counts", "model, shard, source, channel, phase"),
     ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),
+    ("funnel_counts", "model, unit, phase, day_us, source, channel, way, age, shard"),
+    ("flow_counts", "model, day_us, source, channel, kind, from_phase, to_phase, cycle, shard"),
+    ("variant_counts", "model, day_us, source, channel, phases, outcome, shard"),
     ("unmapped", "model, shard, source, name"),
     ("orphan_refunds", "model, shard, source"),
     ("offsets", "topic, partition"),
@@ -99,6 +105,9 @@ CHANGES_WITH_EVENTS = {
     "journeys": {*Journey._fields, "since"} - {"phase"},
     "phase_counts": set(COUNTS),
     "phase_history": set(COUNTS),
+    "funnel_counts": {"number"},
+    "flow_counts": {"number"},
+    "variant_counts": {"number"},
     "unmapped": {"events", "first_us", "last_us"},
     "orphan_refunds": {"events"},
     "offsets": {"next_offset", "digest", "through_us", "swept_us"},
@@ -264,7 +273,7 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
 
 
 CUSTOMER = b"c" * 16
-ACTIVE = Journey(1, 1, 1, 0, 10, 10, 0, 1, "web", 10, 10, 0, "m0", "c", "")
+ACTIVE = Journey(1, 1, 1, 0, 10, 10, 0, 1, "web", 10, 10, 0, "m0", "c", "", "")
 TIMES = 20
 
 

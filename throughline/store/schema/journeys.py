@@ -26,6 +26,7 @@ def _state() -> list[Column[Any]]:
         Column("last_message", sorted_text(), nullable=False),
         Column("last_actor", sorted_text(), nullable=False),
         Column("memory", Text, nullable=False),
+        Column("milestones", Text, nullable=False, server_default=""),
     ]
 
 

@@ -1,0 +1,156 @@
+"""The funnel of six customers, worked out by hand, through the fold and its kept sums."""
+
+import pytest
+
+from throughline.analytics.funnel import WINDOWS_US, Count, Day, Funnel, funnel, spells
+from throughline.journey import flows
+from throughline.journey.durations import DAY_US
+from throughline.journey.fold import fold
+from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY, LAPSED, REACHED, FunnelCell, FunnelDeltas, contribute
+from throughline.journey.state import ENTER, LAPSE, RETURN, Journey, Transition
+from throughline.journey.touchpoint import Touchpoint
+from throughline.models import load_model
+
+START_US = 20_000 * DAY_US
+NOW_DAY = 60
+MODEL = load_model("seven_phase")
+DISCOVERY, CONSIDERATION, DECISION, PURCHASE, _, LOYALTY = range(1, 7)
+NAMES = {"discovery": "Session Start", "consideration": "Product Viewed", "decision": "Product Added"}
+
+SHOP = {
+    "a": [(0, "discovery"), (1, "consideration"), (2, "decision"), (3, "order")],
+    "b": [(0, "discovery"), (2, "decision")],
+    "c": [(0, "discovery"), (40, "consideration")],
+    "d": [(50, "discovery"), (51, "consideration")],
+    "e": [(0, "consideration"), (1, "decision"), (1, "order"), (20, "order")],
+    "f": [(55, "discovery"), (55, "decision")],
+}
+"""Customer -> (day, what it did)."""
+
+
+def day_of(at_us: int) -> int:
+    return at_us - at_us % DAY_US
+
+
+def journeys() -> list[tuple[Journey, list[Transition]]]:
+    """The journey of each customer, and its transitions."""
+    results: list[tuple[Journey, list[Transition]]] = []
+    for customer, steps in SHOP.items():
+        touchpoints = [
+            Touchpoint(START_US + day * DAY_US, place, f"{customer}{place}", customer, "track",
+                       NAMES.get(what, "Order Completed"), source=1, channel="web",
+                       order_id=f"o{place}" if what == "order" else "")
+            for place, (day, what) in enumerate(steps)
+        ]  # fmt: skip
+        folded = fold(MODEL, None, touchpoints, START_US + NOW_DAY * DAY_US)
+        assert folded.journey is not None
+        results.append((folded.journey, folded.transitions))
+    return results
+
+
+def counts(unit: int) -> list[Count]:
+    deltas: FunnelDeltas = {}
+    for journey, transitions in journeys():
+        contribute(deltas, 1, journey, None, transitions, day_of)
+    return [
+        Count(cell.day_us, cell.phase, cell.way, cell.age, count)
+        for cell, count in ((FunnelCell(*key), count) for key, count in deltas.items())
+        if cell.unit == unit
+    ]
+
+
+DAYS = [Day(START_US + day * DAY_US, (NOW_DAY - day - 1) * DAY_US) for day in range(NOW_DAY)]
+
+
+def shop_funnel(*phases: int, window: str | None = None, unit: int = CYCLE) -> Funnel:
+    return funnel(counts(unit), DAYS, phases, None if window is None else WINDOWS_US[window], unit)
+
+
+def entries(unit: int, phase: int) -> int:
+    return sum(count.entries for count in counts(unit) if (count.phase, count.way) == (phase, ENTRY))
+
+
+def test_entries_of_cycles_and_of_customers() -> None:
+    assert [entries(CYCLE, phase) for phase in range(1, 8)] == [5, 4, 4, 2, 0, 1, 0]
+    assert (entries(CUSTOMER, DISCOVERY), entries(CUSTOMER, DECISION), entries(CUSTOMER, PURCHASE)) == (6, 4, 2)
+
+
+def test_discovery_to_decision_and_purchase() -> None:
+    result = shop_funnel(DISCOVERY, DECISION, PURCHASE)
+    decision, purchase = result.steps
+    assert result.cohort == 5
+    assert (decision.reached, decision.lapsed, decision.ended, decision.still) == (3, 1, 0, 1)
+    assert (purchase.reached, purchase.lapsed, purchase.ended, purchase.still) == (1, 2, 0, 2)
+
+
+def test_only_those_whose_window_has_passed_make_the_rate() -> None:
+    result = shop_funnel(DISCOVERY, DECISION, window="7d")
+    within = result.steps[0].within
+    assert (result.mature, result.immature) == (4, 1)
+    assert (within.mature, within.reached) == (4, 2)
+    assert within.rate is not None
+    assert tuple(round(value, 3) for value in within.rate) == (0.5, 0.15, 0.85)
+
+
+def test_time_is_that_of_all_not_of_those_who_came() -> None:
+    """Decision comes to one at once and to two on the second day; one is seen for ten days, one lapses on the 30th."""
+    time = shop_funnel(DISCOVERY, DECISION).steps[0].time
+    assert time.share_at == pytest.approx({"1d": 0.2, "7d": 0.6, "30d": 0.6})
+    first, half, third = time.quartiles_us
+    assert first is not None
+    assert half is not None
+    assert 2 * DAY_US < first < half < 3 * DAY_US
+    assert third is None
+    at_risk, curve = spells(counts(CYCLE), DAYS, DISCOVERY)
+    assert at_risk[0] == 5
+    for number, survival in enumerate(curve.survival):
+        assert survival + sum(shares[number] for shares in curve.incidence.values()) == pytest.approx(1)
+    assert curve.incidence[LAPSED][-1] == pytest.approx(0.2)
+
+
+def test_customers_reach_by_any_cycle() -> None:
+    result = shop_funnel(DISCOVERY, DECISION, PURCHASE, unit=CUSTOMER)
+    decision = result.steps[0]
+    assert (result.cohort, decision.reached, decision.entered) == (6, 4, None)
+    assert decision.reached + decision.lapsed + decision.ended + decision.still == 6
+
+
+def test_an_empty_span_has_no_rate() -> None:
+    result = funnel([], DAYS, (DISCOVERY, DECISION), WINDOWS_US["7d"])
+    assert (result.cohort, result.steps[0].within.rate) == (0, None)
+    assert result.steps[0].time.share_at == {}
+
+
+def test_moves_along_the_edges() -> None:
+    moved: flows.FlowDeltas = {}
+    for journey, transitions in journeys():
+        flows.contribute(moved, {}, 1, journey, None, transitions, day_of)
+    edges: dict[tuple[int, int, int], int] = {}
+    for key, count in moved.items():
+        cell = flows.FlowCell(*key)
+        edge = (cell.kind, cell.from_phase, cell.to_phase)
+        edges[edge] = edges.get(edge, 0) + count
+    assert edges == {
+        (ENTER, 0, DISCOVERY): 5,
+        (ENTER, 0, CONSIDERATION): 1,
+        (ENTER, DISCOVERY, CONSIDERATION): 2,
+        (ENTER, DISCOVERY, DECISION): 2,
+        (ENTER, CONSIDERATION, DECISION): 2,
+        (ENTER, DECISION, PURCHASE): 2,
+        (ENTER, PURCHASE, LOYALTY): 1,
+        (LAPSE, DISCOVERY, DISCOVERY): 1,
+        (LAPSE, DECISION, DECISION): 1,
+        (RETURN, DISCOVERY, CONSIDERATION): 1,
+    }
+
+
+def test_later_days_change_only_what_is_seen() -> None:
+    """As the present moves on, immature becomes mature and nothing that was reached is lost."""
+    sums = counts(CYCLE)
+    for later in range(30):
+        days = [day._replace(seen_us=day.seen_us + later * DAY_US) for day in DAYS]
+        result = funnel(sums, days, (DISCOVERY, DECISION), WINDOWS_US["7d"])
+        assert result.steps[0].reached == sum(c.entries for c in sums if (c.phase, c.way) == (1, REACHED + DECISION))
+        last_us = START_US + (NOW_DAY + later - 8) * DAY_US
+        mature = [c.entries for c in sums if (c.phase, c.way) == (1, ENTRY) and c.day_us <= last_us]
+        assert result.mature == sum(mature)

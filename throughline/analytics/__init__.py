@@ -1,0 +1,1 @@
+"""What the kept sums say: rates with their intervals, curves of time, funnels and flows. Pure: no I/O, no clock."""

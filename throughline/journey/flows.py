@@ -1,0 +1,88 @@
+"""Flow cells: how many moved along each edge between phases, on a day; and variants: which phases a cycle has seen."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from throughline.journey.milestones import OPEN, Milestones
+from throughline.journey.state import RETURN, Journey, Transition
+
+CYCLE_CLASSES = 3
+"""Cycles are told apart up to this number; the last class holds all later ones."""
+
+
+class FlowCell(NamedTuple):
+    """The fields of the key of a number of moves; `source` and `channel` as of `FunnelCell`."""
+
+    model: int
+    day_us: int
+    source: int
+    channel: str
+    kind: int
+    """ENTER, RETURN or LAPSE of `state.py`."""
+    from_phase: int
+    """UNPLACED: the customer was new."""
+    to_phase: int
+    cycle: int
+    """The class of the cycle that the move leads into; of a lapse, of the cycle that it ends."""
+
+
+class VariantCell(NamedTuple):
+    """The fields of the key of a number of cycles."""
+
+    model: int
+    day_us: int
+    """The day on which the cycle began."""
+    source: int
+    channel: str
+    phases: int
+    """The phases entered, as bits: phase 1 is bit 0."""
+    outcome: int
+
+
+FlowDeltas = dict[tuple[int, int, int, str, int, int, int, int], int]
+"""What to add to each cell; the key is a `FlowCell`."""
+VariantDeltas = dict[tuple[int, int, int, str, int, int], int]
+"""What to add to each cell; the key is a `VariantCell`."""
+
+
+def contribute(
+    flows: FlowDeltas,
+    variants: VariantDeltas,
+    model: int,
+    owner: Journey,
+    start: Journey | None,
+    transitions: Iterable[Transition],
+    day_of: Callable[[int], int],
+    *,
+    sign: int = 1,
+    revoked: Transition | None = None,
+) -> None:
+    """Add a journey's transitions to the flows and variants. Arguments as of `funnel.contribute`."""
+    source, channel = owner.source, owner.channel
+    milestones = Milestones("" if start is None else start.milestones)
+
+    def flow(transition: Transition, change: int) -> None:
+        day_us, cycle = day_of(transition.at_us), min(transition.cycle, CYCLE_CLASSES)
+        cell = (model, day_us, source, channel, transition.kind, transition.from_phase, transition.to_phase, cycle)
+        flows[cell] = flows.get(cell, 0) + change
+
+    def variant(change: int) -> None:
+        entered = milestones.entered
+        if entered:
+            phases = sum(1 << (phase - 1) for phase in entered)
+            day_us = day_of(min(entered.values()))
+            cell = (model, day_us, source, channel, phases, milestones.outcome)
+            variants[cell] = variants.get(cell, 0) + change
+
+    if revoked is not None:
+        flow(revoked, -sign)
+        variant(-sign)
+        milestones.outcome = OPEN
+        variant(sign)
+    for transition in transitions:
+        flow(transition, sign)
+        # A return leaves the cycle before as it ended.
+        if transition.kind != RETURN:
+            variant(-sign)
+        milestones.move(transition)
+        variant(sign)

@@ -1,0 +1,136 @@
+"""Funnel cells: how many of those who came to a phase on a day went on, how far, how soon, and how the others ended.
+
+Two units, both of which add up. A *cycle* counts once: it belongs to the days on which it entered its phases. A
+*customer* counts once: it belongs to the day on which it first ever stood at a phase or beyond.
+
+Nothing in a cell depends on the present: who is still on the way is what is left of the entries.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
+from throughline.journey.milestones import Milestones
+from throughline.journey.state import LAPSE, RETURN, Journey, Transition
+
+CYCLE, CUSTOMER = 1, 2
+"""Units."""
+
+# Ways on from an entry: what `way` of a cell says, together with a phase number below 100.
+ENTRY = 0
+"""The entry itself, with no phase number."""
+REACHED = 0
+"""First at that phase or beyond."""
+ENTERED = 100
+"""That very phase was entered (cycles only)."""
+NEXT = 200
+"""The next phase entered (cycles only)."""
+LAPSED = 300
+"""Lapsed in that phase. Of a customer: silent, and that is the highest phase it ever had."""
+ENDED = 400
+"""Ended in that phase by a touchpoint (cycles only)."""
+
+EDGES_US = (
+    0,
+    *(minutes * MINUTE_US for minutes in (1, 5, 15)),
+    *(hours * HOUR_US for hours in (1, 3, 6, 12)),
+    *(days * DAY_US for days in (*range(1, 15), 21, 30, 45, 60, 90, 120, 180, 270, 365)),
+)
+"""Ages at which bins begin. Fixed, so that any two spans can be compared; the last bin has no end."""
+
+
+class FunnelCell(NamedTuple):
+    """The fields of a funnel count's key. `source` and `channel` are those of the customer's first touchpoint."""
+
+    model: int
+    unit: int
+    """CYCLE or CUSTOMER."""
+    day_us: int
+    """The start of the day on which `phase` was come to."""
+    source: int
+    channel: str
+    phase: int
+    way: int
+    """A way on, plus the number of the phase it leads to or ends in."""
+    age: int
+    """The bin of the time from the entry to that."""
+
+
+FunnelDeltas = dict[tuple[int, int, int, int, str, int, int, int], int]
+"""What to add to each cell; the key is a `FunnelCell`."""
+
+
+def contribute(
+    deltas: FunnelDeltas,
+    model: int,
+    owner: Journey,
+    start: Journey | None,
+    transitions: Iterable[Transition],
+    day_of: Callable[[int], int],
+    *,
+    sign: int = 1,
+    revoked: Transition | None = None,
+) -> None:
+    """Add a journey's transitions to funnel deltas.
+
+    Args:
+        deltas: changed in place.
+        model: the generation's id.
+        owner: the journey whose source and channel say in which cells.
+        start: the state before the transitions; None: the journey begins here.
+        transitions: of the journey, in order.
+        day_of: returns the start of the day that an instant lies in.
+        sign: 1 adds, -1 takes back.
+        revoked: the lapse of `start` that never was.
+    """
+    source, channel = owner.source, owner.channel
+    milestones = Milestones("" if start is None else start.milestones)
+    entered, reached = milestones.entered, milestones.reached
+    days: dict[int, int] = {}
+
+    def add(unit: int, since_us: int, phase: int, way: int, age_us: int, change: int) -> None:
+        day_us = days.get(since_us)
+        if day_us is None:
+            day_us = days[since_us] = day_of(since_us)
+        # A plain tuple, equal to the named one: naming costs more than all else here.
+        cell = (model, unit, day_us, source, channel, phase, way, bisect_right(EDGES_US, age_us) - 1)
+        deltas[cell] = deltas.get(cell, 0) + change
+
+    def silence(change: int) -> None:
+        way = LAPSED + milestones.highest
+        for phase, since_us in reached.items():
+            add(CUSTOMER, since_us, phase, way, 0, change)
+
+    def end(lapse: Transition, change: int) -> None:
+        way = (ENDED if lapse.message_id else LAPSED) + lapse.to_phase
+        for phase, since_us in entered.items():
+            add(CYCLE, since_us, phase, way, lapse.at_us - since_us, change)
+        silence(change)
+
+    if revoked is not None:
+        end(revoked, -sign)
+    for transition in transitions:
+        at_us, _, _, _, kind, from_phase, phase, _, _, _ = transition
+        if kind == LAPSE:
+            end(transition, sign)
+            continue
+        if kind == RETURN:
+            silence(-sign)
+        else:
+            for earlier, since_us in entered.items():
+                age_us = at_us - since_us
+                for passed in range(from_phase + 1, phase + 1):
+                    add(CYCLE, since_us, earlier, REACHED + passed, age_us, sign)
+                add(CYCLE, since_us, earlier, ENTERED + phase, age_us, sign)
+            if from_phase:
+                since_us = entered[from_phase]
+                add(CYCLE, since_us, from_phase, NEXT + phase, at_us - since_us, sign)
+        add(CYCLE, at_us, phase, ENTRY, 0, sign)
+        highest = len(reached)
+        milestones.move(transition)
+        for passed in range(highest + 1, phase + 1):
+            for earlier in range(1, passed):
+                since_us = reached[earlier]
+                add(CUSTOMER, since_us, earlier, REACHED + passed, at_us - since_us, sign)
+            add(CUSTOMER, at_us, passed, ENTRY, 0, sign)

@@ -1,0 +1,100 @@
+"""When a customer came to its phases: in the latest cycle, and for the first time ever.
+
+A journey carries its milestones as text, so that a fold can go on from it. A lapse ends the cycle; the return from it
+begins another one.
+"""
+
+from collections.abc import Iterable
+
+from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Transition
+
+OPEN, ABANDONED, CHURNED, ENDED = 0, 1, 2, 3
+"""Outcomes of a cycle: not over; lapsed without a purchase, or after one; ended by a touchpoint."""
+
+
+class Milestones:
+    """Changes with each transition. Instants are microseconds since the epoch, by phase number."""
+
+    __slots__ = ("entered", "outcome", "reached")
+
+    def __init__(self, text: str = "") -> None:
+        """Read the text that `dump` wrote; "" has none."""
+        entered, _, rest = text.partition(";")
+        reached, _, outcome = rest.partition(";")
+        self.entered = _load(entered)
+        """When each phase was entered in the latest cycle. Phases that were skipped are absent."""
+        self.reached = _load(reached)
+        """When the customer first ever stood at the phase or beyond: never later for a lower phase."""
+        self.outcome = int(outcome or OPEN)
+        """How the latest cycle ended, or OPEN."""
+
+    @property
+    def highest(self) -> int:
+        """The highest phase ever; 0 while unplaced."""
+        return len(self.reached)
+
+    def move(self, transition: Transition) -> None:
+        """Change by a transition that follows."""
+        if transition.kind == LAPSE:
+            self.outcome = outcome_of(transition)
+            return
+        if transition.kind == RETURN:
+            self.entered.clear()
+        self.outcome = OPEN
+        self.entered[transition.to_phase] = transition.at_us
+        for phase in range(self.highest + 1, transition.to_phase + 1):
+            self.reached[phase] = transition.at_us
+
+    def dump(self) -> str:
+        """Returns the text that is read again; equal milestones give equal texts."""
+        return f"{_dump(self.entered)};{_dump(self.reached)};{self.outcome}" if self.reached else ""
+
+
+def outcome_of(lapse: Transition) -> int:
+    """Returns how a lapse ends its cycle."""
+    if lapse.message_id:
+        return ENDED
+    return CHURNED if lapse.rule == CHURNED_NAME else ABANDONED
+
+
+def after(text: str, transitions: Iterable[Transition], revoked: Transition | None = None) -> str:
+    """Returns the milestones' text after transitions that follow it.
+
+    Args:
+        text: the milestones before.
+        transitions: in order.
+        revoked: the lapse that ended the cycle of `text`, when it never was.
+    """
+    milestones = Milestones(text)
+    if revoked is not None:
+        milestones.outcome = OPEN
+    for transition in transitions:
+        milestones.move(transition)
+    return milestones.dump()
+
+
+def merge(texts: Iterable[str], furthest: str) -> str:
+    """Returns what a customer begins with whose ids have milestones of their own: the first instants of them all.
+
+    Args:
+        texts: the milestones of all ids.
+        furthest: those of the id whose cycle goes on.
+    """
+    merged = Milestones(furthest)
+    for text in texts:
+        for phase, at_us in Milestones(text).reached.items():
+            merged.reached[phase] = min(at_us, merged.reached.get(phase, at_us))
+    # Whoever came to a phase first had come to all below it by then.
+    for phase in range(merged.highest - 1, 0, -1):
+        merged.reached[phase] = min(merged.reached[phase], merged.reached[phase + 1])
+    return merged.dump()
+
+
+def _load(text: str) -> dict[int, int]:
+    if not text:
+        return {}
+    return {int(phase): int(at_us) for phase, _, at_us in (part.partition(":") for part in text.split(","))}
+
+
+def _dump(instants: dict[int, int]) -> str:
+    return ",".join(f"{phase}:{at_us}" for phase, at_us in sorted(instants.items()))
