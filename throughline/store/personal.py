@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 _STATE = (
     "phase", "highest_phase", "cycle", "lapsed_us", "entered_us", "active_us", "flags", "source", "channel", "first_us",
-    "last_us", "last_place", "last_message", "last_actor", "memory",
+    "last_us", "last_place", "last_message", "last_actor", "memory", "milestones",
 )  # fmt: skip
 
 PLACES = (
@@ -104,7 +104,7 @@ IMPERSONAL = {
     "page_codes": {"digest", "token", "expires_us"},
     # Operators, and digests where an act was about a person.
     "audit_log": {"id", "at_us", "who", "action", "arguments"},
-    "models": {"id", "workspace", "name", "state", "document", "created_us"},
+    "models": {"id", "workspace", "name", "state", "document", "created_us", "has_funnels"},
     "restage_slots": {"model", "slot", "cursor", "done", "customers", "touchpoints"},
     "horizon_slots": {"workspace", "slot", "cursor", "done", "touchpoints"},
     "offsets": {"topic", "partition", "next_offset", "digest", "through_us", "swept_us"},
@@ -116,6 +116,13 @@ IMPERSONAL = {
         "model", "step", "bucket_us", "shard", "source", "channel", "phase", "active", "lapsed", "churned", "entered",
         "left", "returned",
     },
+    "funnel_counts": {
+        "model", "unit", "phase", "day_us", "source", "channel", "way", "age", "shard", "number",
+    },
+    "flow_counts": {
+        "model", "day_us", "source", "channel", "kind", "from_phase", "to_phase", "cycle", "shard", "number",
+    },
+    "variant_counts": {"model", "day_us", "source", "channel", "phases", "outcome", "shard", "number"},
     "unmapped": {"model", "shard", "source", "name", "events", "first_us", "last_us"},
     "orphan_refunds": {"model", "shard", "source", "events"},
     "rejected_counts": {
