@@ -33,7 +33,8 @@ def cells_of(journeys: Journeys, zone: str) -> Cells:
     customers = list(journeys)
     cells = Cells()
     for kind, count in (
-        ("cycle", cycle_cells), ("customer", customer_cells), ("flow", flow_cells), ("variant", variant_cells)
+        ("cycle", cycle_cells), ("customer", customer_cells), ("move", move_cells), ("path", path_cells),
+        ("variant", variant_cells),
     ):  # fmt: skip
         for key, number in count(customers, zone).items():
             cells.add(kind, key, number)
@@ -92,14 +93,27 @@ def customer_cells(journeys: Journeys, zone: str) -> Counter[tuple[int, str, int
     return cells
 
 
-def flow_cells(journeys: Journeys, zone: str) -> Counter[tuple[int, str, int, int, int, int, int]]:
+def move_cells(journeys: Journeys, zone: str) -> Counter[tuple[int, str, int, int, int, int, int]]:
     """(day, channel, source, kind, from, to, class of the cycle) -> number of moves."""
     return Counter(
-        (bucket_start("day", step.at_us, zone), state.channel, state.source, step.kind, step.origin, step.target,
-         min(step.cycle, 3))
+        _flow(bucket_start("day", step.at_us, zone), state, step)
         for state, transitions in journeys
         for step in transitions
-    )  # fmt: skip
+    )
+
+
+def path_cells(journeys: Journeys, zone: str) -> Counter[tuple[int, str, int, int, int, int, int]]:
+    """Like `move_cells`, by the day on which the cycle began."""
+    return Counter(
+        _flow(bucket_start("day", cycle[0].at_us, zone), state, step)
+        for state, transitions in journeys
+        for cycle in cycles(transitions)
+        for step in cycle
+    )
+
+
+def _flow(day: int, state: State, step: NaiveTransition) -> tuple[int, str, int, int, int, int, int]:
+    return day, state.channel, state.source, step.kind, step.origin, step.target, min(step.cycle, 3)
 
 
 def variant_cells(journeys: Journeys, zone: str) -> Counter[tuple[int, str, int, frozenset[int], str]]:

@@ -87,11 +87,11 @@ async def _cells(connection: asyncpg.Connection, model: int) -> Cells:
         name = "entry" if row["way"] == funnel.ENTRY else WAYS[way]
         cells.add(("cycle", "customer")[row["unit"] - 1], (*row[1:5], name, to_phase, row["age"]), row[7])
     for row in await connection.fetch(
-        "SELECT day_us, channel, source, kind, from_phase, to_phase, cycle, sum(number)::bigint FROM flow_counts "
-        "WHERE model = $1 GROUP BY 1, 2, 3, 4, 5, 6, 7",
+        "SELECT reading, day_us, channel, source, kind, from_phase, to_phase, cycle, sum(number)::bigint "
+        "FROM flow_counts WHERE model = $1 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
         model,
     ):
-        cells.add("flow", tuple(row[:7]), row[7])
+        cells.add(("move", "path")[row["reading"] - 1], tuple(row[1:8]), row[8])
     for row in await connection.fetch(
         "SELECT day_us, channel, source, phases, outcome, sum(number)::bigint FROM variant_counts "
         "WHERE model = $1 GROUP BY 1, 2, 3, 4, 5",

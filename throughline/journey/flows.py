@@ -10,10 +10,15 @@ CYCLE_CLASSES = 3
 """Cycles are told apart up to this number; the last class holds all later ones."""
 
 
+MOVES, PATHS = 1, 2
+"""Readings: the moves of a day, which explain the counts; those of cycles that began on it, which explain funnels."""
+
+
 class FlowCell(NamedTuple):
     """The fields of the key of a number of moves; `source` and `channel` as of `FunnelCell`."""
 
     model: int
+    reading: int
     day_us: int
     source: int
     channel: str
@@ -39,7 +44,7 @@ class VariantCell(NamedTuple):
     outcome: int
 
 
-FlowDeltas = dict[tuple[int, int, int, str, int, int, int, int], int]
+FlowDeltas = dict[tuple[int, int, int, int, str, int, int, int, int], int]
 """What to add to each cell; the key is a `FlowCell`."""
 VariantDeltas = dict[tuple[int, int, int, str, int, int], int]
 """What to add to each cell; the key is a `VariantCell`."""
@@ -62,9 +67,12 @@ def contribute(
     milestones = Milestones("" if start is None else start.milestones)
 
     def flow(transition: Transition, change: int) -> None:
-        day_us, cycle = day_of(transition.at_us), min(transition.cycle, CYCLE_CLASSES)
-        cell = (model, day_us, source, channel, transition.kind, transition.from_phase, transition.to_phase, cycle)
-        flows[cell] = flows.get(cell, 0) + change
+        """Count a move. The milestones are those after it."""
+        at_us, _, _, _, kind, from_phase, to_phase, cycle, _, _ = transition
+        cycle = min(cycle, CYCLE_CLASSES)
+        for reading, since_us in ((MOVES, at_us), (PATHS, min(milestones.entered.values()))):
+            cell = (model, reading, day_of(since_us), source, channel, kind, from_phase, to_phase, cycle)
+            flows[cell] = flows.get(cell, 0) + change
 
     def variant(change: int) -> None:
         entered = milestones.entered
@@ -80,9 +88,9 @@ def contribute(
         milestones.outcome = OPEN
         variant(sign)
     for transition in transitions:
-        flow(transition, sign)
         # A return leaves the cycle before as it ended.
         if transition.kind != RETURN:
             variant(-sign)
         milestones.move(transition)
+        flow(transition, sign)
         variant(sign)

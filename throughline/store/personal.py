@@ -120,7 +120,7 @@ IMPERSONAL = {
         "model", "unit", "phase", "day_us", "source", "channel", "way", "age", "shard", "number",
     },
     "flow_counts": {
-        "model", "day_us", "source", "channel", "kind", "from_phase", "to_phase", "cycle", "shard", "number",
+        "model", "reading", "day_us", "source", "channel", "kind", "from_phase", "to_phase", "cycle", "shard", "number",
     },
     "variant_counts": {"model", "day_us", "source", "channel", "phases", "outcome", "shard", "number"},
     "unmapped": {"model", "shard", "source", "name", "events", "first_us", "last_us"},

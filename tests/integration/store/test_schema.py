@@ -57,7 +57,7 @@ INDEXES = {
     ("phase_counts", "model, shard, source, channel, phase"),
     ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),
     ("funnel_counts", "model, unit, phase, day_us, source, channel, way, age, shard"),
-    ("flow_counts", "model, day_us, source, channel, kind, from_phase, to_phase, cycle, shard"),
+    ("flow_counts", "model, reading, day_us, source, channel, kind, from_phase, to_phase, cycle, shard"),
     ("variant_counts", "model, day_us, source, channel, phases, outcome, shard"),
     ("unmapped", "model, shard, source, name"),
     ("orphan_refunds", "model, shard, source"),

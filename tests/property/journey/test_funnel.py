@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import naive_model, walk
-from tests.reference.funnel import customer_cells, cycle_cells, flow_cells, variant_cells
+from tests.reference.funnel import customer_cells, cycle_cells, move_cells, path_cells, variant_cells
 from tests.strategies.touchpoints import MODELS, customer_logs, foldable, watermarks
 from throughline.journey import flows, funnel
 from throughline.journey.fold import Folded, fold
@@ -66,10 +66,15 @@ class Kept:
         journeys = [] if state is None else [(state, moves)]
         assert self.funnel_of(funnel.CYCLE) == cycle_cells(journeys, ZONE)
         assert self.funnel_of(funnel.CUSTOMER) == customer_cells(journeys, ZONE)
-        moves_counted = ((flows.FlowCell(*key), number) for key, number in self.flows.items())
-        assert present(
-            {(c.day_us, c.channel, c.source, c.kind, c.from_phase, c.to_phase, c.cycle): n for c, n in moves_counted}
-        ) == flow_cells(journeys, ZONE)
+        for reading, naive in ((flows.MOVES, move_cells), (flows.PATHS, path_cells)):
+            moves_counted = ((flows.FlowCell(*key), number) for key, number in self.flows.items())
+            assert present(
+                {
+                    (c.day_us, c.channel, c.source, c.kind, c.from_phase, c.to_phase, c.cycle): n
+                    for c, n in moves_counted
+                    if c.reading == reading
+                }
+            ) == naive(journeys, ZONE)
         counted = ((flows.VariantCell(*key), number) for key, number in self.variants.items())
         assert present(
             {(c.day_us, c.channel, c.source, phases_of(c.phases), OUTCOMES[c.outcome]): n for c, n in counted}

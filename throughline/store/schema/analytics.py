@@ -22,6 +22,7 @@ _TYPES: Mapping[str, type[TypeEngine[Any]]] = {
     "channel": Text,
     "way": SmallInteger,  # throughline/journey/funnel.py
     "age": SmallInteger,  # number of a bin of age
+    "reading": SmallInteger,  # 1 moves of the day, 2 moves of cycles that began on it
     "kind": SmallInteger,  # 1 enter, 2 return, 3 lapse
     "from_phase": SmallInteger,
     "to_phase": SmallInteger,
@@ -47,7 +48,7 @@ funnel_counts = _sums(
     "funnel_counts", "model", "unit", "phase", "day_us", "source", "channel", "way", "age", "shard"
 )  # fmt: skip
 flow_counts = _sums(
-    "flow_counts", "model", "day_us", "source", "channel", "kind", "from_phase", "to_phase", "cycle", "shard"
+    "flow_counts", "model", "reading", "day_us", "source", "channel", "kind", "from_phase", "to_phase", "cycle", "shard"
 )
 variant_counts = _sums("variant_counts", "model", "day_us", "source", "channel", "phases", "outcome", "shard")
 

@@ -14,8 +14,8 @@ SUMS = {
         "age smallint, shard integer"
     ),
     "flow_counts": (
-        "model bigint, day_us bigint, source bigint, channel text, kind smallint, from_phase smallint, "
-        "to_phase smallint, cycle smallint, shard integer"
+        "model bigint, reading smallint, day_us bigint, source bigint, channel text, kind smallint, "
+        "from_phase smallint, to_phase smallint, cycle smallint, shard integer"
     ),
     "variant_counts": (
         "model bigint, day_us bigint, source bigint, channel text, phases integer, outcome smallint, shard integer"
