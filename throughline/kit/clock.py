@@ -31,7 +31,7 @@ def to_us(instant: datetime) -> int:
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     delta = instant - EPOCH
-    return delta.days * 86_400_000_000 + delta.seconds * 1_000_000 + delta.microseconds
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 def rfc3339(us: int) -> str:

@@ -73,6 +73,8 @@ def number_of(text: str) -> float | None:
 def _of_text(text: str) -> datetime | None:
     if len(text) > MAX_LENGTH or not text:
         return None
+    if text[0] in "12" and text[4:5] == "-":  # the usual: no number, and no year that needs a look
+        return _of_iso_text(text)
     if _YEAR_OUT_OF_RANGE.match(text):
         raise OverflowError(text)
     number = None if _DAY.fullmatch(text) else number_of(text)
@@ -83,6 +85,10 @@ def _of_text(text: str) -> datetime | None:
             except ValueError:
                 pass
         return of_epoch(number)
+    return _of_iso_text(text)
+
+
+def _of_iso_text(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text)
     except ValueError:

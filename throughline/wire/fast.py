@@ -24,6 +24,8 @@ SAME_AS = {"user_id": "actor", "client_us": "occurred_us"}
 """Fields that mostly equal another one, which is encoded already."""
 SMALL = ("place",)
 """Numbers of few bits."""
+LONG = ("rest", "items", "attribution")
+"""Texts that may be long."""
 REPEATED = ("received_us",)
 """Instants that are the same for all events of a request, and so are remembered."""
 
@@ -51,6 +53,8 @@ def _varint(number: int) -> bytes:
 
 # What has no entry in these tables raises IndexError, and is for `encode_plain`.
 _LENGTHS = [_varint(length) for length in range(1 << 14)]
+_SHORT = 1 << 11
+"""Number of bytes from which on a text is unusual, unless its field is one of `LONG`."""
 _LOW = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(1 << 14)]
 """The low 14 bits of a longer varint."""
 
@@ -127,8 +131,17 @@ def _data(name: str) -> str:
 def _parts(name: str, value_of: str = "") -> list[str]:
     """Returns the expressions of what a field adds to the message: its tag and its value, or another field's value."""
     data = f"_{value_of or name}"
-    length = [f"_lengths[len({data})]"] if _FIELDS[name].type in _TEXT else []
-    return [f"_tag_{name}", *length, data]
+    return [f"_heads_{name}[len({data})]" if _FIELDS[name].type in _TEXT else f"_tag_{name}", data]
+
+
+def _tables() -> Iterator[tuple[str, bytes | list[bytes]]]:
+    """Returns what goes before the value of each field: its tag, of a text its tag and length, by the length."""
+    for name, field in _FIELDS.items():
+        tag = _varint(field.number << 3 | _WIRE_TYPES[field.type])
+        if field.type in _TEXT:
+            yield f"_heads_{name}", [tag + length for length in _LENGTHS[: None if name in LONG else _SHORT]]
+        else:
+            yield f"_tag_{name}", tag
 
 
 encode_usual = cast(
@@ -144,13 +157,13 @@ encode_usual = cast(
             "_high": _high,
             "_instant": _instant,
             "_double": struct.Struct("<d").pack,
-            **{f"_tag_{name}": _varint(field.number << 3 | _WIRE_TYPES[field.type]) for name, field in _FIELDS.items()},
+            **dict(_tables()),
         },
     ),
 )
 """The Kafka value of a touchpoint.
 
 Raises:
-    IndexError: the touchpoint is unusual (a text of 16 KB, an instant before 1970): for `encode_plain`.
+    IndexError: the touchpoint is unusual (an id of 2 KB, a rest of 16 KB, an instant before 1970): for `encode_plain`.
     ValueError: a text is not UTF-8 encodable (a lone surrogate).
 """

@@ -43,7 +43,6 @@ _OWN_PROPERTIES = ("acquisition_channel", *_REFERRAL_CODE_PROPERTIES, *UTM_FACTS
 """Properties that count whatever the context says."""
 _OWN_PROPERTY_SET = frozenset(_OWN_PROPERTIES)
 ATTRIBUTION_PROPERTIES = (*_OWN_PROPERTIES, "referrer", "url")
-ATTRIBUTION_PROPERTY_SET = frozenset(ATTRIBUTION_PROPERTIES)
 """An event with none of these properties has the attribution of its context: callers need not ask `attribution_of`."""
 
 MAX_CHANNEL = 64

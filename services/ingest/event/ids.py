@@ -39,8 +39,9 @@ _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u2060"))
 _OUTER = "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u180e\u00ad"
 """Marks that no one sees. Inside a text they may matter to how it is written."""
 _MAX_CACHED = 64
-is_usual_id = re.compile(r"(?!-)[A-Za-z0_.:@+-]*+[1-9][A-Za-z0-9_.:@+-]*+").fullmatch
-"""Matches most ids, which are in their one form and no placeholders: ASCII, with a digit in them."""
+is_usual_id = re.compile(r"(?!-|@@)[A-Za-z0_.:@+#/=|-]{0,49}+[1-9][A-Za-z0-9_.:@+#/=|-]{0,49}+").fullmatch
+"""Matches most ids, which are in their one form, no placeholders and short enough for any field: ASCII, with a digit in
+them. One call costs a tenth of what `clean_id` does."""
 
 
 def clean_id(text: str) -> str:
@@ -58,6 +59,8 @@ def read_id(value: Any, field: str, warnings: list[Verdict], limit: int = MAX_TE
     """
     if value is None or value == "":
         return ""
+    if type(value) is str and is_usual_id(value):
+        return value
     if isinstance(value, bool):
         text = "true" if value else "false"
     elif isinstance(value, str):

@@ -1,10 +1,12 @@
 """The typed fields of a touchpoint, read from an event's properties. Pure."""
 
-import math
+from collections.abc import Iterable
+from math import isfinite, nan
 from typing import Any
 
 import msgspec
 
+from services.ingest.enrich.attribution import ATTRIBUTION_PROPERTIES
 from services.ingest.event.ids import clean_id, is_usual_id
 from services.ingest.event.verdict import MAX_TEXT, Verdict, json_type, reject, warning
 
@@ -38,27 +40,42 @@ _TEXT = frozenset({0, 2, 5})
 _ORDER, _VALUE, _PRODUCT, _QUANTITY, _TOTAL, _ITEMS, _TEST = 0, 1, 5, 6, 7, 8, 9
 _PRODUCT_NAMES = ("product_id", "productId", "item_id", "sku", "id", "variant_id", "name", "item_name", "title")
 _TRUE = frozenset({"true", "1", "yes"})
+_ID_TYPES = frozenset({str, int, float})
+"""Types of decoded JSON that can be an id or a number."""
 _encode = msgspec.json.Encoder().encode
 _MANY = 12
-"""Number of properties from which on it is faster to check first whether any of them is a field."""
-_SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names}
+"""Number of properties from which on it is faster to look first which of them are read."""
+_ORIGIN = len(_SOURCES)
+_SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names} | dict.fromkeys(
+    ATTRIBUTION_PROPERTIES, _ORIGIN
+)
+"""Property -> its place in `Fields`, or `_ORIGIN`. One look-up tells both, where another walk would cost 0.2 us."""
 
 
-def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
-    """Returns the typed fields. A property of the wrong type is left out with a warning, and kept with the rest.
+def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fields, bool]:
+    """Returns the typed fields, and whether a property says where the event came from (`ATTRIBUTION_PROPERTIES`).
+
+    A property of the wrong type is left out with a warning, and kept with the rest.
 
     Raises:
         RejectedError: a number that no 64-bit float can hold.
     """
     fields: list[Any] | None = None
     only: dict[str, Any] | None = None
+    says_origin = False
     slot_of = _SLOTS.get
-    if len(properties) > _MANY and properties.keys().isdisjoint(_SLOTS.keys()):
-        return NONE
-    for name, value in properties.items():
+    names: Iterable[str] = properties
+    if len(properties) > _MANY:
+        read = _SLOTS.keys() & properties.keys()
+        names = [name for name in properties if name in read] if len(read) > 1 else read
+    for name in names:
         slot = slot_of(name)
         if slot is None:
             continue
+        if slot == _ORIGIN:
+            says_origin = True
+            continue
+        value = properties[name]
         if fields is None:
             fields = [*NONE]
         if slot >= _ITEMS:
@@ -72,16 +89,20 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
         # The usual: text where text belongs, a number where a number belongs, one name per field.
         if fields[slot] is NONE[slot]:
             kind = type(value)
-            if slot in _TEXT:
-                if kind is str and len(value) <= MAX_TEXT and (slot != _ORDER or is_usual_id(value)):
+            if kind is float:
+                if slot not in _TEXT:
                     fields[slot] = value
                     continue
-            elif kind is float or (kind is int and -SAFE <= value <= SAFE):
+            elif kind is str:
+                if slot in _TEXT and len(value) <= MAX_TEXT and (slot != _ORDER or is_usual_id(value)):
+                    fields[slot] = value
+                    continue
+            elif kind is int and slot not in _TEXT and -SAFE <= value <= SAFE:
                 fields[slot] = float(value)
                 continue
         fields[slot] = (_text if slot in _TEXT else _number)(properties, _SOURCES[slot], warnings)
     if fields is None:
-        return NONE
+        return NONE, says_origin
     if fields[_VALUE] is None:
         fields[_VALUE] = fields[_TOTAL]
     if fields[_ORDER]:
@@ -91,7 +112,7 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
         fields[_PRODUCT] = _product_of(only)
         if fields[_QUANTITY] is None:
             fields[_QUANTITY] = _plain_number(only.get("quantity"))
-    return tuple(fields)
+    return tuple(fields), says_origin
 
 
 def _order_id(sent: str, warnings: list[Verdict]) -> str:
@@ -108,10 +129,8 @@ def _lines(products: list[Any]) -> str:
     lines = []
     for product in products[:MAX_LINES]:
         if type(product) is dict:
-            quantity = _plain_number(product.get("quantity"))
-            lines.append(
-                (_product_of(product), 1 if quantity is None else quantity, _plain_number(product.get("price")))
-            )
+            quantity, price = _plain_number(product.get("quantity")), _plain_number(product.get("price"))
+            lines.append((_product_of(product), 1 if quantity is None else quantity, price))
         elif type(product) is str and product:
             lines.append((product[:MAX_TEXT], 1, None))
     return _encode(lines).decode()
@@ -120,27 +139,27 @@ def _lines(products: list[Any]) -> str:
 def _product_of(product: dict[str, Any]) -> str:
     for name in _PRODUCT_NAMES:
         value = product.get(name)
-        if value is not None and value != "" and isinstance(value, str | int | float) and not isinstance(value, bool):
+        if value is not None and type(value) in _ID_TYPES and value != "":
             return _text_of(value)[:MAX_TEXT]
     return ""
 
 
 def _plain_number(value: Any) -> float | None:
     """Returns a number of a line; None for anything else, which is kept with the rest."""
-    if not isinstance(value, int | float | str) or isinstance(value, bool):
+    if type(value) not in _ID_TYPES:
         return None
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number if isfinite(number) else None
 
 
 def _text_of(value: str | float) -> str:
     """Returns an id as text, trimmed; a whole number has no decimals, however JSON wrote it."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+    if type(value) is str:
+        return value.strip()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _text(properties: dict[str, Any], names: tuple[str, ...], warnings: list[Verdict]) -> str:
@@ -170,8 +189,8 @@ def _number(properties: dict[str, Any], names: tuple[str, ...], warnings: list[V
             except OverflowError:
                 reject("number_out_of_range", f"properties.{name}", f"{name} is too large a number")
             except ValueError:
-                number = math.nan
-            if math.isfinite(number):
+                number = nan
+            if isfinite(number):
                 return number
         _warn(warnings, name, f"{name} has to be a number, got {json_type(value)}; it was left out")
     return None

@@ -1,7 +1,7 @@
 """One parsed event of any dialect, made into a touchpoint: call, who, when, what, and what is kept besides. Pure."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, NoReturn
 
@@ -11,7 +11,6 @@ from msgspec import Raw, Struct
 from services.ingest.dialects.base import NO_MEMBERS, ParsedEvent, Rules, When
 from services.ingest.enrich.attribution import (
     ATTRIBUTION_PROPERTIES,
-    ATTRIBUTION_PROPERTY_SET,
     NO_ATTRIBUTION,
     Attribution,
     attribution_of,
@@ -46,6 +45,10 @@ MAX_RESTS = 16 * 1024 * 1024
 """Maximum number of kept characters of all events of a request that have more than `SMALL_REST`."""
 
 _CONSENT_OFF = ConsentMode.OFF  # looking up a member of an enum takes as long as a function call
+MAX_CONTEXTS = 64
+"""Maximum number of contexts of one request that are remembered."""
+MAX_CACHED_CONTEXT = 2 * 1024
+"""Maximum number of bytes of a context that is remembered beyond its request. Parsed, it may take thirty times that."""
 MAX_HINTED_NAMES = 32
 """Maximum number of names of one request that are compared with the vocabulary."""
 _EMPTY_LENGTH = len("null")
@@ -80,10 +83,10 @@ NO_KEPT_CONTEXT = KeptContext(NO_CONTEXT, "", None)
 
 
 class TouchpointBuilder(Struct, gc=False):
-    """Builds the touchpoints of one request's events: the settings that hold for all of them, and two caches.
+    """Builds the touchpoints of one request's events: the settings that hold for all of them, and three caches.
 
-    Libraries send the same context with each event of a batch, so that the last one is remembered, parsed; so is the
-    last attribution.
+    Libraries send the same few contexts with the events of a batch, so that each is remembered, parsed; the last one is
+    found without a look-up. So is the last attribution, and what is wrong with each name.
     """
 
     call: str
@@ -121,11 +124,13 @@ class TouchpointBuilder(Struct, gc=False):
     _rests: int = 0
     """Number of kept characters of the larger events so far."""
     _context: KeptContext = NO_KEPT_CONTEXT
+    _contexts: dict[bytes | int, KeptContext] = msgspec.field(default_factory=dict)
+    """Context of an event, as it was sent, or the `id` of one that its dialect parsed -> what is kept of it."""
     _attribution_key: tuple[Any, ...] = ()
     """The call, the context and the properties that `_attribution` was made of."""
     _attribution: Attribution = NO_ATTRIBUTION
     _names: dict[str, Verdict | None] = msgspec.field(default_factory=dict)
-    """Name of an event -> the warning about it, of names that were looked at."""
+    """Name of a track call's event -> the warning about it, of names that were looked at and are no faults."""
     _has_cleaned_id: bool = False
     """Whether a warning of the request says `cleaned_id`."""
 
@@ -148,21 +153,31 @@ class TouchpointBuilder(Struct, gc=False):
         if self.consent is not _CONSENT_OFF:
             # Before anything else: an event without consent often has no id either.
             self._require_consent(parsed, event, call)
-        name = _check_call(event, call)
-        if call == "track":
-            unknown = self._unknown_name(name)
-            if unknown is not None:
-                warnings.append(unknown)
-        user, anonymous, previous = _check_ids(event, call, warnings)
+        name = event.event
+        if call == "track" and name in self._names:
+            unknown = self._names[name]
+        else:
+            name = _check_call(event, call)
+            unknown = self._unknown_name(name) if call == "track" else None
+        if unknown is not None:
+            warnings.append(unknown)
+        user, anonymous, previous = event.userId or "", event.anonymousId or "", ""
+        if (
+            call == "alias"
+            or not (user or anonymous)
+            or (user and is_usual_id(user) is None)
+            or (anonymous and is_usual_id(anonymous) is None)
+        ):
+            user, anonymous, previous = _check_ids(event, call, warnings)
         if self.fold_case:
             user, anonymous, previous = map(_fold_case, (user, anonymous, previous))
         occurred_us, client_us = self._check_times(event, parsed.when, warnings, anonymous or user)
         message_id = event.messageId
-        if message_id and (len(message_id) > MAX_MESSAGE_ID or is_usual_id(message_id) is None):
+        if not message_id or is_usual_id(message_id) is None:
             message_id = read_id(message_id, "messageId", warnings, MAX_MESSAGE_ID)
-        if not message_id:
-            message_id = self._missing_message_id(parsed, client_us)
-        properties, fields = _read_properties(event, parsed.properties, call, name, warnings)
+            if not message_id:
+                message_id = self._missing_message_id(parsed, client_us)
+        properties, fields, says_origin = _read_properties(event, parsed.properties, call, name, warnings)
         if self.order_scope and fields[0]:
             fields = (self.order_scope + fields[0], *fields[1:])
         rest, context = self._keep(event, parsed, properties, warnings)
@@ -173,7 +188,7 @@ class TouchpointBuilder(Struct, gc=False):
         if len(rest) > SMALL_REST and not self.shared_bytes:
             self._count_rest(len(rest))
         attribution = context.attribution
-        if self.no_visit_hosts or (properties and not properties.keys().isdisjoint(ATTRIBUTION_PROPERTY_SET)):
+        if says_origin or self.no_visit_hosts:
             attribution = self._attribution_of(context, properties, call)
         if is_bot_order:
             is_bot, attribution = False, NO_ATTRIBUTION
@@ -206,15 +221,13 @@ class TouchpointBuilder(Struct, gc=False):
         )
 
     def _unknown_name(self, name: str) -> Verdict | None:
-        """Returns the warning about a name that is like one of the vocabulary; None for any other name."""
-        names = self._names
-        if name not in names:
-            if len(names) >= MAX_HINTED_NAMES:
-                return None
-            meant = hint(name)
-            message = f"no vocabulary knows {name!r}: did you mean {meant!r}?"
-            names[name] = None if meant is None else warning("unknown_name", "event", message)
-        return names[name]
+        """Returns the warning about a new name that is like one of the vocabulary; None for any other name."""
+        if len(self._names) >= MAX_HINTED_NAMES:
+            return None
+        meant = hint(name)
+        message = f"no vocabulary knows {name!r}: did you mean {meant!r}?"
+        unknown = self._names[name] = None if meant is None else warning("unknown_name", "event", message)
+        return unknown
 
     def faults(self, parsed: ParsedEvent) -> list[Verdict]:
         """Returns all that is wrong with an event which is rejected, and then its warnings, as far as it could be
@@ -382,16 +395,28 @@ class TouchpointBuilder(Struct, gc=False):
         self, event: Event, parsed: ParsedEvent, properties: dict[str, Any], warnings: list[Verdict]
     ) -> tuple[str, Context]:
         """Returns the rest of an event as a JSON object, and its context."""
-        rest: list[str] = []
-        if properties:
-            rest.append(f'"properties":{str(event.properties, "utf-8")}')
+        kept = f'"properties":{str(event.properties, "utf-8")}' if properties else ""
         if event.traits and _decode_object("traits", event.traits):
-            rest.append(f'"traits":{str(event.traits, "utf-8")}')
+            traits = f'"traits":{str(event.traits, "utf-8")}'
+            kept = f"{kept},{traits}" if kept else traits
         kept_context = self._context
         if parsed.context is not None or event.context != self.context_raw:
             kept_context = self._context_of(event, parsed)
         if kept_context.text:
-            rest.append(kept_context.text)
+            kept = f"{kept},{kept_context.text}" if kept else kept_context.text
+        if not (
+            event.integrations
+            or self.shared_integrations
+            or event.groupId
+            or event.category
+            or event.channel
+            or event.rudderId
+            or event.receivedAt
+            or event.metadata
+            or parsed.extra
+        ):
+            return f"{{{kept}}}", kept_context.context
+        rest = [kept] if kept else []
         if event.integrations or self.shared_integrations:
             integrations = _merged("integrations", event.integrations, self.shared_integrations)
             if len(integrations) > _EMPTY_LENGTH:
@@ -424,14 +449,17 @@ class TouchpointBuilder(Struct, gc=False):
             msgspec.DecodeError: it holds a number that is out of range.
         """
         context = parsed.context
-        if context is not None:
-            if context is not self._context.context:
-                self._context, self.context_raw = self._kept(context), context.raw
-        elif event.context != self.context_raw:
-            raw = _merged("context", event.context, self.shared_context)
-            self._context = self._kept(parse_context(raw, _decode_object("context", raw)))
-            self.context_raw = event.context
-        return self._context
+        if context is self._context.context or (context is None and event.context == self.context_raw):
+            return self._context
+        raw = event.context if context is None else context.raw
+        key: bytes | int = bytes(raw) if context is None else id(context)
+        kept = self._contexts.get(key)
+        if kept is None:
+            kept = self._kept(_context_of(_merged("context", raw, self.shared_context)) if context is None else context)
+            if len(self._contexts) < MAX_CONTEXTS:
+                self._contexts[key] = kept  # which holds the context, so that no other has its `id`
+        self._context, self.context_raw = kept, raw
+        return kept
 
     def _kept(self, context: Context) -> KeptContext:
         raw, decoded = context.raw, context.decoded
@@ -495,11 +523,7 @@ def _check_call(event: Event, call: str) -> str:
 
 def _check_ids(event: Event, call: str, warnings: list[Verdict]) -> tuple[str, str, str]:
     """Returns user id, anonymous id and previous id, "" for each that is not given; one of the first two is."""
-    user, anonymous = event.userId or "", event.anonymousId or ""
-    if user and (len(user) > MAX_TEXT or is_usual_id(user) is None):
-        user = read_id(user, "userId", warnings)
-    if anonymous and (len(anonymous) > MAX_TEXT or is_usual_id(anonymous) is None):
-        anonymous = read_id(anonymous, "anonymousId", warnings)
+    user, anonymous = read_id(event.userId, "userId", warnings), read_id(event.anonymousId, "anonymousId", warnings)
     if not user and not anonymous:
         for cause in warnings:
             if cause.code in ("illegal_id", "missing_id"):
@@ -526,30 +550,40 @@ def _reject_too_old(retention_cutoff_us: int) -> NoReturn:
 
 def _read_properties(
     event: Event, decoded: dict[str, Any] | None, call: str, name: str, warnings: list[Verdict]
-) -> tuple[dict[str, Any], Fields]:
-    """Returns the event's properties, empty for none, and its typed fields."""
-    properties, fields = _EMPTY, NONE
+) -> tuple[dict[str, Any], Fields, bool]:
+    """Returns the event's properties, empty for none, its typed fields, and whether they say where it came from."""
+    properties, fields, says_origin = _EMPTY, NONE, False
     if event.properties:
         properties = _decode_object("properties", event.properties) if decoded is None else decoded
         if properties:
-            fields = read_fields(properties, warnings)
-    if call == "track":
-        missing = None if fields[0] else order_names.missing_id(name)
-        if missing is not None and not any(fault.code == missing.code for fault in warnings):
-            warnings.append(missing)
-        if fields[-1]:
-            if fields[0] or missing is not None:
-                warnings.append(_TEST_ORDER)
-            else:
-                fields = _without_test(fields)
-    elif fields[-1]:
-        fields = _without_test(fields)
-    return properties, fields
+            fields, says_origin = read_fields(properties, warnings)
+    missing = order_names.missing_id(name) if call == "track" and not fields[0] else None
+    if missing is not None and not any(fault.code == missing.code for fault in warnings):
+        warnings.append(missing)
+    if fields[-1]:
+        if call == "track" and (fields[0] or missing is not None):
+            warnings.append(_TEST_ORDER)
+        else:
+            # Of an event that is of no order, that it is a test says something else.
+            fields = (*fields[:-1], False)
+    return properties, fields, says_origin
 
 
-def _without_test(fields: Fields) -> Fields:
-    """Returns the fields of an event that is of no order: that it is a test says something else."""
-    return (*fields[:-1], False)
+def _context_of(raw: Raw) -> Context:
+    """Returns a context, parsed; small ones are remembered: libraries of servers and apps send the same for ever.
+
+    Raises:
+        RejectedError: it is not an object.
+        msgspec.DecodeError: it holds a number that is out of range.
+    """
+    return (_cached_context if len(raw) <= MAX_CACHED_CONTEXT else _parse_context)(bytes(raw))
+
+
+def _parse_context(raw: bytes) -> Context:
+    return parse_context(Raw(raw), _decode_object("context", Raw(raw)))
+
+
+_cached_context = lru_cache(maxsize=256)(_parse_context)
 
 
 def _decode_object(name: str, raw: Raw) -> dict[str, Any]:

@@ -96,7 +96,9 @@ def test_what_can_be_no_id_rejects_the_event(sent: Any, code: str) -> None:
 
 
 @given(
-    st.text(max_size=80) | st.text("aAdDiI01-_ {}%<>$\u200b\ufeff\u0301\u00a0", max_size=12) | st.sampled_from(USUAL)
+    st.text(max_size=80)
+    | st.text("aAdDiI01-_ {}%<>$@#/|*=!\u200b\ufeff\u0301\u00a0", max_size=12)
+    | st.sampled_from(USUAL)
 )
 def test_the_form_is_final_and_the_quick_look_agrees(text: str) -> None:
     cleaned = clean_id(text)

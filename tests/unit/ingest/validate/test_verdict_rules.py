@@ -65,14 +65,14 @@ def test_years_out_of_range_refuse_the_event(sent: Any) -> None:
 
 
 def test_typed_fields_take_the_first_name_that_is_given() -> None:
-    fields = read_fields({"total": 3, "revenue": "2.5", "orderId": 7, "sku": "s", "npsScore": 9, "rating": 4.5}, [])
+    fields, _ = read_fields({"total": 3, "revenue": "2.5", "orderId": 7, "sku": "s", "npsScore": 9, "rating": 4.5}, [])
     assert fields[:7] == ("7", 2.5, "", 4.5, 9.0, "s", None)
-    assert read_fields({"price": 1}, []) == NONE
+    assert read_fields({"price": 1}, []) == (NONE, False)
 
 
 def test_typed_fields_of_the_wrong_type_are_left_out_with_a_warning() -> None:
     notes: list[Verdict] = []
-    fields = read_fields({"value": "much", "total": 3.0, "order_id": {"a": 1}, "quantity": True}, notes)
+    fields, _ = read_fields({"value": "much", "total": 3.0, "order_id": {"a": 1}, "quantity": True}, notes)
     assert fields[:7] == ("", 3.0, "", None, None, "", None)
     assert [(note.code, note.field) for note in notes] == [
         ("wrong_type", "properties.value"),
