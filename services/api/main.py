@@ -18,6 +18,8 @@ from services.api.shared.context import ApiContext
 from services.api.shared.database import Database
 from services.api.tokens import Tokens
 from throughline.kit import logs
+from throughline.kit.metrics import PORT_REFUSED
+from throughline.kit.server import limit_connections, port_config
 from throughline.kit.settings import ApiSettings, load_or_exit
 from throughline.store.engine.pool import create_engine
 from throughline.store.migrate import MigrateError
@@ -55,19 +57,9 @@ async def serve(settings: ApiSettings) -> int:
     context = ApiContext(database, settings.touchpoints_topic, tokens)
     feeds = Feeds(partial(live_counts, context))
     app = create_app(context, feeds, page_token=settings.page_token)
+    limit_connections(settings, lambda reason: PORT_REFUSED.labels(reason).inc())
     server = Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            log_level=settings.log_level,
-            server_header=False,
-            proxy_headers=False,  # the page's token depends on who really connects
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        ),
+        port_config(app, settings, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS),
         feeds.close,
     )
     # The server listens at once: /healthz answers, and /readyz says what the service waits for.

@@ -15,15 +15,16 @@ from services.ingest.http.control import create_control
 from services.ingest.http.cors import error_app
 from services.ingest.http.keys import Keys
 from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
-from services.ingest.process.connection_limits import REFUSED_REQUESTS, LimitedHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
 from services.ingest.publish.producer import ReconnectingProducer
 from services.ingest.validate.request import Timing
 from throughline.kit import logs
 from throughline.kit.clock import now_us, to_us
+from throughline.kit.connection_limits import LimitedHttpProtocol
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
+from throughline.kit.server import limit_connections
 from throughline.kit.settings import IngestSettings, load_or_exit
 from throughline.store.access.keys import SourceKey, read_source_keys
 from throughline.store.engine.pool import create_engine
@@ -56,14 +57,16 @@ def create_app() -> IngestApp:
         replication_factor=settings.replication_factor,
         min_insync_replicas=settings.min_insync_replicas,
     )
-    metrics = MetricsBuffer(REFUSED_REQUESTS)
+    metrics = MetricsBuffer()
+    memory = limit_connections(settings, metrics.count_failure)
+    LimitedHttpProtocol.error_app = error_app
     batcher = Batcher(
         producer,
         metrics,
         touchpoints_topic=settings.touchpoints_topic,
         rejected_topic=settings.rejected_topic,
         queue_events=settings.queue_events,
-        queue_bytes=settings.queue_bytes,
+        memory=memory,
         ack_seconds=settings.ack_seconds,
     )
 
@@ -100,14 +103,11 @@ def create_app() -> IngestApp:
         await engine.dispose()
 
     control = create_control(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
-    LimitedHttpProtocol.head_seconds, LimitedHttpProtocol.body_seconds = settings.head_seconds, settings.body_seconds
-    LimitedHttpProtocol.max_connections = settings.max_connections
-    LimitedHttpProtocol.error_app = error_app
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
     earliest = datetime.combine(settings.earliest_plausible, time(), UTC)
     return IngestApp(
         control,
-        Access(keys, rates),
+        Access(keys, rates, settings.operator_secret),
         batcher,
         metrics,
         body_seconds=settings.body_seconds,

@@ -27,9 +27,7 @@ STATUSES = ("ok", "warning", "rejected", "dropped")
 class MetricsBuffer:
     """Counts of requests, events and record batches. All methods belong to one event loop."""
 
-    def __init__(self, refused_requests: Counter[str] | None = None) -> None:
-        """`refused_requests` counts by code, elsewhere, what connections refuse; `flush` empties it."""
-        self._refused_requests: Counter[str] = Counter() if refused_requests is None else refused_requests
+    def __init__(self) -> None:
         self._ok_events = 0
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._requests: Counter[int] = Counter()
@@ -53,7 +51,7 @@ class MetricsBuffer:
         self._request_seconds.observe(seconds)
 
     def count_failure(self, code: str) -> None:
-        """Counts one request that failed as a whole by its error code."""
+        """Counts one request that failed as a whole, or a connection that ended without one, by its code."""
         self._failures[code] += 1
 
     def count_batch(self, records: int, seconds: float) -> None:
@@ -72,9 +70,8 @@ class MetricsBuffer:
         for http_status, count in self._requests.items():
             INGEST_REQUESTS.labels(str(http_status)).inc(count)
         self._requests.clear()
-        for refused in (self._failures, self._refused_requests):
-            for code, count in refused.items():
-                INGEST_REFUSED.labels(code).inc(count)
-            refused.clear()
+        for code, count in self._failures.items():
+            INGEST_REFUSED.labels(code).inc(count)
+        self._failures.clear()
         for histogram in (self._request_seconds, self._produce_seconds, self._produce_records):
             histogram.flush()

@@ -19,8 +19,8 @@ from services.stager.stage.models import ModelRegistry
 from throughline.kit import health, logs
 from throughline.kit.kafka import create_group_consumer, require_compiled_records, wait_for_topics
 from throughline.kit.loop_lag import measure_loop_lag
-from throughline.kit.metrics import REGISTRY, STAGER_LOOP_LAG_SECONDS
-from throughline.kit.server import EmbeddedServer
+from throughline.kit.metrics import PORT_REFUSED, REGISTRY, STAGER_LOOP_LAG_SECONDS
+from throughline.kit.server import EmbeddedServer, limit_connections, port_config
 from throughline.kit.settings import StagerSettings
 from throughline.store.engine.health import database_check
 from throughline.store.engine.pool import create_engine
@@ -147,4 +147,5 @@ def _stop_on_signals() -> asyncio.Event:
 def _health_server(settings: StagerSettings, checks: dict[str, health.Check]) -> EmbeddedServer:
     """Returns the server of /healthz, /readyz and /metrics."""
     app = Starlette(routes=health.routes(checks, lambda: REGISTRY))
-    return EmbeddedServer(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, lifespan="off"))
+    limit_connections(settings, lambda reason: PORT_REFUSED.labels(reason).inc())
+    return EmbeddedServer(port_config(app, settings, lifespan="off"))

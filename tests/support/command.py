@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
+from tests.support.stack import OPERATOR_SECRET
 from throughline.cli import app
 
 WIDE = {"COLUMNS": "200"}
@@ -30,7 +31,12 @@ class Throughline:
     """The command, as with DATABASE_URL set to `database`."""
 
     def __init__(self, database: str | None) -> None:
-        self.environment: dict[str, str | None] = {**WIDE, "DATABASE_URL": database, "DATA": None}
+        self.environment: dict[str, str | None] = {
+            **WIDE,
+            "DATABASE_URL": database,
+            "DATA": None,
+            "OPERATOR_SECRET": OPERATOR_SECRET,
+        }
 
     async def __call__(self, *words: str, typed: str | None = None) -> Result:
         result = await asyncio.to_thread(CliRunner().invoke, app, list(words), input=typed, env=self.environment)

@@ -10,7 +10,7 @@ from services.ingest.event.ids import clean_id
 from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
 from services.ingest.publish.producer import MAX_BATCH_BYTES
 from services.ingest.validate.request import Result
-from services.ingest.validate.touchpoint import MAX_RESTS, SMALL_REST
+from services.ingest.validate.touchpoint import MAX_RESTS, MAX_SHARED, SMALL_REST
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.wire.codec import (
@@ -22,7 +22,7 @@ from throughline.wire.codec import (
     encode_rejected,
 )
 
-MOST_KEPT = MAX_RESTS + MAX_EVENTS * SMALL_REST
+MOST_KEPT = MAX_SHARED + MAX_RESTS + MAX_EVENTS * SMALL_REST
 NOW = 1_795_465_713_000_000  # 2026-11-23T20:28:33Z
 
 

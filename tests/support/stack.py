@@ -21,6 +21,8 @@ from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
 
 HOST = "127.0.0.1"
+OPERATOR_SECRET = "an-operator-of-the-tests"
+"""What the tests' ingest believes replays by."""
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Stack:
             "TOUCHPOINTS_TOPIC": self.touchpoints,
             "REJECTED_TOPIC": self.rejected,
             "CONSUMER_GROUP": f"group-{self.touchpoints}",
+            "OPERATOR_SECRET": OPERATOR_SECRET,
             "HOST": HOST,
             "PORT": str(port),
             **variables,

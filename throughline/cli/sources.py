@@ -109,8 +109,8 @@ def set_source(
         list[str] | None,
         typer.Option(help="A website whose browsers may send, such as https://*.shop.example; give all of them."),
     ] = None,
-    rate: Annotated[int | None, typer.Option(help="Events a second that each of its keys may send.")] = None,
-    burst: Annotated[int | None, typer.Option(help="Events that each of its keys may send at once.")] = None,
+    rate: Annotated[int | None, typer.Option(help="Events a second that it may send; 0: any number.")] = None,
+    burst: Annotated[int | None, typer.Option(help="Events that it may send at once.")] = None,
     ip: Annotated[str | None, typer.Option(help="What is kept of addresses: shorten, drop or keep.")] = None,
     consent: Annotated[
         str | None,

@@ -35,7 +35,9 @@ ProblemCode = Literal[
     # A request to ingest that is not allowed.
     "invalid_signature",
     "invalid_write_key",
+    "operator_secret_needed",
     "origin_not_allowed",
+    "signature_needed",
     "source_disabled",
     "unknown_write_key",
     "webhook_secret_not_set",

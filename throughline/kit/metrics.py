@@ -14,6 +14,15 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 PRODUCE_RECORDS_BUCKETS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
 LAG_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 
+# --- stager and api ---------------------------------------------------------------------------------------------------
+
+PORT_REFUSED = Counter(
+    "throughline_refused_connections_total",
+    "Requests and connections that stager and api refused before any work was done, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+
 # --- stager -----------------------------------------------------------------------------------------------------------
 
 STAGER_RECORDS = Counter(

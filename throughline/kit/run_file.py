@@ -27,6 +27,8 @@ class RunFile(Struct, frozen=True):
     workspace: str = ""
     write_key: str = ""
     read_token: str = ""
+    operator_secret: str = ""
+    """What replays prove themselves with."""
     pids: dict[str, int] = {}
     """Process ids by the name of the service or server."""
 

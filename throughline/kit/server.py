@@ -1,10 +1,47 @@
-"""An HTTP server beside the main work of a process, which handles its signals itself."""
+"""The HTTP ports of all services: uvicorn with the same guards, as a process's main work or beside it."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
 
 import uvicorn
+
+from throughline.kit.connection_limits import LimitedHttpProtocol
+from throughline.kit.memory import Memory
+from throughline.kit.settings import ServiceSettings
+
+
+def port_config(app: Any, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
+    """Returns the configuration of a port that strangers may reach: its connections have limits, see
+    `limit_connections`, and no answer is taken for another type than it says."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=LimitedHttpProtocol,
+        ws="none",
+        headers=[("X-Content-Type-Options", "nosniff")],
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the page's token depends on who really connects
+        log_config=None,
+        log_level=settings.log_level,
+        **options,
+    )
+
+
+def limit_connections(settings: ServiceSettings, on_refused: Callable[[str], None]) -> Memory:
+    """Set the limits of this process's connections, before it listens; returns the memory that they share.
+
+    `on_refused` is called with the code of each refused request or connection.
+    """
+    limits = LimitedHttpProtocol
+    limits.head_seconds, limits.body_seconds = settings.head_seconds, settings.body_seconds
+    limits.max_connections = settings.max_connections
+    limits.memory = Memory(settings.memory_bytes)
+    limits.on_refused = on_refused
+    return limits.memory
 
 
 class EmbeddedServer(uvicorn.Server):

@@ -33,6 +33,14 @@ class ServiceSettings(BaseSettings):
     replication_factor: int = Field(1, ge=1, le=100)
     min_insync_replicas: int = Field(1, ge=1, le=100)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    head_seconds: float = Field(10.0, gt=0, description="how long a request's headers may take to arrive")
+    body_seconds: float = Field(
+        30.0, gt=0, description="how long a request's body may take to arrive, and an answer to be read"
+    )
+    max_connections: int = Field(256, ge=1, description="connections of one process, further ones are answered 503")
+    memory_bytes: int = Field(
+        16 * 1024 * 1024, ge=1, description="bytes that one process holds of requests before it answers 503"
+    )
 
 
 class IngestSettings(ServiceSettings):
@@ -41,14 +49,19 @@ class IngestSettings(ServiceSettings):
     port: int = Field(8081, ge=0, le=65535, description="port to listen on")
     workers: int = Field(1, ge=1, le=256, description="worker processes")
     queue_events: int = Field(50_000, ge=1, description="events a worker holds at most before it answers 503")
-    queue_bytes: int = Field(256 * 1024 * 1024, ge=1, description="bytes a worker holds at most before it answers 503")
     ack_seconds: float = Field(8.0, gt=0, description="how long a request waits for Kafka before it is answered 503")
     drain_seconds: float = Field(20.0, gt=0, description="how long a stopping worker waits for what it accepted")
-    rate_limit_events: int = Field(0, ge=0, description="events a second of one write key, 0 = no limit")
-    rate_limit_burst: int = Field(0, ge=0, description="events of one write key at once, 0 = ten seconds' worth")
-    head_seconds: float = Field(10.0, gt=0, description="how long a request's headers may take to arrive")
-    body_seconds: float = Field(30.0, gt=0, description="how long a request's body may take to arrive")
+    rate_limit_events: int = Field(10_000, ge=0, description="events a second of one source, 0 = no limit")
+    rate_limit_burst: int = Field(0, ge=0, description="events of one source at once, 0 = ten seconds' worth")
+    operator_secret: str | None = Field(
+        None, min_length=16, description="what replays prove themselves with, 16 characters or more"
+    )
     max_connections: int = Field(4096, ge=1, description="connections of one worker, further ones are answered 503")
+    memory_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1,
+        description="bytes that one worker holds of requests and of events that wait for Kafka, before it answers 503",
+    )
     earliest_plausible: date = Field(
         date(2000, 1, 1), description="times before this day are taken for zeros and wrong units, not believed"
     )
@@ -68,6 +81,7 @@ class ApiSettings(ServiceSettings):
     """Settings of the api."""
 
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
+    max_connections: int = Field(2048, ge=1, description="connections of one process, further ones are answered 503")
     page_token: str | None = Field(None, description="a read token the page may use when opened on this machine")
 
 
@@ -103,6 +117,7 @@ class CommandSettings(BaseSettings):
         None, pattern=r"^postgres(ql)?://", description="postgresql://user:password@host:port/database"
     )
     kafka: str | None = Field(None, description="Kafka bootstrap servers, host:port[,host:port]")
+    operator_secret: str | None = Field(None, description="OPERATOR_SECRET of the ingest that takes replayed events")
     touchpoints_topic: str = Field("touchpoints", min_length=1)
     rejected_topic: str = Field("touchpoints.rejected", min_length=1)
 

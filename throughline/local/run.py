@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import sysconfig
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ class Stack:
         keys = await provision(database_url, data)
 
         shared = {"KAFKA": kafka, "DATABASE_URL": database_url}
-        ingest = self._service("ingest", ingest_port, shared)
+        operator_secret = secrets.token_urlsafe()
+        ingest = self._service("ingest", ingest_port, shared | {"OPERATOR_SECRET": operator_secret})
         stager = self._service("stager", free_port(), shared)
         api = self._service("api", port, shared | {"PAGE_TOKEN": keys.read_token})
         self._step("starting ingest, stager and api")
@@ -119,6 +121,7 @@ class Stack:
             workspace=keys.workspace,
             write_key=keys.write_key,
             read_token=keys.read_token,
+            operator_secret=operator_secret,
         )
         self._running = Running(self._supervisor, data, addresses)
         if options.demo_rate:

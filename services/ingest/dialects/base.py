@@ -130,6 +130,8 @@ class ParsedRequest(Struct, gc=False):
     """To be checked with the source's secret before anything is validated; None where no signature is needed."""
     is_history: bool = False
     """Whether events tell of the past: those without a time that can be believed are refused, as none happened now."""
+    takes_app_id: bool = False
+    """Whether a source's app id may stand in for a write key."""
     native: bool = False
     """Whether the events are JSON in the terms of `Event`: their text was checked with the body, and the bytes of a
     rejected event say its name and message id."""

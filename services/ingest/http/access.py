@@ -1,6 +1,6 @@
-"""Who may send, and how much: a request's write key, its signature, its website, and its key's rate.
+"""Who may send, and how much: a request's write key, its signature, its website, and its source's rate.
 
-`process/connection_limits.py` guards the connections, `body.py` the bodies.
+`throughline/kit/connection_limits.py` guards the connections, `body.py` the bodies.
 """
 
 import base64
@@ -12,15 +12,20 @@ from typing import NamedTuple
 
 from services.ingest.dialects.base import ParsedRequest, Signature
 from services.ingest.http.keys import Keys
+from services.ingest.http.origins import foreign_origin
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey
 
 BURST_SECONDS = 10
 """Number of seconds in which a bucket fills up, unless its burst is set."""
+EVENT_BYTES = 1024
+"""Number of bytes as kept that count as an event: a larger event counts as several."""
+OPERATOR = b"x-throughline-operator"
+"""Header with the operator's secret, in lower case."""
 
 
 class Rate(NamedTuple):
-    """How many events a key may send."""
+    """How many events a source may send."""
 
     per_second: float
     """In the long run."""
@@ -29,19 +34,21 @@ class Rate(NamedTuple):
 
 
 Limit = Callable[[SourceKey], Rate | None]
-"""Returns the rate of a key; None for no limit."""
+"""Returns the rate of a source; None for no limit."""
 
 
 def by_source(per_second: int, burst: int, workers: int) -> Limit:
-    """Returns the limits of one worker process: an even share of the rate that a key's source sets, else of this.
+    """Returns the limits of one worker process: an even share of the rate that a source sets, else of this.
 
     `per_second` 0 is no limit; `burst` 0 is what flows in `BURST_SECONDS`.
     """
 
-    def share(per_second: int, burst: int) -> Rate:
+    def share(per_second: int, burst: int) -> Rate | None:
+        if not per_second:
+            return None
         return Rate(per_second / workers, (burst or per_second * BURST_SECONDS) / workers)
 
-    usual = share(per_second, burst) if per_second else None
+    usual = share(per_second, burst)
 
     def limit(source: SourceKey) -> Rate | None:
         settings = source.settings
@@ -50,26 +57,23 @@ def by_source(per_second: int, burst: int, workers: int) -> Limit:
     return limit
 
 
-def check_origin(source: SourceKey, origin: bytes | None) -> None:
-    """Let a browser send from the websites that its source names, if it names any; other clients send no Origin.
+def check_origin(source: SourceKey, headers: Mapping[bytes, bytes]) -> None:
+    """Let browsers send from the websites that a source names, if it names any.
 
     Raises:
         ServiceError: 403, the website is none of them.
     """
     allowed = source.settings.origins
-    if allowed is None or origin is None:
+    if allowed is None:
         return
-    sender = origin.decode("latin-1").lower()
-    scheme, _, host = sender.partition("://")
-    for website in allowed:
-        below_scheme, star, below = website.partition("://*")
-        if sender == website or (star and scheme == below_scheme and host.endswith(below)):
-            return
-    raise ServiceError(
-        403,
-        "origin_not_allowed",
-        f"the source {source.source_name!r} takes no events from {sender}; its owner lists the websites that may send",
-    )
+    sender = foreign_origin(allowed, headers)
+    if sender:
+        raise ServiceError(
+            403,
+            "origin_not_allowed",
+            f"the source {source.source_name!r} takes no events from {sender}; its owner lists the websites that may "
+            "send",
+        )
 
 
 def check_signature(source: SourceKey, signature: Signature) -> None:
@@ -93,60 +97,128 @@ def check_signature(source: SourceKey, signature: Signature) -> None:
 
 
 class Rates:
-    """One token bucket for each key that has sent. Of one event loop."""
+    """One token bucket for each source that has sent, whatever key it uses. Of one event loop."""
 
     def __init__(self, limit: Limit, now: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._now = now
-        self._buckets: dict[bytes, tuple[float, float]] = {}
-        """Digest -> number of events left, and when that was so."""
+        self._buckets: dict[int, tuple[float, float]] = {}
+        """Source -> number of events left, and when that was so."""
+
+    def require(self, source: SourceKey) -> None:
+        """Check that a source owes nothing.
+
+        Raises:
+            ServiceError: 429, with a Retry-After of the seconds until the source owes nothing.
+        """
+        self.take(source, 0)
 
     def take(self, source: SourceKey, events: int) -> None:
         """Count the events of one request.
 
-        A request may send if its key owes nothing, and may leave the key owing: otherwise a batch larger than the
+        A request may send if its source owes nothing, and may leave the source owing: otherwise a batch larger than the
         burst could never be sent.
 
         Raises:
-            ServiceError: 429, with a Retry-After of the seconds until the key owes nothing.
+            ServiceError: 429, with a Retry-After of the seconds until the source owes nothing.
         """
         rate = self._limit(source)
         if rate is None:
             return
-        now = self._now()
-        left, since = self._buckets.get(source.digest, (rate.burst, now))
-        left = min(rate.burst, left + (now - since) * rate.per_second)
+        left, now = self._left(source, rate)
         if left <= 0:
-            self._buckets[source.digest] = (left, now)
             seconds = math.floor(-left / rate.per_second) + 1
             raise ServiceError(
                 429,
                 "rate_limited",
-                f"more than {rate.per_second:g} events a second; send the same again in {seconds} seconds",
+                f"the source {source.source_name!r} sends more than {rate.per_second:g} events a second; send the same "
+                f"again in {seconds} seconds",
                 headers={"Retry-After": str(seconds)},
             )
-        self._buckets[source.digest] = (left - events, now)
+        self._buckets[source.source] = (left - events, now)
+
+    def charge(self, source: SourceKey, events: int, kept_bytes: int) -> None:
+        """Count what events of a request that were taken are kept with, beyond `EVENT_BYTES` each."""
+        more = kept_bytes / EVENT_BYTES - events
+        rate = self._limit(source) if more > 0 else None
+        if rate is not None:
+            left, now = self._left(source, rate)
+            self._buckets[source.source] = (left - more, now)
+
+    def _left(self, source: SourceKey, rate: Rate) -> tuple[float, float]:
+        now = self._now()
+        left, since = self._buckets.get(source.source, (rate.burst, now))
+        return min(rate.burst, left + (now - since) * rate.per_second), now
 
 
 class Access:
     """Decides which requests may write to which source."""
 
-    def __init__(self, keys: Keys, rates: Rates) -> None:
+    def __init__(self, keys: Keys, rates: Rates, operator_secret: str | None = None) -> None:
         self._keys = keys
         self._rates = rates
+        self._operator_secret = operator_secret
 
-    def authorize(self, request: ParsedRequest, write_key: str, headers: Mapping[bytes, bytes]) -> SourceKey:
-        """Returns the source that a request writes to, and counts its events against the key's rate.
+    def is_operator(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request carries the operator's secret.
 
-        `write_key` is the one that the request itself carries, "" for none.
+        Raises:
+            ServiceError: 403, it carries another one, or none is set.
+        """
+        sent = headers.get(OPERATOR)
+        if sent is None:
+            return False
+        secret = self._operator_secret
+        if secret is None or not hmac.compare_digest(sent, secret.encode()):
+            raise operator_needed(
+                "it is not the operator's secret, OPERATOR_SECRET of ingest", "X-Throughline-Operator"
+            )
+        return True
+
+    def require_rate(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse a request before it is parsed, if its header's key is of a source that owes.
+
+        Raises:
+            ServiceError: 429.
+        """
+        source = self._keys.seen(headers.get(b"authorization"))
+        if source is not None:
+            self._rates.require(source)
+
+    def authorize(
+        self, request: ParsedRequest, write_key: str, headers: Mapping[bytes, bytes], *, is_operator: bool = False
+    ) -> SourceKey:
+        """Returns the source that a request writes to, and counts its events against the source's rate.
+
+        `write_key` is the one that the request itself carries, "" for none. An operator may send what only a shop
+        could sign, as a replay does.
 
         Raises:
             ServiceError: 401 no such key, or a wrong signature; 403 a website that may not send; 404 the source is
                 disabled; 429 too many events; 503 the keys were never read.
         """
         source = self._keys.source(headers.get(b"authorization"), write_key)
+        if source.is_app_id and not request.takes_app_id:
+            raise ServiceError(
+                401, "invalid_write_key", "an app id opens the paths of Snowplow's trackers only; send a write key"
+            )
         if request.signature is not None:
             check_signature(source, request.signature)
-        check_origin(source, headers.get(b"origin"))
+        elif source.settings.webhook_secret and not is_operator:
+            raise ServiceError(
+                401,
+                "signature_needed",
+                f"the source {source.source_name!r} takes signed webhooks only; send other events to another source",
+            )
+        check_origin(source, headers)
         self._rates.take(source, len(request.events))
         return source
+
+    def charge(self, source: SourceKey, events: int, kept_bytes: int) -> None:
+        """See `Rates.charge`."""
+        self._rates.charge(source, events, kept_bytes)
+
+
+def operator_needed(why: str, header: str) -> ServiceError:
+    """Returns the error of a header that only an operator may send."""
+    return ServiceError(403, "operator_secret_needed", f"the header {header}: {why}", field=header)

@@ -8,20 +8,23 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from time import perf_counter
+from typing import NamedTuple
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.ingest.dialects.base import ParsedRequest, Request, Route
 from services.ingest.dialects.registry import RULES, match_route, methods_of
+from services.ingest.event.verdict import Verdict
 from services.ingest.http import cors
-from services.ingest.http.access import Access
+from services.ingest.http.access import Access, operator_needed
 from services.ingest.http.body import read_body
 from services.ingest.http.history import read_timing
 from services.ingest.http.replay import RECEIVED_AT, Replay, read_replay, require_each, restamp
 from services.ingest.http.responses import Headers, problem, respond, send_answer
+from services.ingest.http.turns import LARGE_BODY_BYTES, Turns
 from services.ingest.metrics_buffer import MetricsBuffer
-from services.ingest.publish.batcher import Batcher, unavailable
+from services.ingest.publish.batcher import Batcher, Delivery, unavailable
 from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.request import LIVE, Result, Timing, validate
 from throughline.kit.clock import MAX_US, now_us
@@ -34,6 +37,21 @@ log = logging.getLogger(__name__)
 
 NOBODY = SourceKey(b"", 0, 0, "", enabled=False)
 """The source of a request whose events are validated only."""
+
+
+MAX_KEPT_BYTES = 12 * 1024 * 1024
+"""Maximum number of bytes of a request's events as Kafka gets them, before compression. No honest request has as many:
+what is copied has limits of its own, see `MAX_RESTS` and `MAX_ENVELOPES_BYTES`."""
+
+
+class Accepted(NamedTuple):
+    """What is left of a request while Kafka writes its events."""
+
+    answer: tuple[bytes, Headers]
+    """Once they are acknowledged."""
+    delivery: Delivery | None
+    """None: nothing is kept."""
+    verdicts: list[Verdict | None]
 
 
 class IngestApp:
@@ -55,6 +73,7 @@ class IngestApp:
         self._metrics = metrics
         self._body_seconds = body_seconds
         self._live = live
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (or run the application's lifespan)."""
@@ -75,13 +94,19 @@ class IngestApp:
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        named = dict(scope["headers"])
+        named: dict[bytes, bytes] = dict(scope["headers"])
         status = 200
         try:
             body = await read_body(receive, self._body_seconds)
             if body is None:
                 return
-            content, headers = await self.handle(route, _request(scope, body), named)
+            if len(body) > LARGE_BODY_BYTES:
+                async with self._turns.turn(named.get(b"authorization") or scope["query_string"]):
+                    accepted = self._accept(route, _request(scope, body), named)
+            else:
+                accepted = self._accept(route, _request(scope, body), named)
+            del body  # it need not be held while Kafka writes
+            content, headers = await self._acknowledged(accepted)
         except ServiceError as error:
             status = error.status
             self._metrics.count_failure(error.code)
@@ -105,22 +130,37 @@ class IngestApp:
             ServiceError: the request fails as a whole: 400, 401, 403, 404, 429, or 503 when its events are not
                 acknowledged in time.
         """
+        return await self._acknowledged(self._accept(route, request, headers))
+
+    def _accept(self, route: Route, request: Request, headers: Mapping[bytes, bytes]) -> Accepted:
+        """Queues the events of one request, and returns what is left of it."""
         received_us = now_us()
-        replay = read_replay(headers, received_us) if RECEIVED_AT in headers else None
-        timing = read_timing(headers, self._live)
+        is_operator = self._access.is_operator(headers)
+        replay = None
+        if RECEIVED_AT in headers:
+            if not is_operator:
+                raise operator_needed("events are replayed with the operator's secret", "X-Throughline-Received-At")
+            replay = read_replay(headers, received_us)
+        timing = read_timing(headers, self._live, is_operator=is_operator)
+        self._access.require_rate(headers)
         parsed = route.parse(request)
         if parsed.write_key is None:
             # No time is in the future: the answer is about the events, not about when they are tried.
-            return respond(
-                parsed, validate(parsed, NOBODY, RULES, received_us=MAX_US, new_id=_random_id, timing=timing)
-            )
-        source = self._access.authorize(parsed, parsed.write_key, headers)
+            result = validate(parsed, NOBODY, RULES, received_us=MAX_US, new_id=_random_id, timing=timing)
+            return Accepted(respond(parsed, result), None, [])
+        source = self._access.authorize(parsed, parsed.write_key, headers, is_operator=is_operator)
         result = _validate(parsed, source, received_us, replay, timing)
-        await self._publish(result, parsed, source, received_us, f"{request.method} {request.path}", replay)
-        self._metrics.count_events(result.verdicts)
-        return respond(parsed, result)
+        delivery = self._publish(result, parsed, source, received_us, f"{request.method} {request.path}", replay)
+        return Accepted(respond(parsed, result), delivery, result.verdicts)
 
-    async def _publish(
+    async def _acknowledged(self, accepted: Accepted) -> tuple[bytes, Headers]:
+        if accepted.delivery is not None:
+            if not await accepted.delivery.acknowledged:
+                raise unavailable("Kafka did not acknowledge in time")
+            self._metrics.count_events(accepted.verdicts)
+        return accepted.answer
+
+    def _publish(
         self,
         result: Result,
         parsed: ParsedRequest,
@@ -128,16 +168,25 @@ class IngestApp:
         received_us: int,
         target: str,
         replay: Replay | None,
-    ) -> None:
+    ) -> Delivery:
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in result.touchpoints]
+        kept_bytes = sum([len(value) for _, value in touchpoints])
         rejected = []
         if result.rejected or result.dropped:
             replay_of = () if replay is None else replay.replay_of
             records = rejected_records(result, parsed, source, RULES, received_us, target, replay_of)
             rejected = [encode_rejected(record) for record in records]
+            kept_bytes += sum(map(len, rejected))
+        if kept_bytes > MAX_KEPT_BYTES:
+            raise ServiceError(
+                400,
+                "too_large",
+                f"the request's events have {kept_bytes} bytes as they are kept, {MAX_KEPT_BYTES} are allowed; send "
+                "fewer at once",
+            )
         delivery = self._batcher.put(touchpoints, rejected, received_us)
-        if not await delivery.acknowledged:
-            raise unavailable("Kafka did not acknowledge in time")
+        self._access.charge(source, len(result.verdicts), kept_bytes)
+        return delivery
 
 
 def _validate(

@@ -8,21 +8,6 @@ from services.ingest.event.gzip import GZIP_MAGIC, too_large, unpack
 from services.ingest.event.verdict import MAX_BODY_BYTES
 from throughline.kit.errors import ServiceError
 
-MAX_HELD_BYTES = 256 * 1024 * 1024
-"""Maximum number of bytes that one worker holds of bodies whose end it waits for: beyond it, larger bodies are given
-up."""
-SMALL_BODY_BYTES = 64 * 1024
-"""Number of bytes up to which a body is never given up."""
-
-
-class _Held:
-    """The bytes of all bodies whose end this process waits for."""
-
-    total = 0
-
-
-_held = _Held()
-
 
 async def read_body(receive: Receive, seconds: float) -> bytes | None:
     """Returns a request's body, unpacked; None if its client hung up before any of it came.
@@ -49,27 +34,14 @@ async def read_rest(receive: Receive, message: Message) -> bytes:
     """Returns the whole body, whose first part is `message`.
 
     Raises:
-        ServiceError: 400, it is longer than `MAX_BODY_BYTES`, or the client hung up; 503, too many are under way.
+        ServiceError: 400, it is longer than `MAX_BODY_BYTES`, or the client hung up.
     """
     parts = bytearray(message.get("body", b""))
-    _held.total += len(parts)
-    try:
-        while message.get("more_body", False):
-            if len(parts) > MAX_BODY_BYTES:
-                raise too_large()
-            if _held.total > MAX_HELD_BYTES and len(parts) > SMALL_BODY_BYTES:
-                raise ServiceError(
-                    503,
-                    "unavailable",
-                    "not accepted now: too many bodies are under way; send it again",
-                    headers={"Retry-After": "1", "Connection": "close"},
-                )
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ServiceError(400, "incomplete_body", "the connection was closed before the body was complete")
-            part = message.get("body", b"")
-            _held.total += len(part)
-            parts += part
-    finally:
-        _held.total -= len(parts)
+    while message.get("more_body", False):
+        if len(parts) > MAX_BODY_BYTES:
+            raise too_large()
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ServiceError(400, "incomplete_body", "the connection was closed before the body was complete")
+        parts += message.get("body", b"")
     return bytes(parts)

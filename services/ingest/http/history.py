@@ -18,8 +18,10 @@ PLACE = b"x-throughline-place"
 _MAX_PLACE_DIGITS = 9
 
 
-def read_timing(headers: Mapping[bytes, bytes], live: Timing) -> Timing:
+def read_timing(headers: Mapping[bytes, bytes], live: Timing, *, is_operator: bool = False) -> Timing:
     """Returns how the times of a request's events are judged: `live` unless its headers say that they are history.
+
+    Nobody but an operator has an earlier time believed than `live` does.
 
     Raises:
         ServiceError: 400, one of the headers cannot be read.
@@ -36,6 +38,8 @@ def read_timing(headers: Mapping[bytes, bytes], live: Timing) -> Timing:
     place = headers.get(PLACE, b"0")
     if not place.isdigit() or len(place) > _MAX_PLACE_DIGITS:
         raise _wrong("X-Throughline-Place", f"it has to be a number of {_MAX_PLACE_DIGITS} digits at most")
+    if not is_operator:
+        earliest_us = max(earliest_us, live.earliest_us)
     return Timing(earliest_us, True, int(place))
 
 

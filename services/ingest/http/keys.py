@@ -77,6 +77,10 @@ class Keys:
                 away = False
             await asyncio.sleep(self._refresh_seconds)
 
+    def seen(self, header: bytes | None) -> SourceKey | None:
+        """Returns the source of a header Authorization that was sent before; None for any other."""
+        return None if header is None else self._by_header.get(header)
+
     def source(self, header: bytes | None, in_body: str) -> SourceKey:
         """Returns the source of the key in a header Authorization, or else in the body.
 

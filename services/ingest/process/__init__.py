@@ -1,2 +1,1 @@
-"""The processes of ingest: a supervisor (supervisor.py), its workers (worker.py), and the limits on the connections of
-each worker (connection_limits.py)."""
+"""The processes of ingest: a supervisor (supervisor.py) and its workers (worker.py)."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from services.ingest.process.connection_limits import LimitedHttpProtocol
 from throughline.kit import logs
+from throughline.kit.server import port_config
 from throughline.kit.settings import IngestSettings, load_or_exit, set_environment
 
 BACKLOG = 4096
@@ -33,23 +33,15 @@ def serve() -> None:
     for stale in folder.glob("*.db"):
         stale.unlink()
     set_environment("PROMETHEUS_MULTIPROC_DIR", str(folder))
-    config = uvicorn.Config(
+    config = port_config(
         "services.ingest.main:create_app",
+        settings,
         factory=True,
-        host=settings.host,
-        port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http=LimitedHttpProtocol,
-        ws="none",
         lifespan="on",
         interface="asgi3",
         backlog=BACKLOG,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        log_config=None,
-        log_level=settings.log_level,
         timeout_graceful_shutdown=int(settings.drain_seconds) or 1,
     )
     try:

@@ -15,6 +15,7 @@ from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.aiokafka_internals import BatchBuilder, KafkaClient, partition_leaders
 from services.ingest.publish.producer import ReconnectingProducer
 from throughline.kit.errors import ServiceError
+from throughline.kit.memory import Memory
 from throughline.kit.metrics import INGEST_PRODUCE_FAILURES, INGEST_QUEUE_EVENTS
 from throughline.wire.codec import partition_of
 
@@ -98,14 +99,14 @@ class Batcher:
         touchpoints_topic: str,
         rejected_topic: str,
         queue_events: int,
-        queue_bytes: int,
+        memory: Memory,
         ack_seconds: float,
     ) -> None:
         self._producer = producer
         self._metrics = metrics
         self._topics = (touchpoints_topic, rejected_topic)
         self._queue_events = queue_events
-        self._queue_bytes = queue_bytes
+        self._memory = memory
         self._ack_seconds = ack_seconds
         self._brokers: dict[int, _Broker] = {}
         self._queues: tuple[list[_PartitionQueue], list[_PartitionQueue]] = ([], [])
@@ -114,7 +115,6 @@ class Batcher:
         """The client whose metadata `_queues` follow."""
         self._requests = 0
         self._events = 0
-        self._bytes = 0
         self._is_stalled = False
         self._sending: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
@@ -136,7 +136,7 @@ class Batcher:
         client = self._producer.client
         if client is None or self._is_stalled:
             raise unavailable(self.problem())
-        if self._events + len(touchpoints) + len(rejected) > self._queue_events or self._bytes > self._queue_bytes:
+        if self._events + len(touchpoints) + len(rejected) > self._queue_events or self._memory.is_full():
             raise unavailable("the queue is full")
         if client is not self._queues_client:
             self._update_queues(client)
@@ -162,7 +162,7 @@ class Batcher:
             batch.bytes += length
             size += length
         self._events += len(touchpoints) + len(rejected)
-        self._bytes += size
+        self._memory.held += size
         if not delivery.pending:
             delivery.acknowledged.set_result(True)
         return delivery
@@ -263,7 +263,7 @@ class Batcher:
 
     def _complete(self, batch: _Batch, *, acknowledged: bool) -> None:
         self._events -= batch.events
-        self._bytes -= batch.bytes
+        self._memory.held -= batch.bytes
         for delivery in batch.deliveries:
             delivery.pending -= 1
             if not delivery.acknowledged.done() and (not acknowledged or not delivery.pending):

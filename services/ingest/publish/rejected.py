@@ -17,7 +17,7 @@ from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
 MAX_RECORD_BYTES = 900_000
 """Maximum number of bytes of an event with its envelope: a broker takes a million. No body is as large, but what is
 made of it may be."""
-MAX_ENVELOPES_BYTES = 16 * 1024 * 1024
+MAX_ENVELOPES_BYTES = 4 * 1024 * 1024
 """Maximum number of bytes of the envelopes of all rejected events of one request, which are the same for each."""
 
 

@@ -41,8 +41,10 @@ SMALL_REST = 4 * 1024
 """Number of kept characters of one event that count as nothing: `MAX_EVENTS` times as many are 10 MB."""
 MAX_REST = 160 * 1024
 """Maximum number of kept characters of one event, with what its batch shares."""
-MAX_RESTS = 16 * 1024 * 1024
+MAX_RESTS = 4 * 1024 * 1024
 """Maximum number of kept characters of all events of a request that have more than `SMALL_REST`."""
+MAX_SHARED = 4 * 1024 * 1024
+"""Maximum number of characters of all copies of what a batch shares: further events are kept without it."""
 
 _CONSENT_OFF = ConsentMode.OFF  # looking up a member of an enum takes as long as a function call
 MAX_CONTEXTS = 64
@@ -63,6 +65,12 @@ _TEST_ORDER = warning("test_order", "properties.test", "a test order: kept, and 
 _BOT = warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey")
 _BOT_ORDER = warning(
     "bot", "context.userAgent", "the user agent is a crawler's: the order counts, and it has no attribution"
+)
+_SHARED_LEFT_OUT = warning(
+    "shared_left_out",
+    "context",
+    f"what the batch shares is not kept with this event: its copies would have more than {MAX_SHARED} characters; "
+    "send fewer events at once",
 )
 _VIEWS = frozenset({"page", "screen"})
 """Calls that only a browser or an app makes: a server that looks at a page is a crawler."""
@@ -123,6 +131,8 @@ class TouchpointBuilder(Struct, gc=False):
     """The context of the last event, as it was sent; None before the first one of a request that shares a context."""
     _rests: int = 0
     """Number of kept characters of the larger events so far."""
+    _shared: int = 0
+    """Number of characters of the copies of what the batch shares so far."""
     _context: KeptContext = NO_KEPT_CONTEXT
     _contexts: dict[bytes | int, KeptContext] = msgspec.field(default_factory=dict)
     """Context of an event, as it was sent, or the `id` of one that its dialect parsed -> what is kept of it."""
@@ -131,6 +141,8 @@ class TouchpointBuilder(Struct, gc=False):
     _attribution: Attribution = NO_ATTRIBUTION
     _names: dict[str, Verdict | None] = msgspec.field(default_factory=dict)
     """Name of a track call's event -> the warning about it, of names that were looked at and are no faults."""
+    _leaves_out_shared: bool = False
+    """Whether there is no room for more copies of what the batch shares."""
     _has_cleaned_id: bool = False
     """Whether a warning of the request says `cleaned_id`."""
 
@@ -148,7 +160,7 @@ class TouchpointBuilder(Struct, gc=False):
         assert event is not None
         warnings = parsed.warnings
         if self.shared_bytes:
-            self._count_rest(self.shared_bytes + len(parsed.raw))
+            self._count_shared(len(parsed.raw), warnings)
         call = self.call or event.type or ""
         if self.consent is not _CONSENT_OFF:
             # Before anything else: an event without consent often has no id either.
@@ -402,11 +414,14 @@ class TouchpointBuilder(Struct, gc=False):
         kept_context = self._context
         if parsed.context is not None or event.context != self.context_raw:
             kept_context = self._context_of(event, parsed)
-        if kept_context.text:
-            kept = f"{kept},{kept_context.text}" if kept else kept_context.text
+        text, shared_integrations = kept_context.text, self.shared_integrations
+        if self._leaves_out_shared:
+            text, shared_integrations = self._kept(_context_of(event.context)).text, NO_MEMBERS
+        if text:
+            kept = f"{kept},{text}" if kept else text
         if not (
             event.integrations
-            or self.shared_integrations
+            or shared_integrations
             or event.groupId
             or event.category
             or event.channel
@@ -417,8 +432,8 @@ class TouchpointBuilder(Struct, gc=False):
         ):
             return f"{{{kept}}}", kept_context.context
         rest = [kept] if kept else []
-        if event.integrations or self.shared_integrations:
-            integrations = _merged("integrations", event.integrations, self.shared_integrations)
+        if event.integrations or shared_integrations:
+            integrations = _merged("integrations", event.integrations, shared_integrations)
             if len(integrations) > _EMPTY_LENGTH:
                 rest.append(_checked("integrations", integrations))
         if event.groupId:
@@ -478,16 +493,29 @@ class TouchpointBuilder(Struct, gc=False):
             self._attribution = attribution_of(context.origin, properties, call, self.no_visit_hosts)
         return self._attribution
 
+    def _count_shared(self, own: int, warnings: list[Verdict]) -> None:
+        """Count an event of `own` bytes with its copy of what the batch shares, as long as there is room for copies: a
+        batch that shares much with many events is a small body.
+
+        Raises:
+            RejectedError: the event alone is too large.
+        """
+        self._count_rest(own)
+        self._shared += self.shared_bytes
+        if self._shared > MAX_SHARED:
+            self._leaves_out_shared = True
+            warnings.append(_SHARED_LEFT_OUT)
+
     def _count_rest(self, characters: int) -> None:
-        """Count the kept characters of one event: a batch that shares much with many events is a small body.
+        """Count the kept characters of one event.
 
         Raises:
             RejectedError: too many of this event, or of all.
         """
         self._rests += characters
         if characters > MAX_REST or self._rests > MAX_RESTS:
-            what, limit = ("it", MAX_REST) if characters > MAX_REST else ("all events", MAX_RESTS)
-            reject("too_large", "", f"with what the batch shares {what} would have more than {limit} characters")
+            what, limit = ("the event", MAX_REST) if characters > MAX_REST else ("all events", MAX_RESTS)
+            reject("too_large", "", f"{what} would be kept with more than {limit} characters")
 
 
 def _implausible(us: int, earliest_us: int) -> str:

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.support.command import Result, Throughline
-from tests.support.stack import Service, Stack, until
+from tests.support.stack import OPERATOR_SECRET, Service, Stack, until
 from tests.support.topic import read_rejected
 from throughline.kit.clock import now_us, rfc3339
 from throughline.wire.codec import Touchpoint, encode
@@ -32,6 +32,7 @@ class Shop:
         self.environment = {
             "DATABASE_URL": stack.database,
             "KAFKA": stack.kafka,
+            "OPERATOR_SECRET": OPERATOR_SECRET,
             "TOUCHPOINTS_TOPIC": stack.touchpoints,
             "REJECTED_TOPIC": stack.rejected,
             "PATH": "/usr/bin:/bin",

@@ -96,10 +96,10 @@ async def test_what_cannot_be_set_is_said(
 
 async def test_an_app_id_names_one_source_and_is_no_key(throughline: Throughline) -> None:
     await throughline("source", "create", "till", "app")
-    assert (await throughline("source", "set", "till", "web", "--app-id", "shop")).status == 0
-    again = await throughline("source", "set", "till", "app", "--app-id", "shop")
+    assert (await throughline("source", "set", "till", "web", "--app-id", "the-shop")).status == 0
+    again = await throughline("source", "set", "till", "app", "--app-id", "the-shop")
     assert again.status == 1
-    assert "another source has the app id 'shop' already" in again.err
+    assert "another source has the app id 'the-shop' already" in again.err
     key = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
     assert "is a write key" in (await throughline("source", "set", "till", "app", "--app-id", key)).err
 
@@ -142,7 +142,7 @@ async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> N
             return await client.post("/v1/batch", json=body, auth=(key, ""), headers=headers)
 
         assert (await send(old)).status_code == 200  # a server says no origin
-        assert (await send("shop-web")).status_code == 200
+        assert (await send("shop-web")).status_code == 401  # an app id opens the paths of Snowplow's trackers
         for fine in ("https://shop.example", "https://www.shop.example", "https://a.b.shop.example"):
             assert (await send(old, Origin=fine)).status_code == 200
         for other in ("https://shop.example.evil", "http://shop.example", "https://evilshop.example", "null"):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from throughline.kit.run_file import RUN_FILE, RunFile, RunFileError
+from throughline.kit.settings import CommandSettings, load
 
 
 class TargetError(ValueError):
@@ -12,10 +13,17 @@ class TargetError(ValueError):
 
 
 class Target(NamedTuple):
-    """The address of ingest and a source's write key."""
+    """The address of ingest, a source's write key, and what replays prove themselves with."""
 
     url: str
     write_key: str
+    operator_secret: str = ""
+    """"" when none is known."""
+
+    @property
+    def operator_headers(self) -> dict[str, str]:
+        """The header by which ingest believes what only an operator may say."""
+        return {"X-Throughline-Operator": self.operator_secret} if self.operator_secret else {}
 
 
 def find_target(url: str | None, write_key: str | None, data: Path) -> Target:
@@ -24,8 +32,11 @@ def find_target(url: str | None, write_key: str | None, data: Path) -> Target:
     Raises:
         TargetError: something is missing and nothing runs on `data`, or the address is none.
     """
+    operator_secret = load(CommandSettings).operator_secret or ""
     if not (url and write_key):
         running = _read_run_file(data)
+        if not url or url.rstrip("/") == running.ingest_url:
+            operator_secret = operator_secret or running.operator_secret
         url = url or running.ingest_url
         write_key = write_key or running.write_key
     if not url or not write_key:
@@ -33,7 +44,7 @@ def find_target(url: str | None, write_key: str | None, data: Path) -> Target:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise TargetError(f"--url: {url!r} is not an address like http://localhost:8081")
-    return Target(url, write_key)
+    return Target(url, write_key, operator_secret)
 
 
 def _read_run_file(folder: Path) -> RunFile:

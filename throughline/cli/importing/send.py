@@ -100,7 +100,9 @@ async def send(
     batches = _batches(rows)
     with rejected_file.open("ab") as out:
         out.truncate(progress.refused_bytes)
-        async with httpx.AsyncClient(base_url=target.url, auth=(target.write_key, ""), timeout=30) as client:
+        async with httpx.AsyncClient(
+            base_url=target.url, auth=(target.write_key, ""), headers=target.operator_headers, timeout=30
+        ) as client:
             try:
                 while True:
                     while len(under_way) < MAX_BATCHES_UNDER_WAY and (batch := next(batches, None)) is not None:

@@ -111,6 +111,8 @@ def _destinations(
         if dry_run:
             return Destinations(None, None)
         fail(f"events that ingest refused are sent to it with a key of their source: {error}", WRONG_USE)
+    if not target.operator_secret:
+        fail("ingest takes replayed events with the operator's secret only; set OPERATOR_SECRET to ingest's", WRONG_USE)
     digest = key_digest(target.write_key)
     source = next((each for each in selection.keys if each.digest == digest), None)
     if source is None:

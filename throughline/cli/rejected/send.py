@@ -77,9 +77,10 @@ def send_again(selection: Selection, ids: Collection[RecordId], destinations: De
     async def work(consumer: AIOKafkaConsumer) -> None:
         auth = None if target is None else (target.write_key, "")
         base_url = "" if target is None else target.url
+        headers = {} if target is None else target.operator_headers
         async with (
             producing(selection.topics) as producer,
-            httpx.AsyncClient(base_url=base_url, auth=auth, timeout=30) as client,
+            httpx.AsyncClient(base_url=base_url, auth=auth, headers=headers, timeout=30) as client,
         ):
             sender = _Sender(selection, client, producer, result)
             with interrupted() as ended:

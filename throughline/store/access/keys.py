@@ -20,9 +20,9 @@ class SourceSettings(NamedTuple):
     consent: ConsentMode = ConsentMode.OFF
     ip: IpMode = IpMode.SHORTEN
     rate_events: int | None = None
-    """Maximum number of events a second of each key; None: as ingest is set."""
+    """Maximum number of events a second, 0 for none; None: as ingest is set."""
     rate_burst: int | None = None
-    """Maximum number of events of each key at once; None: as ingest is set."""
+    """Maximum number of events at once; None: as ingest is set."""
     webhook_secret: str = ""
     """What a shop signs its webhooks with; "" when none is set."""
     order_scope: str = ""
@@ -48,6 +48,8 @@ class SourceKey(NamedTuple):
     settings: SourceSettings = DEFAULT_SETTINGS
     retention_cutoff_us: int | None = None
     """Events that occurred before the workspace's cutoff are rejected; None: nothing is too old."""
+    is_app_id: bool = False
+    """Whether this is the app id of the source, which anybody may guess, and no key."""
 
 
 class ReadToken(NamedTuple):
@@ -104,6 +106,7 @@ async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[
     rows = await connection.execute(
         select(
             digests.c.digest,
+            digests.c.position,
             sources.c.id,
             sources.c.workspace,
             sources.c.name,
@@ -116,8 +119,8 @@ async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[
         .order_by(digests.c.position, sources.c.id)
     )
     return [
-        SourceKey(digest, source, workspace, name, enabled, _settings(*stored), retention_cutoff_us)
-        for digest, source, workspace, name, enabled, retention_cutoff_us, *stored in rows
+        SourceKey(digest, source, workspace, name, enabled, _settings(*stored), retention_cutoff_us, position == 0)
+        for digest, position, source, workspace, name, enabled, retention_cutoff_us, *stored in rows
     ]
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.kit.websites import origin_text, website_of
 from throughline.store.access.keys import DEFAULT_SETTINGS, key_digest
 from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.store.access.names import AdminError, check_name, source_id
@@ -32,9 +33,11 @@ MAX_NO_VISIT_HOSTS = 100
 """Maximum number of hosts whose referrals open no visit."""
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 
-# What a browser sends as Origin: a scheme, a host (or all below one), perhaps a port.
+MIN_APP_ID = 8
+"""Minimum number of characters of an app id."""
+# What a browser sends as Origin, in its one form: a scheme, a host (or all below one), perhaps a port.
 _ORIGIN = re.compile(
-    r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?|null|[a-z-]+-extension://[a-z0-9-]+"
+    r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?|[a-z-]+-extension://[a-z0-9-]+"
 )
 
 
@@ -83,13 +86,10 @@ def _checked(name: str, value: Any) -> Any:
         check_name("client app", value)
         if ":" in value:
             raise AdminError(f"{value!r} cannot be an app id: it has a colon")
+        if len(value) < MIN_APP_ID:
+            raise AdminError(f"{value!r} cannot be an app id: one has {MIN_APP_ID} characters or more")
     elif name == "origins":
-        for origin in value:
-            if _ORIGIN.fullmatch(origin) is None:
-                raise AdminError(
-                    f"{origin!r} is not an origin: it looks like https://shop.example or https://*.shop.example, "
-                    "in lower case, without a path"
-                )
+        return [_origin(text) for text in value]
     elif name == "no_visit_hosts":
         if len(value) > MAX_NO_VISIT_HOSTS:
             raise AdminError(f"{len(value)} hosts open no visit; {MAX_NO_VISIT_HOSTS} are allowed")
@@ -99,8 +99,9 @@ def _checked(name: str, value: Any) -> Any:
                     f"{host!r} is not a host: it looks like pay.bank.example, in lower case, without scheme and path"
                 )
     elif name in ("rate_events", "rate_burst"):
-        if not 1 <= value <= MAX_RATE:
-            raise AdminError(f"{name} is {value}; it lies between 1 and {MAX_RATE}")
+        lowest = 0 if name == "rate_events" else 1
+        if not lowest <= value <= MAX_RATE:
+            raise AdminError(f"{name} is {value}; it lies between {lowest} and {MAX_RATE}")
     elif name == "ip":
         if value not in list(IpMode):
             raise AdminError(f"ip is {value!r}; it is one of {', '.join(IpMode)}")
@@ -118,3 +119,20 @@ def _checked(name: str, value: Any) -> Any:
     elif name != "fold_case":
         raise ValueError(f"no setting {name!r}")
     return value
+
+
+def _origin(text: str) -> str:
+    """Returns an origin in the form in which browsers send it.
+
+    Raises:
+        AdminError: it is none.
+    """
+    if text == "null":
+        return text
+    website = website_of(text)
+    origin = "" if website is None else origin_text(website)
+    if _ORIGIN.fullmatch(origin) is None:
+        raise AdminError(
+            f"{text!r} is not an origin: it looks like https://shop.example or https://*.shop.example, without a path"
+        )
+    return origin

@@ -35,7 +35,7 @@ sources = Table(
     Column("order_scope", Text),  # the namespace of its order ids; null: that of the workspace
     Column("consent", Text, nullable=False, server_default=text("'off'")),  # a `ConsentMode`
     Column("ip", Text, nullable=False, server_default=text("'shorten'")),  # an `IpMode`
-    Column("rate_events", Integer),  # maximum a second of each key; null: as ingest is set
+    Column("rate_events", Integer),  # maximum a second, 0 for none; null: as ingest is set
     Column("rate_burst", Integer),
     Column("webhook_secret", Text),  # what a shop signs its webhooks with
     UniqueConstraint("workspace", "name"),

@@ -71,7 +71,7 @@ def parse_payload(request: Request) -> ParsedRequest:
     """
     reader = _Reader()
     events = parse_events(split_events(request.body, "data", ("schema",)), reader)
-    return ParsedRequest(reader.app_id, events, names=_FIELD_NAMES, replay_request=_replay_request)
+    return ParsedRequest(reader.app_id, events, names=_FIELD_NAMES, replay_request=_replay_request, takes_app_id=True)
 
 
 def parse_query(request: Request) -> ParsedRequest:
@@ -83,7 +83,9 @@ def parse_query(request: Request) -> ParsedRequest:
     raw = tolerant_json.dump_texts(fields)
     read = reader if defect is not None else partial(_read_fields, reader, fields)
     events = [parse_event(raw, read, defect)]
-    return ParsedRequest(reader.app_id, events, names=_FIELD_NAMES, reply=_pixel, replay_request=_replay_request)
+    return ParsedRequest(
+        reader.app_id, events, names=_FIELD_NAMES, reply=_pixel, replay_request=_replay_request, takes_app_id=True
+    )
 
 
 def _read_fields(reader: "_Reader", fields: dict[str, str], raw: bytes, warnings: list[Verdict]) -> ParsedEvent:

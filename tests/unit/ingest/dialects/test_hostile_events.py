@@ -18,11 +18,12 @@ from services.ingest.event.verdict import MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_T
 from services.ingest.http.keys import MAX_CACHED_BYTES, Keys
 from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.request import Result
+from services.ingest.validate.touchpoint import MAX_SHARED
 from tests.support.dialect_requests import codes, only, payloads, post, segment, take, validated
 from tests.support.laws import NOW, check
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey, key_digest
-from throughline.wire.codec import NO_ENVELOPE
+from throughline.wire.codec import NO_ENVELOPE, encode
 
 GOOD = {"type": "track", "event": "E", "userId": "good", "timestamp": "2026-11-23T20:00:00Z"}
 WEB = SourceKey(key_digest("key"), 1, 1, "web", enabled=True)
@@ -167,12 +168,18 @@ def test_a_long_key_above_many_values() -> None:
     assert len(verdict.field) < 1000
 
 
-def test_what_a_batch_shares_is_weighed_with_each_event() -> None:
+def test_what_a_batch_shares_is_not_multiplied() -> None:
+    """Each event is kept; copies of what they share only as long as there is room, and the verdict says so."""
     good = json.dumps(GOOD).encode()
     shared = b'{"context":{"a":"' + b"x" * 30_000 + b'"},' + batch(*[good] * 1000)[1:-1]
     result = taken(shared + b"}")
-    assert 400 < len(result.touchpoints) < 600
-    assert {code for code in codes(result) if code} == {("rejected", "too_large", "")}
+    assert len(result.touchpoints) == 1000
+    copies = sum('"a":"' in touchpoint.rest for touchpoint in result.touchpoints)
+    assert copies == MAX_SHARED // (30_000 + len('"a""": '))
+    assert sum(len(encode(touchpoint)) for touchpoint in result.touchpoints) < MAX_SHARED + 500_000
+    assert [code for code in codes(result) if code] == [("warning", "shared_left_out", "context")] * (1000 - copies)
+    assert result.touchpoints[-1].warnings == ("shared_left_out",)
+    assert json.loads(result.touchpoints[-1].rest) == {}
     for mark in (b"", b"\xef\xbb\xbf"):
         with pytest.raises(ServiceError, match="32768 are allowed") as failed:
             taken(mark + b'{"context":{"a":"' + b"x" * MAX_EVENT_BYTES + b'"},' + batch(good)[1:])
@@ -230,7 +237,7 @@ def test_what_refused_events_are_sent_in_is_not_kept_without_end() -> None:
     result = validated(body)
     records = rejected_records(result, body, WEB, RULES, NOW, "POST /v1/batch", "")
     assert len(records) == 2500
-    assert 20_000_000 > sum(len(record.envelope.before) for record in records) > 10_000_000
+    assert 4_200_000 > sum(len(record.envelope.before) for record in records) > 4_000_000
 
 
 @pytest.mark.parametrize(("customer", "cart"), [(b"c" * 513, b"cart-1"), (b"1", b"c" * 513)])

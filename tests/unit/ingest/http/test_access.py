@@ -1,14 +1,11 @@
 """Rate limits by a clock of the test's own, and bodies that are bombs."""
 
-import asyncio
 import gzip
-from typing import Any
 
 import pytest
 
 from services.ingest.event.gzip import MAX_GZIP_MEMBERS, unpack
 from services.ingest.event.verdict import MAX_BODY_BYTES
-from services.ingest.http import body
 from services.ingest.http.access import Rate, Rates, by_source
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey, SourceSettings
@@ -22,7 +19,8 @@ class Clock:
 
 
 def key(name: bytes) -> SourceKey:
-    return SourceKey(digest=name, source=1, workspace=1, source_name="web", enabled=True)
+    """A key of a source of its own."""
+    return SourceKey(digest=name, source=name[0], workspace=1, source_name="web", enabled=True)
 
 
 def refused(rates: Rates, source: SourceKey, events: int) -> int:
@@ -33,13 +31,13 @@ def refused(rates: Rates, source: SourceKey, events: int) -> int:
     return int(caught.value.headers["Retry-After"])
 
 
-def test_a_key_may_send_its_rate() -> None:
+def test_a_source_may_send_its_rate() -> None:
     clock = Clock()
     rates = Rates(by_source(10, 50, 1), clock)
     for _ in range(50):
         rates.take(key(b"a"), 1)
     assert refused(rates, key(b"a"), 1) == 1
-    rates.take(key(b"b"), 1)  # another key's bucket is another's
+    rates.take(key(b"b"), 1)  # another source's bucket is another's
     clock.now = 1
     for _ in range(10):
         rates.take(key(b"a"), 1)
@@ -47,6 +45,33 @@ def test_a_key_may_send_its_rate() -> None:
     clock.now = 1_000
     rates.take(key(b"a"), 50)
     refused(rates, key(b"a"), 1)
+
+
+def test_all_keys_of_a_source_share_its_bucket() -> None:
+    rates = Rates(by_source(10, 50, 1), Clock())
+    rates.take(key(b"a"), 50)
+    refused(rates, key(b"a")._replace(digest=b"another"), 1)
+
+
+def test_a_large_event_counts_as_several() -> None:
+    clock = Clock()
+    rates = Rates(by_source(10, 100, 1), clock)
+    rates.take(key(b"a"), 1)
+    rates.charge(key(b"a"), 1, 500)
+    for _ in range(98):
+        rates.take(key(b"a"), 1)
+    rates.charge(key(b"a"), 1, 101 * 1024)
+    assert refused(rates, key(b"a"), 1) == 10  # (101 - 1 - 1) / 10, and a moment
+    clock.now = 10
+    rates.take(key(b"a"), 1)
+
+
+def test_a_limit_of_nothing_is_none() -> None:
+    free = key(b"a")._replace(settings=SourceSettings(rate_events=0))
+    rates = Rates(by_source(1, 1, 1), Clock())
+    for _ in range(10):
+        rates.take(free, 2_500)
+        rates.charge(free, 1, 10**9)
 
 
 def test_a_batch_above_the_burst_is_let_in_and_paid_for() -> None:
@@ -106,22 +131,3 @@ def test_a_source_may_have_a_rate_of_its_own() -> None:
     assert limit(slow._replace(settings=SourceSettings(rate_events=2))) == Rate(1, 10)
     assert limit(key(b"usual")) == Rate(50, 500)
     assert by_source(0, 0, 2)(slow) == Rate(1, 1.5)
-
-
-async def test_a_worker_does_not_wait_for_large_bodies_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "MAX_HELD_BYTES", 300_000)
-
-    async def wait(first: int) -> bytes | None:
-        parts = [{"type": "http.request", "body": bytes(first), "more_body": True}]
-
-        async def receive() -> dict[str, Any]:
-            if not parts:
-                await asyncio.Event().wait()
-            return parts.pop()
-
-        return await body.read_body(receive, 0.2)
-
-    several = await asyncio.gather(*(wait(120_000) for _ in range(4)), wait(10), return_exceptions=True)
-    codes = [error.code for error in several if isinstance(error, ServiceError)]
-    assert codes == ["slow_body", "slow_body", "unavailable", "unavailable", "slow_body"]
-    assert body._held.total == 0

@@ -12,7 +12,10 @@ def test_without_the_header_events_are_live() -> None:
 
 
 def test_an_import_says_from_when_on_and_from_which_row() -> None:
-    assert read_timing({HISTORY: b"1970-01-02", PLACE: b"1500"}, LIVE) == Timing(86_400_000_000, True, 1500)
+    headers = {HISTORY: b"1970-01-02", PLACE: b"1500"}
+    assert read_timing(headers, LIVE, is_operator=True) == Timing(86_400_000_000, True, 1500)
+    # A key that stands in a web page must not put links before those of everybody else.
+    assert read_timing(headers, LIVE) == Timing(LIVE.earliest_us, True, 1500)
     assert read_timing({HISTORY: b"2000-01-01T00:00:00Z"}, LIVE) == Timing(LIVE.earliest_us, True, 0)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.batcher import Batcher, Delivery
 from throughline.kit.errors import ServiceError
+from throughline.kit.memory import Memory
 from throughline.wire.codec import partition_of
 
 PARTITIONS = 3
@@ -82,7 +83,7 @@ class FakeProducer:
 
 
 def batcher_of(producer: FakeProducer, **settings: Any) -> Batcher:
-    limits: dict[str, Any] = {"queue_events": 10_000, "queue_bytes": 1_000_000, "ack_seconds": 60.0} | settings
+    limits: dict[str, Any] = {"queue_events": 10_000, "memory": Memory(1_000_000), "ack_seconds": 60.0} | settings
     fake: Any = producer
     return Batcher(fake, MetricsBuffer(), touchpoints_topic="touchpoints", rejected_topic="rejected", **limits)
 
