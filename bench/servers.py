@@ -117,6 +117,7 @@ class Deployment(Stack):
             "HOST": HOST,
             "PORT": str(port),
             "LOG_LEVEL": "warning",
+            "RATE_LIMIT_EVENTS": "0",  # of ingest: its one source sends all that it can
             **variables,
         }
         arguments = ["-m", *module] if profile is None else ["-m", "bench.profiled", str(profile), *module]

@@ -57,8 +57,11 @@ def require_compiled_records() -> None:
 
 
 def create_producer(bootstrap: str, **tuning: Unpack[ProducerTuning]) -> AIOKafkaProducer:
-    """A producer that loses and repeats nothing: idempotent, acknowledged by all in-sync replicas."""
-    return AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, **tuning)
+    """A producer that loses and repeats nothing: idempotent, acknowledged by all in-sync replicas. It compresses its
+    record batches: decisions/0018 says why with zstd."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, compression_type="zstd", **tuning
+    )
 
 
 def create_group_consumer(bootstrap: str, group: str, **tuning: Unpack[FetchTuning]) -> AIOKafkaConsumer:

@@ -86,6 +86,39 @@ async def insert_kept(connection: AsyncConnection, rows: Iterable[tuple[object, 
     await connection.execute(_insert_kept, _events.parameters(rows))
 
 
+_event = rejected.c
+_oldest = (
+    select(_event.id)
+    .where(
+        _event.workspace == bindparam("of_workspace"),
+        _event.source == bindparam("of_source"),
+        _event.received_us >= bindparam("from_us"),
+        _event.received_us < bindparam("until_us"),
+        _event.stage == bindparam("of_stage"),
+        _event.code == bindparam("of_code"),
+        _event.record.startswith(bindparam("of_shard"), autoescape=False),
+    )
+    .order_by(_event.received_us, _event.id)
+    .limit(bindparam("at_most"))
+)
+_drop_oldest = delete(rejected).where(_event.id.in_(_oldest))
+
+
+async def drop_oldest(connection: AsyncConnection, shard: int, reason: Reason, bucket_us: int, events: int) -> None:
+    """Delete the oldest events that one partition keeps whole for a reason, in a bucket of so many microseconds."""
+    parameters = {
+        "of_workspace": reason.workspace,
+        "of_source": reason.source,
+        "from_us": reason.bucket_us,
+        "until_us": reason.bucket_us + bucket_us,
+        "of_stage": reason.stage,
+        "of_code": reason.code,
+        "of_shard": f"{shard}/",
+        "at_most": events,
+    }
+    await connection.execute(_drop_oldest, parameters)
+
+
 _old = (
     select(rejected.c.id)
     .where(rejected.c.received_us < bindparam("before_us"))

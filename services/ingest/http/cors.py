@@ -1,6 +1,7 @@
 """Cross-origin answers of the event paths: any website may send with a write key, which is no secret.
 
-Starlette's middleware does the same for all other paths (`control.py`); it costs a multiple of what an event does.
+Starlette's middleware does the same for the settings of client libraries (`control.py`); it costs a multiple of what an
+event does. No other path answers pages of other origins.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send

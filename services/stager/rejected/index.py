@@ -33,7 +33,9 @@ log = logging.getLogger(__name__)
 MAX_NAME = 200
 """Maximum length of an event's name or message id, in characters."""
 SAMPLE = 100
-"""Maximum number of events kept whole for a reason (source, stage, code), partition and hour. All are counted."""
+"""Number of events kept whole for a reason (source, stage, code), partition and hour: the newest. All are counted."""
+RENEWED = 10
+"""Maximum number of a batch's events that take the place of older ones in a whole sample."""
 NAMES = 100
 """Maximum number of names of dropped events counted apart for a source and hour; more are counted under `OTHER`.
 Partitions that are indexed at the same instant may add as many each."""
@@ -128,7 +130,7 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
             log.debug("group offsets not committed: %s", error)
 
     async def _write(self, tp: TopicPartition, position: Position, records: Sequence[Record], *, sample: int) -> None:
-        """Count records and keep up to `sample` of each reason, in one transaction with the next offset."""
+        """Count records and keep the newest `sample` of each reason, in one transaction with the next offset."""
         to = offset_after(records[-1])
         decoded = [RejectedRecord(f"{tp.partition}/{record.offset}", _decode(tp, record)) for record in records]
         # What notes down a replay rejects nothing.
@@ -140,18 +142,18 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
             if with_name:
                 reasons = counted_by(reasons, await rejected.read_names(connection, with_name))
             stored = await rejected.read_kept(connection, tp.partition, set(reasons))
-            samples = Counter(stored)
-            rows = []
-            for reason, record in zip(reasons, to_count, strict=True):
-                if reason.stage != RejectionStage.CONSENT and samples[reason] < sample:
-                    samples[reason] += 1
-                    rows.append(_row_of(record))
+            newest = newest_of(reasons, stored, sample)
+            rows = [_row_of(record) for record, is_kept in zip(to_count, newest, strict=True) if is_kept]
+            added = Counter(reason for reason, is_kept in zip(reasons, newest, strict=True) if is_kept)
+            surplus = {reason: more for reason in added if (more := stored.get(reason, 0) + added[reason] - sample) > 0}
             counts = [
-                (reason, events, samples[reason] - stored.get(reason, 0)) for reason, events in Counter(reasons).items()
+                (reason, events, added[reason] - surplus.get(reason, 0)) for reason, events in Counter(reasons).items()
             ]
             await rejected.add_counts(connection, tp.partition, counts)
             if rows:
                 await rejected.insert_kept(connection, rows)
+            for reason, oldest in surplus.items():
+                await rejected.drop_oldest(connection, tp.partition, reason, HOUR_US, oldest)
         position.moved(to)
 
     async def _prune(self) -> None:
@@ -204,6 +206,26 @@ def counted_by(reasons: Iterable[Reason], counted: Iterable[Reason]) -> list[Rea
                 reason = reason._replace(name=OTHER)
         result.append(reason)
     return result
+
+
+def newest_of(reasons: Sequence[Reason], stored: Mapping[Reason, int], sample: int) -> list[bool]:
+    """Returns for each event whether it is kept: the last ones of each reason, as many as its sample has room for, and
+    `RENEWED` more in place of older ones.
+
+    Args:
+        reasons: those of the events, in their order.
+        stored: the number of events that are kept of each.
+        sample: the size of a sample.
+    """
+    left: dict[Reason, int] = {}
+    newest = []
+    for reason in reversed(reasons):
+        if reason not in left:
+            most = 0 if reason.stage == RejectionStage.CONSENT else sample
+            left[reason] = max(most - stored.get(reason, 0), min(most, RENEWED))
+        left[reason] -= 1
+        newest.append(left[reason] >= 0)
+    return newest[::-1]
 
 
 def _reason_of(event: Rejected) -> Reason:

@@ -125,10 +125,13 @@ async def test_a_flood_is_counted_in_full_and_kept_as_a_sample_whatever_dies(sta
     try:
         stored = await connection.fetchval("select count(*) from rejected")
         shards = await connection.fetch("select kept, events from rejected_counts")
+        oldest = await connection.fetchval("select min(convert_from(payload, 'UTF8')::int) from rejected")
     finally:
         await connection.close()
     assert count["kept"] == stored
     assert [row["kept"] for row in shards] == [min(row["events"], SAMPLE) for row in shards]
+    assert oldest > 0, "the sample has the first events, not the newest"
+    assert any(item["payload"] == "2999" for item in answer["items"])
     assert await read.events(**{"from": rfc3339(BASE_US + HOUR_US)}) == 0
 
 

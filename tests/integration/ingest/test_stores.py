@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from hashlib import blake2b
 from pathlib import Path
 
 import httpx
@@ -47,14 +48,23 @@ async def test_webhooks_are_taken_from_who_knows_the_secret(stack: Stack, databa
         nobody = await send(SECRET, "products/update", b'{"id": 1, "title": "IPod"}')
         assert (nobody.status_code, nobody.json()["verdicts"][0]["code"]) == (200, "missing_id")
         sales = "receipt,sold_at,customer,total\nR-1,2026-01-31,115310627314723954,9.90\nR-2,2026-01-31,,1\n"
-        till = await client.post("/v1/pos", content=sales)
+        unsigned = await client.post("/v1/pos", content=sales)
+        assert (unsigned.status_code, unsigned.json()["code"]) == (401, "signature_needed")
+        await throughline("source", "create", source[0], "till")
+        key = (await throughline("key", "create", "--workspace", source[0], "--source", "till")).out.strip()
+
+        async def has_key() -> bool:
+            return (await client.post("/v1/pos", content=sales, params={"writeKey": key})).status_code == 200
+
+        await until(has_key, seconds=20, what=lambda: "the till's key known to ingest")
+        till = await client.post("/v1/pos", content=sales, params={"writeKey": key})
         assert [(verdict["row"], verdict["verdict"]) for verdict in till.json()["verdicts"]] == [
             (1, "ok"),
             (2, "rejected"),
         ]
     facts = await read_touchpoints(stack.kafka, stack.touchpoints)
     assert {(fact.actor, fact.message_id, fact.name) for fact in facts} == {
-        ("115310627314723954", "orders/create:e-1", "orders/create"),
+        ("115310627314723954", f"orders/create:{blake2b(ORDER, digest_size=16).hexdigest()}", "orders/create"),
         ("115310627314723954", "link:orders:shopify-order-820982911946154508", ""),
         ("115310627314723954", "pos:sale:R-1", "pos_sale"),
     }

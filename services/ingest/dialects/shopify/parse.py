@@ -275,11 +275,11 @@ def _last_refund(payload: dict[str, Any]) -> str:
 
 
 def _event_id(request: Request) -> str:
-    """Returns an id that all deliveries of one event share: retries, and those of other subscriptions to its topic."""
-    for name in (b"x-shopify-event-id", b"x-shopify-webhook-id"):
-        header = clean_id(request.header(name))
-        if header:
-            return header
+    """Returns an id that all deliveries of one event share: retries, and those of other subscriptions to its topic.
+
+    It is made of the body, which is signed. The headers with Shopify's own ids are not: whoever has one webhook could
+    send it again under others.
+    """
     return blake2b(request.body, digest_size=16).hexdigest()
 
 

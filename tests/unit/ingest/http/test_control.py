@@ -1,8 +1,10 @@
 """The paths beside the event paths: settings for each dialect's libraries, readable for any website."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import escape
 
 import httpx
 import pytest
@@ -83,3 +85,37 @@ async def test_settings_are_documented() -> None:
             assert operation["summary"] == route.summary
             assert [parameter["name"] for parameter in operation["parameters"]] == [route.parameter or "key"]
             assert set(operation["responses"]) == {"200", "404", "503"}
+
+
+async def test_pages_of_other_origins_read_nothing_but_settings() -> None:
+    keys = Keys(read, refresh_seconds=1)
+    await keys.refresh()
+    async with client(keys) as http:
+        for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/nothing"):
+            answer = await http.get(path, headers=ORIGIN)
+            preflight = await http.options(path, headers={**ORIGIN, "Access-Control-Request-Method": "GET"})
+            for each in (answer, preflight):
+                assert not [name for name in each.headers if name.startswith("access-control")], path
+
+
+async def test_the_documentation_loads_nothing_from_elsewhere() -> None:
+    async with client(Keys(read, refresh_seconds=1)) as http:
+        answer = await http.get("/docs")
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    page = answer.text
+    assert not re.search(r"<(script|link|img|iframe|object)|\bsrc=|@import|url\(", page)
+    assert re.findall(r'href="([^"]*)"', page) == ["/openapi.json"]
+    for spec in SPECS:
+        for route in spec.routes:
+            assert not route.documented or f"{route.method} {escape(route.path)}</code>" in page
+
+
+async def test_an_app_id_is_no_key_of_settings() -> None:
+    async def app_ids() -> list[SourceKey]:
+        return [SourceKey(key_digest("shop-web"), 5, 3, "web", enabled=True, is_app_id=True)]
+
+    keys = Keys(app_ids, refresh_seconds=1)
+    await keys.refresh()
+    async with client(keys) as http:
+        assert (await http.get("/v1/projects/shop-web/settings")).status_code == 404
