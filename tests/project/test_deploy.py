@@ -119,6 +119,13 @@ def manifest(kind: str, name: str) -> dict[str, Any]:
     return match
 
 
+def secret_value(entry: dict[str, Any]) -> str:
+    """The value of a variable that a container has from a key of a Secret."""
+    reference = entry["valueFrom"]["secretKeyRef"]
+    value: str = manifest("Secret", reference["name"])["stringData"][reference["key"]]
+    return value
+
+
 def test_the_example_secret_is_not_applied_with_the_folder() -> None:
     for file in (DEPLOY / "kubernetes").iterdir():
         holds_secret = any(m["kind"] == "Secret" for m in yaml.safe_load_all(file.read_text()) if m)
@@ -152,7 +159,7 @@ def test_a_deployment_runs_what_compose_runs_confined_and_probed(service: str) -
 @pytest.mark.parametrize("service", KINDS)
 def test_a_deployment_gets_settings_that_its_service_knows(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (container,) = manifest("Deployment", f"throughline-{service}")["spec"]["template"]["spec"]["containers"]
-    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    environment = {entry["name"]: entry.get("value") or secret_value(entry) for entry in container["env"]}
     environment |= manifest("ConfigMap", container["envFrom"][0]["configMapRef"]["name"])["data"]
     environment |= manifest("Secret", container["envFrom"][1]["secretRef"]["name"])["stringData"]
     assert {name.lower() for name in environment} <= KINDS[service].model_fields.keys()

@@ -58,7 +58,7 @@ def require_compiled_records() -> None:
 
 def create_producer(bootstrap: str, **tuning: Unpack[ProducerTuning]) -> AIOKafkaProducer:
     """A producer that loses and repeats nothing: idempotent, acknowledged by all in-sync replicas. It compresses its
-    record batches: decisions/0018 says why with zstd."""
+    record batches: decisions/0019 says why with zstd."""
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, compression_type="zstd", **tuning
     )

@@ -7,17 +7,16 @@ and connection pool; while one waits for PostgreSQL the others decode.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from services.stager.consume.position import Position, locate, report_lost, report_recreated
+from services.stager.consume.read import read_batch
 from services.stager.consume.staging import RecordStaging, first_line
 from services.stager.context import StagerContext
 from services.stager.maintain.schedule import Maintenance
-from services.stager.stage.decode import Record
 from services.stager.stage.offset import StaleOffsetError, move_watermark
 from throughline.kit import metrics
 from throughline.store.engine.errors import failure_of
@@ -125,8 +124,9 @@ class PartitionConsumer:
     async def _stage_next(self, position: Position) -> None:
         """Read the next records, as many as a batch may have, and stage them."""
         timeout_ms = 0 if self._maintenance.has_more else POLL_MS
-        polled = await self._context.consumer.getmany(self.tp, timeout_ms=timeout_ms, max_records=self._batch_records)
-        records: Sequence[Record] = polled.get(self.tp, ())
+        records = await read_batch(
+            self._context.consumer, self.tp, timeout_ms=timeout_ms, max_records=self._batch_records
+        )
         if not records:
             await self._move_watermark(position)
             return

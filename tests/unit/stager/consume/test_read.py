@@ -1,0 +1,50 @@
+"""A batch is bounded in records and in bytes, and no record is lost or taken twice."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka import TopicPartition
+
+from services.stager.consume.read import BATCH_BYTES, PIECE_RECORDS, read_batch
+
+TP = TopicPartition("touchpoints", 0)
+
+
+class Value(NamedTuple):
+    offset: int
+    value: bytes
+
+
+class Log:
+    """A client with records that it has fetched, and what it was asked for."""
+
+    def __init__(self, records: int, size: int) -> None:
+        self.waiting = [Value(offset, bytes(size)) for offset in range(records)]
+        self.timeouts_ms: list[int] = []
+
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int, max_records: int) -> Any:
+        self.timeouts_ms.append(timeout_ms)
+        taken, self.waiting = self.waiting[:max_records], self.waiting[max_records:]
+        return dict.fromkeys(partitions, taken) if taken else {}
+
+
+@pytest.mark.parametrize(
+    ("records", "size", "most", "expected"),
+    [
+        (0, 1, 5_000, 0),
+        (7, 1, 5_000, 7),
+        (9_000, 100, 5_000, 5_000),
+        (9_000, 100, 333, 333),
+        (600, 100_000, 5_000, PIECE_RECORDS),
+        (600, BATCH_BYTES // 600, 5_000, 600),
+        (3, BATCH_BYTES, 1, 1),
+    ],
+)
+async def test_a_batch_is_bounded(records: int, size: int, most: int, expected: int) -> None:
+    log = Log(records, size)
+    batch = await read_batch(log, TP, timeout_ms=1_000, max_records=most)
+    assert [record.offset for record in batch] == list(range(expected))
+    assert sum(len(record.value or b"") for record in batch) < BATCH_BYTES + PIECE_RECORDS * size
+    assert log.timeouts_ms[0] == 1_000
+    assert set(log.timeouts_ms[1:]) <= {0}
+    assert len(log.waiting) == records - expected
