@@ -13,6 +13,8 @@ WARNINGS = {
     "it would make one customer, order or event of many.",
     "implausible_time": "Its time lies before anybody can have meant it (a zero, a wrong unit), so the time it was "
     "received is used.",
+    "shared_left_out": "What its batch shares is not kept with it: there would be too many copies. Send fewer events "
+    "at once.",
     "mended_text": "A text had half a character (a cut emoji), a NUL or bytes that are not UTF-8; U+FFFD stands "
     "in their place. The answer to the request names the field.",
     "missing_id": "It names nobody.",
