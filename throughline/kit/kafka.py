@@ -6,7 +6,7 @@ A client is made inside the running event loop; whoever makes one starts and sto
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, codec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.record import _crecords, default_records
@@ -23,7 +23,7 @@ TOOL_REQUEST_TIMEOUT_MS = 10_000
 
 
 class CompiledRecordsMissingError(RuntimeError):
-    """aiokafka runs without its C extension: some fifteen times slower than what is promised."""
+    """aiokafka runs without its C extension, some fifteen times slower than what is promised, or cannot compress."""
 
 
 class ProducerTuning(TypedDict, total=False):
@@ -58,7 +58,16 @@ def require_compiled_records() -> None:
 
 def create_producer(bootstrap: str, **tuning: Unpack[ProducerTuning]) -> AIOKafkaProducer:
     """A producer that loses and repeats nothing: idempotent, acknowledged by all in-sync replicas. It compresses its
-    record batches: decisions/0019 says why with zstd."""
+    record batches: decisions/0019 says why with zstd.
+
+    Raises:
+        CompiledRecordsMissingError: the package that compresses is not installed.
+    """
+    if not codec.has_zstd():
+        raise CompiledRecordsMissingError(
+            "the package cramjam, which compresses record batches, is not installed: "
+            "pip install --require-hashes -r requirements/dev.txt (or requirements/services.txt)"
+        )
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, compression_type="zstd", **tuning
     )
