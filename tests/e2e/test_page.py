@@ -163,9 +163,9 @@ async def test_a_journey(page: Page, service: Service, rows: Rows) -> None:
     await page.get_by_label("Customer id").fill("user-1")
     await page.get_by_role("button", name="Find").click()
     timeline = page.locator(".timeline li")
-    await expect(timeline.locator("strong")).to_have_text(["Discovery", "Consideration", "Purchase"])
-    await expect(timeline.locator(".spent")).to_have_text(["1 h", "1 d", re.compile(r"d .*so far$")])
-    await expect(timeline.first.locator(".cause")).to_contain_text("Product Viewed by rule “product_viewed”")
+    await expect(timeline.locator("strong")).to_have_text(["Purchase", "Consideration", "Discovery"])
+    await expect(timeline.locator(".spent")).to_have_text([re.compile(r"d .*so far$"), "1 d", "1 h"])
+    await expect(timeline.last.locator(".cause")).to_contain_text("Product Viewed by rule “product_viewed”")
     touchpoints = page.locator(".touchpoints li")
     await expect(touchpoints).to_have_count(50)
     await expect(touchpoints.first).to_contain_text("order id 1042")
@@ -184,8 +184,8 @@ async def test_a_journey_with_lapses(page: Page, service: Service, rows: Rows) -
     await rows.customer("user-1", moves)
     await page.goto(f"{service.url}/#/customer/user-1")
     timeline = page.locator(".timeline li")
-    await expect(timeline.locator("strong")).to_have_text(["Discovery", "Purchase", "Consideration"])
-    await expect(timeline.last.locator(".cause")).to_contain_text("cycle 2")
+    await expect(timeline.locator("strong")).to_have_text(["Consideration", "Purchase", "Discovery"])
+    await expect(timeline.first.locator(".cause")).to_contain_text("cycle 2")
 
 
 async def test_a_hostile_id_stays_text(page: Page, service: Service, rows: Rows) -> None:

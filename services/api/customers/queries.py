@@ -1,7 +1,8 @@
 """Statements over customers as a list."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from msgspec import Meta
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -9,11 +10,14 @@ from throughline.journey.model import UNPLACED
 from throughline.journey.state import Journey
 from throughline.store.schema.journeys import journeys
 
+MAX_PHASE = 2**15 - 1
+"""Maximum number of a phase: what its column holds."""
+
 
 class CustomerPosition(NamedTuple):
     """The place of a customer in a list: by phase, and within a phase by digest."""
 
-    phase: int
+    phase: Annotated[int, Meta(ge=UNPLACED, le=MAX_PHASE)]
     customer: bytes
 
 

@@ -103,15 +103,23 @@ function origin(attribution) {
 // --- one journey ---
 
 export function showJourney(place, phases, customer, model, failed) {
-  const load = (cursor, signal) => get("/v1/journey", { customer, model, cursor, limit: 50 }, signal);
-  latest(place, (signal) => load(null, signal), (journey) => {
+  const load = (cursors, signal) => get("/v1/journey", { customer, model, limit: 50, ...cursors }, signal);
+  latest(place, (signal) => load({}, signal), (journey) => {
     const list = h("ol", { class: "touchpoints" }, ...journey.touchpoints.items.map(touchpointItem));
-    const further = more(journey.touchpoints.next_cursor, load, (next) => {
+    const further = more(journey.touchpoints.next_cursor, (cursor) => load({ cursor }), (next) => {
       list.append(...next.touchpoints.items.map(touchpointItem));
       return next.touchpoints.next_cursor;
     }, failed);
+    const bar = h("div", { class: "spread", "aria-hidden": "true" }, ...journey.phases.toReversed().map(spreadPart(phases)));
+    const moves = h("ol", { class: "timeline", "aria-label": "Phases, newest first" }, ...timelineItems(journey, phases));
+    const earlier = more(journey.transitions.next_cursor, (cursor) => load({ transitions_cursor: cursor }), (next) => {
+      bar.prepend(...next.phases.toReversed().map(spreadPart(phases)));
+      moves.append(...timelineItems(next, phases));
+      return next.transitions.next_cursor;
+    }, failed);
+    const nowhere = h("p", { class: "note", text: "No touchpoint has placed this customer in a phase yet." });
     place.replaceChildren(
-      card(id(journey.customer), summary(journey, phases), spread(journey, phases), timeline(journey, phases)),
+      card(id(journey.customer), summary(journey, phases), ...(journey.why ? [bar, moves, earlier] : [nowhere])),
       h("div", { class: "card" }, h("h2", { text: "Touchpoints" }), list, further),
     );
     arrive(place);
@@ -138,21 +146,18 @@ function summary(journey, phases) {
     fact("Last seen", time(journey.last_seen)));
 }
 
-/** How the time was spent, as one bar. */
-function spread(journey, phases) {
-  const bar = h("div", { class: "spread", "aria-hidden": "true" });
-  for (const stay of journey.phases) {
-    const part = coloured(h("span", { title: `${labelOf(phases, stay.phase)}: ${duration(stay.seconds)}` }), phases, stay.phase);
-    part.style.flexGrow = stay.seconds;
-    bar.append(part);
-  }
-  return journey.phases.length ? bar : null;
-}
+/** One stay's part of the bar that shows how the time was spent. */
+const spreadPart = (phases) => (stay) => {
+  const title = `${labelOf(phases, stay.phase)}: ${duration(stay.seconds)}`;
+  const part = coloured(h("span", { title }), phases, stay.phase);
+  part.style.flexGrow = stay.seconds;
+  return part;
+};
 
-function timeline(journey, phases) {
-  const entries = journey.transitions.filter((transition) => transition.kind !== "lapse");
-  if (!entries.length) return h("p", { class: "note", text: "No touchpoint has placed this customer in a phase yet." });
-  const items = entries.map((transition, index) => {
+/** The transitions into phases on one page, each with the time that was spent there. */
+function timelineItems(journey, phases) {
+  const entries = journey.transitions.items.filter((transition) => transition.kind !== "lapse");
+  return entries.map((transition, index) => {
     const stay = journey.phases[index];
     const spent = `${duration(stay.seconds)}${stay.left_at ? "" : " so far"}`;
     const item = h("li", { class: stay.left_at ? "" : "open" },
@@ -162,7 +167,6 @@ function timeline(journey, phases) {
         transition.cycle > 1 ? ` · cycle ${number(transition.cycle)}` : null));
     return coloured(item, phases, transition.to);
   });
-  return h("ol", { class: "timeline", "aria-label": "Phases" }, ...items);
 }
 
 function touchpointItem(touchpoint) {

@@ -17,9 +17,6 @@ from throughline.journey.memory import CHURNED
 from throughline.journey.model import UNPLACED, Model
 from throughline.kit.clock import MAX_US, rfc3339
 
-MAX_IDS = 1000
-"""Maximum number of ids in an answer."""
-
 LapseName = Literal["abandoned", "churned"]
 TransitionKind = Literal["enter", "return", "lapse"]
 
@@ -72,6 +69,23 @@ class LinkedId(Answer):
     by: Annotated[Literal["identify", "alias"], Meta(description="identify: one event carried both ids")]
 
 
+class LinkedIds(Answer):
+    """A page of the ids that belong to the customer, by when they were linked."""
+
+    items: list[LinkedId]
+    total: Annotated[int, Meta(examples=[1])]
+    next_cursor: Annotated[str | None, Meta(description="`ids_cursor` of the next page; null: this is the last")]
+
+
+class Transitions(Answer):
+    """A page of transitions, newest first."""
+
+    items: list[Transition]
+    next_cursor: Annotated[
+        str | None, Meta(description="`transitions_cursor` of the next page; null: this is the last")
+    ]
+
+
 class Cycle(Answer):
     """From the first touchpoint or a return to a lapse."""
 
@@ -108,33 +122,59 @@ class Journey(Answer):
     why: Annotated[Transition | None, Meta(description="the move into the present phase; null: unplaced")]
     first_seen: Instant
     last_seen: Instant
-    ids: Annotated[list[LinkedId], Meta(description=f"the first {MAX_IDS}, by when they were linked")]
-    ids_total: Annotated[int, Meta(examples=[1])]
-    cycles: list[Cycle]
-    phases: list[Stay]
-    transitions: list[Transition]
+    ids: LinkedIds
+    cycles: Annotated[list[Cycle], Meta(description="newest first: those whose last transition is on the page")]
+    phases: Annotated[list[Stay], Meta(description="newest first: those that the page's transitions lead into")]
+    transitions: Transitions
     touchpoints: Touchpoints
 
 
 # --- from rows --------------------------------------------------------------------------------------------------------
 
 
+class TransitionPage(NamedTuple):
+    """A page of a customer's transitions, and those around it that tell of stays and cycles on the page."""
+
+    items: Sequence[state.Transition]
+    """Newest first."""
+    newer: Sequence[state.Transition]
+    """At most two, oldest first: those that follow the page."""
+    older: Sequence[state.Transition]
+    """Newest first, as many as a cycle may have: those before the page."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the page has the newest transitions."""
+        return not self.newer
+
+
+class IdPage(NamedTuple):
+    """A page of the ids that belong to a customer."""
+
+    items: Sequence[IdRow]
+    total: int
+    names: Mapping[bytes, str]
+    """All ids of the customer, by digest."""
+    next_cursor: str | None
+
+
 class CustomerRecord(NamedTuple):
     """What is stored of a customer under one model."""
 
     id: str
-    digest: bytes
     journey: state.Journey
-    transitions: Sequence[state.Transition]
-    ids: Sequence[IdRow]
-    """The customer's own id, and all ids that belong to it."""
+    newest: Sequence[state.Transition]
+    """Newest first, as many as a cycle may have."""
 
 
 def journey_answer(
     model: Model,
     customer: CustomerRecord,
-    touchpoints: Touchpoints,
     *,
+    ids: IdPage,
+    transitions: TransitionPage,
+    transitions_cursor: str | None,
+    touchpoints: Touchpoints,
     applied_watermark_us: int | None,
     retention_cutoff_us: int | None,
 ) -> Journey:
@@ -143,14 +183,15 @@ def journey_answer(
     Args:
         model: the phase model of the journey.
         customer: its rows.
+        ids: one page.
+        transitions: one page.
+        transitions_cursor: of the page after it.
         touchpoints: one page.
         applied_watermark_us: how far the state reaches.
         retention_cutoff_us: touchpoints that occurred before it are deleted.
     """
     journey = customer.journey
-    transitions = [_transition(model, transition) for transition in customer.transitions]
-    linked = _linked_rows(customer)
-    names = {row.id: row.name for row in customer.ids}
+    entry = next((transition for transition in customer.newest if transition.kind != state.LAPSE), None)
     return Journey(
         customer=customer.id,
         model=model.name,
@@ -160,17 +201,21 @@ def journey_answer(
         entered_at=entered_at(journey),
         highest_phase=phase_name(model, journey.highest_phase),
         cycle=journey.cycle,
-        activity=_activity(model, journey, customer.transitions),
-        why=next((transition for transition in reversed(transitions) if transition.kind != "lapse"), None),
+        activity=_activity(model, journey, customer.newest),
+        why=None if entry is None else _transition(model, entry),
         first_seen=rfc3339(journey.first_us),
         last_seen=rfc3339(journey.last_us),
-        ids=[_linked_id(row, names) for row in linked[:MAX_IDS]],
-        ids_total=len(linked),
-        cycles=_cycles(model, journey, customer.transitions),
-        phases=stays(model, customer.transitions, applied_watermark_us),
-        transitions=transitions,
+        ids=LinkedIds([_linked_id(row, ids.names) for row in ids.items], ids.total, ids.next_cursor),
+        cycles=cycles(model, journey, transitions),
+        phases=stays(model, transitions, applied_watermark_us),
+        transitions=Transitions([_transition(model, item) for item in transitions.items], transitions_cursor),
         touchpoints=touchpoints,
     )
+
+
+def cycle_size(model: Model) -> int:
+    """Maximum number of transitions of one cycle: one into each phase, and the lapse."""
+    return len(model.phases) + 1
 
 
 def phase_name(model: Model, number: int) -> str | None:
@@ -190,8 +235,8 @@ def lapse_name(journey: state.Journey) -> LapseName | None:
     return "churned" if journey.flags & CHURNED else "abandoned"
 
 
-def _activity(model: Model, journey: state.Journey, transitions: Sequence[state.Transition]) -> Activity:
-    returns = (transition.at_us for transition in reversed(transitions) if transition.kind == state.RETURN)
+def _activity(model: Model, journey: state.Journey, newest: Sequence[state.Transition]) -> Activity:
+    returns = (transition.at_us for transition in newest if transition.kind == state.RETURN)
     due = due_us(model, journey)
     return Activity(
         state="lapsed" if journey.lapsed_us else "active",
@@ -220,38 +265,45 @@ def _transition(model: Model, transition: state.Transition) -> Transition:
     )
 
 
-def stays(model: Model, transitions: Sequence[state.Transition], applied_watermark_us: int | None) -> list[Stay]:
-    """The phases that the customer was in, in order. The time in the open one counts to the watermark."""
-    moves = [transition for transition in transitions if transition.kind != state.LAPSE]
-    lapses = [transition for transition in transitions if transition.kind == state.LAPSE]
+def stays(model: Model, page: TransitionPage, applied_watermark_us: int | None) -> list[Stay]:
+    """The phases that a page's transitions lead into, newest first. The open one counts to the watermark."""
     answers: list[Stay] = []
-    for index, move in enumerate(moves):
-        following = moves[index + 1] if index + 1 < len(moves) else None
-        watermark_us = max(applied_watermark_us or move.at_us, move.at_us)
-        until_us = watermark_us if following is None else following.at_us
-        lapsed_us = None
-        if following is None or following.kind == state.RETURN:
-            lapsed_us = next((lapse.at_us for lapse in lapses if lapse.cycle == move.cycle), None)
-        answers.append(
-            Stay(
-                phase=_named(model, move.to_phase),
-                cycle=move.cycle,
-                entered_at=rfc3339(move.at_us),
-                lapsed_at=instant(lapsed_us),
-                left_at=None if following is None else rfc3339(following.at_us),
-                seconds=(until_us - move.at_us) / SECOND_US,
+    left_us = lapsed_us = None
+    for number, transition in enumerate((*reversed(page.newer), *page.items)):
+        if transition.kind == state.LAPSE:
+            lapsed_us = transition.at_us
+            continue
+        entered_us = transition.at_us
+        if number >= len(page.newer):
+            until_us = max(applied_watermark_us or entered_us, entered_us) if left_us is None else left_us
+            answers.append(
+                Stay(
+                    phase=_named(model, transition.to_phase),
+                    cycle=transition.cycle,
+                    entered_at=rfc3339(entered_us),
+                    lapsed_at=instant(lapsed_us),
+                    left_at=instant(left_us),
+                    seconds=(until_us - entered_us) / SECOND_US,
+                )
             )
-        )
+        left_us, lapsed_us = entered_us, None
     return answers
 
 
-def _cycles(model: Model, journey: state.Journey, transitions: Sequence[state.Transition]) -> list[Cycle]:
-    """Each cycle of the customer. The first begins with the first touchpoint, any other with its return."""
+def cycles(model: Model, journey: state.Journey, page: TransitionPage) -> list[Cycle]:
+    """The cycles whose last transition is on a page, newest first.
+
+    The first cycle begins with the first touchpoint, any other with its return.
+    """
+    shown = {transition.cycle for transition in page.items} - {transition.cycle for transition in page.newer[:1]}
     by_cycle: dict[int, list[state.Transition]] = {}
-    for transition in transitions:
-        by_cycle.setdefault(transition.cycle, []).append(transition)
-    by_cycle.setdefault(journey.cycle, [])
-    return [_cycle(model, journey, number, members) for number, members in by_cycle.items()]
+    if page.is_first:
+        by_cycle[journey.cycle] = []
+        shown.add(journey.cycle)
+    for transition in (*page.items, *page.older):
+        if transition.cycle in shown:
+            by_cycle.setdefault(transition.cycle, []).append(transition)
+    return [_cycle(model, journey, number, members[::-1]) for number, members in by_cycle.items()]
 
 
 def _cycle(model: Model, journey: state.Journey, number: int, transitions: Sequence[state.Transition]) -> Cycle:
@@ -268,12 +320,6 @@ def _cycle(model: Model, journey: state.Journey, number: int, transitions: Seque
 
 def _lapse_rule(lapse: state.Transition) -> LapseName:
     return "churned" if lapse.rule == state.CHURNED_NAME else "abandoned"
-
-
-def _linked_rows(customer: CustomerRecord) -> list[IdRow]:
-    """The ids that belong to the customer, by when they were linked."""
-    linked = [row for row in customer.ids if row.owner is not None and row.id != customer.digest]
-    return sorted(linked, key=lambda row: (row.link_us or 0, row.link_message or "", row.name, row))
 
 
 def _linked_id(row: IdRow, names: Mapping[bytes, str]) -> LinkedId:

@@ -1,13 +1,14 @@
 """Statements over one customer: its ids, its journey, and the touchpoints of all its ids as one list."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from sqlalchemy import select, tuple_, union_all
+from msgspec import Meta
+from sqlalchemy import Select, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.lapse import NEVER
-from throughline.journey.state import Journey, Transition
+from throughline.journey.state import ENTER, LAPSE, Journey, Transition
 from throughline.store.digest import message_digest
 from throughline.store.facts import read_senders
 from throughline.store.schema.facts import touchpoints
@@ -31,6 +32,20 @@ class IdRow(NamedTuple):
     link_us: int | None
     link_message: str | None
     link_by: int | None
+
+    @property
+    def position(self) -> "IdPosition":
+        """The place in the list."""
+        return IdPosition(self.link_us or 0, self.link_message or "", self.name, self.id)
+
+
+class IdPosition(NamedTuple):
+    """The place of an id among those that belong to a customer: by when it was linked."""
+
+    link_us: int
+    link_message: str
+    name: str
+    id: bytes
 
 
 async def customer_of(connection: AsyncConnection, workspace: int, id: bytes) -> bytes:
@@ -58,15 +73,55 @@ async def journey_of(connection: AsyncConnection, generation: int, customer: byt
     return None if row is None else (row[0], Journey(*row[1:]))
 
 
-async def transitions_of(connection: AsyncConnection, generation: int, customer: bytes) -> list[Transition]:
-    """Every transition of the customer, in order."""
-    c = transitions.c
-    rows = await connection.execute(
-        select(*(c[name] for name in Transition._fields))
-        .where(c.customer == customer, c.model == generation)
-        .order_by(c.at_us, c.place, c.message_id, c.actor, c.kind)
+class TransitionPosition(NamedTuple):
+    """The place of a transition in a customer's list."""
+
+    at_us: int
+    place: int
+    message_id: str
+    actor: str
+    kind: Annotated[int, Meta(ge=ENTER, le=LAPSE)]
+
+
+def position_of(transition: Transition) -> TransitionPosition:
+    """The place of a transition in the list."""
+    return TransitionPosition(
+        transition.at_us, transition.place, transition.message_id, transition.actor, transition.kind
     )
+
+
+_transition_place = [transitions.c[name] for name in TransitionPosition._fields]
+_transition_order = tuple_(*_transition_place)
+
+
+async def read_transitions(
+    connection: AsyncConnection,
+    generation: int,
+    customer: bytes,
+    count: int,
+    *,
+    before: TransitionPosition | None = None,
+) -> list[Transition]:
+    """Up to `count` transitions of the customer, newest first: those before a position, or the newest of all."""
+    query = _transitions(generation, customer)
+    if before is not None:
+        query = query.where(_transition_order < before)
+    rows = await connection.execute(query.order_by(*(column.desc() for column in _transition_place)).limit(count))
     return [Transition(*row) for row in rows]
+
+
+async def transitions_from(
+    connection: AsyncConnection, generation: int, customer: bytes, first: TransitionPosition, count: int
+) -> list[Transition]:
+    """Up to `count` transitions of the customer, oldest first: the one at a position, and those after it."""
+    query = _transitions(generation, customer).where(_transition_order >= first)
+    rows = await connection.execute(query.order_by(*_transition_place).limit(count))
+    return [Transition(*row) for row in rows]
+
+
+def _transitions(generation: int, customer: bytes) -> Select[Any]:
+    c = transitions.c
+    return select(*(c[name] for name in Transition._fields)).where(c.customer == customer, c.model == generation)
 
 
 # --- touchpoints ------------------------------------------------------------------------------------------------------
@@ -112,11 +167,6 @@ class TouchpointRow(NamedTuple):
         """The place in the list."""
         return TouchpointPosition(self.occurred_us, self.place, self.message_id, self.actor)
 
-    @property
-    def order(self) -> tuple[int, int, bytes, bytes]:
-        """Sorts as the database does, oldest first: message ids by their bytes."""
-        return (self.occurred_us, self.place, self.message_id.encode(), self.actor)
-
 
 async def touchpoints_of(
     connection: AsyncConnection, actors: Mapping[bytes, str], after: TouchpointPosition | None, count: int
@@ -129,49 +179,67 @@ async def touchpoints_of(
         after: the last touchpoint of the page before.
         count: maximum number of touchpoints.
     """
-    page: list[TouchpointRow] = []
+    page: list[TouchpointPosition] = []
     while len(page) < count:
         missing = count - len(page)
         newest = await _newest(connection, sorted(actors), after, missing)
         duplicates = await _cross_id_duplicates(connection, actors, newest) if len(actors) > 1 else set()
-        page += [row for row in newest if row.position not in duplicates]
+        page += [position for position in newest if position not in duplicates]
         if len(newest) < missing:
             break
-        after = newest[-1].position
-    return page
+        after = newest[-1]
+    return await _read_rows(connection, page)
 
 
 async def _newest(
     connection: AsyncConnection, actors: Sequence[bytes], after: TouchpointPosition | None, count: int
-) -> list[TouchpointRow]:
+) -> list[TouchpointPosition]:
+    """Up to `count` positions of some ids, newest first. Nothing else is read of what is not on the page."""
     c = touchpoints.c
     # The order within a customer is that of the ids' bytes, whatever the database's collation.
     order = (c.occurred_us, c.place, c.message_id.collate("C"), c.actor)
-    rows: list[TouchpointRow] = []
+    positions: list[TouchpointPosition] = []
     for start in range(0, len(actors), _ACTORS_PER_STATEMENT):
         parts = []
         for actor in actors[start : start + _ACTORS_PER_STATEMENT]:
             # By the index on (actor, occurred_us), backwards: as many rows as the page takes, however long the history.
-            query = select(*(c[name] for name in TouchpointRow._fields)).where(c.actor == actor)
+            query = select(*(c[name] for name in TouchpointPosition._fields)).where(c.actor == actor)
             if after is not None:
                 query = query.where(c.occurred_us <= after.occurred_us, tuple_(*order) < tuple_(*after))
             parts.append(query.order_by(*(column.desc() for column in order[:3])).limit(count).subquery())
         result = await connection.execute(union_all(*(select(part) for part in parts)))
-        rows += [TouchpointRow(*row) for row in result]
-    return sorted(rows, key=lambda row: row.order, reverse=True)[:count]
+        positions += [TouchpointPosition(*row) for row in result]
+        positions = sorted(positions, key=_by_bytes, reverse=True)[:count]
+    return positions
+
+
+def _by_bytes(position: TouchpointPosition) -> tuple[int, int, bytes, bytes]:
+    """Sorts as the database does, oldest first: message ids by their bytes."""
+    return (position.occurred_us, position.place, position.message_id.encode(), position.actor)
+
+
+async def _read_rows(connection: AsyncConnection, page: Sequence[TouchpointPosition]) -> list[TouchpointRow]:
+    c = touchpoints.c
+    keys = [(message_digest(position.message_id), position.actor) for position in page]
+    result = await connection.execute(
+        select(*(c[name] for name in TouchpointRow._fields)).where(tuple_(c.message, c.actor).in_(keys))
+    )
+    rows = [TouchpointRow(*row) for row in result]
+    return sorted(rows, key=lambda row: _by_bytes(row.position), reverse=True)
 
 
 async def _cross_id_duplicates(
-    connection: AsyncConnection, actors: Mapping[bytes, str], page: Sequence[TouchpointRow]
+    connection: AsyncConnection, actors: Mapping[bytes, str], page: Sequence[TouchpointPosition]
 ) -> set[TouchpointPosition]:
     """The positions on the page whose message id another id of the customer sent earlier.
 
     Of two touchpoints of one instant, the one with the smaller place counts, then the one under the smaller id.
     """
-    senders = await read_senders(connection, (message_digest(row.message_id) for row in page), actors)
+    senders = await read_senders(connection, (message_digest(position.message_id) for position in page), actors)
     earliest = {message: min((*at, actors[actor]) for actor, at in sent.items()) for message, sent in senders.items()}
     return {
-        row.position
-        for row in page
-        if (row.occurred_us, row.place, actors[row.actor]) > earliest.get(message_digest(row.message_id), _LATEST)
+        position
+        for position in page
+        if (position.occurred_us, position.place, actors[position.actor])
+        > earliest.get(message_digest(position.message_id), _LATEST)
     }

@@ -22,11 +22,13 @@ class CursorCodec(Generic[C]):
     Args:
         tag: names the list, so that the cursor of another list is refused.
         position: the NamedTuple that tells the place of an item in the list.
+        parameter: the query parameter that takes it.
     """
 
-    def __init__(self, tag: str, position: type[C]) -> None:
+    def __init__(self, tag: str, position: type[C], *, parameter: str = "cursor") -> None:
         self._tag = tag
         self._position = position
+        self._parameter = parameter
 
     def encode(self, position: C) -> str:
         """The text that a client sends back to get the items after `position`."""
@@ -46,9 +48,9 @@ class CursorCodec(Generic[C]):
             tag, fields = msgspec.json.decode(raw, type=tuple[str, msgspec.Raw])
             position: C = msgspec.json.decode(fields, type=self._position)
         except (binascii.Error, ValueError, msgspec.DecodeError):
-            raise bad_cursor() from None
+            raise bad_cursor(self._parameter) from None
         if tag != self._tag or not all(_is_storable(value) for value in position):
-            raise bad_cursor()
+            raise bad_cursor(self._parameter)
         return position
 
 
@@ -59,13 +61,13 @@ def _is_storable(value: int | str | bytes) -> bool:
     return not (isinstance(value, str) and "\0" in value)
 
 
-def bad_cursor() -> ServiceError:
+def bad_cursor(parameter: str = "cursor") -> ServiceError:
     """The error for a cursor that no page of the list gave."""
     return ServiceError(
         400,
         "bad_cursor",
-        "cursor is not one this list gave; leave it out to start from the first page",
-        field="cursor",
+        f"{parameter} is not one this list gave; leave it out to start from the first page",
+        field=parameter,
     )
 
 

@@ -13,7 +13,7 @@ async def test_unplaced_customers(api: httpx.AsyncClient, rows: Rows) -> None:
     await rows.customer("new", [], touchpoints=2)
     body = await ok(api, "/v1/journey", Journey, customer="new")
     assert (body["phase"], body["entered_at"], body["highest_phase"]) == (None, None, None)
-    assert (body["phases"], body["transitions"], len(body["touchpoints"]["items"])) == ([], [], 2)
+    assert (body["phases"], body["transitions"]["items"], len(body["touchpoints"]["items"])) == ([], [], 2)
     assert (await ok(api, "/v1/customers", Customers))["items"] == []
     listed = (await ok(api, "/v1/customers", Customers, phase="unplaced"))["items"]
     assert [(item["customer"], item["phase"]) for item in listed] == [("new", None)]

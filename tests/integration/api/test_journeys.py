@@ -1,17 +1,22 @@
 """One customer's journey: by any of its ids, with the cause of each move, and its touchpoints in pages."""
 
+import asyncio
+import time
+from typing import Any
+
 import httpx
 import msgspec
 from sqlalchemy import text
 
 from services.api.journeys.answers import Journey
-from services.api.journeys.queries import TouchpointPosition, touchpoints_of
+from services.api.journeys.queries import TouchpointPosition, TransitionPosition, touchpoints_of
+from services.api.journeys.routes import transition_cursors
 from tests.support.answers import ok, refused
 from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from tests.support.stack import Stack
 from throughline.kit.clock import now_us, rfc3339
 from throughline.store.access.workspaces import create_workspace
-from throughline.store.digest import id_digest
+from throughline.store.digest import id_digest, message_digest
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
 
@@ -55,7 +60,7 @@ async def test_a_journey(api: httpx.AsyncClient, rows: Rows) -> None:
         "highest_phase": "purchase",
         "as_of": "2026-09-21T14:21:40Z",
     }
-    assert body["phases"] == [
+    assert body["phases"][::-1] == [
         {
             "phase": "discovery",
             "cycle": 1,
@@ -73,10 +78,9 @@ async def test_a_journey(api: httpx.AsyncClient, rows: Rows) -> None:
             "seconds": 400.0,
         },
     ]
-    assert body["transitions"][0]["from"] is None
-    assert [(move["from"], move["to"], move["cycle"]) for move in body["transitions"]] == [
-        (None, "discovery", 1),
+    assert [(move["from"], move["to"], move["cycle"]) for move in body["transitions"]["items"]] == [
         ("discovery", "purchase", 1),
+        (None, "discovery", 1),
     ]
     newest = body["touchpoints"]["items"][0]
     assert (newest["message_id"], newest["source"], newest["order_id"], newest["value"]) == (
@@ -111,7 +115,11 @@ async def test_touchpoints_in_pages(api: httpx.AsyncClient, rows: Rows) -> None:
         problem = await refused(api, 400, "invalid_parameter", "/v1/journey", customer="user-1", limit=limit)
         assert problem["field"] == "limit"
     for bad in ("x", "WyJ0IixbMV1d", "é", ""):
-        await refused(api, 400, "bad_cursor", "/v1/journey", customer="user-1", cursor=bad)
+        for name in ("cursor", "transitions_cursor", "ids_cursor"):
+            problem = await refused(api, 400, "bad_cursor", "/v1/journey", customer="user-1", **{name: bad})
+            assert problem["field"] == name
+    out_of_range = transition_cursors.encode(TransitionPosition(0, 0, "", "", 2**40))
+    await refused(api, 400, "bad_cursor", "/v1/journey", customer="user-1", transitions_cursor=out_of_range)
 
 
 async def test_any_id(api: httpx.AsyncClient, rows: Rows) -> None:
@@ -158,8 +166,8 @@ async def test_any_id_leads_to_its_customer(api: httpx.AsyncClient, rows: Rows) 
     await rows.link("stranger", None)
     answers = [await ok(api, "/v1/journey", Journey, customer=id) for id in ("user-1", "old-user", "anon-1", "anon-2")]
     assert all(answer == answers[0] for answer in answers)
-    assert (answers[0]["customer"], answers[0]["ids_total"]) == ("user-1", 3)
-    assert answers[0]["ids"] == [
+    assert (answers[0]["customer"], answers[0]["ids"]["total"]) == ("user-1", 3)
+    assert answers[0]["ids"]["items"] == [
         {
             "id": id,
             "owner": owner,
@@ -218,11 +226,13 @@ async def test_pages_of_a_long_history_are_read_by_the_index(api: httpx.AsyncCli
     for id in ("user-1", "anon-1"):
         await rows.execute(
             "insert into touchpoints (actor, message, occurred_us, place, received_us, source, channel, call, name,"
-            " message_id, user_id, rest, bot, test) select $1, decode(md5($2 || n), 'hex'), $3::bigint + n / 3, 0, 0,"
-            " 1, '', 'track', '', $2 || n, $2, '{}', false, false from generate_series(1, 20000) n",
+            " message_id, user_id, rest, bot, test) select $1, message, $3::bigint + n / 3, 0, 0,"
+            " 1, '', 'track', '', $2 || n, $2, '{}', false, false"
+            " from unnest($4::bytea[]) with ordinality m(message, n)",
             id_digest(rows.workspace, id),
             id,
             AT_US,
+            [message_digest(f"{id}{number}") for number in range(1, 20_001)],
         )
     await rows.execute("analyze touchpoints")
     first = await ok(api, "/v1/journey", Journey, customer="anon-1", limit=50)
@@ -252,6 +262,7 @@ async def test_lapses_cycles_and_the_cause_of_each_move(api: httpx.AsyncClient, 
     moves = [(0, 1), (100, 4), (20 * DAY_S, CHURN), (30 * DAY_S, 2), (40 * DAY_S, ABANDON), (50 * DAY_S, 2)]
     await rows.customer("user-1", moves)
     body = await ok(api, "/v1/journey", Journey, customer="user-1")
+    transitions = body["transitions"]["items"][::-1]
     assert (body["phase"], body["highest_phase"], body["cycle"]) == ("consideration", "purchase", 3)
     assert body["activity"] == {
         "state": "active",
@@ -260,7 +271,7 @@ async def test_lapses_cycles_and_the_cause_of_each_move(api: httpx.AsyncClient, 
         "recovered": True,
         "lapses_at": rfc3339(AT_US + 80 * DAY_S * SECOND_US),
     }
-    assert [(t["kind"], t["from"], t["to"], t["skipped"], t["cycle"]) for t in body["transitions"]] == [
+    assert [(t["kind"], t["from"], t["to"], t["skipped"], t["cycle"]) for t in transitions] == [
         ("enter", None, "discovery", [], 1),
         ("enter", "discovery", "purchase", ["consideration", "decision"], 1),
         ("lapse", "purchase", "purchase", [], 1),
@@ -268,7 +279,7 @@ async def test_lapses_cycles_and_the_cause_of_each_move(api: httpx.AsyncClient, 
         ("lapse", "consideration", "consideration", [], 2),
         ("return", "consideration", "consideration", ["discovery"], 3),
     ]
-    assert body["transitions"][1] | {"at": "", "from": ""} == {
+    assert transitions[1] | {"at": "", "from": ""} == {
         "at": "",
         "kind": "enter",
         "from": "",
@@ -280,20 +291,86 @@ async def test_lapses_cycles_and_the_cause_of_each_move(api: httpx.AsyncClient, 
         "name": "Product Viewed",
         "rule": "product_viewed",
     }
-    lapse = body["transitions"][2]
+    lapse = transitions[2]
     assert (lapse["message_id"], lapse["actor"], lapse["name"], lapse["rule"]) == (None, None, None, "churned")
-    assert body["why"] == body["transitions"][5]
-    assert [(c["cycle"], c["lapse"], c["phases"]) for c in body["cycles"]] == [
+    assert body["why"] == transitions[5]
+    assert [(c["cycle"], c["lapse"], c["phases"]) for c in body["cycles"][::-1]] == [
         (1, "churned", ["discovery", "purchase"]),
         (2, "abandoned", ["consideration"]),
         (3, None, ["consideration"]),
     ]
-    assert body["cycles"][0]["started_at"] == rfc3339(AT_US)
-    assert body["cycles"][0]["lapsed_at"] == lapse["at"]
+    assert body["cycles"][2]["started_at"] == rfc3339(AT_US)
+    assert body["cycles"][2]["lapsed_at"] == lapse["at"]
     assert body["cycles"][1]["started_at"] == rfc3339(AT_US + 30 * DAY_S * SECOND_US)
-    assert [(s["phase"], s["cycle"], s["lapsed_at"] is not None) for s in body["phases"]] == [
+    assert [(s["phase"], s["cycle"], s["lapsed_at"] is not None) for s in body["phases"][::-1]] == [
         ("discovery", 1, False),
         ("purchase", 1, True),
         ("consideration", 2, True),
         ("consideration", 3, False),
     ]
+
+
+async def test_a_long_journey_comes_in_pages_and_holds_up_nobody(api: httpx.AsyncClient, rows: Rows) -> None:
+    """20,001 transitions: no answer is large, and the service goes on answering others meanwhile."""
+    await rows.customer("user-1", [(0, 1)])
+    digest = id_digest(rows.workspace, "user-1")
+    await rows.execute(
+        "insert into transitions (customer, model, at_us, place, message_id, actor, kind, from_phase, to_phase, cycle,"
+        " name, rule) select $1, $2, $3::bigint + n::bigint * 1000000, 0,"
+        " case when n % 2 = 0 then 'm' || n else '' end,"
+        " case when n % 2 = 0 then 'user-1' else '' end, case when n % 2 = 0 then 2 else 3 end, 1, 1, 1 + n / 2,"
+        " 'Product Viewed', case when n % 2 = 0 then 'product_viewed' else 'abandoned' end"
+        " from generate_series(1, 20000) n",
+        digest,
+        rows.model,
+        AT_US,
+    )
+    await rows.execute("update journeys set cycle = 10001 where customer = $1", digest)
+    waits: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            started = time.perf_counter()
+            assert (await api.get("/healthz")).status_code == 200
+            waits.append(time.perf_counter() - started)
+            await asyncio.sleep(0.01)
+
+    watching = asyncio.create_task(watch())
+    cursor: dict[str, str] = {}
+    transitions: list[Any] = []
+    cycles: list[int] = []
+    stays: list[tuple[int, float, bool]] = []
+    while True:
+        response = await api.get("/v1/journey", params={"customer": "user-1", "limit": 200, **cursor})
+        assert len(response.content) < 200_000
+        body = response.json()
+        transitions += body["transitions"]["items"]
+        cycles += [cycle["cycle"] for cycle in body["cycles"]]
+        stays += [(stay["cycle"], stay["seconds"], stay["lapsed_at"] is not None) for stay in body["phases"]]
+        assert (body["activity"]["since"], body["why"]) == (transitions[0]["at"], transitions[0])
+        if body["transitions"]["next_cursor"] is None:
+            break
+        cursor = {"transitions_cursor": body["transitions"]["next_cursor"]}
+    watching.cancel()
+    assert len(transitions) == 20_001
+    assert [t["at"] for t in transitions] == sorted({t["at"] for t in transitions}, reverse=True)
+    assert cycles == list(range(10_001, 0, -1))
+    assert stays == [(10_001, 0.0, False), *((cycle, 2.0, True) for cycle in range(10_000, 0, -1))]
+    assert sorted(waits)[len(waits) * 95 // 100] < 0.2
+
+
+async def test_ids_come_in_pages(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.customer("user-1", [(0, 1)])
+    await rows.link("user-1", None)
+    for number in range(25):
+        await rows.link(f"anon-{number:02}", "user-1", at_us=AT_US + number // 10, message_id="l")
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        ids = (await ok(api, "/v1/journey", Journey, customer="anon-03", limit=7, **cursor))["ids"]
+        seen += [item["id"] for item in ids["items"]]
+        assert ids["total"] == 25
+        if ids["next_cursor"] is None:
+            break
+        cursor = {"ids_cursor": ids["next_cursor"]}
+    assert seen == [f"anon-{number:02}" for number in range(25)]

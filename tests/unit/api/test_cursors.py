@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.api.customers.routes import cursors as customer_cursors
 from services.api.journeys.queries import TouchpointPosition
-from services.api.journeys.routes import cursors as touchpoint_cursors
+from services.api.journeys.routes import touchpoint_cursors
 from services.api.shared.cursors import split_page
 from throughline.kit.errors import ServiceError
 
