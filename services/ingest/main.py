@@ -112,4 +112,5 @@ def create_app() -> IngestApp:
         metrics,
         body_seconds=settings.body_seconds,
         live=Timing(earliest_us=to_us(earliest)),
+        link_limit=settings.max_request_links,
     )

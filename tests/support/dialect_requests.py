@@ -41,6 +41,7 @@ def source(
     fold_case: bool = False,
     order_scope: str = "",
     no_visit_hosts: tuple[str, ...] = (),
+    suspects: frozenset[str] = frozenset(),
 ) -> SourceKey:
     settings = SourceSettings(
         ip=IpMode(ip),
@@ -49,7 +50,7 @@ def source(
         order_scope=order_scope,
         no_visit_hosts=no_visit_hosts,
     )
-    return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us)
+    return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us, suspects)
 
 
 def validated(

@@ -19,6 +19,7 @@ from throughline.store.access.names import AdminError, workspace_id
 from throughline.store.customer_identity import CustomerIdentity, are_linked, read_customer_identity, read_ruling
 from throughline.store.digest import id_digest
 from throughline.store.engine.unit_of_work import reading
+from throughline.store.identity_suspects import KEPT, Suspect, list_suspects
 from throughline.wire.codec import Touchpoint
 
 WAIT_SECONDS = 30.0
@@ -96,6 +97,33 @@ def relink(
 ) -> None:
     """Take an unlink back: the links of the pair count again."""
     _rule("relink", id_, owner, workspace, wait, data)
+
+
+@identity.command("suspects")
+def suspects(
+    workspace: WorkspaceUnlessSingleOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=KEPT, help="Maximum number of ids.")] = 50,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """List ids with links that were not made, newest first: a user id for everybody, a device that many share."""
+
+    async def read(connection: AsyncConnection) -> list[Suspect]:
+        number = await workspace_id(connection, await chosen_workspace(connection, workspace))
+        return await list_suspects(connection, number, None, limit)
+
+    rows: list[Row] = [
+        {
+            "id": suspect.name,
+            "limit": suspect.reason,
+            "refused_links": suspect.refused,
+            "first": show_instant(suspect.first_us),
+            "last": show_instant(suspect.last_us),
+        }
+        for suspect in in_database(read, data)
+    ]
+    columns = ("id", "limit", "refused_links", "first", "last")
+    show_rows(rows, columns=columns, as_json=as_json, none="no link was refused")
 
 
 # --- showing ----------------------------------------------------------------------------------------------------------

@@ -65,6 +65,9 @@ class IngestSettings(ServiceSettings):
     earliest_plausible: date = Field(
         date(2000, 1, 1), description="times before this day are taken for zeros and wrong units, not believed"
     )
+    max_request_links: int = Field(
+        100, ge=1, description="ids that one request may join to one person; beyond it events count without the link"
+    )
     keys_refresh_seconds: float = Field(1.0, gt=0, description="how often write keys are read again")
     metrics_dir: str | None = Field(None, description="folder of the workers' shared metrics; default a temporary one")
 

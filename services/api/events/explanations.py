@@ -23,6 +23,9 @@ WARNINGS = {
     "refund or cancellation takes none back.",
     "time_in_future": "Its time lies in the future, so the time it was received is used. The device's clock is wrong, "
     "or the time is in another unit.",
+    "too_many_ids": "One of its ids would belong to a person of too many: it was not joined, or may not have been, and "
+    "the event counts. A user id for everybody, or a device that many share, does this; `GET /v1/identity/suspects` "
+    "lists such ids.",
     "unknown_name": "Its name is in no shipped vocabulary, and like one that is. It is kept under its own name and "
     "counts among the unmapped events, unless a model of yours knows it.",
     "unreadable_time": "A time could not be read and was left out; the answer to the request names the field. "

@@ -26,6 +26,7 @@ from services.ingest.http.turns import LARGE_BODY_BYTES, Turns
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.batcher import Batcher, Delivery, unavailable
 from services.ingest.publish.rejected import rejected_records
+from services.ingest.validate.links import MAX_REQUEST_LINKS
 from services.ingest.validate.request import LIVE, Result, Timing, validate
 from throughline.kit.clock import MAX_US, now_us
 from throughline.kit.errors import ServiceError
@@ -66,6 +67,7 @@ class IngestApp:
         *,
         body_seconds: float,
         live: Timing = LIVE,
+        link_limit: int = MAX_REQUEST_LINKS,
     ) -> None:
         self._control = control
         self._access = access
@@ -74,6 +76,7 @@ class IngestApp:
         self._body_seconds = body_seconds
         self._live = live
         self._turns = Turns()
+        self._link_limit = link_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (or run the application's lifespan)."""
@@ -149,7 +152,7 @@ class IngestApp:
             result = validate(parsed, NOBODY, RULES, received_us=MAX_US, new_id=_random_id, timing=timing)
             return Accepted(respond(parsed, result), None, [])
         source = self._access.authorize(parsed, parsed.write_key, headers, is_operator=is_operator)
-        result = _validate(parsed, source, received_us, replay, timing)
+        result = _validate(parsed, source, received_us, replay, timing, self._link_limit)
         delivery = self._publish(result, parsed, source, received_us, f"{request.method} {request.path}", replay)
         return Accepted(respond(parsed, result), delivery, result.verdicts)
 
@@ -190,15 +193,21 @@ class IngestApp:
 
 
 def _validate(
-    parsed: ParsedRequest, source: SourceKey, received_us: int, replay: Replay | None, timing: Timing
+    parsed: ParsedRequest,
+    source: SourceKey,
+    received_us: int,
+    replay: Replay | None,
+    timing: Timing,
+    link_limit: int,
 ) -> Result:
-    """Returns what becomes of a request's events; those that are replayed are judged as at their first receipt."""
+    """Returns what becomes of a request's events; those that are replayed are validatedd as at their first receipt."""
+    validated = partial(validate, parsed, source, RULES, timing=timing, link_limit=link_limit)
     if replay is None:
-        return validate(parsed, source, RULES, received_us=received_us, new_id=_random_id, timing=timing)
+        return validated(received_us=received_us, new_id=_random_id)
     require_each(replay, len(parsed.events))
     placeholder_id = _random_id()
     new_id = partial(str, placeholder_id) if replay.replay_of else _random_id
-    result = validate(parsed, source, RULES, received_us=replay.received_us, new_id=new_id, timing=timing)
+    result = validated(received_us=replay.received_us, new_id=new_id)
     return restamp(result, replay, received_us, placeholder_id)
 
 

@@ -22,6 +22,7 @@ from services.ingest.event.verdict import (
 )
 from services.ingest.validate import consent, privacy
 from services.ingest.validate.fast_clocks import move_back
+from services.ingest.validate.links import MAX_REQUEST_LINKS, limit_links
 from services.ingest.validate.touchpoint import NO_RAW, TouchpointBuilder
 from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
@@ -86,11 +87,13 @@ def validate(
     received_us: int,
     new_id: Callable[[], str],
     timing: Timing = LIVE,
+    link_limit: int = MAX_REQUEST_LINKS,
 ) -> Result:
     """Returns a verdict for every event, and the touchpoints of those that are kept.
 
     `source` says whose the events are and what of them may be kept; `rules` is what all dialects say of consent and
-    addresses; `new_id` gives a random message id for an event that has neither its own nor a time to derive one from.
+    addresses; `new_id` gives a random message id for an event that has neither its own nor a time to derive one from;
+    `link_limit` is how many ids the request may join to one person.
 
     Raises:
         ServiceError: 400, more events than `MAX_EVENTS`, or a body that turns out not to be JSON as it is read.
@@ -157,7 +160,26 @@ def validate(
             verdicts.append(verdict)
     if ahead_us:
         result.touchpoints = move_back(touchpoints, ahead_us, received_us)
+    if source.suspects or 2 * len(touchpoints) > link_limit:
+        _limit_links(result, request, source, link_limit)
     return result
+
+
+def _limit_links(result: Result, request: ParsedRequest, source: SourceKey, link_limit: int) -> None:
+    """Take the links beyond a limit from a request's touchpoints, and say so in the verdicts."""
+    limited = limit_links(result.touchpoints, link_limit, source.suspects)
+    if not limited:
+        return
+    verdicts = result.verdicts
+    positions = [n for n, verdict in enumerate(verdicts) if verdict is None or verdict.status == "warning"]
+    for number, (touchpoint, limit_warning) in limited.items():
+        result.touchpoints[number] = touchpoint
+        added = _in_dialect(limit_warning, request.names)
+        verdict = verdicts[positions[number]]
+        if verdict is None:
+            verdicts[positions[number]] = added
+        else:
+            verdicts[positions[number]] = verdict._replace(others=(*verdict.others, added))
 
 
 def _with_others(verdict: Verdict, faults: list[Verdict], limit: int) -> Verdict:

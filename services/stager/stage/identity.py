@@ -14,6 +14,7 @@ from throughline.journey.identity import ALIAS, IDENTIFY, Link, owners_of
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import identity
 from throughline.store.identity import IdRow, LinkRow, RulingRow
+from throughline.store.identity_suspects import SuspectReason
 
 MAX_CUSTOMER_IDS = 1_000
 """Maximum number of ids of a customer. A link that would join two customers to a larger one is not made."""
@@ -42,6 +43,13 @@ class Move(NamedTuple):
     to_customer: bytes
 
 
+class RefusedLinks(NamedTuple):
+    """Links of an id that were not made, and the limit that the last of them met."""
+
+    number: int
+    reason: SuspectReason
+
+
 class IdentityGraph:
     """The ids that one transaction works with, whose customers it has locked."""
 
@@ -55,8 +63,8 @@ class IdentityGraph:
         """Digest of a customer that has joined another in this transaction -> digest of that one."""
         self._locked: set[bytes] = set()
         """Digests of rows that stay as they are until the transaction ends."""
-        self.suspects: dict[bytes, int] = {}
-        """Digest of an id with links that were not made -> their number."""
+        self.suspects: dict[bytes, RefusedLinks] = {}
+        """Ids with links that were not made, by digest."""
 
     def row(self, digest: bytes) -> IdRow:
         """Returns the row of an id."""
@@ -166,9 +174,9 @@ class IdentityGraph:
             count = links_of.get(link.id, self._rows[link.id].links)
             together = sum(members.get(customer, self._rows[customer].members) for customer in (root, owner_root))
             if count >= self._limits.id_links:
-                self._suspect(link.id)
+                self._suspect(link.id, SuspectReason.ID_LINKS)
             elif root != owner_root and together > self._limits.customer_ids:
-                self._suspect(link.owner)
+                self._suspect(link.owner, SuspectReason.CUSTOMER_IDS)
             else:
                 new.append(link)
                 links_of[link.id] = count + 1
@@ -177,8 +185,9 @@ class IdentityGraph:
                     members[owner_root] = together
         return new
 
-    def _suspect(self, digest: bytes) -> None:
-        self.suspects[digest] = self.suspects.get(digest, 0) + 1
+    def _suspect(self, digest: bytes, reason: SuspectReason) -> None:
+        before = self.suspects.get(digest)
+        self.suspects[digest] = RefusedLinks(1 if before is None else before.number + 1, reason)
 
     def _set_owner(self, link: LinkRow) -> None:
         """Give a root the owner that `link` names: its customer joins the owner's."""
@@ -225,7 +234,7 @@ class IdentityGraph:
     async def _resolve_in_halves(self, ids: Sequence[bytes]) -> None:
         """Find the owners of ids with too many links together; an id with too many by itself stays as it is."""
         if len(ids) == 1:
-            self._suspect(ids[0])
+            self._suspect(ids[0], SuspectReason.ID_LINKS)
             return
         middle = len(ids) // 2
         await self._resolve_owners(ids[:middle])

@@ -23,6 +23,7 @@ from throughline.store import facts, identity, journeys
 from throughline.store.digest import id_digest
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.facts import FactKey, FactRow, content_of, key_of
+from throughline.store.identity_suspects import Suspect, add_suspects
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.offsets import Offset
 from throughline.store.recent import write_recent
@@ -106,6 +107,7 @@ class _BatchTransaction:
         moves = await self._identities.apply_events(events) if events else []
         recomputed = await self._update_journeys(events, moves)
         await apply_changes(self._connection, self._changes, self._shard)
+        await add_suspects(self._connection, self._suspects(events))
         repeats, originals = await self._read_originals(new_keys)
         conflicts = sum(content_of(originals[key_of(row)]) != content_of(row) for row in repeats)
         await write_recent(self._connection, self._shard, *recent_of(self._batch, new_keys, originals))
@@ -116,7 +118,7 @@ class _BatchTransaction:
             rejected=len(self._batch.rejected),
             recomputed=recomputed,
             moved_ids=len(moves),
-            refused_links=sum(self._identities.suspects.values()),
+            refused_links=sum(refused.number for refused in self._identities.suspects.values()),
             lateness_us=tuple(self._lateness_us),
         )
 
@@ -276,6 +278,17 @@ class _BatchTransaction:
             )
             for update, last_us in zip(several, last, strict=True):
                 update.changed_until = max(update.changed_until, (last_us + 1, 0, "", ""))
+
+    def _suspects(self, events: Events) -> list[Suspect]:
+        """Returns the ids with links that were not made."""
+        if not self._identities.suspects:
+            return []
+        received = [touchpoint.received_us for touchpoints in events.values() for touchpoint in touchpoints]
+        suspects: list[Suspect] = []
+        for digest, (number, reason) in self._identities.suspects.items():
+            row = self._identities.row(digest)
+            suspects.append(Suspect(row.workspace, digest, row.name, reason, number, min(received), max(received)))
+        return suspects
 
     # --- look-ups -----------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,20 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.stage.identity import MAX_CUSTOMER_IDS
+from services.stager.stage.identity import MAX_CUSTOMER_IDS, MAX_ID_LINKS
 from tests.support.pipeline import PARTITIONS, Pipeline, open_pipeline
 from throughline.journey.touchpoint import Touchpoint
+from throughline.store.digest import id_digest
+from throughline.store.engine.unit_of_work import reading, transaction
+from throughline.store.identity_suspects import (
+    MAX_WRITTEN,
+    Suspect,
+    SuspectReason,
+    add_suspects,
+    list_suspects,
+    prune_suspects,
+    read_suspect_names,
+)
 from throughline.wire.codec import partition_of
 
 START_US = 1_700_000_000_000_000
@@ -95,3 +106,56 @@ async def test_a_chain_of_aliases_ends_where_a_customer_is_full(pipeline: Pipeli
     sizes = await sizes_of(pipeline.url, pipeline.workspace)
     assert max(sizes) <= MAX_CUSTOMER_IDS
     assert sum(sizes) > MAX_CUSTOMER_IDS
+
+
+async def suspects_of(pipeline: Pipeline) -> list[Suspect]:
+    async with reading(pipeline.engine) as connection:
+        return await list_suspects(connection, pipeline.workspace, None, 1_000)
+
+
+@pytest.mark.parametrize("batch", [400, 5000])
+async def test_ids_with_links_that_were_not_made_are_noted(pipeline: Pipeline, batch: int) -> None:
+    log = one_user_many_devices(MAX_CUSTOMER_IDS + 200)
+    received = [event._replace(received_us=START_US + number) for number, event in enumerate(log)]
+    pipeline.send(received)
+    partition = partition_of(b"everybody", PARTITIONS)
+    refused = 0
+    while result := await pipeline.stage(partition, batch):
+        refused += result.refused_links
+    (suspect,) = await suspects_of(pipeline)
+    assert (suspect.name, suspect.reason, suspect.refused) == ("everybody", SuspectReason.CUSTOMER_IDS, 201)
+    assert refused == 201
+    assert (suspect.first_us <= START_US + 1_000, suspect.last_us) == (True, START_US + 1_199)
+    async with reading(pipeline.engine) as connection:
+        assert await read_suspect_names(connection) == {pipeline.workspace: {"everybody"}}
+
+
+async def test_a_device_with_ever_more_users_is_noted(pipeline: Pipeline) -> None:
+    pipeline.send(
+        [
+            Touchpoint(
+                START_US + number, 0, f"m{number}", f"user-{number}", "identify", "", user_id=f"user-{number}",
+                anonymous_id="till",
+            )
+            for number in range(MAX_ID_LINKS + 5)
+        ]
+    )  # fmt: skip
+    await pipeline.finish()
+    (suspect,) = await suspects_of(pipeline)
+    assert (suspect.name, suspect.reason, suspect.refused) == ("till", SuspectReason.ID_LINKS, 5)
+
+
+async def test_only_the_newest_suspects_stay_and_few_are_written_at_once(pipeline: Pipeline) -> None:
+    def suspect(workspace: int, number: int) -> Suspect:
+        name = f"id-{number}"
+        return Suspect(workspace, id_digest(workspace, name), name, SuspectReason.ID_LINKS, 1 + number, number, number)
+
+    async with transaction(pipeline.engine) as connection:
+        await add_suspects(connection, [suspect(pipeline.workspace, number) for number in range(MAX_WRITTEN + 50)])
+        await add_suspects(connection, [suspect(pipeline.workspace + 1, number) for number in range(3)])
+    assert [row.name for row in await suspects_of(pipeline)] == [f"id-{n}" for n in range(MAX_WRITTEN + 49, 49, -1)]
+    async with transaction(pipeline.engine) as connection:
+        await prune_suspects(connection, kept=3)
+    assert [row.name for row in await suspects_of(pipeline)] == ["id-149", "id-148", "id-147"]
+    async with reading(pipeline.engine) as connection:
+        assert len(await list_suspects(connection, pipeline.workspace + 1, None, 9)) == 3

@@ -7,6 +7,7 @@ from sqlalchemy import Select, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.access.modes import ConsentMode, IpMode, Scope
+from throughline.store.identity_suspects import read_suspect_names
 from throughline.store.schema.access import read_tokens, sources, workspaces, write_keys
 
 
@@ -50,6 +51,8 @@ class SourceKey(NamedTuple):
     """Events that occurred before the workspace's cutoff are rejected; None: nothing is too old."""
     is_app_id: bool = False
     """Whether this is the app id of the source, which anybody may guess, and no key."""
+    suspects: frozenset[str] = frozenset()
+    """Ids of the workspace that have as many ids or links as they may have, those that were met last."""
 
 
 class ReadToken(NamedTuple):
@@ -118,8 +121,19 @@ async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[
         .join(workspaces, workspaces.c.id == sources.c.workspace)
         .order_by(digests.c.position, sources.c.id)
     )
+    suspects = await read_suspect_names(connection)
     return [
-        SourceKey(digest, source, workspace, name, enabled, _settings(*stored), retention_cutoff_us, position == 0)
+        SourceKey(
+            digest,
+            source,
+            workspace,
+            name,
+            enabled,
+            _settings(*stored),
+            retention_cutoff_us,
+            position == 0,
+            suspects.get(workspace, frozenset()),
+        )
         for digest, position, source, workspace, name, enabled, retention_cutoff_us, *stored in rows
     ]
 

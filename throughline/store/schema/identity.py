@@ -1,4 +1,4 @@
-"""Tables of raw ids, and of what links and parts them."""
+"""Tables of raw ids, of what links and parts them, and of ids that have as many as they may."""
 
 from sqlalchemy import (
     BigInteger,
@@ -60,4 +60,18 @@ rulings = Table(
     Column("void", Boolean, nullable=False),
     PrimaryKeyConstraint("id", "owner"),
     postgresql_partition_by="HASH (id)",
+)
+
+# Ids with links that were not made, because a customer or an id has as many as it may have: the newest of a workspace.
+identity_suspects = Table(
+    "identity_suspects",
+    metadata,
+    Column("workspace", BigInteger, nullable=False),
+    Column("id", LargeBinary, nullable=False),  # digest of (workspace, name)
+    Column("name", Text, nullable=False),
+    Column("reason", Text, nullable=False),  # the limit that was met last: a `SuspectReason`
+    Column("refused", BigInteger, nullable=False),  # number of links that were not made
+    Column("first_us", BigInteger, nullable=False),  # when the event of the first of these was received
+    Column("last_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace", "id"),
 )

@@ -1,6 +1,8 @@
 """The attribution of events: the rules of docs/reference/attribution.md, and what becomes of nonsense."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from services.ingest.enrich.attribution import (
 )
 from services.ingest.enrich.click_ids import CLICK_IDS
 from tests.support.dialect_requests import batch
+from throughline.journey.channels import STANDARD_CHANNELS
 
 SHOP = "https://www.shop.example/shoes"
 GOOGLE = "https://www.google.co.uk/"
@@ -385,3 +388,13 @@ def test_an_event_has_the_facts_of_its_own_context() -> None:
     ]
     assert [touchpoint.attribution == "" for touchpoint in touchpoints] == [True, False, False, True, False]
     assert touchpoints[1].attribution == touchpoints[2].attribution == touchpoints[4].attribution
+
+
+def test_the_channels_that_rules_give_are_the_standard_ones() -> None:
+    page = (Path(__file__).parents[4] / "docs/reference/attribution.md").read_text()
+    table = page.partition("## Channel\n")[2].partition("\n\n- ")[0]
+    given = {
+        name for row in table.splitlines() if row.startswith("|") for name in re.findall(r"`(\w+)`", row.split("|")[-2])
+    }
+    assert given == STANDARD_CHANNELS
+    assert {click.channel for click in CLICK_IDS.values()} <= STANDARD_CHANNELS
