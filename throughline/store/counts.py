@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.diff import COUNTS, Deltas
 from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
+from throughline.store.admission import channels_admitted, unmapped_admitted
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.counts import orphan_refunds, phase_counts, phase_history, unmapped
@@ -44,6 +45,8 @@ async def add_counts(
 ) -> None:
     """Add deltas to one shard's rows, in the counts and in every step of their history; deltas of 0 are left out.
 
+    Channels beyond those that are admitted are counted as one.
+
     Args:
         connection: within a transaction.
         shard: whose rows.
@@ -53,9 +56,10 @@ async def add_counts(
     """
     sums: dict[tuple[Any, ...], list[int]] = {}
     history: dict[tuple[Any, ...], list[int]] = {}
-    for (model, source, channel, phase, minute_us), delta in deltas.items():
-        if not any(delta):
-            continue
+    changed = [(cell, delta) for cell, delta in deltas.items() if any(delta)]
+    channels = await channels_admitted(connection, {(cell.model, cell.channel) for cell, _ in changed})
+    for (model, source, channel_sent, phase, minute_us), delta in changed:
+        channel = channels[model, channel_sent]
         _add(sums, (model, shard, source, channel, phase), delta)
         zone = zones[model]
         for step in kept_steps(minute_us, watermark_us):
@@ -116,10 +120,16 @@ _add_unmapped = DriverStatement(
 
 
 async def add_unmapped(connection: AsyncConnection, shard: int, events: Unmapped) -> None:
-    """Count events whose name the vocabulary of a model does not have."""
-    if events:
-        rows = sorted((model, shard, source, name, *counted) for (model, source, name), counted in events.items())
-        await _add_unmapped.fetch(connection, _unmapped.parameters(rows))
+    """Count events whose name the vocabulary of a model does not have, under names that are admitted."""
+    if not events:
+        return
+    names = await unmapped_admitted(connection, events)
+    sums: dict[tuple[int, int, int, str], tuple[int, int, int]] = {}
+    for key, (number, first_us, last_us) in events.items():
+        row = (key[0], shard, key[1], names[key])
+        before = sums.get(row, (0, first_us, last_us))
+        sums[row] = (before[0] + number, min(before[1], first_us), max(before[2], last_us))
+    await _add_unmapped.fetch(connection, _unmapped.parameters(sorted((*row, *sums[row]) for row in sums)))
 
 
 OrphanRefunds = dict[tuple[int, int], int]

@@ -18,7 +18,14 @@ from throughline.store.access.names import AdminError, workspace_id
 from throughline.store.id_walk import RESTAGE, walked_fraction
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.analytics import TABLES as ANALYTICS
-from throughline.store.schema.counts import orphan_refunds, phase_counts, phase_history, unmapped
+from throughline.store.schema.counts import (
+    admissions,
+    admitted_names,
+    orphan_refunds,
+    phase_counts,
+    phase_history,
+    unmapped,
+)
 from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
 from throughline.store.schema.operations import models, restage_slots
 
@@ -322,7 +329,8 @@ async def drop_retired(connection: AsyncConnection, count: int) -> int:
     for table in (transitions, checkpoints, journeys):
         await connection.execute(delete(table).where(table.c.customer.in_(customers), table.c.model == retired))
     if not customers:
-        for table in (snapshots, phase_counts, phase_history, unmapped, orphan_refunds, *ANALYTICS, restage_slots):
+        sums = (phase_counts, phase_history, unmapped, orphan_refunds, *ANALYTICS, admitted_names, admissions)
+        for table in (snapshots, *sums, restage_slots):
             await connection.execute(delete(table).where(table.c.model == retired))
         await connection.execute(delete(models).where(models.c.id == retired))
     return len(customers)

@@ -9,7 +9,7 @@ from sqlalchemy import Table
 
 from throughline.store import schema
 from throughline.store.schema.facts import touchpoints
-from throughline.store.schema.identity import ids, links, rulings
+from throughline.store.schema.identity import identity_suspects, ids, links, rulings
 from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
 from throughline.store.schema.operations import recent_events, rejected
 from throughline.store.schema.rights import data_requests
@@ -53,6 +53,11 @@ PLACES = (
     ),
     Place(links, ("id", "owner"), content=("by", "occurred_us", "message_id")),
     Place(rulings, ("id", "owner"), content=("occurred_us", "message_id", "void")),
+    Place(
+        identity_suspects,
+        ("id",),
+        content=("workspace", "name", "reason", "refused", "first_us", "last_us"),
+    ),
     Place(journeys, ("customer",), content=("model", "id", "look_us", "since", *_STATE)),
     Place(checkpoints, ("customer",), content=("model", *_STATE)),
     Place(
@@ -125,6 +130,8 @@ IMPERSONAL = {
     "variant_counts": {"model", "day_us", "source", "channel", "phases", "outcome", "shard", "number"},
     "unmapped": {"model", "shard", "source", "name", "events", "first_us", "last_us"},
     "orphan_refunds": {"model", "shard", "source", "events"},
+    "admitted_names": {"kind", "model", "source", "name"},
+    "admissions": {"kind", "model", "source", "names"},
     "rejected_counts": {
         "workspace", "bucket_us", "source", "stage", "code", "name", "shard", "events", "kept",
     },

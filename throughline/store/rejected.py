@@ -10,9 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.schema.operations import rejected, rejected_counts
 
-OTHER = "(other)"
-"""The name by which dropped events are counted when there are too many names."""
-
 
 class Reason(NamedTuple):
     """The key of a count of rejected events."""

@@ -46,6 +46,18 @@ export async function get(path, parameters = {}, signal = undefined) {
   return (await request(path, parameters, { signal })).json();
 }
 
+/** The items of all pages of a list, which stand in `member` of its answers. */
+export async function getAll(path, member) {
+  const items = [];
+  let cursor = null;
+  do {
+    const page = await get(path, { cursor });
+    items.push(...page[member]);
+    cursor = page.next_cursor;
+  } while (cursor);
+  return items;
+}
+
 /** The JSON at `path` as { body, etag }, or null when it has not changed since `etag`. Throws as `get` does. */
 export async function getIfNew(path, parameters, etag, signal) {
   const response = await request(path, parameters, { signal, headers: etag ? { "If-None-Match": etag } : {} });

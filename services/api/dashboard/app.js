@@ -1,6 +1,6 @@
 // The page: live counts, filters, and the panel that the address after # names (a phase's customers, a journey, or events).
 
-import { ApiError, findToken, follow, forgetToken, get, keepToken } from "./api.js";
+import { ApiError, findToken, follow, forgetToken, get, getAll, keepToken } from "./api.js";
 import { byId, clockTime, customerLink, duration, firstEvent, h, number, share } from "./dom.js";
 import { clear, showCustomers, showJourney } from "./detail.js";
 import { leaveEvents, showEvents } from "./events.js";
@@ -96,8 +96,8 @@ async function changeModel(name) {
 }
 
 async function loadFilters() {
-  const [answer, { channels }] = await Promise.all([get("/v1/sources"), get("/v1/channels")]);
-  sources = answer.sources.map((source) => source.name);
+  const [every, channels] = await Promise.all([getAll("/v1/sources", "sources"), getAll("/v1/channels", "channels")]);
+  sources = every.map((source) => source.name);
   fill("source", sources);
   fill("channel", channels);
 }

@@ -1,7 +1,8 @@
 """Statements over the last events of sources, and over events whose names no vocabulary knows."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from msgspec import Meta
 from sqlalchemy import BigInteger, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,13 +62,16 @@ async def read_applied_watermark(connection: AsyncConnection, topic: str) -> int
     return watermark_us
 
 
+MAX_ORPHAN_SOURCES = 200
+"""Maximum number of sources in an answer about refunds of no order."""
+
 # --- unmapped events --------------------------------------------------------------------------------------------------
 
 
 class UnmappedPosition(NamedTuple):
     """The place of an event name in a list, most frequent first."""
 
-    events: int
+    events: Annotated[int, Meta(ge=1)]
     name: str
 
 
@@ -83,7 +87,10 @@ class UnmappedRow(NamedTuple):
 
 
 async def count_orphan_refunds(connection: AsyncConnection, generation: int) -> list[tuple[int, int]]:
-    """(source, refunds and cancellations of orders that their customers never placed), most frequent first."""
+    """(source, refunds and cancellations of orders that their customers never placed), the most frequent first.
+
+    At most `MAX_ORPHAN_SOURCES` sources.
+    """
     c = orphan_refunds.c
     events = func.sum(c.events).cast(BigInteger)
     rows = await connection.execute(
@@ -92,6 +99,7 @@ async def count_orphan_refunds(connection: AsyncConnection, generation: int) -> 
         .group_by(c.source)
         .having(events > 0)
         .order_by(events.desc(), c.source)
+        .limit(MAX_ORPHAN_SOURCES)
     )
     return [(row[0], row[1]) for row in rows]
 

@@ -12,6 +12,7 @@ from services.api.shared.answers import (
     HistoryFrom,
     Instant,
     ModelName,
+    NextCursor,
     SettledUntil,
     instant,
     weak_etag,
@@ -59,15 +60,20 @@ class SourceItem(Answer):
 
 
 class Sources(Answer):
-    """The values of the source filter."""
+    """A page of the values of the source filter, by name."""
 
     sources: list[SourceItem]
+    next_cursor: NextCursor
 
 
 class Channels(Answer):
-    """The values of the channel filter."""
+    """A page of the values of the channel filter, by name."""
 
-    channels: Annotated[list[str], Meta(examples=[["direct", "email"]])]
+    channels: Annotated[
+        list[str],
+        Meta(description="`(other)` counts all channels beyond the first 200", examples=[["direct", "email"]]),
+    ]
+    next_cursor: NextCursor
 
 
 def counts_answer(

@@ -65,14 +65,14 @@ async def read_live_counts(
     )
 
 
-async def list_channels(connection: AsyncConnection, generation: int) -> list[str]:
-    """The channels under which the generation counts a customer at present, by name."""
+async def list_channels(connection: AsyncConnection, generation: int, after: str | None, count: int) -> list[str]:
+    """Up to `count` channels under which the generation counts a customer at present, by name, after a name."""
+    channel = phase_counts.c.channel
     present = func.sum(phase_counts.c.active + phase_counts.c.lapsed)
+    query = select(channel).where(phase_counts.c.model == generation)
+    if after is not None:
+        query = query.where(channel.collate("C") > after)
     rows = await connection.execute(
-        select(phase_counts.c.channel)
-        .where(phase_counts.c.model == generation)
-        .group_by(phase_counts.c.channel)
-        .having(present > 0)
-        .order_by(phase_counts.c.channel.collate("C"))
+        query.group_by(channel).having(present > 0).order_by(channel.collate("C")).limit(count)
     )
     return [row.channel for row in rows]

@@ -16,8 +16,16 @@ from services.api.phases.queries import list_channels, read_live_counts
 from services.api.shared.answers import EncodedAnswer
 from services.api.shared.cache import cached
 from services.api.shared.context import ApiContext, Context
+from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, ModelParameters, parse_optional_instant
+from services.api.shared.parameters import (
+    EXAMPLE_INSTANT,
+    CustomerParameters,
+    Limit,
+    ModelParameters,
+    PageParameters,
+    parse_optional_instant,
+)
 from services.api.shared.queries import CustomerFilter, read_workspace
 from services.api.shared.responses import AnswerResponse, ConditionalResponse
 from services.api.shared.steps import floored, since
@@ -41,6 +49,16 @@ class MomentParameters(CustomerParameters):
         "else to the day of the workspace's time zone; the answer's as_of says to which",
         examples=[EXAMPLE_INSTANT],
     )
+
+
+class NamesParameters(PageParameters):
+    """Which page of a list of names: a whole list of usual length is one page."""
+
+    limit: Limit = 200
+
+
+class ChannelsParameters(ModelParameters, NamesParameters):
+    """Which page of a model's channels."""
 
 
 class CountsQuestion(NamedTuple):
@@ -180,17 +198,38 @@ async def stream_counts(
     return event_stream(feed, event="counts", seen=last_event_id, still_allowed=still_allowed)
 
 
-@router.get("/v1/sources", responses=problem_responses(), summary="The sources")
-async def get_sources(context: Context, token: Token) -> AnswerResponse[Sources]:
+class NamePosition(NamedTuple):
+    """The place of a name in a list."""
+
+    name: str
+
+
+source_cursors = CursorCodec("s", NamePosition)
+channel_cursors = CursorCodec("c", NamePosition)
+
+
+@router.get("/v1/sources", responses=problem_responses(400), summary="The sources")
+async def get_sources(
+    context: Context, token: Token, parameters: Annotated[NamesParameters, Query()]
+) -> AnswerResponse[Sources]:
     """What the source filter takes."""
+    after = source_cursors.decode(parameters.cursor)
     sources = await sources_of(context, token.workspace)
-    return AnswerResponse(Sources([SourceItem(source.name, source.enabled) for source in sources]))
+    following = [source for source in sources if after is None or source.name > after.name]
+    page, last = split_page(following, parameters.limit)
+    items = [SourceItem(source.name, source.enabled) for source in page]
+    return AnswerResponse(Sources(items, None if last is None else source_cursors.encode(NamePosition(last.name))))
 
 
 @router.get("/v1/channels", responses=problem_responses(400), summary="The channels")
 async def get_channels(
-    context: Context, token: Token, parameters: Annotated[ModelParameters, Query()]
+    context: Context, token: Token, parameters: Annotated[ChannelsParameters, Query()]
 ) -> AnswerResponse[Channels]:
-    """What the channel filter takes: the channels that brought today's customers."""
+    """What the channel filter takes: the channels that brought today's customers, the first 200 each by its name."""
+    after = channel_cursors.decode(parameters.cursor)
     async with reading_model(context, "channels", token.workspace, parameters.model) as (connection, live):
-        return AnswerResponse(Channels(await list_channels(connection, live.generation.id)))
+        channels = await list_channels(
+            connection, live.generation.id, None if after is None else after.name, parameters.limit + 1
+        )
+    page, last = split_page(channels, parameters.limit)
+    return AnswerResponse(Channels(list(page), None if last is None else channel_cursors.encode(NamePosition(last))))

@@ -6,11 +6,13 @@ from sqlalchemy import BigInteger, ColumnElement, Table, case, func, select, tup
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.durations import HOUR_US
-from throughline.store.rejected import OTHER
+from throughline.store.admission import OTHER
 from throughline.store.schema.operations import rejected, rejected_counts
 
 PAYLOAD_BYTES = 16_384
 """Maximum length of a payload in a row."""
+MAX_COUNTS = 1_000
+"""Maximum number of counts in an answer, the largest."""
 MAX_NAMES = 100
 """Maximum number of counts by name for one reason; the names beyond are counted as `OTHER`."""
 BEGINNING_US, END_US = 0, 2**62
@@ -111,7 +113,7 @@ async def list_rejected(
 
 
 async def count_rejected(connection: AsyncConnection, events: RejectedFilter) -> list[RejectedCountRow]:
-    """The number of events in the hours that the span touches, by reason, most frequent first.
+    """The number of events in the hours that the span touches, by reason, the `MAX_COUNTS` most frequent first.
 
     A reason that is counted by name has the `MAX_NAMES` most frequent names, and the others as one.
     """
@@ -133,6 +135,6 @@ async def count_rejected(connection: AsyncConnection, events: RejectedFilter) ->
     total, kept_whole = (func.sum(column).cast(BigInteger) for column in (named.events, named.kept))
     columns = (named.source, named.stage, named.code, name)
     rows = await connection.execute(
-        select(*columns, total, kept_whole).group_by(*columns).order_by(total.desc(), *columns)
+        select(*columns, total, kept_whole).group_by(*columns).order_by(total.desc(), *columns).limit(MAX_COUNTS)
     )
     return [RejectedCountRow._make(row) for row in rows]

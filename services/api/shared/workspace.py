@@ -18,6 +18,8 @@ from throughline.models import model_of
 
 SOURCES_SECONDS = 1.0
 """Maximum age of the list of sources."""
+MAX_LISTED = 50
+"""Maximum number of sources that an error message lists."""
 
 
 class LiveModel(NamedTuple):
@@ -92,7 +94,9 @@ async def source_id(context: ApiContext, workspace: int, name: str | None) -> in
     for source in sources:
         if source.name == name:
             return source.id
-    names = ", ".join(source.name for source in sources) or "none yet"
+    names = ", ".join(source.name for source in sources[:MAX_LISTED]) or "none yet"
+    if len(sources) > MAX_LISTED:
+        names += f", and {len(sources) - MAX_LISTED} more"
     raise ServiceError(
         400, "unknown_source", f"the workspace has no source {name!r}; there are: {names}", field="source"
     )

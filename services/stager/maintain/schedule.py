@@ -16,13 +16,14 @@ from throughline.store import counts, offsets
 from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.generations import drop_retired
 from throughline.store.id_walk import SlotTakenError
+from throughline.store.identity_suspects import prune_suspects
 
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
 """Time between slices when none has left work."""
 PRUNE_SECONDS = 600.0
-"""Time between prunings of the history of counts."""
+"""Time between prunings of the history of counts and of identity suspects."""
 RETIRED_JOURNEYS = 2_000
 """Maximum number of journeys of retired generations deleted in a transaction."""
 
@@ -93,6 +94,8 @@ class Maintenance:
         if time.monotonic() >= self._next_pruning:
             async with transaction(engine) as connection:
                 await counts.prune_history(connection, partition, watermark_us)
+                if partition == 0:
+                    await prune_suspects(connection)
             self._next_pruning = time.monotonic() + PRUNE_SECONDS
         if partition != 0:
             return False

@@ -24,8 +24,9 @@ from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
 from throughline.kit.stages import RejectionStage
 from throughline.store import rejected
+from throughline.store.admission import OTHER
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.rejected import KEPT_COLUMNS, OTHER, Reason
+from throughline.store.rejected import KEPT_COLUMNS, Reason
 from throughline.wire.codec import Rejected, UndecodableError, decode_rejected
 
 log = logging.getLogger(__name__)

@@ -102,3 +102,25 @@ async def test_many_clients_cost_few_questions(api: httpx.AsyncClient, service: 
         await asyncio.gather(*(ok(api, "/v1/phases/counts") for _ in range(100)))
     took = asyncio.get_running_loop().time() - started
     assert (await service.metrics())[name] - before <= took / 0.25 + 1
+
+
+async def test_sources_and_channels_come_in_pages(api: httpx.AsyncClient, rows: Rows) -> None:
+    names = sorted([*(f"own-{number:02}" for number in range(11)), "direct", "(other)"])
+    for name in names:
+        await rows.count(1, 2, channel=name)
+    for path, member, answer, expected in (
+        ("/v1/channels", "channels", Channels, names),
+        ("/v1/sources", "sources", Sources, ["web"]),
+    ):
+        seen: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await ok(api, path, answer, limit=4, **cursor)
+            seen += [item if isinstance(item, str) else item["name"] for item in page[member]]
+            if page["next_cursor"] is None:
+                break
+            assert len(page[member]) == 4
+            cursor = {"cursor": page["next_cursor"]}
+        assert seen == expected
+        await refused(api, 400, "bad_cursor", path, cursor="x")
+    assert (await ok(api, "/v1/phases/counts", channel="(other)"))["customers"] == 2

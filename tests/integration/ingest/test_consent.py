@@ -13,9 +13,9 @@ from tests.support.topic import read_rejected, read_touchpoints
 from throughline.store.access.source_settings import change_settings
 from throughline.store.access.sources import create_source
 from throughline.store.access.write_keys import create_write_key
+from throughline.store.admission import OTHER
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.rejected import OTHER
 
 YES: dict[str, Any] = {"consent": {"categoryPreferences": {"Analytics": True}}}
 EVENT = {"type": "track", "event": "Product Viewed", "userId": "ada", "properties": {"note": "ada's own"}}

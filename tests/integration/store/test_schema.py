@@ -35,7 +35,7 @@ DISTRIBUTED = {
 }
 ONE_NODE = {
     "phase_counts", "phase_history", "funnel_counts", "flow_counts", "variant_counts", "unmapped", "orphan_refunds",
-    "offsets",
+    "admitted_names", "admissions", "offsets",
 }  # fmt: skip
 HOT = {"phase_counts", "phase_history", "offsets", "recent_events", "rejected_counts"}
 """Updated by every transaction."""
@@ -61,6 +61,9 @@ INDEXES = {
     ("variant_counts", "model, day_us, source, channel, phases, outcome, shard"),
     ("unmapped", "model, shard, source, name"),
     ("orphan_refunds", "model, shard, source"),
+    ("admitted_names", "kind, model, source, name"),
+    ("admissions", "kind, model, source"),
+    ("identity_suspects", "workspace, id"),
     ("offsets", "topic, partition"),
     ("restage_slots", "model, slot"),
     ("workspaces", "id"),
@@ -110,6 +113,8 @@ CHANGES_WITH_EVENTS = {
     "variant_counts": {"number"},
     "unmapped": {"events", "first_us", "last_us"},
     "orphan_refunds": {"events"},
+    "admissions": {"names"},
+    "identity_suspects": {"reason", "refused", "first_us", "last_us"},
     "offsets": {"next_offset", "digest", "through_us", "swept_us"},
     "recent_events": set(recent_events.c.keys()) - {"source", "shard", "slot"},
     "rejected_counts": {"events", "kept"},

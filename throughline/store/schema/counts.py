@@ -1,9 +1,10 @@
-"""Tables of sums over customers, over events of unknown names, and over refunds of no order."""
+"""Tables of sums over customers, over events of unknown names, and over refunds of no order; the names of the sums."""
 
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
 
 from throughline.journey.diff import COUNTS
 from throughline.store.metadata import metadata
+from throughline.store.schema.columns import sorted_text
 
 
 def _counts() -> list[Column[int]]:
@@ -64,4 +65,27 @@ orphan_refunds = Table(
     Column("source", BigInteger, nullable=False),
     Column("events", BigInteger, nullable=False),
     PrimaryKeyConstraint("model", "shard", "source"),
+)
+
+# The channels and the unmapped event names that sums are kept by; all others are counted as `(other)`. Rows are never
+# deleted but with their generation.
+admitted_names = Table(
+    "admitted_names",
+    metadata,
+    Column("kind", SmallInteger, nullable=False),  # 1 a channel, 2 an unmapped event name
+    Column("model", BigInteger, nullable=False),
+    Column("source", BigInteger, nullable=False),  # 0 for a channel
+    Column("name", sorted_text(), nullable=False),
+    PrimaryKeyConstraint("kind", "model", "source", "name"),
+)
+
+# How many names are admitted. Whoever admits one holds the row.
+admissions = Table(
+    "admissions",
+    metadata,
+    Column("kind", SmallInteger, nullable=False),
+    Column("model", BigInteger, nullable=False),
+    Column("source", BigInteger, nullable=False),
+    Column("names", Integer, nullable=False),
+    PrimaryKeyConstraint("kind", "model", "source"),
 )

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from services.stager.rejected.index import NAMES, RENEWED, counted_by, newest_of
 from throughline.kit.stages import RejectionStage
-from throughline.store.rejected import OTHER, Reason
+from throughline.store.admission import OTHER
+from throughline.store.rejected import Reason
 
 
 def dropped(source: int, name: str) -> Reason:
