@@ -125,7 +125,8 @@ def chain_of_aliases() -> Iterator[dict[str, Any]]:
 
 async def attack(stack: Stack, events: Iterator[dict[str, Any]], sent: int) -> None:
     """Send events beside a neighbour, and check what the neighbour saw; in the end all of them are staged."""
-    ingest = await stack.start("ingest")
+    # As from several requests: ingest would refuse most of the links of one.
+    ingest = await stack.start("ingest", MAX_REQUEST_LINKS=str(IDS))
     stager = await stack.start("stager")
     api = await stack.start("api")
     neighbour = Neighbour(stack, ingest, api, stager)
