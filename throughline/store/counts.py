@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.diff import COUNTS, Deltas
 from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
-from throughline.store.admission import channels_admitted, unmapped_admitted
+from throughline.store.admission import unmapped_admitted
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.counts import orphan_refunds, phase_counts, phase_history, unmapped
@@ -45,8 +45,6 @@ async def add_counts(
 ) -> None:
     """Add deltas to one shard's rows, in the counts and in every step of their history; deltas of 0 are left out.
 
-    Channels beyond those that are admitted are counted as one.
-
     Args:
         connection: within a transaction.
         shard: whose rows.
@@ -56,10 +54,9 @@ async def add_counts(
     """
     sums: dict[tuple[Any, ...], list[int]] = {}
     history: dict[tuple[Any, ...], list[int]] = {}
-    changed = [(cell, delta) for cell, delta in deltas.items() if any(delta)]
-    channels = await channels_admitted(connection, {(cell.model, cell.channel) for cell, _ in changed})
-    for (model, source, channel_sent, phase, minute_us), delta in changed:
-        channel = channels[model, channel_sent]
+    for (model, source, channel, phase, minute_us), delta in deltas.items():
+        if not any(delta):
+            continue
         _add(sums, (model, shard, source, channel, phase), delta)
         zone = zones[model]
         for step in kept_steps(minute_us, watermark_us):

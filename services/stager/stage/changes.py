@@ -1,15 +1,16 @@
 """Everything that one transaction changes of journeys and counts, collected before it is written. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
+from typing import Any, Final, TypeVar, cast
 
 from services.stager.stage.customer import Customer
 from services.stager.stage.models import ActiveModel
 from throughline.journey import flows, funnel
 from throughline.journey.checkpoint import advance
 from throughline.journey.diff import Deltas, contribute
-from throughline.journey.flows import FlowDeltas, VariantDeltas
-from throughline.journey.funnel import FunnelDeltas
+from throughline.journey.flows import FlowCell, FlowDeltas, VariantCell, VariantDeltas
+from throughline.journey.funnel import FunnelCell, FunnelDeltas
 from throughline.journey.lapse import due_us
 from throughline.journey.memory import orphans_of
 from throughline.journey.state import Journey, Transition
@@ -132,6 +133,28 @@ class ChangeSet:
                     events, first_us, last_us = counted
                     counted[:] = [events + 1, min(first_us, at_us), max(last_us, at_us)]
 
+    def counted_channels(self) -> set[tuple[int, str]]:
+        """Returns (model id, channel) of everything that is counted."""
+        channels = {(cell.model, cell.channel) for cell, delta in self.deltas.items() if any(delta)}
+        channels |= {(cell[0], cell[_FUNNEL]) for cell, number in self.funnel.items() if number}
+        channels |= {(cell[0], cell[_FLOW]) for cell, number in self.flows.items() if number}
+        channels |= {(cell[0], cell[_VARIANT]) for cell, number in self.variants.items() if number}
+        return channels
+
+    def count_under(self, names: Mapping[tuple[int, str], str]) -> None:
+        """Count channels under other names. `names`: (model id, channel) -> name; channels that are missing stay."""
+        if all(channel == name for (_, channel), name in names.items()):
+            return
+        deltas: Deltas = {}
+        for cell, delta in self.deltas.items():
+            renamed = cell._replace(channel=names.get((cell.model, cell.channel), cell.channel))
+            before = deltas.get(renamed)
+            deltas[renamed] = delta if before is None else [a + b for a, b in zip(before, delta, strict=True)]
+        self.deltas = deltas
+        self.funnel = _renamed(self.funnel, _FUNNEL, names)
+        self.flows = _renamed(self.flows, _FLOW, names)
+        self.variants = _renamed(self.variants, _VARIANT, names)
+
     def _count_orphans(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
         """Count how many more refunds and cancellations of no order a journey has than before."""
         for journey, sign in ((before, -1), (after, 1)):
@@ -174,6 +197,23 @@ class ChangeSet:
             arguments = (active.id, owner, start, moves, active.day_of)
             funnel.contribute(self.funnel, *arguments, sign=sign, revoked=revoked)
             flows.contribute(self.flows, self.variants, *arguments, sign=sign, revoked=revoked)
+
+
+_FUNNEL: Final = 4
+_FLOW: Final = 3
+_VARIANT: Final = 3
+"""Where the channel stands in the keys of these cells; the model is first."""
+
+_K = TypeVar("_K", bound=tuple[Any, ...])
+
+
+def _renamed(deltas: Mapping[_K, int], place: int, names: Mapping[tuple[int, str], str]) -> dict[_K, int]:
+    renamed: dict[_K, int] = {}
+    for cell, number in deltas.items():
+        channel = cell[place]
+        key = cast(_K, (*cell[:place], names.get((cell[0], channel), channel), *cell[place + 1 :]))
+        renamed[key] = renamed.get(key, 0) + number
+    return renamed
 
 
 def _key_of(transition: Transition) -> tuple[int, int, str, str, int]:

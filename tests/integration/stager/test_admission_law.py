@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.reference import Cell, Counts, replay
+from tests.reference.funnel import Cells
 from tests.reference.replay import Replayed, Unmapped
 from tests.strategies.staging import Case, cases, short_checkpoints
 from tests.support.pipeline import PARTITIONS, Pipeline, open_pipeline
@@ -79,7 +80,12 @@ def merged(expected: Replayed, admitted: Admitted) -> Replayed:
         key = (source, name if name in admitted.get((UNMAPPED, source), ()) else OTHER)
         one = unmapped.get(key, Unmapped(0, of.first_us, of.last_us))
         unmapped[key] = Unmapped(one.events + of.events, min(one.first_us, of.first_us), max(one.last_us, of.last_us))
+    cells = Cells()
+    for (kind, (day_us, channel, *rest)), number in expected.cells.items():
+        key = (day_us, channel if channel in channels else OTHER, *rest)
+        cells.add(kind, key, cells.get((kind, key), 0) + number)
     return expected._replace(
+        cells=cells,
         counts=by_channel(expected.counts),
         history={bucket: table for bucket, table in history.items() if table},
         unmapped=unmapped,

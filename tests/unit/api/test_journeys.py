@@ -11,7 +11,7 @@ from throughline.journey.state import ENTER, LAPSE, RETURN, Journey, Transition
 from throughline.models import load_model
 
 MODEL = load_model("seven_phase")
-EMPTY = Journey(1, 1, 1, 0, 0, 0, 0, 1, "direct", 0, 0, 0, "", "", "")
+EMPTY = Journey(1, 1, 1, 0, 0, 0, 0, 1, "direct", 0, 0, 0, "", "", "", "")
 
 
 def transition(at_s: int, came_from: int, to: int, cycle: int = 1, kind: int = ENTER) -> Transition:
