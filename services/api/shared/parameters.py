@@ -13,6 +13,9 @@ EXAMPLE_INSTANT = "2026-11-23T20:28:00Z"
 TEXT = r"^[^\x00]*$"
 """Any text without NUL, which PostgreSQL's text cannot hold."""
 
+MAX_NAME = 512
+"""Maximum number of characters of a model, a source or a channel: answers are cached by them."""
+
 Limit = Annotated[int, Field(ge=1, le=200, description="Maximum number of items")]
 
 # A + of a zone offset that was not escaped in a query string arrives as a space.
@@ -31,6 +34,7 @@ class ModelParameters(Parameters):
     model: str | None = Field(
         None,
         pattern=TEXT,
+        max_length=MAX_NAME,
         description="a live phase model; without it the workspace's default model",
         examples=["six_stage"],
     )
@@ -39,9 +43,14 @@ class ModelParameters(Parameters):
 class CustomerParameters(ModelParameters):
     """Which customers to count, under which phase model."""
 
-    source: str | None = Field(None, description="only customers whose first touchpoint came through this source")
+    source: str | None = Field(
+        None, max_length=MAX_NAME, description="only customers whose first touchpoint came through this source"
+    )
     channel: str | None = Field(
-        None, pattern=TEXT, description="only customers whose first touchpoint came through this channel"
+        None,
+        pattern=TEXT,
+        max_length=MAX_NAME,
+        description="only customers whose first touchpoint came through this channel, or `(other)`",
     )
 
 

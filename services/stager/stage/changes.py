@@ -9,8 +9,8 @@ from services.stager.stage.models import ActiveModel
 from throughline.journey import flows, funnel
 from throughline.journey.checkpoint import advance
 from throughline.journey.diff import Deltas, contribute
-from throughline.journey.flows import FlowCell, FlowDeltas, VariantCell, VariantDeltas
-from throughline.journey.funnel import FunnelCell, FunnelDeltas
+from throughline.journey.flows import FlowDeltas, VariantDeltas
+from throughline.journey.funnel import FunnelDeltas
 from throughline.journey.lapse import due_us
 from throughline.journey.memory import orphans_of
 from throughline.journey.state import Journey, Transition
