@@ -92,12 +92,12 @@ async def channels_admitted(
     connection: AsyncConnection, channels: Iterable[tuple[int, str]]
 ) -> dict[tuple[int, str], str]:
     """Returns what channels are counted as: (generation id, channel) -> the channel, or `OTHER`."""
-    wanted = set(channels)
-    own = {ScopedName(CHANNEL, model, 0, name) for model, name in wanted if name not in STANDARD_CHANNELS}
-    admitted = await _admit(connection, own, MAX_CHANNELS - len(STANDARD_CHANNELS))
+    requested = set(channels)
+    by_events = {ScopedName(CHANNEL, model, 0, name) for model, name in requested if name not in STANDARD_CHANNELS}
+    admitted = await _admit(connection, by_events, MAX_CHANNELS - len(STANDARD_CHANNELS))
     return {
         (model, name): name if name in STANDARD_CHANNELS or ScopedName(CHANNEL, model, 0, name) in admitted else OTHER
-        for model, name in wanted
+        for model, name in requested
     }
 
 
@@ -105,9 +105,9 @@ async def unmapped_admitted(
     connection: AsyncConnection, names: Iterable[tuple[int, int, str]]
 ) -> dict[tuple[int, int, str], str]:
     """Returns what event names are counted as: (generation id, source id, name) -> the name, or `OTHER`."""
-    wanted = set(names)
-    admitted = await _admit(connection, {ScopedName(UNMAPPED, *key) for key in wanted}, MAX_UNMAPPED)
-    return {key: key[2] if ScopedName(UNMAPPED, *key) in admitted else OTHER for key in wanted}
+    requested = set(names)
+    admitted = await _admit(connection, {ScopedName(UNMAPPED, *key) for key in requested}, MAX_UNMAPPED)
+    return {key: key[2] if ScopedName(UNMAPPED, *key) in admitted else OTHER for key in requested}
 
 
 async def _admit(connection: AsyncConnection, names: set[ScopedName], limit: int) -> set[ScopedName]:

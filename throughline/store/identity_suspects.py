@@ -96,10 +96,10 @@ async def read_suspect_names(connection: AsyncConnection) -> dict[int, frozenset
 _rank = func.row_number().over(partition_by=_c.workspace, order_by=(_c.last_us.desc(), _c.id.desc()))
 _ranked = select(_c.workspace, _c.id, _rank.label("rank")).subquery().c
 _prune = delete(identity_suspects).where(
-    tuple_(_c.workspace, _c.id).in_(select(_ranked.workspace, _ranked.id).where(_ranked.rank > bindparam("kept")))
+    tuple_(_c.workspace, _c.id).in_(select(_ranked.workspace, _ranked.id).where(_ranked.rank > bindparam("count")))
 )
 
 
-async def prune_suspects(connection: AsyncConnection, kept: int = KEPT) -> None:
-    """Delete all suspects of each workspace but the `kept` newest."""
-    await connection.execute(_prune, {"kept": kept})
+async def prune_suspects(connection: AsyncConnection, count: int = KEPT) -> None:
+    """Delete all suspects of each workspace but the `count` newest."""
+    await connection.execute(_prune, {"count": count})

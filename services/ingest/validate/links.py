@@ -98,22 +98,22 @@ def _refused(links: Mapping[_Link, None], limit: int) -> frozenset[_Link]:
 
     refused: list[_Link] = []
     for id_, owner in links:
-        one, other = person_of(id_), person_of(owner)
-        if one == other:
+        person, owning = person_of(id_), person_of(owner)
+        if person == owning:
             continue
-        together = sizes.get(one, 1) + sizes.get(other, 1)
+        together = sizes.get(person, 1) + sizes.get(owning, 1)
         if together > limit + 1:
             refused.append((id_, owner))
         else:
-            parents[one] = other
-            sizes[other] = together
+            parents[person] = owning
+            sizes[owning] = together
     return frozenset(refused)
 
 
 def _without(touchpoint: Touchpoint, refused: Mapping[str, str], limit: int) -> LimitedEvent:
     """Returns a touchpoint whose refused ids (by field) stand in its rest only, where they make no link."""
-    kept = ",".join(f'"{field}":{msgspec.json.encode(sent).decode()}' for field, sent in refused.items())
-    rest = f"{touchpoint.rest[:-1]}{',' if len(touchpoint.rest) > len('{}') else ''}{kept}}}"
+    members = ",".join(f'"{field}":{msgspec.json.encode(sent).decode()}' for field, sent in refused.items())
+    rest = f"{touchpoint.rest[:-1]}{',' if len(touchpoint.rest) > len('{}') else ''}{members}}}"
     field, sent = next(iter(refused.items()))
     changed = touchpoint._replace(
         rest=rest,

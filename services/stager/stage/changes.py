@@ -200,7 +200,7 @@ class ChangeSet:
 
 
 _FUNNEL: Final = 4
-_FLOW: Final = 3
+_FLOW: Final = 4
 _VARIANT: Final = 3
 """Where the channel stands in the keys of these cells; the model is first."""
 

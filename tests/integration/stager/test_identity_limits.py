@@ -155,7 +155,7 @@ async def test_only_the_newest_suspects_stay_and_few_are_written_at_once(pipelin
         await add_suspects(connection, [suspect(pipeline.workspace + 1, number) for number in range(3)])
     assert [row.name for row in await suspects_of(pipeline)] == [f"id-{n}" for n in range(MAX_WRITTEN + 49, 49, -1)]
     async with transaction(pipeline.engine) as connection:
-        await prune_suspects(connection, kept=3)
+        await prune_suspects(connection, count=3)
     assert [row.name for row in await suspects_of(pipeline)] == ["id-149", "id-148", "id-147"]
     async with reading(pipeline.engine) as connection:
         assert len(await list_suspects(connection, pipeline.workspace + 1, None, 9)) == 3

@@ -13,7 +13,7 @@ def filled() -> ChangeSet:
     for model, channel, number in ((1, "spring", 2), (1, "summer", 3), (1, "direct", 5), (2, "spring", 7)):
         changes.deltas[Cell(model, 1, channel, 1, 0)] = [number, 0, 0, number, 0, -number]
         changes.funnel[FunnelCell(model, 1, 0, 1, channel, 2, 0, 0)] = number
-        changes.flows[FlowCell(model, 0, 1, channel, 1, 0, 1, 1)] = number
+        changes.flows[FlowCell(model, 1, 0, 1, channel, 1, 0, 1, 1)] = number
         changes.variants[VariantCell(model, 0, 1, channel, 3, 0)] = number
     return changes
 
@@ -23,7 +23,7 @@ def test_channels_that_are_counted() -> None:
     assert changes.counted_channels() == NAMES.keys()
     only_a_flow = ChangeSet(0)
     only_a_flow.deltas[Cell(1, 1, "spring", 1, 0)] = [0, 0, 0, 0, 0, 0]
-    only_a_flow.flows[FlowCell(1, 0, 1, "summer", 1, 0, 1, 1)] = 1
+    only_a_flow.flows[FlowCell(1, 1, 0, 1, "summer", 1, 0, 1, 1)] = 1
     assert only_a_flow.counted_channels() == {(1, "summer")}
 
 
@@ -35,7 +35,7 @@ def test_channels_under_one_name_add_up() -> None:
         Cell(1, 1, "direct", 1, 0): [5, 0, 0, 5, 0, -5],
         Cell(2, 1, "spring", 1, 0): [7, 0, 0, 7, 0, -7],
     }
-    for cells, place in ((changes.funnel, 4), (changes.flows, 3), (changes.variants, 3)):
+    for cells, place in ((changes.funnel, 4), (changes.flows, 4), (changes.variants, 3)):
         assert {(cell[0], cell[place]): number for cell, number in cells.items()} == {
             (1, "(other)"): 5,
             (1, "direct"): 5,
