@@ -50,7 +50,7 @@ def source(
         order_scope=order_scope,
         no_visit_hosts=no_visit_hosts,
     )
-    return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us, suspects)
+    return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us, suspects=suspects)
 
 
 def validated(
