@@ -3,6 +3,9 @@
 Receives exceptions of a Starlette or FastAPI application, gives responses of type `application/problem+json`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,10 +19,10 @@ INTERNAL_ERROR = ServiceError(500, "internal_error", "the service failed; see it
 """The answer to a fault of ours: it says nothing about the inside."""
 
 
-def problem_response(error: ServiceError) -> Response:
-    """The answer to one request. Caches do not keep it."""
+def problem_response(error: ServiceError, members: Mapping[str, Any] | None = None) -> Response:
+    """The answer to one request, with further members if there are any. Caches do not keep it."""
     return Response(
-        msgspec.json.encode(error.problem()),
+        msgspec.json.encode({**(members or {}), **error.problem()}),
         status_code=error.status,
         headers={"Cache-Control": "no-store", **error.headers},
         media_type=MEDIA_TYPE,

@@ -144,6 +144,10 @@ Raises ServiceError, 400, for a request that cannot be read at all, and nothing 
 """
 
 
+Failure = Callable[[str], Mapping[str, Any]]
+"""From the message of a request that failed as a whole to what the family's own clients look for in its answer."""
+
+
 class Route(NamedTuple):
     """One method and path that takes events, and how OpenAPI describes it."""
 
@@ -161,6 +165,8 @@ class Route(NamedTuple):
     """Shape of the answer: `verdicts`, `object` (the clients' own JSON) or a media type."""
     documented: bool = True
     """Whether OpenAPI lists the route; aliases of another route are left out."""
+    failure: Failure | None = None
+    """See `DialectSpec`, which sets it for all of its routes."""
 
 
 class SettingsRoute(NamedTuple):
@@ -216,3 +222,5 @@ class DialectSpec(NamedTuple):
     address_parameters: tuple[str, ...] = ()
     """Query parameters that hold an IP address."""
     settings: tuple[SettingsRoute, ...] = ()
+    failure: Failure | None = None
+    """Members of the answer to a request that failed, besides those of problem details; None for no others."""

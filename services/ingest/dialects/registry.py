@@ -21,7 +21,7 @@ def _routes() -> dict[str, dict[str, Route]]:
     routes: dict[str, dict[str, Route]] = {}
     for spec in SPECS:
         for route in spec.routes:
-            routes.setdefault(route.method, {})[route.path] = route
+            routes.setdefault(route.method, {})[route.path] = route._replace(failure=spec.failure)
     return routes
 
 

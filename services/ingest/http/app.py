@@ -113,13 +113,13 @@ class IngestApp:
         except ServiceError as error:
             status = error.status
             self._metrics.count_failure(error.code)
-            content, headers = problem(error)
+            content, headers = problem(error, route.failure)
         except Exception:
             # A fault of ours. Its client is answered in the way that all others are, and it shows in the metrics.
             log.exception("a request to %r failed", scope["path"])
             status = INTERNAL_ERROR.status
             self._metrics.count_failure(INTERNAL_ERROR.code)
-            content, headers = problem(INTERNAL_ERROR)
+            content, headers = problem(INTERNAL_ERROR, route.failure)
         origin = named.get(b"origin")
         if origin is not None:
             headers = [*headers, *cors.allow(origin)]

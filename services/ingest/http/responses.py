@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from starlette.types import Send
 
-from services.ingest.dialects.base import ParsedRequest
+from services.ingest.dialects.base import Failure, ParsedRequest
 from services.ingest.event.verdict import MAX_EVENTS, answer_of
 from services.ingest.validate.request import Result
 from throughline.kit.errors import ServiceError
@@ -36,9 +36,9 @@ def respond(request: ParsedRequest, result: Result) -> tuple[bytes, Headers]:
     )
 
 
-def problem(error: ServiceError) -> tuple[bytes, Headers]:
-    """Returns the answer that says why a request failed as a whole."""
-    response = problem_response(error)
+def problem(error: ServiceError, failure: Failure | None = None) -> tuple[bytes, Headers]:
+    """Returns the answer that says why a request failed as a whole, with what the family's own clients look for."""
+    response = problem_response(error, {} if failure is None else failure(error.message))
     return bytes(response.body), response.raw_headers
 
 

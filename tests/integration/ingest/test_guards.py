@@ -114,7 +114,7 @@ async def test_trailers_are_no_headers(stack: Stack) -> None:
     chunks = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
     key = f"Authorization: {stack.write_key}\r\n".encode()
     before = process.memory_info().rss
-    for headers, trailers, expected in ((b"", key, 401), (key, (b"X-Flood: " + b"x" * 10_000 + b"\r\n") * 4_000, 200)):
+    for headers, trailers, expected in ((b"", key, 401), (key, (b"X-Flood: " + b"x" * 1_000 + b"\r\n") * 40, 200)):
         async with Wire(ingest) as wire:
             await wire.send(request + headers + b"\r\n" + chunks + trailers + b"\r\n")
             assert (await wire.answer())[0] == expected

@@ -80,6 +80,10 @@ def import_file(
             _show_events(source)
             return
         target = find_target(url, key, data)
+        if earliest < datetime.fromisoformat(EARLIEST) and not target.operator_secret:
+            raise TargetError(
+                f"--earliest before {EARLIEST}: ingest asks for the operator's secret; set OPERATOR_SECRET"
+            )
         file_fingerprint = fingerprint(file, f"{mapping_text}{form}{time_zone if recipe else ''}")
         progress, files = _begin(file, file_fingerprint, destination_of(target), restart)
         _run(source, target, progress, files, earliest.date().isoformat())

@@ -25,6 +25,7 @@ def parse(request: Request, call: str) -> ParsedRequest:
 _SUMMARY = "Jitsu: one call; the key in X-Write-Key"
 SPEC = DialectSpec(
     name="jitsu",
+    failure=lambda message: {"ok": False, "error": message},
     routes=tuple(
         Route("POST", f"{prefix}/{call}", partial(parse, call=call), _SUMMARY, EXAMPLES["track"])
         for prefix in ("/api/s", "/api/s/s2s")

@@ -21,6 +21,7 @@ def _cookieless_answers(value: object) -> Answers:
 
 SPEC = DialectSpec(
     name="posthog",
+    failure=lambda _: {"attr": None},  # with `type`, `code` and `detail`, which problem details have too
     routes=(
         Route("POST", "/batch", parse_batch, _SUMMARY, _BATCH),
         *(Route("POST", path, parse_capture, _SUMMARY, _BATCH) for path in _CAPTURE_PATHS),

@@ -2,10 +2,11 @@
 
 from services.ingest.dialects.base import ConsentSources, DialectSpec, Route, SettingsRoute
 from services.ingest.dialects.rudderstack.parse import consent_answers, parse_beacon, settings
-from services.ingest.dialects.segment import EVENT
+from services.ingest.dialects.segment import EVENT, failure
 
 SPEC = DialectSpec(
     name="rudderstack",
+    failure=failure,
     routes=(
         Route(
             "POST",

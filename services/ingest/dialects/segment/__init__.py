@@ -1,6 +1,7 @@
 """Segment's HTTP API, which RudderStack's and Jitsu's libraries speak too."""
 
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -63,8 +64,14 @@ def _settings(_: SourceKey, key: str) -> bytes:
     )
 
 
+def failure(_: str) -> dict[str, Any]:
+    """Returns what Segment's libraries look for in the answer to a request that failed, beside its message."""
+    return {"success": False}
+
+
 SPEC = DialectSpec(
     name="segment",
+    failure=failure,
     routes=(
         *(route for call in CALLS for route in _call_routes(call)),
         *(route for name in ("batch", "import", "b") for route in _batch_routes(name)),
