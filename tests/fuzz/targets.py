@@ -21,7 +21,7 @@ from services.ingest.dialects.shopify.parse import SIGNATURE_HEADER
 from services.ingest.event.gzip import unpack
 from services.ingest.event.verdict import MAX_BODY_BYTES, Verdict
 from services.ingest.http import responses
-from services.ingest.http.access import Access, Rates, by_source
+from services.ingest.http.access import OPERATOR, Access, Rates, by_source
 from services.ingest.http.app import IngestApp
 from services.ingest.http.keys import Keys
 from services.ingest.metrics_buffer import MetricsBuffer
@@ -40,6 +40,8 @@ SECONDS = 4.0
 """Maximum time for the largest body, with its memory traced, which makes it a few times slower."""
 MEMORY = 96 * 1024 * 1024
 SECRET = b"secret"
+OPERATOR_SECRET = "operator"
+"""Every request has it, so that replays are looked at, and events without a signature."""
 SETTINGS = [
     SourceSettings(ip=ip, consent=mode, webhook_secret=SECRET.decode())
     for ip, mode in itertools.product(IpMode, (ConsentMode.OFF, *ConsentMode))
@@ -90,7 +92,7 @@ _KEYS = _keys()
 _LOG = _Log()
 _REST: Any = None
 _BATCHER: Any = _LOG
-_APP = IngestApp(_REST, Access(_KEYS, Rates(by_source(0, 0, 1))), _BATCHER, _LOG, body_seconds=1)
+_APP = IngestApp(_REST, Access(_KEYS, Rates(by_source(0, 0, 1)), OPERATOR_SECRET), _BATCHER, _LOG, body_seconds=1)
 
 
 def request_of(data: bytes) -> Request:
@@ -136,7 +138,9 @@ def take(request: Request) -> None:
     signature = base64.b64encode(hmac.digest(SECRET, body, "sha256"))
     key = b"Bearer key-%d" % (len(body) % len(SETTINGS))
     headers = {**dict(request.headers), SIGNATURE_HEADER: signature, b"authorization": key}
-    headers.pop(b"origin", None)
+    headers[OPERATOR] = OPERATOR_SECRET.encode()
+    for name in (b"origin", b"referer", b"sec-fetch-site"):
+        headers.pop(name, None)
     _LOG.touchpoints, _LOG.refused, _LOG.verdicts = (), (), ()
     taking = _APP.handle(route, request._replace(headers=list(headers.items()), body=body), headers)
     try:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-LARGE_BODY_BYTES = 16 * 1024
+LARGE_BODY_BYTES = 8 * 1024
 """Number of bytes above which a request has to wait for its turn."""
 
 

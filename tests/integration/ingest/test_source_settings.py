@@ -151,6 +151,16 @@ async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> N
             refused = await send(old, Origin=other)
             assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed")
             assert refused.headers["access-control-allow-origin"] == other  # so that the page can read why
+        # A browser asks for an image without an Origin.
+        pixel = "/i?e=pv&aid=shop-web&duid=b1c0f4"
+        for headers, status in (
+            ({}, 200),
+            ({"Referer": "https://www.shop.example/cart"}, 200),
+            ({"Sec-Fetch-Site": "same-origin"}, 200),
+            ({"Referer": "https://shop.example.evil/"}, 403),
+            ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ):
+            assert (await client.get(pixel, headers=headers)).status_code == status, headers
         await throughline("source", "set", "till", "web", "--rate", "1", "--burst", "3")
 
         async def limited() -> bool:
