@@ -42,6 +42,9 @@ def source(
     order_scope: str = "",
     no_visit_hosts: tuple[str, ...] = (),
     suspects: frozenset[str] = frozenset(),
+    drop: tuple[str, ...] = (),
+    hashed: tuple[str, ...] = (),
+    strip_queries: tuple[str, ...] = (),
 ) -> SourceKey:
     settings = SourceSettings(
         ip=IpMode(ip),
@@ -49,8 +52,13 @@ def source(
         fold_case=fold_case,
         order_scope=order_scope,
         no_visit_hosts=no_visit_hosts,
+        drop_fields=drop,
+        hash_fields=hashed,
+        strip_queries=strip_queries,
     )
-    return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us, suspects=suspects)
+    return SourceKey(
+        b"", 5, 3, "web", True, settings, retention_cutoff_us, suspects=suspects, hash_key=b"secret"
+    )
 
 
 def validated(

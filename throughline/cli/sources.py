@@ -40,7 +40,7 @@ def create_source(
 def list_sources(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show the sources."""
     rows = rows_from(in_database(lambda c: stored_sources.list_sources(c, workspace), data))
-    columns = ("workspace", "name", "enabled", "created_at")
+    columns = ("workspace", "name", "enabled", "created_at", "drop", "hash", "strip_queries")
     show_rows(rows, columns=columns, as_json=as_json, none="there is no source yet")
 
 
@@ -81,6 +81,9 @@ class Setting(StrEnum):
     ORDER_SCOPE = "order-scope"
     FOLD_CASE = "fold-case"
     NO_VISIT_HOST = "no-visit-host"
+    DROP = "drop"
+    HASH = "hash"
+    STRIP_QUERIES = "strip-queries"
 
 
 _COLUMNS = {
@@ -94,6 +97,9 @@ _COLUMNS = {
     Setting.ORDER_SCOPE: "order_scope",
     Setting.FOLD_CASE: "fold_case",
     Setting.NO_VISIT_HOST: "no_visit_hosts",
+    Setting.DROP: "drop_fields",
+    Setting.HASH: "hash_fields",
+    Setting.STRIP_QUERIES: "strip_queries",
 }
 
 
@@ -132,6 +138,18 @@ def set_source(
         list[str] | None,
         typer.Option(help="A host whose pages send customers back, such as pay.bank.example: no referral; give all."),
     ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="A field of which nothing is kept, such as email or traits.email; give all of them."),
+    ] = None,
+    hash_field: Annotated[
+        list[str] | None,
+        typer.Option("--hash", help="A field of which a keyed digest is kept: what is equal stays equal; give all."),
+    ] = None,
+    strip_queries: Annotated[
+        list[str] | None,
+        typer.Option(help="An address, such as url, of which campaign parameters and click ids are kept; give all."),
+    ] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
     data: DataOption = None,
 ) -> None:
@@ -146,6 +164,9 @@ def set_source(
         Setting.ORDER_SCOPE: order_scope,
         Setting.FOLD_CASE: fold_case,
         Setting.NO_VISIT_HOST: no_visit_host or None,
+        Setting.DROP: drop or None,
+        Setting.HASH: hash_field or None,
+        Setting.STRIP_QUERIES: strip_queries or None,
         Setting.WEBHOOK_SECRET: _read_secret() if webhook_secret == "-" else webhook_secret,
     }
     changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}
@@ -188,5 +209,5 @@ def show_source(workspace: str, name: str, as_json: JsonOption = False, data: Da
         value = settings[_COLUMNS[setting]]
         if setting is Setting.WEBHOOK_SECRET:
             value = "set" if value else "not set"
-        rows.append({"setting": setting, "value": ", ".join(value) if isinstance(value, list) else value})
+        rows.append({"setting": setting, "value": value})
     show_rows(rows, columns=("setting", "value"), as_json=False, none="nothing is set")

@@ -207,6 +207,8 @@ class Rules(NamedTuple):
     key_names: frozenset[str]
     address_members: tuple[str, ...]
     address_parameters: tuple[str, ...]
+    kept_names: tuple[tuple[str, str], ...]
+    base64_members: tuple[str, ...]
 
 
 class DialectSpec(NamedTuple):
@@ -221,6 +223,10 @@ class DialectSpec(NamedTuple):
     """Members of JSON that hold an IP address."""
     address_parameters: tuple[str, ...] = ()
     """Query parameters that hold an IP address."""
+    kept_names: Mapping[str, str] = _NO_NAMES
+    """Member of an event as it is sent -> its name in what is kept, where the two differ."""
+    base64_members: tuple[str, ...] = ()
+    """Members of an event that hold JSON in base64."""
     settings: tuple[SettingsRoute, ...] = ()
     failure: Failure | None = None
     """Members of the answer to a request that failed, besides those of problem details; None for no others."""

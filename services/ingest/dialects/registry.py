@@ -37,6 +37,8 @@ def _rules() -> Rules:
         frozenset(name for spec in SPECS for name in spec.key_names),
         tuple(dict.fromkeys(name for spec in SPECS for name in spec.address_members)),
         tuple(dict.fromkeys(name for spec in SPECS for name in spec.address_parameters)),
+        tuple({sent: kept for spec in SPECS for sent, kept in spec.kept_names.items()}.items()),
+        tuple(dict.fromkeys(name for spec in SPECS for name in spec.base64_members)),
     )
 
 

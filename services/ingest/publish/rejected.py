@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from services.ingest.dialects.base import ParsedRequest, ReplayRequest, Rules
 from services.ingest.event.verdict import MAX_MESSAGE_ID, MAX_TEXT
+from services.ingest.validate.named_fields import NamedFields, named_fields
 from services.ingest.validate.privacy import kept_of_rejected
 from services.ingest.validate.request import Result
 from throughline.kit.stages import RejectionStage
 from throughline.store.access.keys import SourceKey
-from throughline.store.access.modes import IpMode
 from throughline.wire.codec import NO_ENVELOPE, Envelope, Rejected
 
 MAX_RECORD_BYTES = 900_000
@@ -35,7 +36,7 @@ def rejected_records(
     `target` is the method and path of the request; `replay_of` says for each of its events which record it was sent
     again from, and is empty for events that are new.
     """
-    envelope = _envelope(request, rules, source.settings.ip)
+    envelope = _envelope(request, rules, source)
     envelope_bytes = len(envelope.before) + len(envelope.after)
     room = MAX_ENVELOPES_BYTES
     records: list[Rejected] = []
@@ -79,24 +80,25 @@ def rejected_records(
     return records
 
 
-def _envelope(request: ParsedRequest, rules: Rules, ip: IpMode) -> Envelope:
+def _envelope(request: ParsedRequest, rules: Rules, source: SourceKey) -> Envelope:
     if request.replay_request is None:
         return NO_ENVELOPE
     replay = request.replay_request()
-    before, after = _around(replay, rules)
-    # What events share holds addresses too: a batch's context, a client's own.
-    return Envelope(
-        replay.path, replay.content_type, replay.library, before=kept_of_rejected(before, ip, rules), after=after
-    )
+    # What events share holds addresses and named members too: a batch's context, a client's own.
+    before, after = _around(replay, rules, named_fields(source, rules, request.names))
+    before = kept_of_rejected(before, source.settings.ip, rules)
+    return Envelope(replay.path, replay.content_type, replay.library, before, after)
 
 
-def _around(replay: ReplayRequest, rules: Rules) -> tuple[bytes, bytes]:
+def _around(replay: ReplayRequest, rules: Rules, named: NamedFields | None) -> tuple[bytes, bytes]:
     """Returns the bytes of a body before and after its one event; write keys are left out."""
     if replay.member is None:
         return b"", b""
     if not replay.member:
         return b"[", b"]"
-    shared = {name: part for name, part in replay.shared.items() if name not in rules.key_names}
+    shared: Mapping[str, Any] = {name: part for name, part in replay.shared.items() if name not in rules.key_names}
+    if named is not None:
+        shared = named.members({name: Raw(msgspec.json.encode(part)) for name, part in shared.items()})
     return _list_prefix(shared, replay.member), b"]}"
 
 

@@ -4,6 +4,7 @@
 a provider shares, and nothing of a text that is no address. `drop` keeps no address, `keep` every one.
 """
 
+import json
 import re
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -21,11 +22,14 @@ _IPV6_MASK = ((1 << 48) - 1) << 80
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 
+_ESCAPED_NAME = re.compile(rb'"((?:[^"\\]++|\\.)*+)"(?=\s*:)')
+_TEXT = re.compile(rb'"((?:[^"\\]++|\\.)*+)"')
+_MEMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+"\s*:\s*)' + _TEXT.pattern)
+
+
 class _Patterns(NamedTuple):
     """Where addresses stand in bytes that may not even be JSON."""
 
-    hints: tuple[bytes, ...]
-    """Bytes without any of which there is no address."""
     in_json: re.Pattern[bytes]
     in_query: re.Pattern[bytes]
 
@@ -59,18 +63,35 @@ def kept_of_context(context: dict[str, Any], raw: Raw, mode: IpMode) -> Raw:
     return Raw(msgspec.json.encode(fields))
 
 
+def may_hold_address(text: str) -> bool:
+    """Whether JSON may have a member or parameter that holds an address."""
+    return 'ip"' in text or '"ip' in text or "ip=" in text or "Ip" in text or "IP" in text or "\\u00" in text
+
+
+def kept_of_text(text: str, mode: IpMode, rules: Rules) -> str:
+    """Returns what is kept of members of an accepted event, as JSON: the same as of a rejected one."""
+    return text if mode is IpMode.KEEP else kept_of_rejected(text.encode(), mode, rules).decode()
+
+
 def kept_of_rejected(raw: bytes, mode: IpMode, rules: Rules) -> bytes:
     """Returns what is kept of a rejected event, whatever is wrong with it: all its bytes but those of addresses."""
-    if mode is IpMode.KEEP:
+    if mode is IpMode.KEEP or not may_hold_address(raw.decode("latin-1")):
         return raw
     patterns = _patterns(rules.address_members, rules.address_parameters)
-    if not any(hint in raw for hint in patterns.hints):
-        return raw
 
     def short(value: bytes) -> bytes:
         return shorten(value.decode("latin-1")).encode() if mode is IpMode.SHORTEN else b""
 
-    raw = patterns.in_json.sub(lambda match: b'%s"%s"' % (match[1], short(match[2])), raw)
+    def of_member(match: re.Match[bytes]) -> bytes:
+        if match[2][:1].isdigit() or match[2][:1] == b"-":
+            return match[1] + b'""'
+        if match[2][:1] == b"{":
+            return match[1] + _MEMBER.sub(lambda member: b'%s"%s"' % (member[1], short(member[2])), match[2])
+        return match[1] + _TEXT.sub(lambda text: b'"%s"' % short(text[1]), match[2])
+
+    if b"\\u00" in raw:
+        raw = _ESCAPED_NAME.sub(_unescaped, raw)
+    raw = patterns.in_json.sub(of_member, raw)
     return patterns.in_query.sub(
         lambda match: match[1] + short(match[2].replace(b"%3A", b":").replace(b"%3a", b":")), raw
     )
@@ -78,13 +99,23 @@ def kept_of_rejected(raw: bytes, mode: IpMode, rules: Rules) -> bytes:
 
 @lru_cache(maxsize=4)
 def _patterns(members: tuple[str, ...], parameters: tuple[str, ...]) -> _Patterns:
-    names = {*members, *parameters}
-    hints = {name for name in names if not any(other in name for other in names - {name})}
+    text = rb'"(?:[^"\\]++|\\.)*+"'
+    a_list, an_object = rb"\[(?:\s*+%s\s*+,?)*+\]" % text, rb"\{(?:\s*+%s\s*+:\s*+%s\s*+,?)*+\}" % (text, text)
+    value = b"|".join((text, a_list, an_object, rb"-?\d[\d.eE+-]*+"))
     return _Patterns(
-        tuple(hint.encode() for hint in sorted(hints)),
-        re.compile(rb'("(?:%s)"\s*:\s*)"((?:[^"\\]++|\\.)*+)"' % _any_of(members)),
-        re.compile(rb"((?:^|[?&])(?:%s)=)([^&\s\"]*)" % _any_of(parameters)),
+        re.compile(rb'("(?:%s)"\s*:\s*)(%s)' % (_any_of(members), value)),
+        re.compile(rb"((?:^|[?&#;]|\\u0026|\\u003[fF])(?:%s)=)([^&#\s\"\\]*)" % _any_of(parameters)),
     )
+
+
+def _unescaped(name: re.Match[bytes]) -> bytes:
+    """Returns a member's name without the escapes that it does not need."""
+    if b"\\u00" not in name[1]:
+        return name[0]
+    try:
+        return json.dumps(json.loads(name[0]), ensure_ascii=True).encode()
+    except ValueError:  # not JSON, or bytes that are not UTF-8
+        return name[0]
 
 
 def _any_of(names: tuple[str, ...]) -> bytes:

@@ -23,6 +23,7 @@ from services.ingest.event.verdict import (
 from services.ingest.validate import consent, privacy
 from services.ingest.validate.fast_clocks import move_back
 from services.ingest.validate.links import MAX_REQUEST_LINKS, limit_links
+from services.ingest.validate.named_fields import named_fields
 from services.ingest.validate.touchpoint import NO_RAW, TouchpointBuilder
 from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
@@ -102,6 +103,11 @@ def validate(
     if len(events) > MAX_EVENTS:
         raise ServiceError(400, "too_many_events", f"the batch has {len(events)} events, {MAX_EVENTS} are allowed")
     settings = source.settings
+    shared_context, shared_integrations = request.shared_context, request.shared_integrations
+    named = named_fields(source, rules, request.names)
+    if named is not None:
+        shared_context = named.members(shared_context, "context")
+        shared_integrations = named.members(shared_integrations, "integrations")
     result = Result([], [], [], [])
     touchpoints, verdicts = result.touchpoints, result.verdicts
     ahead_us: dict[str, int] = {}
@@ -122,15 +128,15 @@ def validate(
         f"{settings.order_scope}/" if settings.order_scope else "",
         settings.fold_case,
         settings.no_visit_hosts,
-        request.shared_context,
-        request.shared_integrations,
+        shared_context,
+        shared_integrations,
         request.shared_bytes,
-        None if request.shared_context else NO_RAW,
+        None if shared_context else NO_RAW,
     )
     check_text = not request.native
     others_left = MAX_OTHER_FAULTS
     verdict: Verdict | None
-    for place, parsed in enumerate(events, timing.first_place):
+    for place, parsed in enumerate(events if named is None else named.events(request), timing.first_place):
         try:
             touchpoint = builder.build(parsed, place)
             if check_text:

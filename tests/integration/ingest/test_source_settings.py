@@ -39,6 +39,9 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "order_scope": None,
         "fold_case": False,
         "no_visit_hosts": None,
+        "drop_fields": None,
+        "hash_fields": None,
+        "strip_queries": None,
     }
     assert (
         "https://shop.example, https://*.shop.example:8443" in (await throughline("source", "show", "till", "web")).out
@@ -56,6 +59,9 @@ async def test_settings_are_set_shown_and_taken_back(throughline: Throughline) -
         "order_scope": None,
         "fold_case": False,
         "no_visit_hosts": None,
+        "drop_fields": None,
+        "hash_fields": None,
+        "strip_queries": None,
     }
 
 
@@ -84,6 +90,9 @@ async def test_a_secret_is_set_and_never_shown(throughline: Throughline) -> None
         (("--ip", "hide"), 1, "ip is 'hide'; it is one of shorten, drop, keep"),
         (("--app-id", "a:b"), 1, "it has a colon"),
         (("--app-id", "shop123"), 1, "one has 8 characters or more"),
+        (("--drop", "traits..email"), 1, "'traits..email' names no field: it looks like email, traits.email"),
+        (("--hash", "userId"), 1, "'userId' is an id"),
+        (("--drop", "properties"), 1, "name one of them, such as properties.email"),
         (("--app-id", ""), 1, "cannot be the name of a client app"),
         (("--unset", "everything"), 2, "app-id"),
     ],
@@ -130,6 +139,30 @@ async def test_addresses_are_kept_as_the_source_says(
     assert json.loads(touchpoint.rest)["context"].get("ip") == expected
     (refused,) = await read_rejected(stack.kafka, topics.rejected, topics.partitions)
     assert json.loads(refused.payload)["context"]["ip"] == (expected or "")
+
+
+async def test_named_fields_are_in_no_copy(stack: Stack, throughline: Throughline, topics: Topics) -> None:
+    key = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
+    words = ("--drop", "traits.email", "--drop", "phone", "--hash", "email", "--strip-queries", "url")
+    assert (await throughline("source", "set", "till", "web", *words)).status == 0
+    (listed,) = (await throughline("source", "list", "--workspace", "till", "--json")).json
+    expected = {"drop": ["traits.email", "phone"], "hash": ["email"], "strip_queries": ["url"]}
+    assert {name: listed[name] for name in expected} == expected
+    assert "traits.email, phone" in (await throughline("source", "list")).out
+    ingest = await stack.start("ingest")
+    secrets = {"email": "ada@shop.example", "phone": "555", "url": "https://shop.example/?token=t0p&gclid=g"}
+    good = EVENT | {"messageId": "m", "properties": secrets, "traits": secrets, "context": {"page": secrets}}
+    async with httpx.AsyncClient(base_url=ingest.url) as client:
+        batch = {"batch": [good, {name: value for name, value in good.items() if name != "event"}]}
+        assert (await client.post("/v1/batch", json=batch, auth=(key, ""))).json()["rejected"] == 1
+    (touchpoint,) = await read_touchpoints(stack.kafka, topics.touchpoints, topics.partitions)
+    (refused,) = await read_rejected(stack.kafka, topics.rejected, topics.partitions)
+    for copy in (touchpoint.rest, refused.payload.decode()):
+        assert not any(secret in copy for secret in ("ada@", "555", "t0p"))
+        kept = json.loads(copy)
+        assert kept["properties"]["email"].startswith("hmac:")
+        assert kept["properties"]["email"] == kept["context"]["page"]["email"]
+        assert kept["traits"] == {"url": "https://shop.example/?gclid=g"}
 
 
 async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from throughline.kit.clock import rfc3339
 
-Cell = str | int | bool | None
+Cell = str | int | bool | list[str] | None
 Row = dict[str, Cell]
 
 CANNOT = 1
@@ -98,4 +98,6 @@ def _cell_text(value: Cell) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
     return str(value)

@@ -1,5 +1,6 @@
 """Write keys and tokens as ingest and api look them up. They stand in the store as SHA-256 digests only."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -32,6 +33,12 @@ class SourceSettings(NamedTuple):
     """Whether ids that are email addresses are put into lower case."""
     no_visit_hosts: tuple[str, ...] = ()
     """Hosts that are no referrers, with those below them, besides the ones that are known."""
+    drop_fields: tuple[str, ...] = ()
+    """Paths of members of which nothing is kept."""
+    hash_fields: tuple[str, ...] = ()
+    """Paths of members of which a keyed digest is kept."""
+    strip_queries: tuple[str, ...] = ()
+    """Paths of addresses of whose queries the parameters of campaigns and clicks are kept."""
 
 
 DEFAULT_SETTINGS = SourceSettings()
@@ -53,6 +60,8 @@ class SourceKey(NamedTuple):
     """Whether this is the app id of the source, which anybody may guess, and no key."""
     suspects: frozenset[str] = frozenset()
     """Ids of the workspace that have as many ids or links as they may have, those that were met last."""
+    hash_key: bytes = b""
+    """The workspace's secret for `hash_fields`."""
 
 
 class ReadToken(NamedTuple):
@@ -115,6 +124,8 @@ async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[
             sources.c.name,
             sources.c.enabled,
             workspaces.c.horizon_us,
+            workspaces.c.hash_key,
+            workspaces.c.no_visit_hosts.label("workspace_no_visit_hosts"),
             *(sources.c[name] for name in SourceSettings._fields),
         )
         .join(sources, sources.c.id == digests.c.source)
@@ -129,16 +140,17 @@ async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[
             workspace,
             name,
             enabled,
-            _settings(*stored),
-            retention_cutoff_us,
+            _settings(hosts, *stored),
+            cutoff_us,
             position == 0,
             suspects.get(workspace, frozenset()),
+            key or b"",
         )
-        for digest, position, source, workspace, name, enabled, retention_cutoff_us, *stored in rows
+        for digest, position, source, workspace, name, enabled, cutoff_us, key, hosts, *stored in rows
     ]
 
 
-def _settings(*stored: object) -> SourceSettings:
+def _settings(workspace_hosts: Sequence[str] | None, *stored: object) -> SourceSettings:
     settings = SourceSettings(*stored)  # type: ignore[arg-type]
     return settings._replace(
         app_id=settings.app_id or "",
@@ -147,7 +159,10 @@ def _settings(*stored: object) -> SourceSettings:
         ip=IpMode(settings.ip),
         webhook_secret=settings.webhook_secret or "",
         order_scope=settings.order_scope or "",
-        no_visit_hosts=tuple(settings.no_visit_hosts or ()),
+        no_visit_hosts=tuple(dict.fromkeys((*(workspace_hosts or ()), *(settings.no_visit_hosts or ())))),
+        drop_fields=tuple(settings.drop_fields or ()),
+        hash_fields=tuple(settings.hash_fields or ()),
+        strip_queries=tuple(settings.strip_queries or ()),
     )
 
 

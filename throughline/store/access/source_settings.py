@@ -1,6 +1,8 @@
 """The settings of a source: how clients may name it, from where and how fast they may send, what is kept of events."""
 
 import re
+from collections.abc import Sequence
+from secrets import token_bytes
 from typing import Any
 
 from sqlalchemy import select, update
@@ -11,7 +13,7 @@ from throughline.kit.websites import origin_text, website_of
 from throughline.store.access.keys import DEFAULT_SETTINGS, key_digest
 from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.store.access.names import AdminError, check_name, source_id
-from throughline.store.schema.access import sources, write_keys
+from throughline.store.schema.access import sources, workspaces, write_keys
 
 CHANGEABLE = (
     "app_id",
@@ -24,6 +26,9 @@ CHANGEABLE = (
     "order_scope",
     "fold_case",
     "no_visit_hosts",
+    "drop_fields",
+    "hash_fields",
+    "strip_queries",
 )
 MAX_RATE = 2_147_483_647
 MAX_SECRET = 512
@@ -31,7 +36,14 @@ MAX_SECRET = 512
 
 MAX_NO_VISIT_HOSTS = 100
 """Maximum number of hosts whose referrals open no visit."""
+MAX_FIELDS = 100
+"""Maximum number of paths of each kind."""
+MAX_FIELD = 200
+"""Maximum number of characters of a path."""
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+
+_IDS = frozenset({"userid", "anonymousid", "previousid", "messageid"})
+_OBJECTS = frozenset({"properties", "context"})
 
 MIN_APP_ID = 8
 """Minimum number of characters of an app id."""
@@ -73,10 +85,52 @@ async def change_settings(connection: AsyncConnection, workspace: str, source: s
         taken = await connection.scalar(select(write_keys.c.id).where(write_keys.c.digest == key_digest(app_id)))
         if taken is not None:
             raise AdminError("the app id is a write key; choose another one")
+    if values.get("hash_fields"):
+        owner = select(sources.c.workspace).where(sources.c.id == number).scalar_subquery()
+        # One secret for all sources of a workspace, so that what is equal stays equal; the first one stays.
+        await connection.execute(
+            update(workspaces)
+            .where(workspaces.c.id == owner, workspaces.c.hash_key.is_(None))
+            .values(hash_key=token_bytes(32))
+        )
     try:
         await connection.execute(update(sources).where(sources.c.id == number).values(**values))
     except IntegrityError:
         raise AdminError(f"another source has the app id {app_id!r} already; choose another one") from None
+
+
+def check_hosts(hosts: Sequence[str]) -> None:
+    """Check hosts whose referrals open no visit.
+
+    Raises:
+        AdminError: too many, or one is no host.
+    """
+    if len(hosts) > MAX_NO_VISIT_HOSTS:
+        raise AdminError(f"{len(hosts)} hosts open no visit; {MAX_NO_VISIT_HOSTS} are allowed")
+    for host in hosts:
+        if _HOST.fullmatch(host) is None:
+            raise AdminError(
+                f"{host!r} is not a host: it looks like pay.bank.example, in lower case, without scheme and path"
+            )
+
+
+def _check_fields(paths: Sequence[str]) -> None:
+    if len(paths) > MAX_FIELDS:
+        raise AdminError(f"{len(paths)} fields are named; {MAX_FIELDS} are allowed")
+    for path in paths:
+        parts = path.split(".")
+        if len(path) > MAX_FIELD or not path.isprintable() or not all(part.strip() for part in parts):
+            raise AdminError(
+                f"{path[:MAX_FIELD]!r} names no field: it looks like email, traits.email or context.page.url"
+            )
+        if len(parts) == 1 and _letters(path) in _IDS:
+            raise AdminError(f"{path!r} is an id, by which events are told apart: nothing of it can be left out")
+        if len(parts) == 1 and _letters(path) in _OBJECTS:
+            raise AdminError(f"{path!r} is where all fields stand: name one of them, such as {path}.email")
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -91,13 +145,9 @@ def _checked(name: str, value: Any) -> Any:
     elif name == "origins":
         return [_origin(text) for text in value]
     elif name == "no_visit_hosts":
-        if len(value) > MAX_NO_VISIT_HOSTS:
-            raise AdminError(f"{len(value)} hosts open no visit; {MAX_NO_VISIT_HOSTS} are allowed")
-        for host in value:
-            if _HOST.fullmatch(host) is None:
-                raise AdminError(
-                    f"{host!r} is not a host: it looks like pay.bank.example, in lower case, without scheme and path"
-                )
+        check_hosts(value)
+    elif name in ("drop_fields", "hash_fields", "strip_queries"):
+        _check_fields(value)
     elif name in ("rate_events", "rate_burst"):
         lowest = 0 if name == "rate_events" else 1
         if not lowest <= value <= MAX_RATE:

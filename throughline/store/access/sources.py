@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.access.names import AdminError, check_name, insert_row, source_id, within_workspace, workspace_id
@@ -17,6 +18,12 @@ class SourceInfo(NamedTuple):
     name: str
     enabled: bool
     created_us: int
+    drop: list[str]
+    """Paths of members of which nothing is kept."""
+    hash: list[str]
+    """Paths of members of which a keyed digest is kept."""
+    strip_queries: list[str]
+    """Paths of addresses that keep the query's campaign parameters only."""
 
 
 async def create_source(connection: AsyncConnection, workspace: str, name: str, *, now_us: int) -> int:
@@ -41,7 +48,17 @@ async def list_sources(connection: AsyncConnection, workspace: str | None = None
     """
     c = sources.c
     query = (
-        select(c.id, workspaces.c.name, c.name, c.enabled, c.created_us)
+        select(
+            c.id,
+            workspaces.c.name,
+            c.name,
+            c.enabled,
+            c.created_us,
+            *(
+                func.coalesce(column, cast([], ARRAY(Text)))
+                for column in (c.drop_fields, c.hash_fields, c.strip_queries)
+            ),
+        )
         .join(workspaces, workspaces.c.id == c.workspace)
         .order_by(workspaces.c.name, c.name)
     )

@@ -18,6 +18,9 @@ workspaces = Table(
     Column("retention_days", Integer),  # how long facts are kept; null: for ever
     Column("horizon_us", BigInteger),  # the retention cutoff: facts that occurred before it are deleted
     Column("suppressed", BigInteger, nullable=False, server_default=text("0")),  # number of its rows in `suppressions`
+    Column("no_visit_hosts", ARRAY(Text)),  # referrers that open no visit, for all of its sources; null: none
+    Column("hash_key", LargeBinary),  # the secret of `hash_fields` of its sources; null until one of them has some
+    Column("min_cell", Integer),  # counts of fewer customers are withheld from answers; null: none
 )
 
 sources = Table(
@@ -37,6 +40,9 @@ sources = Table(
     Column("ip", Text, nullable=False, server_default=text("'shorten'")),  # an `IpMode`
     Column("rate_events", Integer),  # maximum a second, 0 for none; null: as ingest is set
     Column("rate_burst", Integer),
+    Column("drop_fields", ARRAY(Text)),  # paths of members of which nothing is kept; null: none
+    Column("hash_fields", ARRAY(Text)),  # paths of members of which a keyed digest is kept
+    Column("strip_queries", ARRAY(Text)),  # paths of addresses that keep the query's campaign parameters only
     Column("webhook_secret", Text),  # what a shop signs its webhooks with
     UniqueConstraint("workspace", "name"),
 )

@@ -25,4 +25,6 @@ SPEC = DialectSpec(
     ),
     key_names=("write_key",),
     consent=ConsentSources(members={"analyticsconsent": answers}),
+    kept_names={"data": "properties"},
+    base64_members=("data_base64",),
 )

@@ -19,4 +19,15 @@ SPEC = DialectSpec(
     key_names=("api_secret",),
     address_members=("ip_override", "_uip"),
     address_parameters=("_uip",),
+    kept_names={
+        "params": "properties",
+        "user_properties": "traits",
+        "page_location": "url",
+        "page_referrer": "referrer",
+        "page_title": "title",
+        "transaction_id": "order_id",
+        "item_id": "product_id",
+        "ip_override": "ip",
+        "user_location": "location",
+    },
 )

@@ -21,4 +21,5 @@ SPEC = DialectSpec(
         ),
     ),
     consent=ConsentSources(members={"analytics_consent": answers}),
+    kept_names={"receipt": "order_id", "receipt_id": "order_id", "original_receipt": "order_id", "amount": "value"},
 )

@@ -31,6 +31,18 @@ SPEC = DialectSpec(
     key_names=("api_key", "token"),
     consent=ConsentSources(properties={"$cookieless_mode": _cookieless_answers}, events={"$opt_in": lambda _: (True,)}),
     address_members=("$ip",),
+    kept_names={
+        "$set": "traits",
+        "$set_once": "traits",
+        "$group_set": "traits",
+        "$current_url": "url",
+        "$initial_current_url": "url",
+        "$session_entry_url": "url",
+        "$referrer": "referrer",
+        "$initial_referrer": "referrer",
+        "$session_entry_referrer": "referrer",
+        "$raw_user_agent": "userAgent",
+    },
     settings=(
         SettingsRoute("/array/{key}/config", "What posthog-js asks for before it sends", config),
         SettingsRoute("/array/{key}/config.js", "The same, as a script", config_script, "application/javascript"),

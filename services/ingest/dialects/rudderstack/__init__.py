@@ -18,6 +18,7 @@ SPEC = DialectSpec(
         ),
     ),
     consent=ConsentSources(context={"consentManagement": consent_answers}),
+    address_members=("request_ip",),
     settings=(
         SettingsRoute(
             "/sourceConfig/",

@@ -2,6 +2,7 @@
 
 from services.ingest.dialects.base import DialectSpec, Route
 from services.ingest.dialects.snowplow.consent import CONSENT
+from services.ingest.dialects.snowplow.names import ITEM, PAGE_PING, STRUCTURED, TRANSACTION
 from services.ingest.dialects.snowplow.parse import PAYLOAD_PATH, PAYLOAD_SCHEMA, parse_payload, parse_query
 
 _SUMMARY = "Snowplow: a payload of events; the write key is the app id"
@@ -15,4 +16,15 @@ SPEC = DialectSpec(
     consent=CONSENT,
     address_members=("ip",),
     address_parameters=("ip",),
+    kept_names={
+        **STRUCTURED,
+        **PAGE_PING,
+        **TRANSACTION,
+        **ITEM,
+        "refr": "referrer",
+        "ua": "userAgent",
+        "lang": "locale",
+        "tz": "timezone",
+    },
+    base64_members=("ue_px", "cx"),
 )
