@@ -95,11 +95,12 @@ IMPERSONAL = {
     # Who may write and read, and how far the work has come.
     "workspaces": {
         "id", "name", "time_zone", "created_us", "version", "default_model", "retention_days", "horizon_us",
-        "suppressed",
+        "suppressed", "no_visit_hosts", "hash_key", "min_cell",
     },
     "sources": {
         "id", "workspace", "name", "enabled", "created_us", "app_id", "origins", "no_visit_hosts", "fold_case",
         "order_scope", "consent", "ip", "rate_events", "rate_burst", "webhook_secret",
+        "drop_fields", "hash_fields", "strip_queries",
     },
     "write_keys": {"id", "digest", "hint", "source", "created_us", "revoked_us", "expires_us"},
     "read_tokens": {
