@@ -56,9 +56,7 @@ def source(
         hash_fields=hashed,
         strip_queries=strip_queries,
     )
-    return SourceKey(
-        b"", 5, 3, "web", True, settings, retention_cutoff_us, suspects=suspects, hash_key=b"secret"
-    )
+    return SourceKey(b"", 5, 3, "web", True, settings, retention_cutoff_us, suspects=suspects, hash_key=b"secret")
 
 
 def validated(
