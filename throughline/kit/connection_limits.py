@@ -7,6 +7,7 @@ tests/integration/test_ports.py holds it to the installed version.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
@@ -58,6 +59,12 @@ TRAILERS_TOO_LARGE = ServiceError(
 SLOW_HEADERS = ServiceError(408, "slow_headers", "the headers did not arrive in time", headers=_CLOSE)
 
 
+_log = logging.getLogger("uvicorn.error.connections")
+_log.setLevel(
+    logging.ERROR
+)  # it warns of each request that is no HTTP: a client could fill the log, so they are counted
+
+
 def _ignore(_: str) -> None:
     pass
 
@@ -104,6 +111,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.logger = _log
         limits = type(self)
         connections = len(self.connections)
         if connections > limits.max_connections:
@@ -192,6 +200,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
         super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP."""
+        type(self).on_refused("invalid_http")
+        super().send_400_response(msg)
 
     def _abort_unread(self) -> None:
         """Ends a connection whose client does not read its answer."""

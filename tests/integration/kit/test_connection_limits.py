@@ -153,9 +153,12 @@ async def test_an_answer_that_nobody_reads(stack: Stack, name: str) -> None:
 async def test_no_answer_is_taken_for_another_type(stack: Stack, name: str) -> None:
     service = await stack.start(name)
     async with httpx.AsyncClient(base_url=service.url) as client:
-        for method, path in (("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/nothing"), ("POST", PATHS[name])):
+        requests = [("GET", path) for path in ("/", "/healthz", "/metrics", "/nothing")]
+        for method, path in (*requests, ("POST", PATHS[name])):
             answer = await client.request(method, path, content=b"{")
             assert answer.headers.get_list("x-content-type-options") == ["nosniff"], (path, answer.status_code)
     async with Wire(service) as wire:
         await wire.send(b"x" * 100)
         assert (await wire.answer())[1].get("x-content-type-options") == "nosniff"
+    await refused(service, "invalid_http")
+    assert "Invalid HTTP" not in service.child.tail(50), "a client that means no good can fill the log"
