@@ -7,6 +7,8 @@ from starlette.types import Receive, Scope, Send
 from services.api.customers.routes import router as customers
 from services.api.dashboard import page
 from services.api.events.routes import router as events
+from services.api.flows.routes import router as flows
+from services.api.funnel.routes import router as funnel
 from services.api.history.routes import router as history
 from services.api.identity.routes import router as identity
 from services.api.journeys.routes import router as journeys
@@ -22,7 +24,7 @@ from services.api.telemetry import Telemetry
 from throughline.kit import health
 from throughline.kit.metrics import REGISTRY
 
-ROUTERS = (models, phases, history, customers, journeys, identity, events, rejected)
+ROUTERS = (models, phases, history, funnel, flows, customers, journeys, identity, events, rejected)
 """The features, in the order of the OpenAPI document."""
 
 DESCRIPTION = """Live customer-journey phase counts and journeys of one workspace.

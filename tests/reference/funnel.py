@@ -113,7 +113,7 @@ def path_cells(journeys: Journeys, zone: str) -> Counter[tuple[int, str, int, in
 
 
 def _flow(day: int, state: State, step: NaiveTransition) -> tuple[int, str, int, int, int, int, int]:
-    return day, state.channel, state.source, step.kind, step.origin, step.target, min(step.cycle, 3)
+    return day, state.channel, state.source, step.kind, step.origin, step.target, min(step.cycle, 4)
 
 
 def variant_cells(journeys: Journeys, zone: str) -> Counter[tuple[int, str, int, frozenset[int], str]]:

@@ -1,6 +1,7 @@
 """Rows as the stager writes them, inserted by hand for tests of the api."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from types import TracebackType
@@ -10,6 +11,8 @@ import asyncpg
 
 from throughline.journey.diff import COUNTS
 from throughline.journey.durations import MINUTE_US
+from throughline.journey.flows import FlowCell, VariantCell
+from throughline.journey.funnel import FunnelCell
 from throughline.journey.memory import CHURNED
 from throughline.journey.rollup import STEPS, bucket_of
 from throughline.journey.state import ENTER, LAPSE, RETURN, Transition
@@ -237,6 +240,24 @@ class Rows:
     async def orphan_refunds(self, events: int, *, shard: int = 0, source: int | None = None) -> None:
         """Insert a count of refunds and cancellations of no order."""
         await self._insert("orphan_refunds", model=self.model, shard=shard, source=source or self.source, events=events)
+
+    async def sums(self, table: str, deltas: Mapping[Any, int], *, shard: int) -> None:
+        """Insert sums of analytics, whose keys are the columns up to `shard` in the order of their cells."""
+        fields = {
+            "funnel_counts": FunnelCell._fields,
+            "flow_counts": FlowCell._fields,
+            "variant_counts": VariantCell._fields,
+        }
+        for key, number in deltas.items():
+            row = dict(zip(fields[table], key, strict=True))
+            await self._connection.execute(
+                f"insert into {table} ({', '.join(row)}, shard, number) "
+                f"values ({', '.join(f'${place}' for place in range(1, len(row) + 3))}) "
+                f"on conflict on constraint {table}_pkey do update set number = {table}.number + excluded.number",
+                *row.values(),
+                shard,
+                number,
+            )
 
     async def recent(self, message_id: str, received_us: int, **columns: Any) -> None:
         """Insert one of the recent events; `columns` replaces default values."""

@@ -7,7 +7,8 @@ from throughline.journey.milestones import OPEN, Milestones
 from throughline.journey.state import RETURN, Journey, Transition
 
 CYCLE_CLASSES = 3
-"""Cycles are told apart up to this number; the last class holds all later ones."""
+"""Number of classes of cycles: the last one holds all later cycles. A move has one more: a return into it leads from a
+cycle of the last class."""
 
 
 MOVES, PATHS = 1, 2
@@ -69,7 +70,7 @@ def contribute(
     def flow(transition: Transition, change: int) -> None:
         """Count a move. The milestones are those after it."""
         at_us, _, _, _, kind, from_phase, to_phase, cycle, _, _ = transition
-        cycle = min(cycle, CYCLE_CLASSES)
+        cycle = min(cycle, CYCLE_CLASSES + 1)
         for reading, since_us in ((MOVES, at_us), (PATHS, min(milestones.entered.values()))):
             cell = (model, reading, day_of(since_us), source, channel, kind, from_phase, to_phase, cycle)
             flows[cell] = flows.get(cell, 0) + change

@@ -58,6 +58,7 @@ ProblemCode = Literal[
     "missing_parameter",
     "missing_token",
     "no_model",
+    "restage_needed",
     "stopping",
     "too_many_streams",
     "unknown_customer",

@@ -50,6 +50,7 @@ def problem_responses(*statuses: int, not_found: str = "") -> Described:
         400: "a parameter is wrong; `field` names it",
         401: "no read token, or an unknown or revoked one",
         404: not_found,
+        409: "the model has to be restaged first",
         503: "the database is away, or the service is full or stopping; see Retry-After",
     }
     content = {MEDIA_TYPE: {"schema": {"$ref": SCHEMAS.format(name="Problem")}}}

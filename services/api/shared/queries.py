@@ -20,6 +20,8 @@ class ModelGeneration(NamedTuple):
     document: str | None
     """The model's own file; None: the file shipped under its name."""
     created_us: int
+    has_funnels: bool
+    """Whether funnels, flows and variants are kept of it."""
 
 
 class WorkspaceState(NamedTuple):

@@ -37,7 +37,10 @@ ONE_NODE = {
     "phase_counts", "phase_history", "funnel_counts", "flow_counts", "variant_counts", "unmapped", "orphan_refunds",
     "admitted_names", "admissions", "offsets",
 }  # fmt: skip
-HOT = {"phase_counts", "phase_history", "offsets", "recent_events", "rejected_counts"}
+HOT = {
+    "phase_counts", "phase_history", "funnel_counts", "flow_counts", "variant_counts", "offsets", "recent_events",
+    "rejected_counts",
+}  # fmt: skip
 """Updated by every transaction."""
 
 INDEXES = {

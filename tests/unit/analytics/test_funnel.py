@@ -2,50 +2,22 @@
 
 import pytest
 
+from tests.support.six_customers import (
+    CONSIDERATION,
+    DECISION,
+    DISCOVERY,
+    LOYALTY,
+    NOW_DAY,
+    PURCHASE,
+    START_US,
+    day_of,
+    journeys,
+)  # fmt: skip
 from throughline.analytics.funnel import WINDOWS_US, Count, Day, Funnel, funnel, spells
 from throughline.journey import flows
 from throughline.journey.durations import DAY_US
-from throughline.journey.fold import fold
 from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY, LAPSED, REACHED, FunnelCell, FunnelDeltas, contribute
-from throughline.journey.state import ENTER, LAPSE, RETURN, Journey, Transition
-from throughline.journey.touchpoint import Touchpoint
-from throughline.models import load_model
-
-START_US = 20_000 * DAY_US
-NOW_DAY = 60
-MODEL = load_model("seven_phase")
-DISCOVERY, CONSIDERATION, DECISION, PURCHASE, _, LOYALTY = range(1, 7)
-NAMES = {"discovery": "Session Start", "consideration": "Product Viewed", "decision": "Product Added"}
-
-SHOP = {
-    "a": [(0, "discovery"), (1, "consideration"), (2, "decision"), (3, "order")],
-    "b": [(0, "discovery"), (2, "decision")],
-    "c": [(0, "discovery"), (40, "consideration")],
-    "d": [(50, "discovery"), (51, "consideration")],
-    "e": [(0, "consideration"), (1, "decision"), (1, "order"), (20, "order")],
-    "f": [(55, "discovery"), (55, "decision")],
-}
-"""Customer -> (day, what it did)."""
-
-
-def day_of(at_us: int) -> int:
-    return at_us - at_us % DAY_US
-
-
-def journeys() -> list[tuple[Journey, list[Transition]]]:
-    """The journey of each customer, and its transitions."""
-    results: list[tuple[Journey, list[Transition]]] = []
-    for customer, steps in SHOP.items():
-        touchpoints = [
-            Touchpoint(START_US + day * DAY_US, place, f"{customer}{place}", customer, "track",
-                       NAMES.get(what, "Order Completed"), source=1, channel="web",
-                       order_id=f"o{place}" if what == "order" else "")
-            for place, (day, what) in enumerate(steps)
-        ]  # fmt: skip
-        folded = fold(MODEL, None, touchpoints, START_US + NOW_DAY * DAY_US)
-        assert folded.journey is not None
-        results.append((folded.journey, folded.transitions))
-    return results
+from throughline.journey.state import ENTER, LAPSE, RETURN
 
 
 def counts(unit: int) -> list[Count]:

@@ -40,7 +40,7 @@ def _sums(name: str, *key: str) -> Table:
         *(Column(column, _TYPES[column], nullable=False) for column in key),
         Column("number", BigInteger, nullable=False),
         PrimaryKeyConstraint(*key),
-        postgresql_with={"fillfactor": "70"},
+        postgresql_with={"fillfactor": "50"},
     )
 
 

@@ -1,0 +1,58 @@
+"""Flows between phases, and the variants of cycles."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from services.api.auth import Token
+from services.api.flows.answers import PhaseFlows, Reading, Variants, flows_answer, variants_answer
+from services.api.flows.queries import read_moves, read_variants
+from services.api.shared.context import Context
+from services.api.shared.days import SpanParameters, read_days
+from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.queries import CustomerFilter
+from services.api.shared.responses import AnswerResponse
+from services.api.shared.workspace import reading_model, source_id
+from throughline.analytics.flows import MAX_EDGES, flows
+from throughline.journey.flows import MOVES, PATHS
+
+router = APIRouter(tags=["flows"], route_class=AnswerRoute)
+
+
+class FlowParameters(SpanParameters):
+    """Which moves."""
+
+    reading: Reading = Field(
+        "moves",
+        description="moves: all of the span, which explain the counts; paths: those of the cycles that began in the "
+        "span, which explain the funnel",
+    )
+    edges: int = Field(MAX_EDGES, ge=1, le=400, description="Maximum number of edges shown one by one")
+
+
+@router.get("/v1/flows", responses=problem_responses(400, 409), summary="Moves between phases")
+async def get_flows(
+    context: Context, token: Token, parameters: Annotated[FlowParameters, Query()]
+) -> AnswerResponse[PhaseFlows]:
+    """Of every node `opening + in = closing + out`. The reading `moves` adds up to the phase counts: `closing` of a
+    phase's nodes is how many customers stand there at the end."""
+    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    async with reading_model(context, "flows", token.workspace, parameters.model) as (connection, live):
+        days, _ = read_days(live, parameters)
+        reading = MOVES if parameters.reading == "moves" else PATHS
+        span = (days.from_us, days.end_us)
+        moves = await read_moves(connection, live.generation.id, reading, span, customers)
+    return AnswerResponse(flows_answer(live, days, parameters.reading, flows(moves, parameters.edges)))
+
+
+@router.get("/v1/variants", responses=problem_responses(400, 409), summary="Which phases cycles enter")
+async def get_variants(
+    context: Context, token: Token, parameters: Annotated[SpanParameters, Query()]
+) -> AnswerResponse[Variants]:
+    """The cycles that began in the span by the phases they entered and by how they ended."""
+    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    async with reading_model(context, "flows", token.workspace, parameters.model) as (connection, live):
+        days, _ = read_days(live, parameters)
+        variants = await read_variants(connection, live.generation.id, (days.from_us, days.end_us), customers)
+    return AnswerResponse(variants_answer(live, days, variants))

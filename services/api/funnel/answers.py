@@ -1,0 +1,326 @@
+"""The answers of funnels. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
+from services.api.shared.days import Days
+from services.api.shared.workspace import LiveModel
+from throughline.analytics import funnel as funnels
+from throughline.analytics.intervals import Interval, newcombe
+from throughline.analytics.survival import Curve
+from throughline.journey.funnel import EDGES_US, ENDED, LAPSED
+from throughline.journey.model import Model
+from throughline.kit.clock import rfc3339
+
+Seconds = Annotated[float | None, Meta(description="seconds; null: so many never do", examples=[93600.0])]
+OTHER = "(other)"
+MAX_VALUES = 20
+"""Maximum number of values of a breakdown; the smaller ones are `(other)` together."""
+
+
+class Share(Answer):
+    """A share with its interval of 95 % (Wilson's score; of a difference Newcombe's)."""
+
+    rate: Annotated[float, Meta(examples=[0.3506])]
+    low: Annotated[float, Meta(examples=[0.3365])]
+    high: Annotated[float, Meta(examples=[0.365])]
+
+
+class WithinWindow(Answer):
+    """Who came within the window, of those who had the time to."""
+
+    mature: Annotated[int, Meta(description="whose window has passed for their whole day", examples=[4310])]
+    reached: Annotated[int, Meta(examples=[1511])]
+    rate: Annotated[Share | None, Meta(description="null: nobody had the time")]
+
+
+class TimeToStep(Answer):
+    """How long it takes all who begin, not only those who come (Aalen-Johansen, on fixed ages)."""
+
+    p25: Seconds
+    p50: Seconds
+    p75: Seconds
+    share_at: Annotated[dict[str, float], Meta(description="age -> share that has come; ages not yet seen are absent")]
+
+
+class FunnelStep(Answer):
+    """One step after the first: cohort.entered = reached + lapsed + ended + still."""
+
+    phase: Annotated[str, Meta(examples=["decision"])]
+    reached: Annotated[int, Meta(description="came to the phase or beyond", examples=[1840])]
+    entered: Annotated[int | None, Meta(description="entered the phase itself; null of customers", examples=[1702])]
+    lapsed: Annotated[int, Meta(description="lapsed before; of customers: silent, and never came", examples=[2011])]
+    ended: Annotated[int, Meta(description="ended by an event before", examples=[12])]
+    still: Annotated[int, Meta(description="on the way", examples=[1257])]
+    within: WithinWindow
+    of_previous: Annotated[WithinWindow, Meta(description="the same, of those who came to the step before in time")]
+    time: TimeToStep
+
+
+class Cohort(Answer):
+    """Who came to the first step in the span."""
+
+    entered: Annotated[int, Meta(examples=[5120])]
+    mature: Annotated[int, Meta(examples=[4310])]
+    immature: Annotated[int, Meta(description="their window has not passed: in no rate", examples=[810])]
+
+
+class FunnelPart(Answer):
+    """The funnel of the customers with one value of the dimension."""
+
+    value: Annotated[str, Meta(description="`(other)`: all further values together", examples=["email"])]
+    cohort: Cohort
+    steps: list[FunnelStep]
+
+
+class Difference(Answer):
+    """A step's rate less that of the span before."""
+
+    phase: Annotated[str, Meta(examples=["decision"])]
+    difference: Annotated[Share | None, Meta(description="null: one of the two has no rate")]
+    shown: Annotated[bool, Meta(description="false: no difference shown, the interval holds 0")]
+
+
+class Comparison(Answer):
+    """The same question, asked of as many days before."""
+
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    cohort: Cohort
+    steps: list[FunnelStep]
+    differences: list[Difference]
+
+
+class Funnel(Answer):
+    """Of those who came to the first step in the span: how many went on, how soon, and what became of the others."""
+
+    model: ModelName
+    unit: Annotated[str, Meta(examples=["cycle"])]
+    window: Annotated[str | None, Meta(description="null: without an end", examples=["30d"])]
+    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    steps_from: Annotated[str, Meta(description="the first step", examples=["discovery"])]
+    cohort: Cohort
+    steps: list[FunnelStep]
+    breakdown: list[FunnelPart]
+    compared: Annotated[Comparison | None, Meta(description="null: not asked for")]
+
+
+class TrendDay(Answer):
+    """The entries of one day (or week, or month), and how many came to the last step."""
+
+    from_: Instant = msgspec.field(name="from")
+    cohort: Cohort
+    reached: Annotated[int, Meta(examples=[41])]
+    lapsed: Annotated[int, Meta(examples=[38])]
+    ended: Annotated[int, Meta(examples=[0])]
+    still: Annotated[int, Meta(examples=[7])]
+    within: WithinWindow
+    settled: Annotated[bool, Meta(description="false: the window has not passed for all of it")]
+
+
+class Trend(Answer):
+    """One rate per day of entry; all days together are the funnel."""
+
+    model: ModelName
+    unit: Annotated[str, Meta(examples=["cycle"])]
+    window: Annotated[str | None, Meta(examples=["30d"])]
+    time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    steps_from: Annotated[str, Meta(examples=["discovery"])]
+    steps_to: Annotated[str, Meta(examples=["purchase"])]
+    days: list[TrendDay]
+
+
+class Age(Answer):
+    """One bin of age of a stay in a phase: who is at risk in it, and the shares after it, which add up to 1."""
+
+    from_seconds: Annotated[float, Meta(examples=[86400.0])]
+    to_seconds: Annotated[float, Meta(examples=[172800.0])]
+    at_risk: Annotated[int, Meta(examples=[3200])]
+    advanced: Annotated[dict[str, float], Meta(description="phase -> share that has gone on to it")]
+    lapsed: Annotated[float, Meta(examples=[0.12])]
+    ended: Annotated[float, Meta(examples=[0.0])]
+    still: Annotated[float, Meta(description="share that is still in the phase", examples=[0.55])]
+    still_error: Annotated[float, Meta(description="its standard error (Greenwood)", examples=[0.01])]
+
+
+class PhaseTime(Answer):
+    """How stays in a phase end, by their age. A lapse shows only once the phase's window has passed."""
+
+    model: ModelName
+    phase: Annotated[str, Meta(examples=["consideration"])]
+    time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    entered: Annotated[int, Meta(examples=[5120])]
+    ages: list[Age]
+
+
+def funnel_answer(
+    live: LiveModel,
+    days: Days,
+    phases: Sequence[int],
+    *,
+    unit: str,
+    window: str | None,
+    total: funnels.Funnel,
+    parts: Sequence[tuple[str, funnels.Funnel]],
+    compared: tuple[Days, funnels.Funnel] | None,
+) -> Funnel:
+    """The funnel with its breakdown and comparison."""
+    model = live.model
+    return Funnel(
+        model=model.name,
+        unit=unit,
+        window=window,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        steps_from=_name(model, phases[0]),
+        cohort=_cohort(total),
+        steps=_steps(model, total),
+        breakdown=[FunnelPart(value, _cohort(part), _steps(model, part)) for value, part in parts],
+        compared=None if compared is None else _comparison(model, total, *compared),
+    )
+
+
+def trend_day(from_us: int, day: funnels.Funnel, *, settled: bool) -> TrendDay:
+    """The last step of the funnel of one day's entries. `settled`: the window of all of them has passed."""
+    step = day.steps[-1]
+    return TrendDay(
+        from_=rfc3339(from_us),
+        cohort=_cohort(day),
+        reached=step.reached,
+        lapsed=step.lapsed,
+        ended=step.ended,
+        still=step.still,
+        within=_within(step.within),
+        settled=settled,
+    )
+
+
+def trend_answer(
+    live: LiveModel, phases: Sequence[int], *, unit: str, window: str | None, days: list[TrendDay]
+) -> Trend:
+    """The trend of a way from one phase to another."""
+    model = live.model
+    return Trend(
+        model=model.name,
+        unit=unit,
+        window=window,
+        time_zone=live.workspace.time_zone,
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        steps_from=_name(model, phases[0]),
+        steps_to=_name(model, phases[-1]),
+        days=days,
+    )
+
+
+def time_answer(
+    live: LiveModel, days: Days, phase: int, entered: int, at_risk: Sequence[int], curve: Curve
+) -> PhaseTime:
+    """The curves of a phase."""
+    model = live.model
+    later = {other.number: other.name for other in model.phases if other.number > phase}
+    ages = [
+        Age(
+            from_seconds=EDGES_US[number] / 1e6,
+            to_seconds=EDGES_US[number + 1] / 1e6,
+            at_risk=at_risk[number],
+            advanced={name: _at(curve, phase_number, number) for phase_number, name in later.items()},
+            lapsed=_at(curve, LAPSED, number),
+            ended=_at(curve, ENDED, number),
+            still=survival,
+            still_error=curve.survival_error[number],
+        )
+        for number, survival in enumerate(curve.survival)
+    ]
+    return PhaseTime(
+        model=model.name,
+        phase=_name(model, phase),
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        entered=entered,
+        ages=ages,
+    )
+
+
+def _at(curve: Curve, way: int, number: int) -> float:
+    shares: Mapping[int, Sequence[float]] = curve.incidence
+    return shares[way][number] if way in shares else 0.0
+
+
+def _name(model: Model, phase: int) -> str:
+    return model.phases[phase - 1].name
+
+
+def _cohort(funnel: funnels.Funnel) -> Cohort:
+    return Cohort(funnel.cohort, funnel.mature, funnel.immature)
+
+
+def _share(interval: Interval | None) -> Share | None:
+    return None if interval is None else Share(*interval)
+
+
+def _within(within: funnels.Within) -> WithinWindow:
+    return WithinWindow(within.mature, within.reached, _share(within.rate))
+
+
+def _time(time: funnels.Time) -> TimeToStep:
+    first, half, third = (None if age_us is None else age_us / 1e6 for age_us in time.quartiles_us)
+    return TimeToStep(first, half, third, dict(time.share_at))
+
+
+def _steps(model: Model, funnel: funnels.Funnel) -> list[FunnelStep]:
+    return [
+        FunnelStep(
+            phase=_name(model, step.phase),
+            reached=step.reached,
+            entered=step.entered,
+            lapsed=step.lapsed,
+            ended=step.ended,
+            still=step.still,
+            within=_within(step.within),
+            of_previous=_within(step.of_previous),
+            time=_time(step.time),
+        )
+        for step in funnel.steps
+    ]
+
+
+def _comparison(model: Model, total: funnels.Funnel, days: Days, before: funnels.Funnel) -> Comparison:
+    differences = [
+        (step.phase, newcombe(step.within.reached, step.within.mature, earlier.within.reached, earlier.within.mature))
+        for step, earlier in zip(total.steps, before.steps, strict=True)
+    ]
+    return Comparison(
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        cohort=_cohort(before),
+        steps=_steps(model, before),
+        differences=[
+            Difference(
+                _name(model, phase),
+                _share(difference),
+                shown=difference is not None and not difference.low <= 0 <= difference.high,
+            )
+            for phase, difference in differences
+        ],
+    )

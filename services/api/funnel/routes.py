@@ -1,0 +1,251 @@
+"""Funnels, the time between phases, and trends."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api.auth import Token
+from services.api.funnel.answers import (
+    MAX_VALUES,
+    OTHER,
+    Funnel,
+    PhaseTime,
+    Trend,
+    funnel_answer,
+    time_answer,
+    trend_answer,
+    trend_day,
+)
+from services.api.funnel.queries import Dimension, read_funnel
+from services.api.shared.context import Context
+from services.api.shared.days import Days, SpanParameters, phase_number, read_days
+from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.queries import CustomerFilter
+from services.api.shared.responses import AnswerResponse
+from services.api.shared.workspace import LiveModel, reading_model, source_id, source_names
+from throughline.analytics import funnel as funnels
+from throughline.analytics.funnel import WINDOWS_US, Count
+from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY
+from throughline.kit.clock import to_datetime
+from throughline.kit.errors import ServiceError
+
+router = APIRouter(tags=["funnel"], route_class=AnswerRoute)
+
+Unit = Literal["cycle", "customer"]
+UNITS: Mapping[Unit, int] = {"cycle": CYCLE, "customer": CUSTOMER}
+Window = Literal["1h", "1d", "3d", "7d", "14d", "30d", "60d", "90d", "180d", "365d", "none"]
+
+
+class StepParameters(SpanParameters):
+    """Which steps."""
+
+    steps: str | None = Field(
+        None,
+        description="two or more phases in ascending order, with commas; without it all phases",
+        examples=["discovery,decision,purchase"],
+    )
+    unit: Unit = Field(
+        "cycle",
+        description="cycle: each journey cycle counts once, and a lapse ends it; customer: each customer counts once, "
+        "on the day it first ever stood at the first step or beyond",
+    )
+    window: Window = Field("30d", description="the time from the entry within which a step has to be reached")
+
+
+class FunnelParameters(StepParameters):
+    """How to divide and compare the funnel."""
+
+    by: Dimension | None = Field(None, description="divide by this fact of the customer's first touchpoint")
+    compare: Literal["previous"] | None = Field(None, description="compare with as many days before")
+
+
+class TrendParameters(StepParameters):
+    """In which steps of time."""
+
+    step: Literal["day", "week", "month"] = Field("day", description="weeks begin on Monday")
+
+
+class TimeParameters(SpanParameters):
+    """Which phase."""
+
+    phase: str = Field(description="the phase whose stays are looked at", examples=["consideration"])
+
+
+@router.get("/v1/funnel", responses=problem_responses(400, 409), summary="How many go on, how soon")
+async def get_funnel(
+    context: Context, token: Token, parameters: Annotated[FunnelParameters, Query()]
+) -> AnswerResponse[Funnel]:
+    """The span says who enters, the window who converts. In each step `cohort.entered = reached + lapsed + ended +
+    still`; a rate counts only entries whose window has passed. The parts of a breakdown add up to the whole."""
+    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
+        days, phases, now_us = _question(live, parameters)
+        question = _Question(connection, live, parameters, phases, customers)
+        by_value = await question.counts(days, parameters.by)
+        total = question.funnel(days, now_us, [count for counts in by_value.values() for count in counts])
+        compared = None
+        if parameters.compare is not None:
+            before = days.before(live.zone)
+            counts = (await question.counts(before)).get(None, [])
+            compared = before, question.funnel(before, now_us, counts)
+    parts: list[tuple[str, funnels.Funnel]] = []
+    if parameters.by is not None:
+        names = await source_names(context, token.workspace) if parameters.by == "source" else {}
+        divided = _largest(by_value)
+        parts = [
+            (names.get(value, f"deleted source {value}") if isinstance(value, int) else str(value), part)
+            for value, part in ((value, question.funnel(days, now_us, counts)) for value, counts in divided)
+        ]
+    return AnswerResponse(
+        funnel_answer(
+            live,
+            days,
+            phases,
+            unit=parameters.unit,
+            window=_window_name(parameters.window),
+            total=total,
+            parts=parts,
+            compared=compared,
+        )
+    )
+
+
+@router.get("/v1/funnel/trend", responses=problem_responses(400, 409), summary="A rate for each day of entry")
+async def get_funnel_trend(
+    context: Context, token: Token, parameters: Annotated[TrendParameters, Query()]
+) -> AnswerResponse[Trend]:
+    """The same sums as of the funnel, one day (week, month) of entry at a time: all of them add up to the funnel."""
+    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
+        days, phases, now_us = _question(live, parameters)
+        question = _Question(connection, live, parameters, phases, customers)
+        counts = (await question.counts(days)).get(None, [])
+    groups = _grouped(days, parameters.step, live)
+    return AnswerResponse(
+        trend_answer(
+            live,
+            phases,
+            unit=parameters.unit,
+            window=_window_name(parameters.window),
+            days=[
+                trend_day(
+                    group.from_us,
+                    question.funnel(group, now_us, counts),
+                    settled=question.window_us is None or question.window_us <= now_us - group.end_us,
+                )
+                for group in groups
+            ],
+        )
+    )
+
+
+@router.get("/v1/funnel/time", responses=problem_responses(400, 409), summary="How long stays in a phase last")
+async def get_funnel_time(
+    context: Context, token: Token, parameters: Annotated[TimeParameters, Query()]
+) -> AnswerResponse[PhaseTime]:
+    """Of all who entered the phase, the shares that have gone on, lapsed, ended and stayed by each age. Nobody is
+    judged before the time: an age counts only entries that have been seen so long."""
+    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
+        phase = phase_number(live.model, parameters.phase, "phase")
+        days, now_us = read_days(live, parameters)
+        by_value = await read_funnel(
+            connection, live.generation.id, CYCLE, phase, (days.from_us, days.end_us), customers
+        )
+    counts = by_value.get(None, [])
+    at_risk, curve = funnels.spells(counts, days.seen_until(now_us), phase)
+    entered = sum(count.entries for count in counts if count.way == ENTRY)
+    return AnswerResponse(time_answer(live, days, phase, entered, at_risk, curve))
+
+
+class _Question:
+    """One funnel question: how its sums are read and computed."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        live: LiveModel,
+        parameters: StepParameters,
+        phases: Sequence[int],
+        customers: CustomerFilter,
+    ) -> None:
+        self._connection = connection
+        self._generation = live.generation.id
+        self._unit = UNITS[parameters.unit]
+        self.window_us = None if parameters.window == "none" else WINDOWS_US[parameters.window]
+        self._phases = phases
+        self._customers = customers
+
+    async def counts(self, days: Days, by: Dimension | None = None) -> dict[int | str | None, list[Count]]:
+        return await read_funnel(
+            self._connection,
+            self._generation,
+            self._unit,
+            self._phases[0],
+            (days.from_us, days.end_us),
+            self._customers,
+            by,
+        )
+
+    def funnel(self, days: Days, now_us: int, counts: Sequence[Count]) -> funnels.Funnel:
+        return funnels.funnel(counts, days.seen_until(now_us), self._phases, self.window_us, self._unit)
+
+
+def _question(live: LiveModel, parameters: StepParameters) -> tuple[Days, list[int], int]:
+    """The days, the numbers of the phases and the watermark of a question.
+
+    Raises:
+        ServiceError: 400: a parameter is wrong; 409 `restage_needed`.
+    """
+    model = live.model
+    if parameters.steps is None:
+        phases = [phase.number for phase in model.phases]
+    else:
+        phases = [phase_number(model, name.strip(), "steps") for name in parameters.steps.split(",")]
+        if len(phases) < 2 or phases != sorted(set(phases)):
+            raise ServiceError(
+                400,
+                "invalid_parameter",
+                f"steps: two or more phases of {model.name} in ascending order, such as "
+                f"{model.phases[0].name},{model.phases[-1].name}",
+                field="steps",
+            )
+    days, now_us = read_days(live, parameters)
+    return days, phases, now_us
+
+
+def _window_name(window: Window) -> str | None:
+    return None if window == "none" else window
+
+
+def _largest(by_value: Mapping[int | str | None, list[Count]]) -> list[tuple[int | str, list[Count]]]:
+    """The counts by value, the largest cohorts first; those beyond `MAX_VALUES` together as `(other)`."""
+
+    def entries(counts: Sequence[Count]) -> int:
+        return sum(count.entries for count in counts if count.way == ENTRY)
+
+    in_order = sorted(by_value.items(), key=lambda item: (-entries(item[1]), str(item[0])))
+    largest = [(value, counts) for value, counts in in_order[:MAX_VALUES] if value is not None]
+    rest = [count for _, counts in in_order[MAX_VALUES:] for count in counts]
+    return [*largest, (OTHER, rest)] if rest else largest
+
+
+def _grouped(days: Days, step: str, live: LiveModel) -> list[Days]:
+    """The days in groups of a day, a week or a month of the workspace's calendar; the first and last may be cut."""
+    ends = (*days.starts[1:], days.end_us)
+    groups: list[Days] = []
+    for _, group in groupby(zip(days.starts, ends, strict=True), key=lambda day: _calendar(day[0], step, live)):
+        pairs = list(group)
+        groups.append(Days(tuple(start_us for start_us, _ in pairs), pairs[-1][1]))
+    return groups
+
+
+def _calendar(day_us: int, step: str, live: LiveModel) -> tuple[int, ...]:
+    local = to_datetime(day_us).astimezone(live.zone)
+    if step == "week":
+        return local.isocalendar()[:2]
+    return (local.year, local.month) if step == "month" else (local.year, local.month, local.day)

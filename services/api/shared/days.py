@@ -1,0 +1,122 @@
+"""The days of a question to kept sums: from which to which, in the workspace's time zone."""
+
+from datetime import tzinfo
+from typing import NamedTuple
+
+from pydantic import Field
+
+from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, parse_optional_instant
+from services.api.shared.steps import ceiling, next_start, starts
+from services.api.shared.workspace import LiveModel
+from throughline.analytics.funnel import Day
+from throughline.journey.durations import DAY_US, HOUR_US
+from throughline.journey.model import Model
+from throughline.journey.rollup import floor
+from throughline.kit.clock import rfc3339
+from throughline.kit.errors import ServiceError
+
+DEFAULT_DAYS = 30
+MAX_DAYS = 400
+
+
+class SpanParameters(CustomerParameters):
+    """Which customers, and which days of entry."""
+
+    from_: str | None = Field(
+        None,
+        alias="from",
+        description="the first day is the one that holds this instant (RFC 3339); without it there are "
+        f"{DEFAULT_DAYS} days",
+        examples=[EXAMPLE_INSTANT],
+    )
+    to: str | None = Field(
+        None,
+        description=f"days that begin before this instant; without it up to today. At most {MAX_DAYS} days",
+        examples=[EXAMPLE_INSTANT],
+    )
+
+
+class Days(NamedTuple):
+    """Consecutive days: the start of each, and the end of the last."""
+
+    starts: tuple[int, ...]
+    end_us: int
+
+    @property
+    def from_us(self) -> int:
+        """The start of the first day."""
+        return self.starts[0] if self.starts else self.end_us
+
+    def seen_until(self, now_us: int) -> list[Day]:
+        """Returns the days with how long all of each has been seen at an instant."""
+        ends = (*self.starts[1:], self.end_us)
+        return [Day(start_us, now_us - end_us) for start_us, end_us in zip(self.starts, ends, strict=True)]
+
+    def before(self, zone: tzinfo) -> "Days":
+        """Returns as many days that end where these begin."""
+        start_us = self.from_us
+        for _ in self.starts:
+            start_us = floor("day", start_us - 1, zone)
+        return Days(tuple(starts("day", start_us, self.from_us, zone)), self.from_us)
+
+
+def find_days(from_us: int | None, to_us: int | None, *, now_us: int, zone: tzinfo) -> Days:
+    """Returns the days that hold a span.
+
+    Args:
+        from_us: the first day holds it; None: `DEFAULT_DAYS` days before the end.
+        to_us: days that begin before it; None: up to and with the day of `now_us`.
+        now_us: the applied watermark.
+        zone: in which days begin.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: the span is empty, or longer than `MAX_DAYS` days.
+    """
+    end_us = next_start("day", now_us, zone) if to_us is None else ceiling("day", to_us, zone)
+    if from_us is None:
+        start_us = end_us
+        for _ in range(DEFAULT_DAYS):
+            start_us = floor("day", start_us - 1, zone)
+    else:
+        start_us = floor("day", from_us, zone)
+    if start_us >= end_us:
+        raise ServiceError(
+            400, "invalid_parameter", f"from: {rfc3339(start_us)} is not before to, {rfc3339(end_us)}", field="from"
+        )
+    if end_us - start_us > MAX_DAYS * DAY_US + HOUR_US:
+        raise ServiceError(400, "invalid_parameter", f"from: a span has at most {MAX_DAYS} days", field="from")
+    return Days(tuple(starts("day", start_us, end_us, zone)), end_us)
+
+
+def read_days(live: LiveModel, parameters: SpanParameters) -> tuple[Days, int]:
+    """Returns the days of a question, and the applied watermark.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`; 409 `restage_needed`.
+    """
+    if not live.generation.has_funnels:
+        raise ServiceError(
+            409,
+            "restage_needed",
+            f"the journeys of {live.generation.name} are older than funnels: "
+            f"throughline restage --model {live.generation.name}",
+        )
+    now_us = live.workspace.applied_watermark_us or 0
+    from_us = parse_optional_instant(parameters.from_, "from")
+    to_us = parse_optional_instant(parameters.to, "to")
+    return find_days(from_us, to_us, now_us=now_us, zone=live.zone), now_us
+
+
+def phase_number(model: Model, name: str, field: str) -> int:
+    """Returns the number of a phase by its name.
+
+    Raises:
+        ServiceError: 400 `unknown_phase`, which names `field`.
+    """
+    try:
+        return model.phase_named(name).number
+    except KeyError:
+        names = ", ".join(phase.name for phase in model.phases)
+        raise ServiceError(
+            400, "unknown_phase", f"{model.name} has no phase {name[:100]!r}; there are: {names}", field=field
+        ) from None

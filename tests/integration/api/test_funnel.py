@@ -1,0 +1,127 @@
+"""Funnels, trends, time and flows of six customers, as a client reads them."""
+
+import httpx
+import pytest
+
+from services.api.flows.answers import PhaseFlows, Variants
+from services.api.funnel.answers import Funnel, PhaseTime, Trend
+from tests.support.answers import ok, refused
+from tests.support.rows import Rows
+from tests.support.six_customers import NOW_US, START_US, day_of, journeys
+from throughline.journey import flows, funnel
+from throughline.kit.clock import rfc3339
+
+SPAN = {"from": rfc3339(START_US), "to": rfc3339(NOW_US)}
+
+
+@pytest.fixture
+async def shop(rows: Rows) -> Rows:
+    """The sums that stager keeps of the six customers, in two shards."""
+    await rows.through(NOW_US)
+    for number, (journey, transitions) in enumerate(journeys()):
+        cells: funnel.FunnelDeltas = {}
+        moves: flows.FlowDeltas = {}
+        variants: flows.VariantDeltas = {}
+        owner = journey._replace(source=rows.source)
+        funnel.contribute(cells, rows.model, owner, None, transitions, day_of)
+        flows.contribute(moves, variants, rows.model, owner, None, transitions, day_of)
+        await rows.sums("funnel_counts", cells, shard=number % 2)
+        await rows.sums("flow_counts", moves, shard=number % 2)
+        await rows.sums("variant_counts", variants, shard=number % 2)
+    return rows
+
+
+async def test_each_step_adds_up_to_the_cohort(api: httpx.AsyncClient, shop: Rows) -> None:
+    answer = await ok(api, "/v1/funnel", Funnel, **SPAN, steps="discovery,decision,purchase", window="7d", by="channel")
+    assert (answer["cohort"]["entered"], answer["cohort"]["mature"], answer["cohort"]["immature"]) == (5, 4, 1)
+    decision, purchase = answer["steps"]
+    assert {key: decision[key] for key in ("phase", "reached", "entered", "lapsed", "ended", "still")} == {
+        "phase": "decision", "reached": 3, "entered": 3, "lapsed": 1, "ended": 0, "still": 1,
+    }  # fmt: skip
+    assert (purchase["reached"], purchase["lapsed"], purchase["still"]) == (1, 2, 2)
+    assert decision["within"]["reached"] == 2
+    assert [round(decision["within"]["rate"][key], 3) for key in ("rate", "low", "high")] == [0.5, 0.15, 0.85]
+    assert [(part["value"], part["cohort"]["entered"]) for part in answer["breakdown"]] == [("web", 3), ("email", 2)]
+    for key in ("reached", "lapsed", "ended", "still"):
+        assert sum(part["steps"][0][key] for part in answer["breakdown"]) == decision[key]
+
+
+async def test_a_customer_counts_once(api: httpx.AsyncClient, shop: Rows) -> None:
+    answer = await ok(api, "/v1/funnel", Funnel, **SPAN, steps="discovery,decision", unit="customer", window="none")
+    assert (answer["cohort"]["entered"], answer["steps"][0]["reached"], answer["window"]) == (6, 4, None)
+    assert answer["steps"][0]["entered"] is None
+
+
+async def test_the_trend_is_the_funnel_day_by_day(api: httpx.AsyncClient, shop: Rows) -> None:
+    for step in ("day", "week", "month"):
+        trend = await ok(api, "/v1/funnel/trend", Trend, **SPAN, steps="discovery,decision", window="7d", step=step)
+        assert sum(day["cohort"]["entered"] for day in trend["days"]) == 5
+        assert sum(day["reached"] for day in trend["days"]) == 3
+        assert sum(day["within"]["mature"] for day in trend["days"]) == 4
+        assert trend["days"][0]["settled"]
+        assert not trend["days"][-1]["settled"]
+
+
+async def test_a_span_is_compared_with_the_one_before(api: httpx.AsyncClient, shop: Rows) -> None:
+    later = {"from": rfc3339(START_US + 30 * 86_400_000_000), "to": rfc3339(NOW_US)}
+    answer = await ok(api, "/v1/funnel", Funnel, **later, steps="discovery,decision", window="7d", compare="previous")
+    assert (answer["cohort"]["entered"], answer["compared"]["cohort"]["entered"]) == (2, 3)
+    assert answer["compared"]["to"] == later["from"]
+    difference = answer["compared"]["differences"][0]
+    assert difference["difference"]["low"] < 0 < difference["difference"]["high"]
+    assert difference["shown"] is False
+
+
+async def test_time_in_a_phase(api: httpx.AsyncClient, shop: Rows) -> None:
+    answer = await ok(api, "/v1/funnel/time", PhaseTime, **SPAN, phase="discovery")
+    assert answer["entered"] == 5
+    for age in answer["ages"]:
+        assert age["still"] + age["lapsed"] + age["ended"] + sum(age["advanced"].values()) == pytest.approx(1)
+    assert answer["ages"][-1]["lapsed"] == pytest.approx(0.2)
+
+
+async def test_moves_explain_the_counts(api: httpx.AsyncClient, shop: Rows) -> None:
+    answer = await ok(api, "/v1/flows", PhaseFlows, **SPAN)
+    nodes = {node["id"]: node for node in answer["nodes"]}
+    assert all(node["opening"] + node["in"] == node["closing"] + node["out"] for node in nodes.values())
+    stand = {id: node["closing"] for id, node in nodes.items() if node["closing"]}
+    assert stand == dict.fromkeys(
+        ("1/consideration", "1/decision", "1/decision/lapsed", "1/loyalty", "1/purchase", "2/consideration"), 1
+    )
+    edges = {(edge["from"], edge["to"]): edge["moves"] for edge in answer["edges"]}
+    assert edges["new", "1/discovery"] == 5
+    assert edges["1/discovery/lapsed", "2/consideration"] == 1
+    cut = await ok(api, "/v1/flows", PhaseFlows, **SPAN, edges=1)
+    assert cut["nodes"] == answer["nodes"]
+    assert sum(edge["moves"] for edge in cut["edges"]) == sum(edges.values())
+
+
+async def test_variants_add_up(api: httpx.AsyncClient, shop: Rows) -> None:
+    answer = await ok(api, "/v1/variants", Variants, **SPAN)
+    assert answer["total"] == sum(variant["cycles"] for variant in answer["variants"]) == 7
+    assert {"phases": ["discovery", "decision"], "outcome": "open", "cycles": 1} in answer["variants"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "code", "field"),
+    [
+        ("/v1/funnel", {"steps": "discovery"}, "invalid_parameter", "steps"),
+        ("/v1/funnel", {"steps": "decision,discovery"}, "invalid_parameter", "steps"),
+        ("/v1/funnel", {"steps": "discovery,nowhere"}, "unknown_phase", "steps"),
+        ("/v1/funnel", {"window": "2d"}, "invalid_parameter", "window"),
+        ("/v1/funnel", {"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "invalid_parameter", "from"),
+        ("/v1/funnel", {"from": "2020-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "invalid_parameter", "from"),
+        ("/v1/funnel/time", {"phase": "nowhere"}, "unknown_phase", "phase"),
+        ("/v1/flows", {"edges": "0"}, "invalid_parameter", "edges"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(
+    api: httpx.AsyncClient, shop: Rows, path: str, parameters: dict[str, str], code: str, field: str
+) -> None:
+    assert (await refused(api, 400, code, path, **parameters))["field"] == field
+
+
+async def test_a_generation_of_before_has_to_be_restaged(api: httpx.AsyncClient, shop: Rows) -> None:
+    await shop.execute("update models set has_funnels = false where id = $1", shop.model)
+    problem = await refused(api, 409, "restage_needed", "/v1/funnel")
+    assert "throughline restage --model seven_phase" in problem["message"]
