@@ -188,6 +188,30 @@ async def test_a_journey_with_lapses(page: Page, service: Service, rows: Rows) -
     await expect(timeline.first.locator(".cause")).to_contain_text("cycle 2")
 
 
+async def test_a_long_journey_comes_in_pages(page: Page, service: Service, rows: Rows) -> None:
+    day_s = 86_400
+    await rows.customer("user-1", [(n * 40 * day_s // 2, ABANDON if n % 2 else 2) for n in range(121)])
+    await page.goto(f"{service.url}/#/customer/user-1")
+    timeline = page.locator(".timeline li")
+    spread = page.locator(".spread span")
+    await expect(timeline).to_have_count(25)
+    await expect(timeline.first.locator(".cause")).to_contain_text("cycle 61")
+    earlier = page.get_by_role("button", name="Earlier phases")
+    for shown in (50, 61):
+        await earlier.click()
+        await expect(timeline).to_have_count(shown)
+        await expect(spread).to_have_count(shown)
+    await expect(earlier).to_be_hidden()
+    await expect(timeline.last.locator(".cause")).not_to_contain_text("cycle")
+
+
+async def test_the_filter_has_all_channels_however_many_pages(page: Page, service: Service, rows: Rows) -> None:
+    for number in range(205):
+        await rows.count(1, 1, channel=f"own-{number:03}")
+    await page.goto(service.url)
+    await expect(page.get_by_label("Channel").locator("option")).to_have_count(206)
+
+
 async def test_a_hostile_id_stays_text(page: Page, service: Service, rows: Rows) -> None:
     await rows.count(1, 1, channel=HOSTILE)
     await rows.customer(HOSTILE, [(0, 1)], channel=HOSTILE)

@@ -40,9 +40,9 @@ export function card(title, ...children) {
 }
 
 /** Adds further pages of a list to `list` for as long as there are any. */
-function more(cursor, load, add, failed) {
+function more(cursor, load, add, failed, label = "Load more") {
   const fault = h("span", { class: "error", role: "alert" });
-  const button = h("button", { type: "button", text: "Load more" });
+  const button = h("button", { type: "button", text: label });
   const row = h("p", { class: "more", hidden: !cursor }, button, fault);
   button.addEventListener("click", async () => {
     button.disabled = true;
@@ -116,7 +116,7 @@ export function showJourney(place, phases, customer, model, failed) {
       bar.prepend(...next.phases.toReversed().map(spreadPart(phases)));
       moves.append(...timelineItems(next, phases));
       return next.transitions.next_cursor;
-    }, failed);
+    }, failed, "Earlier phases");
     const nowhere = h("p", { class: "note", text: "No touchpoint has placed this customer in a phase yet." });
     place.replaceChildren(
       card(id(journey.customer), summary(journey, phases), ...(journey.why ? [bar, moves, earlier] : [nowhere])),

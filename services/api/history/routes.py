@@ -1,5 +1,6 @@
 """The history of the counts, step by step."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -14,7 +15,7 @@ from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, parse_optional_instant
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.steps import DEFAULT_STEPS, MAX_STEPS
+from services.api.shared.steps import DEFAULT_STEPS, MAX_PHASE_STEPS, MAX_STEPS
 from services.api.shared.workspace import reading_model, source_id
 from throughline.journey.rollup import Step
 
@@ -37,7 +38,9 @@ class HistoryParameters(CustomerParameters):
         examples=[EXAMPLE_INSTANT],
     )
     step: Step = Field(
-        "hour", description=f"minutes are kept for two days, hours for 90, days for ever; at most {MAX_STEPS} steps"
+        "hour",
+        description=f"minutes are kept for two days, hours for 90, days for ever; at most {MAX_STEPS} steps, "
+        f"and {MAX_PHASE_STEPS:,} phases in all steps together",
     )
 
 
@@ -59,6 +62,7 @@ async def get_history(
             applied_watermark_us=workspace.applied_watermark_us or 0,
             latest_watermark_us=workspace.latest_watermark_us,
             zone=live.zone,
+            max_steps=min(MAX_STEPS, MAX_PHASE_STEPS // len(live.model.phases)),
         )
         past = await read_past_counts(
             connection,
@@ -68,14 +72,19 @@ async def get_history(
             later=span.later(live.zone),
             inside=span.inside,
         )
-    return AnswerResponse(
-        history_answer(
-            live.model,
-            span,
-            closing=past.closing,
-            changes=past.changes,
-            applied_watermark_us=past.applied_watermark_us,
-            retention_cutoff_us=workspace.retention_cutoff_us,
-            time_zone=workspace.time_zone,
+
+    def build() -> AnswerResponse[History]:
+        return AnswerResponse(
+            history_answer(
+                live.model,
+                span,
+                closing=past.closing,
+                changes=past.changes,
+                applied_watermark_us=past.applied_watermark_us,
+                retention_cutoff_us=workspace.retention_cutoff_us,
+                time_zone=workspace.time_zone,
+            )
         )
-    )
+
+    # The longest history takes a quarter of a second to build, and nobody else may wait for it.
+    return await asyncio.to_thread(build)

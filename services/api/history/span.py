@@ -40,6 +40,7 @@ def find_span(
     applied_watermark_us: int,
     latest_watermark_us: int,
     zone: tzinfo,
+    max_steps: int = MAX_STEPS,
 ) -> Span:
     """The steps from the one that holds `from_us` to the last one that begins before `to_us`.
 
@@ -67,11 +68,11 @@ def find_span(
             )
         begin_us = min(first_us, end_us)
     # Before the steps are counted one by one: a span of years in minutes is refused at once.
-    if (end_us - begin_us) // _SHORTEST_US[step] > 2 * MAX_STEPS:
-        raise _too_many(step)
+    if (end_us - begin_us) // _SHORTEST_US[step] > 2 * max_steps:
+        raise _too_many(step, max_steps)
     step_starts = list(starts(step, begin_us, end_us, zone))
-    if len(step_starts) > MAX_STEPS:
-        raise _too_many(step)
+    if len(step_starts) > max_steps:
+        raise _too_many(step, max_steps)
     return Span(step, step_starts, end_us)
 
 
@@ -82,9 +83,9 @@ def _steps_before(step: Step, end_us: int, zone: tzinfo) -> int:
     return at_us
 
 
-def _too_many(step: Step) -> ServiceError:
+def _too_many(step: Step, max_steps: int) -> ServiceError:
     fix = "ask for less" if step == "day" else f"ask for less, or for step={_COARSER[step]}"
-    return _invalid("from", f"from: that is more than {MAX_STEPS} steps; {fix}")
+    return _invalid("from", f"from: that is more than {max_steps} steps; {fix}")
 
 
 def _invalid(field: str, message: str) -> ServiceError:

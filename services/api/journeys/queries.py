@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta
-from sqlalchemy import Select, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, func, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.lapse import NEVER
@@ -16,6 +16,8 @@ from throughline.store.schema.identity import ids
 from throughline.store.schema.journeys import journeys, transitions
 
 _ACTORS_PER_STATEMENT = 64
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""Number of bytes of what was sent after which a page of touchpoints ends, with fewer of them than were requested."""
 _LATEST = (NEVER, 0, "")
 """Later than every touchpoint."""
 
@@ -168,27 +170,38 @@ class TouchpointRow(NamedTuple):
         return TouchpointPosition(self.occurred_us, self.place, self.message_id, self.actor)
 
 
+class TouchpointPage(NamedTuple):
+    """A page of touchpoints, newest first."""
+
+    rows: list[TouchpointRow]
+    last: TouchpointPosition | None
+    """The place of the last one, if further ones follow."""
+
+
 async def touchpoints_of(
-    connection: AsyncConnection, actors: Mapping[bytes, str], after: TouchpointPosition | None, count: int
-) -> list[TouchpointRow]:
-    """Up to `count` touchpoints of a customer, newest first, after a position. Cross-id duplicates are left out.
+    connection: AsyncConnection, actors: Mapping[bytes, str], after: TouchpointPosition | None, limit: int
+) -> TouchpointPage:
+    """Up to `limit` touchpoints of a customer, newest first, after a position. Cross-id duplicates are left out.
+
+    A page ends early with the touchpoint that makes what was sent more than `MAX_PAGE_BYTES`.
 
     Args:
         connection: all its statements see one state of the database.
         actors: all ids of the customer, by digest.
         after: the last touchpoint of the page before.
-        count: maximum number of touchpoints.
+        limit: maximum number of touchpoints.
     """
-    page: list[TouchpointPosition] = []
-    while len(page) < count:
-        missing = count - len(page)
+    positions: list[TouchpointPosition] = []
+    while len(positions) <= limit:
+        missing = limit + 1 - len(positions)
         newest = await _newest(connection, sorted(actors), after, missing)
         duplicates = await _cross_id_duplicates(connection, actors, newest) if len(actors) > 1 else set()
-        page += [position for position in newest if position not in duplicates]
+        positions += [position for position in newest if position not in duplicates]
         if len(newest) < missing:
             break
         after = newest[-1]
-    return await _read_rows(connection, page)
+    page = await _within_bytes(connection, positions[:limit])
+    return TouchpointPage(await _read_rows(connection, page), page[-1] if len(page) < len(positions) else None)
 
 
 async def _newest(
@@ -218,14 +231,31 @@ def _by_bytes(position: TouchpointPosition) -> tuple[int, int, bytes, bytes]:
     return (position.occurred_us, position.place, position.message_id.encode(), position.actor)
 
 
+async def _within_bytes(
+    connection: AsyncConnection, page: Sequence[TouchpointPosition]
+) -> Sequence[TouchpointPosition]:
+    """The page, up to the touchpoint that makes it larger than `MAX_PAGE_BYTES`."""
+    c = touchpoints.c
+    sizes = await connection.execute(select(c.message, c.actor, func.octet_length(c.rest)).where(_are_of(page)))
+    size_of = {(row[0], row[1]): row[2] for row in sizes}
+    page_bytes = 0
+    for number, position in enumerate(page, start=1):
+        page_bytes += size_of[message_digest(position.message_id), position.actor]
+        if page_bytes > MAX_PAGE_BYTES:
+            return page[:number]
+    return page
+
+
 async def _read_rows(connection: AsyncConnection, page: Sequence[TouchpointPosition]) -> list[TouchpointRow]:
     c = touchpoints.c
-    keys = [(message_digest(position.message_id), position.actor) for position in page]
-    result = await connection.execute(
-        select(*(c[name] for name in TouchpointRow._fields)).where(tuple_(c.message, c.actor).in_(keys))
-    )
+    result = await connection.execute(select(*(c[name] for name in TouchpointRow._fields)).where(_are_of(page)))
     rows = [TouchpointRow(*row) for row in result]
     return sorted(rows, key=lambda row: _by_bytes(row.position), reverse=True)
+
+
+def _are_of(page: Sequence[TouchpointPosition]) -> ColumnElement[bool]:
+    keys = [(message_digest(position.message_id), position.actor) for position in page]
+    return tuple_(touchpoints.c.message, touchpoints.c.actor).in_(keys)
 
 
 async def _cross_id_duplicates(

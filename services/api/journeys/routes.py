@@ -98,13 +98,12 @@ async def _journey(context: ApiContext, workspace: int, id: str, parameters: Jou
             newest = await read_transitions(connection, generation, digest, of_cycle)
             newer = await transitions_from(connection, generation, digest, transitions_after, 2)
         actors = {digest: name, **{row.id: row.name for row in id_rows}}
-        touchpoints = await touchpoints_of(connection, actors, touchpoints_after, limit + 1)
+        touchpoints = await touchpoints_of(connection, actors, touchpoints_after, limit)
     linked = sorted(
         (row for row in id_rows if row.owner is not None and row.id != digest), key=lambda row: row.position
     )
     ids, last_id = split_page([row for row in linked if ids_after is None or row.position > ids_after], limit)
     moves, last_move = split_page(transitions, limit)
-    page, last_touchpoint = split_page(touchpoints, limit)
     sources = await source_names(context, workspace)
     return journey_answer(
         live.model,
@@ -113,8 +112,8 @@ async def _journey(context: ApiContext, workspace: int, id: str, parameters: Jou
         transitions=TransitionPage(moves, newer, transitions[limit:]),
         transitions_cursor=None if last_move is None else transition_cursors.encode(position_of(last_move)),
         touchpoints=Touchpoints(
-            items=[touchpoint_answer(row, sources) for row in page],
-            next_cursor=None if last_touchpoint is None else touchpoint_cursors.encode(last_touchpoint.position),
+            items=[touchpoint_answer(row, sources) for row in touchpoints.rows],
+            next_cursor=None if touchpoints.last is None else touchpoint_cursors.encode(touchpoints.last),
         ),
         applied_watermark_us=live.workspace.applied_watermark_us,
         retention_cutoff_us=live.workspace.retention_cutoff_us,

@@ -15,6 +15,8 @@ from throughline.journey.rollup import KEPT_US, STEPS, Step, floor
 
 MAX_STEPS = 1500
 """Maximum number of steps in one history."""
+MAX_PHASE_STEPS = 15_000
+"""Maximum number of phases in all steps of one history together: a model may have 50 phases."""
 DEFAULT_STEPS = 48
 """Number of steps in a history without `from`."""
 
