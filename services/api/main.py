@@ -18,7 +18,8 @@ from services.api.shared.context import ApiContext
 from services.api.shared.database import Database
 from services.api.tokens import Tokens
 from throughline.kit import logs
-from throughline.kit.metrics import PORT_REFUSED
+from throughline.kit.loop_lag import measure_loop_lag
+from throughline.kit.metrics import API_LOOP_LAG_SECONDS, PORT_REFUSED
 from throughline.kit.server import limit_connections, port_config
 from throughline.kit.settings import ApiSettings, load_or_exit
 from throughline.store.engine.pool import create_engine
@@ -65,6 +66,7 @@ async def serve(settings: ApiSettings) -> int:
     # The server listens at once: /healthz answers, and /readyz says what the service waits for.
     serving = asyncio.create_task(server.serve())
     preparing = asyncio.create_task(database.prepare())
+    lag = asyncio.create_task(measure_loop_lag(API_LOOP_LAG_SECONDS.observe), name="loop lag")
     status = 0
     try:
         await asyncio.wait({serving, preparing}, return_when=asyncio.FIRST_COMPLETED)
@@ -77,6 +79,7 @@ async def serve(settings: ApiSettings) -> int:
         async with tokens.writing_uses():
             await serving
     finally:
+        lag.cancel()
         preparing.cancel()
         with suppress(asyncio.CancelledError, MigrateError):
             await preparing

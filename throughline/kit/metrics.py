@@ -44,6 +44,12 @@ STAGER_LOOP_LAG_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
     registry=REGISTRY,
 )
+API_LOOP_LAG_SECONDS = Histogram(
+    "throughline_api_loop_lag_seconds",
+    "How much later than due the api's event loop comes to a task: every request waits as long.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
+    registry=REGISTRY,
+)
 STAGER_REFUSED_LINKS = Counter(
     "throughline_stager_refused_links_total",
     "Links between ids that were not made, because a customer would have too many ids or an id too many links.",

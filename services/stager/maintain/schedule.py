@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 1.0
 """Time between slices when none has left work."""
 PRUNE_SECONDS = 600.0
-"""Time between prunings of the history of counts and of identity suspects."""
+"""Time between prunings of the history of counts."""
+SUSPECTS_SECONDS = 10.0
+"""Time between prunings of identity suspects, of which every batch may write some."""
 RETIRED_JOURNEYS = 2_000
 """Maximum number of journeys of retired generations deleted in a transaction."""
 
@@ -39,6 +41,7 @@ class Maintenance:
         self._applied_watermark_us = 0
         self._next_slice = 0.0
         self._next_pruning = 0.0
+        self._next_suspects = 0.0
 
     @property
     def is_due(self) -> bool:
@@ -94,11 +97,13 @@ class Maintenance:
         if time.monotonic() >= self._next_pruning:
             async with transaction(engine) as connection:
                 await counts.prune_history(connection, partition, watermark_us)
-                if partition == 0:
-                    await prune_suspects(connection)
             self._next_pruning = time.monotonic() + PRUNE_SECONDS
         if partition != 0:
             return False
+        if time.monotonic() >= self._next_suspects:
+            async with transaction(engine) as connection:
+                await prune_suspects(connection)
+            self._next_suspects = time.monotonic() + SUSPECTS_SECONDS
         await move_retention_cutoffs(engine, watermark_us=watermark_us)
         async with transaction(engine) as connection:
             return await drop_retired(connection, RETIRED_JOURNEYS) > 0

@@ -14,7 +14,7 @@ from services.api.journeys.queries import TouchpointPosition, TransitionPosition
 from services.api.journeys.routes import transition_cursors
 from tests.support.answers import ok, refused
 from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
-from tests.support.stack import Stack
+from tests.support.stack import Service, Stack
 from throughline.kit.clock import now_us, rfc3339
 from throughline.store.access.workspaces import create_workspace
 from throughline.store.digest import id_digest, message_digest
@@ -311,7 +311,9 @@ async def test_lapses_cycles_and_the_cause_of_each_move(api: httpx.AsyncClient, 
     ]
 
 
-async def test_a_long_journey_comes_in_pages_and_holds_up_nobody(api: httpx.AsyncClient, rows: Rows) -> None:
+async def test_a_long_journey_comes_in_pages_and_holds_up_nobody(
+    api: httpx.AsyncClient, rows: Rows, service: Service
+) -> None:
     """20,001 transitions: no answer is large, and the service goes on answering others meanwhile."""
     await rows.customer("user-1", [(0, 1)])
     digest = id_digest(rows.workspace, "user-1")
@@ -358,6 +360,9 @@ async def test_a_long_journey_comes_in_pages_and_holds_up_nobody(api: httpx.Asyn
     assert cycles == list(range(10_001, 0, -1))
     assert stays == [(10_001, 0.0, False), *((cycle, 2.0, True) for cycle in range(10_000, 0, -1))]
     assert sorted(waits)[len(waits) * 95 // 100] < 0.2
+    metrics = await service.metrics()
+    lag = "throughline_api_loop_lag_seconds"
+    assert metrics[f'{lag}_bucket{{le="0.5"}}'] == metrics[f"{lag}_count"] > 0, metrics
 
 
 async def test_ids_come_in_pages(api: httpx.AsyncClient, rows: Rows) -> None:
