@@ -61,7 +61,8 @@ async function open() {
 }
 
 async function loadModels() {
-  const { models, default: usual } = await get("/v1/models");
+  const models = await getAll("/v1/models", "models");
+  const usual = models.find((model) => model.default)?.name;
   const live = models.filter((model) => model.state === "live");
   const select = byId("model");
   select.replaceChildren(...live.map((model) => h("option", { value: model.name, text: model.label })));

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from services.api.shared.answers import Answer, Instant, ModelName
+from services.api.shared.answers import Answer, Instant, ModelName, NextCursor
 from services.api.shared.queries import ModelGeneration
 from throughline.journey.durations import SECOND_US
 from throughline.journey.model import Model
@@ -40,6 +40,7 @@ class Models(Answer):
 
     default: Annotated[str, Meta(examples=["seven_phase"])]
     models: list[ModelItem]
+    next_cursor: NextCursor
 
 
 class Phase(Answer):

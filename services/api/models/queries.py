@@ -1,11 +1,15 @@
 """Statements over the phase models of a workspace."""
 
+from collections.abc import Iterable
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.shared.queries import WorkspaceState
+from services.api.shared.queries import ModelGeneration
 from throughline.store.generations import RestageProgress, read_progress
 
 
-async def progress_of(connection: AsyncConnection, workspace: WorkspaceState) -> dict[int, RestageProgress]:
-    """How far each live or building generation of the workspace is restaged, by the generation's id."""
-    return {generation.id: await read_progress(connection, generation.id) for generation in workspace.generations}
+async def progress_of(
+    connection: AsyncConnection, generations: Iterable[ModelGeneration]
+) -> dict[int, RestageProgress]:
+    """How far each generation is restaged, by its id."""
+    return {generation.id: await read_progress(connection, generation.id) for generation in generations}

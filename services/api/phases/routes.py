@@ -21,9 +21,8 @@ from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import (
     EXAMPLE_INSTANT,
     CustomerParameters,
-    Limit,
     ModelParameters,
-    PageParameters,
+    NamesParameters,
     parse_optional_instant,
 )
 from services.api.shared.queries import CustomerFilter, read_workspace
@@ -49,12 +48,6 @@ class MomentParameters(CustomerParameters):
         "else to the day of the workspace's time zone; the answer's as_of says to which",
         examples=[EXAMPLE_INSTANT],
     )
-
-
-class NamesParameters(PageParameters):
-    """Which page of a list of names: a whole list of usual length is one page."""
-
-    limit: Limit = 200
 
 
 class ChannelsParameters(ModelParameters, NamesParameters):

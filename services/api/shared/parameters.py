@@ -61,6 +61,12 @@ class PageParameters(Parameters):
     cursor: str | None = Field(None, description="`next_cursor` of the page before; without it the first page")
 
 
+class NamesParameters(PageParameters):
+    """Which page of a list of names: a list of usual length is one page."""
+
+    limit: Limit = 200
+
+
 class ModelPageParameters(ModelParameters, PageParameters):
     """Which page of a list under which phase model."""
 

@@ -185,7 +185,7 @@ def _limit_links(result: Result, request: ParsedRequest, source: SourceKey, link
         if verdict is None:
             verdicts[positions[number]] = added
         else:
-            verdicts[positions[number]] = verdict._replace(others=(*verdict.others, added))
+            verdicts[positions[number]] = verdict._replace(others=(*verdict.others[: MAX_FAULTS - 2], added))
 
 
 def _with_others(verdict: Verdict, faults: list[Verdict], limit: int) -> Verdict:

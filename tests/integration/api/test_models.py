@@ -51,6 +51,10 @@ async def test_several_models(api: httpx.AsyncClient, rows: Rows) -> None:
     for slot in range(16):
         await rows.execute("insert into restage_slots values ($1, $2, $3, $4, 10, 50)", building, slot, b"", slot < 4)
     body = await ok(api, "/v1/models", Models)
+    first = await ok(api, "/v1/models", Models, limit=1)
+    rest = await ok(api, "/v1/models", Models, limit=9, cursor=first["next_cursor"])
+    assert [*first["models"], *rest["models"]] == body["models"]
+    assert (len(first["models"]), rest["next_cursor"], body["next_cursor"]) == (1, None, None)
     assert body["default"] == "seven_phase"
     assert [(m["name"], m["phases"], m["state"], m["default"]) for m in body["models"]] == [
         ("seven_phase", 7, "live", True),
