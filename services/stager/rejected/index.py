@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from services.stager.consume.position import Position, locate
+from services.stager.consume.read import read_batches
 from services.stager.stage.bisect import store_halving
 from services.stager.stage.decode import Record
 from services.stager.stage.offset import StaleOffsetError, move_offset, offset_after
@@ -43,6 +44,8 @@ Partitions that are indexed at the same instant may add as many each."""
 KEEP_DAYS = 30
 """Time that events are kept whole."""
 BATCH_RECORDS = 500
+PIECE_RECORDS = 20
+"""Number of records that are unpacked at once: each may be as large as a request's body."""
 POLL_MS = 1_000
 PRUNE_SECONDS = 600.0
 PRUNED_EVENTS = 5_000
@@ -102,7 +105,9 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._has_started = True
         for tp in self._consumer.assignment() - self._positions.keys():
             self._positions[tp] = await locate(self._consumer, self._engine, tp)
-        polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
+        polled = await read_batches(
+            self._consumer, timeout_ms=POLL_MS, max_records=BATCH_RECORDS, piece_records=PIECE_RECORDS
+        )
         for tp, records in polled.items():
             position = self._positions.get(tp)
             if position is None:  # assigned to this process while it polled: read again once it is located
