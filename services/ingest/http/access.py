@@ -5,6 +5,7 @@
 
 import base64
 import hmac
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +21,13 @@ BURST_SECONDS = 10
 """Number of seconds in which a bucket fills up, unless its burst is set."""
 EVENT_BYTES = 1024
 """Number of bytes as kept that count as an event: a larger event counts as several."""
+LOG_SECONDS = 60.0
+"""Minimum time between two lines of the log about one source."""
 OPERATOR = b"x-throughline-operator"
 """Header with the operator's secret, in lower case."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Rate(NamedTuple):
@@ -104,6 +110,8 @@ class Rates:
         self._now = now
         self._buckets: dict[int, tuple[float, float]] = {}
         """Source -> number of events left, and when that was so."""
+        self._logged_from: dict[int, float] = {}
+        """Source -> when the log may name it again."""
 
     def require(self, source: SourceKey) -> None:
         """Check that a source owes nothing.
@@ -128,6 +136,7 @@ class Rates:
         left, now = self._left(source, rate)
         if left <= 0:
             seconds = math.floor(-left / rate.per_second) + 1
+            self._log(source, now)
             raise ServiceError(
                 429,
                 "rate_limited",
@@ -144,6 +153,11 @@ class Rates:
         if rate is not None:
             left, now = self._left(source, rate)
             self._buckets[source.source] = (left - more, now)
+
+    def _log(self, source: SourceKey, now: float) -> None:
+        if now >= self._logged_from.get(source.source, now):
+            self._logged_from[source.source] = now + LOG_SECONDS
+            log.warning("source %d (%s) sends more than its limit: 429", source.source, source.source_name)
 
     def _left(self, source: SourceKey, rate: Rate) -> tuple[float, float]:
         now = self._now()

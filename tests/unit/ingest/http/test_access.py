@@ -53,6 +53,19 @@ def test_all_keys_of_a_source_share_its_bucket() -> None:
     refused(rates, key(b"a")._replace(digest=b"another"), 1)
 
 
+def test_the_log_names_a_source_over_its_limit_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    rates = Rates(by_source(1, 1, 1), clock)
+    for source in (b"a", b"b"):
+        rates.take(key(source), 500)
+        for _ in range(10):
+            refused(rates, key(source), 1)
+    assert len(caplog.records) == 2
+    clock.now = 61
+    refused(rates, key(b"a"), 1)
+    assert len(caplog.records) == 3
+
+
 def test_a_large_event_counts_as_several() -> None:
     clock = Clock()
     rates = Rates(by_source(10, 100, 1), clock)
