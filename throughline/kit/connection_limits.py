@@ -3,7 +3,7 @@ connections, and on the memory of all of them.
 
 The ports of all services use it (`server.py`). Must not import metrics, which ingest's supervisor must not load: a
 service sets `on_refused`. decisions/0010 says why this is a subclass of uvicorn's protocol, and
-tests/integration/test_ports.py holds it to the installed version.
+tests/integration/kit/test_connection_limits.py holds it to the installed version.
 """
 
 import asyncio
