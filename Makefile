@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --annotation-style=line
+SBOM := $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON requirements/services.txt
 
 export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
 
@@ -10,7 +11,7 @@ export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep fuzz lint format types bench proto referrers lock up down clean
+.PHONY: help run test test-deep fuzz lint format types bench proto referrers licences sbom lock up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -48,6 +49,12 @@ proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 
 referrers: $(VENV)/.dev ## rebuild ingest's list of referring sites, after `make lock` locked a newer package
 	@$(BIN)/python -m tools.referrer_list > .referrers && mv .referrers services/ingest/enrich/referrers.txt
+
+licences: $(VENV)/.dev ## rebuild THIRD-PARTY.md, after `make lock` locked other packages
+	@$(BIN)/python -m tools.licence_list > .licences && mv .licences THIRD-PARTY.md
+
+sbom: $(VENV)/.dev ## write sbom.json: what the image ships beside Python, with hashes, as CycloneDX
+	@$(SBOM) -o sbom.json
 
 lock: $(VENV)/.venv ## compile the pinned and hashed requirements again
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.support.stack import Stack
+from tests.support.stack import ROLE_PASSWORD, Stack
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.store import migrate
 from throughline.store.engine.pool import create_engine
+from throughline.store.roles import Role
 
 PARTITIONS = 4
 
@@ -51,7 +52,8 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lo
 async def template(postgres: LocalPostgres) -> str:
     """The name of a migrated database that nobody connects to, to copy from."""
     await execute(postgres.url, "create database template_migrated")
-    await migrate.upgrade(postgres.url_of("template_migrated"))
+    passwords = dict.fromkeys(Role, ROLE_PASSWORD)
+    await migrate.upgrade(postgres.url_of("template_migrated"), passwords=passwords)
     return "template_migrated"
 
 

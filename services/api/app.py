@@ -44,7 +44,9 @@ class _ApiCors(CORSMiddleware):
             await self.app(scope, receive, send)
 
 
-def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, page_token: str | None) -> FastAPI:
+def create_app(
+    context: ApiContext, feeds: Feeds[CountsQuestion], *, page_token: str | None, has_metrics: bool = True
+) -> FastAPI:
     """The application. `page_token`: see `dashboard/page.py`."""
     app = FastAPI(
         title="Throughline",
@@ -59,7 +61,9 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, page_token:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.router.routes.extend(health.routes({"database": context.database.check}, lambda: REGISTRY))
+    app.router.routes.extend(
+        health.routes({"database": context.database.check}, (lambda: REGISTRY) if has_metrics else None)
+    )
     app.router.routes.extend(page.routes(page_token))
     describe_answers(app, ROUTERS)
     app.add_middleware(

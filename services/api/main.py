@@ -19,7 +19,8 @@ from services.api.shared.database import Database
 from services.api.tokens import Tokens
 from throughline.kit import logs
 from throughline.kit.loop_lag import measure_loop_lag
-from throughline.kit.metrics import API_LOOP_LAG_SECONDS, PORT_REFUSED
+from throughline.kit.metrics import API_LOOP_LAG_SECONDS, PORT_REFUSED, REGISTRY
+from throughline.kit.metrics_port import serving_metrics
 from throughline.kit.server import limit_connections, port_config
 from throughline.kit.settings import ApiSettings, load_or_exit
 from throughline.store.engine.pool import create_engine
@@ -57,7 +58,7 @@ async def serve(settings: ApiSettings) -> int:
     tokens = Tokens(database.read_tokens, database.write_last_uses)
     context = ApiContext(database, settings.touchpoints_topic, tokens)
     feeds = Feeds(partial(live_counts, context))
-    app = create_app(context, feeds, page_token=settings.page_token)
+    app = create_app(context, feeds, page_token=settings.page_token, has_metrics=settings.metrics_port is None)
     limit_connections(settings, lambda reason: PORT_REFUSED.labels(reason).inc())
     server = Server(
         port_config(app, settings, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS),
@@ -69,15 +70,16 @@ async def serve(settings: ApiSettings) -> int:
     lag = asyncio.create_task(measure_loop_lag(API_LOOP_LAG_SECONDS.observe), name="loop lag")
     status = 0
     try:
-        await asyncio.wait({serving, preparing}, return_when=asyncio.FIRST_COMPLETED)
-        if preparing.done() and (error := preparing.exception()) is not None:
-            if not isinstance(error, MigrateError):
-                raise error
-            log.error("%s", error)
-            status = 1
-            server.stop()
-        async with tokens.writing_uses():
-            await serving
+        async with serving_metrics(settings, lambda: REGISTRY):
+            await asyncio.wait({serving, preparing}, return_when=asyncio.FIRST_COMPLETED)
+            if preparing.done() and (error := preparing.exception()) is not None:
+                if not isinstance(error, MigrateError):
+                    raise error
+                log.error("%s", error)
+                status = 1
+                server.stop()
+            async with tokens.writing_uses():
+                await serving
     finally:
         lag.cancel()
         preparing.cancel()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, time
+from functools import lru_cache
 
 from fastapi import FastAPI
 
@@ -24,12 +25,17 @@ from throughline.kit.clock import now_us, to_us
 from throughline.kit.connection_limits import LimitedHttpProtocol
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
+from throughline.kit.metrics_port import serving_metrics
+from throughline.kit.secret_box import SecretBox
 from throughline.kit.server import limit_connections
 from throughline.kit.settings import IngestSettings, load_or_exit
 from throughline.store.access.keys import SourceKey, read_source_keys
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading
 
+log = logging.getLogger(__name__)
+
+MAX_OPENED_SECRETS = 10_000
 LAST_SECONDS = 1.0
 """Maximum time for the queue to empty when the worker stops."""
 
@@ -44,13 +50,26 @@ def create_app() -> IngestApp:
 
     engine = create_engine(settings.database_url, pool_size=1)
 
+    # A key is read again every second; what it decrypts to is remembered.
+    open_secret = lru_cache(MAX_OPENED_SECRETS)(SecretBox(settings.encryption_keys).open)
+    unreadable: set[str] = set()
+
     async def read_keys() -> Iterable[SourceKey]:
+        nonlocal unreadable
         async with reading(engine) as connection:
-            return await read_source_keys(connection, now_us=now_us())
+            source_keys = await read_source_keys(connection, now_us=now_us(), open_secret=open_secret)
+        before, unreadable = unreadable, {key.source_name for key in source_keys if key.settings.webhook_secret is None}
+        if unreadable - before:
+            log.error(
+                "the webhook secrets of %s cannot be decrypted, and their webhooks are answered 503: correct "
+                "ENCRYPTION_KEYS",
+                ", ".join(sorted(unreadable)),
+            )
+        return source_keys
 
     keys = Keys(read_keys, refresh_seconds=settings.keys_refresh_seconds)
     producer = ReconnectingProducer(
-        settings.kafka,
+        settings.kafka_servers(settings.kafka),
         touchpoints_topic=settings.touchpoints_topic,
         rejected_topic=settings.rejected_topic,
         partitions=settings.partitions,
@@ -91,7 +110,8 @@ def create_app() -> IngestApp:
         gc.freeze()
         # A request leaves no cycles behind: to collect them seldom is enough.
         gc.set_threshold(50_000, 20, 50)
-        yield
+        async with serving_metrics(settings, worker_metrics, is_shared=settings.workers > 1):
+            yield
         # Every request has its answer by now: what is still queued was answered 503.
         await batcher.drain(LAST_SECONDS)
         for task in background:
@@ -102,7 +122,8 @@ def create_app() -> IngestApp:
         metrics.flush()
         await engine.dispose()
 
-    control = create_control(keys, {"kafka": kafka_check, "keys": keys_check}, worker_metrics, lifespan)
+    registry = worker_metrics if settings.metrics_port is None else None
+    control = create_control(keys, {"kafka": kafka_check, "keys": keys_check}, registry, lifespan)
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
     earliest = datetime.combine(settings.earliest_plausible, time(), UTC)
     return IngestApp(

@@ -20,11 +20,12 @@ from throughline.kit import health, logs
 from throughline.kit.kafka import create_group_consumer, require_compiled_records, wait_for_topics
 from throughline.kit.loop_lag import measure_loop_lag
 from throughline.kit.metrics import PORT_REFUSED, REGISTRY, STAGER_LOOP_LAG_SECONDS
+from throughline.kit.metrics_port import serving_metrics
 from throughline.kit.server import EmbeddedServer, limit_connections, port_config
 from throughline.kit.settings import StagerSettings
 from throughline.store.engine.health import database_check
 from throughline.store.engine.pool import create_engine
-from throughline.store.migrate import upgrade
+from throughline.store.migrate import wait_until_migrated
 
 log = logging.getLogger("stager")
 
@@ -62,13 +63,14 @@ async def run(settings: StagerSettings) -> None:
         pool_size=TRANSACTIONS + OTHER_CONNECTIONS,
         application_name="throughline-stager",
     )
+    servers = settings.kafka_servers(settings.kafka)
     consumer = create_group_consumer(
-        settings.kafka,
+        servers,
         settings.consumer_group,
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
     )
-    producer = RejectedProducer(settings.kafka, settings.rejected_topic)
+    producer = RejectedProducer(servers, settings.rejected_topic)
     context = StagerContext(
         consumer=consumer,
         engine=engine,
@@ -79,7 +81,7 @@ async def run(settings: StagerSettings) -> None:
     )
     group = GroupMember(context)
     indexer = RejectedIndexer(
-        create_group_consumer(settings.kafka, f"{settings.consumer_group}-rejected"), engine, settings.rejected_topic
+        create_group_consumer(servers, f"{settings.consumer_group}-rejected"), engine, settings.rejected_topic
     )
     server = _health_server(settings, {"kafka": group.check, "database": database_check(engine)})
 
@@ -87,6 +89,7 @@ async def run(settings: StagerSettings) -> None:
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(producer.close)
         await stack.enter_async_context(server.running())
+        await stack.enter_async_context(serving_metrics(settings, lambda: REGISTRY))
         lag = asyncio.create_task(measure_loop_lag(STAGER_LOOP_LAG_SECONDS.observe), name="loop lag")
         stack.callback(lag.cancel)
         work = asyncio.create_task(_stage(settings, consumer, group, indexer), name="stage")
@@ -116,9 +119,9 @@ async def _stage(
     """
     indexing: asyncio.Task[None] | None = None
     try:
-        await upgrade(settings.database_url, wait_seconds=float("inf"))
+        await wait_until_migrated(settings.database_url)
         await wait_for_topics(
-            settings.kafka,
+            settings.kafka_servers(settings.kafka),
             {settings.touchpoints_topic: settings.partitions, settings.rejected_topic: 1},
             replication_factor=settings.replication_factor,
             min_insync_replicas=settings.min_insync_replicas,
@@ -145,7 +148,8 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _health_server(settings: StagerSettings, checks: dict[str, health.Check]) -> EmbeddedServer:
-    """Returns the server of /healthz, /readyz and /metrics."""
-    app = Starlette(routes=health.routes(checks, lambda: REGISTRY))
+    """Returns the server of /healthz, /readyz and, unless it has a port of its own, /metrics."""
+    registry = None if settings.metrics_port else lambda: REGISTRY
+    app = Starlette(routes=health.routes(checks, registry))
     limit_connections(settings, lambda reason: PORT_REFUSED.labels(reason).inc())
     return EmbeddedServer(port_config(app, settings, lifespan="off"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Topics
 from tests.support.sdks_doc import blocks
-from tests.support.stack import Stack, until
+from tests.support.stack import ENCRYPTION_KEY, Stack, until
 from tests.support.topic import read_touchpoints
 from throughline.kit.settings import base_environment
 from throughline.local import LocalKafka
@@ -116,7 +116,7 @@ async def test_ga4(stack: Stack) -> None:
 async def test_shopify(stack: Stack) -> None:
     setup, block = blocks("Shopify", "sh")
     commands = setup.replace("local local", f"{stack.workspace} web")
-    await execute(stack, "bash", "-c", commands, DATABASE_URL=stack.database)
+    await execute(stack, "bash", "-c", commands, DATABASE_URL=stack.database, ENCRYPTION_KEYS=ENCRYPTION_KEY)
     secret = commands.partition("SHOPIFY_SECRET=")[2].partition("\n")[0]
     answer = ""
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from throughline.kit import settings
+from throughline.store.roles import Role
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -21,6 +22,8 @@ OURS: dict[str, type[settings.ServiceSettings]] = {
     "stager": settings.StagerSettings,
     "api": settings.ApiSettings,
 }
+JOBS = {"migrate", "admin"}
+"""What runs once, or when it is asked for."""
 VARIABLE = re.compile(r"\$\{(\w+)(:[-?][^}]*)?\}")
 EXAMPLE = dict(
     line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
@@ -52,9 +55,12 @@ def test_every_service_is_pinned_watched_and_confined(name: str) -> None:
     image, _, tag = service["image"].rpartition(":")
     assert image, f"{name}: the image has no tag"
     assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z]+)?", tag), f"{name}: {tag} is not one version"
-    assert service["restart"] == "unless-stopped"
-    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
-    assert service["healthcheck"].keys() >= {"interval", "timeout", "retries", "start_period"}
+    if name in JOBS:
+        assert service["restart"] == "no"
+    else:
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+        assert service["healthcheck"].keys() >= {"interval", "timeout", "retries", "start_period"}
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
     assert service.get("read_only") is True or name == "kafka"
@@ -67,7 +73,7 @@ def test_every_service_is_pinned_watched_and_confined(name: str) -> None:
 def test_what_a_service_depends_on_is_waited_for(name: str) -> None:
     for other, how in SERVICES[name].get("depends_on", {}).items():
         assert other in SERVICES
-        assert how == {"condition": "service_healthy"}
+        assert how == {"condition": "service_completed_successfully" if other in JOBS else "service_healthy"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -76,7 +82,7 @@ def test_our_services_are_started_as_everywhere_else(name: str) -> None:
     assert service["command"] == ["python", "-m", f"services.{name}"]
     assert (ROOT / "services" / name / "__main__.py").exists(), f"`python -m services.{name}` has nothing to run"
     assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).exists()
-    assert set(service["depends_on"]) == {"kafka", "postgres"}
+    assert set(service["depends_on"]) == {"kafka", "migrate"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -88,12 +94,7 @@ def test_our_services_get_settings_that_they_know(name: str, monkeypatch: pytest
         monkeypatch.setenv(key, value)
     read = settings.load(OURS[name])
     assert read.kafka in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    database = urlsplit(read.database_url)
-    postgres = {key: interpolated(value) for key, value in SERVICES["postgres"]["environment"].items()}
-    assert database.hostname == "postgres"
-    assert database.username == postgres["POSTGRES_USER"]
-    assert database.password == postgres["POSTGRES_PASSWORD"]
-    assert database.path == "/" + postgres["POSTGRES_DB"]
+    assert Role[name.upper()] == urlsplit(read.database_url).username
 
     check = shlex.join(SERVICES[name]["healthcheck"]["test"])
     assert f"http://127.0.0.1:{read.port}/readyz" in check
@@ -101,6 +102,22 @@ def test_our_services_get_settings_that_they_know(name: str, monkeypatch: pytest
     for port in SERVICES[name].get("ports", []):
         assert port.endswith(f":{read.port}")
     assert "tmp" in str(SERVICES[name]["tmpfs"]), "the root is read-only; temporary files need a place"
+
+
+def test_each_user_of_the_database_has_the_password_that_migrate_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    postgres = {key: interpolated(value) for key, value in SERVICES["postgres"]["environment"].items()}
+    migrating = {key: interpolated(value) for key, value in SERVICES["migrate"]["environment"].items()}
+    for key, value in migrating.items():
+        monkeypatch.setenv(key, value)
+    passwords = settings.load(settings.MigrateSettings).model_dump()
+    owner = urlsplit(migrating["DATABASE_URL"])
+    assert (owner.username, owner.password) == (postgres["POSTGRES_USER"], postgres["POSTGRES_PASSWORD"])
+    for role in Role:
+        database = urlsplit(interpolated(SERVICES[role.service]["environment"]["DATABASE_URL"]))
+        assert (database.username, database.password) == (role, passwords.pop(f"{role.service}_db_password"))
+        assert (database.hostname, database.path) == ("postgres", "/" + postgres["POSTGRES_DB"])
+        assert postgres["POSTGRES_PASSWORD"] not in SERVICES[role.service]["environment"].values()
+    assert not passwords
 
 
 def test_variables_are_documented_and_passwords_are_asked_for() -> None:

@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from tests.support.metrics import declared_metrics
 from throughline.kit import settings
+from throughline.store.roles import Role
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -19,6 +21,7 @@ KINDS: dict[str, type[settings.ServiceSettings]] = {
     "stager": settings.StagerSettings,
     "api": settings.ApiSettings,
 }
+KAFKA_CLIENTS = ("ingest", "stager", "admin")
 ALERTS = [
     rule
     for group in yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
@@ -79,7 +82,7 @@ def test_prometheus_scrapes_every_service_where_it_listens() -> None:
     for job in config["scrape_configs"]:
         (discovery,) = job["dns_sd_configs"]
         assert discovery["names"] == [job["job_name"]]
-        assert str(discovery["port"]) == compose[job["job_name"]]["environment"]["PORT"]
+        assert str(discovery["port"]) == compose[job["job_name"]]["environment"]["METRICS_PORT"]
     mounts = dict(volume.split(":")[:2] for volume in compose["prometheus"]["volumes"])
     for file in config["rule_files"]:
         assert (ROOT / mounts["./deploy/prometheus"].replace("/etc/prometheus", "deploy/prometheus")).is_dir()
@@ -166,9 +169,36 @@ def test_a_deployment_gets_settings_that_its_service_knows(service: str, monkeyp
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     read = settings.load(KINDS[service])
-    assert container["ports"] == [{"name": "http", "containerPort": read.port}]
+    assert container["ports"] == [
+        {"name": "http", "containerPort": read.port},
+        {"name": "metrics", "containerPort": read.metrics_port},
+    ]
+    annotations = manifest("Deployment", f"throughline-{service}")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(read.metrics_port)
     assert read.min_insync_replicas < read.replication_factor, "losing one broker must not stop the writers"
     assert manifest("Service", f"throughline-{service}")["spec"]["ports"][0]["port"] == read.port
+
+
+def test_each_user_of_the_database_has_the_password_that_migrate_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = manifest("Job", "throughline-migrate")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][:2] == ["throughline", "migrate"]
+    migrating = manifest("Secret", container["envFrom"][0]["secretRef"]["name"])["stringData"]
+    for key, value in migrating.items():
+        monkeypatch.setenv(key, value)
+    passwords = settings.load(settings.MigrateSettings).model_dump()
+    for role in Role:
+        database = urlsplit(manifest("Secret", f"throughline-{role.service}")["stringData"]["DATABASE_URL"])
+        assert (database.username, database.password) == (role, passwords.pop(f"{role.service}_db_password"))
+    assert not passwords
+    (admin,) = manifest("Pod", "throughline-admin")["spec"]["containers"]
+    assert admin["envFrom"][1]["secretRef"]["name"] == "throughline-admin"
+    for confined in (container, admin):
+        assert (
+            confined["image"]
+            == manifest("Deployment", "throughline-api")["spec"]["template"]["spec"]["containers"][0]["image"]
+        )
+        assert confined["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 @pytest.mark.parametrize("service", KINDS)
@@ -187,3 +217,38 @@ def test_stagers_fit_their_partitions_and_the_autoscaler_owns_ingest() -> None:
     assert "replicas" not in manifest("Deployment", "throughline-ingest")["spec"]
     target = manifest("HorizontalPodAutoscaler", "throughline-ingest")["spec"]["scaleTargetRef"]
     assert manifest(target["kind"], target["name"])["apiVersion"] == target["apiVersion"]
+
+
+# --- who may reach whom -----------------------------------------------------------------------------------------------
+
+POLICIES = [m["spec"] for m in MANIFESTS if m["kind"] == "NetworkPolicy"]
+COMPONENTS = ("ingest", "stager", "api", "migrate", "admin")
+
+
+def selects(policy: dict[str, Any], component: str) -> bool:
+    labels = {"app.kubernetes.io/name": "throughline", "app.kubernetes.io/component": component}
+    selector = policy["podSelector"]
+    return all(labels[key] == value for key, value in selector["matchLabels"].items()) and all(
+        labels[each["key"]] in each["values"] for each in selector.get("matchExpressions", [])
+    )
+
+
+def opened(component: str, direction: str) -> set[str]:
+    """The ports that the policies open for a component."""
+    return {
+        str(port["port"])
+        for policy in POLICIES
+        if selects(policy, component)
+        for rule in policy.get(direction, [])
+        for port in rule["ports"]
+    }
+
+
+def test_every_pod_is_closed_but_for_what_it_needs() -> None:
+    kafka = manifest("ConfigMap", "throughline")["data"]["KAFKA"].rpartition(":")[2]
+    database = urlsplit(manifest("Secret", "throughline-api")["stringData"]["DATABASE_URL"]).port
+    for component in COMPONENTS:
+        assert any(selects(policy, component) and policy["policyTypes"] == ["Ingress", "Egress"] for policy in POLICIES)
+        assert opened(component, "ingress") == {"metrics"} | ({"http"} if component in ("ingest", "api") else set())
+        needed = {"53", str(database)} | ({kafka} if component in KAFKA_CLIENTS else set())
+        assert opened(component, "egress") == needed | ({"http"} if component == "admin" else set())

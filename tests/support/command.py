@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
-from tests.support.stack import OPERATOR_SECRET
+from tests.support.stack import ENCRYPTION_KEY, OPERATOR_SECRET
 from throughline.cli import app
 
 WIDE = {"COLUMNS": "200"}
@@ -36,6 +36,7 @@ class Throughline:
             "DATABASE_URL": database,
             "DATA": None,
             "OPERATOR_SECRET": OPERATOR_SECRET,
+            "ENCRYPTION_KEYS": ENCRYPTION_KEY,
         }
 
     async def __call__(self, *words: str, typed: str | None = None) -> Result:

@@ -19,10 +19,15 @@ from throughline.store.access.workspaces import create_workspace
 from throughline.store.access.write_keys import create_write_key
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
+from throughline.store.roles import Role, url_in_role
 
 HOST = "127.0.0.1"
 OPERATOR_SECRET = "an-operator-of-the-tests"
 """What the tests' ingest believes replays by."""
+ROLE_PASSWORD = "role/pass:word@%42?&#"
+"""With which the services of every test log in: its signs mean something in a URL."""
+ENCRYPTION_KEY = "dGhpcnR5LXR3byBieXRlcywgb2Ygbm8gc2VjcmVjeSE="
+"""Of ingest and of the command in every test."""
 
 
 @dataclass
@@ -89,11 +94,12 @@ class Stack:
         environment = {
             **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG", "PYTHONPATH")},
             "KAFKA": self.kafka,
-            "DATABASE_URL": self.database,
+            "DATABASE_URL": url_in_role(self.database, Role[name.upper()], ROLE_PASSWORD),
             "TOUCHPOINTS_TOPIC": self.touchpoints,
             "REJECTED_TOPIC": self.rejected,
             "CONSUMER_GROUP": f"group-{self.touchpoints}",
             "OPERATOR_SECRET": OPERATOR_SECRET,
+            "ENCRYPTION_KEYS": ENCRYPTION_KEY,
             "HOST": HOST,
             "PORT": str(port),
             **variables,

@@ -22,6 +22,7 @@ _COMMANDS = {
     "key": ("access", "keys"),
     "token": ("access", "tokens"),
     "audit": ("audit", "audit"),
+    "secrets": ("secrets", "secrets"),
     "model": ("models", "models"),
     "restage": ("restage", "restage"),
     "import": ("importing.command", "import_file"),

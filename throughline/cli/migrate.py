@@ -1,6 +1,7 @@
-"""`throughline migrate`: bring the database to today's schema."""
+"""`throughline migrate`: bring the database to today's schema, and the services' roles to their rights."""
 
 import asyncio
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated
 
@@ -8,27 +9,44 @@ import typer
 
 from throughline.cli.common.database import administering, choose_database
 from throughline.cli.common.options import DataOption
-from throughline.cli.common.output import fail, say
+from throughline.cli.common.output import WRONG_USE, fail, say
+from throughline.kit.settings import MigrateSettings, SettingsError, load
 from throughline.store.engine.pool import create_engine
 from throughline.store.migrate import MigrateError, upgrade
+from throughline.store.roles import Role
 
 
 def migrate(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that does not answer yet.")] = 0.0,
     data: DataOption = None,
 ) -> None:
-    """Make or update the tables. The services do this by themselves when they start; safe at any time, and again."""
+    """Make or update the tables and the roles of the services, as the owner of the database; safe at any time.
+
+    INGEST_DB_PASSWORD, STAGER_DB_PASSWORD, API_DB_PASSWORD and ADMIN_DB_PASSWORD let the roles throughline_ingest,
+    throughline_stager, throughline_api and throughline_admin log in. The services wait for this command.
+    """
     database = choose_database(data)
-    database.announce()
     try:
-        asyncio.run(_migrate(database.url, wait))
+        settings = load(MigrateSettings)
+    except SettingsError as error:
+        fail(str(error), WRONG_USE)
+    database.announce()
+    passwords = {
+        Role.INGEST: settings.ingest_db_password,
+        Role.STAGER: settings.stager_db_password,
+        Role.API: settings.api_db_password,
+        Role.ADMIN: settings.admin_db_password,
+    }
+    chosen = {role: password for role, password in passwords.items() if password is not None}
+    try:
+        asyncio.run(_migrate(database.url, chosen, wait))
     except MigrateError as error:
         fail(str(error))
-    say("the tables are up to date")
+    say("the tables and roles are up to date")
 
 
-async def _migrate(url: str, wait: float) -> None:
-    await upgrade(url, wait_seconds=wait)
+async def _migrate(url: str, passwords: Mapping[Role, str], wait: float) -> None:
+    await upgrade(url, passwords=passwords, wait_seconds=wait)
     engine = create_engine(url, pool_size=1, application_name="throughline cli")
     try:
         async with administering(engine, "migrate", {"version": version("throughline")}):

@@ -32,6 +32,7 @@ def run() -> None:
         kafka=settings.kafka,
         database_url=settings.database_url,
         demo_rate=settings.demo_rate if settings.demo else 0.0,
+        encryption_keys=settings.encryption_keys,
     )
     output = RunOutput()
     try:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from throughline.cli.common.database import administer, in_database
+from throughline.cli.common.database import administer, choose_secret_box, in_database
 from throughline.cli.common.options import DataOption, JsonOption, OnlyWorkspaceOption, command_group
 from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_json, show_rows
 from throughline.kit.clock import now_us
@@ -181,9 +181,10 @@ def set_source(
         for column, value in changes.items()
         if value is not None
     }
+    box = choose_secret_box(data)
     administer(
         "source set",
-        lambda c: source_settings.change_settings(c, workspace, name, changes),
+        lambda c: source_settings.change_settings(c, workspace, name, changes, box),
         data,
         {"workspace": workspace, "source": name, **shown},
     )

@@ -67,7 +67,7 @@ def tail(
 async def _tail(
     topics: Topics, names: dict[int, str], last: int, follow: bool, show: Callable[[EventLine], None]
 ) -> None:
-    consumer = create_reader(topics.bootstrap, topics.touchpoints, topics.rejected)
+    consumer = create_reader(topics.servers, topics.touchpoints, topics.rejected)
     with interrupted() as ended:
         try:
             await consumer.start()

@@ -41,6 +41,7 @@ ProblemCode = Literal[
     "source_disabled",
     "unknown_write_key",
     "webhook_secret_not_set",
+    "webhook_secret_unreadable",
     # A request to ingest that comes too slowly, too often or at a bad moment.
     "headers_too_large",
     "keys_unavailable",

@@ -11,11 +11,11 @@ Check = Callable[[], Awaitable[str]]
 """Returns "" when all is well, else a sentence that names what is missing."""
 
 
-def routes(checks: dict[str, Check], registry: Callable[[], CollectorRegistry]) -> list[Route]:
+def routes(checks: dict[str, Check], registry: Callable[[], CollectorRegistry] | None) -> list[Route]:
     """Routes of a Starlette application.
 
     `/healthz` answers 200 while the process lives; `/readyz` 200 when every check is well, else 503 with each check's
-    sentence; `/metrics` the metrics of the registry in Prometheus' text format.
+    sentence; `/metrics` is there unless `registry` is None.
     """
 
     async def healthz(_: Request) -> Response:
@@ -30,7 +30,14 @@ def routes(checks: dict[str, Check], registry: Callable[[], CollectorRegistry]) 
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 
+    health = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    return health if registry is None else [*health, metrics_route(registry)]
+
+
+def metrics_route(registry: Callable[[], CollectorRegistry]) -> Route:
+    """Returns the route `/metrics`: the metrics of the registry in Prometheus' text format."""
+
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry()), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return Route("/metrics", metrics)

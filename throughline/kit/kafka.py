@@ -8,9 +8,13 @@ from typing import TypedDict, Unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, codec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.client import create_conn
+from aiokafka.conn import collect_hosts
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.record import _crecords, default_records
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
+
+from throughline.kit.kafka_servers import KafkaServers, Servers, kafka_servers
 
 SESSION_TIMEOUT_MS = 10_000
 """A member of a group whose heartbeats stay away this long is dead, and another takes its partitions."""
@@ -56,7 +60,7 @@ def require_compiled_records() -> None:
         )
 
 
-def create_producer(bootstrap: str, **tuning: Unpack[ProducerTuning]) -> AIOKafkaProducer:
+def create_producer(servers: Servers, **tuning: Unpack[ProducerTuning]) -> AIOKafkaProducer:
     """A producer that loses and repeats nothing: idempotent, acknowledged by all in-sync replicas. It compresses its
     record batches: decisions/0019 says why with zstd.
 
@@ -69,14 +73,18 @@ def create_producer(bootstrap: str, **tuning: Unpack[ProducerTuning]) -> AIOKafk
             "pip install --require-hashes -r requirements/dev.txt (or requirements/services.txt)"
         )
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, compression_type="zstd", **tuning
+        **kafka_servers(servers).client_options(),
+        acks="all",
+        enable_idempotence=True,
+        compression_type="zstd",
+        **tuning,
     )
 
 
-def create_group_consumer(bootstrap: str, group: str, **tuning: Unpack[FetchTuning]) -> AIOKafkaConsumer:
+def create_group_consumer(servers: Servers, group: str, **tuning: Unpack[FetchTuning]) -> AIOKafkaConsumer:
     """A member of a consumer group that commits its offsets itself and begins with the oldest record."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **kafka_servers(servers).client_options(),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -88,28 +96,35 @@ def create_group_consumer(bootstrap: str, group: str, **tuning: Unpack[FetchTuni
     )
 
 
-def create_reader(bootstrap: str, *topics: str) -> AIOKafkaConsumer:
+def create_reader(servers: Servers, *topics: str) -> AIOKafkaConsumer:
     """A consumer of whole topics that belongs to no group and commits nothing: it is in no other consumer's way."""
     return AIOKafkaConsumer(
-        *topics, bootstrap_servers=bootstrap, enable_auto_commit=False, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS
+        *topics,
+        **kafka_servers(servers).client_options(),
+        enable_auto_commit=False,
+        request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS,
     )
 
 
-def create_admin(bootstrap: str, *, request_timeout_ms: int = TOOL_REQUEST_TIMEOUT_MS) -> AIOKafkaAdminClient:
+def create_admin(servers: Servers, *, request_timeout_ms: int = TOOL_REQUEST_TIMEOUT_MS) -> AIOKafkaAdminClient:
     """A client that creates and describes topics and clusters."""
-    return AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=request_timeout_ms)
+    return AIOKafkaAdminClient(**kafka_servers(servers).client_options(), request_timeout_ms=request_timeout_ms)
 
 
 async def ensure_topics(
-    bootstrap: str, topics: Mapping[str, int], *, replication_factor: int = 1, min_insync_replicas: int = 1
+    servers: Servers, topics: Mapping[str, int], *, replication_factor: int = 1, min_insync_replicas: int = 1
 ) -> None:
     """Create those of `topics` (name -> number of partitions) that do not exist, and leave the others as they are.
 
     Raises:
         KafkaError: no broker answers, or it refuses.
     """
-    admin = create_admin(bootstrap)
-    await admin.start()
+    admin = create_admin(servers)
+    try:
+        await admin.start()
+    except KafkaConnectionError as failure:
+        await admin.close()
+        raise KafkaConnectionError(f"{failure}: {await _refusal(kafka_servers(servers))}") from None
     try:
         existing = set(await admin.list_topics())
         missing = [
@@ -132,8 +147,23 @@ async def ensure_topics(
         await admin.close()
 
 
+async def _refusal(servers: KafkaServers) -> str:
+    """Why no broker takes a connection: the client's own error names the addresses only."""
+    options = servers.client_options()
+    options.pop("bootstrap_servers")
+    reason = ""
+    for host, port, _ in collect_hosts(servers.bootstrap):
+        try:
+            connection = await create_conn(host, port, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS, **options)
+        except (KafkaError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+        else:
+            connection.close()
+    return reason
+
+
 async def wait_for_topics(
-    bootstrap: str,
+    servers: Servers,
     topics: Mapping[str, int],
     *,
     replication_factor: int = 1,
@@ -146,5 +176,5 @@ async def wait_for_topics(
     ):
         with attempt:
             await ensure_topics(
-                bootstrap, topics, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas
+                servers, topics, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas
             )

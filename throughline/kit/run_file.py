@@ -29,6 +29,7 @@ class RunFile(Struct, frozen=True):
     read_token: str = ""
     operator_secret: str = ""
     """What replays prove themselves with."""
+    encryption_keys: tuple[str, ...] = ()
     pids: dict[str, int] = {}
     """Process ids by the name of the service or server."""
 

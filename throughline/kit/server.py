@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
@@ -53,13 +54,13 @@ class EmbeddedServer(uvicorn.Server):
         yield
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Serve while the block runs.
+    async def running(self, sockets: list[socket.socket] | None = None) -> AsyncIterator[None]:
+        """Serve while the block runs, on these sockets or on the port of the configuration.
 
         Raises:
             RuntimeError: the port is in use.
         """
-        task = asyncio.create_task(_serve(self), name="health server")
+        task = asyncio.create_task(_serve(self, sockets), name="embedded server")
         try:
             while not self.started:
                 if task.done():
@@ -71,7 +72,7 @@ class EmbeddedServer(uvicorn.Server):
             await task
 
 
-async def _serve(server: uvicorn.Server) -> None:
+async def _serve(server: uvicorn.Server, sockets: list[socket.socket] | None) -> None:
     # uvicorn exits the process when it cannot bind; the caller decides here.
     with contextlib.suppress(SystemExit):
-        await server.serve()
+        await server.serve(sockets)

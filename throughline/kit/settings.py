@@ -1,23 +1,86 @@
 """Every setting of every process: read from the environment in this module only, and validated at start."""
 
 import os
+import re
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, FilePath, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from throughline.kit.kafka_servers import KafkaServers, SaslMechanism, SecurityProtocol
 
 
 class SettingsError(ValueError):
     """A variable of the environment is missing or wrong; the message names it and what it accepts."""
 
 
-class ServiceSettings(BaseSettings):
-    """Settings of all three services: where Kafka and PostgreSQL are, the topics, where to listen."""
+FernetKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}=$")]
+EncryptionKeys = Annotated[
+    tuple[FernetKey, ...],
+    NoDecode,
+    BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value),
+    Field(description="keys made by `throughline secrets key`, with commas between; the first one encrypts"),
+]
+Password = Annotated[str, Field(pattern=r"^[!-~]{12,}$", description="12 or more characters of ASCII, no spaces")]
+
+
+class KafkaSecuritySettings(BaseSettings):
+    """What Kafka asks of its clients: the settings of every process that is one. The names are Kafka's own."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    kafka_security_protocol: SecurityProtocol = "PLAINTEXT"
+    kafka_sasl_mechanism: SaslMechanism | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = None
+    kafka_ssl_ca_file: FilePath | None = Field(None, description="PEM file of the brokers' authorities")
+    kafka_ssl_cert_file: FilePath | None = Field(None, description="PEM file of this client's certificate")
+    kafka_ssl_key_file: FilePath | None = Field(None, description="PEM file of the certificate's key")
+    kafka_ssl_key_password: str | None = None
+
+    @model_validator(mode="after")
+    def _check_kafka_security(self) -> Self:
+        protocol = self.kafka_security_protocol
+        sasl, tls = (
+            {name: value for name, value in self.model_dump().items() if name.startswith(f"kafka_{kind}_")}
+            for kind in ("sasl", "ssl")
+        )
+        missing = [name.upper() for name, value in sasl.items() if value is None]
+        if protocol.startswith("SASL_") and missing:
+            raise ValueError(f"KAFKA_SECURITY_PROTOCOL={protocol} needs {', '.join(missing)}")
+        unused = {} if protocol.startswith("SASL_") else sasl
+        unused |= {} if protocol.endswith("SSL") else tls
+        useless = [name.upper() for name, value in unused.items() if value is not None]
+        if useless:
+            raise ValueError(f"KAFKA_SECURITY_PROTOCOL={protocol} takes no {', '.join(useless)}")
+        if self.kafka_ssl_key_file is not None and self.kafka_ssl_cert_file is None:
+            raise ValueError("KAFKA_SSL_KEY_FILE needs KAFKA_SSL_CERT_FILE")
+        try:
+            self.kafka_servers("").client_options()
+        except OSError as error:
+            raise ValueError(f"the files of KAFKA_SSL_* cannot be used: {error}") from None
+        return self
+
+    def kafka_servers(self, bootstrap: str) -> KafkaServers:
+        """Returns these bootstrap servers, with what they ask of a client."""
+        return KafkaServers(
+            bootstrap,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism or "PLAIN",
+            self.kafka_sasl_username,
+            self.kafka_sasl_password,
+            self.kafka_ssl_ca_file,
+            self.kafka_ssl_cert_file,
+            self.kafka_ssl_key_file,
+            self.kafka_ssl_key_password,
+        )
+
+
+class ServiceSettings(KafkaSecuritySettings):
+    """Settings of all three services: where Kafka and PostgreSQL are, the topics, where to listen."""
 
     kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, host:port[,host:port]")
     database_url: str = Field(
@@ -27,6 +90,9 @@ class ServiceSettings(BaseSettings):
     )
     host: str = Field("0.0.0.0", description="address to listen on")
     port: int = Field(0, ge=0, le=65535, description="port to listen on")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of /metrics alone; unset: it is served with all else"
+    )
     touchpoints_topic: str = Field("touchpoints", min_length=1)
     rejected_topic: str = Field("touchpoints.rejected", min_length=1)
     partitions: int = Field(4, ge=1, le=10_000, description="partitions of a topic this process has to create")
@@ -69,6 +135,7 @@ class IngestSettings(ServiceSettings):
         100, ge=1, description="ids that one request may join to one person; beyond it events count without the link"
     )
     keys_refresh_seconds: float = Field(1.0, gt=0, description="how often write keys are read again")
+    encryption_keys: EncryptionKeys = ()
     metrics_dir: str | None = Field(None, description="folder of the workers' shared metrics; default a temporary one")
 
 
@@ -108,12 +175,11 @@ class RunSettings(BaseSettings):
         pattern=r"^postgres(ql)?://",
         description="postgresql://user:password@host:port/database, your own instead of the embedded one",
     )
+    encryption_keys: EncryptionKeys = ()
 
 
-class CommandSettings(BaseSettings):
+class CommandSettings(KafkaSecuritySettings):
     """Settings of the commands that work on a database or on Kafka: which one, if one is named."""
-
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     data: Path = Field(Path(".throughline"), description="data folder of `throughline run`")
     database_url: str | None = Field(
@@ -121,11 +187,25 @@ class CommandSettings(BaseSettings):
     )
     kafka: str | None = Field(None, description="Kafka bootstrap servers, host:port[,host:port]")
     operator_secret: str | None = Field(None, description="OPERATOR_SECRET of the ingest that takes replayed events")
+    encryption_keys: EncryptionKeys = ()
     touchpoints_topic: str = Field("touchpoints", min_length=1)
     rejected_topic: str = Field("touchpoints.rejected", min_length=1)
 
 
+class MigrateSettings(BaseSettings):
+    """Settings of `throughline migrate` only: the passwords with which the roles of the services log in."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    ingest_db_password: Password | None = None
+    stager_db_password: Password | None = None
+    api_db_password: Password | None = None
+    admin_db_password: Password | None = None
+
+
 S = TypeVar("S", bound=BaseSettings)
+_SECRET = re.compile("password|token|secret|_url$|_keys$")
+"""Names of settings whose values no message shows."""
 
 
 def load(kind: type[S]) -> S:
@@ -139,10 +219,14 @@ def load(kind: type[S]) -> S:
     except ValidationError as error:
         lines = []
         for fault in error.errors():
-            name = str(fault["loc"][0]) if fault["loc"] else "?"
+            if not fault["loc"]:
+                lines.append(fault["msg"].removeprefix("Value error, "))
+                continue
+            name = str(fault["loc"][0])
             field = kind.model_fields.get(name)
             accepts = f" ({field.description})" if field is not None and field.description else ""
-            lines.append(f"{name.upper()}: {fault['msg']}, got {fault['input']!r}{accepts}")
+            value = "" if _SECRET.search(name) else f", got {fault['input']!r}"
+            lines.append(f"{name.upper()}: {fault['msg']}{value}{accepts}")
         raise SettingsError("wrong settings:\n  " + "\n  ".join(lines)) from None
 
 
@@ -169,6 +253,8 @@ __all__ = [
     "ApiSettings",
     "CommandSettings",
     "IngestSettings",
+    "KafkaSecuritySettings",
+    "MigrateSettings",
     "RunSettings",
     "ServiceSettings",
     "SettingsError",

@@ -8,8 +8,9 @@ import signal
 import threading
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from aiokafka.errors import KafkaError
 
@@ -28,7 +29,8 @@ CLUSTER_ID = "cluster_id"
 class LocalKafka(LocalServer):
     """A broker whose data stays in `folder` (see `LocalServer`); its log is `folder/kafka.log`.
 
-    Its jars are in `repository`, by default the user's Maven repository.
+    Its jars are in `repository`, by default the user's Maven repository. `settings` go before those of
+    `kafka_files.py`, `format_options` to the tool that makes the data.
     """
 
     name = "kafka"
@@ -47,13 +49,16 @@ class LocalKafka(LocalServer):
         report: Report = silent,
         repository: Path | None = None,
         heap_mb: int = 128,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        format_options: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, port=port, report=report)
         self._fixed_controller_port = controller_port
         self._controller_port = 0
         self._repository = repository
         self._heap_mb = heap_mb
-        self._files = KafkaFiles(self._folder.path)
+        self._files = KafkaFiles(self._folder.path, settings)
+        self._format_options = format_options
         self._java: list[str] = []
 
     @property
@@ -113,7 +118,16 @@ class LocalKafka(LocalServer):
         self._files.write(fresh, port=free_port(), controller_port=free_port())
         return Child(
             "kafka format",
-            [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._files.properties)],
+            [
+                *self._java,
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                cluster_id,
+                "-c",
+                str(self._files.properties),
+                *self._format_options,
+            ],
             log=self._folder.path / "format.log",
             env=ENVIRONMENT,
             stop_signal=signal.SIGKILL,

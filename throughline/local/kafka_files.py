@@ -1,5 +1,6 @@
 """Kafka's files: its settings, its logging, and a check of its data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,8 @@ class KafkaFiles:
     """The files that a broker in `folder` reads at its start, and the log that it writes."""
 
     folder: Path
+    settings: Mapping[str, str]
+    """More settings, which go before those of this module."""
 
     @property
     def properties(self) -> Path:
@@ -79,7 +82,9 @@ class KafkaFiles:
 
     def write(self, data: Path, *, port: int, controller_port: int) -> None:
         """Write settings and logging of a broker that keeps its data in `data`."""
-        self.properties.write_text(PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data))
+        properties = PROPERTIES.format(host=HOST, port=port, controller_port=controller_port, data=data)
+        properties += "".join(f"{name}={value}\n" for name, value in self.settings.items())
+        self.properties.write_text(properties)
         self.logging.write_text(LOGGING.format(log=self.log))
 
 

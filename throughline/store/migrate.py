@@ -1,10 +1,12 @@
-"""Bring a database to the current schema; several processes may do so at once."""
+"""Bring a database to the current schema, and its roles to their rights; several processes may do so at once."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 from alembic import command
@@ -16,14 +18,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_fixed
 
-from throughline.store.engine.errors import driver_error
+from throughline.store.engine.errors import driver_error, is_refused
 from throughline.store.engine.pool import create_engine, without_password
+from throughline.store.engine.unit_of_work import transaction
+from throughline.store.roles import Role, give_rights, have_rights
 
 log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x7468726C  # "thrl": the advisory lock that a migrating process holds
 POLL_SECONDS = 0.1
+SCHEMA_POLL_SECONDS = 1.0
 
 _NOT_READY = (
     OSError,
@@ -37,11 +42,21 @@ class MigrateError(Exception):
     """The database cannot be brought to the current schema; the message says why and what to do."""
 
 
-async def upgrade(database_url: str, *, wait_seconds: float = 0.0, migrations: Path = MIGRATIONS) -> None:
-    """Apply every revision the database does not have yet; does nothing when it has them all.
+class _NotMigratedError(MigrateError):
+    """The database lacks tables, or rights on them for this user: whoever migrates gives both."""
 
-    Any number of processes may call this at once: one migrates, the others wait for it. Waits up to `wait_seconds` for
-    a server that does not answer yet.
+
+async def upgrade(
+    database_url: str,
+    *,
+    passwords: Mapping[Role, str] = MappingProxyType({}),
+    wait_seconds: float = 0.0,
+    migrations: Path = MIGRATIONS,
+) -> None:
+    """Apply every revision the database does not have yet, and give the roles their rights and `passwords`.
+
+    The user of the URL is to own the database. Does nothing when all is as it should be. Any number of processes may
+    call this at once: one migrates, the others wait for it, and up to `wait_seconds` for a server.
 
     Raises:
         MigrateError: no server answers, it refuses the user or the database, or a newer version has migrated it.
@@ -49,23 +64,63 @@ async def upgrade(database_url: str, *, wait_seconds: float = 0.0, migrations: P
     config, scripts = _scripts(migrations)
     # One session throughout: the lock belongs to it and goes with it, whatever happens.
     async with _session(database_url, wait_seconds) as connection:
-        if await _is_current(connection, scripts):
+        if not passwords and await _is_current(connection, scripts) and await have_rights(connection):
             return
         await _lock(connection)
         if not await _is_current(connection, scripts):
             await connection.run_sync(_apply, config)
+            await connection.rollback()  # leaves no lock to wait for
+        try:
+            async with transaction(connection.engine) as granting:
+                await give_rights(granting, passwords)
+        except DBAPIError as error:
+            if not is_refused(error):
+                raise
+            refusal = str(driver_error(error)).splitlines()[0]
+            raise MigrateError(
+                f"{without_password(database_url)}: {refusal}; migrate as the owner of the database, who may make "
+                f"roles (ALTER ROLE ... CREATEROLE), or have a superuser make {', '.join(Role)} first"
+            ) from None
 
 
-async def check(database_url: str, *, migrations: Path = MIGRATIONS) -> None:
-    """Check that the database answers and has the current schema.
+async def wait_until_migrated(database_url: str) -> None:
+    """Wait until a server answers and `upgrade` has brought the database to the current schema.
+
+    Raises:
+        MigrateError: the server refuses the user or the database, or a newer version has migrated it.
+    """
+    logged = False
+    while True:
+        try:
+            await check(database_url, wait_seconds=math.inf)
+        except _NotMigratedError as error:
+            if not logged:
+                log.warning("%s; waiting for it", error)
+                logged = True
+            await asyncio.sleep(SCHEMA_POLL_SECONDS)
+        else:
+            return
+
+
+async def check(database_url: str, *, wait_seconds: float = 0.0) -> None:
+    """Check that the database answers and has the current schema, waiting up to `wait_seconds` for a server.
 
     Raises:
         MigrateError: as `upgrade`, and when there is something to migrate.
     """
-    _, scripts = _scripts(migrations)
-    async with _session(database_url, 0.0) as connection:
-        if not await _is_current(connection, scripts):
-            raise MigrateError(
+    _, scripts = _scripts(MIGRATIONS)
+    async with _session(database_url, wait_seconds) as connection:
+        try:
+            is_current = await _is_current(connection, scripts)
+        except DBAPIError as error:
+            if not is_refused(error):
+                raise
+            raise _NotMigratedError(
+                f"the user of {without_password(database_url)} has no rights on the tables: "
+                "run `throughline migrate` as their owner, or use the owner or throughline_admin"
+            ) from None
+        if not is_current:
+            raise _NotMigratedError(
                 f"{without_password(database_url)} lacks today's tables; run `throughline migrate` first"
             )
 
@@ -80,7 +135,7 @@ def _scripts(migrations: Path) -> tuple[Config, ScriptDirectory]:
 async def _session(database_url: str, wait_seconds: float) -> AsyncIterator[AsyncConnection]:
     try:
         engine = create_engine(
-            database_url, pool_size=1, application_name="throughline migrate", statement_seconds=None
+            database_url, pool_size=2, application_name="throughline migrate", statement_seconds=None
         )
     except ValueError as error:
         raise MigrateError(str(error)) from None

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,7 +17,7 @@ from throughline.store.access.read_tokens import write_last_uses
 from throughline.store.engine.errors import is_away
 from throughline.store.engine.health import database_check
 from throughline.store.engine.unit_of_work import consistent_reading, reading, transaction
-from throughline.store.migrate import upgrade
+from throughline.store.migrate import wait_until_migrated
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +38,18 @@ class Database:
         self._missing = "the database has not been reached yet"
 
     async def prepare(self) -> None:
-        """Bring the schema up to date, however long the database has to be waited for.
+        """Wait for the database, and for whoever brings its schema up to date.
 
         Raises:
             MigrateError: the database refuses this user, or a newer version has migrated it.
         """
         while self._missing:
             try:
-                await upgrade(self._url, wait_seconds=math.inf)
+                await wait_until_migrated(self._url)
             except Exception as error:
                 if not is_away(error):
                     raise
-                log.warning("the database went away while its schema was brought up to date: %s", error)
+                log.warning("the database went away while its schema was looked at: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._missing = ""

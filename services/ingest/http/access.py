@@ -86,9 +86,18 @@ def check_signature(source: SourceKey, signature: Signature) -> None:
     """Let a webhook send that is signed with its source's secret.
 
     Raises:
-        ServiceError: 401, the source has no secret, or the signature is missing or another.
+        ServiceError: 401, the source has no secret, or the signature is missing or another; 503, the secret cannot be
+            decrypted.
     """
     secret = source.settings.webhook_secret
+    if secret is None:
+        # A shop sends again what is answered so, until the operator has mended it.
+        raise ServiceError(
+            503,
+            "webhook_secret_unreadable",
+            f"the secret of the source {source.source_name!r} cannot be decrypted; its operator sets ENCRYPTION_KEYS",
+            headers={"Retry-After": "60"},
+        )
     if not secret:
         raise ServiceError(
             401,
@@ -218,7 +227,7 @@ class Access:
             )
         if request.signature is not None:
             check_signature(source, request.signature)
-        elif source.settings.webhook_secret and not is_operator:
+        elif source.settings.webhook_secret != "" and not is_operator:
             raise ServiceError(
                 401,
                 "signature_needed",

@@ -26,10 +26,10 @@ from throughline.store.access.keys import SourceKey
 def create_control(
     keys: Keys,
     checks: dict[str, Check],
-    registry: Callable[[], CollectorRegistry],
+    registry: Callable[[], CollectorRegistry] | None,
     lifespan: StatelessLifespan[FastAPI],
 ) -> FastAPI:
-    """Returns the FastAPI app behind `IngestApp`."""
+    """Returns the FastAPI app behind `IngestApp`. No `registry`: /metrics is on a port of its own."""
     app = FastAPI(
         title="Throughline ingest",
         version="1",

@@ -7,6 +7,7 @@ from aiokafka.errors import KafkaError
 
 from services.ingest.publish.aiokafka_internals import KafkaClient, abort
 from throughline.kit.kafka import create_producer, ensure_topics
+from throughline.kit.kafka_servers import Servers
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class ReconnectingProducer:
 
     def __init__(
         self,
-        bootstrap: str,
+        servers: Servers,
         *,
         touchpoints_topic: str,
         rejected_topic: str,
@@ -36,7 +37,7 @@ class ReconnectingProducer:
         replication_factor: int,
         min_insync_replicas: int,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._servers = servers
         self._topics = (touchpoints_topic, rejected_topic)
         self._partitions = partitions
         self._replication_factor = replication_factor
@@ -65,19 +66,19 @@ class ReconnectingProducer:
             except (KafkaError, OSError, TimeoutError) as error:
                 if not is_logged:
                     reason = error or type(error).__name__
-                    log.warning("Kafka at %s is away (%s); trying again until it answers", self._bootstrap, reason)
+                    log.warning("Kafka at %s is away (%s); trying again until it answers", self._servers, reason)
                 is_logged = True
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 is_logged = False
                 self._connection_needed.clear()
-                log.info("connected to Kafka at %s", self._bootstrap)
+                log.info("connected to Kafka at %s", self._servers)
 
     async def _connect(self) -> KafkaClient:
         touchpoints_topic, rejected_topic = self._topics
         await asyncio.wait_for(
             ensure_topics(
-                self._bootstrap,
+                self._servers,
                 {touchpoints_topic: self._partitions, rejected_topic: 1},
                 replication_factor=self._replication_factor,
                 min_insync_replicas=self._min_insync_replicas,
@@ -85,7 +86,7 @@ class ReconnectingProducer:
             CONNECT_SECONDS,
         )
         client: KafkaClient = create_producer(
-            self._bootstrap,
+            self._servers,
             client_id="throughline-ingest",
             linger_ms=0,
             max_batch_size=MAX_BATCH_BYTES,

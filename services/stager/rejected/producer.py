@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 
 from throughline.kit.kafka import create_producer
+from throughline.kit.kafka_servers import Servers
 from throughline.wire.codec import Rejected, encode_rejected
 
 
 class RejectedProducer:
     """Sends to the rejected topic. Connects when there is something to send, which is seldom."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, servers: Servers, topic: str) -> None:
+        self._servers = servers
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
 
@@ -24,7 +25,7 @@ class RejectedProducer:
             KafkaError: they may not have arrived; send them again.
         """
         if self._producer is None:
-            producer = create_producer(self._bootstrap)
+            producer = create_producer(self._servers)
             await producer.start()
             self._producer = producer
         acknowledgements = [

@@ -4,12 +4,14 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.conftest import execute
 from tests.support.rows import Rows
 from tests.support.stack import Stack, until
 from tests.support.stream import STREAM, following
 from throughline.local import LocalPostgres, free_port
+from throughline.store.migrate import upgrade
 
 
 async def test_a_database_that_goes_away_is_a_503_and_comes_back(
@@ -44,9 +46,8 @@ async def test_a_database_that_goes_away_is_a_503_and_comes_back(
         assert (await api.get("/v1/phases/counts")).json()["customers"] == 4
 
 
-async def test_it_waits_for_its_database_and_brings_the_schema_up_to_date(
-    postgres: LocalPostgres, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("template")
+async def test_it_waits_for_its_database_and_for_whoever_migrates_it(postgres: LocalPostgres, tmp_path: Path) -> None:
     port = free_port()
     url = postgres.url_of("started_late")
     late = url.replace(f":{postgres.port}/", f":{port}/")
@@ -71,6 +72,7 @@ async def test_it_waits_for_its_database_and_brings_the_schema_up_to_date(
             # The server starts to listen where the service looks for it.
             forwarded = await asyncio.start_server(lambda r, w: _forward(r, w, postgres.port), "127.0.0.1", port)
             async with forwarded:
+                await upgrade(url)
                 await service.ready()
                 answer = await client.get("/v1/phases", headers={"Authorization": "Bearer tlr_x"})
                 assert answer.status_code == 401
@@ -95,6 +97,7 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, p
         await asyncio.gather(ended.wait_closed(), return_exceptions=True)
 
 
+@pytest.mark.usefixtures("template")
 async def test_a_database_that_refuses_ends_it_with_the_reason(postgres: LocalPostgres, tmp_path: Path) -> None:
     stack = Stack("127.0.0.1:1", postgres.url_of("no_such_database"), "touchpoints", "r", tmp_path)
     service = await stack.start("api", ready=False)

@@ -119,7 +119,7 @@ async def test_the_database_is_named_without_its_password_and_asked_to_be_migrat
         assert before.status == 1
         assert "run `throughline migrate` first" in before.err
         for _ in range(2):
-            assert (await throughline("migrate")).err.endswith("the tables are up to date\n")
+            assert (await throughline("migrate")).err.endswith("the tables and roles are up to date\n")
         after = await throughline("workspace", "list", "--json")
         assert after.json == []
         assert f"database: postgresql://throughline@127.0.0.1:{postgres.port}/cli_empty (DATABASE_URL)" in after.err

@@ -13,11 +13,12 @@ from throughline.cli.common.running import find_running
 from throughline.kit.clock import now_us
 from throughline.kit.process import user_and_host
 from throughline.kit.run_file import RUN_FILE
+from throughline.kit.secret_box import SecretBox
 from throughline.kit.settings import CommandSettings, ServiceSettings, SettingsError, load
 from throughline.store.access.audit import record_audit
 from throughline.store.access.names import AdminError
 from throughline.store.access.workspaces import list_workspaces
-from throughline.store.engine.errors import failure_of
+from throughline.store.engine.errors import driver_error, failure_of, is_refused
 from throughline.store.engine.pool import create_engine, without_password
 from throughline.store.engine.unit_of_work import consistent_reading, transaction
 from throughline.store.migrate import MigrateError, check
@@ -30,6 +31,8 @@ class DatabaseChoice(NamedTuple):
 
     url: str
     reason: str
+    encryption_keys: tuple[str, ...] = ()
+    """With which the secrets in it are encrypted."""
 
     def announce(self) -> None:
         """Say which database is used, without its password."""
@@ -47,16 +50,18 @@ def choose_database(data: Path | None) -> DatabaseChoice:
     except SettingsError as error:
         fail(str(error), WRONG_USE)
     if data is None and settings.database_url is not None:
-        return DatabaseChoice(settings.database_url, "DATABASE_URL")
+        return DatabaseChoice(settings.database_url, "DATABASE_URL", settings.encryption_keys)
     folder = data or settings.data
     running = find_running(folder)
     if running is not None:
-        return DatabaseChoice(running.database_url, f"of the stack running on {folder}")
+        keys = settings.encryption_keys or running.encryption_keys
+        return DatabaseChoice(running.database_url, f"of the stack running on {folder}", keys)
     if data is not None:
         fail(
             f"nothing runs on {folder} (no {RUN_FILE} of a running stack there); start it with `make run DATA={folder}`"
         )
-    return DatabaseChoice(default, f"the default: DATABASE_URL is not set and nothing runs on {folder}")
+    reason = f"the default: DATABASE_URL is not set and nothing runs on {folder}"
+    return DatabaseChoice(default, reason, settings.encryption_keys)
 
 
 def in_database(work: Callable[[AsyncConnection], Awaitable[T]], data: Path | None) -> T:
@@ -128,7 +133,14 @@ def with_engine(work: Callable[[AsyncEngine], Awaitable[T]], data: Path | None) 
     except Exception as error:
         if failure_of(error) is None:
             raise
-        fail(f"the database failed: {str(getattr(error, 'orig', error)).splitlines()[0]}")
+        cause = driver_error(error) or error
+        fix = "; commands run as throughline_admin or the owner" if is_refused(error) else ""
+        fail(f"the database failed: {str(cause).splitlines()[0]}{fix}")
+
+
+def choose_secret_box(data: Path | None) -> SecretBox:
+    """What encrypts the secrets of the chosen database: ENCRYPTION_KEYS, else the key of the running stack."""
+    return SecretBox(choose_database(data).encryption_keys)
 
 
 async def _run(url: str, work: Callable[[AsyncEngine], Awaitable[T]]) -> T:

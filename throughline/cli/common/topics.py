@@ -11,14 +11,15 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from throughline.cli.common.output import fail
 from throughline.cli.common.running import find_running
 from throughline.kit.kafka import TOOL_REQUEST_TIMEOUT_MS, create_producer
+from throughline.kit.kafka_servers import KafkaServers
 from throughline.kit.settings import CommandSettings, ServiceSettings, load
 from throughline.wire.codec import Touchpoint, encode, partition_of
 
 
 class Topics(NamedTuple):
-    """A Kafka's bootstrap servers, and the names of its topics."""
+    """A Kafka, and the names of its topics."""
 
-    bootstrap: str
+    servers: KafkaServers
     touchpoints: str
     rejected: str
 
@@ -34,7 +35,7 @@ def choose_topics(data: Path | None) -> Topics:
     else:
         running = find_running(data or settings.data)
         bootstrap = str(ServiceSettings.model_fields["kafka"].default) if running is None else running.kafka
-    return Topics(bootstrap, settings.touchpoints_topic, settings.rejected_topic)
+    return Topics(settings.kafka_servers(bootstrap), settings.touchpoints_topic, settings.rejected_topic)
 
 
 @contextmanager
@@ -43,20 +44,20 @@ def reading(topics: Topics, *, topic: str, if_missing: str) -> Iterator[None]:
     try:
         yield
     except UnknownTopicOrPartitionError:
-        fail(f"Kafka at {topics.bootstrap} has no topic {topic!r} yet: {if_missing}")
+        fail(f"Kafka at {topics.servers} has no topic {topic!r} yet: {if_missing}")
     except (KafkaError, OSError) as error:
-        fail(f"Kafka at {topics.bootstrap} cannot be read ({error or type(error).__name__}); set KAFKA=host:port")
+        fail(f"Kafka at {topics.servers} cannot be read ({error or type(error).__name__}); set KAFKA=host:port")
 
 
 @asynccontextmanager
 async def producing(topics: Topics) -> AsyncIterator[AIOKafkaProducer]:
     """A producer whose records are acknowledged by all in-sync replicas; ends the command when Kafka takes none."""
-    producer = create_producer(topics.bootstrap, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS)
+    producer = create_producer(topics.servers, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS)
     try:
         await producer.start()
         yield producer
     except (KafkaError, OSError) as error:
-        fail(f"Kafka at {topics.bootstrap} does not take it ({error or type(error).__name__}); set KAFKA=host:port")
+        fail(f"Kafka at {topics.servers} does not take it ({error or type(error).__name__}); set KAFKA=host:port")
     finally:
         await producer.stop()
 

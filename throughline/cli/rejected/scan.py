@@ -122,7 +122,7 @@ def with_consumer(topics: Topics, work: Callable[[AIOKafkaConsumer], Awaitable[T
     """Run `work` with a consumer of the topic; ends the command with a sentence when Kafka cannot be read."""
 
     async def run() -> T:
-        consumer = create_reader(topics.bootstrap, topics.rejected)
+        consumer = create_reader(topics.servers, topics.rejected)
         try:
             await consumer.start()
             return await work(consumer)

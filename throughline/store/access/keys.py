@@ -1,12 +1,13 @@
 """Write keys and tokens as ingest and api look them up. They stand in the store as SHA-256 digests only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.kit.secret_box import SecretBox, SecretBoxError
 from throughline.store.access.modes import ConsentMode, IpMode, Scope
 from throughline.store.identity_suspects import read_suspect_names
 from throughline.store.schema.access import read_tokens, sources, workspaces, write_keys
@@ -25,8 +26,8 @@ class SourceSettings(NamedTuple):
     """Maximum number of events a second, 0 for none; None: as ingest is set."""
     rate_burst: int | None = None
     """Maximum number of events at once; None: as ingest is set."""
-    webhook_secret: str = ""
-    """What a shop signs its webhooks with; "" when none is set."""
+    webhook_secret: str | None = ""
+    """What a shop signs its webhooks with; "" when none is set, None when it cannot be decrypted."""
     order_scope: str = ""
     """The namespace of the source's order ids; "" for that of the workspace."""
     fold_case: bool = False
@@ -42,6 +43,7 @@ class SourceSettings(NamedTuple):
 
 
 DEFAULT_SETTINGS = SourceSettings()
+WITHOUT_KEYS = SecretBox()
 
 
 class SourceKey(NamedTuple):
@@ -101,10 +103,13 @@ def key_digest(key: str) -> bytes:
     return sha256(key.encode(errors="surrogatepass")).digest()
 
 
-async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[SourceKey]:
+async def read_source_keys(
+    connection: AsyncConnection, *, now_us: int, open_secret: Callable[[str], str] = WITHOUT_KEYS.open
+) -> list[SourceKey]:
     """Returns every write key that is neither revoked nor expired; keys of a disabled source have `enabled=False`.
 
-    An app id is a write key that the source's owner chose: it is among them, under its digest.
+    An app id is a write key that the source's owner chose: it is among them, under its digest. `open_secret` decrypts
+    the secrets of webhooks.
     """
     c = write_keys.c
     digests = union_all(
@@ -140,7 +145,7 @@ async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[
             workspace,
             name,
             enabled,
-            _settings(hosts, *stored),
+            _settings(open_secret, hosts, *stored),
             cutoff_us,
             position == 0,
             suspects.get(workspace, frozenset()),
@@ -150,20 +155,29 @@ async def read_source_keys(connection: AsyncConnection, *, now_us: int) -> list[
     ]
 
 
-def _settings(workspace_hosts: Sequence[str] | None, *stored: object) -> SourceSettings:
+def _settings(
+    open_secret: Callable[[str], str], workspace_hosts: Sequence[str] | None, *stored: object
+) -> SourceSettings:
     settings = SourceSettings(*stored)  # type: ignore[arg-type]
     return settings._replace(
         app_id=settings.app_id or "",
         origins=None if settings.origins is None else tuple(settings.origins),
         consent=ConsentMode(settings.consent),
         ip=IpMode(settings.ip),
-        webhook_secret=settings.webhook_secret or "",
+        webhook_secret=_opened(settings.webhook_secret or "", open_secret),
         order_scope=settings.order_scope or "",
         no_visit_hosts=tuple(dict.fromkeys((*(workspace_hosts or ()), *(settings.no_visit_hosts or ())))),
         drop_fields=tuple(settings.drop_fields or ()),
         hash_fields=tuple(settings.hash_fields or ()),
         strip_queries=tuple(settings.strip_queries or ()),
     )
+
+
+def _opened(stored: str, open_secret: Callable[[str], str]) -> str | None:
+    try:
+        return open_secret(stored)
+    except SecretBoxError:
+        return None
 
 
 async def read_open_tokens(connection: AsyncConnection) -> list[ReadToken]:

@@ -9,8 +9,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.kit.secret_box import SecretBox, SecretBoxError
 from throughline.kit.websites import origin_text, website_of
-from throughline.store.access.keys import DEFAULT_SETTINGS, key_digest
+from throughline.store.access.keys import DEFAULT_SETTINGS, WITHOUT_KEYS, key_digest
 from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.store.access.names import AdminError, check_name, source_id
 from throughline.store.schema.access import sources, workspaces, write_keys
@@ -68,8 +69,12 @@ async def read_settings(connection: AsyncConnection, workspace: str, source: str
     return {**row._mapping, "webhook_secret": row.webhook_secret is not None}
 
 
-async def change_settings(connection: AsyncConnection, workspace: str, source: str, changes: dict[str, Any]) -> None:
+async def change_settings(
+    connection: AsyncConnection, workspace: str, source: str, changes: dict[str, Any], box: SecretBox = WITHOUT_KEYS
+) -> None:
     """Change settings by their names in `CHANGEABLE`; None takes a setting back. The others stay.
+
+    The secret of webhooks is encrypted by `box`.
 
     Raises:
         AdminError: no such workspace or source, or not a value; the message names it and what would do.
@@ -79,6 +84,11 @@ async def change_settings(connection: AsyncConnection, workspace: str, source: s
     defaults = {name: getattr(DEFAULT_SETTINGS, name) for name in ("ip", "consent", "fold_case")}
     changes = {name: defaults.get(name) if value is None else value for name, value in changes.items()}
     values = {name: _checked(name, value) for name, value in changes.items()}
+    if values.get("webhook_secret") is not None:
+        try:
+            values["webhook_secret"] = box.seal(values["webhook_secret"])
+        except SecretBoxError as error:
+            raise AdminError(f"the webhook secret is not set: {error}") from None
     app_id = values.get("app_id")
     if app_id is not None:
         # Clients send an app id where others send a write key.

@@ -41,6 +41,11 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and _sqlstate(error)[:2] in _AWAY_CLASSES
 
 
+def is_refused(error: BaseException) -> bool:
+    """Whether the role of this session has no right to do this."""
+    return isinstance(driver_error(error), asyncpg.InsufficientPrivilegeError)
+
+
 def driver_error(error: BaseException | None) -> BaseException | None:
     """Returns what the driver raised: SQLAlchemy's exception is around its own copy of that one."""
     if isinstance(error, DBAPIError) and error.orig is not None:

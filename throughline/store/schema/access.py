@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from throughline.store.metadata import metadata
 from throughline.store.schema.columns import identity_column
+from throughline.store.schema.privileges import ACCESS_OF_INGEST, APPEND, NOTHING, READ, UPDATE, Rights, grant
 
 workspaces = Table(
     "workspaces",
@@ -21,6 +22,7 @@ workspaces = Table(
     Column("no_visit_hosts", ARRAY(Text)),  # referrers that open no visit, for all of its sources; null: none
     Column("hash_key", LargeBinary),  # the secret of `hash_fields` of its sources; null until one of them has some
     Column("min_cell", Integer),  # counts of fewer customers are withheld from answers; null: none
+    info=grant(Rights(ingest=READ, stager=UPDATE)),
 )
 
 sources = Table(
@@ -45,6 +47,7 @@ sources = Table(
     Column("strip_queries", ARRAY(Text)),  # paths of addresses that keep the query's campaign parameters only
     Column("webhook_secret", Text),  # what a shop signs its webhooks with
     UniqueConstraint("workspace", "name"),
+    info=grant(ACCESS_OF_INGEST),
 )
 
 write_keys = Table(
@@ -57,6 +60,7 @@ write_keys = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
     Column("expires_us", BigInteger),  # until then a rotated key may be used
+    info=grant(ACCESS_OF_INGEST),
 )
 
 # Tokens of the api, and sessions of its page. The name is from when tokens could only read: a rename would stop the
@@ -76,6 +80,7 @@ read_tokens = Table(
     Column("expires_us", BigInteger),  # null: never
     Column("last_used_us", BigInteger),  # to the minute; null: not since this column is there
     Column("session_of", BigInteger),  # the token that opened this session of the page; null: a token
+    info=grant(Rights(stager=NOTHING, api=READ | {"INSERT", "UPDATE"})),
 )
 Index("read_tokens_sessions", read_tokens.c.session_of, postgresql_where=read_tokens.c.session_of.is_not(None))
 
@@ -86,6 +91,7 @@ page_codes = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("token", BigInteger, nullable=False),
     Column("expires_us", BigInteger, nullable=False),
+    info=grant(Rights(stager=NOTHING, api=READ | {"DELETE"})),
 )
 
 # Who administered what. A row is written in the transaction of the change and stays for ever.
@@ -97,4 +103,5 @@ audit_log = Table(
     Column("who", Text, nullable=False),  # user@host of a command, or a token of the api
     Column("action", Text, nullable=False),
     Column("arguments", JSONB, nullable=False),  # neither secrets nor ids of persons
+    info=grant(Rights(stager=NOTHING, api=APPEND, admin=APPEND)),
 )

@@ -15,6 +15,7 @@ from sqlalchemy import (
 
 from throughline.store.metadata import metadata
 from throughline.store.schema.columns import sorted_text
+from throughline.store.schema.privileges import READ, Rights, grant
 
 # Every raw id of a fact, and the owner that it belongs to. An id is locked before anything of it is read.
 ids = Table(
@@ -74,4 +75,5 @@ identity_suspects = Table(
     Column("first_us", BigInteger, nullable=False),  # when the event of the first of these was received
     Column("last_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("workspace", "id"),
+    info=grant(Rights(ingest=READ)),
 )

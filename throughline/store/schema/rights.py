@@ -4,6 +4,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 
 from throughline.store.metadata import metadata
 from throughline.store.schema.columns import identity_column
+from throughline.store.schema.privileges import READ, Rights, grant
 
 # One row for each erasure of the log. No column holds a raw id.
 erasures = Table(
@@ -36,6 +37,7 @@ suppressions = Table(
     Column("digest", LargeBinary, nullable=False),  # of (workspace, id)
     Column("until_us", BigInteger, nullable=False),  # what was received until then is refused
     UniqueConstraint("digest", "until_us"),
+    info=grant(Rights(ingest=READ)),
 )
 
 # Requests of people for a copy of their data, as a shop passes them on.

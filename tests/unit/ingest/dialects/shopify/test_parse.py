@@ -310,7 +310,7 @@ def signed(body: bytes, secret: str) -> str:
     return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
 
 
-def source(secret: str) -> SourceKey:
+def source(secret: str | None) -> SourceKey:
     return SourceKey(b"", 1, 1, "shop", True, SourceSettings(webhook_secret=secret))
 
 
@@ -322,6 +322,13 @@ def test_every_request_has_to_be_signed() -> None:
     check_signature(source("s3cret"), parsed.signature)
     segment = parse_webhook(webhook({"type": "track", "event": "E", "userId": "u", "batch": []}))
     assert segment.signature == Signature("", segment.signature.body if segment.signature else b"")
+
+
+def test_a_secret_that_cannot_be_decrypted_lets_nobody_in() -> None:
+    with pytest.raises(ServiceError) as failure:
+        check_signature(source(None), Signature(signed(b"{}", ""), b"{}"))
+    assert (failure.value.status, failure.value.code) == (503, "webhook_secret_unreadable")
+    assert failure.value.headers["Retry-After"]
 
 
 @pytest.mark.parametrize(
