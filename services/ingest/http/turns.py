@@ -27,7 +27,12 @@ class Turns:
         if self._is_taken:
             future = loop.create_future()
             self._waiting.setdefault(sender, deque()).append(future)
-            await future
+            try:
+                await future
+            except asyncio.CancelledError:
+                if not future.cancelled():  # it had its turn already
+                    loop.call_soon(self._pass_on)
+                raise
         self._is_taken = True
         try:
             yield

@@ -47,3 +47,20 @@ async def test_a_turn_is_passed_on_whatever_happens() -> None:
     outcomes = await asyncio.gather(failed, cancelled, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ValueError, asyncio.CancelledError]
     assert await wait()
+
+
+async def test_who_is_cancelled_with_the_turn_in_hand_passes_it_on() -> None:
+    turns = Turns()
+
+    async def wait() -> bool:
+        async with turns.turn(b"a"):
+            return True
+
+    async with turns.turn(b"a"):
+        first, second = asyncio.create_task(wait()), asyncio.create_task(wait())
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the turn is passed to the first, which is cancelled before it can go on
+    first.cancel()
+    async with asyncio.timeout(5):
+        assert await second
+    assert first.cancelled()
