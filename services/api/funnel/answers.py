@@ -17,7 +17,6 @@ from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 
 Seconds = Annotated[float | None, Meta(description="seconds; null: so many never do", examples=[93600.0])]
-OTHER = "(other)"
 MAX_VALUES = 20
 """Maximum number of values of a breakdown; the smaller ones are `(other)` together."""
 

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.api.auth import Token
 from services.api.funnel.answers import (
     MAX_VALUES,
-    OTHER,
     Funnel,
     PhaseTime,
     Trend,
@@ -32,6 +31,7 @@ from throughline.analytics.funnel import WINDOWS_US, Count
 from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY
 from throughline.kit.clock import to_datetime
 from throughline.kit.errors import ServiceError
+from throughline.store.admission import OTHER
 
 router = APIRouter(tags=["funnel"], route_class=AnswerRoute)
 
@@ -223,14 +223,16 @@ def _window_name(window: Window) -> str | None:
 
 
 def _largest(by_value: Mapping[int | str | None, list[Count]]) -> list[tuple[int | str, list[Count]]]:
-    """The counts by value, the largest cohorts first; those beyond `MAX_VALUES` together as `(other)`."""
+    """The counts by value, the largest cohorts first; those beyond `MAX_VALUES` together as `(other)`, with the
+    channels that are counted as that."""
 
     def entries(counts: Sequence[Count]) -> int:
         return sum(count.entries for count in counts if count.way == ENTRY)
 
-    in_order = sorted(by_value.items(), key=lambda item: (-entries(item[1]), str(item[0])))
+    named = ((value, counts) for value, counts in by_value.items() if value != OTHER)
+    in_order = sorted(named, key=lambda item: (-entries(item[1]), str(item[0])))
     largest = [(value, counts) for value, counts in in_order[:MAX_VALUES] if value is not None]
-    rest = [count for _, counts in in_order[MAX_VALUES:] for count in counts]
+    rest = [*by_value.get(OTHER, ()), *(count for _, counts in in_order[MAX_VALUES:] for count in counts)]
     return [*largest, (OTHER, rest)] if rest else largest
 
 

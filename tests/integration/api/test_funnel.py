@@ -125,3 +125,20 @@ async def test_a_generation_of_before_has_to_be_restaged(api: httpx.AsyncClient,
     await shop.execute("update models set has_funnels = false where id = $1", shop.model)
     problem = await refused(api, 409, "restage_needed", "/v1/funnel")
     assert "throughline restage --model seven_phase" in problem["message"]
+
+
+async def test_a_breakdown_names_the_channels_counted_as_one_once(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.through(NOW_US)
+    journey, transitions = journeys()[0]
+    for number in range(23):
+        # The largest cohort is that of the channels that are counted as one.
+        for channel in (f"own-{number:02}", "(other)"):
+            cells: funnel.FunnelDeltas = {}
+            owner = journey._replace(source=rows.source, channel=channel)
+            funnel.contribute(cells, rows.model, owner, None, transitions, day_of)
+            await rows.sums("funnel_counts", cells, shard=number)
+    answer = await ok(api, "/v1/funnel", Funnel, **SPAN, by="channel")
+    parts = {part["value"]: part["cohort"]["entered"] for part in answer["breakdown"]}
+    assert len(parts) == len(answer["breakdown"]) == 21
+    assert parts["(other)"] == 3 * answer["cohort"]["entered"] // 46 + 23 * answer["cohort"]["entered"] // 46
+    assert sum(parts.values()) == answer["cohort"]["entered"]
