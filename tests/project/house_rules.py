@@ -323,6 +323,20 @@ def the_wall_clock_is_read_in_one_place(root: Path) -> Iterator[str]:
                     yield module.at(node.lineno, f"{holder}.{node.attr}: use throughline.kit.clock")
 
 
+def kafka_is_reached_as_its_settings_say(root: Path) -> Iterator[str]:
+    """A bare address would reach Kafka without TLS and password, whatever the settings ask for."""
+    for module in modules(root, "services"):
+        passed_on = {
+            id(argument)
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "kafka_servers"
+            for argument in node.args
+        }
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "settings.kafka" and id(node) not in passed_on:
+                yield module.at(node.lineno, "settings.kafka: use settings.kafka_servers(settings.kafka)")
+
+
 def metrics_are_declared_in_one_registry(root: Path) -> Iterator[str]:
     for module in modules(root):
         if module.path == "throughline/kit/metrics.py":

@@ -70,8 +70,8 @@ def upgrade() -> None:
 
 
 @pytest.fixture
-async def empty(postgres: LocalPostgres) -> AsyncIterator[str]:
-    """The URL of a database without tables."""
+async def empty(postgres: LocalPostgres, template: str) -> AsyncIterator[str]:
+    """The URL of a database without tables, on a server whose roles have passwords since the `template`."""
     name = f"empty_{secrets.token_hex(6)}"
     await execute(postgres.url, f"create database {name}")
     yield postgres.url_of(name)
