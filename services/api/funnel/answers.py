@@ -1,12 +1,13 @@
 """The answers of funnels. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
+from services.api.funnel.queries import CustomerInFunnel
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
 from services.api.shared.days import Days
 from services.api.shared.workspace import LiveModel
 from throughline.analytics import funnel as funnels
@@ -16,6 +17,8 @@ from throughline.journey.funnel import EDGES_US, ENDED, LAPSED
 from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 
+Link = Callable[[str], str | None]
+"""Returns the path of the list of customers behind a step, given its phase."""
 Seconds = Annotated[float | None, Meta(description="seconds; null: so many never do", examples=[93600.0])]
 MAX_VALUES = 20
 """Maximum number of values of a breakdown; the smaller ones are `(other)` together."""
@@ -58,6 +61,14 @@ class FunnelStep(Answer):
     within: WithinWindow
     of_previous: Annotated[WithinWindow, Meta(description="the same, of those who came to the step before in time")]
     time: TimeToStep
+    customers: Annotated[
+        str | None,
+        Meta(
+            description="path of the list of those who reached it; `outcome` makes it that of another number; null: of "
+            "`(other)` values together there is none",
+            examples=["/v1/funnel/customers?steps=discovery%2Cdecision&outcome=reached"],
+        ),
+    ]
 
 
 class Cohort(Answer):
@@ -166,6 +177,34 @@ class PhaseTime(Answer):
     ages: list[Age]
 
 
+class FunnelCustomer(Answer):
+    """One customer behind a number, and when it came to the first and the last step."""
+
+    customer: Annotated[str, Meta(examples=["user-1"])]
+    cycle: Annotated[int | None, Meta(description="null of customers", examples=[1])]
+    entered_at: Instant
+    reached_at: Annotated[Instant | None, Meta(description="null: has not come to the last step")]
+
+
+class FunnelCustomers(Answer):
+    """A page of the customers behind a number of a funnel."""
+
+    model: ModelName
+    items: list[FunnelCustomer]
+    next_cursor: NextCursor
+
+
+def customers_answer(model: str, rows: Sequence[CustomerInFunnel], next_cursor: str | None) -> FunnelCustomers:
+    """A page of the list."""
+    return FunnelCustomers(
+        model=model,
+        items=[
+            FunnelCustomer(row.id, row.cycle or None, rfc3339(row.entered_us), instant(row.reached_us)) for row in rows
+        ],
+        next_cursor=next_cursor,
+    )
+
+
 def funnel_answer(
     live: LiveModel,
     days: Days,
@@ -173,11 +212,11 @@ def funnel_answer(
     *,
     unit: str,
     window: str | None,
-    total: funnels.Funnel,
-    parts: Sequence[tuple[str, funnels.Funnel]],
-    compared: tuple[Days, funnels.Funnel] | None,
+    total: tuple[funnels.Funnel, Link],
+    parts: Sequence[tuple[str, funnels.Funnel, Link]],
+    compared: tuple[Days, funnels.Funnel, Link] | None,
 ) -> Funnel:
-    """The funnel with its breakdown and comparison."""
+    """The funnel with its breakdown and comparison, each with the links to the customers behind it."""
     model = live.model
     return Funnel(
         model=model.name,
@@ -189,10 +228,10 @@ def funnel_answer(
         settled_until=instant(live.workspace.applied_watermark_us),
         history_from=instant(live.workspace.retention_cutoff_us),
         steps_from=_name(model, phases[0]),
-        cohort=_cohort(total),
-        steps=_steps(model, total),
-        breakdown=[FunnelPart(value, _cohort(part), _steps(model, part)) for value, part in parts],
-        compared=None if compared is None else _comparison(model, total, *compared),
+        cohort=_cohort(total[0]),
+        steps=_steps(model, *total),
+        breakdown=[FunnelPart(value, _cohort(part), _steps(model, part, link)) for value, part, link in parts],
+        compared=None if compared is None else _comparison(model, total[0], *compared),
     )
 
 
@@ -287,7 +326,7 @@ def _time(time: funnels.Time) -> TimeToStep:
     return TimeToStep(first, half, third, dict(time.share_at))
 
 
-def _steps(model: Model, funnel: funnels.Funnel) -> list[FunnelStep]:
+def _steps(model: Model, funnel: funnels.Funnel, link: Link) -> list[FunnelStep]:
     return [
         FunnelStep(
             phase=_name(model, step.phase),
@@ -299,12 +338,13 @@ def _steps(model: Model, funnel: funnels.Funnel) -> list[FunnelStep]:
             within=_within(step.within),
             of_previous=_within(step.of_previous),
             time=_time(step.time),
+            customers=link(_name(model, step.phase)),
         )
         for step in funnel.steps
     ]
 
 
-def _comparison(model: Model, total: funnels.Funnel, days: Days, before: funnels.Funnel) -> Comparison:
+def _comparison(model: Model, total: funnels.Funnel, days: Days, before: funnels.Funnel, link: Link) -> Comparison:
     differences = [
         (step.phase, newcombe(step.within.reached, step.within.mature, earlier.within.reached, earlier.within.mature))
         for step, earlier in zip(total.steps, before.steps, strict=True)
@@ -313,7 +353,7 @@ def _comparison(model: Model, total: funnels.Funnel, days: Days, before: funnels
         from_=rfc3339(days.from_us),
         to=rfc3339(days.end_us),
         cohort=_cohort(before),
-        steps=_steps(model, before),
+        steps=_steps(model, before, link),
         differences=[
             Difference(
                 _name(model, phase),

@@ -1,15 +1,45 @@
 """Statements over funnel sums, and over the transitions of those behind a number."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from sqlalchemy import BigInteger, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, and_, case, exists, func, literal, null, or_, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.queries import CustomerFilter
 from throughline.analytics.funnel import Count
+from throughline.journey.channels import STANDARD_CHANNELS
+from throughline.journey.funnel import CYCLE
+from throughline.journey.state import LAPSE
+from throughline.store.admission import CHANNEL, OTHER
 from throughline.store.schema.analytics import funnel_counts
+from throughline.store.schema.counts import admitted_names
+from throughline.store.schema.journeys import journeys, transitions
 
 Dimension = Literal["source", "channel"]
+Outcome = Literal["cohort", "reached", "within", "lapsed", "ended", "still"]
+
+
+class Position(NamedTuple):
+    """The place in a list: by customer digest and cycle."""
+
+    customer: bytes
+    cycle: int
+
+
+class CustomerInFunnel(NamedTuple):
+    """A customer (or one of its cycles) that a number of a funnel counts."""
+
+    customer: bytes
+    id: str
+    cycle: int
+    """0 of customers."""
+    entered_us: int
+    reached_us: int | None
+
+    @property
+    def position(self) -> Position:
+        """The place in the list."""
+        return Position(self.customer, self.cycle)
 
 
 async def read_funnel(
@@ -52,3 +82,106 @@ async def read_funnel(
         if number:
             counts.setdefault(value_, []).append(Count(day_us, phase, way, age, number))
     return counts
+
+
+async def list_customers(
+    connection: AsyncConnection,
+    generation: int,
+    unit: int,
+    steps: tuple[int, int],
+    span: tuple[int, int],
+    customers: CustomerFilter,
+    outcome: Outcome,
+    *,
+    window_us: int | None,
+    mature_until_us: int,
+    after: Position | None,
+    count: int,
+) -> list[CustomerInFunnel]:
+    """Up to `count` of those whom a funnel counts, after a position, in the order of customer and cycle.
+
+    Args:
+        connection: where to read.
+        generation: whose.
+        unit: CYCLE or CUSTOMER.
+        steps: the first and the last phase.
+        span: first instant, and the first after the span.
+        customers: whose.
+        outcome: which number of the last step.
+        window_us: within which `within` has to be; None: without an end.
+        mature_until_us: entries from then on are immature.
+        after: the last of the page before.
+        count: the maximum number.
+    """
+    first, last = steps
+    t = transitions.c
+    moves = transitions.alias("moves")
+    is_entry = t.kind != LAPSE
+    j = journeys.c
+    if unit == CYCLE:
+        entries = (
+            select(t.customer, t.cycle, t.at_us.label("entered_us"))
+            .where(t.model == generation, is_entry, t.to_phase == first)
+            .subquery("entries")
+        )
+        same = and_(
+            moves.c.customer == entries.c.customer, moves.c.model == generation, moves.c.cycle == entries.c.cycle
+        )
+    else:
+        entries = (
+            select(t.customer, literal(0).label("cycle"), func.min(t.at_us).label("entered_us"))
+            .where(t.model == generation, is_entry, t.to_phase >= first)
+            .group_by(t.customer)
+            .subquery("entries")
+        )
+        same = and_(moves.c.customer == entries.c.customer, moves.c.model == generation)
+    way = (
+        select(
+            func.min(moves.c.at_us).filter(moves.c.kind != LAPSE, moves.c.to_phase >= last).label("reached_us"),
+            func.bool_or(moves.c.kind == LAPSE).label("lapsed"),
+            func.bool_or(and_(moves.c.kind == LAPSE, moves.c.message_id != "")).label("ended"),
+        )
+        .where(same)
+        .lateral("way")
+    )
+    entered_us, reached_us = entries.c.entered_us, way.c.reached_us
+    silent = func.coalesce(way.c.lapsed, False) if unit == CYCLE else j.lapsed_us > 0
+    ended = func.coalesce(way.c.ended, False) if unit == CYCLE else literal(False)
+    conditions: dict[Outcome, ColumnElement[bool]] = {
+        "cohort": true(),
+        "reached": reached_us.is_not(None),
+        "within": and_(
+            reached_us.is_not(None),
+            entered_us < mature_until_us,
+            true() if window_us is None else reached_us - entered_us < window_us,
+        ),
+        "lapsed": and_(reached_us.is_(None), silent, ~ended),
+        "ended": and_(reached_us.is_(None), ended),
+        "still": and_(reached_us.is_(None), ~silent),
+    }
+    query = (
+        select(entries.c.customer, j.id, entries.c.cycle, entered_us, reached_us)
+        .select_from(entries)
+        .join(journeys, and_(j.customer == entries.c.customer, j.model == generation))
+        .join(way, true())
+        .where(entered_us >= span[0], entered_us < span[1], conditions[outcome], *_counted(generation, customers))
+    )
+    if after is not None:
+        query = query.where(tuple_(entries.c.customer, entries.c.cycle) > tuple_(after.customer, after.cycle))
+    rows = await connection.execute(query.order_by(entries.c.customer, entries.c.cycle).limit(count))
+    return [CustomerInFunnel(*row) for row in rows]
+
+
+def _counted(generation: int, customers: CustomerFilter) -> list[ColumnElement[bool]]:
+    """Conditions on journeys: those that are counted under a source and a channel."""
+    conditions: list[ColumnElement[bool]] = []
+    if customers.source is not None:
+        conditions.append(journeys.c.source == customers.source)
+    if customers.channel is not None:
+        a = admitted_names.c
+        is_named = or_(
+            journeys.c.channel.in_(sorted(STANDARD_CHANNELS)),
+            exists().where(a.kind == CHANNEL, a.model == generation, a.name == journeys.c.channel),
+        )
+        conditions.append(case((is_named, journeys.c.channel), else_=OTHER) == customers.channel)
+    return conditions

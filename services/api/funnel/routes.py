@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -12,28 +13,34 @@ from services.api.auth import Token
 from services.api.funnel.answers import (
     MAX_VALUES,
     Funnel,
+    FunnelCustomers,
+    Link,
     PhaseTime,
     Trend,
+    customers_answer,
     funnel_answer,
     time_answer,
     trend_answer,
     trend_day,
 )
-from services.api.funnel.queries import Dimension, read_funnel
+from services.api.funnel.queries import Dimension, Outcome, Position, list_customers, read_funnel
 from services.api.shared.context import Context
+from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import Days, SpanParameters, phase_number, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.parameters import PageParameters
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, reading_model, source_id, source_names
 from throughline.analytics import funnel as funnels
 from throughline.analytics.funnel import WINDOWS_US, Count
 from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY
-from throughline.kit.clock import to_datetime
+from throughline.kit.clock import rfc3339, to_datetime
 from throughline.kit.errors import ServiceError
 from throughline.store.admission import OTHER
 
 router = APIRouter(tags=["funnel"], route_class=AnswerRoute)
+cursors = CursorCodec("f", Position)
 
 Unit = Literal["cycle", "customer"]
 UNITS: Mapping[Unit, int] = {"cycle": CYCLE, "customer": CUSTOMER}
@@ -75,6 +82,16 @@ class TimeParameters(SpanParameters):
     phase: str = Field(description="the phase whose stays are looked at", examples=["consideration"])
 
 
+class FunnelCustomersParameters(StepParameters, PageParameters):
+    """Which number of a funnel."""
+
+    outcome: Outcome = Field(
+        "reached",
+        description="those of the last step who are counted as such; cohort: all who came to the first step; within: "
+        "reached within the window, of the mature",
+    )
+
+
 @router.get("/v1/funnel", responses=problem_responses(400, 409), summary="How many go on, how soon")
 async def get_funnel(
     context: Context, token: Token, parameters: Annotated[FunnelParameters, Query()]
@@ -91,15 +108,13 @@ async def get_funnel(
         if parameters.compare is not None:
             before = days.before(live.zone)
             counts = (await question.counts(before)).get(None, [])
-            compared = before, question.funnel(before, now_us, counts)
-    parts: list[tuple[str, funnels.Funnel]] = []
+            compared = before, question.funnel(before, now_us, counts), question.link(before)
+    parts: list[tuple[str, funnels.Funnel, Link]] = []
     if parameters.by is not None:
         names = await source_names(context, token.workspace) if parameters.by == "source" else {}
-        divided = _largest(by_value)
-        parts = [
-            (names.get(value, f"deleted source {value}") if isinstance(value, int) else str(value), part)
-            for value, part in ((value, question.funnel(days, now_us, counts)) for value, counts in divided)
-        ]
+        for value, counts in _largest(by_value):
+            name = names.get(value, f"deleted source {value}") if isinstance(value, int) else value
+            parts.append((name, question.funnel(days, now_us, counts), question.link(days, parameters.by, name)))
     return AnswerResponse(
         funnel_answer(
             live,
@@ -107,10 +122,40 @@ async def get_funnel(
             phases,
             unit=parameters.unit,
             window=_window_name(parameters.window),
-            total=total,
+            total=(total, question.link(days)),
             parts=parts,
             compared=compared,
         )
+    )
+
+
+@router.get("/v1/funnel/customers", responses=problem_responses(400, 409), summary="The customers behind a number")
+async def get_funnel_customers(
+    context: Context, token: Token, parameters: Annotated[FunnelCustomersParameters, Query()]
+) -> AnswerResponse[FunnelCustomers]:
+    """Exactly those whom the funnel of the same parameters counts, in a stable order. Of cycles, a customer comes once
+    for each cycle."""
+    after = cursors.decode(parameters.cursor)
+    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    async with reading_model(context, "funnel_customers", token.workspace, parameters.model) as (connection, live):
+        days, phases, now_us = _question(live, parameters)
+        window_us = None if parameters.window == "none" else WINDOWS_US[parameters.window]
+        rows = await list_customers(
+            connection,
+            live.generation.id,
+            UNITS[parameters.unit],
+            (phases[0], phases[-1]),
+            (days.from_us, days.end_us),
+            customers,
+            parameters.outcome,
+            window_us=window_us,
+            mature_until_us=days.mature_until(now_us, window_us),
+            after=after,
+            count=parameters.limit + 1,
+        )
+    page, last = split_page(rows, parameters.limit)
+    return AnswerResponse(
+        customers_answer(live.model.name, page, None if last is None else cursors.encode(last.position))
     )
 
 
@@ -175,6 +220,8 @@ class _Question:
     ) -> None:
         self._connection = connection
         self._generation = live.generation.id
+        self._model = live.model
+        self._parameters = parameters
         self._unit = UNITS[parameters.unit]
         self.window_us = None if parameters.window == "none" else WINDOWS_US[parameters.window]
         self._phases = phases
@@ -193,6 +240,22 @@ class _Question:
 
     def funnel(self, days: Days, now_us: int, counts: Sequence[Count]) -> funnels.Funnel:
         return funnels.funnel(counts, days.seen_until(now_us), self._phases, self.window_us, self._unit)
+
+    def link(self, days: Days, by: Dimension | None = None, value: str = "") -> Link:
+        """What makes the paths of the lists of customers of these days, with one value of a dimension."""
+        asked_for = self._parameters
+        question = {"model": self._model.name, "unit": asked_for.unit, "window": asked_for.window}
+        question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us), "outcome": "reached"}
+        filters = {"source": asked_for.source, "channel": asked_for.channel} | ({} if by is None else {by: value})
+        question |= {name: text for name, text in filters.items() if text is not None}
+        first = self._model.phases[self._phases[0] - 1].name
+
+        def path(phase: str) -> str | None:
+            if by is not None and value == OTHER:
+                return None
+            return f"/v1/funnel/customers?{urlencode({'steps': f'{first},{phase}'} | question)}"
+
+        return path
 
 
 def _question(live: LiveModel, parameters: StepParameters) -> tuple[Days, list[int], int]:
@@ -229,11 +292,10 @@ def _largest(by_value: Mapping[int | str | None, list[Count]]) -> list[tuple[int
     def entries(counts: Sequence[Count]) -> int:
         return sum(count.entries for count in counts if count.way == ENTRY)
 
-    named = ((value, counts) for value, counts in by_value.items() if value != OTHER)
-    in_order = sorted(named, key=lambda item: (-entries(item[1]), str(item[0])))
-    largest = [(value, counts) for value, counts in in_order[:MAX_VALUES] if value is not None]
-    rest = [*by_value.get(OTHER, ()), *(count for _, counts in in_order[MAX_VALUES:] for count in counts)]
-    return [*largest, (OTHER, rest)] if rest else largest
+    named = [(value, counts) for value, counts in by_value.items() if value is not None and value != OTHER]
+    named.sort(key=lambda item: (-entries(item[1]), str(item[0])))
+    rest = [*by_value.get(OTHER, ()), *(count for _, counts in named[MAX_VALUES:] for count in counts)]
+    return [*named[:MAX_VALUES], *([(OTHER, rest)] if rest else [])]
 
 
 def _grouped(days: Days, step: str, live: LiveModel) -> list[Days]:

@@ -52,6 +52,13 @@ class Days(NamedTuple):
         ends = (*self.starts[1:], self.end_us)
         return [Day(start_us, now_us - end_us) for start_us, end_us in zip(self.starts, ends, strict=True)]
 
+    def mature_until(self, now_us: int, window_us: int | None) -> int:
+        """Returns the end of the last day whose entries have all been seen for a window; None: without an end."""
+        ends = (*self.starts[1:], self.end_us)
+        if window_us is None:
+            return self.end_us
+        return max((end_us for end_us in ends if window_us <= now_us - end_us), default=self.from_us)
+
     def before(self, zone: tzinfo) -> "Days":
         """Returns as many days that end where these begin."""
         start_us = self.from_us

@@ -1,12 +1,14 @@
 """Funnels, trends, time and flows of six customers, as a client reads them."""
 
+from urllib.parse import parse_qsl
+
 import httpx
 import pytest
 
 from services.api.flows.answers import PhaseFlows, Variants
-from services.api.funnel.answers import Funnel, PhaseTime, Trend
+from services.api.funnel.answers import Funnel, FunnelCustomers, PhaseTime, Trend
 from tests.support.answers import ok, refused
-from tests.support.rows import Rows
+from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.six_customers import NOW_US, START_US, day_of, journeys
 from throughline.journey import flows, funnel
 from throughline.kit.clock import rfc3339
@@ -40,6 +42,9 @@ async def test_each_step_adds_up_to_the_cohort(api: httpx.AsyncClient, shop: Row
     }  # fmt: skip
     assert (purchase["reached"], purchase["lapsed"], purchase["still"]) == (1, 2, 2)
     assert decision["within"]["reached"] == 2
+    path, _, query = decision["customers"].partition("?")
+    assert path == "/v1/funnel/customers"
+    assert dict(parse_qsl(query)) | SPAN == dict(parse_qsl(query))
     assert [round(decision["within"]["rate"][key], 3) for key in ("rate", "low", "high")] == [0.5, 0.15, 0.85]
     assert [(part["value"], part["cohort"]["entered"]) for part in answer["breakdown"]] == [("web", 3), ("email", 2)]
     for key in ("reached", "lapsed", "ended", "still"):
@@ -50,6 +55,33 @@ async def test_a_customer_counts_once(api: httpx.AsyncClient, shop: Rows) -> Non
     answer = await ok(api, "/v1/funnel", Funnel, **SPAN, steps="discovery,decision", unit="customer", window="none")
     assert (answer["cohort"]["entered"], answer["steps"][0]["reached"], answer["window"]) == (6, 4, None)
     assert answer["steps"][0]["entered"] is None
+
+
+async def test_the_customers_behind_a_number(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.through(AT_US + 86_400_000_000)
+    await rows.customer("ada", [(0, 1), (7, 3)])
+    await rows.customer("ben", [(1, 1)])
+    await rows.customer("cleo", [(2, 2)])
+    question = {"from": rfc3339(AT_US), "to": rfc3339(AT_US + 1), "steps": "discovery,decision"}
+    reached = await ok(api, "/v1/funnel/customers", FunnelCustomers, **question)
+    assert reached["items"] == [
+        {
+            "customer": "ada",
+            "cycle": 1,
+            "entered_at": rfc3339(AT_US),
+            "reached_at": rfc3339(AT_US + 7 * SECOND_US),
+        }
+    ]
+    linked = (await ok(api, "/v1/funnel", Funnel, **question))["steps"][0]["customers"]
+    assert (await ok(api, linked, FunnelCustomers))["items"] == reached["items"]
+    cohort = await ok(api, "/v1/funnel/customers", FunnelCustomers, **question, outcome="cohort", limit=1)
+    cursor = cohort["next_cursor"]
+    rest = await ok(api, "/v1/funnel/customers", FunnelCustomers, **question, outcome="cohort", cursor=cursor)
+    assert {item["customer"] for item in (*cohort["items"], *rest["items"])} == {"ada", "ben"}
+    still = await ok(api, "/v1/funnel/customers", FunnelCustomers, **question, outcome="still", unit="customer")
+    assert {item["customer"] for item in still["items"]} == {"ben", "cleo"}
+    other = await ok(api, "/v1/funnel/customers", FunnelCustomers, **question, outcome="cohort", channel="(other)")
+    assert other["items"] == []
 
 
 async def test_the_trend_is_the_funnel_day_by_day(api: httpx.AsyncClient, shop: Rows) -> None:

@@ -1,0 +1,88 @@
+"""The law of lists on real PostgreSQL: the customers behind a number of a funnel are exactly as many as it says."""
+
+from collections.abc import Mapping
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.api.funnel.queries import Outcome, list_customers, read_funnel
+from services.api.shared.queries import CustomerFilter
+from tests.strategies.staging import Case, cases
+from tests.strategies.touchpoints import DAY_US, START_US
+from tests.support.pipeline import open_pipeline
+from throughline.analytics.funnel import WINDOWS_US, Day, funnel
+from throughline.journey.funnel import CUSTOMER, CYCLE
+from throughline.store.engine.unit_of_work import reading
+
+DAYS_SEEN = 400
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    case=cases(),
+    first=st.integers(1, 4),
+    more=st.integers(1, 3),
+    unit=st.sampled_from([CYCLE, CUSTOMER]),
+    window_us=st.sampled_from([None, *WINDOWS_US.values()]),
+    channel=st.sampled_from([None, "direct", "email"]),
+)
+async def test_a_list_is_as_long_as_its_number(
+    database: str,
+    engine: AsyncEngine,
+    case: Case,
+    first: int,
+    more: int,
+    unit: int,
+    window_us: int | None,
+    channel: str | None,
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send(case.log)
+    await pipeline.finish()
+    await pipeline.tick(case.clock_us)
+    model = pipeline.models["seven_phase"]
+    start_us = START_US - START_US % DAY_US
+    span = (start_us, start_us + DAYS_SEEN * DAY_US)
+    now_us = pipeline.watermark_us
+    days = [Day(day_us, now_us - day_us - DAY_US) for day_us in (start_us + n * DAY_US for n in range(DAYS_SEEN))]
+    mature_until_us = max(
+        (day.start_us + DAY_US for day in days if window_us is None or window_us <= day.seen_us), default=start_us
+    )
+    customers = CustomerFilter(None, channel)
+    async with reading(engine) as connection:
+        counts = (await read_funnel(connection, model, unit, first, span, customers)).get(None, [])
+        result = funnel(counts, days, (first, first + more), window_us, unit)
+        step = result.steps[0]
+        numbers: Mapping[Outcome, int] = {
+            "cohort": result.cohort,
+            "reached": step.reached,
+            "within": step.within.reached,
+            "lapsed": step.lapsed,
+            "ended": step.ended,
+            "still": step.still,
+        }
+        for outcome, number in numbers.items():
+            rows = await list_customers(
+                connection,
+                model,
+                unit,
+                (first, first + more),
+                span,
+                customers,
+                outcome,
+                window_us=window_us,
+                mature_until_us=mature_until_us,
+                after=None,
+                count=1_000,
+            )
+            assert len(rows) == number, outcome
+            after = [
+                row
+                for position in (None, *(row.position for row in rows[:-1]))
+                for row in await list_customers(
+                    connection, model, unit, (first, first + more), span, customers, outcome,
+                    window_us=window_us, mature_until_us=mature_until_us, after=position, count=1,
+                )
+            ]  # fmt: skip
+            assert after == rows
