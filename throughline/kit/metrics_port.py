@@ -7,12 +7,11 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from throughline.kit.health import metrics_route
-from throughline.kit.server import EmbeddedServer
+from throughline.kit.server import EmbeddedServer, port_config
 from throughline.kit.settings import ServiceSettings
 
 MAX_CONNECTIONS = 32
@@ -33,17 +32,8 @@ async def serving_metrics(
     if settings.metrics_port is None:
         yield
         return
-    config = uvicorn.Config(
-        Starlette(routes=[metrics_route(registry)]),
-        limit_concurrency=MAX_CONNECTIONS,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        log_config=None,
-        log_level=settings.log_level,
-    )
+    app = Starlette(routes=[metrics_route(registry)])
+    config = port_config(app, settings, limit_concurrency=MAX_CONNECTIONS, lifespan="off")
     try:
         listening = socket.create_server((settings.host, settings.metrics_port), reuse_port=is_shared)
     except OSError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from dataclasses import replace
 
 import httpx
 import psutil
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.stack import HOST, Service, Stack, until
 from tests.support.wire import SECONDS, Wire
+from throughline.local import free_port
 
 SERVICES = ("ingest", "stager", "api")
 PATHS = {"ingest": "/v1/batch", "stager": "/metrics", "api": "/v1/phases/counts"}
@@ -148,6 +150,18 @@ async def test_an_answer_that_nobody_reads(stack: Stack, name: str) -> None:
         return len(psutil.Process(service.child.pid).net_connections("tcp")) < 20
 
     await until(are_gone, what="its connections closed")
+
+
+async def test_the_port_of_metrics_has_the_guards_too(stack: Stack, name: str) -> None:
+    port = free_port()
+    service = await stack.start(name, METRICS_PORT=str(port))
+    metrics = replace(service, url=f"http://{HOST}:{port}")
+    before = memory_of(service)
+    async with Wire(metrics) as wire:
+        await wire.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        assert await send_until_closed(wire, (b"X-Flood: " + b"x" * 1000 + b"\r\n") * 60) < SENT_BYTES // 2
+    assert memory_of(service) - before < 16 * MB
+    await refused(metrics, "headers_too_large")
 
 
 async def test_no_answer_is_taken_for_another_type(stack: Stack, name: str) -> None:
