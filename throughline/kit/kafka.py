@@ -3,6 +3,7 @@
 A client is made inside the running event loop; whoever makes one starts and stops it.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
@@ -24,6 +25,8 @@ MAX_POLL_INTERVAL_MS = 3_600_000
 GROUP_REQUEST_TIMEOUT_MS = 20_000
 TOOL_REQUEST_TIMEOUT_MS = 10_000
 """Somebody waits for these: a broker that is away is reported soon."""
+REFUSAL_SECONDS = 3.0
+"""Maximum time to find out why no broker lets a client in."""
 
 
 class CompiledRecordsMissingError(RuntimeError):
@@ -152,13 +155,17 @@ async def _refusal(servers: KafkaServers) -> str:
     options = servers.client_options()
     options.pop("bootstrap_servers")
     reason = ""
-    for host, port, _ in collect_hosts(servers.bootstrap):
-        try:
-            connection = await create_conn(host, port, request_timeout_ms=TOOL_REQUEST_TIMEOUT_MS, **options)
-        except (KafkaError, OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-        else:
-            connection.close()
+    try:
+        async with asyncio.timeout(REFUSAL_SECONDS):
+            for host, port, _ in collect_hosts(servers.bootstrap):
+                try:
+                    connection = await create_conn(host, port, **options)
+                except (KafkaError, OSError) as error:
+                    reason = str(error) or type(error).__name__
+                else:
+                    connection.close()
+    except TimeoutError:
+        reason = reason or f"no answer within {REFUSAL_SECONDS:g} s"
     return reason
 
 
