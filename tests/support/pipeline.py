@@ -10,8 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.maintain.lapses import sweep
+from services.stager.maintain.recompute_aside import SLICE_ROWS, recompute_aside
 from services.stager.maintain.restage import restage
 from services.stager.maintain.walk import Share
+from services.stager.stage.budget import DEFAULT, Limits
 from services.stager.stage.decode import prepare, record_digest
 from services.stager.stage.models import ModelRegistry
 from services.stager.stage.offset import StaleOffsetError
@@ -56,6 +58,8 @@ class Pipeline:
     ends: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
     watermark_us: int = 0
     """Everything received before it is in the state."""
+    limits: Limits = DEFAULT
+    """What a transaction may spend on recomputing."""
 
     def send(self, log: Sequence[Touchpoint]) -> None:
         """Append touchpoints to the log, each to its actor's partition."""
@@ -87,6 +91,7 @@ class Pipeline:
             expected=records[0].offset,
             to=to,
             watermark_us=self.watermark_us,
+            limits=self.limits,
         )
         staged = await stage()
         if dies:
@@ -124,8 +129,21 @@ class Pipeline:
         """Compute generations that are being built from the stored facts: at most `chunks` chunks of a partition."""
         models = await self.registry.current()
         for _ in range(chunks):
-            if not await restage(self.engine, models, Share(partition, PARTITIONS), watermark_us=self.watermark_us):
+            share = Share(partition, PARTITIONS)
+            if not await restage(self.engine, models, share, watermark_us=self.watermark_us, limits=self.limits):
                 break
+
+    async def recompute_aside(self, rows: int = SLICE_ROWS) -> int:
+        """Recompute a slice of every journey that is marked. Returns the number of slices."""
+        models = await self.registry.current()
+        slices = 0
+        for partition in range(PARTITIONS):
+            share = Share(partition, PARTITIONS)
+            aside = await recompute_aside(
+                self.engine, models, share, watermark_us=self.watermark_us, rows=rows, seconds=60
+            )
+            slices += aside.slices
+        return slices
 
     async def restage_all(self) -> None:
         """Compute every generation that is being built to its end."""

@@ -200,6 +200,25 @@ class Rows:
             root=id_digest(self.workspace, self._roots[id]),
         )
 
+    async def mark(self, customer: str) -> None:
+        """Insert a mark: the customer's journey is recomputed aside."""
+        await self._insert(
+            "recomputations",
+            customer=id_digest(self.workspace, customer),
+            model=self.model,
+            workspace=self.workspace,
+            marked_us=AT_US,
+            turn_us=AT_US,
+            changed_us=AT_US,
+            phase=0,
+            from_us=AT_US,
+            cursor_us=0,
+            cursor_place=0,
+            cursor_message="",
+            cursor_actor="",
+            milestones="",
+        )
+
     async def touchpoint(self, customer: str, message_id: str, occurred_us: int, **columns: Any) -> None:
         """Insert a touchpoint; `columns` replaces default values."""
         actor = id_digest(self.workspace, customer)

@@ -2,16 +2,20 @@
 
 import asyncio
 import random
+from operator import add
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.reference import replay
+from tests.reference import Cell, Counts, replay
 from tests.strategies.touchpoints import NAMES
 from tests.support.projection import Projection, assert_same, read_projection
 from tests.support.stack import Stack, until
+from throughline.journey.diff import Deltas, contribute
+from throughline.journey.fold import fold
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
+from throughline.models import load_model
 from throughline.wire.codec import encode, partition_of
 
 START_US = 1_700_000_000_000_000
@@ -111,3 +115,23 @@ async def projection_of(stack: Stack) -> Projection:
 async def expect(stack: Stack, log: list[Touchpoint]) -> None:
     """The state must be what the reference derives from the log."""
     assert_same(await projection_of(stack), replay(log, "seven_phase", now_us()), now_us())
+
+
+async def expect_folded(stack: Stack, history: list[Touchpoint]) -> None:
+    """The state of one customer must be that of a fold from its first touchpoint on: the reference takes hours here."""
+    actual = await projection_of(stack)
+    model = load_model("seven_phase")
+    journey, transitions, _ = fold(model, None, sorted(history), now_us())
+    assert journey is not None
+    (customer,) = actual.customers.values()
+    assert [*map(tuple, customer.transitions)] == [*map(tuple, transitions)]
+    names = ("phase", "cycle", "lapsed_us", "entered_us", "active_us", "source", "channel", "first_us")
+    assert [getattr(customer.state, name) for name in names] == [getattr(journey, name) for name in names]
+    assert (customer.state.highest, customer.state.last) == (journey.highest_phase, journey.last_key)
+    deltas: Deltas = {}
+    contribute(deltas, 0, journey, None, transitions)
+    sums: dict[Cell, Counts] = {}
+    for cell, delta in deltas.items():
+        key = (cell.source, cell.channel, cell.phase)
+        sums[key] = Counts(*map(add, sums.get(key, Counts()), Counts(*delta)))
+    assert actual.counts == {cell: counts for cell, counts in sums.items() if any(counts)}

@@ -59,6 +59,7 @@ ProblemCode = Literal[
     "missing_parameter",
     "missing_token",
     "no_model",
+    "not_computed_yet",
     "restage_needed",
     "stopping",
     "too_many_streams",

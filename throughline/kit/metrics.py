@@ -71,6 +71,33 @@ STAGER_RECOMPUTED = Counter(
     "Customers recomputed because a touchpoint arrived late or ids were linked or unlinked.",
     registry=REGISTRY,
 )
+STAGER_LEFT_ASIDE = Counter(
+    "throughline_stager_left_aside_total",
+    "Journeys that a batch had no time for, or that were marked already: they are recomputed aside.",
+    registry=REGISTRY,
+)
+STAGER_MARKS = Gauge(
+    "throughline_stager_marked_journeys",
+    "Journeys that wait to be recomputed aside, of each partition's share of the customers.",
+    ["partition"],
+    registry=REGISTRY,
+)
+STAGER_MARK_AGE_SECONDS = Gauge(
+    "throughline_stager_mark_age_seconds",
+    "How long the oldest of the journeys that are recomputed aside has waited, per partition; 0 when there is none.",
+    ["partition"],
+    registry=REGISTRY,
+)
+STAGER_SLICES = Counter(
+    "throughline_stager_slices_total",
+    "Transactions that recomputed a slice of a journey aside.",
+    registry=REGISTRY,
+)
+STAGER_RECOMPUTED_ASIDE = Counter(
+    "throughline_stager_recomputed_aside_touchpoints_total",
+    "Touchpoints from which journeys were recomputed aside.",
+    registry=REGISTRY,
+)
 STAGER_LATENESS_SECONDS = Histogram(
     "throughline_stager_lateness_seconds",
     "Lateness of late touchpoints: how long each occurred before the last touchpoint of its customer.",

@@ -5,11 +5,11 @@ from operator import itemgetter
 from typing import Any, cast
 
 import asyncpg
-from sqlalchemy import BigInteger, Column, LargeBinary, Text, any_, bindparam, func, select
+from sqlalchemy import BigInteger, Column, ColumnElement, LargeBinary, Text, any_, bindparam, func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.kit.compiled import compiled
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
@@ -185,17 +185,101 @@ async def read_history(
     return history
 
 
-_earliest = (
-    select(touchpoints.c.actor, func.min(touchpoints.c.occurred_us))
-    .where(
-        touchpoints.c.actor == any_(bindparam("actors", type_=ARRAY(LargeBinary))),
-        *_IN_JOURNEYS,
-    )
-    .group_by(touchpoints.c.actor)
+_next = UnnestParameters(
+    "next",
+    {
+        "actor": touchpoints.c.actor.type,
+        "after_us": BigInteger(),
+        "after_place": BigInteger(),
+        "after_message": touchpoints.c.message_id.type,
+        "count": BigInteger(),
+    },
 )
+_in_instant = (touchpoints.c.place, touchpoints.c.message_id.collate("C"))
+_after = (_next.table.c.after_us, _next.table.c.after_place, _next.table.c.after_message)
+
+
+def _read_after(instant: ColumnElement[bool], *order: ColumnElement[Any]) -> DriverStatement:
+    following = (
+        select(*(touchpoints.c[name] for name in _FOLDED))
+        .where(
+            touchpoints.c.actor == _next.table.c.actor,
+            instant,
+            tuple_(touchpoints.c.occurred_us, *_in_instant) >= tuple_(*_after),
+            *_IN_JOURNEYS,
+        )
+        .order_by(*order)
+        .limit(_next.table.c.count)
+        .correlate(_next.table)
+        .lateral("following")
+    )
+    return DriverStatement(select(*following.c).select_from(_next.table.join(following, true())))
+
+
+# By instants the index has them in order; by the order within an instant all of this instant are sorted.
+_read_by_instant = _read_after(touchpoints.c.occurred_us >= _next.table.c.after_us, touchpoints.c.occurred_us)
+_read_instant = _read_after(touchpoints.c.occurred_us == _next.table.c.after_us, *_in_instant)
+
+
+async def read_following(
+    connection: AsyncConnection,
+    spans: Iterable[tuple[bytes, OrderKey, int]],
+    names: Mapping[bytes, str],
+    *,
+    within_instant: bool = False,
+) -> dict[bytes, list[Touchpoint]]:
+    """Returns the next touchpoints of some actors, sorted: one at the very place may be among them.
+
+    Args:
+        connection: within a transaction that holds the customers.
+        spans: (actor digest, place after which they come, maximum number), an actor once. Of several touchpoints of
+            the last instant it is open which are among them.
+        names: actor digest -> actor id.
+        within_instant: those of the very instant of the place only, the first of them.
+    """
+    history: dict[bytes, list[Touchpoint]] = {}
+    statement = _read_instant if within_instant else _read_by_instant
+    rows = ((actor, *place[:3], count) for actor, place, count in spans)
+    for row in await statement.fetch(connection, _next.parameters(rows)):
+        actor = row[_ACTOR]
+        history.setdefault(actor, []).append(_folded(row, names[actor]))
+    for events in history.values():
+        events.sort()
+    return history
+
+
+_actors = bindparam("actors", type_=ARRAY(LargeBinary))
+_each = func.unnest(_actors).table_valued("actor", name="each").render_derived()
+_first = (
+    select(touchpoints.c.occurred_us)
+    .where(touchpoints.c.actor == _each.c.actor, *_IN_JOURNEYS)
+    .order_by(touchpoints.c.occurred_us)
+    .limit(1)
+    .correlate(_each)
+    .lateral("first")
+)
+_earliest = select(_each.c.actor, _first.c.occurred_us).select_from(_each.join(_first, true()))
 
 
 async def read_earliest(connection: AsyncConnection, actors: Sequence[bytes]) -> dict[bytes, int]:
     """Returns when the first touchpoint of each actor occurred, by digest; actors without any are left out."""
     rows = await connection.execute(_earliest, {"actors": list(actors)})
     return {row[0]: row[1] for row in rows}
+
+
+_names = (
+    select(
+        touchpoints.c.source,
+        touchpoints.c.name,
+        func.count(),
+        func.min(touchpoints.c.occurred_us),
+        func.max(touchpoints.c.occurred_us),
+    )
+    .where(touchpoints.c.actor == any_(_actors), touchpoints.c.call == "track", *_IN_JOURNEYS)
+    .group_by(touchpoints.c.source, touchpoints.c.name)
+)
+
+
+async def count_names(connection: AsyncConnection, actors: Iterable[bytes]) -> list[tuple[int, str, int, int, int]]:
+    """Returns the names of the track events of some actors: (source, name, events, first_us, last_us)."""
+    return [tuple(row) for row in await connection.execute(_names, {"actors": sorted(actors)})]

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.models import ModelError, load_model, parse_model, shipped_models
 from throughline.store.access.names import AdminError, workspace_id
 from throughline.store.id_walk import RESTAGE, walked_fraction
+from throughline.store.recomputations import count_marks
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.analytics import TABLES as ANALYTICS
 from throughline.store.schema.counts import (
@@ -62,13 +63,15 @@ class RestageProgress(NamedTuple):
     slots: int
     customers: int
     touchpoints: int
+    marks: int
+    """Number of journeys that are recomputed aside."""
     fraction: float
     """Of all customers, from 0 to 1, by how far the cursors have come: digests are spread evenly."""
 
     @property
     def is_whole(self) -> bool:
         """Whether every customer has its journey."""
-        return self.slots_done == self.slots
+        return self.slots_done == self.slots and not self.marks
 
     @property
     def of_customers(self) -> int:
@@ -242,6 +245,7 @@ async def read_progress(connection: AsyncConnection, generation: int) -> Restage
         len(slots),
         sum(row.customers for row in slots),
         sum(row.touchpoints for row in slots),
+        await count_marks(connection, generation),
         share / len(slots) if slots else 1.0,
     )
 
@@ -326,6 +330,8 @@ async def drop_retired(connection: AsyncConnection, count: int) -> int:
         return 0
     rows = await connection.scalars(select(journeys.c.customer).where(journeys.c.model == retired).limit(count))
     customers = rows.all()
+    if not customers and await count_marks(connection, retired):
+        return 1  # the recomputation aside removes what it has, then its marks
     for table in (transitions, checkpoints, journeys):
         await connection.execute(delete(table).where(table.c.customer.in_(customers), table.c.model == retired))
     if not customers:

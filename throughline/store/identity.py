@@ -34,6 +34,8 @@ class IdRow(NamedTuple):
     link_by: int | None
     root: bytes
     """The customer's own id: the end of the links."""
+    marked: bool
+    """Whether a journey under the id is recomputed aside."""
 
 
 _columns = [ids.c[name] for name in IdRow._fields]

@@ -6,20 +6,40 @@ Whoever writes these rows of a customer holds the lock on its id (`identity.lock
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import LargeBinary, any_, bindparam, case, delete, func, select
+from sqlalchemy import (
+    BigInteger,
+    LargeBinary,
+    Select,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    true,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey, Transition
+from throughline.journey.touchpoint import OrderKey
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
-from throughline.store.schema.journeys import checkpoints, journeys, transitions
+from throughline.store.schema.journeys import checkpoints, journeys, recomputations, transitions
 
 JourneyKey = tuple[bytes, int]
 """(customer digest, generation id)."""
 
 _customers = bindparam("customers", type_=ARRAY(LargeBinary))
+
+
+def beside_of(model: int) -> int:
+    """Returns the number under which a journey stands beside the one of a generation until it is whole."""
+    return -model
 
 
 class StoredJourney(NamedTuple):
@@ -40,7 +60,7 @@ _read_journeys = DriverStatement(
 
 
 async def read_journeys(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, StoredJourney]:
-    """Returns all journeys of some locked customers."""
+    """Returns all journeys of some locked customers, those that are recomputed beside them too (`beside_of`)."""
     rows = await _read_journeys.fetch(connection, {"customers": customers})
     return {(row[0], row[1]): StoredJourney(Journey._make(row[3:]), row[2]) for row in rows}
 
@@ -79,15 +99,22 @@ async def write_journeys(connection: AsyncConnection, rows: Iterable[tuple[Any, 
     await (_write_journeys_exactly if exact else _write_journeys).fetch(connection, _states.parameters(rows))
 
 
-_delete_journeys = delete(journeys).where(journeys.c.customer == any_(_customers))
-_delete_transitions = delete(transitions).where(transitions.c.customer == any_(_customers))
-_delete_checkpoints = delete(checkpoints).where(checkpoints.c.customer == any_(_customers))
+_gone = UnnestParameters("gone", {"customer": LargeBinary(), "model": journeys.c.model.type})
+_deletions = [
+    delete(table).where(
+        select(_gone.table.c.model)
+        .where(table.c.customer == _gone.table.c.customer, table.c.model == _gone.table.c.model)
+        .exists()
+    )
+    for table in (journeys, transitions, checkpoints)
+]
 
 
-async def delete_customers(connection: AsyncConnection, customers: Sequence[bytes]) -> None:
-    """Delete the journeys, transitions and checkpoints of customers whose ids belong to others now."""
-    for statement in (_delete_journeys, _delete_transitions, _delete_checkpoints):
-        await connection.execute(statement, {"customers": list(customers)})
+async def delete_journeys(connection: AsyncConnection, keys: Iterable[JourneyKey]) -> None:
+    """Delete journeys, with their transitions and checkpoints."""
+    parameters = _gone.parameters(keys)
+    for statement in _deletions:
+        await connection.execute(statement, parameters)
 
 
 _due = select(journeys.c.customer, journeys.c.model, journeys.c.id).where(
@@ -95,6 +122,9 @@ _due = select(journeys.c.customer, journeys.c.model, journeys.c.id).where(
     journeys.c.customer >= bindparam("first", type_=LargeBinary),
     journeys.c.customer <= bindparam("last", type_=LargeBinary),
     journeys.c.model == any_(bindparam("models", type_=ARRAY(journeys.c.model.type))),
+    ~select(recomputations.c.model)
+    .where(recomputations.c.customer == journeys.c.customer, recomputations.c.model == journeys.c.model)
+    .exists(),
 )
 _read_due = _due.order_by(journeys.c.look_us).limit(bindparam("count"))
 
@@ -103,6 +133,8 @@ async def read_due(
     connection: AsyncConnection, models: Sequence[int], watermark_us: int, span: tuple[bytes, bytes], count: int
 ) -> list[tuple[bytes, int, str]]:
     """Returns up to `count` journeys whose next check is due: (customer digest, generation id, customer id).
+
+    Those that are recomputed aside are left out.
 
     Args:
         connection: where to read.
@@ -120,7 +152,13 @@ async def read_due(
 
 _of = [transitions.c[name] for name in Transition._fields]
 _since = UnnestParameters(
-    "since", {"customer": LargeBinary(), "model": transitions.c.model.type, "from_us": journeys.c.last_us.type}
+    "since",
+    {
+        "customer": LargeBinary(),
+        "model": transitions.c.model.type,
+        "from_us": journeys.c.last_us.type,
+        "to_us": journeys.c.last_us.type,
+    },
 )
 _read_transitions = DriverStatement(
     select(transitions.c.customer, transitions.c.model, *_of)
@@ -128,20 +166,50 @@ _read_transitions = DriverStatement(
         _since.table,
         (transitions.c.customer == _since.table.c.customer) & (transitions.c.model == _since.table.c.model),
     )
-    .where(transitions.c.at_us >= _since.table.c.from_us)
+    .where(transitions.c.at_us.between(_since.table.c.from_us, _since.table.c.to_us))
+    .limit(bindparam("count", type_=BigInteger))
 )
 
 
 async def read_transitions(
-    connection: AsyncConnection, since: Sequence[tuple[bytes, int, int]]
+    connection: AsyncConnection, since: Iterable[tuple[bytes, int, int, int]], *, count: int | None = None
 ) -> dict[JourneyKey, list[Transition]]:
-    """Returns transitions of some journeys, sorted. `since`: (customer digest, generation id, from_us) of each."""
+    """Returns transitions of some journeys, sorted.
+
+    Args:
+        connection: within a transaction that holds the customers.
+        since: (customer digest, generation id, from_us, to_us) of each, both included.
+        count: the maximum number of all together, whichever these are; None: all.
+    """
     by_journey: dict[JourneyKey, list[Transition]] = {}
-    for row in await _read_transitions.fetch(connection, _since.parameters(since)):
+    for row in await _read_transitions.fetch(connection, {**_since.parameters(since), "count": count}):
         by_journey.setdefault((row[0], row[1]), []).append(Transition._make(row[2:]))
     for journey_transitions in by_journey.values():
         journey_transitions.sort()
     return by_journey
+
+
+_place = [bindparam(f"after_{name}", type_=transitions.c[name].type) for name in Transition._fields[:4]]
+_read_next_transitions = (
+    select(*_of)
+    .where(
+        transitions.c.customer == bindparam("of_customer"),
+        transitions.c.model == bindparam("of_model"),
+        tuple_(*_of[:4]) > tuple_(*_place),
+    )
+    .order_by(*_of[:5])
+    .limit(bindparam("count"))
+)
+
+
+async def read_next_transitions(
+    connection: AsyncConnection, key: JourneyKey, after: OrderKey, count: int
+) -> list[Transition]:
+    """Returns the first transitions of a journey that came after the touchpoint at a place, at most `count`."""
+    customer, model = key
+    places = {parameter.key: value for parameter, value in zip(_place, after, strict=True)}
+    parameters = {"of_customer": customer, "of_model": model, "count": count, **places}
+    return [Transition(*row) for row in await connection.execute(_read_next_transitions, parameters)]
 
 
 _KEY = ("customer", "model", "at_us", "place", "message_id", "actor", "kind")
@@ -182,17 +250,41 @@ async def remove_transitions(connection: AsyncConnection, rows: Iterable[tuple[A
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
+_order = [checkpoints.c[name] for name in ("last_us", "last_place", "last_message", "last_actor")]
+_near = UnnestParameters(
+    "near", {"customer": LargeBinary(), "model": checkpoints.c.model.type, "from_us": journeys.c.last_us.type}
+)
+
+
+def _nearest(condition: Any, order: Sequence[Any], count: Any) -> Select[Any]:
+    of_journey = (checkpoints.c.customer == _near.table.c.customer) & (checkpoints.c.model == _near.table.c.model)
+    columns = [checkpoints.c[name] for name in Journey._fields]
+    return select(*columns).where(of_journey, condition).order_by(*order).limit(count).correlate(_near.table)
+
+
+_nearest_states = union_all(
+    _nearest(checkpoints.c.last_us < _near.table.c.from_us, [column.desc() for column in _order], 1),
+    _nearest(checkpoints.c.last_us >= _near.table.c.from_us, _order, bindparam("count", type_=BigInteger)),
+).lateral("nearest")
 _read_checkpoints = DriverStatement(
-    select(checkpoints.c.customer, checkpoints.c.model, *(checkpoints.c[name] for name in Journey._fields)).where(
-        checkpoints.c.customer == any_(_customers)
+    select(_near.table.c.customer, _near.table.c.model, *_nearest_states.c).select_from(
+        _near.table.join(_nearest_states, true())
     )
 )
 
 
-async def read_checkpoints(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, list[Journey]]:
-    """Returns the checkpoints of some customers, in order."""
+async def read_checkpoints(
+    connection: AsyncConnection, near: Iterable[tuple[bytes, int, int]], count: int
+) -> dict[JourneyKey, list[Journey]]:
+    """Returns checkpoints of some journeys, in order: the last one before an instant, and the next ones from there on.
+
+    Args:
+        connection: within a transaction that holds the customers.
+        near: (customer digest, generation id, instant).
+        count: maximum number of each journey from its instant on.
+    """
     by_journey: dict[JourneyKey, list[Journey]] = {}
-    for row in await _read_checkpoints.fetch(connection, {"customers": customers}):
+    for row in await _read_checkpoints.fetch(connection, {**_near.parameters(near), "count": count}):
         by_journey.setdefault((row[0], row[1]), []).append(Journey._make(row[2:]))
     for states in by_journey.values():
         states.sort(key=lambda state: state.last_key)
@@ -228,3 +320,18 @@ _remove_checkpoints = delete(checkpoints).where(
 async def remove_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
     """Delete checkpoints by key: rows of (customer digest, generation id, *order key of the last touchpoint)."""
     await connection.execute(_remove_checkpoints, _removed_states.parameters(rows))
+
+
+_after = [bindparam(f"after_{column.name}", type_=column.type) for column in _order]
+_of_journey = (checkpoints.c.customer == bindparam("of_customer"), checkpoints.c.model == bindparam("of_model"))
+_remove_checkpoints_after = delete(checkpoints).where(*_of_journey, tuple_(*_order) > tuple_(*_after))
+_renumber_checkpoints = update(checkpoints).where(*_of_journey).values(model=bindparam("new_model"))
+
+
+async def replace_checkpoints(connection: AsyncConnection, key: JourneyKey, after: OrderKey) -> None:
+    """Put the checkpoints that stand beside a journey in place of all its own after a touchpoint."""
+    customer, model = key
+    places = {parameter.key: value for parameter, value in zip(_after, after, strict=True)}
+    await connection.execute(_remove_checkpoints_after, {"of_customer": customer, "of_model": model, **places})
+    beside = {"of_customer": customer, "of_model": beside_of(model), "new_model": model}
+    await connection.execute(_renumber_checkpoints, beside)

@@ -10,7 +10,7 @@ from sqlalchemy import Table
 from throughline.store import schema
 from throughline.store.schema.facts import touchpoints
 from throughline.store.schema.identity import identity_suspects, ids, links, rulings
-from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
+from throughline.store.schema.journeys import checkpoints, journeys, recomputations, snapshots, transitions
 from throughline.store.schema.operations import recent_events, rejected
 from throughline.store.schema.rights import data_requests
 
@@ -48,7 +48,7 @@ PLACES = (
     Place(
         ids,
         ("id", "owner", "root"),
-        content=("workspace", "name", "is_user", "members", "links", "link_us", "link_message", "link_by"),
+        content=("workspace", "name", "is_user", "members", "links", "link_us", "link_message", "link_by", "marked"),
         parts_only=("owner", "root"),
     ),
     Place(links, ("id", "owner"), content=("by", "occurred_us", "message_id")),
@@ -65,6 +65,14 @@ PLACES = (
         ("customer",),
         content=(
             "model", "at_us", "place", "message_id", "actor", "kind", "from_phase", "to_phase", "cycle", "name", "rule",
+        ),
+    ),
+    Place(
+        recomputations,
+        ("customer",),
+        content=(
+            "model", "workspace", "marked_us", "turn_us", "changed_us", "phase", "from_us", "cursor_us",
+            "cursor_place", "cursor_message", "cursor_actor", "milestones",
         ),
     ),
     Place(snapshots, ("actor",), content=("model", "transitions", *_STATE)),

@@ -113,6 +113,14 @@ class Journey(Answer):
     customer: Annotated[str, Meta(description="the id to which the requested id belongs", examples=["user-1"])]
     model: ModelName
     as_of: SettledUntil
+    recomputing: Annotated[
+        bool,
+        Meta(
+            description="true: its long history has changed and is being recomputed; until then all but the "
+            "touchpoints is as it was, here and in the counts",
+            examples=[False],
+        ),
+    ]
     history_from: HistoryFrom
     phase: Annotated[str | None, Meta(description="null: unplaced", examples=["purchase"])]
     entered_at: Instant | None
@@ -177,6 +185,7 @@ def journey_answer(
     touchpoints: Touchpoints,
     applied_watermark_us: int | None,
     retention_cutoff_us: int | None,
+    recomputing: bool = False,
 ) -> Journey:
     """The whole answer.
 
@@ -189,6 +198,7 @@ def journey_answer(
         touchpoints: one page.
         applied_watermark_us: how far the state reaches.
         retention_cutoff_us: touchpoints that occurred before it are deleted.
+        recomputing: whether the journey is recomputed aside.
     """
     journey = customer.journey
     entry = next((transition for transition in customer.newest if transition.kind != state.LAPSE), None)
@@ -196,6 +206,7 @@ def journey_answer(
         customer=customer.id,
         model=model.name,
         as_of=instant(applied_watermark_us),
+        recomputing=recomputing,
         history_from=instant(retention_cutoff_us),
         phase=phase_name(model, journey.phase),
         entered_at=entered_at(journey),

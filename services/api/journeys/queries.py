@@ -13,7 +13,7 @@ from throughline.store.digest import message_digest
 from throughline.store.facts import read_senders
 from throughline.store.schema.facts import touchpoints
 from throughline.store.schema.identity import ids
-from throughline.store.schema.journeys import journeys, transitions
+from throughline.store.schema.journeys import journeys, recomputations, transitions
 
 _ACTORS_PER_STATEMENT = 64
 MAX_PAGE_BYTES = 4 * 1024 * 1024
@@ -73,6 +73,13 @@ async def journey_of(connection: AsyncConnection, generation: int, customer: byt
         await connection.execute(select(c.id, *columns).where(c.customer == customer, c.model == generation))
     ).one_or_none()
     return None if row is None else (row[0], Journey(*row[1:]))
+
+
+async def is_recomputed(connection: AsyncConnection, generation: int, customer: bytes) -> bool:
+    """Whether the customer's journey is being recomputed aside: it is answered as it was."""
+    c = recomputations.c
+    mark = select(c.model).where(c.customer == customer, c.model == generation)
+    return await connection.scalar(mark) is not None
 
 
 class TransitionPosition(NamedTuple):

@@ -20,6 +20,7 @@ from services.api.journeys.queries import (
     TransitionPosition,
     customer_of,
     ids_of,
+    is_recomputed,
     journey_of,
     position_of,
     read_transitions,
@@ -87,6 +88,11 @@ async def _journey(context: ApiContext, workspace: int, id: str, parameters: Jou
         generation = live.generation.id
         digest = await customer_of(connection, workspace, id_digest(workspace, id))
         stored = await journey_of(connection, generation, digest)
+        recomputing = await is_recomputed(connection, generation, digest)
+        if stored is None and recomputing:
+            raise ServiceError(
+                404, "not_computed_yet", "this customer's journey is long and being computed; ask again in a while"
+            )
         if stored is None:
             raise ServiceError(404, "unknown_customer", "no touchpoint of this customer has arrived in this workspace")
         name, journey = stored
@@ -117,4 +123,5 @@ async def _journey(context: ApiContext, workspace: int, id: str, parameters: Jou
         ),
         applied_watermark_us=live.workspace.applied_watermark_us,
         retention_cutoff_us=live.workspace.retention_cutoff_us,
+        recomputing=recomputing,
     )

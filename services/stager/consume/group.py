@@ -22,6 +22,14 @@ COMMIT_SECONDS = 5.0
 """Maximum time of committing the group's offsets."""
 
 
+_PARTITION_GAUGES = (
+    metrics.STAGER_LAG_SECONDS,
+    metrics.STAGER_LAG_RECORDS,
+    metrics.STAGER_MARKS,
+    metrics.STAGER_MARK_AGE_SECONDS,
+)
+
+
 class StuckError(Exception):
     """The process has to be started anew; the message says why. Nothing is lost by it."""
 
@@ -92,7 +100,7 @@ class GroupMember(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._commit_offsets()
         for tp in stopping:
             del self._consumers[tp]
-            for gauge in (metrics.STAGER_LAG_SECONDS, metrics.STAGER_LAG_RECORDS):
+            for gauge in _PARTITION_GAUGES:
                 gauge.remove(str(tp.partition))
         log.info("gave back partitions: %s", sorted(tp.partition for tp in stopping))
 

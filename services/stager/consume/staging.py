@@ -1,5 +1,6 @@
 """Records of one partition, staged: prepared, what is rejected sent to the rejected topic, the rest committed."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,13 @@ from throughline.kit.clock import now_us
 from throughline.store.engine.errors import failure_of
 
 log = logging.getLogger(__name__)
+
+BATCH_SECONDS = 10.0
+"""Time after which a transaction is given up. Its budget ends recomputing long before."""
+
+
+class OutOfTimeError(Exception):
+    """The transaction took too long and has written nothing."""
 
 
 class RecordStaging:
@@ -41,7 +49,9 @@ class RecordStaging:
             records: at least one.
             stopping: whether to end after the transaction under way.
         """
-        await store_halving(records, self._stage, self._refuse, is_at_fault=self._is_record_at_fault, stopping=stopping)
+        await store_halving(
+            records, self._stage_in_time, self._refuse, is_at_fault=self._is_record_at_fault, stopping=stopping
+        )
 
     def _is_record_at_fault(self, error: Exception) -> bool:
         """Whether one of the records is to blame for a failure: PostgreSQL, Kafka and other members are not away."""
@@ -49,6 +59,14 @@ class RecordStaging:
             return True
         is_known = failure_of(error) is not None or isinstance(error, KafkaError | StaleOffsetError)
         return not is_known and not self._context.faults.is_reached
+
+    async def _stage_in_time(self, records: Sequence[Record]) -> None:
+        """Stage records; once more when they run out of time: what does so twice is halved, as at a fault."""
+        try:
+            await self._stage(records)
+        except OutOfTimeError as error:
+            log.warning("%d records of %s/%d: %s", len(records), self._tp.topic, self._tp.partition, error)
+            await self._stage(records)
 
     async def _stage(self, records: Sequence[Record]) -> None:
         while True:
@@ -90,16 +108,22 @@ class RecordStaging:
             await self._context.send_rejected(to_send)
             self._sent_origins.update(rejected.origin for rejected in to_send)
         to = offset_after(records[-1])
-        result = await commit(
-            self._context.engine,
-            batch,
-            models,
-            topic=self._tp.topic,
-            partition=self._tp.partition,
-            expected=self._position.stored_offset,
-            to=to,
-            watermark_us=self._context.received_watermark_us,
-        )
+        try:
+            async with asyncio.timeout(BATCH_SECONDS) as limit:
+                result = await commit(
+                    self._context.engine,
+                    batch,
+                    models,
+                    topic=self._tp.topic,
+                    partition=self._tp.partition,
+                    expected=self._position.stored_offset,
+                    to=to,
+                    watermark_us=self._context.received_watermark_us,
+                )
+        except TimeoutError as error:
+            if limit.expired():
+                raise OutOfTimeError(f"not staged within {BATCH_SECONDS:.0f} s") from error
+            raise
         self._position.moved(to)
         _measure(result, records, time.perf_counter() - started)
 
@@ -113,6 +137,7 @@ def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> 
     ):
         metrics.STAGER_RECORDS.labels(outcome).inc(count)
     metrics.STAGER_RECOMPUTED.inc(result.recomputed)
+    metrics.STAGER_LEFT_ASIDE.inc(result.left_aside)
     metrics.STAGER_MOVED_IDS.inc(result.moved_ids)
     metrics.STAGER_REFUSED_LINKS.inc(result.refused_links)
     for lateness_us in result.lateness_us:

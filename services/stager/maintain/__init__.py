@@ -1,4 +1,4 @@
-"""What a stager does between batches: lapses, restaging under another model, deletion after the retention cutoff.
+"""What a stager does between batches, a piece at a time: histories too long for a batch, lapses, restaging, retention.
 
 Read `schedule.py` next.
 """

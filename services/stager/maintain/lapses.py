@@ -14,7 +14,7 @@ from services.stager.stage.customer import Customer
 from services.stager.stage.identity import IdentityGraph
 from services.stager.stage.mentions import IdRequest
 from services.stager.stage.models import ModelsByWorkspace
-from throughline.store import journeys
+from throughline.store import journeys, recomputations
 from throughline.store.engine.unit_of_work import reading, transaction
 
 CHUNK = 2_000
@@ -43,12 +43,15 @@ async def sweep(engine: AsyncEngine, models: ModelsByWorkspace, share: Share, *,
     changes = ChangeSet(watermark_us)
     async with transaction(engine) as connection:
         requests = {IdRequest(active_models[model][0], customer, name) for customer, model, name in due}
-        await IdentityGraph(connection).lock(requests)
+        identities = IdentityGraph(connection)
+        await identities.lock(requests)
+        marked = {customer for customer, _, _ in due if identities.row(customer).marked}
+        marks = await recomputations.read_marks(connection, marked) if marked else {}
         states = await journeys.read_journeys(connection, sorted({customer for customer, _, _ in due}))
         for digest, model, name in due:
             stored = states.get((digest, model))
-            if stored is not None:
-                _, active = active_models[model]
-                changes.fold_on(Customer(digest, name, [active]), active, stored, ())
+            if stored is not None and (digest, model) not in marks:
+                workspace, active = active_models[model]
+                changes.fold_on(Customer(workspace, digest, name, [active]), active, stored, ())
         await apply_changes(connection, changes, share.partition, exact=True)
     return len(changes.transitions), len(due) == CHUNK

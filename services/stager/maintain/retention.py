@@ -48,7 +48,9 @@ async def delete_old_facts(engine: AsyncEngine, models: ModelsByWorkspace, share
         identities = IdentityGraph(connection)
         await identities.lock(IdRequest(slot.workspace, *id_) for id_ in ids)
         # An id that has joined a customer whose own id was walked before is processed with that customer, now.
+        # One whose journeys are recomputed aside needs its facts: they are deleted with the next cutoff.
         customers = sorted({identities.customer_of(id_.digest) for id_ in ids})
+        customers = [digest for digest in customers if not identities.row(digest).marked]
         below = await identity.read_members(connection, customers)
         members = {digest: {digest: identities.row(digest).name, **below[digest]} for digest in customers}
         return {"touchpoints": await _delete_before_cutoff(connection, members, models[slot.workspace])}

@@ -7,12 +7,14 @@ from aiokafka import TopicPartition
 
 from services.stager.context import StagerContext
 from services.stager.maintain.lapses import sweep
+from services.stager.maintain.recompute_aside import recompute_aside
 from services.stager.maintain.restage import restage
 from services.stager.maintain.retention import delete_old_facts, move_retention_cutoffs
 from services.stager.maintain.walk import Share
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
 from throughline.kit import metrics
-from throughline.store import counts, offsets
+from throughline.kit.clock import now_us
+from throughline.store import counts, offsets, recomputations
 from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.generations import drop_retired
 from throughline.store.id_walk import SlotTakenError
@@ -31,7 +33,7 @@ RETIRED_JOURNEYS = 2_000
 
 
 class Maintenance:
-    """Lapses, restaging and deletion, of one partition."""
+    """Recomputing aside, lapses, restaging and deletion, of one partition."""
 
     def __init__(self, context: StagerContext, tp: TopicPartition) -> None:
         self.has_more = False
@@ -57,11 +59,28 @@ class Maintenance:
         async with reading(context.engine) as connection:
             watermark_us = await offsets.read_received_watermark(connection, self._tp.topic, share.partitions)
         context.received_watermark_us = max(context.received_watermark_us, watermark_us)
+        to_recompute = await self._recompute_aside(models, share, watermark_us)
         to_sweep = await self._sweep(models, share, watermark_us)
         to_walk = await self._walk(models, share, watermark_us)
         to_delete = await self._delete(watermark_us)
-        self.has_more = to_sweep or to_walk or to_delete
+        self.has_more = to_recompute or to_sweep or to_walk or to_delete
         self._next_slice = time.monotonic() + INTERVAL_SECONDS
+
+    async def _recompute_aside(self, models: ModelsByWorkspace, share: Share, watermark_us: int) -> bool:
+        """Recompute slices of journeys that batches had no time for; returns whether there are more."""
+        try:
+            aside = await recompute_aside(self._context.engine, models, share, watermark_us=watermark_us)
+        except ModelsChangedError as error:
+            log.info("%s", error)
+            return True
+        metrics.STAGER_SLICES.inc(aside.slices)
+        metrics.STAGER_RECOMPUTED_ASIDE.inc(aside.touchpoints)
+        async with reading(self._context.engine) as connection:
+            marks = await recomputations.read_open(connection, share.digests())
+        age_seconds = 0.0 if marks.oldest_us is None else max(0.0, (now_us() - marks.oldest_us) / 1e6)
+        metrics.STAGER_MARKS.labels(str(share.partition)).set(marks.number)
+        metrics.STAGER_MARK_AGE_SECONDS.labels(str(share.partition)).set(age_seconds)
+        return marks.number > 0
 
     async def _sweep(self, models: ModelsByWorkspace, share: Share, watermark_us: int) -> bool:
         """Let a chunk of silent journeys lapse; returns whether there may be more."""

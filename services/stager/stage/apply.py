@@ -17,8 +17,8 @@ async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: 
         shard: the partition whose count rows take the deltas.
         exact: see `journeys.write_journeys`.
     """
-    if changes.removed_customers:
-        await journeys.delete_customers(connection, sorted(changes.removed_customers))
+    if changes.removed_journeys:
+        await journeys.delete_journeys(connection, sorted(changes.removed_journeys))
     if changes.removed_transitions:
         await journeys.remove_transitions(connection, sorted(changes.removed_transitions))
     if changes.removed_checkpoints:

@@ -16,7 +16,7 @@ from throughline.journey.memory import orphans_of
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store.counts import OrphanRefunds, Unmapped
-from throughline.store.journeys import StoredJourney
+from throughline.store.journeys import JourneyKey, StoredJourney
 
 JourneyRow = tuple[bytes, int, str, int, int, *tuple[int | str, ...]]
 """(customer digest, model id, customer id, touchpoints since the last checkpoint, instant of the lapse, *Journey)."""
@@ -41,8 +41,8 @@ class ChangeSet:
         self.removed_transitions: list[TransitionKey] = []
         self.checkpoints: list[CheckpointRow] = []
         self.removed_checkpoints: list[CheckpointKey] = []
-        self.removed_customers: set[bytes] = set()
-        """Digests of customers of whom nothing is left: all their ids belong to others."""
+        self.removed_journeys: set[JourneyKey] = set()
+        """Journeys of which nothing is left: all ids of their customers belong to others."""
         self.deltas: Deltas = {}
         self.funnel: FunnelDeltas = {}
         self.flows: FlowDeltas = {}
@@ -71,7 +71,7 @@ class ChangeSet:
             self._remove_transitions(customer, active, [advanced.revoked])
         self._write(customer, active, advanced.journey, advanced.since, advanced.transitions, advanced.checkpoints)
         self._count(active, advanced.journey, start, advanced.transitions, revoked=advanced.revoked)
-        self._count_orphans(active, start, advanced.journey)
+        self.count_orphans(active, start, advanced.journey)
 
     def replace(
         self,
@@ -102,7 +102,7 @@ class ChangeSet:
         if old_journey is not None:
             self._count(active, old_journey, start, old_transitions, sign=-1)
         self._count(active, new_journey, start, new_transitions)
-        self._count_orphans(active, old_journey, new_journey)
+        self.count_orphans(active, old_journey, new_journey)
         rewritten = {_key_of(transition) for transition in new_transitions}
         self._remove_transitions(customer, active, (t for t in old_transitions if _key_of(t) not in rewritten))
         self._write(customer, active, new_journey, since, new_transitions, checkpoints)
@@ -112,8 +112,26 @@ class ChangeSet:
     ) -> None:
         """Take back a whole journey of a customer (given by digest) of whom nothing is left."""
         self._count(active, journey, None, transitions, sign=-1)
-        self._count_orphans(active, journey, None)
-        self.removed_customers.add(customer)
+        self.count_orphans(active, journey, None)
+        self.removed_journeys.add((customer, active.id))
+
+    def count_stretch(
+        self, active: ActiveModel, owner: Journey, start: Journey, transitions: Iterable[Transition], *, sign: int
+    ) -> None:
+        """Count some consecutive transitions of a journey, but not its customer.
+
+        Args:
+            active: the model.
+            owner: the journey whose source and channel say where.
+            start: the state before them: its milestones, and whether a return at their beginning is one of the churned.
+            transitions: in order.
+            sign: 1 adds, -1 takes back.
+        """
+        self._count(active, owner, start, transitions, sign=sign)
+
+    def count_customer(self, active: ActiveModel, journey: Journey, *, sign: int) -> None:
+        """Count a customer where every journey begins, without any transition."""
+        self._count(active, journey, None, (), sign=sign)
 
     def remove_checkpoints(self, customer: Customer, active: ActiveModel, checkpoints: Iterable[Journey]) -> None:
         """Remove checkpoints before which the history has changed."""
@@ -124,14 +142,8 @@ class ChangeSet:
         kind_of = active.model.kind
         for touchpoint in touchpoints:
             if touchpoint.call == "track" and kind_of("track", touchpoint.name) is None:
-                key = (active.id, touchpoint.source, touchpoint.name)
                 at_us = touchpoint.occurred_us
-                counted = self.unmapped.get(key)
-                if counted is None:
-                    self.unmapped[key] = [1, at_us, at_us]
-                else:
-                    events, first_us, last_us = counted
-                    counted[:] = [events + 1, min(first_us, at_us), max(last_us, at_us)]
+                self._add_unmapped((active.id, touchpoint.source, touchpoint.name), 1, at_us, at_us)
 
     def counted_channels(self) -> set[tuple[int, str]]:
         """Returns (model id, channel) of everything that is counted."""
@@ -155,7 +167,20 @@ class ChangeSet:
         self.flows = _renamed(self.flows, _FLOW, names)
         self.variants = _renamed(self.variants, _VARIANT, names)
 
-    def _count_orphans(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
+    def count_unmapped_names(self, active: ActiveModel, names: Iterable[tuple[int, str, int, int, int]]) -> None:
+        """Count stored track events that a model does not know: (source, name, events, first_us, last_us)."""
+        for source, name, events, first_us, last_us in names:
+            if active.model.kind("track", name) is None:
+                self._add_unmapped((active.id, source, name), events, first_us, last_us)
+
+    def _add_unmapped(self, key: tuple[int, int, str], events: int, first_us: int, last_us: int) -> None:
+        counted = self.unmapped.get(key)
+        if counted is None:
+            self.unmapped[key] = [events, first_us, last_us]
+        else:
+            counted[:] = [counted[0] + events, min(counted[1], first_us), max(counted[2], last_us)]
+
+    def count_orphans(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
         """Count how many more refunds and cancellations of no order a journey has than before."""
         for journey, sign in ((before, -1), (after, 1)):
             if journey is not None and journey.memory:

@@ -1,11 +1,12 @@
 """A customer within one transaction: its ids, what is new of it, and from where its journeys are recomputed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from services.stager.stage.models import ActiveModel
 from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.touchpoint import OrderKey, Touchpoint
+from throughline.store.journeys import JourneyKey
 
 BEGINNING: OrderKey = (EVER, 0, "", "")
 """Before every touchpoint."""
@@ -19,6 +20,7 @@ Members = Mapping[bytes, str]
 class Customer(NamedTuple):
     """A customer and the models its journeys are folded with."""
 
+    workspace: int
     digest: bytes
     id: str
     models: Sequence[ActiveModel]
@@ -36,6 +38,7 @@ class CustomerUpdate:
         "changed_from",
         "changed_until",
         "customer",
+        "is_of_unknown_size",
         "members",
         "previous_owner",
         "touchpoints",
@@ -52,6 +55,8 @@ class CustomerUpdate:
         """Place of the last touchpoint that came or went; END when unknown."""
         self.previous_owner: dict[bytes, bytes] = {}
         """Digest of an id that joined the customer -> digest of the customer it belonged to before."""
+        self.is_of_unknown_size = False
+        """Whether ids joined from a customer whose journeys do not tell how many touchpoints there are."""
 
     def add_members(self, members: Members) -> None:
         """Add ids that belong to the customer."""
@@ -64,3 +69,14 @@ class CustomerUpdate:
     def owner_before(self, actor: bytes) -> bytes:
         """Returns the digest of the customer that an id belonged to before the transaction."""
         return self.previous_owner.get(actor, self.customer.digest)
+
+    def uncounted_ids(self, active: ActiveModel, counted: Container[JourneyKey]) -> list[bytes]:
+        """Returns the ids whose unmapped events a model that is being backfilled has not counted yet.
+
+        Args:
+            active: the model.
+            counted: the journeys and marks there were before the transaction: of their customers all is counted.
+        """
+        if not active.backfilling:
+            return []
+        return [digest for digest in self.members if (self.owner_before(digest), active.id) not in counted]

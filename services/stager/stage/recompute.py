@@ -1,17 +1,25 @@
 """Recomputing: journeys whose history has changed are folded again, from the nearest checkpoint before the change.
 
 A long history is folded in stretches from one stored checkpoint to a later one. Where the new state equals the stored
-checkpoint and no change lies behind it, everything after it stays as it is.
+checkpoint and no change lies behind it, everything after it stays as it is. What the budget of the transaction has no
+room for is left as it was, to be recomputed aside.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Container, Mapping, Sequence
+from operator import itemgetter
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.stager.stage.aside import LeftAside
+from services.stager.stage.budget import Budget
 from services.stager.stage.changes import ChangeSet, transitions_after, transitions_until
 from services.stager.stage.customer import CustomerUpdate, Members
 from services.stager.stage.dedup import deduplicated
 from services.stager.stage.models import ActiveModel
+from throughline.journey import checkpoint
 from throughline.journey.checkpoint import advance
 from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.snapshot import Snapshot, merge
@@ -21,51 +29,119 @@ from throughline.store import facts, journeys
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.snapshots import read_snapshots
 
+MAX_CHECKPOINTS = 8
+"""Number of checkpoints after a change that a journey may pass within a transaction."""
+TOO_LARGE = 2**62
+"""More touchpoints than any budget has room for."""
+
+
+class Recomputed(NamedTuple):
+    """What a recompute did."""
+
+    touchpoints: int
+    """Number read."""
+    left: list[LeftAside]
+    """Journeys that the budget had no room for: nothing of them has changed."""
+
 
 async def recompute(
     connection: AsyncConnection,
     changes: ChangeSet,
     updates: Sequence[CustomerUpdate],
     states: Mapping[JourneyKey, StoredJourney],
-) -> int:
-    """Recompute the journeys of some customers into a change set.
+    counted: Container[JourneyKey],
+    budget: Budget,
+) -> Recomputed:
+    """Recompute the journeys of some customers into a change set: the shortest first, as far as the budget reaches.
 
     Args:
         connection: within the transaction that holds the locks on the customers' ids.
         changes: takes what changes.
         updates: the customers, each with the place its history changed from.
         states: the stored journeys of these customers, and of those that ids were moved from.
-
-    Returns:
-        the number of touchpoints read.
+        counted: see `CustomerUpdate.uncounted_ids`.
+        budget: of the transaction.
     """
     if not updates:
-        return 0
-    checkpoints = await journeys.read_checkpoints(connection, [update.customer.digest for update in updates])
+        return Recomputed(0, [])
+    sizes = await _Sizes.read(connection, updates, states)
     with_snapshots = [u for u in updates if any(active.has_snapshots for active in u.customer.models)]
     ids = {digest for update in with_snapshots for digest in update.members}
     snapshots = await read_snapshots(connection, sorted(ids)) if ids else {}
-    touchpoints_read = 0
-    short: list[Recompute] = []
+    tasks: list[tuple[int, Recompute]] = []
     for update in updates:
+        rows = sizes.of_update(update)
         for active in update.customer.models:
-            task = Recompute(
-                update,
-                active,
-                states,
-                checkpoints.get((update.customer.digest, active.id), []),
-                snapshot_of(update.members, active, snapshots),
-            )
-            if task.later_checkpoints:
-                touchpoints_read += await _recompute_stretches(connection, changes, task)
-            else:
-                short.append(task)
-    return touchpoints_read + await _recompute_whole(connection, changes, short)
+            snapshot = snapshot_of(update.members, active, snapshots)
+            near = sizes.checkpoints.get((update.customer.digest, active.id), [])
+            task = Recompute(update, active, states, near, snapshot, update.uncounted_ids(active, counted))
+            tasks.append((rows, task))
+    short: list[Recompute] = []
+    left: list[Recompute] = []
+    for rows, task in sorted(tasks, key=itemgetter(0)):
+        if not budget.has_room(read=rows):
+            left.append(task)
+            continue
+        budget.spend(read=rows)
+        if not task.later_checkpoints:
+            short.append(task)
+        elif not await _recompute_stretches(connection, changes, task, budget):
+            left.append(task)
+    left += await _recompute_whole(connection, changes, short, budget)
+    return Recomputed(sum(task.touchpoints_read for _, task in tasks), [task.left_aside for task in left])
 
 
 def snapshot_of(members: Members, active: ActiveModel, snapshots: Mapping[JourneyKey, Snapshot]) -> Snapshot | None:
     """Returns what is left of a customer's history before the retention cutoff; None when nothing was before it."""
     return merge(snapshots[digest, active.id] for digest in members if (digest, active.id) in snapshots)
+
+
+class _Sizes:
+    """How many touchpoints customers have from a change on, at most: told by their journeys, before any is read."""
+
+    def __init__(
+        self,
+        states: Mapping[JourneyKey, StoredJourney],
+        from_us: Mapping[JourneyKey, int],
+        checkpoints: Mapping[JourneyKey, Sequence[Journey]],
+    ) -> None:
+        self.checkpoints = checkpoints
+        """The last one before each change, and the next ones."""
+        self._of_customer: defaultdict[bytes, int] = defaultdict(int)
+        for key, near in from_us.items():
+            later = sum(state.last_us >= near for state in checkpoints.get(key, ()))
+            size = later * checkpoint.EVERY + (states[key].since if key in states else 0)
+            self._of_customer[key[0]] = max(self._of_customer[key[0]], size)
+
+    @classmethod
+    async def read(
+        cls,
+        connection: AsyncConnection,
+        updates: Sequence[CustomerUpdate],
+        states: Mapping[JourneyKey, StoredJourney],
+    ) -> "_Sizes":
+        """Read the checkpoints near the changes, and those of customers from which ids have joined."""
+        from_us: dict[JourneyKey, int] = {}
+        for update in updates:
+            assert update.changed_from is not None
+            for active in update.customer.models:
+                from_us[update.customer.digest, active.id] = update.changed_from[0]
+        # A journey that is not stored yet is as large as the customer's under another model.
+        others = {owner for update in updates for owner in update.previous_owner.values()}
+        others |= {digest for digest, model in from_us if (digest, model) not in states}
+        from_us = {key: EVER for key in states if key[0] in others and key[1] > 0} | from_us
+        near = sorted((*key, us) for key, us in from_us.items())
+        return cls(states, from_us, await journeys.read_checkpoints(connection, near, MAX_CHECKPOINTS))
+
+    def of_update(self, update: CustomerUpdate) -> int:
+        """Returns how many rows are read to recompute a customer, at most: touchpoints, and ids to look these up by."""
+        if update.is_of_unknown_size:
+            return TOO_LARGE
+        joined = [self._of_customer[owner] for owner in {*update.previous_owner.values()} - {update.customer.digest}]
+        if any(size >= MAX_CHECKPOINTS * checkpoint.EVERY for size in joined):
+            return TOO_LARGE
+        touchpoints = self._of_customer[update.customer.digest] + sum(joined) + len(update.touchpoints)
+        return touchpoints + len(update.members)
 
 
 class Recompute:
@@ -78,25 +154,24 @@ class Recompute:
         states: Mapping[JourneyKey, StoredJourney],
         checkpoints: Sequence[Journey],
         snapshot: Snapshot | None,
+        uncounted_ids: Collection[bytes],
     ) -> None:
         assert update.changed_from is not None
         self.customer = update.customer
         self.active = active
         self.members = update.members
+        self.changed_from = update.changed_from
         self.changed_until = update.changed_until
+        self.uncounted_ids = uncounted_ids
         stored = states.get(self.key)
         self.old_journey = None if stored is None else stored.journey
         self.old_since = 0 if stored is None else stored.since
-        earlier = [checkpoint for checkpoint in checkpoints if checkpoint.last_key < update.changed_from]
+        earlier = [state for state in checkpoints if state.last_key < update.changed_from]
         self.later_checkpoints = checkpoints[len(earlier) :]
+        self.has_more_checkpoints = sum(c.last_us >= update.changed_from[0] for c in checkpoints) == MAX_CHECKPOINTS
+        """Whether there may be checkpoints after `later_checkpoints`."""
         self.start = earlier[-1] if earlier else None
         """The checkpoint to begin with; None: the beginning."""
-        # A model that is being backfilled has counted the events of an id only if its customer had a journey.
-        self.uncounted_ids = [
-            digest
-            for digest in self.members
-            if active.backfilling and (update.owner_before(digest), active.id) not in states
-        ]
         self.state = self.start
         """How far the journey has come. At the beginning: the state of the customer's snapshot, if there is one."""
         self.since = 0
@@ -104,6 +179,7 @@ class Recompute:
         """Transitions since `start`; at first those of the snapshot."""
         self.checkpoints: list[Journey] = []
         """Checkpoints since `start`."""
+        self.touchpoints_read = 0
         if self.start is None and snapshot is not None:
             self.state = snapshot.journey
             self.transitions += snapshot.transitions
@@ -113,14 +189,18 @@ class Recompute:
         return (self.customer.digest, self.active.id)
 
     @property
+    def left_aside(self) -> LeftAside:
+        """The journey as one that is recomputed aside."""
+        return LeftAside(self.customer, self.active, self.changed_from[0], self.uncounted_ids)
+
+    @property
     def read_from_us(self) -> int:
         """The instant from which on facts follow `state`."""
         return EVER if self.state is None else self.state.last_us
 
-    @property
-    def old_transitions_from_us(self) -> int:
-        """The instant from which on stored transitions are read; `after_start` says which of these count."""
-        return EVER if self.start is None else self.start.last_us
+    def old_transitions_span(self, until_us: int = NEVER) -> tuple[bytes, int, int, int]:
+        """Returns which stored transitions are read; `after_start` says which of these count."""
+        return (*self.key, EVER if self.start is None else self.start.last_us, until_us)
 
     def after_start(self, transitions: Sequence[Transition]) -> Sequence[Transition]:
         """Returns the transitions that came after `start`."""
@@ -132,6 +212,7 @@ class Recompute:
         self.state, self.since = advanced.journey, advanced.since
         self.transitions += advanced.transitions
         self.checkpoints += advanced.checkpoints
+        self.touchpoints_read += len(touchpoints)
 
     def put_end(self, changes: ChangeSet, old_transitions: Sequence[Transition]) -> None:
         """Put the journey, recomputed to its end, into a change set. `old_transitions`: all stored after `start`."""
@@ -159,7 +240,7 @@ class Recompute:
         Args:
             changes: takes what changes.
             number: how many later checkpoints are passed; the state equals the last of them.
-            old_transitions: all stored after `start`.
+            old_transitions: all stored after `start`, up to that checkpoint at least.
         """
         assert self.old_journey is not None  # a checkpoint is of a journey
         passed = self.later_checkpoints[:number]
@@ -173,15 +254,17 @@ class Recompute:
             old_transitions=transitions_until(old_transitions, target.last_key),
             new_journey=self.old_journey,
             new_transitions=self.transitions,
-            checkpoints=[*(checkpoint for checkpoint in self.checkpoints if checkpoint != target), target],
+            checkpoints=[*(state for state in self.checkpoints if state != target), target],
             since=self.old_since,
         )
 
 
-async def _recompute_whole(connection: AsyncConnection, changes: ChangeSet, tasks: Sequence[Recompute]) -> int:
-    """Recompute journeys without checkpoints after the change. All facts are read at once."""
+async def _recompute_whole(
+    connection: AsyncConnection, changes: ChangeSet, tasks: Sequence[Recompute], budget: Budget
+) -> list[Recompute]:
+    """Recompute journeys without checkpoints after the change, whose facts are read at once; returns those left."""
     if not tasks:
-        return 0
+        return []
     spans: dict[bytes, int] = {}
     for task in tasks:
         for digest in task.members:
@@ -191,43 +274,68 @@ async def _recompute_whole(connection: AsyncConnection, changes: ChangeSet, task
         connection, ((digest, from_us, NEVER) for digest, from_us in sorted(spans.items())), names
     )
     stored = await journeys.read_transitions(
-        connection, sorted((*task.key, task.old_transitions_from_us) for task in tasks if task.old_journey is not None)
+        connection, sorted(task.old_transitions_span() for task in tasks if task.old_journey is not None)
     )
+    left: list[Recompute] = []
     for task in tasks:
+        await asyncio.sleep(0)  # so that folding many does not hold the loop
+        touchpoints = [t for digest in task.members for t in history.get(digest, ())]
+        task.advance(await deduplicated(connection, task.members, task.state, touchpoints), changes.watermark_us)
+        old_transitions = task.after_start(stored.get(task.key, ()))
+        if not _has_room_to_write(budget, task, old_transitions):
+            left.append(task)
+            continue
         # All events of an uncounted id are read: it joined, and the change begins at its first fact.
         for digest in task.uncounted_ids:
             changes.count_unmapped(task.active, history.get(digest, ()))
-        touchpoints = [t for digest in task.members for t in history.get(digest, ())]
-        task.advance(await deduplicated(connection, task.members, task.state, touchpoints), changes.watermark_us)
-        task.put_end(changes, task.after_start(stored.get(task.key, ())))
-    return sum(map(len, history.values()))
+        task.put_end(changes, old_transitions)
+    return left
 
 
-async def _recompute_stretches(connection: AsyncConnection, changes: ChangeSet, task: Recompute) -> int:
-    """Recompute a journey with checkpoints after the change, each stretch of these twice as long as the one before."""
-    if task.uncounted_ids:
-        spans = [(digest, EVER, NEVER) for digest in sorted(task.uncounted_ids)]
-        for events in (await facts.read_history(connection, spans, task.members)).values():
-            changes.count_unmapped(task.active, events)
-    stored = await journeys.read_transitions(connection, [(*task.key, task.old_transitions_from_us)])
-    old_transitions = task.after_start(stored.get(task.key, ()))
-    touchpoints_read = passed = 0
+async def _recompute_stretches(
+    connection: AsyncConnection, changes: ChangeSet, task: Recompute, budget: Budget
+) -> bool:
+    """Recompute a journey with checkpoints after the change, each stretch of these twice as long as the one before.
+
+    Returns:
+        whether it is done. If not, nothing of it has changed: it goes on for longer than a transaction may take.
+    """
+    passed = 0
     stretch = 1
-    while passed < len(task.later_checkpoints):
+    is_met = False
+    while passed < len(task.later_checkpoints) and not is_met:
         passed = min(passed + stretch, len(task.later_checkpoints))
         stretch *= 2
         target = task.later_checkpoints[passed - 1]
         following = await _read_following(connection, task, until_us=target.last_us)
-        touchpoints = [t for t in following if t.order_key <= target.last_key]
-        touchpoints_read += len(touchpoints)
-        task.advance(touchpoints)
-        if task.state == target and target.last_key >= task.changed_until:
-            task.put_until(changes, passed, old_transitions)
-            return touchpoints_read
-    touchpoints = await _read_following(connection, task, until_us=NEVER)
-    task.advance(touchpoints, changes.watermark_us)
-    task.put_end(changes, old_transitions)
-    return touchpoints_read + len(touchpoints)
+        task.advance([t for t in following if t.order_key <= target.last_key])
+        is_met = task.state == target and target.last_key >= task.changed_until
+    if not is_met:
+        if task.has_more_checkpoints:
+            return False
+        task.advance(await _read_following(connection, task, until_us=NEVER), changes.watermark_us)
+    span = task.old_transitions_span(target.last_us if is_met else NEVER)
+    old_transitions = task.after_start((await journeys.read_transitions(connection, [span])).get(task.key, ()))
+    if not _has_room_to_write(budget, task, old_transitions):
+        return False
+    if task.uncounted_ids:
+        spans = [(digest, EVER, NEVER) for digest in sorted(task.uncounted_ids)]
+        for events in (await facts.read_history(connection, spans, task.members)).values():
+            changes.count_unmapped(task.active, events)
+    if is_met:
+        task.put_until(changes, passed, old_transitions)
+    else:
+        task.put_end(changes, old_transitions)
+    return True
+
+
+def _has_room_to_write(budget: Budget, task: Recompute, old_transitions: Sequence[Transition]) -> bool:
+    """Whether a recomputed journey may be written; if so, it is noted in the budget."""
+    written = len(old_transitions) + len(task.transitions) + len(task.checkpoints) + len(task.later_checkpoints)
+    has_room = budget.has_room(written=written)
+    if has_room:
+        budget.spend(written=written)
+    return has_room
 
 
 async def _read_following(connection: AsyncConnection, task: Recompute, *, until_us: int) -> list[Touchpoint]:

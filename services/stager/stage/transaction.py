@@ -1,11 +1,13 @@
 """The one transaction of a staged batch: facts, identity, journeys, count deltas and the next offset."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.stager.stage.apply import apply_changes
+from services.stager.stage.aside import LeftAside, leave_aside
+from services.stager.stage.budget import DEFAULT, Budget, Limits
 from services.stager.stage.changes import ChangeSet
 from services.stager.stage.customer import BEGINNING, END, Customer, CustomerUpdate
 from services.stager.stage.decode import Batch
@@ -17,9 +19,10 @@ from services.stager.stage.recent import recent_of
 from services.stager.stage.recompute import recompute
 from throughline.journey.fold import distinct
 from throughline.journey.identity import RULINGS
-from throughline.journey.lapse import EVER
+from throughline.journey.lapse import EVER, NEVER
+from throughline.journey.state import Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store import facts, identity, journeys
+from throughline.store import facts, identity, journeys, recomputations
 from throughline.store.digest import id_digest
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.facts import FactKey, FactRow, content_of, key_of
@@ -27,6 +30,7 @@ from throughline.store.identity_suspects import Suspect, add_suspects
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.offsets import Offset
 from throughline.store.recent import write_recent
+from throughline.store.recomputations import Mark
 from throughline.store.snapshots import read_snapshots
 
 Events = Mapping[bytes, Sequence[Touchpoint]]
@@ -44,6 +48,8 @@ class BatchResult(NamedTuple):
     rejected: int = 0
     recomputed: int = 0
     """Customers whose journeys were recomputed."""
+    left_aside: int = 0
+    """Journeys that were left to be recomputed aside."""
     moved_ids: int = 0
     """Ids that went from one customer to another."""
     refused_links: int = 0
@@ -62,6 +68,7 @@ async def commit(
     expected: int,
     to: Offset,
     watermark_us: int = 0,
+    limits: Limits = DEFAULT,
 ) -> BatchResult:
     """Stage a batch: all of it or nothing.
 
@@ -74,6 +81,7 @@ async def commit(
         expected: the offset where the batch begins.
         to: the offset where it ends.
         watermark_us: lapses due by this instant have happened.
+        limits: what the transaction may spend on recomputing.
 
     Raises:
         StaleOffsetError: the stored offset is not `expected`.
@@ -84,14 +92,21 @@ async def commit(
         if not batch.rows:
             return BatchResult(rejected=len(batch.rejected))
         await lock_models(connection, {actor.workspace for actor in batch.actors.values()}, models)
-        return await _BatchTransaction(connection, batch, models, partition, watermark_us).run()
+        budget = Budget(limits)
+        return await _BatchTransaction(connection, batch, models, partition, watermark_us, budget).run()
 
 
 class _BatchTransaction:
     """The steps of one batch within its transaction."""
 
     def __init__(
-        self, connection: AsyncConnection, batch: Batch, models: ModelsByWorkspace, shard: int, watermark_us: int
+        self,
+        connection: AsyncConnection,
+        batch: Batch,
+        models: ModelsByWorkspace,
+        shard: int,
+        watermark_us: int,
+        budget: Budget,
     ) -> None:
         self._connection = connection
         self._batch = batch
@@ -99,6 +114,9 @@ class _BatchTransaction:
         self._shard = shard
         self._identities = IdentityGraph(connection)
         self._changes = ChangeSet(watermark_us)
+        self._budget = budget
+        self._left: list[LeftAside] = []
+        """Journeys that are not changed now, but recomputed aside."""
         self._lateness_us: list[int] = []
 
     async def run(self) -> BatchResult:
@@ -117,6 +135,7 @@ class _BatchTransaction:
             conflicts=conflicts,
             rejected=len(self._batch.rejected),
             recomputed=recomputed,
+            left_aside=len(self._left),
             moved_ids=len(moves),
             refused_links=sum(refused.number for refused in self._identities.suspects.values()),
             lateness_us=tuple(self._lateness_us),
@@ -145,16 +164,21 @@ class _BatchTransaction:
         self._add_touchpoints(updates, events)
         emptied = sorted({m.from_customer for m in moves if self._identities.row(m.from_customer).owner is not None})
         states = await journeys.read_journeys(self._connection, sorted({*updates, *emptied}))
-        await self._retract(emptied, states)
-        self._count_unmapped(updates.values(), states)
-        for update in updates.values():
-            self._find_change(update, states)
+        marks = await self._read_marks({*updates, *emptied})
+        counted = states.keys() | marks.keys()
         await self._read_members(updates)
+        await self._retract(emptied, states, marks)
+        self._count_unmapped(updates.values(), counted)
+        for update in updates.values():
+            self._leave_marked(update, marks, counted)
+            self._find_change(update, states)
         to_fold = [update for update in updates.values() if update.changed_from is None]
-        to_recompute = [update for update in updates.values() if update.changed_from is not None]
+        to_recompute = [u for u in updates.values() if u.changed_from is not None and u.customer.models]
         await self._fold_on(to_fold, states)
         await self._extend_to_duplicates(to_recompute)
-        await recompute(self._connection, self._changes, to_recompute, states)
+        recomputed = await recompute(self._connection, self._changes, to_recompute, states, counted, self._budget)
+        self._left += recomputed.left
+        await leave_aside(self._connection, self._changes, self._left)
         return len(to_recompute)
 
     # --- what changes of which customer -------------------------------------------------------------------------------
@@ -222,24 +246,57 @@ class _BatchTransaction:
             for digest, members in (await identity.read_members(self._connection, joined)).items():
                 updates[digest].add_members(members)
 
+    async def _read_marks(self, customers: Iterable[bytes]) -> Mapping[JourneyKey, Mark]:
+        """Returns the journeys of some customers that are recomputed aside."""
+        marked = [digest for digest in customers if self._identities.row(digest).marked]
+        return await recomputations.read_marks(self._connection, marked) if marked else {}
+
+    def _leave_marked(
+        self, update: CustomerUpdate, marks: Mapping[JourneyKey, Mark], counted: Container[JourneyKey]
+    ) -> None:
+        """Leave the marked journeys of a customer: what has changed only widens their marks."""
+        if not marks:
+            return
+        marked_customers = {digest for digest, _ in marks}
+        update.is_of_unknown_size = not marked_customers.isdisjoint(update.previous_owner.values())
+        customer = update.customer
+        marked = [active for active in customer.models if (customer.digest, active.id) in marks]
+        if marked:
+            changed_us = min(t.occurred_us for t in update.touchpoints) if update.touchpoints else NEVER
+            if update.changed_from is not None:
+                changed_us = min(changed_us, update.changed_from[0])
+            self._left += [
+                LeftAside(customer, active, changed_us, update.uncounted_ids(active, counted)) for active in marked
+            ]
+            update.customer = customer._replace(models=[active for active in customer.models if active not in marked])
+
     # --- what follows from it -----------------------------------------------------------------------------------------
 
-    async def _retract(self, customers: Sequence[bytes], states: States) -> None:
+    async def _retract(self, customers: Sequence[bytes], states: States, marks: Mapping[JourneyKey, Mark]) -> None:
         """Take back the journeys of customers whose ids all belong to others now."""
-        stored = [
-            (digest, active, states[digest, active.id].journey)
+        stored = {
+            (digest, active.id): (self._customer(digest), active)
             for digest in customers
             for active in self._customer(digest).models
-            if (digest, active.id) in states
-        ]
-        if stored:
-            transitions = await journeys.read_transitions(
-                self._connection, sorted((digest, active.id, EVER) for digest, active, _ in stored)
-            )
-            for digest, active, journey in stored:
-                self._changes.retract(digest, active, journey, transitions.get((digest, active.id), ()))
+            if (digest, active.id) in states and (digest, active.id) not in marks
+        }
+        if not stored:
+            return
+        transitions: Mapping[JourneyKey, Sequence[Transition]] = {}
+        room = self._budget.rows_to_read
+        while stored:
+            spans = sorted((*key, EVER, NEVER) for key in stored)
+            transitions = await journeys.read_transitions(self._connection, spans, count=room + 1)
+            if sum(map(len, transitions.values())) <= room:
+                break
+            # Those with more than an equal part of the room are left, at least one.
+            for key in [key for key, of_key in transitions.items() if len(of_key) > room // len(stored)]:
+                self._left.append(LeftAside(*stored.pop(key), EVER))
+        self._budget.spend(read=sum(map(len, transitions.values())))
+        for key, (customer, active) in stored.items():
+            self._changes.retract(customer.digest, active, states[key].journey, transitions.get(key, ()))
 
-    def _count_unmapped(self, updates: Iterable[CustomerUpdate], states: States) -> None:
+    def _count_unmapped(self, updates: Iterable[CustomerUpdate], counted: Container[JourneyKey]) -> None:
         """Count new events that the vocabularies do not know."""
         for update in updates:
             for active in update.customer.models:
@@ -249,13 +306,13 @@ class _BatchTransaction:
                     touchpoints = [
                         t
                         for t in touchpoints
-                        if (update.owner_before(id_digest(t.workspace, t.actor)), active.id) in states
+                        if (update.owner_before(id_digest(t.workspace, t.actor)), active.id) in counted
                     ]
                 self._changes.count_unmapped(active, touchpoints)
 
     async def _fold_on(self, updates: Sequence[CustomerUpdate], states: States) -> None:
         """Fold new touchpoints onto the stored journeys."""
-        several = [update for update in updates if len(update.members) > 1]
+        several = [update for update in updates if len(update.members) > 1 and update.customer.models]
         if several:
             remaining = await drop_cross_id_duplicates(
                 self._connection, [(update.members, distinct(update.touchpoints)) for update in several]
@@ -300,7 +357,7 @@ class _BatchTransaction:
 
     def _customer(self, digest: bytes) -> Customer:
         row = self._identities.row(digest)
-        return Customer(digest, row.name, self._models[row.workspace].models)
+        return Customer(row.workspace, digest, row.name, self._models[row.workspace].models)
 
     def _may_have_snapshots(self) -> bool:
         workspaces = {actor.workspace for actor in self._batch.actors.values()}

@@ -399,3 +399,13 @@ async def test_a_page_of_large_touchpoints_ends_early(api: httpx.AsyncClient, ro
         cursor = {"cursor": touchpoints["next_cursor"]}
     assert sizes == [5, 5, 2]
     assert messages == [f"m{number:02}" for number in range(11, -1, -1)]
+
+
+async def test_a_journey_that_is_recomputed_says_so(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.customer("user-1", [(0, 1)], touchpoints=1)
+    assert (await ok(api, "/v1/journey", Journey, customer="user-1"))["recomputing"] is False
+    await rows.mark("user-1")
+    body = await ok(api, "/v1/journey", Journey, customer="user-1")
+    assert (body["recomputing"], body["phase"]) == (True, "discovery")
+    await rows.mark("user-2")
+    await refused(api, 404, "not_computed_yet", "/v1/journey", customer="user-2")

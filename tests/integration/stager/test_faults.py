@@ -1,5 +1,6 @@
 """A record at which the stager itself fails: it goes whole to the rejected topic, and its partition goes on."""
 
+import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from services.stager.consume.position import Position
 from services.stager.consume.staging import RecordStaging
 from services.stager.context import MAX_ISOLATED_FAULTS, FaultLimit
 from services.stager.stage.decode import prepare
+from services.stager.stage.transaction import BatchResult, commit
 from tests.support.pipeline import LogRecord, open_pipeline
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.metrics import REGISTRY
@@ -91,3 +93,24 @@ async def test_a_bad_version_cannot_reject_everything(
     with pytest.raises(ZeroDivisionError):
         await staged(engine, database, monkeypatch, faults, poison={POISON, POISON + 4})
     assert faults.is_reached
+
+
+async def test_a_record_that_takes_too_long_twice_is_rejected_and_the_others_are_staged(
+    engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[int] = []
+
+    async def slow(engine: AsyncEngine, batch: Any, *arguments: Any, **options: Any) -> BatchResult:
+        touchpoints = [t for actor in batch.actors.values() for t in actor.touchpoints.values()]
+        if any(t.message_id == f"m{POISON}" for t in touchpoints):
+            attempts.append(len(batch.rows))
+            await asyncio.sleep(60)
+        return await commit(engine, batch, *arguments, **options)
+
+    monkeypatch.setattr(staging, "commit", slow)
+    monkeypatch.setattr(staging, "BATCH_SECONDS", 0.5)
+    count, rejected, position = await staged(engine, database, monkeypatch, FaultLimit(), poison=set())
+    assert [(record.code, record.origin.rpartition("/")[2]) for record in rejected] == [("stager_fault", str(POISON))]
+    assert count == 9
+    assert position.stored_offset == 10
+    assert attempts == [10, 10, 5, 5, 3, 3, 1, 1]

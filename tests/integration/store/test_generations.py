@@ -104,12 +104,12 @@ async def test_progress(engine: AsyncEngine) -> None:
         async with reading(engine) as connection:
             return await generations.read_progress(connection, begun)
 
-    assert await progress() == (0, 16, 0, 0, 0.0)
+    assert await progress() == (0, 16, 0, 0, 0, 0.0)
     assert (await progress()).of_customers == 0
     await advance(engine, begun, 0, 1, 2, 3)
     await advance(engine, begun, 4, done=False, cursor=b"\x48" + b"\0" * 15)
     halfway = await progress()
-    assert halfway == (4, 16, 50, 500, 4.5 / 16)
+    assert halfway == (4, 16, 50, 500, 0, 4.5 / 16)
     assert halfway.of_customers == round(50 / (4.5 / 16))
     assert not halfway.is_whole
     await advance(engine, begun, *range(SLOTS))

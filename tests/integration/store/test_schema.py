@@ -32,6 +32,7 @@ DISTRIBUTED = {
     "checkpoints": "customer",
     "transitions": "customer",
     "bases": "actor",
+    "recomputations": "customer",
 }
 ONE_NODE = {
     "phase_counts", "phase_history", "funnel_counts", "flow_counts", "variant_counts", "unmapped", "orphan_refunds",
@@ -54,6 +55,7 @@ INDEXES = {
     ("journeys", "model, phase, customer"),
     ("journeys", "look_us, customer"),
     ("bases", "actor, model"),
+    ("recomputations", "customer, model"),
     ("checkpoints", "customer, model, last_us, last_place, last_message, last_actor"),
     ("horizon_slots", "workspace, slot"),
     ("transitions", "customer, model, at_us, place, message_id, actor, kind"),
@@ -107,7 +109,7 @@ PARTIAL = {
 }
 
 CHANGES_WITH_EVENTS = {
-    "ids": {"is_user"},
+    "ids": {"is_user", "marked"},
     "journeys": {*Journey._fields, "since"} - {"phase"},
     "phase_counts": set(COUNTS),
     "phase_history": set(COUNTS),

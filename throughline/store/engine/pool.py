@@ -8,7 +8,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_SECONDS = 10.0
-IDLE_TRANSACTION_SECONDS = 60
+IDLE_TRANSACTION_SECONDS = 30
 CLIENT_GRACE_SECONDS = 5.0  # the server's own timeout comes first, with its own error code
 
 

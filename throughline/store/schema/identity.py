@@ -11,6 +11,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    false,
 )
 
 from throughline.store.metadata import metadata
@@ -32,6 +33,7 @@ ids = Table(
     Column("link_message", Text),
     Column("link_by", SmallInteger),
     Column("root", LargeBinary, nullable=False),  # digest of its customer's own id, where the links end
+    Column("marked", Boolean, nullable=False, server_default=false()),  # whether `recomputations` has a row of it
     PrimaryKeyConstraint("workspace", "id"),
     postgresql_partition_by="HASH (id)",
 )

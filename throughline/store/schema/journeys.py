@@ -30,7 +30,8 @@ def _state() -> list[Column[Any]]:
     ]
 
 
-# The current journey of each customer under each model. fillfactor leaves room for HOT updates: no indexed column
+# The current journey of each customer under each model. What is recomputed aside stands beside it until it is whole,
+# in the same tables under the negative number of its model. fillfactor leaves room for HOT updates: no indexed column
 # changes with an event, `phase` only with a transition, `look_us` once a window.
 journeys = Table(
     "journeys",
@@ -88,4 +89,25 @@ snapshots = Table(
     Column("transitions", Text, nullable=False),
     PrimaryKeyConstraint("actor", "model"),
     postgresql_partition_by="HASH (actor)",
+)
+
+# Journeys that are being recomputed aside, because it would take too long in the transaction that changed them.
+recomputations = Table(
+    "recomputations",
+    metadata,
+    Column("customer", LargeBinary, nullable=False),
+    Column("model", BigInteger, nullable=False),
+    Column("workspace", BigInteger, nullable=False),
+    Column("marked_us", BigInteger, nullable=False),  # since when
+    Column("turn_us", BigInteger, nullable=False),  # when it was last worked on
+    Column("changed_us", BigInteger, nullable=False),  # the history has changed from here on since the pass began
+    Column("phase", SmallInteger, nullable=False),  # of the pass: a `Phase` (throughline/store/recomputations.py)
+    Column("from_us", BigInteger, nullable=False),  # where the pass began
+    Column("cursor_us", BigInteger, nullable=False),  # place of the last touchpoint folded in the pass
+    Column("cursor_place", BigInteger, nullable=False),
+    Column("cursor_message", sorted_text(), nullable=False),
+    Column("cursor_actor", sorted_text(), nullable=False),
+    Column("milestones", Text, nullable=False),  # after the transitions that the pass has removed or added so far
+    PrimaryKeyConstraint("customer", "model"),
+    postgresql_partition_by="HASH (customer)",
 )

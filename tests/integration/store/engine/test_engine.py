@@ -99,7 +99,7 @@ async def test_the_session_is_set_up(engine: AsyncEngine) -> None:
         "jit": "off",
         "application_name": "engine test",
         "statement_timeout": "1min",
-        "idle_in_transaction_session_timeout": "1min",
+        "idle_in_transaction_session_timeout": "30s",
     }
 
 
