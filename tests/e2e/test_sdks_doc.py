@@ -1,6 +1,7 @@
 """The snippets of docs/sdks.md, run unchanged against a real ingest."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -115,14 +116,17 @@ async def test_ga4(stack: Stack) -> None:
 
 async def test_shopify(stack: Stack) -> None:
     setup, block = blocks("Shopify", "sh")
-    commands = setup.replace("local local", f"{stack.workspace} web")
-    await execute(stack, "bash", "-c", commands, DATABASE_URL=stack.database, ENCRYPTION_KEYS=ENCRYPTION_KEY)
+    commands = re.sub(r"\blocal\b", stack.workspace, setup) + 'echo "$SHOPIFY_KEY"\n'
+    printed = await execute(
+        stack, "bash", "-e", "-c", commands, DATABASE_URL=stack.database, ENCRYPTION_KEYS=ENCRYPTION_KEY
+    )
+    key = printed.split()[-1]
     secret = commands.partition("SHOPIFY_SECRET=")[2].partition("\n")[0]
     answer = ""
 
     async def accepted() -> bool:
         nonlocal answer
-        answer = await execute(stack, "bash", "-c", block, SHOPIFY_SECRET=secret)
+        answer = await execute(stack, "bash", "-c", block, SHOPIFY_SECRET=secret, SHOPIFY_KEY=key)
         return '"success":true' in answer
 
     await until(accepted, seconds=20, what=lambda: f"the secret to be known to ingest, not {answer}")
