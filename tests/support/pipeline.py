@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.stager.maintain.lapses import sweep
 from services.stager.maintain.recompute_aside import SLICE_ROWS, recompute_aside
 from services.stager.maintain.restage import restage
+from services.stager.maintain.retention import delete_old_facts
 from services.stager.maintain.walk import Share
 from services.stager.stage.budget import DEFAULT, Limits
 from services.stager.stage.decode import prepare, record_digest
@@ -20,7 +21,7 @@ from services.stager.stage.offset import StaleOffsetError
 from services.stager.stage.transaction import BatchResult, commit
 from tests.support.projection import Projection, read_projection
 from throughline.journey.touchpoint import Touchpoint
-from throughline.store import generations
+from throughline.store import generations, retention
 from throughline.store.access.workspaces import create_workspace
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.id_walk import SLOTS
@@ -150,6 +151,18 @@ class Pipeline:
         for partition in range(PARTITIONS):
             await self.restage(partition, 2 * SLOTS)
         await self.registry.refresh()
+
+    async def cut(self, retention_cutoff_us: int) -> int:
+        """Move the retention cutoff and delete the facts before it, on all partitions; returns how many."""
+        async with transaction(self.engine) as connection:
+            await retention.move_retention_cutoff(connection, self.workspace, retention_cutoff_us)
+        await self.registry.refresh()
+        models = await self.registry.current()
+        deleted = 0
+        for partition in range(PARTITIONS):
+            while (chunk := await delete_old_facts(self.engine, models, Share(partition, PARTITIONS))) is not None:
+                deleted += chunk
+        return deleted
 
     async def projection(self, model: int) -> Projection:
         """The state of one generation."""

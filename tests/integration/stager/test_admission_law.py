@@ -10,12 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.reference import Cell, Counts, replay
+from tests.reference.counts import counts_at
 from tests.reference.funnel import Cells
 from tests.reference.replay import Replayed, Unmapped
 from tests.strategies.staging import Case, cases, short_checkpoints
+from tests.strategies.touchpoints import ruling_of
 from tests.support.pipeline import PARTITIONS, Pipeline, open_pipeline
 from tests.support.projection import assert_same
 from throughline.journey.channels import STANDARD_CHANNELS
+from throughline.journey.durations import DAY_US
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import admission, generations
 from throughline.store.admission import CHANNEL, OTHER, UNMAPPED
@@ -23,6 +26,7 @@ from throughline.store.engine.unit_of_work import transaction
 from throughline.wire.codec import partition_of
 
 LIMIT = 2
+START_US = 1_700_000_000_000_000 // DAY_US * DAY_US
 OWN_CHANNELS = ("direct", "spring", "summer", "autumn", "winter")
 STRANGE = ("Tea Spilled", "Milk Spilled", "Juice Spilled", OTHER)
 
@@ -63,18 +67,24 @@ async def admitted_to(pipeline: Pipeline, model: int) -> Admitted:
     return names
 
 
+def channels_of(admitted: Admitted) -> frozenset[str]:
+    return STANDARD_CHANNELS | admitted.get((CHANNEL, 0), set())
+
+
+def by_channel(table: Mapping[Cell, Counts], admitted: Admitted) -> dict[Cell, Counts]:
+    """The counts, with all channels that are not admitted counted as one."""
+    channels = channels_of(admitted)
+    sums: dict[Cell, Counts] = {}
+    for (source, channel, phase), counts in table.items():
+        cell = (source, channel if channel in channels else OTHER, phase)
+        sums[cell] = Counts(*(a + b for a, b in zip(sums.get(cell, Counts()), counts, strict=True)))
+    return {cell: counts for cell, counts in sums.items() if any(counts)}
+
+
 def merged(expected: Replayed, admitted: Admitted) -> Replayed:
     """What the reference counted, with all names that are not admitted counted as one."""
-    channels = STANDARD_CHANNELS | admitted.get((CHANNEL, 0), set())
-
-    def by_channel(table: Mapping[Cell, Counts]) -> dict[Cell, Counts]:
-        sums: dict[Cell, Counts] = {}
-        for (source, channel, phase), counts in table.items():
-            cell = (source, channel if channel in channels else OTHER, phase)
-            sums[cell] = Counts(*(a + b for a, b in zip(sums.get(cell, Counts()), counts, strict=True)))
-        return {cell: counts for cell, counts in sums.items() if any(counts)}
-
-    history = {bucket: by_channel(table) for bucket, table in expected.history.items()}
+    channels = channels_of(admitted)
+    history = {bucket: by_channel(table, admitted) for bucket, table in expected.history.items()}
     unmapped: dict[tuple[int, str], Unmapped] = {}
     for (source, name), of in expected.unmapped.items():
         key = (source, name if name in admitted.get((UNMAPPED, source), ()) else OTHER)
@@ -86,7 +96,7 @@ def merged(expected: Replayed, admitted: Admitted) -> Replayed:
         cells.add(kind, key, cells.get((kind, key), 0) + number)
     return expected._replace(
         cells=cells,
-        counts=by_channel(expected.counts),
+        counts=by_channel(expected.counts, admitted),
         history={bucket: table for bucket, table in history.items() if table},
         unmapped=unmapped,
     )
@@ -117,6 +127,43 @@ async def test_late_events_and_joins_are_taken_back_where_they_were_counted(
         await pipeline.restage_all()
         await pipeline.tick(pipeline.watermark_us)
     await assert_law(pipeline, log, "six_stage", generation)
+
+
+async def test_customers_that_join_and_part_after_the_cut_are_taken_back_where_they_were_counted(
+    database: str, engine: AsyncEngine, few: None
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    model = pipeline.models["seven_phase"]
+    first = Touchpoint(START_US, 0, "m", "c", "track", "Product Added", 0, 1)
+    visitors = [
+        first._replace(
+            message_id=f"m{n}", actor=f"a{n}", anonymous_id=f"a{n}", channel=f"own{n}", occurred_us=START_US + n
+        )
+        for n in range(6)
+    ]
+    users = [
+        event._replace(message_id=f"u{n}", actor=f"u{n}", anonymous_id="", user_id=f"u{n}", channel=f"own{5 - n}")
+        for n, event in enumerate(visitors)
+    ]
+    for event in (*visitors, *users):  # one by one: the first two channels are admitted
+        pipeline.send([event])
+        await pipeline.finish()
+    assert await pipeline.cut(START_US + DAY_US) == 12
+    linked = [
+        event._replace(
+            message_id=f"i{n}", call="identify", name="", anonymous_id=f"a{n}", occurred_us=START_US + (n + 2) * DAY_US
+        )
+        for n, event in enumerate(users)
+    ]
+    parted = [ruling_of("unlink", f"u{n}", f"a{n}", START_US + (n + 12) * DAY_US, f"r{n}") for n in range(0, 6, 2)]
+    for event in (*linked, *parted):
+        pipeline.send([event])
+        await pipeline.finish()
+        customers = (await pipeline.projection(model)).customers.values()
+        recounted = counts_at([(customer.state, customer.transitions) for customer in customers])
+        admitted = await admitted_to(pipeline, model)
+        assert admitted[CHANNEL, 0] == {"own0", "own1"}
+        assert (await pipeline.projection(model)).counts == by_channel(recounted, admitted)
 
 
 async def test_partitions_that_admit_at_once_admit_no_more_than_there_is_room_for(

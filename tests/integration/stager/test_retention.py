@@ -14,7 +14,7 @@ from services.stager.stage.decode import prepare
 from tests.reference import replay
 from tests.reference.replay import Replayed
 from tests.strategies.staging import Case, cases, short_checkpoints
-from tests.support.pipeline import PARTITIONS, LogRecord, Pipeline, open_pipeline
+from tests.support.pipeline import LogRecord, Pipeline, open_pipeline
 from tests.support.projection import Projection, assert_same
 from throughline.journey.durations import DAY_US
 from throughline.journey.touchpoint import Touchpoint
@@ -26,19 +26,6 @@ from throughline.wire.codec import encode
 
 START_US = 1_700_000_000_000_000 // DAY_US * DAY_US
 law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-
-
-async def cut(pipeline: Pipeline, retention_cutoff_us: int) -> int:
-    """Move the retention cutoff and delete the facts before it, on all partitions; returns how many."""
-    async with transaction(pipeline.engine) as connection:
-        await retention.move_retention_cutoff(connection, pipeline.workspace, retention_cutoff_us)
-    await pipeline.registry.refresh()
-    models = await pipeline.registry.current()
-    deleted = 0
-    for partition in range(PARTITIONS):
-        while (chunk := await delete_old_facts(pipeline.engine, models, Share(partition, PARTITIONS))) is not None:
-            deleted += chunk
-    return deleted
 
 
 async def facts_before(pipeline: Pipeline, retention_cutoff_us: int) -> int:
@@ -83,7 +70,7 @@ async def test_deleting_old_facts_changes_no_journey_and_later_events_fold_on(
         await pipeline.tick(case.clock_us)
         for retention_cutoff_us in retention_cutoffs:
             before = {name: await pipeline.projection(model) for name, model in pipeline.models.items()}
-            await cut(pipeline, retention_cutoff_us)
+            await pipeline.cut(retention_cutoff_us)
             assert await facts_before(pipeline, retention_cutoff_us) == 0
             for name, model in pipeline.models.items():
                 now = await pipeline.projection(model)
@@ -112,7 +99,7 @@ async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_the
     pipeline.send([visitor, bought])
     await pipeline.finish()
     alone = await pipeline.projection(model)
-    assert await cut(pipeline, START_US + 5 * DAY_US) == 2
+    assert await pipeline.cut(START_US + 5 * DAY_US) == 2
     identify = seen("", 6, "ada", "m3")._replace(call="identify", anonymous_id="a1")
     again = seen("Order Completed", 7, "a1", "m4")._replace(user_id="", anonymous_id="a1", order_id="o2")
     pipeline.send([identify, again])
@@ -136,7 +123,7 @@ async def test_a_new_model_begins_at_the_retention_cutoff(database: str, engine:
     pipeline = await open_pipeline(engine, database)
     pipeline.send([seen("Order Completed", 0, "ada", "m1"), seen("Product Viewed", 9, "ada", "m2")])
     await pipeline.finish()
-    await cut(pipeline, START_US + 5 * DAY_US)
+    await pipeline.cut(START_US + 5 * DAY_US)
     generation = await pipeline.begin("six_stage")
     await pipeline.restage_all()
     projection = await pipeline.projection(generation)
@@ -151,7 +138,7 @@ async def test_a_generation_half_restaged_keeps_what_is_deleted(database: str, e
     await pipeline.finish()
     generation = await pipeline.begin("six_stage")
     await pipeline.restage(0, 3)
-    assert await cut(pipeline, START_US + 5 * DAY_US) == 20
+    assert await pipeline.cut(START_US + 5 * DAY_US) == 20
     await pipeline.restage_all()
     projection = await pipeline.projection(generation)
     assert_same(
@@ -163,7 +150,7 @@ async def test_a_generation_half_restaged_keeps_what_is_deleted(database: str, e
 
 async def test_an_event_older_than_the_retention_cutoff_is_rejected(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
-    await cut(pipeline, START_US + 5 * DAY_US)
+    await pipeline.cut(START_US + 5 * DAY_US)
     models = await pipeline.registry.current()
     records = [
         LogRecord(number, encode(seen("Product Viewed", day, "ada", f"m{day}")._replace(workspace=pipeline.workspace)))
@@ -222,7 +209,7 @@ async def test_the_retention_cutoff_follows_the_clock_day_by_day_and_slots_are_t
         await RETENTION.move(connection, slots[0], cursor=b"\0", done=False, touchpoints=0)
         with pytest.raises(SlotTakenError, match=f"slot {slots[0].number} of workspace {pipeline.workspace} was taken"):
             await RETENTION.move(connection, slots[0], cursor=b"\1", done=False, touchpoints=0)
-    await cut(pipeline, START_US)  # never back
+    await pipeline.cut(START_US)  # never back
     assert await stands() == (START_US + 10 * DAY_US, 0)
     await move_retention_cutoffs(engine, watermark_us=now_us + DAY_US)
     assert await stands() == (START_US + 11 * DAY_US, 16)
