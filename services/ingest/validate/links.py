@@ -35,10 +35,8 @@ def limit_links(touchpoints: Sequence[Touchpoint], limit: int, suspects: Set[str
     """
     limited: dict[int, LimitedEvent] = {}
     links = _links_of(touchpoints)
-    if not links:
-        return limited
-    refused = _refused(links, limit) if len(links) > limit else frozenset[_Link]()
-    if not refused and not suspects:
+    refused = _refused(links, limit) if _most_joined(links) > limit else frozenset[_Link]()
+    if not refused and not (suspects and links):
         return limited
     for number, touchpoint in enumerate(touchpoints):
         user, anonymous, previous = touchpoint.user_id, touchpoint.anonymous_id, touchpoint.previous_id
@@ -71,6 +69,8 @@ _Link = tuple[str, str]
 
 def _links_of(touchpoints: Sequence[Touchpoint]) -> dict[_Link, None]:
     """Returns the links among a request's events, each once, in order."""
+    if not any(touchpoint.previous_id for touchpoint in touchpoints):
+        return {(t.anonymous_id, t.user_id): None for t in touchpoints if t.anonymous_id and t.user_id}
     links: dict[_Link, None] = {}
     for touchpoint in touchpoints:
         user = touchpoint.user_id
@@ -81,6 +81,16 @@ def _links_of(touchpoints: Sequence[Touchpoint]) -> dict[_Link, None]:
         if touchpoint.previous_id and touchpoint.call == "alias":
             links[touchpoint.previous_id, user] = None
     return links
+
+
+def _most_joined(links: Mapping[_Link, None]) -> int:
+    """Returns a number that no person's joined ids exceed, without looking for the persons: most requests have few.
+
+    There are at least as many persons as there are more ids than links, and each has two ids or more.
+    """
+    ids = {id_ for link in links for id_ in link}
+    persons = max(len(ids) - len(links), 1)
+    return min(len(links), len(ids) - 2 * (persons - 1) - 1)
 
 
 def _refused(links: Mapping[_Link, None], limit: int) -> frozenset[_Link]:

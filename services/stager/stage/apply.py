@@ -29,7 +29,7 @@ async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: 
         await journeys.write_transitions(connection, sorted(changes.transitions))
     if changes.checkpoints:
         await journeys.write_checkpoints(connection, sorted(changes.checkpoints))
-    changes.count_under(await channels_admitted(connection, changes.counted_channels()))
+    changes.count_under(await channels_admitted(connection, changes.channels))
     await counts.add_counts(connection, shard, changes.deltas, changes.zones, changes.watermark_us)
     await add_analytics(connection, shard, changes.funnel, changes.flows, changes.variants)
     await counts.add_unmapped(connection, shard, changes.unmapped)

@@ -47,6 +47,8 @@ class ChangeSet:
         self.funnel: FunnelDeltas = {}
         self.flows: FlowDeltas = {}
         self.variants: VariantDeltas = {}
+        self.channels: set[tuple[int, str]] = set()
+        """(model id, channel) of everything in these."""
         self.unmapped: Unmapped = {}
         self.orphan_refunds: OrphanRefunds = {}
         self.zones: dict[int, tzinfo] = {}
@@ -145,14 +147,6 @@ class ChangeSet:
                 at_us = touchpoint.occurred_us
                 self._add_unmapped((active.id, touchpoint.source, touchpoint.name), 1, at_us, at_us)
 
-    def counted_channels(self) -> set[tuple[int, str]]:
-        """Returns (model id, channel) of everything that is counted."""
-        channels = {(cell.model, cell.channel) for cell, delta in self.deltas.items() if any(delta)}
-        channels |= {(cell[0], cell[_FUNNEL]) for cell, number in self.funnel.items() if number}
-        channels |= {(cell[0], cell[_FLOW]) for cell, number in self.flows.items() if number}
-        channels |= {(cell[0], cell[_VARIANT]) for cell, number in self.variants.items() if number}
-        return channels
-
     def count_under(self, names: Mapping[tuple[int, str], str]) -> None:
         """Count channels under other names. `names`: (model id, channel) -> name; channels that are missing stay."""
         if all(channel == name for (_, channel), name in names.items()):
@@ -216,6 +210,7 @@ class ChangeSet:
         revoked: Transition | None = None,
     ) -> None:
         self.zones[active.id] = active.zone
+        self.channels.add((active.id, owner.channel))
         moves = list(transitions)
         contribute(self.deltas, active.id, owner, start, moves, sign=sign, revoked=revoked)
         if active.has_funnels and (moves or revoked is not None):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.event.verdict import Verdict
-from services.ingest.validate.links import MAX_REQUEST_LINKS, limit_links
+from services.ingest.validate.links import MAX_REQUEST_LINKS, _most_joined, limit_links
 from services.ingest.validate.request import Result
 from tests.support.dialect_requests import batch, parsed, post, rest, validated
 from throughline.journey.identity import Link, links_of
@@ -226,3 +226,9 @@ def test_no_person_has_more_ids_than_the_limit_and_whatever_fits_is_linked(
     for event in (limited[number].touchpoint for number in limited):
         assert linked_by(event) == []
         assert len(json.loads(event.rest)) == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefghij"), st.sampled_from("abcdefghij")), min_size=1, max_size=15))
+def test_no_person_has_more_joined_ids_than_the_quick_bound(pairs: list[tuple[str, str]]) -> None:
+    links = dict.fromkeys(pairs)
+    assert max(sizes_of(pairs), default=1) - 1 <= _most_joined(links)

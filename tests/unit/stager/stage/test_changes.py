@@ -18,15 +18,6 @@ def filled() -> ChangeSet:
     return changes
 
 
-def test_channels_that_are_counted() -> None:
-    changes = filled()
-    assert changes.counted_channels() == NAMES.keys()
-    only_a_flow = ChangeSet(0)
-    only_a_flow.deltas[Cell(1, 1, "spring", 1, 0)] = [0, 0, 0, 0, 0, 0]
-    only_a_flow.flows[FlowCell(1, 1, 0, 1, "summer", 1, 0, 1, 1)] = 1
-    assert only_a_flow.counted_channels() == {(1, "summer")}
-
-
 def test_channels_under_one_name_add_up() -> None:
     changes = filled()
     changes.count_under(NAMES)
