@@ -16,6 +16,7 @@ from services.ingest.http.control import create_control
 from services.ingest.http.cors import error_app
 from services.ingest.http.keys import Keys
 from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
+from services.ingest.process.direct import DirectHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
 from services.ingest.publish.producer import ReconnectingProducer
@@ -126,7 +127,7 @@ def create_app() -> IngestApp:
     control = create_control(keys, {"kafka": kafka_check, "keys": keys_check}, registry, lifespan)
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
     earliest = datetime.combine(settings.earliest_plausible, time(), UTC)
-    return IngestApp(
+    app = DirectHttpProtocol.event_app = IngestApp(
         control,
         Access(keys, rates, settings.operator_secret),
         batcher,
@@ -135,3 +136,4 @@ def create_app() -> IngestApp:
         live=Timing(earliest_us=to_us(earliest)),
         link_limit=settings.max_request_links,
     )
+    return app

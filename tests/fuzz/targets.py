@@ -11,7 +11,7 @@ import itertools
 import json
 import time
 import tracemalloc
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -49,18 +49,6 @@ SETTINGS = [
 """The settings of one source each; the length of an input selects its source."""
 
 
-class _Acknowledged:
-    """The future of a delivery that is acknowledged at once."""
-
-    def __await__(self) -> Generator[None, None, bool]:
-        yield from ()
-        return True
-
-
-class _Delivery:
-    acknowledged = _Acknowledged()
-
-
 class _Log(MetricsBuffer):
     """In place of Kafka and of the metrics: the touchpoints, rejected events and verdicts of the last request."""
 
@@ -68,12 +56,9 @@ class _Log(MetricsBuffer):
     refused: Sequence[bytes] = ()
     verdicts: Sequence[Verdict | None] = ()
 
-    def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], _: int) -> _Delivery:
+    def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], _: int) -> object:
         self.touchpoints, self.refused = touchpoints, rejected
-        return _Delivery()
-
-    def count_events(self, verdicts: Sequence[Verdict | None]) -> None:
-        self.verdicts = verdicts
+        return object()
 
 
 def _keys() -> Keys:
@@ -142,13 +127,9 @@ def take(request: Request) -> None:
     for name in (b"origin", b"referer", b"sec-fetch-site"):
         headers.pop(name, None)
     _LOG.touchpoints, _LOG.refused, _LOG.verdicts = (), (), ()
-    taking = _APP.handle(route, request._replace(headers=list(headers.items()), body=body), headers)
-    try:
-        taking.send(None)
-    except StopIteration as done:
-        content, answered = done.value
-    else:
-        raise AssertionError("it waits for something")
+    accepted = _APP.accept(route, request._replace(headers=list(headers.items()), body=body), headers)
+    _LOG.verdicts = accepted.verdicts
+    content, answered = accepted.answer
     _check(content, dict(answered))
 
 

@@ -13,14 +13,16 @@ from throughline.kit.memory import Memory
 from throughline.kit.settings import ServiceSettings
 
 
-def port_config(app: Any, settings: ServiceSettings, **options: Any) -> uvicorn.Config:
+def port_config(
+    app: Any, settings: ServiceSettings, *, http: type[LimitedHttpProtocol] = LimitedHttpProtocol, **options: Any
+) -> uvicorn.Config:
     """Returns the configuration of a port that strangers may reach: its connections have limits, see
     `limit_connections`, and no answer is taken for another type than it says."""
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=LimitedHttpProtocol,
+        http=http,
         ws="none",
         headers=[("X-Content-Type-Options", "nosniff")],
         access_log=False,

@@ -4,6 +4,7 @@
 go on to the FastAPI app of `control.py`, which documents the event paths too.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from functools import partial
@@ -21,7 +22,7 @@ from services.ingest.http.access import Access, operator_needed
 from services.ingest.http.body import read_body
 from services.ingest.http.history import read_timing
 from services.ingest.http.replay import RECEIVED_AT, Replay, read_replay, require_each, restamp
-from services.ingest.http.responses import Headers, problem, respond, send_answer
+from services.ingest.http.responses import Answer, Headers, Reply, problem, respond, send_answer
 from services.ingest.http.turns import LARGE_BODY_BYTES, Turns
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.batcher import Batcher, Delivery, unavailable
@@ -95,48 +96,38 @@ class IngestApp:
         else:
             await cors.error_app(_wrong_method(methods))(scope, receive, send)
 
+    def route_of(self, method: str, path: str) -> Route | None:
+        """Returns the route that takes a request with events; None for any other request."""
+        return match_route(method, path)
+
+    def answer(self, route: Route, request: Request, reply: Reply) -> None:
+        """Answer a request of a small body, not packed, by calling `reply` once: now, or when Kafka has its events."""
+        _Exchange(self, route, request.path, dict(request.headers), reply).begin(request)
+
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        started = perf_counter()
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         named: dict[bytes, bytes] = dict(scope["headers"])
-        status = 200
+        exchange = _Exchange(self, route, scope["path"], named, partial(_set_answer, answered))
         try:
             body = await read_body(receive, self._body_seconds)
             if body is None:
                 return
             if len(body) > LARGE_BODY_BYTES:
                 async with self._turns.turn(named.get(b"authorization") or scope["query_string"]):
-                    accepted = self._accept(route, _request(scope, body), named)
+                    exchange.begin(_request(scope, body))
             else:
-                accepted = self._accept(route, _request(scope, body), named)
+                exchange.begin(_request(scope, body))
             del body  # it need not be held while Kafka writes
-            content, headers = await self._acknowledged(accepted)
-        except ServiceError as error:
-            status = error.status
-            self._metrics.count_failure(error.code)
-            content, headers = problem(error, route.failure)
-        except Exception:
-            # A fault of ours. Its client is answered in the way that all others are, and it shows in the metrics.
-            log.exception("a request to %r failed", scope["path"])
-            status = INTERNAL_ERROR.status
-            self._metrics.count_failure(INTERNAL_ERROR.code)
-            content, headers = problem(INTERNAL_ERROR, route.failure)
-        origin = named.get(b"origin")
-        if origin is not None:
-            headers = [*headers, *cors.allow(origin)]
-        await send_answer(send, status, content, headers)
-        self._metrics.count_request(status, perf_counter() - started)
+        except Exception as error:
+            exchange.fail(error)
+        await send_answer(send, *await answered)
 
-    async def handle(self, route: Route, request: Request, headers: Mapping[bytes, bytes]) -> tuple[bytes, Headers]:
-        """Returns the answer to one request once Kafka has acknowledged its events. `headers` are the request's.
+    def accept(self, route: Route, request: Request, headers: Mapping[bytes, bytes]) -> Accepted:
+        """Queues the events of one request, and returns what is left of it. `headers` are the request's.
 
         Raises:
-            ServiceError: the request fails as a whole: 400, 401, 403, 404, 429, or 503 when its events are not
-                acknowledged in time.
+            ServiceError: the request fails as a whole: 400, 401, 403, 404, 429, or 503 when it can not be queued.
         """
-        return await self._acknowledged(self._accept(route, request, headers))
-
-    def _accept(self, route: Route, request: Request, headers: Mapping[bytes, bytes]) -> Accepted:
-        """Queues the events of one request, and returns what is left of it."""
         received_us = now_us()
         is_operator = self._access.is_operator(headers)
         replay = None
@@ -156,12 +147,17 @@ class IngestApp:
         delivery = self._publish(result, parsed, source, received_us, f"{request.method} {request.path}", replay)
         return Accepted(respond(parsed, result), delivery, result.verdicts)
 
-    async def _acknowledged(self, accepted: Accepted) -> tuple[bytes, Headers]:
-        if accepted.delivery is not None:
-            if not await accepted.delivery.acknowledged:
-                raise unavailable("Kafka did not acknowledge in time")
-            self._metrics.count_events(accepted.verdicts)
-        return accepted.answer
+    def count_accepted(self, accepted: Accepted) -> None:
+        """Count the events of a request that Kafka has acknowledged."""
+        self._metrics.count_events(accepted.verdicts)
+
+    def count_failure(self, code: str) -> None:
+        """Count a request that fails as a whole."""
+        self._metrics.count_failure(code)
+
+    def count_request(self, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        self._metrics.count_request(status, seconds)
 
     def _publish(
         self,
@@ -190,6 +186,62 @@ class IngestApp:
         delivery = self._batcher.put(touchpoints, rejected, received_us)
         self._access.charge(source, len(result.verdicts), kept_bytes)
         return delivery
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_accepted", "_app", "_headers", "_path", "_reply", "_route", "_started")
+
+    def __init__(self, app: IngestApp, route: Route, path: str, headers: Mapping[bytes, bytes], reply: Reply) -> None:
+        self._app = app
+        self._route = route
+        self._path = path
+        self._headers = headers
+        self._reply = reply
+        self._started = perf_counter()
+        self._accepted: Accepted | None = None
+
+    def begin(self, request: Request) -> None:
+        """Takes the events, and answers when it is known what became of them. Must not hold the request meanwhile."""
+        try:
+            accepted = self._accepted = self._app.accept(self._route, request, self._headers)
+        except Exception as error:
+            self.fail(error)
+            return
+        if accepted.delivery is None:
+            self._end(200, *accepted.answer)
+        else:
+            accepted.delivery.acknowledged.add_done_callback(self._on_delivered)
+
+    def _on_delivered(self, acknowledged: asyncio.Future[bool]) -> None:
+        accepted = self._accepted
+        if accepted is None or not acknowledged.result():
+            self.fail(unavailable("Kafka did not acknowledge in time"))
+            return
+        self._app.count_accepted(accepted)
+        self._end(200, *accepted.answer)
+
+    def fail(self, error: Exception) -> None:
+        """Answers that the request failed as a whole."""
+        if not isinstance(error, ServiceError):
+            # A fault of ours. Its client is answered in the way that all others are, and it shows in the metrics.
+            log.error("a request to %r failed", self._path, exc_info=error)
+            error = INTERNAL_ERROR
+        self._app.count_failure(error.code)
+        self._end(error.status, *problem(error, self._route.failure))
+
+    def _end(self, status: int, content: bytes, headers: Headers) -> None:
+        origin = self._headers.get(b"origin")
+        if origin is not None:
+            headers = [*headers, *cors.allow(origin)]
+        self._reply((status, content, headers))
+        self._app.count_request(status, perf_counter() - self._started)
+
+
+def _set_answer(answered: asyncio.Future[Answer], answer: Answer) -> None:
+    if not answered.done():  # its client may be gone
+        answered.set_result(answer)
 
 
 def _validate(

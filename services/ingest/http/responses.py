@@ -1,6 +1,6 @@
 """The bodies and headers of answers to requests that carry events."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,10 @@ from throughline.kit.errors import ServiceError
 from throughline.kit.problems import problem_response
 
 Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, bytes, Headers]
+"""Status, body and headers."""
+Reply = Callable[[Answer], None]
+"""Sends the answer to one request."""
 
 
 def respond(request: ParsedRequest, result: Result) -> tuple[bytes, Headers]:

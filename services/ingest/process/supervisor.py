@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from services.ingest.process.direct import IngestHttpProtocol
 from throughline.kit import logs
 from throughline.kit.server import port_config
 from throughline.kit.settings import IngestSettings, load_or_exit, set_environment
@@ -36,6 +37,7 @@ def serve() -> None:
     config = port_config(
         "services.ingest.main:create_app",
         settings,
+        http=IngestHttpProtocol,
         factory=True,
         workers=settings.workers,
         loop="uvloop",
