@@ -102,7 +102,7 @@ class IngestApp:
 
     def answer(self, route: Route, request: Request, reply: Reply) -> None:
         """Answer a request of a small body, not packed, by calling `reply` once: now, or when Kafka has its events."""
-        _Exchange(self, route, request.path, dict(request.headers), reply).begin(request)
+        _Exchange(self, route, request.path, dict(request.headers), reply).start(request)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -114,9 +114,9 @@ class IngestApp:
                 return
             if len(body) > LARGE_BODY_BYTES:
                 async with self._turns.turn(named.get(b"authorization") or scope["query_string"]):
-                    exchange.begin(_request(scope, body))
+                    exchange.start(_request(scope, body))
             else:
-                exchange.begin(_request(scope, body))
+                exchange.start(_request(scope, body))
             del body  # it need not be held while Kafka writes
         except Exception as error:
             exchange.fail(error)
@@ -202,7 +202,7 @@ class _Exchange:
         self._started = perf_counter()
         self._accepted: Accepted | None = None
 
-    def begin(self, request: Request) -> None:
+    def start(self, request: Request) -> None:
         """Takes the events, and answers when it is known what became of them. Must not hold the request meanwhile."""
         try:
             accepted = self._accepted = self._app.accept(self._route, request, self._headers)

@@ -18,10 +18,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from services.ingest.dialects.base import Request, Route
 from services.ingest.event.gzip import GZIP_MAGIC
-from services.ingest.http.responses import Answer, Reply
+from services.ingest.http.responses import Answer, Headers, Reply
 from services.ingest.http.turns import LARGE_BODY_BYTES
 from throughline.kit.connection_limits import LimitedHttpProtocol
 
+_Head = tuple[str, str, str, list[tuple[bytes, bytes]]]
+"""Method, path, query and headers of a request."""
 MAX_CACHED_TARGET = 64
 """Maximum number of bytes of an address, without a query, that is parsed once for all requests."""
 
@@ -55,8 +57,7 @@ class DirectHttpProtocol(HttpToolsProtocol):
             path = self.root_path + path
             route = app.route_of(method, path)
             if route is not None:
-                request = Request(method, path, query, self.headers, b"")
-                cycle: Any = _DirectCycle(self, route, request, keep_alive=self.parser.should_keep_alive())
+                cycle: Any = _DirectCycle(self, route, (method, path, query, self.headers))
                 self.cycle = cycle
                 return
         super().on_headers_complete()
@@ -77,12 +78,12 @@ class DirectHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         cycle: Any = self.cycle
-        if type(cycle) is not _DirectCycle or cycle.is_begun:
+        if type(cycle) is not _DirectCycle or cycle.is_started:
             return
         if self.event_app is None or len(cycle.body) > LARGE_BODY_BYTES or cycle.body[:2] == GZIP_MAGIC:
             self._take_long_way(cycle)
         else:
-            cycle.begin(self.event_app)
+            cycle.start(self.event_app)
 
     def _take_long_way(self, direct: "_DirectCycle") -> None:
         """Starts an ASGI task for a request, with what has come of its body."""
@@ -98,30 +99,30 @@ class _DirectCycle:
 
     response_started = False
 
-    def __init__(self, protocol: DirectHttpProtocol, route: Route, request: Request, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: DirectHttpProtocol, route: Route, head: _Head) -> None:
         self._protocol = protocol
         self._route = route
-        self._request = request
-        self.keep_alive = keep_alive
+        self._head = head
+        self.keep_alive = protocol.parser.should_keep_alive()
         self.body = bytearray()
         self.more_body = True
         self.message_event = _NOBODY_WAITS
         self.disconnected = False
         self.response_complete = False
-        self.is_begun = False
+        self.is_started = False
         self._is_parsed = False
 
-    def begin(self, app: EventApp) -> None:
+    def start(self, app: EventApp) -> None:
         """Gives the request to its app."""
-        self.is_begun = True
-        request, self.body = self._request._replace(body=bytes(self.body)), bytearray()
+        self.is_started = True
+        request, self.body = Request(*self._head, bytes(self.body)), bytearray()
         app.answer(self._route, request, self._reply)
         self._is_parsed = True
 
     def _reply(self, answer: Answer) -> None:
         if self._is_parsed:
             self._send(answer)
-        else:  # or the parser, which has called `begin`, would start what the client sent next before this is sent
+        else:  # or the parser, which has called `start`, would start what the client sent next before this is sent
             self._protocol.loop.call_soon(self._send, answer)
 
     def _send(self, answer: Answer) -> None:
@@ -130,18 +131,37 @@ class _DirectCycle:
             return
         status, content, headers = answer
         protocol = self._protocol
-        parts = [STATUS_LINE[status]]
-        says_close = False
-        for name, value in (*protocol.server_state.default_headers, *headers):
-            if name == b"connection":
-                says_close = b"close" in value.lower()
-            parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n" if self.keep_alive or says_close else b"connection: close\r\n\r\n", content)
+        head, says_close = _heads.encode(status, protocol.server_state.default_headers, headers)
+        end = b"\r\n" if self.keep_alive or says_close else b"connection: close\r\n\r\n"
         self.response_complete = True
-        protocol.transport.write(b"".join(parts))
+        protocol.transport.write(b"".join((head, end, content)))
         if says_close or not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
+
+
+class _Heads:
+    """The head of an answer as bytes. The last one is remembered: most answers have the same lists of headers, and
+    uvicorn makes a new list of its own, with the date, once a second."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, Headers, Headers] = (0, [], [])
+        self._encoded = (b"", False)
+
+    def encode(self, status: int, defaults: Headers, headers: Headers) -> tuple[bytes, bool]:
+        """Returns an answer's first line and headers, and whether they end the connection. Must not be given a list
+        that has changed since."""
+        last_status, last_defaults, last_headers = self._last
+        if status == last_status and defaults is last_defaults and headers is last_headers:
+            return self._encoded
+        says_close = False
+        parts = [STATUS_LINE[status]]
+        for name, value in (*defaults, *headers):
+            if name == b"connection":
+                says_close = b"close" in value.lower()
+            parts += (name, b": ", value, b"\r\n")
+        self._last, self._encoded = (status, defaults, headers), (b"".join(parts), says_close)
+        return self._encoded
 
 
 class _NobodyWaits:
@@ -161,6 +181,7 @@ class _Target(NamedTuple):
 
 
 _NOBODY_WAITS: Any = _NobodyWaits()
+_heads = _Heads()
 
 
 def _target(url: bytes) -> _Target:
