@@ -19,7 +19,7 @@ from services.ingest.dialects.registry import RULES, match_route, methods_of
 from services.ingest.event.verdict import Verdict
 from services.ingest.http import cors
 from services.ingest.http.access import Access, operator_needed
-from services.ingest.http.body import read_body
+from services.ingest.http.body import incomplete_body, read_body
 from services.ingest.http.history import read_timing
 from services.ingest.http.replay import RECEIVED_AT, Replay, read_replay, require_each, restamp
 from services.ingest.http.responses import Answer, Headers, Reply, problem, respond, send_answer
@@ -103,6 +103,12 @@ class IngestApp:
     def answer(self, route: Route, request: Request, reply: Reply) -> None:
         """Answer a request of a small body, not packed, by calling `reply` once: now, or when Kafka has its events."""
         _Exchange(self, route, request.path, dict(request.headers), reply).start(request)
+
+    def abandon(self) -> None:
+        """Count a request whose client hung up in the middle of its body."""
+        error = incomplete_body()
+        self.count_failure(error.code)
+        self.count_request(error.status, 0.0)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

@@ -42,6 +42,11 @@ async def read_rest(receive: Receive, message: Message) -> bytes:
             raise too_large()
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ServiceError(400, "incomplete_body", "the connection was closed before the body was complete")
+            raise incomplete_body()
         parts += message.get("body", b"")
     return bytes(parts)
+
+
+def incomplete_body() -> ServiceError:
+    """Returns the error of a request whose client hung up in the middle of its body."""
+    return ServiceError(400, "incomplete_body", "the connection was closed before the body was complete")

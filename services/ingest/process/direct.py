@@ -1,14 +1,15 @@
 """Requests with events, answered from uvicorn's protocol class when they have come whole: without an ASGI task.
 
 An ASGI task with its scope, its messages and its time limit costs 13 us a request, more than judging an event does.
-Whatever is large or packed, comes in several packets, waits for its turn, or is meant for another path takes uvicorn's
-way; both ways answer the same bytes. decisions/0020 has the numbers.
+Whatever is large, packed or slow, waits for its turn, or is meant for another path takes uvicorn's way; both ways
+answer the same bytes. decisions/0022 has the numbers.
 
 What uvicorn does not document, beside the callbacks of httptools and asyncio, stands in this file: its `cycle`, `app`,
 `flow`, `server_state`, `on_response_complete` and `STATUS_LINE`. tests/property/ingest/test_direct.py holds them to the
 installed version. Must not import metrics (see supervisor.py): main.py gives the app.
 """
 
+import asyncio
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import unquote
@@ -24,6 +25,8 @@ from throughline.kit.connection_limits import LimitedHttpProtocol
 
 _Head = tuple[str, str, str, list[tuple[bytes, bytes]]]
 """Method, path, query and headers of a request."""
+LATE_SECONDS = 0.05
+"""Time for which a request waits for the rest of its body without a task: most clients send head and body apart."""
 MAX_CACHED_TARGET = 64
 """Maximum number of bytes of an address, without a query, that is parsed once for all requests."""
 
@@ -37,17 +40,32 @@ class EventApp(Protocol):
     def answer(self, route: Route, request: Request, reply: Reply) -> None:
         """Answers a request, now or later, by calling `reply` once. Raises nothing."""
 
+    def abandon(self) -> None:
+        """Counts a request whose client hung up in the middle of its body."""
+
 
 class DirectHttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     event_app: ClassVar[EventApp | None] = None
 
+    _late: asyncio.TimerHandle | None = None
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         cycle: Any = self.cycle
         if type(cycle) is _DirectCycle and cycle.more_body:
-            self._take_long_way(cycle)
+            if len(cycle.body) > LARGE_BODY_BYTES:
+                self._take_long_way(cycle)
+            elif self._late is None:
+                self._late = self.loop.call_later(LATE_SECONDS, self._take_long_way, cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_wait()
+        cycle: Any = self.cycle
+        if type(cycle) is _DirectCycle and cycle.more_body and cycle.body and self.event_app is not None:
+            self.event_app.abandon()
+        super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
         app = self.event_app
@@ -77,6 +95,7 @@ class DirectHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
+        self._end_wait()
         cycle: Any = self.cycle
         if type(cycle) is not _DirectCycle or cycle.is_started:
             return
@@ -87,11 +106,20 @@ class DirectHttpProtocol(HttpToolsProtocol):
 
     def _take_long_way(self, direct: "_DirectCycle") -> None:
         """Starts an ASGI task for a request, with what has come of its body."""
+        self._end_wait()
+        if direct.disconnected:  # refused meanwhile
+            return
         self.cycle = None  # type: ignore[assignment]
         super().on_headers_complete()
         self.cycle.body, self.cycle.more_body = direct.body, direct.more_body
+        self.cycle.keep_alive = self.cycle.keep_alive and direct.keep_alive
         if direct.body or not direct.more_body:
             self.cycle.message_event.set()
+
+    def _end_wait(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _DirectCycle:

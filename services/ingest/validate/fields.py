@@ -1,6 +1,5 @@
 """The typed fields of a touchpoint, read from an event's properties. Pure."""
 
-from collections.abc import Iterable
 from math import isfinite, nan
 from typing import Any
 
@@ -44,7 +43,8 @@ _ID_TYPES = frozenset({str, int, float})
 """Types of decoded JSON that can be an id or a number."""
 _encode = msgspec.json.Encoder().encode
 _MANY = 12
-"""Number of properties from which on it is faster to look first which of them are read."""
+"""Number of properties from which on it is faster to look first whether any of them is a field."""
+_FIELD_NAMES = frozenset(name for names in _SOURCES for name in names)
 _ORIGIN = len(_SOURCES)
 _SLOTS = {name: slot for slot, names in enumerate(_SOURCES) for name in names} | dict.fromkeys(
     ATTRIBUTION_PROPERTIES, _ORIGIN
@@ -64,11 +64,9 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
     only: dict[str, Any] | None = None
     says_origin = False
     slot_of = _SLOTS.get
-    names: Iterable[str] = properties
-    if len(properties) > _MANY:
-        read = _SLOTS.keys() & properties.keys()
-        names = [name for name in properties if name in read] if len(read) > 1 else read
-    for name in names:
+    if len(properties) > _MANY and properties.keys().isdisjoint(_FIELD_NAMES):
+        return NONE, not properties.keys().isdisjoint(ATTRIBUTION_PROPERTIES)
+    for name in properties:
         slot = slot_of(name)
         if slot is None:
             continue

@@ -23,6 +23,7 @@ from services.ingest.http.cors import error_app
 from services.ingest.http.keys import Keys
 from services.ingest.http.responses import send_answer
 from services.ingest.metrics_buffer import MetricsBuffer
+from services.ingest.process import direct
 from services.ingest.process.direct import DirectHttpProtocol, IngestHttpProtocol
 from services.ingest.publish.batcher import Delivery
 from throughline.kit.connection_limits import LimitedHttpProtocol
@@ -176,34 +177,53 @@ def _pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
 @example([REQUESTS[8], REQUESTS[0]], [], True, True)
 def test_both_ways_answer_the_same(requests: list[bytes], cuts: list[int], together: bool, acknowledges: bool) -> None:
     pieces = _pieces(b"".join(requests), cuts) if together else requests
-    direct, usual = (
+    ours, usual = (
         asyncio.run(_converse(kind, pieces, acknowledges=acknowledges))
         for kind in (IngestHttpProtocol, LimitedHttpProtocol)
     )
-    assert direct == usual
+    assert ours == usual
 
 
 def test_a_whole_request_starts_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which also holds `_DirectCycle` to what the installed version of uvicorn asks of a cycle."""
     tasks: list[object] = []
     monkeypatch.setattr(IngestHttpProtocol, "_start_asgi_task", lambda self, cycle, app: tasks.append(app))
-    whole, late, control = REQUESTS[0], _pieces(REQUESTS[1], [len(REQUESTS[1]) - 3]), _request("GET /healthz HTTP/1.1")
-    answered = asyncio.run(_converse(IngestHttpProtocol, [whole, whole], acknowledges=True))[0]
+    whole, control = REQUESTS[0], _request("GET /healthz HTTP/1.1")
+    apart = _pieces(whole, [whole.index(b"{")])  # as most clients send head and body
+    answered = asyncio.run(_converse(IngestHttpProtocol, [whole, *apart], acknowledges=True))[0]
     assert answered.count(b"HTTP/1.1 200 OK") == 2
     assert not tasks
-    for pieces in (late, [control], [whole + whole]):
+    for pieces in ([control], [whole + whole]):
         asyncio.run(_converse(IngestHttpProtocol, pieces, acknowledges=True))
         assert len(tasks) == 1, pieces
+        tasks.clear()
+
+
+def test_a_slow_body_takes_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it has a time limit."""
+    monkeypatch.setattr(direct, "LATE_SECONDS", 0)
+    tasks: list[object] = []
+    start = IngestHttpProtocol._start_asgi_task
+
+    def count(protocol: IngestHttpProtocol, cycle: Any, app: Any) -> None:
+        tasks.append(app)
+        start(protocol, cycle, app)
+
+    monkeypatch.setattr(IngestHttpProtocol, "_start_asgi_task", count)
+    for cut in (len(REQUESTS[1]) - 3, REQUESTS[1].index(b"{")):
+        pieces = _pieces(REQUESTS[1], [cut])
+        assert asyncio.run(_converse(IngestHttpProtocol, pieces, acknowledges=True))[0].count(b" 200 OK") == 1
+        assert tasks
         tasks.clear()
 
 
 def test_every_request_alone() -> None:
     statuses = []
     for request in REQUESTS:
-        direct, usual = (
+        ours, usual = (
             asyncio.run(_converse(kind, [request], acknowledges=True))
             for kind in (IngestHttpProtocol, LimitedHttpProtocol)
         )
-        assert direct == usual
-        statuses.append(direct[0][9:12])
+        assert ours == usual
+        statuses.append(ours[0][9:12])
     assert set(statuses) >= {b"200", b"400", b"401", b"405", b"431"}
