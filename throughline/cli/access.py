@@ -1,5 +1,6 @@
 """`throughline workspace | key | token`: who may write and who may read."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -58,7 +59,53 @@ def create_workspace(
 def list_workspaces(as_json: JsonOption = False, data: DataOption = None) -> None:
     """Show all workspaces."""
     rows = rows_from(in_database(stored_workspaces.list_workspaces, data))
-    show_rows(rows, columns=("name", "time_zone", "created_at"), as_json=as_json, none="there is no workspace yet")
+    columns = ("name", "time_zone", "created_at", "min_cell", "no_visit_hosts")
+    show_rows(rows, columns=columns, as_json=as_json, none="there is no workspace yet")
+
+
+class WorkspaceSetting(StrEnum):
+    """The settings of a workspace, by the option that sets each."""
+
+    MIN_CELL = "min-cell"
+    NO_VISIT_HOST = "no-visit-host"
+
+
+_COLUMNS = {WorkspaceSetting.MIN_CELL: "min_cell", WorkspaceSetting.NO_VISIT_HOST: "no_visit_hosts"}
+
+
+@workspaces.command("set")
+def set_workspace(
+    name: Annotated[str, typer.Argument(help="Name of the workspace.")],
+    min_cell: Annotated[
+        int | None, typer.Option(help="Counts of fewer customers are withheld from every answer of the api.")
+    ] = None,
+    no_visit_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host whose pages send customers back, such as pay.bank.example; give all of them."),
+    ] = None,
+    unset: Annotated[
+        list[WorkspaceSetting] | None, typer.Option(help="Back to what holds for every workspace.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Set what holds for all sources and answers of a workspace; what is not named stays as it is."""
+    values = {WorkspaceSetting.MIN_CELL: min_cell, WorkspaceSetting.NO_VISIT_HOST: no_visit_host or None}
+    changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}
+    for setting in unset or ():
+        if _COLUMNS[setting] in changes:
+            fail(f"--{setting} and --unset {setting} contradict each other; give one", WRONG_USE)
+        changes[_COLUMNS[setting]] = None
+    if not changes:
+        fail(
+            f"nothing to set; give one of {', '.join(f'--{each}' for each in WorkspaceSetting)}, or --unset", WRONG_USE
+        )
+    administer(
+        "workspace set",
+        lambda c: stored_workspaces.change_workspace(c, name, changes),
+        data,
+        {"workspace": name, **changes},
+    )
+    say(f"workspace {name!r} is set; ingest and the api follow within seconds")
 
 
 @workspaces.command("retention")

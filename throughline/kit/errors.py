@@ -63,6 +63,7 @@ ProblemCode = Literal[
     "restage_needed",
     "stopping",
     "too_many_streams",
+    "withheld",
     "unknown_customer",
     "unknown_model",
     "unknown_parameter",

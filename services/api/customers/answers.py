@@ -34,6 +34,10 @@ class Customers(Answer):
 
     model: ModelName
     items: list[Customer]
+    withheld: Annotated[
+        bool,
+        Meta(description="whether the workspace has a min_cell: the length of a list is a count", examples=[False]),
+    ]
     next_cursor: NextCursor
 
 

@@ -13,7 +13,7 @@ from services.api.shared.cursors import CursorCodec, bad_cursor, split_page
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import ModelPageParameters
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.workspace import reading_model, source_names
+from services.api.shared.workspace import min_cell_of, reading_model, source_names
 from throughline.journey.model import UNPLACED, Model
 from throughline.kit.errors import ServiceError
 
@@ -31,14 +31,18 @@ class CustomersParameters(ModelPageParameters):
     )
 
 
-@router.get("/v1/customers", responses=problem_responses(400), summary="Customers in a phase")
+@router.get("/v1/customers", responses=problem_responses(400, 403), summary="Customers in a phase")
 async def get_customers(
     context: Context, token: Token, parameters: Annotated[CustomersParameters, Query()]
 ) -> AnswerResponse[Customers]:
-    """Customers in a stable order. One who changes phase meanwhile may show twice or never."""
+    """Customers in a stable order; none where the workspace withholds small counts. One who changes phase meanwhile may
+    show twice or never."""
     after = cursors.decode(parameters.cursor)
+    is_withheld = await min_cell_of(context, token.workspace, parameters.model) is not None
     async with reading_model(context, "customers", token.workspace, parameters.model) as (connection, live):
         model = live.model
+        if is_withheld:
+            return AnswerResponse(Customers(model=model.name, items=[], withheld=True, next_cursor=None))
         phase = _phase_number(model, parameters.phase)
         if after is not None and phase is not None and after.phase != phase:
             raise bad_cursor()
@@ -49,6 +53,7 @@ async def get_customers(
         Customers(
             model=model.name,
             items=[customer_answer(model, row, sources) for row in page],
+            withheld=False,
             next_cursor=None if last is None else cursors.encode(last.position),
         )
     )

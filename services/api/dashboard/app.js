@@ -219,6 +219,8 @@ function freshness(instant, lag) {
 function show(counts) {
   change(byId("customers"), number(counts.customers));
   change(byId("unplaced"), number(counts.unplaced));
+  byId("withheld").hidden = counts.min_cell === null;
+  byId("withheld").textContent = `Groups of fewer than ${counts.min_cell} customers are withheld: counts are rounded down, and 0 may be up to ${counts.min_cell - 1}.`;
   const most = Math.max(1, ...counts.phases.map((phase) => phase.now));
   for (const phase of counts.phases) {
     const { bar, pale, cells } = rows.get(phase.phase);

@@ -72,7 +72,7 @@ export function showCustomers(place, phases, phase, model, failed) {
   const label = phases.find((each) => each.name === phase)?.label ?? "Unplaced";
   latest(place, (signal) => load(null, signal), (page) => {
     const list = h("ul", { class: "customers" }, ...page.items.map(customerItem));
-    const none = h("p", { class: "note", text: "Nobody is here now." });
+    const none = h("p", { class: "note", text: page.withheld ? "The workspace withholds small groups, and so lists of customers." : "Nobody is here now." });
     const further = more(page.next_cursor, load, (next) => {
       list.append(...next.items.map(customerItem));
       return next.next_cursor;

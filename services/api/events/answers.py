@@ -22,7 +22,16 @@ from services.api.rejected.answers import (
     rejected_count,
 )
 from services.api.rejected.queries import RejectedCountRow, RejectedRow
-from services.api.shared.answers import Answer, EncodedAnswer, Instant, ModelName, NextCursor, instant, weak_etag
+from services.api.shared.answers import (
+    Answer,
+    EncodedAnswer,
+    Instant,
+    MinCell,
+    ModelName,
+    NextCursor,
+    instant,
+    weak_etag,
+)
 from throughline.kit.clock import rfc3339
 from throughline.kit.stages import RejectionStage
 from throughline.models.hints import hint
@@ -206,6 +215,7 @@ class Unmapped(Answer):
     """A page of names, most frequent first."""
 
     model: ModelName
+    min_cell: MinCell
     items: list[UnmappedEvent]
     orphan_refunds: Annotated[
         list[OrphanRefunds],

@@ -6,7 +6,7 @@ from msgspec import Meta
 from sqlalchemy import BigInteger, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.shared.queries import applied_watermark
+from services.api.shared.queries import applied_watermark, rounded
 from throughline.store.schema.access import sources
 from throughline.store.schema.counts import orphan_refunds, unmapped
 from throughline.store.schema.operations import recent_events
@@ -86,13 +86,15 @@ class UnmappedRow(NamedTuple):
     last_us: int
 
 
-async def count_orphan_refunds(connection: AsyncConnection, generation: int) -> list[tuple[int, int]]:
+async def count_orphan_refunds(
+    connection: AsyncConnection, generation: int, min_cell: int | None = None
+) -> list[tuple[int, int]]:
     """(source, refunds and cancellations of orders that their customers never placed), the most frequent first.
 
     At most `MAX_ORPHAN_SOURCES` sources.
     """
     c = orphan_refunds.c
-    events = func.sum(c.events).cast(BigInteger)
+    events = rounded(func.sum(c.events).cast(BigInteger), min_cell or 1)
     rows = await connection.execute(
         select(c.source, events)
         .where(c.model == generation)
@@ -105,28 +107,40 @@ async def count_orphan_refunds(connection: AsyncConnection, generation: int) -> 
 
 
 async def list_unmapped(
-    connection: AsyncConnection, generation: int, after: UnmappedPosition | None, count: int
+    connection: AsyncConnection,
+    generation: int,
+    after: UnmappedPosition | None,
+    count: int,
+    min_cell: int | None = None,
 ) -> list[UnmappedRow]:
-    """The rows of up to `count` names after a position, most frequent first; a name has one row for each source."""
-    c = unmapped.c
-    events = func.sum(c.events).cast(BigInteger)
-    names = select(c.name, events.label("events")).where(c.model == generation).group_by(c.name).having(events > 0)
-    if after is not None:
-        names = names.having(tuple_(-events, c.name.collate("C")) > tuple_(-after.events, after.name))
-    page = names.order_by(events.desc(), c.name.collate("C")).limit(count).cte("page")
-    rows = await connection.execute(
+    """The rows of up to `count` names after a position, most frequent first; a name has one row for each source.
+
+    With a `min_cell` the number of each row is rounded down to a multiple of it, and a name's is the sum of its rows.
+    """
+    u = unmapped.c
+    events = rounded(func.sum(u.events).cast(BigInteger), min_cell or 1)
+    of_source = (
         select(
-            page.c.name,
-            page.c.events,
-            c.source,
-            events.label("source_events"),
-            func.min(c.first_us),
-            func.max(c.last_us),
+            u.name,
+            u.source,
+            events.label("events"),
+            func.min(u.first_us).label("first_us"),
+            func.max(u.last_us).label("last_us"),
         )
-        .join(page, page.c.name == c.name)
-        .where(c.model == generation)
-        .group_by(page.c.name, page.c.events, c.source)
+        .where(u.model == generation)
+        .group_by(u.name, u.source)
         .having(events > 0)
-        .order_by(page.c.events.desc(), page.c.name.collate("C"), events.desc(), c.source)
+        .cte("of_source")
+    )
+    c = of_source.c
+    total = func.sum(c.events).cast(BigInteger)
+    names = select(c.name, total.label("events")).group_by(c.name)
+    if after is not None:
+        names = names.having(tuple_(-total, c.name.collate("C")) > tuple_(-after.events, after.name))
+    page = names.order_by(total.desc(), c.name.collate("C")).limit(count).cte("page")
+    rows = await connection.execute(
+        select(page.c.name, page.c.events, c.source, c.events, c.first_us, c.last_us)
+        .join(page, page.c.name == c.name)
+        .order_by(page.c.events.desc(), page.c.name.collate("C"), c.events.desc(), c.source)
     )
     return [UnmappedRow(*row) for row in rows]

@@ -31,7 +31,7 @@ from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import Limit, ModelPageParameters, Parameters
 from services.api.shared.responses import AnswerResponse, ConditionalResponse
-from services.api.shared.workspace import reading_model, source_id, source_names
+from services.api.shared.workspace import min_cell_of, reading_model, source_id, source_names
 from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
 
@@ -106,7 +106,7 @@ async def get_recent(
     return ConditionalResponse(await recent_events(context, question), if_none_match)
 
 
-@router.get("/v1/events/unmapped", responses=problem_responses(400), summary="Events without a meaning")
+@router.get("/v1/events/unmapped", responses=problem_responses(400, 403), summary="Events without a meaning")
 async def get_unmapped(
     context: Context, token: Token, parameters: Annotated[ModelPageParameters, Query()]
 ) -> AnswerResponse[Unmapped]:
@@ -114,15 +114,17 @@ async def get_unmapped(
     active and moves nobody. Beside them, by source, refunds and cancellations of orders that their customer never
     placed: these change nothing. Volumes move while you page: a name may show twice or not at all."""
     after = cursors.decode(parameters.cursor)
+    min_cell = await min_cell_of(context, token.workspace, parameters.model)
     async with reading_model(context, "unmapped", token.workspace, parameters.model) as (connection, live):
-        rows = await list_unmapped(connection, live.generation.id, after, parameters.limit + 1)
-        orphans = await count_orphan_refunds(connection, live.generation.id)
+        rows = await list_unmapped(connection, live.generation.id, after, parameters.limit + 1, min_cell)
+        orphans = await count_orphan_refunds(connection, live.generation.id, min_cell)
     sources = await source_names(context, token.workspace)
     events = unmapped_events(rows, sources)
     page, last = split_page(events, parameters.limit)
     return AnswerResponse(
         Unmapped(
             model=live.generation.name,
+            min_cell=min_cell,
             items=list(page),
             orphan_refunds=[OrphanRefunds(sources.get(source), events) for source, events in orphans],
             next_cursor=None if last is None else cursors.encode(UnmappedPosition(last.events, last.name)),

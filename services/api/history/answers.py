@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from services.api.history.span import Span
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
+from services.api.shared.answers import Answer, HistoryFrom, Instant, MinCell, ModelName, SettledUntil, instant
 from services.api.shared.sums import ZERO, Sums
 from throughline.journey.model import UNPLACED, Model
 from throughline.journey.rollup import Step
@@ -64,6 +64,7 @@ class History(Answer):
     to: Instant
     settled_until: SettledUntil
     history_from: HistoryFrom
+    min_cell: MinCell
     steps: list[HistoryStep]
 
 
@@ -76,6 +77,7 @@ def history_answer(
     applied_watermark_us: int | None,
     retention_cutoff_us: int | None,
     time_zone: str,
+    min_cell: int | None = None,
 ) -> History:
     """The counts at both ends of each step of `span`, and what changed in between.
 
@@ -87,6 +89,7 @@ def history_answer(
         applied_watermark_us: how far the state reaches.
         retention_cutoff_us: touchpoints that occurred before it are deleted.
         time_zone: name of the workspace's time zone.
+        min_cell: that of the workspace, by which the counts are rounded.
     """
     numbers = [UNPLACED, *(phase.number for phase in model.phases)]
     after = {number: closing.get(number, ZERO) for number in numbers}
@@ -116,6 +119,7 @@ def history_answer(
         to=rfc3339(span.end_us),
         settled_until=instant(applied_watermark_us),
         history_from=instant(retention_cutoff_us),
+        min_cell=min_cell,
         steps=steps[::-1],
     )
 

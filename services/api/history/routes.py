@@ -16,7 +16,7 @@ from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, 
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.steps import DEFAULT_STEPS, MAX_PHASE_STEPS, MAX_STEPS
-from services.api.shared.workspace import reading_model, source_id
+from services.api.shared.workspace import min_cell_of, reading_model, source_id
 from throughline.journey.rollup import Step
 
 router = APIRouter(tags=["phases"], route_class=AnswerRoute)
@@ -44,7 +44,7 @@ class HistoryParameters(CustomerParameters):
     )
 
 
-@router.get("/v1/phases/history", responses=problem_responses(400), summary="How the counts came about")
+@router.get("/v1/phases/history", responses=problem_responses(400, 403), summary="How the counts came about")
 async def get_history(
     context: Context, token: Token, parameters: Annotated[HistoryParameters, Query()]
 ) -> AnswerResponse[History]:
@@ -53,6 +53,7 @@ async def get_history(
     from_us = parse_optional_instant(parameters.from_, "from")
     to_us = parse_optional_instant(parameters.to, "to")
     customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    min_cell = await min_cell_of(context, token.workspace, parameters.model)
     async with reading_model(context, "history", token.workspace, parameters.model) as (connection, live):
         workspace = live.workspace
         span = find_span(
@@ -71,6 +72,8 @@ async def get_history(
             customers,
             later=span.later(live.zone),
             inside=span.inside,
+            min_cell=min_cell,
+            starts=span.starts,
         )
 
     def build() -> AnswerResponse[History]:
@@ -83,6 +86,7 @@ async def get_history(
                 applied_watermark_us=past.applied_watermark_us,
                 retention_cutoff_us=workspace.retention_cutoff_us,
                 time_zone=workspace.time_zone,
+                min_cell=min_cell,
             )
         )
 

@@ -11,12 +11,14 @@ from services.api.shared.answers import (
     EncodedAnswer,
     HistoryFrom,
     Instant,
+    MinCell,
     ModelName,
     NextCursor,
     SettledUntil,
     instant,
     weak_etag,
 )
+from services.api.shared.cells import is_hidden
 from services.api.shared.sums import ZERO, Sums
 from throughline.journey.model import UNPLACED, Model
 
@@ -33,6 +35,10 @@ class PhaseCounts(Answer):
     entered: Annotated[int, Meta(examples=[150])]
     left: Annotated[int, Meta(examples=[30])]
     returned: Annotated[int, Meta(description="of entered: back after a lapse", examples=[10])]
+    withheld: Annotated[
+        bool,
+        Meta(description="whether a 0 of active, lapsed or left may stand for up to min_cell - 1", examples=[False]),
+    ]
 
 
 class Counts(Answer):
@@ -45,6 +51,7 @@ class Counts(Answer):
     ]
     settled_until: SettledUntil
     history_from: HistoryFrom
+    min_cell: MinCell
     customers: Annotated[int, Meta(description="customers in a phase: the sum of now", examples=[120])]
     unplaced: Annotated[
         int, Meta(description="customers whom no touchpoint has placed yet, not in customers", examples=[3])
@@ -83,6 +90,7 @@ def counts_answer(
     as_of_us: int | None,
     applied_watermark_us: int | None,
     retention_cutoff_us: int | None = None,
+    min_cell: int | None = None,
 ) -> EncodedAnswer[Counts]:
     """The counts of one moment. Their ETag names the counts, and not the time.
 
@@ -92,8 +100,9 @@ def counts_answer(
         as_of_us: the instant the counts are true for; None before anything was staged.
         applied_watermark_us: how far the state reaches.
         retention_cutoff_us: touchpoints that occurred before it are deleted.
+        min_cell: that of the workspace, by which the counts are rounded.
     """
-    phases = [_phase_counts(phase.name, sums.get(phase.number, ZERO)) for phase in model.phases]
+    phases = [_phase_counts(phase.name, sums.get(phase.number, ZERO), min_cell) for phase in model.phases]
     customers = sum(phase.now for phase in phases)
     unplaced = sums.get(UNPLACED, ZERO).now
     as_of = instant(as_of_us)
@@ -102,14 +111,17 @@ def counts_answer(
         as_of=as_of,
         settled_until=instant(applied_watermark_us),
         history_from=instant(retention_cutoff_us),
+        min_cell=min_cell,
         customers=customers,
         unplaced=unplaced,
         phases=phases,
     )
-    return EncodedAnswer(msgspec.json.encode(counts), weak_etag((model.name, customers, unplaced, phases)), as_of)
+    return EncodedAnswer(
+        msgspec.json.encode(counts), weak_etag((model.name, min_cell, customers, unplaced, phases)), as_of
+    )
 
 
-def _phase_counts(phase: str, sums: Sums) -> PhaseCounts:
+def _phase_counts(phase: str, sums: Sums, min_cell: int | None) -> PhaseCounts:
     return PhaseCounts(
         phase=phase,
         now=sums.now,
@@ -120,4 +132,5 @@ def _phase_counts(phase: str, sums: Sums) -> PhaseCounts:
         entered=sums.entered,
         left=sums.left,
         returned=sums.returned,
+        withheld=is_hidden(sums, min_cell),
     )

@@ -2,10 +2,20 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import func, select, true
+from sqlalchemy import func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.shared.queries import CustomerFilter, ModelGeneration, applied_watermark, summed
+from services.api.shared.cells import shown
+from services.api.shared.queries import (
+    CustomerFilter,
+    ModelGeneration,
+    applied_watermark,
+    level_of,
+    levels,
+    parts_of,
+    rounded,
+    summed,
+)
 from services.api.shared.sums import Sums
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.counts import phase_counts
@@ -22,11 +32,17 @@ class LiveCounts(NamedTuple):
 
 
 async def read_live_counts(
-    connection: AsyncConnection, workspace: int, model: str | None, topic: str, customers: CustomerFilter
+    connection: AsyncConnection,
+    workspace: int,
+    model: str | None,
+    topic: str,
+    customers: CustomerFilter,
+    min_cell: int | None = None,
 ) -> LiveCounts | None:
     """The counts of a model's live generation (None: of the default model); None when it has no live generation.
 
-    One statement over generation, counts and offsets, so that all of them are of one state of the database.
+    One statement over generation, counts and offsets, so that all of them are of one state of the database. With a
+    `min_cell` the sums are those that may be shown.
     """
     live = (
         select(models, workspaces.c.horizon_us)
@@ -39,12 +55,13 @@ async def read_live_counts(
         .cte("live")
     )
     c = phase_counts.c
-    sums = (
-        select(c.phase, *summed(phase_counts))
-        .where(c.model == select(live.c.id).scalar_subquery(), *customers.conditions(phase_counts))
-        .group_by(c.phase)
-        .subquery("sums")
-    )
+    conditions = (c.model == select(live.c.id).scalar_subquery(), *customers.conditions(phase_counts))
+    if min_cell is None:
+        sums = select(c.phase, *summed(phase_counts)).where(*conditions).group_by(c.phase).subquery("sums")
+    else:
+        key = (c.source, c.channel, c.phase)
+        cells = select(*key, *parts_of(phase_counts)).where(*conditions).group_by(*key).subquery("cells")
+        sums = select(cells.c.phase, *levels(cells, min_cell)).group_by(cells.c.phase).subquery("sums")
     generation = [live.c[name] for name in ModelGeneration._fields]
     rows = (
         await connection.execute(
@@ -61,15 +78,31 @@ async def read_live_counts(
         ModelGeneration(*rows[0][2:phase]),
         applied_watermark_us,
         retention_cutoff_us,
-        {row[phase]: Sums(*row[phase + 1 :]) for row in rows if row[phase] is not None},
+        {
+            row[phase]: Sums(*row[phase + 1 :])
+            if min_cell is None
+            else shown(level_of(row[phase + 1 :]), min_cell, is_whole=customers.is_everybody)
+            for row in rows
+            if row[phase] is not None
+        },
     )
 
 
-async def list_channels(connection: AsyncConnection, generation: int, after: str | None, count: int) -> list[str]:
-    """Up to `count` channels under which the generation counts a customer at present, by name, after a name."""
-    channel = phase_counts.c.channel
-    present = func.sum(phase_counts.c.active + phase_counts.c.lapsed)
-    query = select(channel).where(phase_counts.c.model == generation)
+async def list_channels(
+    connection: AsyncConnection, generation: int, after: str | None, count: int, min_cell: int | None = None
+) -> list[str]:
+    """Up to `count` channels under which the generation counts a customer at present, by name, after a name.
+
+    With a `min_cell` they are those that have a cell which is shown.
+    """
+    c = phase_counts.c
+    key = (c.source, c.channel, c.phase)
+    cells = select(*key, *parts_of(phase_counts)).where(c.model == generation).group_by(*key).subquery("cells")
+    channel = cells.c.channel
+    present = func.sum(
+        sum((rounded(cells.c[name], min_cell or 1) for name in ("active", "abandoned", "churned")), literal(0))
+    )
+    query = select(channel)
     if after is not None:
         query = query.where(channel.collate("C") > after)
     rows = await connection.execute(

@@ -28,7 +28,7 @@ from services.api.shared.parameters import (
 from services.api.shared.queries import CustomerFilter, read_workspace
 from services.api.shared.responses import AnswerResponse, ConditionalResponse
 from services.api.shared.steps import floored, since
-from services.api.shared.workspace import live_generation, reading_model, source_id, sources_of
+from services.api.shared.workspace import live_generation, min_cell_of, reading_model, source_id, sources_of
 from throughline.journey.durations import MINUTE_US
 from throughline.kit.errors import ServiceError
 from throughline.models import model_of
@@ -84,10 +84,13 @@ async def live_counts(context: ApiContext, question: CountsQuestion) -> EncodedA
     """The live counts.
 
     Raises:
-        ServiceError: 400 `unknown_model`; 503 `no_model` or `database_away`.
+        ServiceError: 400 `unknown_model`; 403 `withheld`; 503 `no_model` or `database_away`.
     """
+    min_cell = await min_cell_of(context, question.workspace, question.model)
     async with context.database.reading("counts") as connection:
-        live = await read_live_counts(connection, question.workspace, question.model, context.topic, question.customers)
+        live = await read_live_counts(
+            connection, question.workspace, question.model, context.topic, question.customers, min_cell
+        )
         if live is None:
             live_generation(await read_workspace(connection, question.workspace, context.topic), question.model)
             raise ServiceError(503, "no_model", "the model is being switched; try again")
@@ -97,6 +100,7 @@ async def live_counts(context: ApiContext, question: CountsQuestion) -> EncodedA
         as_of_us=live.applied_watermark_us,
         applied_watermark_us=live.applied_watermark_us,
         retention_cutoff_us=live.retention_cutoff_us,
+        min_cell=min_cell,
     )
 
 
@@ -105,16 +109,22 @@ async def past_counts(context: ApiContext, question: PastQuestion) -> EncodedAns
     """The counts of a past moment, floored to a stored step; those of the watermark for a later moment.
 
     Raises:
-        ServiceError: 400 `unknown_model`; 503 `no_model` or `database_away`.
+        ServiceError: 400 `unknown_model`; 403 `withheld`; 503 `no_model` or `database_away`.
     """
     workspace, model, customers = question.counts
+    min_cell = await min_cell_of(context, workspace, model)
     async with reading_model(context, "past", workspace, model) as (connection, live):
         state = live.workspace
         if state.applied_watermark_us is None:
-            return counts_answer(live.model, {}, as_of_us=None, applied_watermark_us=None)
+            return counts_answer(live.model, {}, as_of_us=None, applied_watermark_us=None, min_cell=min_cell)
         moment = floored(min(question.at_us, state.applied_watermark_us), state.latest_watermark_us, live.zone)
         past = await read_past_counts(
-            connection, live.generation.id, context.topic, customers, later=since(moment, live.zone)
+            connection,
+            live.generation.id,
+            context.topic,
+            customers,
+            later=since(moment, live.zone),
+            min_cell=min_cell,
         )
     return counts_answer(
         live.model,
@@ -122,12 +132,13 @@ async def past_counts(context: ApiContext, question: PastQuestion) -> EncodedAns
         as_of_us=moment.at_us,
         applied_watermark_us=past.applied_watermark_us,
         retention_cutoff_us=state.retention_cutoff_us,
+        min_cell=min_cell,
     )
 
 
 @router.get(
     "/v1/phases/counts",
-    responses={304: {"description": "nothing changed since the If-None-Match"}, **problem_responses(400)},
+    responses={304: {"description": "nothing changed since the If-None-Match"}, **problem_responses(400, 403)},
     summary="Where all customers stand, or stood",
 )
 async def get_counts(
@@ -169,7 +180,7 @@ async def _subscribed(
                 }
             },
         },
-        **problem_responses(400),
+        **problem_responses(400, 403),
     },
     summary="Follow the counts",
 )
@@ -214,15 +225,16 @@ async def get_sources(
     return AnswerResponse(Sources(items, None if last is None else source_cursors.encode(NamePosition(last.name))))
 
 
-@router.get("/v1/channels", responses=problem_responses(400), summary="The channels")
+@router.get("/v1/channels", responses=problem_responses(400, 403), summary="The channels")
 async def get_channels(
     context: Context, token: Token, parameters: Annotated[ChannelsParameters, Query()]
 ) -> AnswerResponse[Channels]:
     """What the channel filter takes: the channels that brought today's customers, the first 200 each by its name."""
     after = channel_cursors.decode(parameters.cursor)
+    min_cell = await min_cell_of(context, token.workspace, parameters.model)
     async with reading_model(context, "channels", token.workspace, parameters.model) as (connection, live):
         channels = await list_channels(
-            connection, live.generation.id, None if after is None else after.name, parameters.limit + 1
+            connection, live.generation.id, None if after is None else after.name, parameters.limit + 1, min_cell
         )
     page, last = split_page(channels, parameters.limit)
     return AnswerResponse(Channels(list(page), None if last is None else channel_cursors.encode(NamePosition(last))))

@@ -33,6 +33,14 @@ HistoryFrom = Annotated[
     Instant | None,
     Meta(description="retention cutoff: touchpoints that occurred before this instant are deleted; null: none are"),
 ]
+MinCell = Annotated[
+    int | None,
+    Meta(
+        description="counts of fewer customers are withheld: every number is a sum of cells rounded down to multiples "
+        "of it, and 0 may stand for up to one less; null: all counts are exact",
+        examples=[None],
+    ),
+]
 ModelName = Annotated[str, Meta(description="the phase model of this answer", examples=["seven_phase"])]
 NextCursor = Annotated[
     str | None, Meta(description="`cursor` of the next page; null: this is the last", examples=[None])

@@ -1,10 +1,12 @@
 """Statements of several features: a workspace with its models and watermarks, its sources, and sums of counts."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, Table, func, select
+from sqlalchemy import BigInteger, ColumnElement, FromClause, ScalarSelect, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.api.shared.cells import PARTS, Level, Parts
 from throughline.journey.diff import COUNTS
 from throughline.store.schema.access import sources, workspaces
 from throughline.store.schema.operations import models, offsets
@@ -53,6 +55,11 @@ class CustomerFilter(NamedTuple):
     source: int | None
     channel: str | None
 
+    @property
+    def is_everybody(self) -> bool:
+        """Whether all customers are counted."""
+        return self.source is None and self.channel is None
+
     def conditions(self, table: Table) -> list[ColumnElement[bool]]:
         """Conditions on the rows of `phase_counts` or `phase_history`."""
         conditions: list[ColumnElement[bool]] = []
@@ -66,6 +73,34 @@ class CustomerFilter(NamedTuple):
 def summed(table: Table) -> list[ColumnElement[int]]:
     """The sum of each count, in the order of `Sums`. PostgreSQL's sum() of bigint is numeric, hence the cast."""
     return [func.sum(table.c[name]).cast(BigInteger).label(name) for name in COUNTS]
+
+
+def parts_of(table: Table) -> list[ColumnElement[int]]:
+    """The number of customers of each of `PARTS`, summed, of the rows of `phase_counts` or `phase_history`."""
+    c = table.c
+    parts = (c.active, c.lapsed - c.churned, c.churned, c.left, c.returned)
+    return [func.sum(part).cast(BigInteger).label(name) for part, name in zip(parts, PARTS, strict=True)]
+
+
+def rounded(cell: ColumnElement[int], min_cell: int) -> ColumnElement[int]:
+    """A cell, rounded down to a multiple of `min_cell`."""
+    return cell // min_cell * min_cell
+
+
+def levels(cells: FromClause, min_cell: int) -> list[ColumnElement[int]]:
+    """The numbers of a `Level`, of rows that have a cell of each of `PARTS`."""
+    parts = [cells.c[name] for name in PARTS]
+    return [
+        *(func.sum(part).cast(BigInteger) for part in parts),
+        *(func.sum(rounded(part, min_cell)).cast(BigInteger) for part in parts),
+        *(func.count().filter(part >= min_cell) for part in parts),
+    ]
+
+
+def level_of(values: Sequence[int]) -> Level:
+    """The `Level` in the numbers that `levels` selects."""
+    size = len(PARTS)
+    return Level(*(Parts(*values[start : start + size]) for start in range(0, 3 * size, size)))
 
 
 def applied_watermark(topic: str) -> ScalarSelect[int]:
@@ -104,3 +139,12 @@ async def list_sources(connection: AsyncConnection, workspace: int) -> list[Sour
         .order_by(sources.c.name.collate("C"))
     )
     return [Source(row.id, row.name, row.enabled) for row in rows]
+
+
+async def read_min_cell(connection: AsyncConnection, workspace: int) -> tuple[int | None, str]:
+    """The workspace's `min_cell` (None: it withholds nothing), and the name of its default model."""
+    rows = await connection.execute(
+        select(workspaces.c.min_cell, workspaces.c.default_model).where(workspaces.c.id == workspace)
+    )
+    min_cell, default_model = rows.one()
+    return min_cell, default_model

@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.cache import cached
 from services.api.shared.context import ApiContext
-from services.api.shared.queries import ModelGeneration, Source, WorkspaceState, list_sources, read_workspace
+from services.api.shared.queries import (
+    ModelGeneration,
+    Source,
+    WorkspaceState,
+    list_sources,
+    read_min_cell,
+    read_workspace,
+)
 from throughline.journey.model import Model
 from throughline.kit.errors import ServiceError
 from throughline.models import model_of
@@ -53,6 +60,31 @@ async def reading_model(
     async with context.database.reading(question, consistent=True) as connection:
         state = await read_workspace(connection, workspace, context.topic)
         yield connection, LiveModel(state, live_generation(state, model))
+
+
+@cached(seconds=SOURCES_SECONDS)
+async def _cells_of(context: ApiContext, workspace: int) -> tuple[int | None, str]:
+    async with context.database.reading("cells") as connection:
+        return await read_min_cell(connection, workspace)
+
+
+async def min_cell_of(context: ApiContext, workspace: int, model: str | None) -> int | None:
+    """The number of customers below which the workspace withholds counts, None for none; for a question about a model.
+
+    Raises:
+        ServiceError: 403 `withheld`: of such a workspace only the default model's counts are answered, because two
+            models tell of the same customers twice.
+    """
+    min_cell, default_model = await _cells_of(context, workspace)
+    if min_cell is not None and model not in (None, default_model):
+        raise ServiceError(
+            403,
+            "withheld",
+            f"the workspace withholds counts of fewer than {min_cell} customers, and so those of any model but its "
+            f"default, {default_model!r}",
+            field="model",
+        )
+    return min_cell
 
 
 def live_generation(workspace: WorkspaceState, model: str | None) -> ModelGeneration:

@@ -132,6 +132,8 @@ class ParsedRequest(Struct, gc=False):
     """Whether events tell of the past: those without a time that can be believed are refused, as none happened now."""
     takes_app_id: bool = False
     """Whether a source's app id may stand in for a write key."""
+    from_server: bool = False
+    """Whether only servers send by this path: what they report counts, whatever user agent it names."""
     native: bool = False
     """Whether the events are JSON in the terms of `Event`: their text was checked with the body, and the bytes of a
     rejected event say its name and message id."""

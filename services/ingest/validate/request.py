@@ -128,6 +128,7 @@ def validate(
         f"{settings.order_scope}/" if settings.order_scope else "",
         settings.fold_case,
         settings.no_visit_hosts,
+        request.from_server,
         shared_context,
         shared_integrations,
         request.shared_bytes,

@@ -124,6 +124,8 @@ class TouchpointBuilder(Struct, gc=False):
     """Whether ids that are email addresses are put into lower case."""
     no_visit_hosts: tuple[str, ...] = ()
     """Hosts that are no referrers, besides the ones that are known."""
+    from_server: bool = False
+    """Whether only servers send by the request's path: no event of theirs is a crawler's."""
     shared_context: Mapping[str, Raw] = NO_MEMBERS
     shared_integrations: Mapping[str, Raw] = NO_MEMBERS
     shared_bytes: int = 0
@@ -193,7 +195,7 @@ class TouchpointBuilder(Struct, gc=False):
         if self.order_scope and fields[0]:
             fields = (self.order_scope + fields[0], *fields[1:])
         rest, context = self._keep(event, parsed, properties, warnings)
-        is_bot = context.bot and not (context.server and call not in _VIEWS)
+        is_bot = context.bot and not (self.from_server or (context.server and call not in _VIEWS))
         is_bot_order = is_bot and call == "track" and (bool(fields[0]) or order_names.is_order(name))
         if is_bot:
             warnings.append(_BOT_ORDER if is_bot_order else _BOT)

@@ -36,7 +36,7 @@ async def test_counts_are_summed_over_shards_and_as_of_is_the_least_partition(
     assert (body["customers"], body["unplaced"]) == (18, 4)
     assert body["phases"][0] == {
         "phase": "discovery", "now": 11, "active": 9, "lapsed": 2, "abandoned": 1, "churned": 1, "entered": 15,
-        "left": 4, "returned": 3,
+        "left": 4, "returned": 3, "withheld": False,
     }  # fmt: skip
     for phase in body["phases"]:
         assert phase["now"] == phase["active"] + phase["lapsed"] == phase["entered"] - phase["left"]

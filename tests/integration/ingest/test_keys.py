@@ -19,7 +19,7 @@ from throughline.store.access.read_tokens import (
     write_last_uses,
 )
 from throughline.store.access.sources import create_source, list_sources, set_source_enabled
-from throughline.store.access.workspaces import create_workspace, list_workspaces
+from throughline.store.access.workspaces import WorkspaceInfo, create_workspace, list_workspaces
 from throughline.store.access.write_keys import create_write_key, list_write_keys, revoke_write_key
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading, transaction
@@ -62,7 +62,7 @@ async def test_a_workspace_has_its_model_from_the_start(shop: AsyncEngine) -> No
     async with reading(shop) as connection:
         (workspace,) = await list_workspaces(connection)
         rows = (await connection.execute(select(models.c.workspace, models.c.name, models.c.created_us))).all()
-    assert workspace == (workspace.id, "shop", "Europe/Vienna", NOW)
+    assert workspace == WorkspaceInfo(workspace.id, "shop", "Europe/Vienna", NOW, None, [])
     assert [tuple(row) for row in rows] == [(workspace.id, "seven_phase", NOW)]
 
 

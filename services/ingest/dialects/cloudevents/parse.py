@@ -99,7 +99,7 @@ def parse_cloudevents(request: Request) -> ParsedRequest:
 def _parsed(request: Request, events: list[ParsedEvent], is_batch: bool) -> ParsedRequest:
     write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0] if request.query else ""
     replay_request = _replay_of_batch if is_batch else _replay_of_event
-    return ParsedRequest(write_key, events, names=_FIELD_NAMES, replay_request=replay_request)
+    return ParsedRequest(write_key, events, names=_FIELD_NAMES, replay_request=replay_request, from_server=True)
 
 
 def _replay_of_event() -> ReplayRequest:

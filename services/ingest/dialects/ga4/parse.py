@@ -112,6 +112,7 @@ def parse_collect(request: Request) -> ParsedRequest:
         shared_context={"consent": split.head["consent"]} if "consent" in split.head else NO_MEMBERS,
         names=_FIELD_NAMES,
         replay_request=partial(_replay_request, split.head, stream),
+        from_server=True,
     )
 
 

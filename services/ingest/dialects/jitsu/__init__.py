@@ -19,9 +19,11 @@ def parse(request: Request, call: str) -> ParsedRequest:
     key = request.header(b"x-write-key")
     if key:
         parsed.write_key = key
+    parsed.from_server = request.path.strip("/").startswith(_SERVER_PATH)
     return parsed
 
 
+_SERVER_PATH = "api/s/s2s"
 _SUMMARY = "Jitsu: one call; the key in X-Write-Key"
 SPEC = DialectSpec(
     name="jitsu",

@@ -82,6 +82,7 @@ def parse_sales(request: Request) -> ParsedRequest:
         reply=_reply if events else None,
         replay_request=reader.replay_request,
         is_history=True,
+        from_server=True,
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from services.ingest.dialects.base import ConsentSources, DialectSpec, Route, SettingsRoute
 from services.ingest.dialects.consent import category_answers
-from services.ingest.dialects.segment.parse import parse_batch, parse_call, parse_metrics
+from services.ingest.dialects.segment.parse import parse_batch, parse_call, parse_import, parse_metrics
 from services.ingest.event.event import CALLS
 from throughline.store.access.keys import SourceKey
 
@@ -44,9 +44,9 @@ def _call_routes(call: str) -> list[Route]:
 def _batch_routes(name: str) -> list[Route]:
     example = {"sentAt": "2026-11-23T20:28:34.000Z", "batch": [EVENT]}
     summary = "Up to 2,500 events, each naming its type"
+    parse = parse_import if name == "import" else parse_batch
     return [
-        Route("POST", path.format(name), parse_batch, summary, example, documented=path.startswith("/v1"))
-        for path in _PATHS
+        Route("POST", path.format(name), parse, summary, example, documented=path.startswith("/v1")) for path in _PATHS
     ]
 
 

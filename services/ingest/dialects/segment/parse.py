@@ -134,6 +134,17 @@ def parse_batch(request: Request) -> ParsedRequest:
     )
 
 
+def parse_import(request: Request) -> ParsedRequest:
+    """Parses a batch that a server sends, of what happened before.
+
+    Raises:
+        ServiceError: 400, as `parse_batch`.
+    """
+    parsed = parse_batch(request)
+    parsed.from_server = True
+    return parsed
+
+
 def parse_metrics(_: Request) -> ParsedRequest:
     """Parses measurements that the browser library makes of itself: nothing of them is kept."""
     return ParsedRequest(None, [])

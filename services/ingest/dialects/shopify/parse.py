@@ -79,6 +79,7 @@ def parse_webhook(request: Request) -> ParsedRequest:
         names=_FIELD_NAMES,
         replay_request=None if is_final else _replay_request,
         signature=Signature(request.header(SIGNATURE_HEADER), request.body),
+        from_server=True,
     )
 
 
