@@ -14,10 +14,11 @@ from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import reading_model, source_id
+from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.flows import MAX_EDGES, flows
 from throughline.journey.flows import MOVES, PATHS
 
-router = APIRouter(tags=["flows"], route_class=AnswerRoute)
+router = APIRouter(tags=["flows"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
 
 
 class FlowParameters(SpanParameters):
@@ -31,7 +32,7 @@ class FlowParameters(SpanParameters):
     edges: int = Field(MAX_EDGES, ge=1, le=400, description="Maximum number of edges shown one by one")
 
 
-@router.get("/v1/flows", responses=problem_responses(400, 409), summary="Moves between phases")
+@router.get("/v1/flows", responses=problem_responses(400, 403, 409), summary="Moves between phases")
 async def get_flows(
     context: Context, token: Token, parameters: Annotated[FlowParameters, Query()]
 ) -> AnswerResponse[PhaseFlows]:
@@ -46,7 +47,7 @@ async def get_flows(
     return AnswerResponse(flows_answer(live, days, parameters.reading, flows(moves, parameters.edges)))
 
 
-@router.get("/v1/variants", responses=problem_responses(400, 409), summary="Which phases cycles enter")
+@router.get("/v1/variants", responses=problem_responses(400, 403, 409), summary="Which phases cycles enter")
 async def get_variants(
     context: Context, token: Token, parameters: Annotated[SpanParameters, Query()]
 ) -> AnswerResponse[Variants]:

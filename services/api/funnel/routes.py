@@ -32,6 +32,7 @@ from services.api.shared.parameters import PageParameters
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, reading_model, source_id, source_names
+from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics import funnel as funnels
 from throughline.analytics.funnel import WINDOWS_US, Count
 from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY
@@ -39,7 +40,7 @@ from throughline.kit.clock import rfc3339, to_datetime
 from throughline.kit.errors import ServiceError
 from throughline.store.admission import OTHER
 
-router = APIRouter(tags=["funnel"], route_class=AnswerRoute)
+router = APIRouter(tags=["funnel"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
 cursors = CursorCodec("f", Position)
 
 Unit = Literal["cycle", "customer"]
@@ -92,7 +93,7 @@ class FunnelCustomersParameters(StepParameters, PageParameters):
     )
 
 
-@router.get("/v1/funnel", responses=problem_responses(400, 409), summary="How many go on, how soon")
+@router.get("/v1/funnel", responses=problem_responses(400, 403, 409), summary="How many go on, how soon")
 async def get_funnel(
     context: Context, token: Token, parameters: Annotated[FunnelParameters, Query()]
 ) -> AnswerResponse[Funnel]:
@@ -129,7 +130,7 @@ async def get_funnel(
     )
 
 
-@router.get("/v1/funnel/customers", responses=problem_responses(400, 409), summary="The customers behind a number")
+@router.get("/v1/funnel/customers", responses=problem_responses(400, 403, 409), summary="The customers behind a number")
 async def get_funnel_customers(
     context: Context, token: Token, parameters: Annotated[FunnelCustomersParameters, Query()]
 ) -> AnswerResponse[FunnelCustomers]:
@@ -159,7 +160,7 @@ async def get_funnel_customers(
     )
 
 
-@router.get("/v1/funnel/trend", responses=problem_responses(400, 409), summary="A rate for each day of entry")
+@router.get("/v1/funnel/trend", responses=problem_responses(400, 403, 409), summary="A rate for each day of entry")
 async def get_funnel_trend(
     context: Context, token: Token, parameters: Annotated[TrendParameters, Query()]
 ) -> AnswerResponse[Trend]:
@@ -188,7 +189,7 @@ async def get_funnel_trend(
     )
 
 
-@router.get("/v1/funnel/time", responses=problem_responses(400, 409), summary="How long stays in a phase last")
+@router.get("/v1/funnel/time", responses=problem_responses(400, 403, 409), summary="How long stays in a phase last")
 async def get_funnel_time(
     context: Context, token: Token, parameters: Annotated[TimeParameters, Query()]
 ) -> AnswerResponse[PhaseTime]:

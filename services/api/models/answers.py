@@ -61,8 +61,15 @@ class Phases(Answer):
     phases: list[Phase]
 
 
-def model_item(generation: ModelGeneration, default: str, progress: RestageProgress) -> ModelItem:
-    """One generation in the list of models. `default`: the name of the workspace's default model."""
+def model_item(generation: ModelGeneration, default: str, progress: RestageProgress, step: int = 1) -> ModelItem:
+    """One generation in the list of models.
+
+    Args:
+        generation: the generation.
+        default: the name of the workspace's default model.
+        progress: how far the generation is built.
+        step: numbers of customers are rounded down to multiples of it.
+    """
     is_live = generation.state == "live"
     return ModelItem(
         name=generation.name,
@@ -74,10 +81,10 @@ def model_item(generation: ModelGeneration, default: str, progress: RestageProgr
         progress=None
         if is_live and progress.is_whole
         else Progress(
-            fraction=round(progress.fraction, 4),
-            customers=progress.customers,
-            of_customers=progress.of_customers,
-            touchpoints=progress.touchpoints,
+            fraction=round(progress.fraction, 4 if step == 1 else 1),
+            customers=progress.customers // step * step,
+            of_customers=progress.of_customers // step * step,
+            touchpoints=progress.touchpoints // step * step,
         ),
     )
 

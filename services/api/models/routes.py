@@ -13,7 +13,7 @@ from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import ModelParameters, NamesParameters
 from services.api.shared.queries import read_workspace
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.workspace import reading_model
+from services.api.shared.workspace import min_cell_of, reading_model
 
 router = APIRouter(tags=["models"], route_class=AnswerRoute)
 
@@ -42,7 +42,8 @@ async def get_models(
         generations = [places[place] for place in page]
         progress = await progress_of(connection, generations)
     default = workspace.default_model
-    items = [model_item(generation, default, progress[generation.id]) for generation in generations]
+    min_cell = await min_cell_of(context, token.workspace, None)
+    items = [model_item(generation, default, progress[generation.id], min_cell or 1) for generation in generations]
     return AnswerResponse(Models(default, items, None if last is None else cursors.encode(last)))
 
 

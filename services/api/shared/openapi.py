@@ -49,7 +49,7 @@ def problem_responses(*statuses: int, not_found: str = "") -> Described:
     descriptions = {
         400: "a parameter is wrong; `field` names it",
         401: "no read token, or an unknown or revoked one",
-        403: "the workspace withholds small counts, and so those of other models than its default",
+        403: "the workspace withholds small counts, and so this answer",
         404: not_found,
         409: "the model has to be restaged first",
         503: "the database is away, or the service is full or stopping; see Retry-After",

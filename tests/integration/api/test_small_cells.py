@@ -61,3 +61,6 @@ async def test_lists_and_other_models_are_withheld(api: httpx.AsyncClient, rows:
         refused = await api.get(f"/v1/{path}?model=six_stage")
         assert (refused.status_code, refused.json()["code"]) == (403, "withheld"), path
     assert (await api.get("/v1/phases/counts?model=seven_phase")).status_code == 200
+    for path in ("funnel", "funnel/customers", "funnel/trend", "funnel/time", "flows", "variants"):
+        refused = await api.get(f"/v1/{path}")
+        assert (refused.status_code, refused.json()["code"]) == (403, "withheld"), path
