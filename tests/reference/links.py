@@ -13,6 +13,7 @@ class Link(NamedTuple):
     """`id` belongs to `owner`. Links take effect in the order of their fields."""
 
     occurred_us: int
+    place: int
     message_id: str
     id: str
     owner: str
@@ -33,9 +34,11 @@ def links_of(event: Touchpoint) -> list[Link]:
     if event.call in RULINGS or not event.user_id:
         return links
     if event.anonymous_id and event.anonymous_id != event.user_id:
-        links.append(Link(event.occurred_us, event.message_id, event.anonymous_id, event.user_id, BOTH_IDS))
+        links.append(
+            Link(event.occurred_us, event.place, event.message_id, event.anonymous_id, event.user_id, BOTH_IDS)
+        )
     if event.call == "alias" and event.previous_id and event.previous_id != event.user_id:
-        links.append(Link(event.occurred_us, event.message_id, event.previous_id, event.user_id, ALIAS))
+        links.append(Link(event.occurred_us, event.place, event.message_id, event.previous_id, event.user_id, ALIAS))
     return links
 
 

@@ -195,6 +195,7 @@ class Rows:
             links=int(owner is not None),
             owner=None if owner is None else id_digest(self.workspace, owner),
             link_us=None if owner is None else at_us,
+            link_place=None if owner is None else 0,
             link_message=None if owner is None else message_id,
             link_by=None if owner is None else by,
             root=id_digest(self.workspace, self._roots[id]),

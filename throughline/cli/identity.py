@@ -143,7 +143,7 @@ def _id_rows(person: CustomerIdentity) -> list[Row]:
 
 
 def _link_rows(person: CustomerIdentity) -> list[Row]:
-    counting = {(row.id, row.owner, row.link_us, row.link_message, row.link_by) for row in person.ids}
+    counting = {(row.id, row.owner, row.link_us, row.link_place, row.link_message, row.link_by) for row in person.ids}
     return [
         {
             "id": person.names[link.id],
@@ -151,7 +151,7 @@ def _link_rows(person: CustomerIdentity) -> list[Row]:
             "by": _cause(link.by),
             "at": show_instant(link.occurred_us),
             "message_id": link.message_id,
-            "counts": (link.id, link.owner, link.occurred_us, link.message_id, link.by) in counting,
+            "counts": (link.id, link.owner, link.occurred_us, link.place, link.message_id, link.by) in counting,
         }
         for link in person.links
     ]

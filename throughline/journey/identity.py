@@ -1,8 +1,8 @@
 """Who is who: links between ids, in the order they happened, to one owner per id.
 
-All links sorted by (occurred_us, message_id): each id gets one owner, by its first link that is not void. A link is
-void when an operator has unlinked the pair, when it would close a ring, or when it comes from an event that carried
-both ids and its id is a user id: an alias alone merges two users. So a shared device never merges its users.
+All links sorted by (occurred_us, place, message_id): each id gets one owner, by its first link that is not void. A
+link is void when an operator has unlinked the pair, when it would close a ring, or when it comes from an event that
+carried both ids and its id is a user id: an alias alone merges two users. So a shared device never merges its users.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -16,19 +16,23 @@ class Link(NamedTuple):
     """`id` belongs to `owner`. Sorts in the order in which links count."""
 
     occurred_us: int
+    place: int
+    """Of the event in its request."""
     message_id: str
     id: str
     owner: str
     by: int
 
 
-def links_of(call: str, occurred_us: int, message_id: str, user: str, anonymous: str, previous: str) -> list[Link]:
+def links_of(
+    call: str, occurred_us: int, place: int, message_id: str, user: str, anonymous: str, previous: str
+) -> list[Link]:
     """Returns the links of an event. An id and itself are no link."""
     links = []
     if call == "alias" and previous and user and previous != user:
-        links.append(Link(occurred_us, message_id, previous, user, ALIAS))
+        links.append(Link(occurred_us, place, message_id, previous, user, ALIAS))
     if call not in RULINGS and anonymous and user and anonymous != user:
-        links.append(Link(occurred_us, message_id, anonymous, user, IDENTIFY))
+        links.append(Link(occurred_us, place, message_id, anonymous, user, IDENTIFY))
     return links
 
 

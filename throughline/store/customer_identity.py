@@ -31,7 +31,7 @@ _ids = select(*(ids.c[name] for name in IdRow._fields)).where(ids.c.id == any_(_
 _links = (
     select(*(links.c[name] for name in LinkRow._fields))
     .where(or_(links.c.id == any_(_these), links.c.owner == any_(_these)))
-    .order_by(links.c.occurred_us, links.c.message_id, links.c.id)
+    .order_by(links.c.occurred_us, links.c.place, links.c.message_id, links.c.id)
 )
 _rulings = (
     select(*(rulings.c[name] for name in RulingRow._fields))
@@ -49,7 +49,8 @@ async def read_customer_identity(connection: AsyncConnection, workspace: int, na
     digests = [row.id for row in rows]
     link_rows = [LinkRow(*row) for row in await connection.execute(_links, {"ids": digests})]
     ruling_rows = [RulingRow(*row) for row in await connection.execute(_rulings, {"ids": digests})]
-    ends = {end for pair in (*link_rows, *ruling_rows) for end in pair[:2]}
+    pairs = [(row.id, row.owner) for row in link_rows] + [(row.id, row.owner) for row in ruling_rows]
+    ends = {end for pair in pairs for end in pair}
     names = {row.id: row.name for row in await _rows(connection, sorted(ends | set(digests)))}
     return CustomerIdentity(rows[0].name, rows, link_rows, ruling_rows, names)
 

@@ -30,6 +30,7 @@ class IdRow(NamedTuple):
     owner: bytes | None
     """The id it is linked to; None for a root."""
     link_us: int | None
+    link_place: int | None
     link_message: str | None
     link_by: int | None
     root: bytes
@@ -73,7 +74,7 @@ async def read_ids(connection: AsyncConnection, digests: Iterable[bytes]) -> dic
     return {row[1]: IdRow._make(row) for row in await _read_ids.fetch(connection, {"digests": sorted(digests)})}
 
 
-_CHANGED = ("members", "links", "owner", "link_us", "link_message", "link_by", "root")
+_CHANGED = ("members", "links", "owner", "link_us", "link_place", "link_message", "link_by", "root")
 _changed = UnnestParameters("changed", {name: ids.c[name].type for name in IdRow._fields})
 _changed_insert = insert(ids).from_select(
     list(IdRow._fields), select(*_changed.table.c).order_by(_changed.table.c.workspace, _changed.table.c.id)
@@ -115,6 +116,7 @@ class LinkRow(NamedTuple):
     owner: bytes
     by: int
     occurred_us: int
+    place: int
     message_id: str
 
 
@@ -127,9 +129,9 @@ _LINK_KEY = [links.c.id, links.c.owner, links.c.by]
 _insert_links = DriverStatement(_pairs_insert.on_conflict_do_nothing().returning(*_LINK_KEY))
 _move_links = _pairs_insert.on_conflict_do_update(
     index_elements=_LINK_KEY,
-    set_={name: _pairs_insert.excluded[name] for name in ("occurred_us", "message_id")},
-    where=tuple_(_pairs_insert.excluded.occurred_us, _pairs_insert.excluded.message_id)
-    < tuple_(links.c.occurred_us, links.c.message_id),
+    set_={name: _pairs_insert.excluded[name] for name in ("occurred_us", "place", "message_id")},
+    where=tuple_(*(_pairs_insert.excluded[name] for name in ("occurred_us", "place", "message_id")))
+    < tuple_(links.c.occurred_us, links.c.place, links.c.message_id),
 )
 
 

@@ -48,10 +48,13 @@ PLACES = (
     Place(
         ids,
         ("id", "owner", "root"),
-        content=("workspace", "name", "is_user", "members", "links", "link_us", "link_message", "link_by", "marked"),
+        content=(
+            "workspace", "name", "is_user", "members", "links", "link_us", "link_place", "link_message", "link_by",
+            "marked",
+        ),
         parts_only=("owner", "root"),
     ),
-    Place(links, ("id", "owner"), content=("by", "occurred_us", "message_id")),
+    Place(links, ("id", "owner"), content=("by", "occurred_us", "place", "message_id")),
     Place(rulings, ("id", "owner"), content=("occurred_us", "message_id", "void")),
     Place(
         identity_suspects,

@@ -144,7 +144,7 @@ class IdentityGraph:
         with_owner: set[bytes] = set()
         for link in new:
             row = self._rows[link.id]
-            if _has_earlier_link(row, (link.occurred_us, link.message_id)):
+            if _has_earlier_link(row, (link.occurred_us, link.place, link.message_id)):
                 continue
             if link.id not in first_links or link.id in with_owner or self.customer_of(link.owner) == link.id:
                 unresolved.add(link.id)
@@ -153,14 +153,14 @@ class IdentityGraph:
                 self._set_owner(link)
         return unresolved
 
-    def _place_of(self, link: LinkRow) -> tuple[int, str, str]:
-        return link.occurred_us, link.message_id, self._rows[link.id].name
+    def _place_of(self, link: LinkRow) -> tuple[int, int, str, str]:
+        return link.occurred_us, link.place, link.message_id, self._rows[link.id].name
 
     def _is_new(self, key: LinkKey, place: Place) -> bool:
         """Whether a link may change anything: its id has another owner, or has this one by a later link."""
         id_, owner, by = key
         row = self._rows[id_]
-        is_known = row.owner == owner and (_has_earlier_link(row, place) or (row.link_us, row.link_message) == place)
+        is_known = row.owner == owner and (_has_earlier_link(row, place) or _place_of_owner(row) == place)
         return not is_known or (row.link_by == IDENTIFY and by == ALIAS)
 
     def _within_limits(self, links: Iterable[LinkRow]) -> list[LinkRow]:
@@ -193,7 +193,13 @@ class IdentityGraph:
         """Give a root the owner that `link` names: its customer joins the owner's."""
         row = self._rows[link.id]
         self._set_row(
-            row._replace(owner=link.owner, link_us=link.occurred_us, link_message=link.message_id, link_by=link.by)
+            row._replace(
+                owner=link.owner,
+                link_us=link.occurred_us,
+                link_place=link.place,
+                link_message=link.message_id,
+                link_by=link.by,
+            )
         )
         self._new_roots[link.id] = self.customer_of(link.owner)
 
@@ -245,17 +251,24 @@ class IdentityGraph:
         rows = self._rows
         digest_of = {rows[digest].name: digest for digest in ids}
         owners = owners_of(
-            [Link(row.occurred_us, row.message_id, rows[row.id].name, rows[row.owner].name, row.by) for row in links],
+            [
+                Link(row.occurred_us, row.place, row.message_id, rows[row.id].name, rows[row.owner].name, row.by)
+                for row in links
+            ],
             {rows[digest].name for digest in ids if rows[digest].is_user},
             {(rows[id_].name, rows[owner].name) for id_, owner in void if id_ in ids and owner in ids},
         )
         for name, digest in digest_of.items():
             link = owners.get(name)
             owner = None if link is None else digest_of[link.owner]
-            place = (None, None, None) if link is None else (link.occurred_us, link.message_id, link.by)
-            link_us, link_message, link_by = place
             self._set_row(
-                rows[digest]._replace(owner=owner, link_us=link_us, link_message=link_message, link_by=link_by)
+                rows[digest]._replace(
+                    owner=owner,
+                    link_us=None if link is None else link.occurred_us,
+                    link_place=None if link is None else link.place,
+                    link_message=None if link is None else link.message_id,
+                    link_by=None if link is None else link.by,
+                )
             )
 
     async def _move_members(self) -> None:
@@ -307,7 +320,15 @@ class IdentityGraph:
 
 def _has_earlier_link(row: IdRow, place: Place) -> bool:
     """Whether an id has its owner by a link that counts before one at `place`."""
-    return row.link_us is not None and row.link_message is not None and (row.link_us, row.link_message) < place
+    at = _place_of_owner(row)
+    return at is not None and at < place
+
+
+def _place_of_owner(row: IdRow) -> Place | None:
+    """Returns the place of the link by which an id has its owner."""
+    if row.link_us is None or row.link_place is None or row.link_message is None:
+        return None
+    return row.link_us, row.link_place, row.link_message
 
 
 def _end(root: bytes, roots: dict[bytes, bytes]) -> bytes:

@@ -10,8 +10,8 @@ from throughline.store.identity import RulingRow
 
 LinkKey = tuple[bytes, bytes, int]
 """(digest of the id, digest of its owner, IDENTIFY or ALIAS)."""
-Place = tuple[int, str]
-"""(occurred_us, message id) of the event that linked two ids: links count in this order."""
+Place = tuple[int, int, str]
+"""(occurred_us, place, message id) of the event that linked two ids: links count in this order."""
 
 
 class IdRequest(NamedTuple):
@@ -53,8 +53,8 @@ class Mentions:
                 self._request(workspace, t.actor, False)
             if not anonymous and not previous:
                 continue
-            place = (t.occurred_us, t.message_id)
-            for link in links_of(t.call, t.occurred_us, t.message_id, user, anonymous, previous):
+            place = (t.occurred_us, t.place, t.message_id)
+            for link in links_of(t.call, *place, user, anonymous, previous):
                 key = (self._request(workspace, link.id, False), owner, link.by)
                 earliest = self.links.get(key)
                 if earliest is None or place < earliest:

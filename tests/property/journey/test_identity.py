@@ -15,7 +15,13 @@ IDS = ("a", "b", "c", "d", "e")
 ids = st.sampled_from(IDS)
 links = st.lists(
     st.builds(
-        Link, st.integers(0, 6), st.sampled_from(["", "m1", "m2"]), ids, ids, st.sampled_from([IDENTIFY, ALIAS])
+        Link,
+        st.integers(0, 6),
+        st.integers(0, 1),
+        st.sampled_from(["", "m1", "m2"]),
+        ids,
+        ids,
+        st.sampled_from([IDENTIFY, ALIAS]),
     ).filter(lambda link: link.id != link.owner),
     max_size=12,
 )
@@ -38,6 +44,7 @@ def owners_by_rule(facts: Sequence[Touchpoint]) -> dict[str, Link]:
         for link in links_of(
             event.call,
             event.occurred_us,
+            event.place,
             event.message_id,
             event.user_id,
             event.anonymous_id,
@@ -109,7 +116,13 @@ def test_an_owner_is_the_first_link_that_may_count(
 def test_what_an_event_does_not_say_it_does_not_link(log: list[Touchpoint]) -> None:
     for event in log:
         for link in links_of(
-            event.call, event.occurred_us, event.message_id, event.user_id, event.anonymous_id, event.previous_id
+            event.call,
+            event.occurred_us,
+            event.place,
+            event.message_id,
+            event.user_id,
+            event.anonymous_id,
+            event.previous_id,
         ):
             assert event.call not in RULINGS
             assert link.owner == event.user_id != link.id
@@ -195,3 +208,14 @@ def test_every_id_is_in_one_customer_and_every_customer_in_one_place(
         ]
         counted = replayed.counts_at(instant)
         assert sum(count.active + count.lapsed for count in counted.values()) == len(begun)
+
+
+def test_of_links_of_one_instant_the_first_of_the_request_counts() -> None:
+    """A list of events says who came first, whatever their message ids are."""
+    events = [
+        Touchpoint(START_US, place, message, user, "identify", "", 1, user_id=user, anonymous_id="device")
+        for place, message, user in ((0, "z", "ada"), (1, "a", "bob"))
+    ]
+    for facts in (events, events[::-1]):
+        assert owners_by_rule(facts)["device"].owner == "ada"
+        assert owners(facts)["device"].owner == "ada"

@@ -30,6 +30,7 @@ ids = Table(
     Column("links", Integer, nullable=False),  # number of its rows in `links`
     Column("owner", LargeBinary),  # digest of the id it is linked to; null: a customer of its own
     Column("link_us", BigInteger),  # the link by which it belongs to its owner
+    Column("link_place", BigInteger),
     Column("link_message", Text),
     Column("link_by", SmallInteger),
     Column("root", LargeBinary, nullable=False),  # digest of its customer's own id, where the links end
@@ -47,6 +48,7 @@ links = Table(
     Column("owner", LargeBinary, nullable=False),
     Column("by", SmallInteger, nullable=False),  # 1 an event with both ids, 2 an alias
     Column("occurred_us", BigInteger, nullable=False),
+    Column("place", BigInteger, nullable=False),  # of the event in its request
     Column("message_id", sorted_text(), nullable=False),
     PrimaryKeyConstraint("id", "owner", "by"),
     postgresql_partition_by="HASH (id)",

@@ -32,7 +32,7 @@ def one_user(count: int = OVER) -> list[dict[str, Any]]:
 
 
 def linked_by(event: Touchpoint) -> list[Link]:
-    return links_of(event.call, 0, "", event.user_id, event.anonymous_id, event.previous_id)
+    return links_of(event.call, 0, 0, "", event.user_id, event.anonymous_id, event.previous_id)
 
 
 def too_many(result: Result) -> list[tuple[int, Verdict]]:
@@ -151,7 +151,9 @@ def test_links_of_every_dialect_are_limited(path: str, body: dict[str, Any]) -> 
     warned = too_many(result)
     assert len(warned) == OVER - MAX_REQUEST_LINKS
     linked = {
-        link for t in result.touchpoints for link in links_of(t.call, 0, "", t.user_id, t.anonymous_id, t.previous_id)
+        link
+        for t in result.touchpoints
+        for link in links_of(t.call, 0, 0, "", t.user_id, t.anonymous_id, t.previous_id)
     }
     assert len(linked) == MAX_REQUEST_LINKS
     assert all(verdict.field in verdict.message for _, verdict in warned)

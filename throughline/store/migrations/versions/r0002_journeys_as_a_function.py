@@ -223,7 +223,7 @@ def _rebuild() -> None:
         workspace_ids.names.update(name for name in (user, anonymous, previous) if name)
         if user:
             workspace_ids.users.add(user)
-        for link in links_of(call, occurred_us, message_id, user or "", anonymous or "", previous or ""):
+        for link in links_of(call, occurred_us, 0, message_id, user or "", anonymous or "", previous or ""):
             pair = (link.id, link.owner, link.by)
             workspace_ids.links[pair] = min(link, workspace_ids.links.get(pair, link))
     for workspace, workspace_ids in people.items():
