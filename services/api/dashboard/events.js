@@ -1,6 +1,6 @@
 // The panel of the last events: what a source sends and what became of it, as it comes, for whoever wires up an SDK.
 
-import { getIfNew } from "./api.js";
+import { get, getIfNew } from "./api.js";
 import { arrive, card, clear, tag } from "./detail.js";
 import { customerLink, exactTime, firstEvent, h, hour, id, number } from "./dom.js";
 
@@ -51,9 +51,11 @@ class Panel {
     this.empty = h("div", { class: "none", hidden: true });
     this.counts = h("p", { class: "note", hidden: true });
     this.spoken = h("p", { class: "hidden", "aria-live": "polite" });
+    const names = h("details", {}, h("summary", { text: "Names and refunds without a meaning" }));
+    names.addEventListener("toggle", () => names.open && this.showUnmapped(names));
     const controls = h("div", { class: "filters" }, bySource.parentElement, byVerdict.parentElement, this.pause);
     clear(place);
-    place.replaceChildren(card("Live events", controls, this.note, this.counts, this.empty, this.list, this.spoken));
+    place.replaceChildren(card("Live events", controls, this.note, this.counts, this.empty, this.list, names, this.spoken));
     this.arrive = () => arrive(place);
     document.addEventListener("visibilitychange", () => this.wake(), { signal });
     signal.addEventListener("abort", () => this.wake());
@@ -98,6 +100,27 @@ class Panel {
       this.wake = resolve;
       if (milliseconds !== null) setTimeout(resolve, milliseconds);
     });
+  }
+
+  /** Shows the names that the model does not know, and refunds of orders that nobody placed, by source. */
+  async showUnmapped(place) {
+    const lines = [];
+    try {
+      const { items, orphan_refunds } = await get("/v1/events/unmapped", { limit: 20 }, this.signal);
+      for (const { name, events, did_you_mean } of items) {
+        const meant = did_you_mean ? `; did you mean ${did_you_mean}?` : "";
+        lines.push(h("li", {}, h("bdi", { text: name }), `: ${number(events)} events${meant}`));
+      }
+      for (const { source, events } of orphan_refunds) {
+        const from = h("bdi", { text: source ?? "A source that is gone" });
+        lines.push(h("li", {}, from, `: ${number(events)} refunds or cancellations of orders that their customer never placed`));
+      }
+    } catch (error) {
+      if (this.signal.aborted) return;
+      lines.push(h("li", { text: `They cannot be read: ${error.status ? error.message : "the service cannot be reached"}.` }));
+    }
+    if (!lines.length) lines.push(h("li", { text: "Every name has a meaning, and every refund its order." }));
+    place.replaceChildren(place.firstChild, h("ul", {}, ...lines));
   }
 
   choose(change) {
