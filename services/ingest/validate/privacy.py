@@ -65,7 +65,13 @@ def kept_of_context(context: dict[str, Any], raw: Raw, mode: IpMode) -> Raw:
 
 def may_hold_address(text: str) -> bool:
     """Whether JSON may have a member or parameter that holds an address."""
-    return 'ip"' in text or '"ip' in text or "ip=" in text or "Ip" in text or "IP" in text or "\\u00" in text
+    return (
+        'ip"' in text
+        or '"ip' in text
+        or "ip=" in text
+        or ("I" in text and ("Ip" in text or "IP" in text))
+        or ("\\" in text and "\\u00" in text)
+    )
 
 
 def kept_of_text(text: str, mode: IpMode, rules: Rules) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.ingest.dialects.base import Request
 from services.ingest.dialects.registry import RULES, match_route
 from services.ingest.event.verdict import RejectedError, Verdict
-from services.ingest.validate import fields, touchpoint
+from services.ingest.validate import fields, privacy, touchpoint
 from services.ingest.validate.request import Result, validate
 from tests.strategies.values import JSON
 from throughline.kit import time_text
@@ -54,6 +54,13 @@ def test_a_text_that_begins_as_an_iso_time_has_no_other_form(text: str) -> None:
         assert time_text._YEAR_OUT_OF_RANGE.match(text) is None
         assert time_text._DAY.fullmatch(text) is None
         assert time_text.number_of(text) is None
+
+
+@given(st.lists(st.sampled_from([*'ipIP\\u0="x', "ip", '"ip', "shipping"]), max_size=30).map("".join))
+def test_no_address_is_overlooked(text: str) -> None:
+    names = ('ip"', '"ip', "ip=", "Ip", "IP", "\\u00")
+    has_name = any(name in text for name in names)
+    assert privacy.may_hold_address(text) == has_name
 
 
 @pytest.mark.parametrize("ip", IpMode)
