@@ -1,11 +1,12 @@
 """The HTTP application: the features' routes, errors, cross-origin rules, metrics, and the OpenAPI document."""
 
 from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.customers.routes import router as customers
-from services.api.dashboard import page
+from services.api.dashboard import page, session
 from services.api.events.routes import router as events
 from services.api.flows.routes import router as flows
 from services.api.funnel.routes import router as funnel
@@ -29,13 +30,13 @@ ROUTERS = (models, phases, history, funnel, flows, customers, journeys, identity
 
 DESCRIPTION = """Live customer-journey phase counts and journeys of one workspace.
 
-Send a read token: `Authorization: Bearer tlr_...`. Errors are problem details (RFC 9457) with a stable `code`.
+Send a token: `Authorization: Bearer tlr_...`. Errors are problem details (RFC 9457) with a stable `code`.
 Instants are RFC 3339 in UTC with up to six decimals. `as_of`: everything received before it, and every
 lapse due by it, is in the answer. `model` chooses among the workspace's live phase models."""
 
 
 class _ApiCors(CORSMiddleware):
-    """Scripts of any origin may read /v1 with a token they hold, and nothing else: not the page's token, say."""
+    """Scripts of any origin may read /v1 with a token they hold, and nothing else: not with the page's cookie, say."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/v1/"):
@@ -44,10 +45,33 @@ class _ApiCors(CORSMiddleware):
             await self.app(scope, receive, send)
 
 
-def create_app(
-    context: ApiContext, feeds: Feeds[CountsQuestion], *, page_token: str | None, has_metrics: bool = True
-) -> FastAPI:
-    """The application. `page_token`: see `dashboard/page.py`."""
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer, beside those of every port (`kit/server.py`). The page has a policy of its own."""
+
+
+class _SecurityHeaders:
+    """Adds `SECURITY_HEADERS` to every answer that lacks them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, secured)
+
+
+def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics: bool = True) -> FastAPI:
+    """The application."""
     app = FastAPI(
         title="Throughline",
         version="1",
@@ -64,7 +88,7 @@ def create_app(
     app.router.routes.extend(
         health.routes({"database": context.database.check}, (lambda: REGISTRY) if has_metrics else None)
     )
-    app.router.routes.extend(page.routes(page_token))
+    app.router.routes.extend((*page.routes(), *session.routes()))
     describe_answers(app, ROUTERS)
     app.add_middleware(
         _ApiCors,
@@ -74,4 +98,5 @@ def create_app(
         expose_headers=["ETag", "Retry-After"],
     )
     app.add_middleware(Telemetry)
+    app.add_middleware(_SecurityHeaders)
     return app

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from services.api.dashboard.session import session_of
 from services.api.shared.context import ApiContext, Context
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import ReadToken
@@ -16,27 +17,36 @@ _bearer = HTTPBearer(
     description="A token (`throughline token create`), shown once when it is made. It opens one workspace.",
 )
 
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+def _secret_of(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> str | None:
+    return session_of(request) if credentials is None else credentials.credentials
 
 
-async def authenticate(context: ApiContext, credentials: HTTPAuthorizationCredentials | None) -> ReadToken:
+Secret = Annotated[str | None, Depends(_secret_of)]
+"""The parameter of an endpoint that receives the token or the page's session of a request, unchecked."""
+
+
+async def authenticate(context: ApiContext, secret: str | None) -> ReadToken:
     """The token of a request, which names the workspace that it opens.
 
     Raises:
         ServiceError: 401 `missing_token`, `unknown_token` or `expired_token`; 503 `database_away`.
     """
-    if credentials is None:
+    if secret is None:
         raise ServiceError(
             401,
             "missing_token",
             "send a token: Authorization: Bearer tlr_...",
             headers={"WWW-Authenticate": 'Bearer realm="throughline"'},
         )
-    return await context.tokens.find(credentials.credentials)
+    return await context.tokens.find(secret)
 
 
-async def _authenticated(context: Context, credentials: Credentials) -> ReadToken:
-    token = await authenticate(context, credentials)
+async def _authenticated(context: Context, secret: Secret) -> ReadToken:
+    token = await authenticate(context, secret)
+    context.rate.take(token)
     context.tokens.use(token)
     return token
 

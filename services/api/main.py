@@ -15,7 +15,9 @@ from services.api.app import create_app
 from services.api.live.feeds import Feeds
 from services.api.phases.routes import live_counts
 from services.api.shared.context import ApiContext
-from services.api.shared.database import Database
+from services.api.shared.database import MAX_WAITING, STATEMENT_SECONDS, Database
+from services.api.shared.quotas import RequestRate
+from services.api.shared.shares import Shares
 from services.api.tokens import Tokens
 from throughline.kit import logs
 from throughline.kit.loop_lag import measure_loop_lag
@@ -28,17 +30,19 @@ from throughline.store.migrate import MigrateError
 
 log = logging.getLogger(__name__)
 
-POOL_SIZE = 5
+POOL_SIZE = 6
 ACCESS_POOL_SIZE = 2
 """Connections of the pool for tokens, health and administration."""
-STATEMENT_SECONDS = 8.0
 DRAIN_SECONDS = 10
+THREAD_SECONDS = 0.001
+"""Time after which a thread that makes a long answer lets the event loop go on. Python's default is five times that."""
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT, then answer what is under way and exit 0; 1 when the database cannot be used."""
     settings = load_or_exit(ApiSettings)
     logs.configure(settings.log_level)
+    sys.setswitchinterval(THREAD_SECONDS)
     with asyncio.Runner(loop_factory=uvicorn.Config("", log_config=None).get_loop_factory()) as runner:
         sys.exit(runner.run(serve(settings)))
 
@@ -54,11 +58,12 @@ async def serve(settings: ApiSettings) -> int:
         )
         for pool_size in (POOL_SIZE, ACCESS_POOL_SIZE)
     )
-    database = Database(questions, access, settings.database_url)
+    shares = Shares(slots=POOL_SIZE, each=settings.workspace_statements, queue=MAX_WAITING)
+    database = Database(questions, access, settings.database_url, shares)
     tokens = Tokens(database.read_tokens, database.write_last_uses)
-    context = ApiContext(database, settings.touchpoints_topic, tokens)
-    feeds = Feeds(partial(live_counts, context))
-    app = create_app(context, feeds, page_token=settings.page_token, has_metrics=settings.metrics_port is None)
+    context = ApiContext(database, settings.touchpoints_topic, tokens, RequestRate(settings.token_requests))
+    feeds = Feeds(partial(live_counts, context), each=settings.token_streams)
+    app = create_app(context, feeds, has_metrics=settings.metrics_port is None)
     limit_connections(settings, lambda reason: PORT_REFUSED.labels(reason).inc())
     server = Server(
         port_config(app, settings, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS),

@@ -13,6 +13,7 @@ from tests.support.rows import ABANDON, AT_US, CHURN, SECOND_US, Rows
 from tests.support.stack import Service, Stack, until
 from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
+from throughline.store.access.page_sessions import create_page_code, page_link
 from throughline.store.access.read_tokens import revoke_read_token
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
@@ -53,11 +54,6 @@ async def rows(stack: Stack) -> AsyncIterator[Rows]:
 
 
 @pytest.fixture
-async def service(stack: Stack) -> Service:
-    return await stack.start("api", PAGE_TOKEN=stack.read_token)
-
-
-@pytest.fixture
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page on which the browser may complain about nothing: no script error, no breach of the content policy."""
     page = await browser.new_page(locale="en-GB", timezone_id="UTC")
@@ -68,6 +64,23 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     # A refused token or an unknown customer is an error to the browser's console; anything else is one to us.
     assert [text for text in complaints if "401" not in text and "404" not in text and "ERR_" not in text] == []
     await page.close()
+
+
+@pytest.fixture
+async def service(stack: Stack, page: Page) -> Service:
+    """The api, in which the page has a session."""
+    service = await stack.start("api")
+    headers = {"Authorization": f"Bearer {stack.read_token}"}
+    assert (await page.request.post(f"{service.url}/v1/session", headers=headers)).status == 204
+    return service
+
+
+async def link_to(service: Service, stack: Stack) -> str:
+    engine = create_engine(stack.database)
+    async with transaction(engine) as connection:
+        code = await create_page_code(connection, stack.read_token, now_us=now_us())
+    await engine.dispose()
+    return page_link(service.url, code.code)
 
 
 def now_in(phase: str) -> str:
@@ -309,11 +322,42 @@ async def test_nobody_asks_for_events_that_nobody_sees(page: Page, service: Serv
     assert requests == []
 
 
+async def test_a_link_opens_the_page_once_for_all_tabs(browser: Browser, page: Page, stack: Stack, rows: Rows) -> None:
+    service = await stack.start("api")
+    await rows.count(1, 3)
+    link = await link_to(service, stack)
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
+    await page.goto(link)
+    await expect(page.locator("#customers")).to_have_text("3")
+    code = link.rpartition("/")[2]
+    assert code not in page.url
+    assert not [url for url in urls if code in url.partition("#")[0]]
+    assert await page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
+    assert await page.evaluate("history.length") <= 2
+    await page.reload()
+    await expect(page.locator("#customers")).to_have_text("3")
+    tab = await page.context.new_page()
+    await tab.goto(service.url)
+    await expect(tab.locator("#customers")).to_have_text("3")
+    await tab.goto(link)  # used, but this browser has a session
+    await expect(tab.locator("#customers")).to_have_text("3")
+    await tab.close()
+
+    stranger = await browser.new_page()
+    await stranger.goto(link)
+    await expect(stranger.locator("#ask-error")).to_contain_text("used before or has expired")
+    await expect(stranger.locator("main")).to_be_hidden()
+    await stranger.goto(await link_to(service, stack))  # in the same tab: only what follows # changes
+    await expect(stranger.locator("#customers")).to_have_text("3")
+    await stranger.close()
+
+
 async def test_without_a_token_it_asks(page: Page, stack: Stack, rows: Rows) -> None:
     service = await stack.start("api")
     await rows.count(1, 3)
     await page.goto(service.url)
-    await expect(page.get_by_role("heading", name="Read token")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Open a workspace")).to_be_visible()
     await expect(page.locator("main")).to_be_hidden()
     await page.get_by_label("Token", exact=True).fill("tlr_wrong")
     await page.get_by_role("button", name="Open").click()

@@ -14,11 +14,15 @@ from throughline.cli.common.options import (
     command_group,
 )
 from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_instant, show_json, show_rows
+from throughline.cli.common.running import find_running
 from throughline.cli.common.times import parse_span_us
 from throughline.kit.clock import now_us
 from throughline.kit.process import user_and_host
+from throughline.kit.run_file import RunFile
+from throughline.kit.settings import CommandSettings, load
 from throughline.store.access import workspaces as stored_workspaces
 from throughline.store.access.modes import Scope
+from throughline.store.access.page_sessions import CODE_US, create_page_code, page_link
 from throughline.store.access.read_tokens import create_read_token, list_read_tokens, revoke_read_token
 from throughline.store.access.write_keys import create_write_key, list_write_keys, revoke_write_key, rotate_write_key
 from throughline.store.retention import read_retention, set_retention
@@ -281,6 +285,31 @@ def revoke_token(token: SecretArgument, data: DataOption = None) -> None:
         outcome=lambda info: {"workspace": info.workspace, "id": info.id, "token": info.hint, "name": info.name},
     )
     say(f"token {revoked.hint}... ({revoked.name}) is revoked since {show_instant(revoked.revoked_us)}")
+
+
+@tokens.command("link")
+def link_page(
+    token: Annotated[
+        str | None,
+        typer.Argument(metavar="ID|HINT", help="Whose workspace. Default: the token of the running stack."),
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Address of the api. Default: that of the running stack.")] = None,
+    data: DataOption = None,
+) -> None:
+    """Print a link that opens the page once, within ten minutes. The browser stays signed in for a week."""
+    running = find_running(data or load(CommandSettings).data) or RunFile()
+    pointer, address = token or running.read_token, url or running.api_url
+    if not pointer or not address:
+        fail("nothing runs on the data folder; name a token and the address: token link ID --url URL", WRONG_USE)
+    code = administer(
+        "token link",
+        lambda c: create_page_code(c, pointer, now_us=now_us()),
+        data,
+        {"url": address},
+        outcome=lambda code: {"workspace": code.workspace, "id": code.token_id, "name": code.token_name},
+    )
+    typer.echo(page_link(address, code.code))
+    say(f"opens workspace {code.workspace!r} once, within {CODE_US // 60_000_000} minutes")
 
 
 def _show_secret(kind: str, secret: str, details: Row, as_json: bool) -> None:

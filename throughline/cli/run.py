@@ -69,7 +69,7 @@ async def _run_until_stopped(options: RunOptions, output: "RunOutput") -> None:
 
 async def _run(stack: Stack, output: "RunOutput") -> None:
     async with stack.running() as running:
-        output.ready(running.addresses)
+        output.ready(running.addresses, running.link)
         await running.forever()
 
 
@@ -104,19 +104,20 @@ class RunOutput:
         self._status.stop()
         self._console.print(Text(news, style="red"))
 
-    def ready(self, addresses: RunFile) -> None:
+    def ready(self, addresses: RunFile, link: str) -> None:
         """Print the addresses and snippets on standard output, as they can be pasted."""
         self._status.stop()
         self._console.print(Text(f"ready after {time.monotonic() - self._began:.1f} s", style="green"))
-        print(describe(addresses), flush=True)
+        print(describe(addresses, link), flush=True)
 
 
-def describe(addresses: RunFile) -> str:
-    """The first steps of a person, with the real addresses and keys."""
+def describe(addresses: RunFile, link: str) -> str:
+    """The first steps of a person, with the real addresses and keys. `link` opens the page once."""
     key, token = addresses.write_key, addresses.read_token
     event = '{"userId": "ada", "event": "Order Completed", "properties": {"order_id": "1001", "revenue": 42.5}}'
     return f"""
-  page      {addresses.api_url.replace("127.0.0.1", "localhost")}
+  page      {link}
+            (works once, within ten minutes; `throughline token link` prints another)
   ingest    {addresses.ingest_url}
   write key {key}
 

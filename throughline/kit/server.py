@@ -27,7 +27,7 @@ def port_config(
         headers=[("X-Content-Type-Options", "nosniff")],
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # the page's token depends on who really connects
+        proxy_headers=False,
         log_config=None,
         log_level=settings.log_level,
         **options,

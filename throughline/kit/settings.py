@@ -152,7 +152,11 @@ class ApiSettings(ServiceSettings):
 
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
     max_connections: int = Field(2048, ge=1, description="connections of one process, further ones are answered 503")
-    page_token: str | None = Field(None, description="a read token the page may use when opened on this machine")
+    token_requests: int = Field(100, ge=0, description="requests a second of one token, 0 = no limit")
+    token_streams: int = Field(100, ge=1, description="streams that one token may have open at once in this process")
+    workspace_statements: int = Field(
+        2, ge=1, le=5, description="statements that the tokens of one workspace may have under way at once"
+    )
 
 
 class RunSettings(BaseSettings):

@@ -13,6 +13,7 @@ from throughline.kit.process import user_and_host
 from throughline.kit.secret_box import new_key
 from throughline.store.access import keys
 from throughline.store.access.audit import record_audit
+from throughline.store.access.page_sessions import create_page_code
 from throughline.store.access.read_tokens import create_read_token
 from throughline.store.access.sources import create_source, list_sources, set_source_enabled
 from throughline.store.access.workspaces import create_workspace, list_workspaces
@@ -55,6 +56,17 @@ def encryption_key(data: Path) -> str:
     if not path.exists():
         write_private(path, new_key() + "\n")
     return path.read_text().strip()
+
+
+async def page_code(database_url: str, local: LocalKeys) -> str:
+    """A one-time code that opens the page of the local workspace."""
+    engine = create_engine(database_url, pool_size=1, application_name="throughline run")
+    try:
+        async with transaction(engine) as connection:
+            code = await create_page_code(connection, local.read_token, now_us=now_us())
+    finally:
+        await engine.dispose()
+    return code.code
 
 
 def _read(path: Path) -> LocalKeys | None:

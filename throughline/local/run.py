@@ -18,11 +18,12 @@ from throughline.local.kafka import LocalKafka
 from throughline.local.ports import free_port, require_free
 from throughline.local.postgres import LocalPostgres
 from throughline.local.process import Child
-from throughline.local.provision import encryption_key, provision
+from throughline.local.provision import encryption_key, page_code, provision
 from throughline.local.reports import Report
 from throughline.local.service import Service
 from throughline.local.supervisor import Supervised, Supervisor
 from throughline.store import migrate
+from throughline.store.access.page_sessions import page_link
 from throughline.store.roles import Role, url_in_role
 
 LAYOUT = "1"
@@ -48,10 +49,11 @@ class RunOptions:
 
 
 class Running:
-    """The running system: its addresses and keys, and `forever` to wait on."""
+    """The running system: its addresses and keys, a link that opens the page once, and `forever` to wait on."""
 
-    def __init__(self, supervisor: Supervisor, folder: Path, addresses: RunFile) -> None:
+    def __init__(self, supervisor: Supervisor, folder: Path, addresses: RunFile, link: str) -> None:
         self.addresses = addresses
+        self.link = link
         self.forever = supervisor.forever
         self._supervisor = supervisor
         self._folder = folder
@@ -128,7 +130,7 @@ class Stack:
             settings(Role.INGEST, OPERATOR_SECRET=operator_secret, ENCRYPTION_KEYS=",".join(encryption_keys)),
         )
         stager = self._service("stager", free_port(), settings(Role.STAGER))
-        api = self._service("api", port, settings(Role.API, PAGE_TOKEN=keys.read_token))
+        api = self._service("api", port, settings(Role.API))
         self._step("starting ingest, stager and api")
         await self._supervisor.start(ingest, stager, api)
         await asyncio.gather(*(service.until_ready() for service in (ingest, stager, api)))
@@ -144,7 +146,9 @@ class Stack:
             operator_secret=operator_secret,
             encryption_keys=encryption_keys,
         )
-        self._running = Running(self._supervisor, data, addresses)
+        code = await page_code(database_url, keys)
+        link = page_link(api.url.replace("127.0.0.1", "localhost"), code)
+        self._running = Running(self._supervisor, data, addresses, link)
         if options.demo_rate:
             # The demo reads the write key from run.json, which is there long before it looks: a key does not belong on
             # a command line, where every user of the machine can see it.

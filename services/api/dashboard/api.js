@@ -1,6 +1,5 @@
-// Requests to the api: the token, JSON, and the stream of counts. Nothing in this file touches the page.
+// Requests to the api: the session, JSON, and the stream of counts. Nothing in this file touches the page.
 
-const TOKEN_ITEM = "throughline.token";
 const SILENCE_MS = 40_000; // the service speaks at least every 15 s
 
 export class ApiError extends Error {
@@ -11,32 +10,17 @@ export class ApiError extends Error {
   }
 }
 
-let token = null;
-
-/** The token of this tab, or the token that the service gives to a browser on its machine; null: the person has to give one. */
-export async function findToken() {
-  token = sessionStorage.getItem(TOKEN_ITEM);
-  if (!token) {
-    const response = await fetch("/page-config.json", { cache: "no-store" });
-    token = response.ok ? (await response.json()).token : null;
-  }
-  return token;
-}
-
-export function keepToken(value) {
-  token = value;
-  sessionStorage.setItem(TOKEN_ITEM, value);
-}
-
-export function forgetToken() {
-  token = null;
-  sessionStorage.removeItem(TOKEN_ITEM);
+/**
+ * Open a session with the code of a one-time link, or with a token. Its secret is in a cookie that no script can read,
+ * so that all tabs have it. Throws as `get` does.
+ */
+export async function openSession(secret) {
+  await request("/v1/session", {}, { method: "POST", headers: { Authorization: `Bearer ${secret}` } });
 }
 
 async function request(path, parameters, options = {}) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
-  const headers = { Authorization: `Bearer ${token}`, ...options.headers };
-  const response = await fetch(`${path}?${query}`, { cache: "no-store", ...options, headers });
+  const response = await fetch(`${path}?${query}`, { cache: "no-store", ...options });
   if (!response.ok && response.status !== 304) throw new ApiError(response.status, await response.json().catch(() => ({})));
   return response;
 }
@@ -65,8 +49,8 @@ export async function getIfNew(path, parameters, etag, signal) {
 }
 
 /**
- * Follow the counts until `signal` aborts or the connection ends. EventSource cannot send a token, so this reads the
- * event stream itself. Calls on.open(), on.counts(counts, lagMs), on.asOf(instant, lagMs); gives the last event's id.
+ * Follow the counts until `signal` aborts or the connection ends. EventSource tells neither
+ * a refusal nor a comment, so this reads the event stream itself. Calls on.open(), on.counts(counts, lagMs), on.asOf(instant, lagMs); gives the last event's id.
  */
 export async function follow(filter, lastId, signal, on) {
   const silent = new AbortController();

@@ -1,6 +1,6 @@
 // The page: live counts, filters, and the panel that the address after # names (a phase's customers, a journey, or events).
 
-import { ApiError, findToken, follow, forgetToken, get, getAll, keepToken } from "./api.js";
+import { ApiError, follow, get, getAll, openSession } from "./api.js";
 import { byId, clockTime, customerLink, duration, firstEvent, h, number, share } from "./dom.js";
 import { clear, showCustomers, showJourney } from "./detail.js";
 import { leaveEvents, showEvents } from "./events.js";
@@ -18,20 +18,32 @@ let stream = null;
 let wake = () => {};
 let spokenAt = 0;
 
-async function start() {
+/** The code of a one-time link, which is taken out of the address at once: it belongs in no history. */
+function takeCode() {
+  const [, code] = location.hash.match(/^#\/open\/(\w+)$/) ?? [];
+  if (code) history.replaceState(null, "", "#");
+  return code;
+}
+
+/** Open the page with the code of a link or a token, if there is one, else with the session of this browser. */
+async function start(secret) {
   let reason = "";
   try {
-    if (await findToken()) {
-      await open();
-      return;
+    if (secret) {
+      await openSession(secret).catch((error) => {
+        if (!(error instanceof ApiError && error.status === 401)) throw error;
+        reason = error.message; // there may be a session all the same: a link that was opened twice, say
+      });
     }
+    await open();
+    return;
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 401)) {
       lost(error, 3000);
-      setTimeout(start, 3000);
+      setTimeout(() => start(reason ? "" : secret), 3000);
       return;
     }
-    reason = error.message;
+    if (error.code !== "missing_token") reason ||= error.message;
   }
   askForToken(reason);
 }
@@ -39,7 +51,6 @@ async function start() {
 function askForToken(reason) {
   stream?.abort();
   leaveEvents();
-  forgetToken();
   byId("lost").hidden = true;
   byId("main").hidden = true;
   byId("ask").hidden = false;
@@ -277,9 +288,9 @@ function failed(error) {
 
 byId("ask-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  keepToken(byId("token").value.trim());
+  const secret = byId("token").value.trim();
   byId("token").value = "";
-  start();
+  start(secret);
 });
 byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -294,5 +305,9 @@ for (const name of ["source", "channel"]) {
   });
 }
 byId("model").addEventListener("change", (event) => changeModel(event.target.value));
-addEventListener("hashchange", route);
-start();
+addEventListener("hashchange", () => {
+  const code = takeCode();
+  if (code) start(code);
+  else route();
+});
+start(takeCode());

@@ -75,7 +75,7 @@ async def recent_events(context: ApiContext, question: RecentQuestion) -> Encode
     events = RejectedFilter(workspace, source=source)
     accepted: list[RecentRow] = []
     rejected: list[RejectedRow] = []
-    async with context.database.reading("recent", consistent=True) as connection:
+    async with context.database.reading("recent", workspace, consistent=True) as connection:
         applied_watermark_us = await read_applied_watermark(connection, context.topic)
         if verdict in (None, "ok", "warning"):
             warned = None if verdict is None else verdict == "warning"

@@ -1,5 +1,6 @@
 """Statements over the past of the counts: the live counts less what changed since, out of the stored buckets."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -72,9 +73,13 @@ async def read_past_counts(
         parts.append(changed(_INSIDE, inside, each=True))
     sums = union_all(*parts).subquery("sums")
     watermark = select(applied_watermark(topic).label("applied_watermark_us")).subquery("watermark")
-    rows = (
-        await connection.execute(select(watermark, sums).select_from(watermark.outerjoin(sums, literal(True))))
-    ).all()
+    statement = select(watermark, sums).select_from(watermark.outerjoin(sums, literal(True)))
+    rows = (await connection.execute(statement)).all()
+    # Of thousands of steps this takes long: not on the event loop, on which every other request waits.
+    return await asyncio.to_thread(_past_counts, rows)
+
+
+def _past_counts(rows: Sequence[Any]) -> PastCounts:
     closing: dict[int, Sums] = {}
     changes: dict[tuple[int, int], Sums] = {}
     for _, kind, bucket_us, phase, *values in sorted(rows, key=lambda row: row.kind or _LIVE):

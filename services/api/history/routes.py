@@ -75,20 +75,19 @@ async def get_history(
             min_cell=min_cell,
             starts=span.starts,
         )
-
-    def build() -> AnswerResponse[History]:
-        return AnswerResponse(
-            history_answer(
-                live.model,
-                span,
-                closing=past.closing,
-                changes=past.changes,
-                applied_watermark_us=past.applied_watermark_us,
-                retention_cutoff_us=workspace.retention_cutoff_us,
-                time_zone=workspace.time_zone,
-                min_cell=min_cell,
+        # Thousands of steps take long: in a thread, so that the event loop goes on, and within the workspace's share of
+        # the database, so that no workspace has more than a few answers in the making.
+        return await asyncio.to_thread(
+            lambda: AnswerResponse(
+                history_answer(
+                    live.model,
+                    span,
+                    closing=past.closing,
+                    changes=past.changes,
+                    applied_watermark_us=past.applied_watermark_us,
+                    retention_cutoff_us=workspace.retention_cutoff_us,
+                    time_zone=workspace.time_zone,
+                    min_cell=min_cell,
+                )
             )
         )
-
-    # The longest history takes a quarter of a second to build, and nobody else may wait for it.
-    return await asyncio.to_thread(build)

@@ -24,7 +24,7 @@ async def get_suspects(
     """Ids with links that were not made, because a customer or an id would have had too many; newest first.
     A user id for everybody does this, or a device that many share."""
     after = cursors.decode(parameters.cursor)
-    async with context.database.reading("suspects") as connection:
+    async with context.database.reading("suspects", token.workspace) as connection:
         rows = await list_suspects(connection, token.workspace, after, parameters.limit + 1)
     page, last = split_page(rows, parameters.limit)
     position = None if last is None else SuspectPosition(last.last_us, last.id)

@@ -7,6 +7,7 @@ and holds nobody up.
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 
 MAX_SUBSCRIBERS = 1000
+MAX_SUBSCRIBERS_EACH = 100
 POLL_SECONDS = 0.25
 
 
@@ -45,11 +47,20 @@ class Feeds(Generic[K]):
     Args:
         load: answers a question; asked four times a second for each question that is followed.
         limit: maximum number of subscribers.
+        each: maximum number of subscribers with one token.
     """
 
-    def __init__(self, load: Callable[[K], Awaitable[EncodedAnswer[Answer]]], *, limit: int = MAX_SUBSCRIBERS) -> None:
+    def __init__(
+        self,
+        load: Callable[[K], Awaitable[EncodedAnswer[Answer]]],
+        *,
+        limit: int = MAX_SUBSCRIBERS,
+        each: int = MAX_SUBSCRIBERS_EACH,
+    ) -> None:
         self._load = load
         self._limit = limit
+        self._each = each
+        self._by_token: Counter[int] = Counter()
         self._feeds: dict[K, Feed] = {}
         self._subscribers = 0
         self._closed = False
@@ -62,14 +73,25 @@ class Feeds(Generic[K]):
             feed.wake()
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, question: K) -> AsyncIterator[Feed]:
+    async def subscribe(self, question: K, token: int) -> AsyncIterator[Feed]:
         """The feed of a question, polled at least until the block ends.
 
+        Args:
+            question: what is asked again and again.
+            token: id of the token that asks.
+
         Raises:
-            ServiceError: 503 `too_many_streams` or `stopping`, or what `load` raises.
+            ServiceError: 429 or 503 `too_many_streams`, 503 `stopping`, or what `load` raises.
         """
         if self._closed:
             raise ServiceError(503, "stopping", "the service is stopping; try again", headers={"Retry-After": "1"})
+        if self._by_token[token] >= self._each:
+            raise ServiceError(
+                429,
+                "too_many_streams",
+                f"this token has {self._each} streams open, as many as it may; close one, or share one among readers",
+                headers={"Retry-After": "5"},
+            )
         if self._subscribers >= self._limit:
             raise ServiceError(
                 503,
@@ -78,6 +100,7 @@ class Feeds(Generic[K]):
                 headers={"Retry-After": "5"},
             )
         self._subscribers += 1
+        self._by_token[token] += 1
         API_STREAM_SUBSCRIBERS.inc()
         try:
             latest = await self._load(question)
@@ -95,6 +118,9 @@ class Feeds(Generic[K]):
                     del self._feeds[question]
         finally:
             self._subscribers -= 1
+            self._by_token[token] -= 1
+            if not self._by_token[token]:
+                del self._by_token[token]
             API_STREAM_SUBSCRIBERS.dec()
 
     async def _poll(self, question: K, feed: Feed) -> None:

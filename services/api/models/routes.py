@@ -34,7 +34,7 @@ async def get_models(
 ) -> AnswerResponse[Models]:
     """The models under which the workspace's journeys can be read (`live`), and those that are being built."""
     after = cursors.decode(parameters.cursor)
-    async with context.database.reading("models", consistent=True) as connection:
+    async with context.database.reading("models", token.workspace, consistent=True) as connection:
         workspace = await read_workspace(connection, token.workspace, context.topic)
         places = {GenerationPosition(each.name, each.id): each for each in workspace.generations}
         following = [place for place in sorted(places) if after is None or place > after]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field
 from sse_starlette import EventSourceResponse
 
-from services.api.auth import Credentials, Token, authenticate
+from services.api.auth import Secret, Token, authenticate
 from services.api.history.queries import read_past_counts
 from services.api.live.feeds import Feed, Feeds
 from services.api.live.sse import event_stream
@@ -87,7 +87,7 @@ async def live_counts(context: ApiContext, question: CountsQuestion) -> EncodedA
         ServiceError: 400 `unknown_model`; 403 `withheld`; 503 `no_model` or `database_away`.
     """
     min_cell = await min_cell_of(context, question.workspace, question.model)
-    async with context.database.reading("counts") as connection:
+    async with context.database.reading("counts", question.workspace) as connection:
         live = await read_live_counts(
             connection, question.workspace, question.model, context.topic, question.customers, min_cell
         )
@@ -163,7 +163,7 @@ async def _subscribed(
 ) -> AsyncIterator[Feed]:
     """The feed of the request's question, from before the response starts until it has ended."""
     feeds: Feeds[CountsQuestion] = request.app.state.feeds
-    async with feeds.subscribe(await counts_question(context, token.workspace, parameters)) as feed:
+    async with feeds.subscribe(await counts_question(context, token.workspace, parameters), token.owner) as feed:
         yield feed
 
 
@@ -186,7 +186,7 @@ async def _subscribed(
 )
 async def stream_counts(
     context: Context,
-    credentials: Credentials,
+    secret: Secret,
     feed: Annotated[Feed, Depends(_subscribed)],
     last_event_id: Annotated[str, Header(description="the last id you saw: the same counts are not sent again")] = "",
 ) -> EventSourceResponse:
@@ -194,7 +194,7 @@ async def stream_counts(
 
     async def still_allowed() -> bool:
         try:
-            await authenticate(context, credentials)
+            await authenticate(context, secret)
         except ServiceError as error:
             return error.status != 401
         return True

@@ -56,7 +56,7 @@ async def get_rejected(
         parameters.stage,
         parameters.code,
     )
-    async with context.database.reading("rejected", consistent=True) as connection:
+    async with context.database.reading("rejected", token.workspace, consistent=True) as connection:
         rows = await list_rejected(connection, events, after, parameters.limit + 1)
         counts = await count_rejected(connection, events)
     page, last = split_page(rows, parameters.limit)

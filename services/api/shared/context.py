@@ -1,4 +1,4 @@
-"""What every request is answered from: the database, the topic whose offsets hold the watermarks, and the tokens."""
+"""What every request is answered from: the database, the topic whose offsets hold the watermarks, tokens, quotas."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.api.shared.database import Database
+from services.api.shared.quotas import RequestRate
 from services.api.tokens import Tokens
 
 
@@ -17,6 +18,7 @@ class ApiContext:
     topic: str
     """The touchpoints topic."""
     tokens: Tokens
+    rate: RequestRate
 
 
 def _context_of(request: Request) -> ApiContext:

@@ -4,34 +4,48 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.api.shared.shares import QueueFullError, Shares
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
 from throughline.kit.metrics import API_QUERY_SECONDS
 from throughline.store.access.audit import record_audit
 from throughline.store.access.keys import ReadToken, read_open_tokens
+from throughline.store.access.page_sessions import open_session, take_page_code
 from throughline.store.access.read_tokens import write_last_uses
-from throughline.store.engine.errors import is_away
+from throughline.store.engine.errors import is_away, is_statement_timeout
 from throughline.store.engine.health import database_check
 from throughline.store.engine.unit_of_work import consistent_reading, reading, transaction
 from throughline.store.migrate import wait_until_migrated
 
 log = logging.getLogger(__name__)
 
-QUESTION_SECONDS = 10.0
-"""Maximum time for one question, including the wait for a connection."""
+STATEMENT_SECONDS = 10.0
+"""Maximum time for one statement: then PostgreSQL ends it."""
+QUESTION_SECONDS = 15.0
+"""Maximum time for all statements of one question, including the wait for a connection."""
+WAIT_SECONDS = 5.0
+"""Maximum time for which a question waits for its workspace's turn."""
+MAX_WAITING = 100
+"""Maximum number of questions of one workspace that wait."""
 RETRY_SECONDS = 1.0
+
+MAX_LINKS = 20
+"""Maximum number of links that wait to be opened."""
 
 
 class Database:
     """Two pools of connections that are used only once the schema is up to date: one for questions, and one of its own
     for access (tokens, health, administration), so that no question holds those up."""
 
-    def __init__(self, questions: AsyncEngine, access: AsyncEngine, url: str) -> None:
+    def __init__(self, questions: AsyncEngine, access: AsyncEngine, url: str, shares: Shares) -> None:
         self._questions = questions
+        self._shares = shares
+        # Whoever opens a link has no token yet: they share one connection, however many codes a stranger tries.
+        self._links = Shares(slots=1, each=1, queue=MAX_LINKS)
         self._access = access
         self._url = url
         self._answers = database_check(access)
@@ -55,19 +69,40 @@ class Database:
                 self._missing = ""
 
     @asynccontextmanager
-    async def reading(self, question: str, *, consistent: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A connection to read with, for at most `QUESTION_SECONDS`.
+    async def reading(
+        self, question: str, workspace: int, *, consistent: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
+        """A connection to read with, for at most `QUESTION_SECONDS`, once it is the workspace's turn.
 
         Args:
             question: names what is read, in the metrics.
+            workspace: whose question it is.
             consistent: whether all statements see one state of the database.
 
         Raises:
-            ServiceError: 503 `database_away`.
+            ServiceError: 429 `too_many_statements`; 503 `too_slow` or `database_away`.
         """
         connect = consistent_reading if consistent else reading
-        async with self._asking(question, connect(self._questions)) as connection:
+        async with self._turn_of(workspace), self._asking(question, connect(self._questions)) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def _turn_of(self, workspace: int) -> AsyncIterator[None]:
+        async with AsyncExitStack() as turn:
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await turn.enter_async_context(self._shares.share(workspace))
+            except (QueueFullError, TimeoutError):
+                if not self._shares.is_at_limit(workspace):
+                    raise _away("the database is busy") from None
+                raise ServiceError(
+                    429,
+                    "too_many_statements",
+                    f"the workspace has {self._shares.each} questions to the database under way, as many as it may, "
+                    "and others wait; send one after the other, and ask for shorter spans or pages",
+                    headers={"Retry-After": "1"},
+                ) from None
+            yield
 
     async def read_tokens(self) -> list[ReadToken]:
         """All tokens that are not revoked.
@@ -86,6 +121,33 @@ class Database:
         """
         async with self._asking("last uses", transaction(self._access)) as connection:
             await write_last_uses(connection, last_used_us)
+
+    async def open_session(self, token: ReadToken) -> str:
+        """The secret of a new session of the page.
+
+        Raises:
+            ServiceError: 503 `database_away`.
+        """
+        async with self._asking("session", transaction(self._access)) as connection:
+            return await open_session(connection, token, now_us=now_us())
+
+    async def open_session_by_code(self, code: str) -> str | None:
+        """The secret of a new session of the page; None when the code of a link is not good, or not any more.
+
+        Raises:
+            ServiceError: 429 `rate_limited`; 503 `database_away`.
+        """
+        try:
+            async with self._links.share("link"), self._asking("link", transaction(self._access)) as connection:
+                token = await take_page_code(connection, code, now_us=now_us())
+                return None if token is None else await open_session(connection, token, now_us=now_us())
+        except QueueFullError:
+            raise ServiceError(
+                429,
+                "rate_limited",
+                "too many links are being opened; try again in a second",
+                headers={"Retry-After": "1"},
+            ) from None
 
     @asynccontextmanager
     async def administering(
@@ -117,6 +179,13 @@ class Database:
             async with asyncio.timeout(QUESTION_SECONDS), connect as connection:
                 yield connection
         except Exception as error:
+            if is_statement_timeout(error):
+                raise ServiceError(
+                    503,
+                    "too_slow",
+                    f"the question took more than {STATEMENT_SECONDS:g} s; ask for a shorter span or a smaller page",
+                    headers={"Retry-After": "10"},
+                ) from error
             if not is_away(error):
                 raise
             log.warning("the database is away: %s: %s", type(error).__name__, error)

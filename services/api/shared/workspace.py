@@ -57,7 +57,7 @@ async def reading_model(
     Raises:
         ServiceError: 400 `unknown_model`; 503 `no_model` or `database_away`.
     """
-    async with context.database.reading(question, consistent=True) as connection:
+    async with context.database.reading(question, workspace, consistent=True) as connection:
         state = await read_workspace(connection, workspace, context.topic)
         yield connection, LiveModel(state, live_generation(state, model))
 
@@ -110,7 +110,7 @@ def live_generation(workspace: WorkspaceState, model: str | None) -> ModelGenera
 @cached(seconds=SOURCES_SECONDS)
 async def sources_of(context: ApiContext, workspace: int) -> list[Source]:
     """The workspace's sources, by name."""
-    async with context.database.reading("sources") as connection:
+    async with context.database.reading("sources", workspace) as connection:
         return await list_sources(connection, workspace)
 
 

@@ -14,19 +14,21 @@ from throughline.cli import app
 from throughline.cli.common.database import in_database
 from throughline.kit.clock import now_us
 from throughline.kit.process import user_and_host
+from throughline.kit.secret_box import new_key
 from throughline.store.access.workspaces import create_workspace
 
 ADMINISTRATION = {
     "migrate", "workspace create", "workspace retention", "source create", "source set", "source disable",
-    "source enable", "key create", "key rotate", "key revoke", "token create", "token revoke", "model add", "model use",
-    "model retire", "restage", "identity unlink", "identity relink", "rejected replay", "rejected export",
+    "source enable", "key create", "key rotate", "key revoke", "token create", "token revoke", "token link",
+    "model add", "model use", "model retire", "restage", "identity unlink", "identity relink", "rejected replay",
+    "rejected export", "secrets rotate",
 }  # fmt: skip
 """Commands that change something, or take rejected events out. Each writes an entry of this action."""
 OTHERS = {
     "run",  # writes one of the action `run`, when it makes keys
     "demo", "replay-csv", "import",  # send events, as clients do
     "workspace list", "source list", "source show", "key list", "token list", "model check", "model list", "model show",
-    "identity show", "tail", "rejected list", "rejected show", "audit",
+    "identity show", "identity suspects", "secrets key", "tail", "rejected list", "rejected show", "audit",
 }  # fmt: skip
 
 
@@ -52,6 +54,7 @@ def test_it_is_known_of_every_command_whether_it_administers() -> None:
 
 
 async def test_administration_leaves_entries(throughline: Throughline) -> None:
+    throughline.environment["ENCRYPTION_KEYS"] = new_key()
     secret = "whsec-0123456789"
     assert (await throughline("migrate")).status == 0
     await throughline("workspace", "create", "shop", "--time-zone", "Europe/Vienna")

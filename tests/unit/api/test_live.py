@@ -44,27 +44,42 @@ async def feeds() -> AsyncIterator[Feeds[str]]:
 
 async def test_subscribers_are_bounded_and_counted() -> None:
     feeds = Feeds(Cache(load, seconds=60).get, limit=1)
-    async with feeds.subscribe("a"):
+    async with feeds.subscribe("a", 1):
         assert REGISTRY.get_sample_value(SUBSCRIBERS) == 1
         with pytest.raises(ServiceError) as caught:
-            async with feeds.subscribe("a"):
+            async with feeds.subscribe("a", 1):
                 pass
         assert (caught.value.status, caught.value.code) == (503, "too_many_streams")
         assert caught.value.headers["Retry-After"]
-    async with feeds.subscribe("a"):
+    async with feeds.subscribe("a", 1):
         pass
     assert REGISTRY.get_sample_value(SUBSCRIBERS) == 0
 
 
+async def test_one_token_leaves_streams_to_others() -> None:
+    feeds = Feeds(Cache(load, seconds=60).get, each=1)
+    async with feeds.subscribe("a", 1):
+        with pytest.raises(ServiceError) as caught:
+            async with feeds.subscribe("b", 1):
+                pass
+        assert (caught.value.status, caught.value.code) == (429, "too_many_streams")
+        assert "1 streams" in caught.value.message
+        assert caught.value.headers["Retry-After"]
+        async with feeds.subscribe("a", 2):
+            pass
+    async with feeds.subscribe("a", 1):
+        pass
+
+
 async def test_a_poller_runs_only_while_somebody_listens(feeds: Feeds[str]) -> None:
     before = asyncio.all_tasks()
-    async with feeds.subscribe("a") as first, feeds.subscribe("a") as second:
+    async with feeds.subscribe("a", 1) as first, feeds.subscribe("a", 1) as second:
         assert first is second
         pollers = [task for task in asyncio.all_tasks() - before if task is first.poller]
         assert len(pollers) == 1
     with pytest.raises(asyncio.CancelledError):
         await pollers[0]
-    async with feeds.subscribe("a") as again:
+    async with feeds.subscribe("a", 1) as again:
         assert again is not first
         assert again.poller is not None
         assert not again.poller.done()
@@ -81,7 +96,7 @@ async def test_who_subscribes_while_the_feeds_close_is_not_left_waiting() -> Non
     feeds = Feeds(slow)
 
     async def subscribe() -> bool:
-        async with feeds.subscribe("a") as feed:
+        async with feeds.subscribe("a", 1) as feed:
             return feed.closed
 
     subscribing = asyncio.create_task(subscribe())
@@ -142,7 +157,7 @@ def change(feed: Feed, number: int) -> None:
 
 async def test_a_stream_ends_whole_when_the_feeds_close(feeds: Feeds[str]) -> None:
     client = Client()
-    async with feeds.subscribe("a") as feed:
+    async with feeds.subscribe("a", 1) as feed:
         following = follow(feed, client)
         await client.has(2)
         change(feed, 2)
@@ -156,7 +171,7 @@ async def test_a_stream_ends_whole_when_the_feeds_close(feeds: Feeds[str]) -> No
 
 async def test_what_a_client_has_seen_is_not_sent_again(feeds: Feeds[str]) -> None:
     client = Client()
-    async with feeds.subscribe("a") as feed:
+    async with feeds.subscribe("a", 1) as feed:
         following = follow(feed, client, seen='W/"1"')
         await client.has(1)
         change(feed, 2)
@@ -168,7 +183,7 @@ async def test_what_a_client_has_seen_is_not_sent_again(feeds: Feeds[str]) -> No
 
 async def test_a_slow_client_gets_the_latest_answer_and_not_those_in_between(feeds: Feeds[str]) -> None:
     slow, fast = Client(), Client()
-    async with feeds.subscribe("a") as feed:
+    async with feeds.subscribe("a", 1) as feed:
         following = [follow(feed, slow), follow(feed, fast)]
         await slow.has(2)
         await fast.has(2)
@@ -185,7 +200,7 @@ async def test_a_slow_client_gets_the_latest_answer_and_not_those_in_between(fee
 
 async def test_a_client_that_leaves_ends_its_stream(feeds: Feeds[str]) -> None:
     client = Client()
-    async with feeds.subscribe("a") as feed:
+    async with feeds.subscribe("a", 1) as feed:
         following = follow(feed, client)
         await client.has(2)
         client.leaves.set()
@@ -195,7 +210,7 @@ async def test_a_client_that_leaves_ends_its_stream(feeds: Feeds[str]) -> None:
 async def test_a_revoked_token_ends_the_stream(feeds: Feeds[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "RECHECK_SECONDS", 0.02)
     client = Client()
-    async with feeds.subscribe("a") as feed:
+    async with feeds.subscribe("a", 1) as feed:
         await asyncio.wait_for(follow(feed, client, is_allowed=False), 30)
     assert client.ended
 
@@ -204,7 +219,7 @@ async def test_a_silent_stream_says_the_time(feeds: Feeds[str], monkeypatch: pyt
     monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(sse, "RECHECK_SECONDS", 0.02)
     client = Client()
-    async with feeds.subscribe("a") as feed:
+    async with feeds.subscribe("a", 1) as feed:
         following = follow(feed, client, seen='W/"1"')
         await client.has(3)
         feeds.close()

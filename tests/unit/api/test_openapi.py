@@ -15,7 +15,9 @@ from services.api.shared.answers import Answer, EncodedAnswer
 from services.api.shared.context import ApiContext
 from services.api.shared.database import Database
 from services.api.shared.openapi import AnswerRoute
+from services.api.shared.quotas import RequestRate
 from services.api.shared.responses import AnswerResponse
+from services.api.shared.shares import Shares
 from services.api.tokens import Tokens
 from throughline.store.engine.pool import create_engine
 
@@ -29,9 +31,10 @@ async def no_counts(_: CountsQuestion) -> EncodedAnswer[Answer]:
 
 
 def openapi() -> dict[str, Any]:
-    database = Database(create_engine(URL), create_engine(URL), URL)
-    context = ApiContext(database, "touchpoints", Tokens(database.read_tokens, database.write_last_uses))
-    return create_app(context, Feeds(no_counts), page_token=None).openapi()
+    database = Database(create_engine(URL), create_engine(URL), URL, Shares(slots=1, each=1, queue=1))
+    tokens = Tokens(database.read_tokens, database.write_last_uses)
+    context = ApiContext(database, "touchpoints", tokens, RequestRate(1))
+    return create_app(context, Feeds(no_counts)).openapi()
 
 
 DOCUMENT = openapi()

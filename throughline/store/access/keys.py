@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.kit.secret_box import SecretBox, SecretBoxError
@@ -187,7 +187,18 @@ async def read_open_tokens(connection: AsyncConnection) -> list[ReadToken]:
 
 async def find_read_token(connection: AsyncConnection, digest: bytes, *, now_us: int) -> ReadToken | None:
     """Returns what the token of a digest opens; None when it is unknown, revoked or expired."""
-    row = (await connection.execute(_open_tokens().where(read_tokens.c.digest == digest))).one_or_none()
+    return await _find_open_token(connection, read_tokens.c.digest == digest, now_us)
+
+
+async def find_token_by_id(connection: AsyncConnection, token_id: int, *, now_us: int) -> ReadToken | None:
+    """As `find_read_token`, by the token's id."""
+    return await _find_open_token(connection, read_tokens.c.id == token_id, now_us)
+
+
+async def _find_open_token(
+    connection: AsyncConnection, condition: ColumnElement[bool], now_us: int
+) -> ReadToken | None:
+    row = (await connection.execute(_open_tokens().where(condition))).one_or_none()
     token = None if row is None else _read_token(*row)
     return None if token is None or token.is_expired(now_us) else token
 

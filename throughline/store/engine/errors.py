@@ -46,6 +46,11 @@ def is_refused(error: BaseException) -> bool:
     return isinstance(driver_error(error), asyncpg.InsufficientPrivilegeError)
 
 
+def is_statement_timeout(error: BaseException) -> bool:
+    """Whether PostgreSQL ended a statement because it ran too long."""
+    return isinstance(driver_error(error), asyncpg.QueryCanceledError)
+
+
 def driver_error(error: BaseException | None) -> BaseException | None:
     """Returns what the driver raised: SQLAlchemy's exception is around its own copy of that one."""
     if isinstance(error, DBAPIError) and error.orig is not None:

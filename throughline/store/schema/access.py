@@ -5,7 +5,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from throughline.store.metadata import metadata
 from throughline.store.schema.columns import identity_column
-from throughline.store.schema.privileges import ACCESS_OF_INGEST, APPEND, NOTHING, READ, UPDATE, Rights, grant
+from throughline.store.schema.privileges import ACCESS_OF_INGEST, APPEND, NOTHING, READ, UPDATE, WRITE, Rights, grant
 
 workspaces = Table(
     "workspaces",
@@ -80,7 +80,7 @@ read_tokens = Table(
     Column("expires_us", BigInteger),  # null: never
     Column("last_used_us", BigInteger),  # to the minute; null: not since this column is there
     Column("session_of", BigInteger),  # the token that opened this session of the page; null: a token
-    info=grant(Rights(stager=NOTHING, api=READ | {"INSERT", "UPDATE"})),
+    info=grant(Rights(stager=NOTHING, api=WRITE)),  # the api makes and ends sessions
 )
 Index("read_tokens_sessions", read_tokens.c.session_of, postgresql_where=read_tokens.c.session_of.is_not(None))
 
