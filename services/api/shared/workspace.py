@@ -64,7 +64,7 @@ async def reading_model(
 
 @cached(seconds=SOURCES_SECONDS)
 async def _cells_of(context: ApiContext, workspace: int) -> tuple[int | None, str]:
-    async with context.database.reading("cells") as connection:
+    async with context.database.reading("cells", workspace) as connection:
         return await read_min_cell(connection, workspace)
 
 
