@@ -101,6 +101,7 @@ async def test_it_runs_survives_kills_stops_and_goes_on(tmp_path: Path) -> None:
             "workspace",
             "write_key",
             "read_token",
+            "operator_secret",
             "encryption_keys",
             "pids",
         }
