@@ -33,8 +33,6 @@ TRANSACTIONS = 4
 """Maximum number of transactions under way: enough to decode while PostgreSQL works, few enough for its cores."""
 OTHER_CONNECTIONS = 3
 """Connections beside those of the transactions: locating partitions, the index, health."""
-STATEMENT_SECONDS = 30.0
-"""Maximum time of a statement: batches are given up sooner, and only deleting old facts may take long."""
 FETCH_WAIT_MS = 50
 """Maximum time that the broker holds a fetch: a partition that is not part of the fetch under way waits as long."""
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
@@ -64,7 +62,6 @@ async def run(settings: StagerSettings) -> None:
         settings.database_url,
         pool_size=TRANSACTIONS + OTHER_CONNECTIONS,
         application_name="throughline-stager",
-        statement_seconds=STATEMENT_SECONDS,
     )
     servers = settings.kafka_servers(settings.kafka)
     consumer = create_group_consumer(

@@ -104,9 +104,10 @@ async def projection_of(stack: Stack) -> Projection:
 
         async def swept() -> bool:
             rows = await connection.fetch("select swept_us from offsets where topic = $1", stack.touchpoints)
-            return len(rows) == 4 and min(row[0] for row in rows) >= began_us
+            marks = await connection.fetchval("select count(*) from recomputations")
+            return len(rows) == 4 and min(row[0] for row in rows) >= began_us and not marks
 
-        await until(swept, what="every partition to be swept")
+        await until(swept, what="every partition to be swept, and no journey to be recomputed aside")
     finally:
         await connection.close()
     return await read_projection(stack.database, model)

@@ -21,8 +21,8 @@ from throughline.store.engine.errors import failure_of
 
 log = logging.getLogger(__name__)
 
-BATCH_SECONDS = 10.0
-"""Time after which a transaction is given up. Its budget ends recomputing long before."""
+BATCH_SECONDS = 30.0
+"""Time after which a transaction is given up: before a statement's own time ends, and long after its budget has."""
 
 
 class OutOfTimeError(Exception):
