@@ -30,6 +30,8 @@ from throughline.store.schema.operations import models
 from throughline.wire.codec import encode, partition_of
 
 PARTITIONS = 3
+PATIENT = Limits(seconds=600)
+"""Limits that do not depend on how busy the machine is."""
 
 _numbers = itertools.count(1)
 
@@ -59,8 +61,8 @@ class Pipeline:
     ends: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
     watermark_us: int = 0
     """Everything received before it is in the state."""
-    limits: Limits = Limits(seconds=600)
-    """What a transaction may spend on recomputing. In time nearly all there is, so that tests do not depend on it."""
+    limits: Limits = PATIENT
+    """What a transaction may spend on recomputing."""
 
     def send(self, log: Sequence[Touchpoint]) -> None:
         """Append touchpoints to the log, each to its actor's partition."""
