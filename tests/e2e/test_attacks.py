@@ -50,11 +50,12 @@ LOOP_LAG_SECONDS = 0.2
 class Neighbour:
     """Another workspace that sends an event a second, and what it saw."""
 
-    def __init__(self, stack: Stack, ingest: Service, api: Service, stager: Service) -> None:
+    def __init__(self, stack: Stack, services: "Services") -> None:
         self.visible_seconds: list[float] = []
         self.watermark_age_seconds: list[float] = []
         self.resident_bytes: list[int] = []
-        self._stack, self._ingest, self._api, self._stager = stack, ingest, api, stager
+        self._stack = stack
+        self._ingest, self._stager, self._api = services
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator["Neighbour"]:
@@ -157,7 +158,7 @@ async def start(stack: Stack) -> Services:
 
 async def attack(services: Services, stack: Stack, send: Callable[[], Awaitable[None]]) -> None:
     """Attack beside a neighbour, and check what the neighbour saw. `send` returns when nothing is left to do."""
-    neighbour = Neighbour(stack, *services)
+    neighbour = Neighbour(stack, services)
     async with neighbour.watching():
         await send()
         seen = len(neighbour.resident_bytes)
