@@ -15,6 +15,7 @@ from services.api.identity.routes import router as identity
 from services.api.journeys.routes import router as journeys
 from services.api.live.feeds import Feeds
 from services.api.models.routes import router as models
+from services.api.persons.routes import router as persons
 from services.api.phases.routes import CountsQuestion
 from services.api.phases.routes import router as phases
 from services.api.rejected.routes import router as rejected
@@ -25,7 +26,7 @@ from services.api.telemetry import Telemetry
 from throughline.kit import health
 from throughline.kit.metrics import REGISTRY
 
-ROUTERS = (models, phases, history, funnel, flows, customers, journeys, identity, events, rejected)
+ROUTERS = (models, phases, history, funnel, flows, customers, journeys, identity, events, rejected, persons)
 """The features, in the order of the OpenAPI document."""
 
 DESCRIPTION = """Live customer-journey phase counts and journeys of one workspace.
@@ -93,7 +94,7 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics
     app.add_middleware(
         _ApiCors,
         allow_origins=["*"],
-        allow_methods=["GET"],
+        allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "If-None-Match", "Last-Event-ID"],
         expose_headers=["ETag", "Retry-After"],
     )

@@ -13,6 +13,7 @@ import uvicorn
 
 from services.api.app import create_app
 from services.api.live.feeds import Feeds
+from services.api.persons.claims import ClaimLog
 from services.api.phases.routes import live_counts
 from services.api.shared.context import ApiContext
 from services.api.shared.database import MAX_WAITING, STATEMENT_SECONDS, Database
@@ -20,6 +21,7 @@ from services.api.shared.quotas import RequestRate
 from services.api.shared.shares import Shares
 from services.api.tokens import Tokens
 from throughline.kit import logs
+from throughline.kit.kafka import log_seconds
 from throughline.kit.loop_lag import measure_loop_lag
 from throughline.kit.metrics import API_LOOP_LAG_SECONDS, PORT_REFUSED, REGISTRY
 from throughline.kit.metrics_port import serving_metrics
@@ -61,7 +63,15 @@ async def serve(settings: ApiSettings) -> int:
     shares = Shares(slots=POOL_SIZE, each=settings.workspace_statements, queue=MAX_WAITING)
     database = Database(questions, access, settings.database_url, shares)
     tokens = Tokens(database.read_tokens, database.write_last_uses)
-    context = ApiContext(database, settings.touchpoints_topic, tokens, RequestRate(settings.token_requests))
+    claims = ClaimLog(settings.kafka_servers(settings.kafka), settings.touchpoints_topic)
+    context = ApiContext(
+        database,
+        settings.touchpoints_topic,
+        tokens,
+        RequestRate(settings.token_requests),
+        claims,
+        log_seconds(settings.log_retention_hours),
+    )
     feeds = Feeds(partial(live_counts, context), each=settings.token_streams)
     app = create_app(context, feeds, has_metrics=settings.metrics_port is None)
     limit_connections(settings, lambda reason: PORT_REFUSED.labels(reason).inc())
@@ -90,6 +100,7 @@ async def serve(settings: ApiSettings) -> int:
         preparing.cancel()
         with suppress(asyncio.CancelledError, MigrateError):
             await preparing
+        await claims.close()
         await questions.dispose()
         await access.dispose()
     return status

@@ -15,6 +15,7 @@ from services.ingest.http.app import IngestApp
 from services.ingest.http.control import create_control
 from services.ingest.http.cors import error_app
 from services.ingest.http.keys import Keys
+from services.ingest.http.suppressed import SuppressedIds
 from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
 from services.ingest.process.direct import DirectHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
@@ -54,10 +55,12 @@ def create_app() -> IngestApp:
     # A key is read again every second; what it decrypts to is remembered.
     open_secret = lru_cache(MAX_OPENED_SECRETS)(SecretBox(settings.encryption_keys).open)
     unreadable: set[str] = set()
+    suppressed = SuppressedIds()
 
     async def read_keys() -> Iterable[SourceKey]:
         nonlocal unreadable
         async with reading(engine) as connection:
+            await suppressed.refresh(connection)
             source_keys = await read_source_keys(connection, now_us=now_us(), open_secret=open_secret)
         before, unreadable = unreadable, {key.source_name for key in source_keys if key.settings.webhook_secret is None}
         if unreadable - before:
@@ -132,6 +135,7 @@ def create_app() -> IngestApp:
         Access(keys, rates, settings.operator_secret),
         batcher,
         metrics,
+        suppressed=suppressed,
         body_seconds=settings.body_seconds,
         live=Timing(earliest_us=to_us(earliest)),
         link_limit=settings.max_request_links,

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.stage.models import ModelRegistry
+from throughline.wire.claims import Claim
 from throughline.wire.codec import Rejected
 
 SendRejected = Callable[[Sequence[Rejected]], Awaitable[None]]
@@ -18,6 +19,9 @@ Raises:
     KafkaError: they may not have arrived; send them again.
 """
 
+
+SendClaims = Callable[[Sequence[Claim]], Awaitable[None]]
+"""Puts claims on the log of touchpoints, and returns when all in-sync replicas have them. Raises as `SendRejected`."""
 
 MAX_ISOLATED_FAULTS = 100
 """Maximum number of records that faults of the stager's own may cost in `FAULT_WINDOW_SECONDS`. Beyond it the stager
@@ -54,6 +58,8 @@ class StagerContext:
         send_rejected: SendRejected,
         batch_records: int,
         transactions: int,
+        send_claims: SendClaims,
+        log_seconds: float | None = None,
     ) -> None:
         self.consumer = consumer
         self.engine = engine
@@ -61,6 +67,9 @@ class StagerContext:
         self.send_rejected = send_rejected
         self.batch_records = batch_records
         """Maximum number of records in a batch."""
+        self.send_claims = send_claims
+        self.log_seconds = log_seconds
+        """The time after which Kafka holds nothing any more of what it holds now; None: unknown."""
         self.transactions = asyncio.Semaphore(transactions)
         """To be held during a transaction: limits those under way at once."""
         self.faults = FaultLimit()

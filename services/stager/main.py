@@ -13,11 +13,11 @@ from starlette.applications import Starlette
 
 from services.stager.consume.group import GroupMember, StuckError
 from services.stager.context import StagerContext
+from services.stager.publisher import Publisher
 from services.stager.rejected.index import RejectedIndexer
-from services.stager.rejected.producer import RejectedProducer
 from services.stager.stage.models import ModelRegistry
 from throughline.kit import health, logs
-from throughline.kit.kafka import create_group_consumer, require_compiled_records, wait_for_topics
+from throughline.kit.kafka import create_group_consumer, log_seconds, require_compiled_records, wait_for_topics
 from throughline.kit.loop_lag import measure_loop_lag
 from throughline.kit.metrics import PORT_REFUSED, REGISTRY, STAGER_LOOP_LAG_SECONDS
 from throughline.kit.metrics_port import serving_metrics
@@ -70,14 +70,16 @@ async def run(settings: StagerSettings) -> None:
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
     )
-    producer = RejectedProducer(servers, settings.rejected_topic)
+    publisher = Publisher(servers, touchpoints_topic=settings.touchpoints_topic, rejected_topic=settings.rejected_topic)
     context = StagerContext(
         consumer=consumer,
         engine=engine,
         models=ModelRegistry(engine),
-        send_rejected=producer.send,
+        send_rejected=publisher.send_rejected,
         batch_records=settings.batch_records,
         transactions=TRANSACTIONS,
+        send_claims=publisher.send_claims,
+        log_seconds=log_seconds(settings.log_retention_hours),
     )
     group = GroupMember(context)
     indexer = RejectedIndexer(
@@ -87,7 +89,7 @@ async def run(settings: StagerSettings) -> None:
 
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
-        stack.push_async_callback(producer.close)
+        stack.push_async_callback(publisher.close)
         await stack.enter_async_context(server.running())
         await stack.enter_async_context(serving_metrics(settings, lambda: REGISTRY))
         lag = asyncio.create_task(measure_loop_lag(STAGER_LOOP_LAG_SECONDS.observe), name="loop lag")
@@ -125,6 +127,7 @@ async def _stage(
             {settings.touchpoints_topic: settings.partitions, settings.rejected_topic: 1},
             replication_factor=settings.replication_factor,
             min_insync_replicas=settings.min_insync_replicas,
+            retention_hours=settings.log_retention_hours,
         )
         consumer.subscribe([settings.touchpoints_topic], listener=group)
         await consumer.start()

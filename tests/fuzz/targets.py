@@ -77,7 +77,8 @@ _KEYS = _keys()
 _LOG = _Log()
 _REST: Any = None
 _BATCHER: Any = _LOG
-_APP = IngestApp(_REST, Access(_KEYS, Rates(by_source(0, 0, 1)), OPERATOR_SECRET), _BATCHER, _LOG, body_seconds=1)
+_ACCESS = Access(_KEYS, Rates(by_source(0, 0, 1)), OPERATOR_SECRET)
+_APP = IngestApp(_REST, _ACCESS, _BATCHER, _LOG, body_seconds=1)
 
 
 def request_of(data: bytes) -> Request:

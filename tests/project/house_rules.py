@@ -43,10 +43,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "throughline.models.hints",
         "throughline.store.access.keys",
         "throughline.store.access.modes",
+        "throughline.store.access.suppressions",
+        "throughline.store.digest",
         "throughline.store.engine",
     ),
     "services.stager": ("throughline.wire", *SHARED_BY_SERVICES),
-    "services.api": ("throughline.analytics", *SHARED_BY_SERVICES),
+    "services.api": ("throughline.analytics", "throughline.wire", *SHARED_BY_SERVICES),
 }
 """Layer -> the packages and modules of ours that it may import, beside itself."""
 

@@ -9,14 +9,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.stager.maintain.erase import erase
 from services.stager.maintain.lapses import sweep
 from services.stager.maintain.recompute_aside import SLICE_ROWS, recompute_aside
 from services.stager.maintain.restage import restage
 from services.stager.maintain.retention import delete_old_facts
 from services.stager.maintain.walk import Share
 from services.stager.stage.budget import Limits
-from services.stager.stage.decode import prepare, record_digest
-from services.stager.stage.models import ModelRegistry
+from services.stager.stage.claims import prepare_batch
+from services.stager.stage.decode import record_digest
+from services.stager.stage.models import ModelRegistry, ModelsChangedError
 from services.stager.stage.offset import StaleOffsetError
 from services.stager.stage.transaction import BatchResult, commit
 from tests.support.projection import Projection, read_projection
@@ -27,6 +29,7 @@ from throughline.store.engine.unit_of_work import transaction
 from throughline.store.id_walk import SLOTS
 from throughline.store.offsets import Offset
 from throughline.store.schema.operations import models
+from throughline.wire.claims import Claim, encode_claim
 from throughline.wire.codec import encode, partition_of
 
 PARTITIONS = 3
@@ -72,6 +75,40 @@ class Pipeline:
             self.ends[partition] += 1
             self.waiting[partition].append(record)
 
+    async def claim(self, claims: Sequence[Claim]) -> None:
+        """Append claims to the log."""
+        for claim in claims:
+            partition = partition_of(claim.key, PARTITIONS)
+            self.waiting[partition].append(LogRecord(self.ends[partition], encode_claim(claim), claim.key))
+            self.ends[partition] += 1
+
+    async def erase(self, slices: int) -> bool:
+        """Do some slices of erasures, and of what is recomputed aside; returns whether any was due."""
+        is_due = False
+        for _ in range(slices):
+            for partition in range(PARTITIONS):
+                await self.registry.refresh()
+                is_due |= await erase(
+                    self.engine,
+                    await self.registry.current(),
+                    partition,
+                    watermark_us=self.watermark_us,
+                    has_caught_up=not any(self.waiting),
+                    send=self.claim,
+                    now_us=self.watermark_us,
+                )
+            await self.registry.refresh()
+            is_due |= bool(await self.recompute_aside())
+        return is_due
+
+    async def erase_all(self) -> None:
+        """Carry every erasure out, and stage what that puts on the log."""
+        await self.erase(1)
+        await self.finish()
+        while await self.erase(1):
+            pass
+        await self.registry.refresh()
+
     async def stage(self, partition: int, count: int, *, dies: bool = False) -> BatchResult | None:
         """Stage the next `count` records of a partition.
 
@@ -80,8 +117,17 @@ class Pipeline:
         records = self.waiting[partition][:count]
         if not records:
             return None
+        try:
+            staged = await self._commit(partition, records, dies=dies)
+        except ModelsChangedError:
+            await self.registry.refresh()
+            staged = await self._commit(partition, records, dies=dies)
+        del self.waiting[partition][:count]
+        return staged
+
+    async def _commit(self, partition: int, records: Sequence[LogRecord], *, dies: bool) -> BatchResult:
         models = await self.registry.current()
-        batch = prepare(records, models, topic=self.topic, partition=partition)
+        batch = await prepare_batch(self.engine, records, models, topic=self.topic, partition=partition)
         assert not batch.rejected
         to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
         stage = partial(
@@ -100,12 +146,12 @@ class Pipeline:
         if dies:
             with pytest.raises(StaleOffsetError):
                 await stage()
-        del self.waiting[partition][:count]
         return staged
 
     async def tick(self, watermark_us: int) -> None:
         """Move the watermark on: every partition records the lapses due before it."""
         self.watermark_us = max(self.watermark_us, watermark_us)
+        await self.registry.refresh()
         models = await self.registry.current()
         for partition in range(PARTITIONS):
             more = True

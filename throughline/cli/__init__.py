@@ -26,7 +26,7 @@ _COMMANDS = {
     "model": ("models", "models"),
     "restage": ("restage", "restage"),
     "import": ("importing.command", "import_file"),
-    "identity": ("identity", "identity"),
+    "identity": ("identity.commands", "identity"),
     "tail": ("tail", "tail"),
     "rejected": ("rejected.commands", "rejected"),
 }

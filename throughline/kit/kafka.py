@@ -4,11 +4,13 @@ A client is made inside the running event loop; whoever makes one starts and sto
 """
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TypedDict, Unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, codec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import create_conn
 from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
@@ -17,12 +19,16 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
 from throughline.kit.kafka_servers import KafkaServers, Servers, kafka_servers
 
+log = logging.getLogger(__name__)
+
 SESSION_TIMEOUT_MS = 10_000
 """A member of a group whose heartbeats stay away this long is dead, and another takes its partitions."""
 HEARTBEAT_INTERVAL_MS = 1_000
 MAX_POLL_INTERVAL_MS = 3_600_000
 """A member that waits for its database is not thrown out of the group: only its heartbeat says whether it lives."""
 GROUP_REQUEST_TIMEOUT_MS = 20_000
+_TOPICS_OWN = 1
+"""What Kafka calls the origin of a setting that the topic itself has."""
 TOOL_REQUEST_TIMEOUT_MS = 10_000
 """Somebody waits for these: a broker that is away is reported soon."""
 REFUSAL_SECONDS = 3.0
@@ -114,10 +120,36 @@ def create_admin(servers: Servers, *, request_timeout_ms: int = TOOL_REQUEST_TIM
     return AIOKafkaAdminClient(**kafka_servers(servers).client_options(), request_timeout_ms=request_timeout_ms)
 
 
+HOUR_MS = 3_600_000
+SEGMENT_HOURS = 24
+"""Maximum time that one segment of a topic spans. Kafka deletes a segment when its last record is too old."""
+
+
+def log_seconds(retention_hours: int) -> float | None:
+    """Returns the time after which Kafka holds nothing any more of what it holds now; None: Kafka alone knows."""
+    if not retention_hours:
+        return None
+    # An hour more than retention and segment: Kafka looks every few minutes.
+    return (retention_hours + min(SEGMENT_HOURS, retention_hours) + 1) * 3600.0
+
+
+def _retention(hours: int) -> dict[str, str]:
+    if not hours:
+        return {}
+    return {"retention.ms": str(hours * HOUR_MS), "segment.ms": str(min(SEGMENT_HOURS, hours) * HOUR_MS)}
+
+
 async def ensure_topics(
-    servers: Servers, topics: Mapping[str, int], *, replication_factor: int = 1, min_insync_replicas: int = 1
+    servers: Servers,
+    topics: Mapping[str, int],
+    *,
+    replication_factor: int = 1,
+    min_insync_replicas: int = 1,
+    retention_hours: int = 0,
 ) -> None:
-    """Create those of `topics` (name -> number of partitions) that do not exist, and leave the others as they are.
+    """Create those of `topics` (name -> number of partitions) that do not exist.
+
+    All keep their records for `retention_hours`; with 0 those that exist stay as they are.
 
     Raises:
         KafkaError: no broker answers, or it refuses.
@@ -135,7 +167,7 @@ async def ensure_topics(
                 name=name,
                 num_partitions=partitions,
                 replication_factor=replication_factor,
-                topic_configs={"min.insync.replicas": str(min_insync_replicas)},
+                topic_configs={"min.insync.replicas": str(min_insync_replicas)} | dict(_retention(retention_hours)),
             )
             for name, partitions in topics.items()
             if name not in existing
@@ -146,6 +178,10 @@ async def ensure_topics(
                 error = for_code(code)
                 if code != 0 and error is not TopicAlreadyExistsError:
                     raise error(f"creating topic {name!r}")
+        try:
+            await _set_retention(admin, sorted(existing & topics.keys()), _retention(retention_hours))
+        except KafkaError as error:
+            log.warning("the retention of the topics stays as it is: %s", error or type(error).__name__)
     finally:
         await admin.close()
 
@@ -169,12 +205,36 @@ async def _refusal(servers: KafkaServers) -> str:
     return reason
 
 
+async def _set_retention(admin: AIOKafkaAdminClient, topics: Sequence[str], retention: dict[str, str]) -> None:
+    """Give existing topics settings that they do not have yet; their other settings stay.
+
+    A broker that does not allow it is left alone: its operators set the retention.
+    """
+    if not topics or not retention:
+        return
+    to_alter = []
+    for answer in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]):
+        for code, message, _, name, entries in answer.resources:
+            if code != 0:
+                log.warning("the settings of topic %r cannot be read: %s", name, message or for_code(code).__name__)
+                continue
+            # Kafka takes the whole of a topic's own settings, and forgets those left out.
+            stored = {key: value for key, value, _, origin, *_ in entries if origin == _TOPICS_OWN}
+            if not retention.items() <= stored.items():
+                to_alter.append(ConfigResource(ConfigResourceType.TOPIC, name, stored | retention))
+    for answer in await admin.alter_configs(to_alter) if to_alter else ():
+        for code, message, _, name in answer.resources:
+            if code != 0:
+                log.warning("the retention of topic %r stays as it is: %s", name, message or for_code(code).__name__)
+
+
 async def wait_for_topics(
     servers: Servers,
     topics: Mapping[str, int],
     *,
     replication_factor: int = 1,
     min_insync_replicas: int = 1,
+    retention_hours: int = 0,
     pause_seconds: float = 1.0,
 ) -> None:
     """`ensure_topics`, tried until a broker answers: a service may start before its broker."""
@@ -183,5 +243,9 @@ async def wait_for_topics(
     ):
         with attempt:
             await ensure_topics(
-                servers, topics, replication_factor=replication_factor, min_insync_replicas=min_insync_replicas
+                servers,
+                topics,
+                replication_factor=replication_factor,
+                min_insync_replicas=min_insync_replicas,
+                retention_hours=retention_hours,
             )

@@ -98,6 +98,9 @@ class ServiceSettings(KafkaSecuritySettings):
     partitions: int = Field(4, ge=1, le=10_000, description="partitions of a topic this process has to create")
     replication_factor: int = Field(1, ge=1, le=100)
     min_insync_replicas: int = Field(1, ge=1, le=100)
+    log_retention_hours: int = Field(
+        168, ge=0, le=24 * 3650, description="how long Kafka keeps records, 0 = as its topics are set"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     head_seconds: float = Field(10.0, gt=0, description="how long a request's headers may take to arrive")
     body_seconds: float = Field(

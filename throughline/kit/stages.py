@@ -9,6 +9,6 @@ class RejectionStage(StrEnum):
     INGEST = "ingest"
     STAGER = "stager"
     CONSENT = "consent"
-    """Dropped for want of consent: such events are counted, and nothing of them is kept."""
+    """Dropped, for want of consent or because the id is suppressed: counted, and nothing of them is kept."""
     REPLAY = "replay"
     """Rejects nothing: the payload says which records were sent again, and what became of them."""

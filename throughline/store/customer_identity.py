@@ -55,6 +55,12 @@ async def read_customer_identity(connection: AsyncConnection, workspace: int, na
     return CustomerIdentity(rows[0].name, rows, link_rows, ruling_rows, names)
 
 
+async def read_customer(connection: AsyncConnection, digest: bytes) -> list[IdRow]:
+    """Returns all ids of the customer that an id belongs to, given by digest; none when no fact has the id."""
+    (own,) = await _rows(connection, [digest]) or (None,)
+    return [] if own is None else await read_member_rows(connection, [own.root])
+
+
 async def read_ruling(connection: AsyncConnection, id_digest: bytes, owner: bytes) -> RulingRow | None:
     """Returns the last ruling on a pair; None when there was none."""
     rows = await connection.execute(

@@ -54,6 +54,7 @@ class WorkspaceGenerations(NamedTuple):
     zone: str
     retention_cutoff_us: int | None
     generations: list[Generation]
+    has_suppressions: bool = False
 
 
 class RestageProgress(NamedTuple):
@@ -99,6 +100,7 @@ _generations = (
         workspaces.c.version,
         workspaces.c.time_zone,
         workspaces.c.horizon_us,
+        workspaces.c.suppressed,
         models.c.id,
         models.c.name,
         models.c.state,
@@ -121,7 +123,7 @@ async def read_generations(connection: AsyncConnection) -> dict[int, WorkspaceGe
     """Returns the generations applied in each workspace by its id, read in one statement."""
     by_workspace: dict[int, WorkspaceGenerations] = {}
     for row in await connection.execute(_generations):
-        none = WorkspaceGenerations(row.version, row.time_zone, row.horizon_us, [])
+        none = WorkspaceGenerations(row.version, row.time_zone, row.horizon_us, [], row.suppressed > 0)
         applied = by_workspace.setdefault(row.workspace, none)
         if row.id is not None:
             applied.generations.append(

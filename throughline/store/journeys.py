@@ -49,6 +49,9 @@ class StoredJourney(NamedTuple):
     since: int
 
 
+JourneyMap = dict[JourneyKey, StoredJourney]
+"""Stored journeys by their keys."""
+
 _read_journeys = DriverStatement(
     select(
         journeys.c.customer,

@@ -124,6 +124,16 @@ def decode(value: bytes) -> Touchpoint:
     return _new(Touchpoint, values)
 
 
+def named_by(value: bytes) -> tuple[int, tuple[str, ...]] | None:
+    """Returns the workspace and the ids of a record, whether it is a whole touchpoint or not; None when it is none."""
+    try:
+        message = _Touchpoint.FromString(value)
+    except (DecodeError, UnicodeDecodeError):
+        return None
+    names = (message.actor, message.user_id, message.anonymous_id, message.previous_id)
+    return (message.workspace, tuple(name for name in names if name)) if message.actor else None
+
+
 def encode_rejected(rejected: Rejected) -> bytes:
     """Returns the Kafka value of one rejection."""
     values = rejected._asdict()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.api.persons.claims import ClaimLog
 from services.api.shared.database import Database
 from services.api.shared.quotas import RequestRate
 from services.api.tokens import Tokens
@@ -19,6 +20,9 @@ class ApiContext:
     """The touchpoints topic."""
     tokens: Tokens
     rate: RequestRate
+    claims: ClaimLog
+    log_seconds: float | None = None
+    """The time after which Kafka holds nothing any more of what it holds now; None: unknown."""
 
 
 def _context_of(request: Request) -> ApiContext:

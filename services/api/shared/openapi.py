@@ -72,6 +72,8 @@ def describe_answers(app: FastAPI, routers: Iterable[APIRouter]) -> None:
         schema["description"] = cleandoc(schema["description"])
         schema["additionalProperties"] = False  # even where a decoder would be lenient
     document = app.openapi()
+    bodies = {name: schema for name, schema in document["components"]["schemas"].items() if name.endswith("Body")}
+    components |= bodies
     document["components"]["schemas"] = dict(sorted(components.items()))
     for operations in document["paths"].values():
         for operation in operations.values():

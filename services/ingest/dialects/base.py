@@ -103,6 +103,17 @@ class ReplayRequest(NamedTuple):
     """Members of the body besides `member`: what the events of the request had in common."""
 
 
+class ParsedClaim(NamedTuple):
+    """A person's claim, as a shop passes it on."""
+
+    call: str
+    """Of `throughline/wire/claims.py`."""
+    name: str
+    """Tells the claim from others; the same when it is sent again."""
+    ids: tuple[str, ...]
+    """At least one."""
+
+
 class ParsedRequest(Struct, gc=False):
     """A request of any dialect."""
 
@@ -134,6 +145,8 @@ class ParsedRequest(Struct, gc=False):
     """Whether a source's app id may stand in for a write key."""
     from_server: bool = False
     """Whether only servers send by this path: what they report counts, whatever user agent it names."""
+    claim: "ParsedClaim | None" = None
+    """What the request demands for a person; None: nothing but its events."""
     native: bool = False
     """Whether the events are JSON in the terms of `Event`: their text was checked with the body, and the bytes of a
     rejected event say its name and message id."""

@@ -23,12 +23,15 @@ from services.ingest.http.body import incomplete_body, read_body
 from services.ingest.http.history import read_timing
 from services.ingest.http.replay import RECEIVED_AT, Replay, read_replay, require_each, restamp
 from services.ingest.http.responses import Answer, Headers, Reply, problem, respond, send_answer
+from services.ingest.http.suppressed import SuppressedIds
 from services.ingest.http.turns import LARGE_BODY_BYTES, Turns
 from services.ingest.metrics_buffer import MetricsBuffer
 from services.ingest.publish.batcher import Batcher, Delivery, unavailable
+from services.ingest.publish.claims import claim_records
 from services.ingest.publish.rejected import rejected_records
 from services.ingest.validate.links import MAX_REQUEST_LINKS
 from services.ingest.validate.request import LIVE, Result, Timing, validate
+from services.ingest.validate.suppressed import without_suppressed
 from throughline.kit.clock import MAX_US, now_us
 from throughline.kit.errors import ServiceError
 from throughline.kit.problems import INTERNAL_ERROR
@@ -67,6 +70,7 @@ class IngestApp:
         metrics: MetricsBuffer,
         *,
         body_seconds: float,
+        suppressed: SuppressedIds | None = None,
         live: Timing = LIVE,
         link_limit: int = MAX_REQUEST_LINKS,
     ) -> None:
@@ -74,6 +78,7 @@ class IngestApp:
         self._access = access
         self._batcher = batcher
         self._metrics = metrics
+        self._suppressed = suppressed or SuppressedIds()
         self._body_seconds = body_seconds
         self._live = live
         self._turns = Turns()
@@ -150,6 +155,9 @@ class IngestApp:
             return Accepted(respond(parsed, result), None, [])
         source = self._access.authorize(parsed, parsed.write_key, headers, is_operator=is_operator)
         result = _validate(parsed, source, received_us, replay, timing, self._link_limit)
+        suppressed = self._suppressed.of(source.workspace)
+        if suppressed is not None:
+            result = without_suppressed(result, source.workspace, suppressed)
         delivery = self._publish(result, parsed, source, received_us, f"{request.method} {request.path}", replay)
         return Accepted(respond(parsed, result), delivery, result.verdicts)
 
@@ -175,6 +183,8 @@ class IngestApp:
         replay: Replay | None,
     ) -> Delivery:
         touchpoints = [(touchpoint.actor.encode(), encode(touchpoint)) for touchpoint in result.touchpoints]
+        if parsed.claim is not None:
+            touchpoints += claim_records(parsed.claim, source.workspace, received_us)
         kept_bytes = sum([len(value) for _, value in touchpoints])
         rejected = []
         if result.rejected or result.dropped:

@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 from services.stager.consume.position import Position
 from services.stager.context import StagerContext
 from services.stager.stage.bisect import is_value_at_fault, store_halving
-from services.stager.stage.decode import Batch, Record, prepare, reject
+from services.stager.stage.claims import prepare_batch
+from services.stager.stage.decode import Batch, Record, reject
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
 from services.stager.stage.offset import StaleOffsetError, offset_after
 from services.stager.stage.transaction import BatchResult, commit
@@ -93,13 +94,18 @@ class RecordStaging:
 
     async def _prepare(self, records: Sequence[Record]) -> tuple[Batch, ModelsByWorkspace]:
         models = await self._context.models.current()
-        batch = prepare(records, models, topic=self._tp.topic, partition=self._tp.partition)
+        batch = await self._prepare_with(records, models)
         if any(rejected.code == "unknown_workspace" for rejected in batch.rejected):
             # It may have been created since the models were read.
             await self._context.models.refresh()
             models = await self._context.models.current()
-            batch = prepare(records, models, topic=self._tp.topic, partition=self._tp.partition)
+            batch = await self._prepare_with(records, models)
         return batch, models
+
+    async def _prepare_with(self, records: Sequence[Record], models: ModelsByWorkspace) -> Batch:
+        return await prepare_batch(
+            self._context.engine, records, models, topic=self._tp.topic, partition=self._tp.partition
+        )
 
     async def _commit(self, batch: Batch, models: ModelsByWorkspace, records: Sequence[Record], started: float) -> None:
         """Send what is rejected, then commit the rest: what cannot be staged is in one topic or the other."""
@@ -119,6 +125,7 @@ class RecordStaging:
                     expected=self._position.stored_offset,
                     to=to,
                     watermark_us=self._context.received_watermark_us,
+                    log_seconds=self._context.log_seconds,
                 )
         except TimeoutError as error:
             if limit.expired():
@@ -134,6 +141,7 @@ def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> 
         ("duplicate", result.duplicates),
         ("conflict", result.conflicts),
         ("rejected", result.rejected),
+        ("suppressed", result.suppressed),
     ):
         metrics.STAGER_RECORDS.labels(outcome).inc(count)
     metrics.STAGER_RECOMPUTED.inc(result.recomputed)

@@ -13,7 +13,7 @@ from services.stager.stage.changes import ChangeSet
 from services.stager.stage.customer import Customer
 from services.stager.stage.identity import IdentityGraph
 from services.stager.stage.mentions import IdRequest
-from services.stager.stage.models import ModelsByWorkspace
+from services.stager.stage.models import ModelsByWorkspace, lock_models
 from throughline.store import journeys, recomputations
 from throughline.store.engine.unit_of_work import reading, transaction
 
@@ -32,6 +32,9 @@ async def sweep(engine: AsyncEngine, models: ModelsByWorkspace, share: Share, *,
 
     Returns:
         the number of lapses, and whether there may be more to check.
+
+    Raises:
+        ModelsChangedError: read the models again.
     """
     active_models = {active.id: (workspace, active) for workspace, of in models.items() for active in of.models}
     if not active_models:
@@ -42,6 +45,8 @@ async def sweep(engine: AsyncEngine, models: ModelsByWorkspace, share: Share, *,
         return 0, False
     changes = ChangeSet(watermark_us)
     async with transaction(engine) as connection:
+        # No id that was due is deleted meanwhile.
+        await lock_models(connection, {active_models[model][0] for _, model, _ in due}, models)
         requests = {IdRequest(active_models[model][0], customer, name) for customer, model, name in due}
         identities = IdentityGraph(connection)
         await identities.lock(requests)

@@ -6,6 +6,7 @@ import time
 from aiokafka import TopicPartition
 
 from services.stager.context import StagerContext
+from services.stager.maintain.erase import erase
 from services.stager.maintain.lapses import sweep
 from services.stager.maintain.recompute_aside import recompute_aside
 from services.stager.maintain.restage import restage
@@ -28,6 +29,8 @@ PRUNE_SECONDS = 600.0
 """Time between prunings of the history of counts."""
 SUSPECTS_SECONDS = 10.0
 """Time between prunings of identity suspects, of which every batch may write some."""
+CAUGHT_UP_US = 15_000_000
+"""Maximum age of the watermark at which the log counts as staged to its end."""
 RETIRED_JOURNEYS = 2_000
 """Maximum number of journeys of retired generations deleted in a transaction."""
 
@@ -60,10 +63,11 @@ class Maintenance:
             watermark_us = await offsets.read_received_watermark(connection, self._tp.topic, share.partitions)
         context.received_watermark_us = max(context.received_watermark_us, watermark_us)
         to_recompute = await self._recompute_aside(models, share, watermark_us)
+        to_erase = await self._erase(models, watermark_us)
         to_sweep = await self._sweep(models, share, watermark_us)
         to_walk = await self._walk(models, share, watermark_us)
         to_delete = await self._delete(watermark_us)
-        self.has_more = to_recompute or to_sweep or to_walk or to_delete
+        self.has_more = to_recompute or to_erase or to_sweep or to_walk or to_delete
         self._next_slice = time.monotonic() + INTERVAL_SECONDS
 
     async def _recompute_aside(self, models: ModelsByWorkspace, share: Share, watermark_us: int) -> bool:
@@ -82,9 +86,30 @@ class Maintenance:
         metrics.STAGER_MARK_AGE_SECONDS.labels(str(share.partition)).set(age_seconds)
         return marks.number > 0
 
+    async def _erase(self, models: ModelsByWorkspace, watermark_us: int) -> bool:
+        """Erase a slice of a person; returns whether there may be more."""
+        instant_us = now_us()
+        try:
+            return await erase(
+                self._context.engine,
+                models,
+                self._tp.partition,
+                watermark_us=watermark_us,
+                has_caught_up=instant_us - watermark_us <= CAUGHT_UP_US,
+                send=self._context.send_claims,
+                now_us=instant_us,
+            )
+        except ModelsChangedError as error:
+            log.info("%s", error)
+            return True
+
     async def _sweep(self, models: ModelsByWorkspace, share: Share, watermark_us: int) -> bool:
         """Let a chunk of silent journeys lapse; returns whether there may be more."""
-        lapsed, has_more = await sweep(self._context.engine, models, share, watermark_us=watermark_us)
+        try:
+            lapsed, has_more = await sweep(self._context.engine, models, share, watermark_us=watermark_us)
+        except ModelsChangedError as error:
+            log.info("%s", error)
+            return True
         metrics.STAGER_LAPSED.inc(lapsed)
         if not has_more and watermark_us > self._applied_watermark_us:
             async with transaction(self._context.engine) as connection:

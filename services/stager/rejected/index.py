@@ -7,26 +7,29 @@ keeps it from going on does not make the stager unready.
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
 from services.stager.consume.position import Position, locate
 from services.stager.consume.read import read_batches
 from services.stager.stage.bisect import store_halving
+from services.stager.stage.claims import digests_in
 from services.stager.stage.decode import Record
 from services.stager.stage.offset import StaleOffsetError, move_offset, offset_after
 from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
 from throughline.kit.stages import RejectionStage
 from throughline.store import rejected
+from throughline.store.access.suppressions import read_numbers, read_suppressed
 from throughline.store.admission import OTHER
 from throughline.store.engine.unit_of_work import transaction
+from throughline.store.generations import lock_versions
 from throughline.store.rejected import KEPT_COLUMNS, Reason
 from throughline.wire.codec import Rejected, UndecodableError, decode_rejected
 
@@ -149,6 +152,12 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
                 reasons = counted_by(reasons, await rejected.read_names(connection, with_name))
             stored = await rejected.read_kept(connection, tp.partition, set(reasons))
             newest = newest_of(reasons, stored, sample)
+            # Nothing is suppressed between this look and the end of the transaction.
+            await lock_versions(connection, sorted({record.event.workspace for record in to_count}))
+            with_suppressions = await read_numbers(connection)
+            for place, record in enumerate(to_count):
+                if newest[place] and await self._names_suppressed(connection, record.event, with_suppressions):
+                    newest[place] = False
             rows = [_row_of(record) for record, is_kept in zip(to_count, newest, strict=True) if is_kept]
             added = Counter(reason for reason, is_kept in zip(reasons, newest, strict=True) if is_kept)
             surplus = {reason: more for reason in added if (more := stored.get(reason, 0) + added[reason] - sample) > 0}
@@ -161,6 +170,17 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
             for reason, oldest in surplus.items():
                 await rejected.drop_oldest(connection, tp.partition, reason, HOUR_US, oldest)
         position.moved(to)
+
+    async def _names_suppressed(
+        self, connection: AsyncConnection, event: Rejected, with_suppressions: Collection[int]
+    ) -> bool:
+        """Whether a rejected event may name a suppressed id, and is not kept whole then."""
+        for workspace in with_suppressions:
+            if event.workspace in (0, workspace):
+                suppressed = await read_suppressed(connection, digests_in(workspace, event.payload))
+                if any(event.received_us <= until_us for until_us in suppressed.values()):
+                    return True
+        return False
 
     async def _prune(self) -> None:
         """Delete events that were kept long enough: the member with the first partition does it for all."""

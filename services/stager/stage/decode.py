@@ -1,15 +1,18 @@
 """Records of one partition, decoded to rows of facts and grouped by actor. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
-from services.stager.stage.models import ModelsByWorkspace
+from services.stager.stage.models import ModelsByWorkspace, WorkspaceModels
+from throughline.journey.identity import RULINGS
+from throughline.journey.lapse import EVER
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.stages import RejectionStage
 from throughline.store.digest import id_digest, message_digest
 from throughline.store.facts import FactRow, row_of
+from throughline.wire.claims import CLAIMS, Claim, claim_of
 from throughline.wire.codec import Rejected, UndecodableError, decode
 
 
@@ -45,6 +48,10 @@ class Batch(NamedTuple):
     rejected: list[Rejected]
     arrived: Mapping[tuple[int, bool], list[Touchpoint]]
     """(source, whether ingest warned of them) -> touchpoints in order of arrival, repeats included."""
+    claims: Sequence[Claim] = ()
+    """Claims of persons, in order."""
+    suppressed: int = 0
+    """Number of records that were left out, because their ids are suppressed."""
 
 
 def record_digest(record: Record) -> bytes:
@@ -52,24 +59,47 @@ def record_digest(record: Record) -> bytes:
     return blake2b(b"%d\0" % record.timestamp + (record.value or b""), digest_size=16).digest()
 
 
-def prepare(records: Iterable[Record], models: ModelsByWorkspace, *, topic: str, partition: int) -> Batch:
+_NOBODY: Mapping[bytes, int] = {}
+
+
+def prepare(
+    records: Iterable[Record],
+    models: ModelsByWorkspace,
+    *,
+    topic: str,
+    partition: int,
+    suppressed: Mapping[bytes, int] = _NOBODY,
+) -> Batch:
     """Decode the records of one partition and group them by actor.
 
-    Records that cannot be staged are in `Batch.rejected`, each with its reason.
+    Records that cannot be staged are in `Batch.rejected`, each with its reason. `suppressed`: digest of an id -> the
+    instant until which what was received of it is left out.
     """
     actors: dict[bytes, Actor] = {}
     rows: list[FactRow] = []
     repeats: list[FactRow] = []
     rejected: list[Rejected] = []
+    claims: list[Claim] = []
+    suppressed_records = 0
     arrived: defaultdict[tuple[int, bool], list[Touchpoint]] = defaultdict(list)
     digests: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
     for record in records:
         try:
             touchpoint = decode(record.value or b"")
+            if touchpoint.call in CLAIMS:
+                _models_of(models, touchpoint.workspace)
+                claims.append(claim_of(touchpoint))
+                continue
             name = (touchpoint.workspace, touchpoint.actor)
             if name not in digests:
                 digests[name] = _add_actor(actors, models, *name)
             actor, retention_cutoff_us, touchpoints = digests[name]
+            if suppressed:
+                visible = _visible(touchpoint, actor, suppressed)
+                if visible is None:
+                    suppressed_records += 1
+                    continue
+                touchpoint = visible
             if touchpoint.occurred_us < retention_cutoff_us:
                 raise UndecodableError(
                     "before_horizon", "occurred_us", "it happened before what this workspace keeps (retention)"
@@ -86,16 +116,41 @@ def prepare(records: Iterable[Record], models: ModelsByWorkspace, *, topic: str,
             touchpoints[message] = touchpoint
             rows.append(row)
     rows.sort()
-    return Batch(actors, rows, repeats, rejected, arrived)
+    return Batch(actors, rows, repeats, rejected, arrived, claims, suppressed_records)
+
+
+def _visible(touchpoint: Touchpoint, actor: bytes, suppressed: Mapping[bytes, int]) -> Touchpoint | None:
+    """Returns a touchpoint without the suppressed ids that it names; None when its actor is one of them."""
+    received_us = touchpoint.received_us
+    if received_us <= suppressed.get(actor, EVER):
+        return None
+
+    def is_hidden(id_: str) -> bool:
+        return bool(id_) and received_us <= suppressed.get(id_digest(touchpoint.workspace, id_), EVER)
+
+    hides_anonymous, hides_previous = is_hidden(touchpoint.anonymous_id), is_hidden(touchpoint.previous_id)
+    if not (hides_anonymous or hides_previous):
+        return touchpoint
+    if touchpoint.call in RULINGS:
+        return None
+    return touchpoint._replace(
+        anonymous_id="" if hides_anonymous else touchpoint.anonymous_id,
+        previous_id="" if hides_previous else touchpoint.previous_id,
+    )
+
+
+def _models_of(models: ModelsByWorkspace, workspace: int) -> WorkspaceModels:
+    workspace_models = models.get(workspace)
+    if workspace_models is None:
+        raise UndecodableError("unknown_workspace", "workspace", f"there is no workspace {workspace}")
+    return workspace_models
 
 
 def _add_actor(
     actors: dict[bytes, Actor], models: ModelsByWorkspace, workspace: int, name: str
 ) -> tuple[bytes, int, dict[bytes, Touchpoint]]:
     """Add an actor to `actors`; returns its digest, its workspace's retention cutoff and its touchpoints."""
-    workspace_models = models.get(workspace)
-    if workspace_models is None:
-        raise UndecodableError("unknown_workspace", "workspace", f"there is no workspace {workspace}")
+    workspace_models = _models_of(models, workspace)
     digest = id_digest(workspace, name)
     touchpoints: dict[bytes, Touchpoint] = {}
     actors[digest] = Actor(workspace, name, touchpoints)

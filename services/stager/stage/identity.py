@@ -100,6 +100,13 @@ class IdentityGraph:
             if old.root != self._rows[digest].root
         ]
 
+    async def resolve(self, ids: Sequence[bytes]) -> None:
+        """Find the owners and customers of locked ids anew, each of which stands by itself."""
+        if ids:
+            await self._resolve_owners(ids)
+            await self._move_members()
+            await self._write_changed_rows()
+
     async def lock(self, requests: Iterable[IdRequest]) -> None:
         """Lock the customers of ids, whoever joins or parts them meanwhile; stores ids that are new."""
         requested = {request.digest: request for request in requests}

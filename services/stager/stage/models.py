@@ -47,6 +47,8 @@ class WorkspaceModels(NamedTuple):
     retention_cutoff_us: int
     """Events that occurred before this instant are refused."""
     models: Sequence[ActiveModel]
+    has_suppressions: bool = False
+    """Whether there are suppressed ids."""
 
 
 ModelsByWorkspace = Mapping[int, WorkspaceModels]
@@ -86,6 +88,7 @@ class ModelRegistry:
                     )
                     for generation in applied.generations
                 ],
+                has_suppressions=applied.has_suppressions,
             )
             for workspace, applied in by_workspace.items()
         }

@@ -9,6 +9,7 @@ from services.stager.stage.apply import apply_changes
 from services.stager.stage.aside import LeftAside, leave_aside
 from services.stager.stage.budget import DEFAULT, Budget, Limits
 from services.stager.stage.changes import ChangeSet
+from services.stager.stage.claims import stage_claims
 from services.stager.stage.customer import BEGINNING, END, Customer, CustomerUpdate
 from services.stager.stage.decode import Batch
 from services.stager.stage.dedup import drop_cross_id_duplicates, last_cross_id_duplicates
@@ -52,6 +53,8 @@ class BatchResult(NamedTuple):
     """Journeys that were left to be recomputed aside."""
     moved_ids: int = 0
     """Ids that went from one customer to another."""
+    suppressed: int = 0
+    """Records that were left out, because their ids are suppressed."""
     refused_links: int = 0
     """Links that were not made, because a customer or an id has as many as it may have."""
     lateness_us: tuple[int, ...] = ()
@@ -69,6 +72,7 @@ async def commit(
     to: Offset,
     watermark_us: int = 0,
     limits: Limits = DEFAULT,
+    log_seconds: float | None = None,
 ) -> BatchResult:
     """Stage a batch: all of it or nothing.
 
@@ -82,6 +86,7 @@ async def commit(
         to: the offset where it ends.
         watermark_us: lapses due by this instant have happened.
         limits: what the transaction may spend on recomputing.
+        log_seconds: see `stage_claims`.
 
     Raises:
         StaleOffsetError: the stored offset is not `expected`.
@@ -89,11 +94,13 @@ async def commit(
     """
     async with transaction(engine) as connection:
         await move_offset(connection, topic, partition, expected=expected, to=to)
+        workspaces = {actor.workspace for actor in batch.actors.values()}
+        if batch.claims:
+            workspaces -= await stage_claims(connection, batch.claims, models, shard=partition, log_seconds=log_seconds)
         if not batch.rows:
-            return BatchResult(rejected=len(batch.rejected))
-        await lock_models(connection, {actor.workspace for actor in batch.actors.values()}, models)
-        budget = Budget(limits)
-        return await _BatchTransaction(connection, batch, models, partition, watermark_us, budget).run()
+            return BatchResult(rejected=len(batch.rejected), suppressed=batch.suppressed)
+        await lock_models(connection, workspaces, models)
+        return await _BatchTransaction(connection, batch, models, partition, watermark_us, Budget(limits)).run()
 
 
 class _BatchTransaction:
@@ -137,6 +144,7 @@ class _BatchTransaction:
             recomputed=recomputed,
             left_aside=len(self._left),
             moved_ids=len(moves),
+            suppressed=self._batch.suppressed,
             refused_links=sum(refused.number for refused in self._identities.suspects.values()),
             lateness_us=tuple(self._lateness_us),
         )

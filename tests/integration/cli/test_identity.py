@@ -5,7 +5,7 @@ import pytest
 from tests.support.command import Throughline
 from tests.support.shop import START_US, expect, send, staged_through
 from tests.support.stack import Stack
-from throughline.cli import identity
+from throughline.cli.identity import commands as identity
 from throughline.journey.touchpoint import Touchpoint
 
 HOUR_US = 3_600_000_000

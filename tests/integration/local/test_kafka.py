@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from throughline.kit.kafka import ensure_topics
+from throughline.kit.kafka import create_admin, ensure_topics
 from throughline.local import LocalError, LocalKafka, jars
 from throughline.local.errors import BrokenFolderError, LockedError, PortInUseError
 
@@ -132,3 +133,32 @@ async def test_jars_go_to_the_fallback_where_the_repository_is_not_writable(tmp_
         jars.ensure, listed, Path("/proc/repository"), tmp_path / "fallback", report=lambda _: None
     )
     assert path.is_relative_to(tmp_path / "fallback")
+
+
+async def test_topics_keep_their_records_as_long_as_they_are_told(kafka: LocalKafka) -> None:
+    async def settings_of(*topics: str) -> dict[str, dict[str, str]]:
+        admin = create_admin(kafka.bootstrap)
+        await admin.start()
+        try:
+            (answer,) = await admin.describe_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics]
+            )
+            return {
+                name: {key: value for key, value, _, origin, *_ in entries if origin == 1}
+                for _, _, _, name, entries in answer.resources
+            }
+        finally:
+            await admin.close()
+
+    await ensure_topics(kafka.bootstrap, {"old-one": 1}, min_insync_replicas=1)
+    assert await settings_of("old-one") == {"old-one": {"min.insync.replicas": "1"}}
+    for hours, segment_hours in ((48, 24), (12, 12)):
+        await ensure_topics(kafka.bootstrap, {"old-one": 1, "new-one": 1}, retention_hours=hours)
+        expected = {
+            "min.insync.replicas": "1",
+            "retention.ms": str(hours * 3_600_000),
+            "segment.ms": str(segment_hours * 3_600_000),
+        }
+        assert await settings_of("old-one", "new-one") == {"old-one": expected, "new-one": expected}
+    await ensure_topics(kafka.bootstrap, {"old-one": 1}, retention_hours=0)
+    assert (await settings_of("old-one"))["old-one"]["retention.ms"] == str(12 * 3_600_000)

@@ -50,6 +50,8 @@ INDEXES = {
     ("ids", "workspace, id"),
     ("ids", "root"),
     ("links", "id, owner, by"),
+    ("links", "owner"),
+    ("touchpoints", "anonymous_id"),
     ("rulings", "id, owner"),
     ("journeys", "customer, model"),
     ("journeys", "model, phase, customer"),
@@ -106,6 +108,7 @@ PARTIAL = {
     ("models", "state = 'building'"),
     ("erasures", "state <> 'done'"),
     ("read_tokens", "session_of IS NOT NULL"),
+    ("touchpoints", "bot OR test) AND (user_id IS NOT NULL"),
 }
 
 CHANGES_WITH_EVENTS = {

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 
 from services.api.app import ROUTERS, create_app
 from services.api.live.feeds import Feeds
+from services.api.persons.claims import ClaimLog
 from services.api.phases.routes import CountsQuestion
 from services.api.shared.answers import Answer, EncodedAnswer
 from services.api.shared.context import ApiContext
@@ -33,18 +34,25 @@ async def no_counts(_: CountsQuestion) -> EncodedAnswer[Answer]:
 def openapi() -> dict[str, Any]:
     database = Database(create_engine(URL), create_engine(URL), URL, Shares(slots=1, each=1, queue=1))
     tokens = Tokens(database.read_tokens, database.write_last_uses)
-    context = ApiContext(database, "touchpoints", tokens, RequestRate(1))
+    context = ApiContext(database, "touchpoints", tokens, RequestRate(1), ClaimLog("localhost:1", "touchpoints"))
     return create_app(context, Feeds(no_counts)).openapi()
 
 
 DOCUMENT = openapi()
-PATHS = sorted(DOCUMENT["paths"])
+PATHS = sorted(f"{method.upper()} {path}" for path, operations in DOCUMENT["paths"].items() for method in operations)
+
+
+def operation(path: str) -> dict[str, Any]:
+    """A method and path as the document describes it."""
+    method, _, path = path.partition(" ")
+    described: dict[str, Any] = DOCUMENT["paths"][path][method.lower()]
+    return described
 
 
 def section(path: str) -> str:
-    """What the page says of one path."""
-    _, heading, rest = PAGE.partition(f"\n### GET {path}\n")
-    assert heading, f"docs/reference/api.md has no heading `### GET {path}`"
+    """What the page says of a method and path."""
+    _, heading, rest = PAGE.partition(f"\n### {path}\n")
+    assert heading, f"docs/reference/api.md has no heading `### {path}`"
     return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
@@ -63,7 +71,7 @@ def codes_of(folder: Path) -> set[str]:
 @pytest.mark.parametrize("path", PATHS)
 def test_the_page_has_every_path_with_its_parameters_and_a_request(path: str) -> None:
     text = section(path)
-    parameters = DOCUMENT["paths"][path]["get"].get("parameters", [])
+    parameters = operation(path).get("parameters", [])
     named = [parameter["name"] for parameter in parameters if parameter["in"] != "path"]
     missing = [name for name in named if f"`{name}`" not in text.lower()]
     assert not missing, f"{path}: the page does not name {missing}"
@@ -71,7 +79,7 @@ def test_the_page_has_every_path_with_its_parameters_and_a_request(path: str) ->
 
 
 def test_the_page_has_no_path_that_is_not_there() -> None:
-    assert sorted(re.findall(r"^### GET (\S+)$", PAGE, re.MULTILINE)) == PATHS
+    assert sorted(re.findall(r"^### ((?:GET|POST) \S+)$", PAGE, re.MULTILINE)) == PATHS
 
 
 def test_the_page_has_every_error_code_and_no_other() -> None:
@@ -93,7 +101,7 @@ def test_the_document_has_the_answers_schemas_and_only_errors_that_are_sent() ->
     references = set(re.findall(r"#/components/schemas/(\w+)", str(DOCUMENT)))
     assert references == schemas.keys()
     for path in PATHS:
-        responses = DOCUMENT["paths"][path]["get"]["responses"]
+        responses = operation(path)["responses"]
         assert "422" not in responses
         assert {"200", "401", "503"} <= responses.keys()
 

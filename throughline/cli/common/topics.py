@@ -13,6 +13,7 @@ from throughline.cli.common.running import find_running
 from throughline.kit.kafka import TOOL_REQUEST_TIMEOUT_MS, create_producer
 from throughline.kit.kafka_servers import KafkaServers
 from throughline.kit.settings import CommandSettings, ServiceSettings, load
+from throughline.wire.claims import Claim, encode_claim
 from throughline.wire.codec import Touchpoint, encode, partition_of
 
 
@@ -60,6 +61,18 @@ async def producing(topics: Topics) -> AsyncIterator[AIOKafkaProducer]:
         fail(f"Kafka at {topics.servers} does not take it ({error or type(error).__name__}); set KAFKA=host:port")
     finally:
         await producer.stop()
+
+
+async def put_claim(producer: AIOKafkaProducer, topics: Topics, claim: Claim) -> None:
+    """Put a claim on the log, and wait until it is acknowledged.
+
+    Raises:
+        KafkaError: the claim may not be on the log.
+    """
+    partitions = len(await producer.partitions_for(topics.touchpoints))
+    await producer.send_and_wait(
+        topics.touchpoints, encode_claim(claim), key=claim.key, partition=partition_of(claim.key, partitions)
+    )
 
 
 async def put_touchpoint(producer: AIOKafkaProducer, topics: Topics, touchpoint: Touchpoint) -> None:

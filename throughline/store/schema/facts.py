@@ -38,3 +38,9 @@ touchpoints = Table(
     postgresql_partition_by="HASH (actor)",
 )
 Index("touchpoints_by_time", touchpoints.c.actor, touchpoints.c.occurred_us)
+# Which facts name another id than their actor's without a row in `links`: those that are in no journey.
+Index(
+    "touchpoints_unlinked",
+    touchpoints.c.anonymous_id,
+    postgresql_where=(touchpoints.c.bot | touchpoints.c.test) & touchpoints.c.user_id.is_not(None),
+)

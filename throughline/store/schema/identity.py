@@ -54,6 +54,8 @@ links = Table(
     postgresql_partition_by="HASH (id)",
 )
 
+Index("links_by_owner", links.c.owner)
+
 # The last ruling of an operator on each pair.
 rulings = Table(
     "rulings",

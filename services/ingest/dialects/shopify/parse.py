@@ -12,7 +12,15 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import CONSENT_FIELD, ParsedEvent, ParsedRequest, ReplayRequest, Request, Signature
+from services.ingest.dialects.base import (
+    CONSENT_FIELD,
+    ParsedClaim,
+    ParsedEvent,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+    Signature,
+)
 from services.ingest.dialects.shopify.fields import SHOP_HEADER, context_of, objects_of, properties_of, text_of
 from services.ingest.dialects.split import is_clean, size_rejection
 from services.ingest.enrich.context import parse_context
@@ -29,6 +37,7 @@ from services.ingest.event.verdict import (
     warning,
 )
 from throughline.kit.errors import ServiceError
+from throughline.wire.claims import COPY, ERASE
 
 SIGNATURE_HEADER = b"x-shopify-hmac-sha256"
 ANONYMOUS_ID_ATTRIBUTES = ("throughline_anonymous_id", "anonymousId")
@@ -55,7 +64,8 @@ _IMPORTED_AFTER_US = 60_000_000
 """Time between an order's placing and its making in the store from which on it was imported."""
 _FINAL_CODES = frozenset({"test_webhook", "unfinished_merge", "unsupported_topic"})
 """Codes of rejections after which a webhook must not be sent again."""
-_PRIVACY_TOPICS = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
+_CLAIMING_TOPICS = {"customers/data_request": COPY, "customers/redact": ERASE}
+_PRIVACY_TOPICS = frozenset({*_CLAIMING_TOPICS, "shop/redact"})
 
 
 def parse_webhook(request: Request) -> ParsedRequest:
@@ -66,21 +76,49 @@ def parse_webhook(request: Request) -> ParsedRequest:
     """
     payload = _payload(request.body)
     topic = request.header(b"x-shopify-topic").strip().lower()
+    claim = _claim(request, topic, payload)
+    if claim is not None:
+        return ParsedRequest(_write_key(request), [], signature=_signature(request), claim=claim)
     events = [_merge(request, payload) if topic == _MERGE_TOPIC else _event(request, topic, payload)]
     # An event that is only too large links its ids all the same.
     rejection = None if events[0].event is not None else events[0].rejection
     if topic in _LINKING_TOPICS and rejection is None and payload.get("test") is not True:
         events += _links(topic, payload)
-    keys = parse_qs(request.query, errors="replace").get("writeKey", [""])
     is_final = rejection is not None and rejection.code in _FINAL_CODES
     return ParsedRequest(
-        keys[0],
+        _write_key(request),
         events,
         names=_FIELD_NAMES,
         replay_request=None if is_final else _replay_request,
-        signature=Signature(request.header(SIGNATURE_HEADER), request.body),
+        signature=_signature(request),
         from_server=True,
     )
+
+
+def _write_key(request: Request) -> str:
+    return parse_qs(request.query, errors="replace").get("writeKey", [""])[0]
+
+
+def _signature(request: Request) -> Signature:
+    return Signature(request.header(SIGNATURE_HEADER), request.body)
+
+
+def _claim(request: Request, topic: str, payload: dict[str, Any]) -> ParsedClaim | None:
+    """Returns what a webhook demands for a customer; None when it is of another topic, a test, or names nobody.
+
+    The customer's ids are the store's number, the email address as it is and in lower case, and those of its orders.
+    """
+    call = _CLAIMING_TOPICS.get(topic)
+    if call is None or request.header(b"x-shopify-test").strip().lower() == "true":
+        return None
+    customer = payload.get("customer")
+    customer = customer if isinstance(customer, dict) else {}
+    email = text_of(customer.get("email"))
+    orders = payload.get("orders_to_redact" if call == ERASE else "orders_requested")
+    names = [text_of(customer.get("id")), email, email.lower()]
+    names += [order_actor(text) for order in (orders if isinstance(orders, list) else ()) if (text := text_of(order))]
+    ids = tuple(dict.fromkeys(clean_id(name) for name in names if _is_usable_id(name) and _is_storable(name)))
+    return ParsedClaim(call, _message_id(f"{topic}:{_event_id(request)}"), ids) if ids else None
 
 
 def order_actor(order_id: str) -> str:
@@ -181,6 +219,8 @@ def _rejection(request: Request, topic: str, *, has_id: bool) -> Verdict | None:
         return Verdict(
             "rejected", "test_webhook", "X-Shopify-Test", "a test with a made-up customer: it arrived, and is not kept"
         )
+    if topic in _CLAIMING_TOPICS:
+        return Verdict("rejected", "missing_id", "customer.id", f"{topic} names no customer and no order")
     if topic in _PRIVACY_TOPICS:
         return Verdict(
             "rejected", "unsupported_topic", "X-Shopify-Topic", f"{topic} is not carried out here; see to it yourself"
@@ -216,6 +256,11 @@ def _links(topic: str, payload: dict[str, Any]) -> list[ParsedEvent]:
 def _is_usable_id(text: str) -> bool:
     """Returns whether a text can be an id. The verdict on the event itself says what is wrong with it."""
     return len(text) <= MAX_TEXT and bool(clean_id(text))
+
+
+def _is_storable(text: str) -> bool:
+    """Returns whether a text can be stored: it has neither half characters nor NUL."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _customer_id(topic: str, payload: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from services.ingest.dialects.base import Request, Signature
+from services.ingest.dialects.base import ParsedClaim, Request, Signature
 from services.ingest.dialects.shopify.parse import parse_webhook
 from services.ingest.http.access import check_signature
 from services.ingest.validate.request import Result
@@ -103,7 +103,7 @@ def test_an_order() -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in FIXTURES.iterdir()))
 @pytest.mark.parametrize("test", ["", "true"], ids=["kept", "rejected"])
 def test_nothing_personal_is_kept(name: str, test: str) -> None:
-    result = take(name, "customers/redact" if name == "customer-redact" else "any/topic", test=test)
+    result = take(name, "shop/redact" if name == "customer-redact" else "any/topic", test=test)
     stored = " ".join(
         [*(touchpoint.rest for touchpoint in result.touchpoints), *(raw.decode() for raw in payloads(result))]
     )
@@ -274,6 +274,27 @@ def test_a_cart_attribute_says_consent() -> None:
         assert not outcome[0] or codes(result)[0] == ("dropped", "no_consent", "note_attributes.throughline_consent")
 
 
+def test_a_redact_claims_the_customer_and_its_orders() -> None:
+    parsed = parse_webhook(webhook("customer-redact", "customers/redact"))
+    assert not parsed.events
+    assert parsed.signature is not None
+    assert parsed.claim == ParsedClaim(
+        "erase",
+        message_id("customers/redact", "customer-redact"),
+        ("191167", "john@example.com", "shopify-order-299938", "shopify-order-280263", "shopify-order-220458"),
+    )
+
+
+def test_a_data_request_claims_a_copy() -> None:
+    request = {"customer": {"id": 7, "email": " Ada@X.example"}, "orders_requested": [8, None]}
+    parsed = parse_webhook(webhook(request, "customers/data_request"))
+    assert parsed.claim == ParsedClaim(
+        "copy",
+        message_id("customers/data_request", request),
+        ("7", "Ada@X.example", "ada@x.example", "shopify-order-8"),
+    )
+
+
 def test_a_program_that_orders_is_no_crawler() -> None:
     touchpoint = first(take({**ORDER, "client_details": {"user_agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"}}))
     assert not touchpoint.bot
@@ -285,7 +306,10 @@ def test_a_program_that_orders_is_no_crawler() -> None:
     [
         ("order", {"topic": ""}, "missing_field", "X-Shopify-Topic"),
         ("order", {"test": "true"}, "test_webhook", "X-Shopify-Test"),
-        ("customer-redact", {"topic": "customers/redact"}, "unsupported_topic", "X-Shopify-Topic"),
+        ("customer-redact", {"topic": "shop/redact"}, "unsupported_topic", "X-Shopify-Topic"),
+        ("customer-redact", {"topic": "customers/redact", "test": "true"}, "test_webhook", "X-Shopify-Test"),
+        ({"customer": {"id": "guest"}}, {"topic": "customers/redact"}, "missing_id", "customer.id"),
+        ({"customer": {"email": "\ud800"}}, {"topic": "customers/data_request"}, "missing_id", "customer.id"),
         ({"id": 1, "title": "IPod"}, {"topic": "products/update"}, "missing_id", "customer.id"),
         ({"customer": {"id": []}}, {}, "wrong_type", "customer.id"),
         ({"customer": {"id": "guest"}}, {"topic": "customers/x"}, "missing_id", "customer.id"),

@@ -1,4 +1,4 @@
-"""`throughline identity`: whose an id is and why, and an operator's rulings on pairs of ids."""
+"""`throughline identity show | unlink | relink`, and the group that `erase` and `export` belong to."""
 
 import asyncio
 import time
@@ -13,6 +13,7 @@ from throughline.cli.common.database import administering, chosen_workspace, in_
 from throughline.cli.common.options import DataOption, JsonOption, WorkspaceUnlessSingleOption, command_group
 from throughline.cli.common.output import Row, fail, say, show_instant, show_json, show_rows
 from throughline.cli.common.topics import Topics, choose_topics, producing, put_touchpoint
+from throughline.cli.identity.person import erase, export
 from throughline.journey.identity import ALIAS
 from throughline.kit.clock import now_us
 from throughline.store.access.names import AdminError, workspace_id
@@ -27,7 +28,9 @@ CHECK_SECONDS = 0.2
 
 Call = Literal["unlink", "relink"]
 
-identity = command_group("Ids: whose they are and why, and how to part what is not one.")
+identity = command_group("Ids: whose they are and why, how to part what is not one, and a person's rights.")
+identity.command("erase")(erase)
+identity.command("export")(export)
 
 IdArgument = Annotated[
     str, typer.Argument(metavar="ID", help="A user id, an anonymous id, or any other an event was sent under.")
