@@ -100,7 +100,7 @@ async def _start(servers: Servers, deployment: Deployment, sizes: Sizes, *, prof
     probers = await _make_probers(deployment)
     stager = await deployment.run("stager", profile=profile)
     ingest = await deployment.run("ingest")
-    api = await deployment.run("api")
+    api = await deployment.run("api", TOKEN_REQUESTS="0")  # probes ask more often than a token may
     connection = await asyncpg.connect(deployment.database)
     try:
         warm_up = await send(_spec(ingest, deployment, requests=CUSTOMERS // EVENTS))
