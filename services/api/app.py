@@ -37,10 +37,10 @@ lapse due by it, is in the answer. `model` chooses among the workspace's live ph
 
 
 class _ApiCors(CORSMiddleware):
-    """Scripts of any origin may read /v1 with a token they hold, and nothing else: not with the page's cookie, say."""
+    """Scripts of any origin may use /v1 with a token they hold, and nothing else: not the page's cookie or session."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+        if scope["type"] == "http" and scope["path"].startswith("/v1/") and scope["path"] != session.PATH:
             await super().__call__(scope, receive, send)
         else:
             await self.app(scope, receive, send)

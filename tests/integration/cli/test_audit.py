@@ -21,9 +21,9 @@ ADMINISTRATION = {
     "migrate", "workspace create", "workspace retention", "source create", "source set", "source disable",
     "source enable", "key create", "key rotate", "key revoke", "token create", "token revoke", "token link",
     "model add", "model use", "model retire", "restage", "identity unlink", "identity relink", "rejected replay",
-    "rejected export", "secrets rotate",
+    "rejected export", "secrets rotate", "identity erase", "identity export", "workspace set",
 }  # fmt: skip
-"""Commands that change something, or take rejected events out. Each writes an entry of this action."""
+"""Commands that change something, or take events or a person's data out. Each writes an entry of this action."""
 OTHERS = {
     "run",  # writes one of the action `run`, when it makes keys
     "demo", "replay-csv", "import",  # send events, as clients do
