@@ -32,6 +32,9 @@ ReadEvent = Callable[[bytes, list[Verdict]], ParsedEvent]
 Raises RejectedError, or a decoder's error for what can not be decoded.
 """
 
+FindFaults = Callable[[bytes], list[Verdict]]
+"""From an event as JSON to all that a dialect's own checks find wrong with it: a rejected one is looked at twice."""
+
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _EVENTS = msgspec.json.Decoder(list[Raw])
 _ANY = msgspec.json.Decoder()
@@ -117,16 +120,24 @@ def single_event(body: bytes) -> SplitBody:
     return SplitBody({}, [Raw(tolerant_json.bytes_of(text))], {0: defect} if defect else {})
 
 
-def parse_events(split: SplitBody, read: ReadEvent, max_bytes: int = MAX_EVENT_BYTES) -> list[ParsedEvent]:
+def parse_events(
+    split: SplitBody, read: ReadEvent, max_bytes: int = MAX_EVENT_BYTES, find_faults: FindFaults | None = None
+) -> list[ParsedEvent]:
     """Returns the events of a split body, each read, or rejected with its verdict."""
     defects = split.defects
-    return [parse_event(raw, read, defects.get(number), max_bytes) for number, raw in enumerate(split.events)]
+    return [
+        parse_event(raw, read, defects.get(number), max_bytes, find_faults) for number, raw in enumerate(split.events)
+    ]
 
 
 def parse_event(
-    raw: bytes | Raw, read: ReadEvent, defect: Verdict | None = None, max_bytes: int = MAX_EVENT_BYTES
+    raw: bytes | Raw,
+    read: ReadEvent,
+    defect: Verdict | None = None,
+    max_bytes: int = MAX_EVENT_BYTES,
+    find_faults: FindFaults | None = None,
 ) -> ParsedEvent:
-    """Returns one event, read, or rejected with its verdict."""
+    """Returns one event, read, or rejected with its verdict, whose other faults `find_faults` gives."""
     raw = bytes(raw)
     warnings: list[Verdict] = []
     sent = raw
@@ -138,7 +149,10 @@ def parse_event(
     try:
         parsed = read(raw, warnings)
     except RejectedError as error:
-        return ParsedEvent(sent, None, error.verdict, warnings)
+        verdict = error.verdict
+        if find_faults is not None:
+            verdict = verdict._replace(others=tuple(fault for fault in find_faults(raw) if fault != verdict))
+        return ParsedEvent(sent, None, verdict, warnings)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # JSON that the decoder can not hold: most likely a number out of range.
         return ParsedEvent(sent, None, tolerant_json.defect_of(raw) or UNREADABLE, warnings)

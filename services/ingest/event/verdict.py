@@ -1,6 +1,9 @@
 """The verdict on one event, and the limits that events have to keep. Pure."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
+
+import msgspec
 
 MAX_BODY_BYTES = 500 * 1024
 """Maximum number of bytes of a request's body, unpacked."""
@@ -79,6 +82,19 @@ def reject(code: str, field: str, message: str) -> NoReturn:
         RejectedError: always.
     """
     raise RejectedError(code, field, message)
+
+
+def faults_among(checks: Iterable[Callable[[], object]]) -> list[Verdict]:
+    """Returns why an event is rejected by each of some checks. What one of them cannot decode says so elsewhere."""
+    faults: list[Verdict] = []
+    for check in checks:
+        try:
+            check()
+        except RejectedError as error:
+            faults.append(error.verdict)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+    return faults
 
 
 def warning(code: str, field: str, message: str) -> Verdict:

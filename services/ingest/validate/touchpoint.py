@@ -25,6 +25,7 @@ from services.ingest.event.verdict import (
     MAX_TEXT,
     RejectedError,
     Verdict,
+    faults_among,
     json_type,
     reject,
     rejected_for,
@@ -261,13 +262,7 @@ class TouchpointBuilder(Struct, gc=False):
                 partial(_decode_object, "traits", event.traits),
                 partial(_decode_object, "context", event.context),
             ]
-            for check in checks:
-                try:
-                    check()
-                except RejectedError as error:
-                    faults.append(error.verdict)
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # its defect says so
-                    pass
+            faults = faults_among(checks)
         return faults + warnings
 
     def _say_once(self, warnings: list[Verdict]) -> None:

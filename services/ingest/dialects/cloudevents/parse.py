@@ -28,7 +28,7 @@ from services.ingest.dialects.split import (
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.ids import read_id
-from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, reject, warning
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, faults_among, json_type, reject, warning
 
 PATH = "/v1/cloudevents"
 MAX_EVENT_BYTES = 128 * 1024
@@ -93,7 +93,7 @@ def parse_cloudevents(request: Request) -> ParsedRequest:
             return _parsed(request, [_binary_event(request, content_type, media_type)], is_batch=False)
         is_batch = request.body.lstrip()[:1] == b"["
     split = split_events(request.body, "") if is_batch else single_event(request.body)
-    return _parsed(request, parse_events(split, _read, MAX_EVENT_BYTES), is_batch)
+    return _parsed(request, parse_events(split, _read, MAX_EVENT_BYTES, _find_faults), is_batch)
 
 
 def _parsed(request: Request, events: list[ParsedEvent], is_batch: bool) -> ParsedRequest:
@@ -137,11 +137,11 @@ def _binary_event(request: Request, content_type: str, media_type: str) -> Parse
             data = UNSET
         if data is UNSET:
             attributes["data_base64"] = base64.b64encode(body).decode()
-            return parse_event(tolerant_json.dump_texts(attributes), _read, defect, MAX_EVENT_BYTES)
+            return parse_event(tolerant_json.dump_texts(attributes), _read, defect, MAX_EVENT_BYTES, _find_faults)
     dumped = tolerant_json.dump_texts(attributes)
     raw = dumped[:-1] + b',"data":' + body + b"}" if body else dumped
     if defect is not None or not _DATA.isdisjoint(attributes):
-        return parse_event(raw, _read, defect, MAX_EVENT_BYTES)
+        return parse_event(raw, _read, defect, MAX_EVENT_BYTES, _find_faults)
     values: Any = map(attributes.get, _ATTRIBUTES)
     sent = _SentEvent(*values)
     if body:
@@ -154,7 +154,7 @@ def _binary_event(request: Request, content_type: str, media_type: str) -> Parse
     def read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
         return _translate(raw, sent, attributes_json, properties, warnings)
 
-    return parse_event(raw, read, max_bytes=MAX_EVENT_BYTES)
+    return parse_event(raw, read, max_bytes=MAX_EVENT_BYTES, find_faults=_find_faults)
 
 
 def _read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
@@ -175,15 +175,9 @@ def _translate(
 
     `kept` are its attributes as JSON if it has others than the usual ones, else ""; `properties` its data, decoded.
     """
-    version = sent.specversion
-    if version not in _VERSIONS:
-        version = _required_text("specversion", version)
-        reject("unsupported_version", "specversion", f"specversion {version[:20]!r} is none of: {', '.join(_VERSIONS)}")
-    event_type = _required_text("type", sent.type)
+    _require_version(sent)
+    name = _name(sent)
     source, sent_id = _required_text("source", sent.source), _required_text("id", sent.id)
-    name = name_of(event_type)
-    if not name:
-        reject("missing_field", "type", f"type {event_type[:100]!r} has no name in it")
     user, anonymous = read_id(sent.userid, "userid", warnings), read_id(sent.anonymousid, "anonymousid", warnings)
     if not user and not anonymous:
         user = read_id(sent.subject, "subject", warnings)
@@ -206,6 +200,42 @@ def _translate(
         sent.userid = sent.anonymousid = None
         attributes_json = msgspec.json.encode(sent).decode()
     return ParsedEvent(raw, event, None, warnings, f'"cloudevents":{attributes_json}', properties)
+
+
+def _find_faults(raw: bytes) -> list[Verdict]:
+    """Returns all that is wrong with the attributes of an event."""
+    faults = faults_among((lambda: _decode_event(raw),))
+    if faults:
+        return faults
+    sent, _ = _decode_event(raw)
+    warnings: list[Verdict] = []
+    return faults_among(
+        (
+            lambda: _require_version(sent),
+            lambda: _name(sent),
+            lambda: _required_text("source", sent.source),
+            lambda: _required_text("id", sent.id),
+            lambda: read_id(sent.userid, "userid", warnings),
+            lambda: read_id(sent.anonymousid, "anonymousid", warnings),
+            lambda: times.parse(sent.time, "time"),
+            lambda: _properties(sent, warnings),
+        )
+    )
+
+
+def _require_version(sent: _SentEvent) -> None:
+    version = sent.specversion
+    if version not in _VERSIONS:
+        version = _required_text("specversion", version)
+        reject("unsupported_version", "specversion", f"specversion {version[:20]!r} is none of: {', '.join(_VERSIONS)}")
+
+
+def _name(sent: _SentEvent) -> str:
+    event_type = _required_text("type", sent.type)
+    name = name_of(event_type)
+    if not name:
+        reject("missing_field", "type", f"type {event_type[:100]!r} has no name in it")
+    return name
 
 
 def _decode_event(raw: bytes) -> tuple[_SentEvent, str]:

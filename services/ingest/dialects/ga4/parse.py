@@ -25,7 +25,7 @@ from services.ingest.dialects.web import page_context
 from services.ingest.enrich.context import Context, build_context
 from services.ingest.event.event import Event
 from services.ingest.event.ids import read_id
-from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, json_type, reject, warning
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, faults_among, json_type, reject, warning
 from throughline.kit.clock import MAX_US, MIN_US
 
 PATH = "/mp/collect"
@@ -106,9 +106,10 @@ def parse_collect(request: Request) -> ParsedRequest:
     query = parse_qs(request.query, errors="replace")
     split = split_events(request.body, "events", _USUAL, max_events=MAX_EVENTS)
     stream = (query.get("measurement_id") or query.get("firebase_app_id") or [""])[0]
+    reader = _Reader(split, stream)
     return ParsedRequest(
         (query.get("api_secret") or [""])[0],
-        parse_events(split, _Reader(split, stream), MAX_EVENT_BYTES),
+        parse_events(split, reader, MAX_EVENT_BYTES, reader.find_faults),
         shared_context={"consent": split.head["consent"]} if "consent" in split.head else NO_MEMBERS,
         names=_FIELD_NAMES,
         replay_request=partial(_replay_request, split.head, stream),
@@ -166,16 +167,8 @@ class _Reader:
             msgspec.DecodeError: a number is out of range.
         """
         sent, extra = _decode_event(raw)
-        name = sent.name
-        if not isinstance(name, str):
-            reject("wrong_type", "name", f"name has to be text, got {json_type(name)}")
-        if not name:
-            reject("missing_field", "name", "an event has to have a name")
-        params = _ANY.decode(sent.params) if sent.params else {}
-        if not isinstance(params, dict):
-            if params is not None and params != []:
-                reject("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
-            params = {}
+        name = _name(sent)
+        params = _params(sent)
         micros = sent.timestamp_micros
         client_us = self._time_of_request(warnings) if micros is None else _parse_micros(micros, warnings)
         client, app, user = self._ids
@@ -201,6 +194,24 @@ class _Reader:
             ({**typed, **params} if typed else params) or None,
             self._context_of(params),
             None if client_us is None else (client_us, None),
+        )
+
+    def find_faults(self, raw: bytes) -> list[Verdict]:
+        """Returns all that is wrong with the members of an event."""
+        faults = faults_among((lambda: _decode_event(raw),))
+        if faults:
+            return faults
+        sent, _ = _decode_event(raw)
+        client, app, user = self._ids
+        warnings: list[Verdict] = []
+        return faults_among(
+            (
+                lambda: _name(sent),
+                lambda: _params(sent),
+                lambda: _parse_micros(sent.timestamp_micros, warnings),
+                lambda: read_id(user, "user_id", warnings),
+                lambda: _device_id(client, app, warnings),
+            )
         )
 
     def _time_of_request(self, warnings: list[Verdict]) -> int | None:
@@ -259,6 +270,24 @@ def _decode_event(raw: bytes) -> tuple[_SentEvent, str]:
     if "timestamp_micros" in members:
         sent.timestamp_micros = _ANY.decode(members.pop("timestamp_micros"))
     return sent, ",".join(f"{_json(name)}:{_json(_ANY.decode(part))}" for name, part in members.items())
+
+
+def _name(sent: _SentEvent) -> str:
+    name = sent.name
+    if not isinstance(name, str):
+        reject("wrong_type", "name", f"name has to be text, got {json_type(name)}")
+    if not name:
+        reject("missing_field", "name", "an event has to have a name")
+    return name
+
+
+def _params(sent: _SentEvent) -> dict[str, Any]:
+    params = _ANY.decode(sent.params) if sent.params else {}
+    if isinstance(params, dict):
+        return params
+    if params is not None and params != []:
+        reject("wrong_type", "params", f"params has to be an object, got {json_type(params)}")
+    return {}
 
 
 def _device_id(client: Any, app: Any, warnings: list[Verdict]) -> str:

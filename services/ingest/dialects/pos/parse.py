@@ -21,7 +21,7 @@ from services.ingest.enrich.context import parse_context
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.ids import read_id
-from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, answer_of, json_type, reject
+from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, answer_of, faults_among, json_type, reject
 from throughline.kit.errors import ServiceError
 
 PATH = "/v1/pos"
@@ -73,7 +73,7 @@ def parse_sales(request: Request) -> ParsedRequest:
     reader = _Reader(query)
     rows, has_decimal_comma = rows_of(request.body, frozenset(COLUMNS["receipt"]))
     reader.has_decimal_comma = reader.has_decimal_comma or has_decimal_comma
-    events = [parse_event(raw, reader, defect) for raw, defect in rows]
+    events = [parse_event(raw, reader, defect, find_faults=reader.find_faults) for raw, defect in rows]
     key = query.get("writeKey", [""])[0]
     return ParsedRequest(
         key,
@@ -118,9 +118,7 @@ class _Reader:
         if not isinstance(row, dict):
             reject("wrong_type", "", f"a sale has to be an object, got {json_type(row)}")
         columns, properties = _columns_and_properties(row)
-        receipt = read_id(columns.get("receipt"), "receipt", [])
-        if not receipt:
-            reject("missing_field", "receipt", "a row has to name its receipt, by which it counts once")
+        receipt = _receipt(columns)
         total = _total(columns.get("total"), self.has_decimal_comma)
         kind = _kind(columns.get("kind"), total)
         if total is not None:
@@ -130,8 +128,7 @@ class _Reader:
             properties.setdefault("currency", self._currency)
         properties.setdefault("acquisition_channel", CHANNEL)
         customer = read_id(columns.get("customer"), "customer", warnings)
-        if not customer and not self._is_anonymous_allowed:
-            _reject_without_customer(warnings)
+        self._require_customer(customer, warnings)
         consent = columns.get("analytics_consent")
         context = {"consent": {"analytics": consent}} if consent is not None else {}
         event = Event(
@@ -146,6 +143,27 @@ class _Reader:
         )
         parsed_context = parse_context(event.context, context)
         return ParsedEvent(raw, event, None, warnings, properties=properties, context=parsed_context)
+
+    def find_faults(self, raw: bytes) -> list[Verdict]:
+        """Returns all that is wrong with the columns of a row."""
+        row = _ANY.decode(raw)
+        if not isinstance(row, dict):
+            return []
+        columns, _ = _columns_and_properties(row)
+        warnings: list[Verdict] = []
+        return faults_among(
+            (
+                lambda: _receipt(columns),
+                lambda: _total(columns.get("total"), self.has_decimal_comma),
+                lambda: _kind(columns.get("kind"), None),
+                lambda: self._require_customer(read_id(columns.get("customer"), "customer", warnings), warnings),
+                lambda: self._sold_at(columns.get("sold_at")),
+            )
+        )
+
+    def _require_customer(self, customer: str, warnings: list[Verdict]) -> None:
+        if not customer and not self._is_anonymous_allowed:
+            _reject_without_customer(warnings)
 
     def _sold_at(self, value: Any) -> datetime | None:
         if value is None:
@@ -177,6 +195,13 @@ def _columns_and_properties(row: dict[str, Any]) -> tuple[dict[str, Any], dict[s
         else:
             columns[column] = value
     return columns, properties
+
+
+def _receipt(columns: dict[str, Any]) -> str:
+    receipt = read_id(columns.get("receipt"), "receipt", [])
+    if not receipt:
+        reject("missing_field", "receipt", "a row has to name its receipt, by which it counts once")
+    return receipt
 
 
 def _reject_without_customer(warnings: list[Verdict]) -> NoReturn:

@@ -17,6 +17,7 @@ from services.ingest.dialects.posthog.wire import (
     add_extra_members,
     decode_event,
     known_properties,
+    require_name,
 )
 from services.ingest.dialects.split import ReadEvent
 from services.ingest.dialects.web import page_context
@@ -76,9 +77,7 @@ def _event(
     sent: WireEvent, fields: KnownProperties, sent_at: datetime | None, library: str, warnings: list[Verdict]
 ) -> Event:
     options = _options(sent.options)
-    name = sent.event
-    if not name:
-        reject("missing_field", "event", "a PostHog event has to name its event")
+    name = require_name(sent.event)
     distinct_id = sent.distinct_id or read_id(fields.distinct_id, "distinct_id", warnings)
     event = Event(
         messageId=sent.uuid or None,

@@ -24,6 +24,7 @@ from services.ingest.dialects.base import (
     Request,
 )
 from services.ingest.dialects.posthog.event import IDENTIFY, event_reader
+from services.ingest.dialects.posthog.wire import find_faults
 from services.ingest.dialects.segment.parse import parse_batch as parse_segment_batch
 from services.ingest.dialects.split import (
     SplitBody,
@@ -115,7 +116,8 @@ def parse_batch(request: Request) -> ParsedRequest:
 def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> ParsedRequest:
     sent_at = _sent_at(request, query, split.head)
     is_engage = request.path.strip("/") == ENGAGE_PATH.strip("/")
-    events = parse_events(split, event_reader(sent_at, _library(request), IDENTIFY if is_engage else ""))
+    reader = event_reader(sent_at, _library(request), IDENTIFY if is_engage else "")
+    events = parse_events(split, reader, find_faults=partial(find_faults, is_named=is_engage))
     has_results = request.path.rstrip("/") == RESULTS_PATH
     return ParsedRequest(
         _write_key(split) if events or not has_results else None,

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from services.ingest.event import times
 from services.ingest.event.ids import read_id
-from services.ingest.event.verdict import Verdict, json_type, reject, warning
+from services.ingest.event.verdict import Verdict, faults_among, json_type, reject, warning
 
 EMPTY_OBJECT = len("{}")
 
@@ -137,6 +137,53 @@ def add_extra_members(event: WireEvent, extra: str) -> str:
     return ",".join(parts)
 
 
+def find_faults(raw: bytes, is_named: bool) -> list[Verdict]:
+    """Returns all that is wrong with the members of an event; `is_named`: whether its path names the event."""
+    try:
+        members = _MEMBERS.decode(raw)
+        values = {name: _ANY.decode(members[name]) for name in _DECODED_MEMBERS if name in members}
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    get = values.get
+    warnings: list[Verdict] = []
+    return faults_among(
+        (
+            lambda: None if is_named else require_name(_event_name(get("event"))),
+            lambda: read_id(get("distinct_id"), "distinct_id", warnings),
+            lambda: _message_id(get("uuid")),
+            lambda: None if get("timestamp") is None else times.parse(get("timestamp"), "timestamp"),
+            lambda: _offset(get("offset")),
+        )
+    )
+
+
+def require_name(name: str | None) -> str:
+    """Returns the name of an event.
+
+    Raises:
+        RejectedError: it has none.
+    """
+    if not name:
+        reject("missing_field", "event", "a PostHog event has to name its event")
+    return name
+
+
+def _event_name(name: Any) -> str | None:
+    if name is not None and not isinstance(name, str):
+        reject("wrong_type", "event", f"event has to be text, got {json_type(name)}")
+    return name
+
+
+def _offset(offset: Any) -> float | None:
+    """Returns a number of milliseconds; None for anything else."""
+    if not isinstance(offset, int | float) or isinstance(offset, bool):
+        return None
+    try:
+        return float(offset)
+    except OverflowError:
+        reject("number_out_of_range", "offset", "offset is too large a number")
+
+
 def _decode_unusual(raw: bytes, warnings: list[Verdict]) -> tuple[WireEvent, str]:
     try:
         members = _MEMBERS.decode(raw)
@@ -146,10 +193,7 @@ def _decode_unusual(raw: bytes, warnings: list[Verdict]) -> tuple[WireEvent, str
     for name in _RAW_MEMBERS:
         setattr(event, name, members.pop(_WIRE_NAMES.get(name, name), Raw()))
     values = {name: _ANY.decode(members.pop(name)) for name in _DECODED_MEMBERS if name in members}
-    event_name = values.get("event")
-    if event_name is not None and not isinstance(event_name, str):
-        reject("wrong_type", "event", f"event has to be text, got {json_type(event_name)}")
-    event.event = event_name
+    event.event = _event_name(values.get("event"))
     distinct_id = values.get("distinct_id")
     if not distinct_id and "$distinct_id" in members:
         distinct_id = _ANY.decode(members.pop("$distinct_id"))
@@ -160,12 +204,8 @@ def _decode_unusual(raw: bytes, warnings: list[Verdict]) -> tuple[WireEvent, str
     event.timestamp = None if time is None else times.parse(time, "timestamp")
     if time is not None and event.timestamp is None:
         warnings.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
-    if isinstance(offset, int | float) and not isinstance(offset, bool):
-        try:
-            event.offset = float(offset)
-        except OverflowError:
-            reject("number_out_of_range", "offset", "offset is too large a number")
-    elif offset is not None:
+    event.offset = _offset(offset)
+    if event.offset is None and offset is not None:
         warnings.append(warning("unreadable_time", "offset", "offset is not a number of milliseconds; it was left out"))
     for part in members.values():
         _ANY.decode(part)

@@ -28,9 +28,10 @@ from services.ingest.dialects.snowplow.context import (
 )
 from services.ingest.dialects.snowplow.names import EVENT_NAMES, ITEM, PAGE_PING, STRUCTURED, TRANSACTION
 from services.ingest.dialects.split import parse_event, parse_events, split_events
+from services.ingest.enrich.context import NO_CONTEXT
 from services.ingest.event import tolerant_json
 from services.ingest.event.event import Event
-from services.ingest.event.verdict import Verdict, json_type, reject, warning
+from services.ingest.event.verdict import Verdict, faults_among, json_type, reject, warning
 from throughline.kit.clock import MAX_US, MIN_US
 
 PAYLOAD_PATH = "/com.snowplowanalytics.snowplow/tp2"
@@ -70,7 +71,7 @@ def parse_payload(request: Request) -> ParsedRequest:
         ServiceError: 400, the body cannot be read.
     """
     reader = _Reader()
-    events = parse_events(split_events(request.body, "data", ("schema",)), reader)
+    events = parse_events(split_events(request.body, "data", ("schema",)), reader, find_faults=find_faults)
     return ParsedRequest(reader.app_id, events, names=_FIELD_NAMES, replay_request=_replay_request, takes_app_id=True)
 
 
@@ -82,7 +83,7 @@ def parse_query(request: Request) -> ParsedRequest:
     # The rejected topic, and a replay, have the event as the object that a payload would hold.
     raw = tolerant_json.dump_texts(fields)
     read = reader if defect is not None else partial(_read_fields, reader, fields)
-    events = [parse_event(raw, read, defect)]
+    events = [parse_event(raw, read, defect, find_faults=find_faults)]
     return ParsedRequest(
         reader.app_id, events, names=_FIELD_NAMES, reply=_pixel, replay_request=_replay_request, takes_app_id=True
     )
@@ -90,6 +91,22 @@ def parse_query(request: Request) -> ParsedRequest:
 
 def _read_fields(reader: "_Reader", fields: dict[str, str], raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
     return reader.read(raw, fields, warnings)
+
+
+def find_faults(raw: bytes) -> list[Verdict]:
+    """Returns all that is wrong with the fields of an event."""
+    faults = faults_among((lambda: _fields_of(raw),))
+    if faults:
+        return faults
+    fields = _fields_of(raw)
+    warnings: list[Verdict] = []
+    return faults_among(
+        (
+            lambda: context_of(tuple(map(fields.get, CONTEXT_FIELDS))),
+            lambda: _content(fields.get("e", ""), {**fields}, SharedContext(NO_CONTEXT, {}, {}), warnings),
+            *(partial(_time, fields.get(name, ""), name, warnings) for name in ("dtm", "stm", "ttm")),
+        )
+    )
 
 
 def _replay_request() -> ReplayRequest:
