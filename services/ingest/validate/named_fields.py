@@ -23,6 +23,7 @@ from services.ingest.enrich.click_ids import CLICK_IDS
 from services.ingest.enrich.context import Context, build_context
 from services.ingest.event import tolerant_json
 from services.ingest.event.event import Event
+from services.ingest.event.verdict import Verdict
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey
 
@@ -39,6 +40,7 @@ _OBJECTS = ("traits", "integrations", "groupId", "category", "channel", "rudderI
 """Members of `Event`, beside properties and context, that are kept as they were sent."""
 _DROP, _HASH, _STRIP, _STRIP_QUERY = range(4)
 _GONE = object()
+_NOT_QUOTED = "the value is wrong; it is not quoted, as the source does not keep it"
 _ANY = msgspec.json.Decoder()
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ServiceError)
 
@@ -99,6 +101,8 @@ class NamedFields:
                         last = context, self._context(context)
                     parsed.context = last[1]
                 self._clear(event, parsed)
+            if parsed.rejection is not None:
+                parsed.rejection = self._without_quotes(parsed.rejection)
             parsed.raw = self.kept_of_raw(bytes(parsed.raw))
             yield parsed
 
@@ -107,6 +111,13 @@ class NamedFields:
         return {
             name: part for name, sent in members.items() if (part := self._raw_member(sent, *path, name)) is not None
         }
+
+    def _without_quotes(self, verdict: Verdict) -> Verdict:
+        """Returns a verdict of a dialect whose message quotes no named member."""
+        others = tuple([self._without_quotes(other) for other in verdict.others])
+        path = tuple([self._name(part) for part in verdict.field.split(".")])
+        is_named = self._action(path) is not None
+        return verdict._replace(others=others, message=_NOT_QUOTED if is_named else verdict.message)
 
     def _clear(self, event: Event, parsed: ParsedEvent) -> None:
         properties = parsed.properties

@@ -201,6 +201,13 @@ def test_an_event_that_cannot_be_read_is_not_kept() -> None:
     assert SECRET.encode() not in result.rejected[0].payload
 
 
+def test_no_message_quotes_a_named_member() -> None:
+    sale = {"receipt": "R-1", "customer": "ada", "total": "t0psecret", "sold_at": "2026-01-31T09:30:00Z"}
+    request = parsed(post({"sales": [sale]}, path="/v1/pos"))
+    assert "t0psecret" in _all_copies(request)
+    assert "t0psecret" not in _all_copies(parsed(post({"sales": [sale]}, path="/v1/pos")), drop=("total",))
+
+
 def test_a_source_that_names_nothing_pays_nothing() -> None:
     assert named_fields(source(), RULES, {}) is None
 
