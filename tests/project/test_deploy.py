@@ -21,7 +21,7 @@ KINDS: dict[str, type[settings.ServiceSettings]] = {
     "stager": settings.StagerSettings,
     "api": settings.ApiSettings,
 }
-KAFKA_CLIENTS = ("ingest", "stager", "admin")
+KAFKA_CLIENTS = ("ingest", "stager", "api", "admin")
 ALERTS = [
     rule
     for group in yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
