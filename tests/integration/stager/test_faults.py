@@ -14,7 +14,7 @@ from services.stager.consume import staging
 from services.stager.consume.position import Position
 from services.stager.consume.staging import RecordStaging
 from services.stager.context import MAX_ISOLATED_FAULTS, FaultLimit
-from services.stager.stage.decode import prepare
+from services.stager.stage.claims import prepare_batch
 from services.stager.stage.transaction import BatchResult, commit
 from tests.support.pipeline import LogRecord, open_pipeline
 from throughline.journey.touchpoint import Touchpoint
@@ -51,12 +51,12 @@ async def staged(
         for number in range(10)
     ]
 
-    def failing(records: Sequence[Any], *arguments: Any, **options: Any) -> Any:
+    async def failing(engine: AsyncEngine, records: Sequence[Any], *arguments: Any, **options: Any) -> Any:
         if any(record.offset in poison for record in records):
             raise ZeroDivisionError("a fault of the stager's own")
-        return prepare(records, *arguments, **options)
+        return await prepare_batch(engine, records, *arguments, **options)
 
-    monkeypatch.setattr(staging, "prepare", failing)
+    monkeypatch.setattr(staging, "prepare_batch", failing)
     rejected: list[Rejected] = []
 
     async def send_rejected(batch: Sequence[Rejected]) -> None:
