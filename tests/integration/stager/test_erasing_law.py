@@ -137,6 +137,7 @@ async def test_a_log_with_erasures_is_the_log_without_the_erased(
             await assert_nothing_left(pipeline, claim.erased)
 
 
+@pytest.mark.xfail(reason="two erasures `once` that share an id, amid a restage: docs/decisions/0025, falls short")
 @law
 @given(case=cases(), claims=st.lists(claimed(), min_size=1, max_size=2), cut=st.integers(0, 30))
 async def test_an_erasure_amid_a_restage(
