@@ -63,7 +63,12 @@ async def staged(
         rejected.extend(batch)
 
     context: Any = SimpleNamespace(
-        engine=engine, models=pipeline.registry, send_rejected=send_rejected, faults=faults, received_watermark_us=0
+        engine=engine,
+        models=pipeline.registry,
+        send_rejected=send_rejected,
+        faults=faults,
+        received_watermark_us=0,
+        log_seconds=None,
     )
     position = Position(next_offset=0, stored_offset=0, received_watermark_us=0)
     tp = TopicPartition(pipeline.topic, 0)
