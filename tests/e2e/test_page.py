@@ -322,11 +322,13 @@ async def test_nobody_asks_for_events_that_nobody_sees(page: Page, service: Serv
     assert requests == []
 
 
-async def test_a_link_opens_the_page_once_for_all_tabs(browser: Browser, page: Page, stack: Stack, rows: Rows) -> None:
+async def test_a_link_opens_the_page_once_for_all_tabs(browser: Browser, stack: Stack, rows: Rows) -> None:
     service = await stack.start("api")
     await rows.count(1, 3)
     link = await link_to(service, stack)
     urls: list[str] = []
+    person = await browser.new_context(locale="en-GB")
+    page = await person.new_page()
     page.on("request", lambda request: urls.append(request.url))
     await page.goto(link)
     await expect(page.locator("#customers")).to_have_text("3")
@@ -337,12 +339,12 @@ async def test_a_link_opens_the_page_once_for_all_tabs(browser: Browser, page: P
     assert await page.evaluate("history.length") <= 2
     await page.reload()
     await expect(page.locator("#customers")).to_have_text("3")
-    tab = await page.context.new_page()
+    tab = await person.new_page()
     await tab.goto(service.url)
     await expect(tab.locator("#customers")).to_have_text("3")
     await tab.goto(link)  # used, but this browser has a session
     await expect(tab.locator("#customers")).to_have_text("3")
-    await tab.close()
+    await person.close()
 
     stranger = await browser.new_page()
     await stranger.goto(link)
