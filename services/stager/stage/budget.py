@@ -13,6 +13,8 @@ class Limits(NamedTuple):
     rows_written: int = 20_000
     """Transitions and checkpoints, removed ones too."""
     seconds: float = 1.0
+    checkpoints: int = 8
+    """After a change: the number that a journey may pass."""
 
 
 DEFAULT = Limits()
@@ -24,6 +26,8 @@ class Budget:
     def __init__(self, limits: Limits = DEFAULT, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._deadline = clock() + limits.seconds
+        self.checkpoints = limits.checkpoints
+        """See `Limits`."""
         self.rows_to_read = limits.rows_read
         """How many more rows may be read."""
         self.rows_to_write = limits.rows_written

@@ -29,8 +29,6 @@ from throughline.store import facts, journeys
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.snapshots import read_snapshots
 
-MAX_CHECKPOINTS = 8
-"""Number of checkpoints after a change that a journey may pass within a transaction."""
 TOO_LARGE = 2**62
 """More touchpoints than any budget has room for."""
 
@@ -64,7 +62,7 @@ async def recompute(
     """
     if not updates:
         return Recomputed(0, [])
-    sizes = await _Sizes.read(connection, updates, states)
+    sizes = await _Sizes.read(connection, updates, states, budget.checkpoints)
     with_snapshots = [u for u in updates if any(active.has_snapshots for active in u.customer.models)]
     ids = {digest for update in with_snapshots for digest in update.members}
     snapshots = await read_snapshots(connection, sorted(ids)) if ids else {}
@@ -104,7 +102,9 @@ class _Sizes:
         states: Mapping[JourneyKey, StoredJourney],
         from_us: Mapping[JourneyKey, int],
         checkpoints: Mapping[JourneyKey, Sequence[Journey]],
+        max_checkpoints: int,
     ) -> None:
+        self._max_checkpoints = max_checkpoints
         self.checkpoints = checkpoints
         """The last one before each change, and the next ones."""
         self._of_customer: defaultdict[bytes, int] = defaultdict(int)
@@ -119,6 +119,7 @@ class _Sizes:
         connection: AsyncConnection,
         updates: Sequence[CustomerUpdate],
         states: Mapping[JourneyKey, StoredJourney],
+        max_checkpoints: int,
     ) -> "_Sizes":
         """Read the checkpoints near the changes, and those of customers from which ids have joined."""
         from_us: dict[JourneyKey, int] = {}
@@ -131,14 +132,15 @@ class _Sizes:
         others |= {digest for digest, model in from_us if (digest, model) not in states}
         from_us = {key: EVER for key in states if key[0] in others and key[1] > 0} | from_us
         near = sorted((*key, us) for key, us in from_us.items())
-        return cls(states, from_us, await journeys.read_checkpoints(connection, near, MAX_CHECKPOINTS))
+        checkpoints = await journeys.read_checkpoints(connection, near, max_checkpoints)
+        return cls(states, from_us, checkpoints, max_checkpoints)
 
     def of_update(self, update: CustomerUpdate) -> int:
         """Returns how many rows are read to recompute a customer, at most: touchpoints, and ids to look these up by."""
         if update.is_of_unknown_size:
             return TOO_LARGE
         joined = [self._of_customer[owner] for owner in {*update.previous_owner.values()} - {update.customer.digest}]
-        if any(size >= MAX_CHECKPOINTS * checkpoint.EVERY for size in joined):
+        if any(size >= self._max_checkpoints * checkpoint.EVERY for size in joined):
             return TOO_LARGE
         touchpoints = self._of_customer[update.customer.digest] + sum(joined) + len(update.touchpoints)
         return touchpoints + len(update.members)
@@ -168,8 +170,8 @@ class Recompute:
         self.old_since = 0 if stored is None else stored.since
         earlier = [state for state in checkpoints if state.last_key < update.changed_from]
         self.later_checkpoints = checkpoints[len(earlier) :]
-        self.has_more_checkpoints = sum(c.last_us >= update.changed_from[0] for c in checkpoints) == MAX_CHECKPOINTS
-        """Whether there may be checkpoints after `later_checkpoints`."""
+        self.checkpoints_read = sum(state.last_us >= update.changed_from[0] for state in checkpoints)
+        """Number of checkpoints read that are not before the change; if it is the maximum, there may be more."""
         self.start = earlier[-1] if earlier else None
         """The checkpoint to begin with; None: the beginning."""
         self.state = self.start
@@ -311,7 +313,7 @@ async def _recompute_stretches(
         task.advance([t for t in following if t.order_key <= target.last_key])
         is_met = task.state == target and target.last_key >= task.changed_until
     if not is_met:
-        if task.has_more_checkpoints:
+        if task.checkpoints_read >= budget.checkpoints:
             return False
         task.advance(await _read_following(connection, task, until_us=NEVER), changes.watermark_us)
     span = task.old_transitions_span(target.last_us if is_met else NEVER)
