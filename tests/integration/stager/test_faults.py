@@ -118,4 +118,4 @@ async def test_a_record_that_takes_too_long_twice_is_rejected_and_the_others_are
     assert [(record.code, record.origin.rpartition("/")[2]) for record in rejected] == [("stager_fault", str(POISON))]
     assert count == 9
     assert position.stored_offset == 10
-    assert attempts == [10, 10, 5, 5, 3, 3, 1, 1]
+    assert attempts == [10, 10, 5, 5, 3, 3, 2, 2, 1, 1]
