@@ -174,7 +174,8 @@ class Servers:
             self.kafka.bootstrap, database, topic, f"{topic}.rejected", self.folder, checkout=checkout
         )
         try:
-            await deployment.provision()
+            # Tokens have columns that the tables of an older checkout may lack; what is compared reads nothing.
+            await deployment.provision(with_read_token=checkout is OURS)
             deployment.model = await fetch_value(
                 database, "select id from models where workspace = $1", deployment.workspace_id
             )

@@ -75,7 +75,7 @@ class Stack:
     model: int = 0
     services: list[Service] = field(default_factory=list)
 
-    async def provision(self) -> None:
+    async def provision(self, *, with_read_token: bool = True) -> None:
         """A workspace with one source, one write key and one read token."""
         engine = create_engine(self.database)
         try:
@@ -84,7 +84,8 @@ class Stack:
                 self.workspace_id = await create_workspace(connection, self.workspace, now_us=now)
                 await create_source(connection, self.workspace, "web", now_us=now)
                 self.write_key = await create_write_key(connection, self.workspace, "web", now_us=now)
-                self.read_token = await create_read_token(connection, self.workspace, "dashboard", now_us=now)
+                if with_read_token:
+                    self.read_token = await create_read_token(connection, self.workspace, "dashboard", now_us=now)
         finally:
             await engine.dispose()
 
