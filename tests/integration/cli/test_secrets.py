@@ -103,7 +103,9 @@ async def test_what_was_stored_as_it_is_goes_on_and_is_encrypted_by_a_rotation(s
     assert (await send(ingest, stack.write_key)).status_code == 200
 
 
-@pytest.mark.parametrize("keys", ["short", "," + new_key(), new_key() + " " + new_key()])
+@pytest.mark.parametrize(
+    "keys", ["short", "," + new_key(), new_key() + " " + new_key()], ids=["short", "empty", "spaced"]
+)
 async def test_a_key_that_is_none_is_refused_unshown(database: str, keys: str) -> None:
     throughline = Throughline(database)
     throughline.environment["ENCRYPTION_KEYS"] = keys
