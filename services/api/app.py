@@ -24,7 +24,7 @@ from services.api.shared.context import ApiContext
 from services.api.shared.openapi import describe_answers
 from services.api.telemetry import Telemetry
 from throughline.kit import health
-from throughline.kit.metrics import REGISTRY
+from throughline.kit.metrics import API_REGISTRY
 
 ROUTERS = (models, phases, history, funnel, flows, customers, journeys, identity, events, rejected, persons)
 """The features, in the order of the OpenAPI document."""
@@ -87,7 +87,7 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics
     for router in ROUTERS:
         app.include_router(router)
     app.router.routes.extend(
-        health.routes({"database": context.database.check}, (lambda: REGISTRY) if has_metrics else None)
+        health.routes({"database": context.database.check}, (lambda: API_REGISTRY) if has_metrics else None)
     )
     app.router.routes.extend((*page.routes(), *session.routes()))
     describe_answers(app, ROUTERS)

@@ -23,8 +23,9 @@ from services.api.tokens import Tokens
 from throughline.kit import logs
 from throughline.kit.kafka import log_seconds
 from throughline.kit.loop_lag import measure_loop_lag
-from throughline.kit.metrics import API_LOOP_LAG_SECONDS, PORT_REFUSED, REGISTRY
+from throughline.kit.metrics import API_LOOP_LAG_SECONDS, API_REGISTRY, PORT_REFUSED, set_build_info
 from throughline.kit.metrics_port import serving_metrics
+from throughline.kit.readiness import measure_readiness
 from throughline.kit.server import limit_connections, port_config
 from throughline.kit.settings import ApiSettings, load_or_exit
 from throughline.store.engine.pool import create_engine
@@ -51,6 +52,7 @@ def main() -> None:
 
 async def serve(settings: ApiSettings) -> int:
     """Run the service until it is told to stop; returns the exit status of the process."""
+    set_build_info("api", settings.build_commit)
     questions, access = (
         create_engine(
             settings.database_url,
@@ -83,9 +85,10 @@ async def serve(settings: ApiSettings) -> int:
     serving = asyncio.create_task(server.serve())
     preparing = asyncio.create_task(database.prepare())
     lag = asyncio.create_task(measure_loop_lag(API_LOOP_LAG_SECONDS.observe), name="loop lag")
+    readiness = asyncio.create_task(measure_readiness("api", {"database": database.check}), name="readiness")
     status = 0
     try:
-        async with serving_metrics(settings, lambda: REGISTRY):
+        async with serving_metrics(settings, lambda: API_REGISTRY):
             await asyncio.wait({serving, preparing}, return_when=asyncio.FIRST_COMPLETED)
             if preparing.done() and (error := preparing.exception()) is not None:
                 if not isinstance(error, MigrateError):
@@ -97,6 +100,7 @@ async def serve(settings: ApiSettings) -> int:
                 await serving
     finally:
         lag.cancel()
+        readiness.cancel()
         preparing.cancel()
         with suppress(asyncio.CancelledError, MigrateError):
             await preparing

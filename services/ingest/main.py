@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, time
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -25,9 +26,11 @@ from services.ingest.validate.request import Timing
 from throughline.kit import logs
 from throughline.kit.clock import now_us, to_us
 from throughline.kit.connection_limits import LimitedHttpProtocol
+from throughline.kit.health import Check
 from throughline.kit.kafka import require_compiled_records
-from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS
+from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS, set_build_info
 from throughline.kit.metrics_port import serving_metrics
+from throughline.kit.readiness import measure_readiness
 from throughline.kit.secret_box import SecretBox
 from throughline.kit.server import limit_connections
 from throughline.kit.settings import IngestSettings, load_or_exit
@@ -80,6 +83,7 @@ def create_app() -> IngestApp:
         replication_factor=settings.replication_factor,
         min_insync_replicas=settings.min_insync_replicas,
     )
+    set_build_info("ingest", settings.build_commit)
     metrics = MetricsBuffer()
     memory = limit_connections(settings, metrics.count_failure)
     LimitedHttpProtocol.error_app = error_app
@@ -105,10 +109,15 @@ def create_app() -> IngestApp:
     async def keys_check() -> str:
         return "" if keys.loaded else "write keys were never read: PostgreSQL is away or not migrated"
 
+    checks: dict[str, Check] = {"kafka": kafka_check, "keys": keys_check}
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Neither Kafka nor PostgreSQL has to run: /readyz says what is missing, requests are answered 503.
-        works = [keys.run, producer.run, batcher.run, count, *([end_with_parent] if settings.workers > 1 else [])]
+        works: list[Callable[[], Coroutine[Any, Any, None]]] = [keys.run, producer.run, batcher.run, count]
+        works.append(partial(measure_readiness, "ingest", checks))
+        if settings.workers > 1:
+            works.append(end_with_parent)
         background = [asyncio.create_task(work()) for work in works]
         gc.collect()
         gc.freeze()
@@ -127,7 +136,7 @@ def create_app() -> IngestApp:
         await engine.dispose()
 
     registry = worker_metrics if settings.metrics_port is None else None
-    control = create_control(keys, {"kafka": kafka_check, "keys": keys_check}, registry, lifespan)
+    control = create_control(keys, checks, registry, lifespan)
     rates = Rates(by_source(settings.rate_limit_events, settings.rate_limit_burst, settings.workers))
     earliest = datetime.combine(settings.earliest_plausible, time(), UTC)
     app = DirectHttpProtocol.event_app = IngestApp(

@@ -15,12 +15,17 @@ from throughline.kit.metrics import (
     INGEST_REFUSED,
     INGEST_REQUEST_SECONDS,
     INGEST_REQUESTS,
+    INGEST_SOURCE_EVENTS,
     INGEST_VERDICTS,
     HistogramBuffer,
 )
+from throughline.store.access.keys import SourceKey
 
 FLUSH_SECONDS = 0.25
 """Pause between two updates of the metrics."""
+MAX_SOURCES = 500
+"""Sources that a worker counts one by one: a metric must not grow with the sources that administrators make."""
+OTHERS = ("", "(others)")
 STATUSES = ("ok", "warning", "rejected", "dropped")
 
 
@@ -28,8 +33,9 @@ class MetricsBuffer:
     """Counts of requests, events and record batches. All methods belong to one event loop."""
 
     def __init__(self) -> None:
-        self._ok_events = 0
-        self._verdicts: Counter[tuple[str, str]] = Counter()
+        self._sources: dict[int, tuple[str, str]] = {}
+        self._ok_events: Counter[int] = Counter()
+        self._verdicts: Counter[tuple[int, str, str]] = Counter()
         self._requests: Counter[int] = Counter()
         self._failures: Counter[str] = Counter()
         self._request_seconds = HistogramBuffer(INGEST_REQUEST_SECONDS)
@@ -38,12 +44,15 @@ class MetricsBuffer:
         for status in STATUSES:
             INGEST_EVENTS.labels(status)
 
-    def count_events(self, verdicts: Sequence[Verdict | None]) -> None:
+    def count_events(self, verdicts: Sequence[Verdict | None], source: SourceKey) -> None:
         """Counts the events of one answered request by their verdicts; None stands for ok."""
-        self._ok_events += verdicts.count(None)
+        if source.source not in self._sources:
+            is_room = len(self._sources) < MAX_SOURCES
+            self._sources[source.source] = (str(source.workspace), source.source_name) if is_room else OTHERS
+        self._ok_events[source.source] += verdicts.count(None)
         for verdict in verdicts:
             if verdict is not None:
-                self._verdicts[verdict.status, verdict.code] += 1
+                self._verdicts[source.source, verdict.status, verdict.code] += 1
 
     def count_request(self, status: int, seconds: float) -> None:
         """Counts one answered request by its HTTP status, with the time it took."""
@@ -61,10 +70,13 @@ class MetricsBuffer:
 
     def flush(self) -> None:
         """Adds all counts to the metrics and starts again at zero."""
-        INGEST_EVENTS.labels("ok").inc(self._ok_events)
-        self._ok_events = 0
-        for (status, code), count in self._verdicts.items():
+        for source, count in self._ok_events.items():
+            INGEST_EVENTS.labels("ok").inc(count)
+            INGEST_SOURCE_EVENTS.labels(*self._sources[source], "ok").inc(count)
+        self._ok_events.clear()
+        for (source, status, code), count in self._verdicts.items():
             INGEST_EVENTS.labels(status).inc(count)
+            INGEST_SOURCE_EVENTS.labels(*self._sources[source], status).inc(count)
             INGEST_VERDICTS.labels(status, code).inc(count)
         self._verdicts.clear()
         for http_status, count in self._requests.items():

@@ -19,8 +19,9 @@ from services.stager.stage.models import ModelRegistry
 from throughline.kit import health, logs
 from throughline.kit.kafka import create_group_consumer, log_seconds, require_compiled_records, wait_for_topics
 from throughline.kit.loop_lag import measure_loop_lag
-from throughline.kit.metrics import PORT_REFUSED, REGISTRY, STAGER_LOOP_LAG_SECONDS
+from throughline.kit.metrics import PORT_REFUSED, STAGER_LOOP_LAG_SECONDS, STAGER_REGISTRY, set_build_info
 from throughline.kit.metrics_port import serving_metrics
+from throughline.kit.readiness import measure_readiness
 from throughline.kit.server import EmbeddedServer, limit_connections, port_config
 from throughline.kit.settings import StagerSettings
 from throughline.store.engine.health import database_check
@@ -53,6 +54,7 @@ def main(settings: StagerSettings) -> None:
 async def run(settings: StagerSettings) -> None:
     """Stage until SIGTERM or SIGINT, then finish what is under way."""
     require_compiled_records()
+    set_build_info("stager", settings.build_commit)
     stop = _stop_on_signals()
     # What is loaded by now stays: the collector need not look at it again while batches come and go.
     gc.freeze()
@@ -85,15 +87,18 @@ async def run(settings: StagerSettings) -> None:
     indexer = RejectedIndexer(
         create_group_consumer(servers, f"{settings.consumer_group}-rejected"), engine, settings.rejected_topic
     )
-    server = _health_server(settings, {"kafka": group.check, "database": database_check(engine)})
+    checks = {"kafka": group.check, "database": database_check(engine)}
+    server = _health_server(settings, checks)
 
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(publisher.close)
         await stack.enter_async_context(server.running())
-        await stack.enter_async_context(serving_metrics(settings, lambda: REGISTRY))
+        await stack.enter_async_context(serving_metrics(settings, lambda: STAGER_REGISTRY))
         lag = asyncio.create_task(measure_loop_lag(STAGER_LOOP_LAG_SECONDS.observe), name="loop lag")
         stack.callback(lag.cancel)
+        readiness = asyncio.create_task(measure_readiness("stager", checks), name="readiness")
+        stack.callback(readiness.cancel)
         work = asyncio.create_task(_stage(settings, consumer, group, indexer), name="stage")
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -152,7 +157,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 def _health_server(settings: StagerSettings, checks: dict[str, health.Check]) -> EmbeddedServer:
     """Returns the server of /healthz, /readyz and, unless it has a port of its own, /metrics."""
-    registry = None if settings.metrics_port else lambda: REGISTRY
+    registry = None if settings.metrics_port else lambda: STAGER_REGISTRY
     app = Starlette(routes=health.routes(checks, registry))
     limit_connections(settings, lambda reason: PORT_REFUSED.labels(reason).inc())
     return EmbeddedServer(port_config(app, settings, lifespan="off"))

@@ -8,6 +8,7 @@ import pytest
 
 from services.ingest.dialects.registry import ROUTES, SPECS
 from services.ingest.event.event import CALLS
+from tests.support.anchors import FENCE, anchors
 from tests.support.metrics import declared_metrics
 from throughline.kit import settings
 from throughline.kit.errors import ProblemCode
@@ -20,17 +21,10 @@ MAX_PARAGRAPH_WORDS = 90
 MAX_README_LINES = 150
 MAX_TERMS = 40
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([\w-]+))?\)")
-FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`((?:throughline|services|deploy|docs|tests|proto|requirements)/[\w./-]*)`")
 VARIABLE = re.compile(r"`([A-Z][A-Z_]*[A-Z])(?:=[^`]*)?`")
 EXAMPLE = "docs/decisions/0009-x.md"  # of test_house_rules.py
 MENTIONED = re.compile(r"(?<![\w./-])docs/[\w./-]*\w")
-
-
-def anchors(markdown: str) -> set[str]:
-    """The anchors of the headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", markdown), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -101,6 +101,7 @@ class ServiceSettings(KafkaSecuritySettings):
     log_retention_hours: int = Field(
         168, ge=0, le=24 * 3650, description="how long Kafka keeps records, 0 = as its topics are set"
     )
+    build_commit: str = Field("unknown", description="commit that the image was built from, for the metrics")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     head_seconds: float = Field(10.0, gt=0, description="how long a request's headers may take to arrive")
     body_seconds: float = Field(

@@ -57,6 +57,7 @@ class Accepted(NamedTuple):
     delivery: Delivery | None
     """None: nothing is kept."""
     verdicts: list[Verdict | None]
+    source: SourceKey = NOBODY
 
 
 class IngestApp:
@@ -159,11 +160,11 @@ class IngestApp:
         if suppressed is not None:
             result = without_suppressed(result, source.workspace, suppressed)
         delivery = self._publish(result, parsed, source, received_us, f"{request.method} {request.path}", replay)
-        return Accepted(respond(parsed, result), delivery, result.verdicts)
+        return Accepted(respond(parsed, result), delivery, result.verdicts, source)
 
     def count_accepted(self, accepted: Accepted) -> None:
         """Count the events of a request that Kafka has acknowledged."""
-        self._metrics.count_events(accepted.verdicts)
+        self._metrics.count_events(accepted.verdicts, accepted.source)
 
     def count_failure(self, code: str) -> None:
         """Count a request that fails as a whole."""

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from throughline.kit.metrics import INGEST_PREFIX
+from throughline.kit.metrics import INGEST_REGISTRY
 from throughline.kit.process import is_running
 
 PARENT_CHECK_SECONDS = 1.0
@@ -20,12 +20,14 @@ class _IngestCollector(Collector):
     """Collects the metrics of ingest, each as the sum over all workers."""
 
     def __init__(self) -> None:
+        # The folder also has what stager and api declare in the same module.
+        self._names = {metric.name for metric in INGEST_REGISTRY.collect()}
         self._all_metrics = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
 
     def collect(self) -> Iterator[Metric]:
         _remove_gauges_of_dead_workers(Path(self._all_metrics._path))
         for metric in self._all_metrics.collect():  # type: ignore[no-untyped-call]
-            if metric.name.startswith(INGEST_PREFIX):
+            if metric.name in self._names:
                 yield metric
 
 

@@ -118,6 +118,8 @@ class GroupMember(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _measure_lag(self) -> None:
         now = now_us()
+        for topic in {tp.topic for tp in self._consumers}:
+            metrics.STAGER_PARTITIONS.set(len(self._context.consumer.partitions_for_topic(topic) or ()))
         for tp, consumer in self._consumers.items():
             end_offset = self._context.consumer.highwater(tp)
             if end_offset is None or consumer.next_offset is None:

@@ -152,7 +152,11 @@ def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> 
         metrics.STAGER_LATENESS_SECONDS.observe(lateness_us / 1e6)
     metrics.STAGER_BATCH_SECONDS.observe(seconds)
     metrics.STAGER_BATCH_RECORDS.observe(len(records))
-    metrics.STAGER_VISIBLE_SECONDS.observe(max(0.0, now_us() / 1e6 - records[0].timestamp / 1e3))
+    now_ms = now_us() / 1e3
+    metrics.STAGER_VISIBLE_SECONDS.observe(max(0.0, now_ms - records[0].timestamp) / 1e3)
+    late = sum([record.timestamp < now_ms - 2000 for record in records])
+    metrics.STAGER_VISIBLE_RECORDS.labels("false").inc(late)
+    metrics.STAGER_VISIBLE_RECORDS.labels("true").inc(len(records) - late)
 
 
 def first_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from services.stager.stage.claims import prepare_batch
 from services.stager.stage.transaction import BatchResult, commit
 from tests.support.pipeline import LogRecord, open_pipeline
 from throughline.journey.touchpoint import Touchpoint
-from throughline.kit.metrics import REGISTRY
+from throughline.kit.metrics import STAGER_REGISTRY
 from throughline.store.engine.unit_of_work import reading
 from throughline.store.schema.facts import touchpoints
 from throughline.wire.codec import Rejected, encode
@@ -79,14 +79,14 @@ async def staged(
 
 
 async def test_the_others_are_staged(engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = REGISTRY.get_sample_value("throughline_stager_faults_total") or 0.0
+    counted = STAGER_REGISTRY.get_sample_value("throughline_stager_faults_total") or 0.0
     count, rejected, position = await staged(engine, database, monkeypatch, FaultLimit(), poison={POISON})
     assert [(record.code, record.stage, record.origin.rpartition("/")[2]) for record in rejected] == [
         ("stager_fault", "stager", str(POISON))
     ]
     assert count == 9
     assert position.stored_offset == 10
-    assert REGISTRY.get_sample_value("throughline_stager_faults_total") == counted + 1
+    assert STAGER_REGISTRY.get_sample_value("throughline_stager_faults_total") == counted + 1
 
 
 async def test_a_bad_version_cannot_reject_everything(

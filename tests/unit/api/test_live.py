@@ -13,7 +13,7 @@ from services.api.live.sse import event_stream
 from services.api.shared.answers import Answer, EncodedAnswer
 from services.api.shared.cache import Cache
 from throughline.kit.errors import ServiceError
-from throughline.kit.metrics import REGISTRY
+from throughline.kit.metrics import API_REGISTRY
 
 SUBSCRIBERS = "throughline_api_stream_subscribers"
 SCOPE = {"type": "http", "method": "GET"}
@@ -45,7 +45,7 @@ async def feeds() -> AsyncIterator[Feeds[str]]:
 async def test_subscribers_are_bounded_and_counted() -> None:
     feeds = Feeds(Cache(load, seconds=60).get, limit=1)
     async with feeds.subscribe("a", 1):
-        assert REGISTRY.get_sample_value(SUBSCRIBERS) == 1
+        assert API_REGISTRY.get_sample_value(SUBSCRIBERS) == 1
         with pytest.raises(ServiceError) as caught:
             async with feeds.subscribe("a", 1):
                 pass
@@ -53,7 +53,7 @@ async def test_subscribers_are_bounded_and_counted() -> None:
         assert caught.value.headers["Retry-After"]
     async with feeds.subscribe("a", 1):
         pass
-    assert REGISTRY.get_sample_value(SUBSCRIBERS) == 0
+    assert API_REGISTRY.get_sample_value(SUBSCRIBERS) == 0
 
 
 async def test_one_token_leaves_streams_to_others() -> None:

@@ -15,13 +15,13 @@ from services.stager.consume import partition
 from services.stager.consume.partition import SMALLEST_BATCH_RECORDS, PartitionConsumer, next_batch_records
 from services.stager.consume.position import Position
 from services.stager.stage.offset import StaleOffsetError
-from throughline.kit.metrics import REGISTRY
+from throughline.kit.metrics import STAGER_REGISTRY
 
 TP = TopicPartition("touchpoints", 2)
 
 
 def retries(kind: str) -> float:
-    return REGISTRY.get_sample_value("throughline_stager_batch_retries_total", {"reason": kind}) or 0.0
+    return STAGER_REGISTRY.get_sample_value("throughline_stager_batch_retries_total", {"reason": kind}) or 0.0
 
 
 class Failing:
