@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.journey.durations import HOUR_US
 from throughline.journey.identity import RULINGS
 from throughline.store.access.suppressions import FOR_EVER
+from throughline.store.digest import id_digest
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.facts import FactKey
 from throughline.store.personal import PLACES
@@ -304,16 +305,33 @@ async def strip_mentions(
 
 _these = bindparam("digests", type_=ARRAY(LargeBinary))
 _unlinked = (
-    select(touchpoints.c.actor)
-    .where(_mentioned, touchpoints.c.bot | touchpoints.c.test, touchpoints.c.user_id.is_not(None))
+    select(touchpoints.c.actor, touchpoints.c.user_id)
+    .where(
+        _mentioned,
+        touchpoints.c.bot | touchpoints.c.test,
+        touchpoints.c.user_id.is_not(None),
+        touchpoints.c.received_us <= bindparam("until_us"),
+    )
     .distinct()
-    .limit(bindparam("count"))
 )
 
 
-async def read_unlinked(connection: AsyncConnection, names: Sequence[str], count: int) -> list[bytes]:
-    """Returns actors, `count` at most, whose facts name one of some ids without a link: crawlers' and test orders'."""
-    return list(await connection.scalars(_unlinked, {"names": list(names), "count": count}))
+async def read_unlinked(
+    connection: AsyncConnection, workspace: int, names: Sequence[str], until_us: int, count: int
+) -> list[bytes]:
+    """Returns actors of a workspace, `count` at most, whose facts received until an instant name one of some ids.
+
+    Only crawlers' and test orders' facts: they have no link. Facts of other workspaces may name the same ids, and only
+    the digest of an actor says whose it is.
+    """
+    actors: list[bytes] = []
+    async with connection.stream(_unlinked, {"names": list(names), "until_us": until_us}) as rows:
+        async for actor, user_id in rows:
+            if actor == id_digest(workspace, user_id):
+                actors.append(actor)
+                if len(actors) == count:
+                    break
+    return actors
 
 
 _neighbours = (

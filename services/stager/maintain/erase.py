@@ -216,10 +216,12 @@ class _Slice:
         next_us = await erasures.strip_mentions(
             self._connection, await self._neighbours(names), names, self._erasure.cursor, self._until_us, FACTS
         )
-        if next_us is None:
-            await self._go_on(ErasureState.REJECTED)
-        else:
+        if next_us is not None:
             await self._go_on(ErasureState.MENTIONS, next_us)
+        elif await self._unlinked(names):
+            await self._go_on(ErasureState.MENTIONS, EVER)
+        else:
+            await self._go_on(ErasureState.REJECTED)
 
     async def _names(self) -> list[str]:
         stored = await identity.read_ids(self._connection, self._digests)
@@ -229,8 +231,12 @@ class _Slice:
         """Returns the digests of others whose facts name one of the ids, or whom one of its facts names."""
         pairs = await erasures.read_linked(self._connection, self._digests)
         pairs += await erasures.read_ruled(self._connection, self._digests)
-        unlinked = await erasures.read_unlinked(self._connection, names, UNLINKED)
+        unlinked = await self._unlinked(names)
         return sorted({*unlinked, *(end for pair in pairs for end in pair)} - set(self._digests))
+
+    async def _unlinked(self, names: Sequence[str]) -> list[bytes]:
+        workspace = self._erasure.workspace
+        return await erasures.read_unlinked(self._connection, workspace, names, self._until_us, UNLINKED)
 
     # --- rejected events ----------------------------------------------------------------------------------------------
 
