@@ -5,6 +5,7 @@ lives or how to reach them. `ParsedEvent.raw` is the event as it is kept, so tha
 """
 
 from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qs
@@ -33,6 +34,7 @@ from services.ingest.event.verdict import (
     MAX_TEXT,
     RejectedError,
     Verdict,
+    faults_among,
     json_type,
     warning,
 )
@@ -84,7 +86,7 @@ def parse_webhook(request: Request) -> ParsedRequest:
     rejection = None if events[0].event is not None else events[0].rejection
     if topic in _LINKING_TOPICS and rejection is None and payload.get("test") is not True:
         events += _links(topic, payload)
-    is_final = rejection is not None and rejection.code in _FINAL_CODES
+    is_final = rejection is not None and any(fault.code in _FINAL_CODES for fault in (rejection, *rejection.others))
     return ParsedRequest(
         _write_key(request),
         events,
@@ -172,10 +174,11 @@ def _event(request: Request, topic: str, payload: dict[str, Any]) -> ParsedEvent
     try:
         event["userId"] = _customer_id(topic, payload)
         event["anonymousId"] = next(iter(_anonymous_ids(topic, payload)), "")
-        rejection = _rejection(request, topic, has_id=bool(event["userId"] or event["anonymousId"]))
-    except RejectedError as error:
-        rejection = error.verdict
-    return _parsed(event, rejection)
+        faults = _faults(request, topic, has_id=bool(event["userId"] or event["anonymousId"]))
+    except RejectedError:
+        faults = _faults(request, topic, has_id=True)
+        faults += faults_among((partial(_customer_id, topic, payload), partial(_anonymous_ids, topic, payload)))
+    return _parsed(event, faults)
 
 
 def _imported_time(payload: dict[str, Any]) -> str:
@@ -196,11 +199,11 @@ def _merge(request: Request, payload: dict[str, Any]) -> ParsedEvent:
         text_of(payload.get(f"admin_graphql_api_customer_{which}_id")).rpartition("/")[2]
         for which in ("kept", "deleted")
     )
-    rejection = _rejection(request, _MERGE_TOPIC, has_id=bool(kept and gone))
+    faults = _faults(request, _MERGE_TOPIC, has_id=bool(kept and gone))
     status = text_of(payload.get("status")).lower()
-    if rejection is None and status not in ("", "completed"):
+    if status not in ("", "completed"):
         message = f"the merge is {status[:100]!r}, not completed: nobody is joined"
-        rejection = Verdict("rejected", "unfinished_merge", "status", message)
+        faults.append(Verdict("rejected", "unfinished_merge", "status", message))
     event = {
         "type": "alias",
         "messageId": _message_id(f"{_MERGE_TOPIC}:{_event_id(request)}"),
@@ -208,26 +211,28 @@ def _merge(request: Request, payload: dict[str, Any]) -> ParsedEvent:
         "userId": kept,
         "previousId": gone,
     }
-    return _parsed(event, rejection)
+    return _parsed(event, faults)
 
 
-def _rejection(request: Request, topic: str, *, has_id: bool) -> Verdict | None:
-    """Returns why a webhook belongs to no journey, or None."""
+def _faults(request: Request, topic: str, *, has_id: bool) -> list[Verdict]:
+    """Returns every reason why a webhook belongs to no journey."""
+    found: list[tuple[str, str, str]] = []
     if not topic:
-        return Verdict("rejected", "missing_field", "X-Shopify-Topic", "a webhook has to name its topic in this header")
-    if request.header(b"x-shopify-test").strip().lower() == "true":
-        return Verdict(
-            "rejected", "test_webhook", "X-Shopify-Test", "a test with a made-up customer: it arrived, and is not kept"
-        )
+        found.append(("missing_field", "X-Shopify-Topic", "a webhook has to name its topic in this header"))
+    is_test = request.header(b"x-shopify-test").strip().lower() == "true"
+    if is_test:
+        message = "a test with a made-up customer: it arrived, and is not kept"
+        found.append(("test_webhook", "X-Shopify-Test", message))
     if topic in _CLAIMING_TOPICS:
-        return Verdict("rejected", "missing_id", "customer.id", f"{topic} names no customer and no order")
-    if topic in _PRIVACY_TOPICS:
-        return Verdict(
-            "rejected", "unsupported_topic", "X-Shopify-Topic", f"{topic} is not carried out here; see to it yourself"
-        )
-    if not has_id:
-        return Verdict("rejected", "missing_id", "customer.id", f"{topic} names no customer, cart, checkout or order")
-    return None
+        # One that names somebody is a claim, unless it is a test.
+        if not is_test:
+            found.append(("missing_id", "customer.id", f"{topic} names no customer and no order"))
+    elif topic in _PRIVACY_TOPICS:
+        message = f"{topic} is not carried out here; see to it yourself"
+        found.append(("unsupported_topic", "X-Shopify-Topic", message))
+    elif topic and not has_id:
+        found.append(("missing_id", "customer.id", f"{topic} names no customer, cart, checkout or order"))
+    return [Verdict("rejected", *fault) for fault in found]
 
 
 def _links(topic: str, payload: dict[str, Any]) -> list[ParsedEvent]:
@@ -246,7 +251,7 @@ def _links(topic: str, payload: dict[str, Any]) -> list[ParsedEvent]:
                 "previousId": anonymous_id,
                 "context": _consent(payload),
             },
-            None,
+            [],
         )
         for anonymous_id in _anonymous_ids(topic, payload)[1:]
         if _is_usable_id(anonymous_id)
@@ -335,7 +340,7 @@ def _message_id(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _parsed(event: dict[str, Any], rejection: Verdict | None) -> ParsedEvent:
+def _parsed(event: dict[str, Any], faults: list[Verdict]) -> ParsedEvent:
     """Returns an event, given as the members of Segment's JSON; empty members are left out."""
     warnings: list[Verdict] = []
     event = {name: value for name, value in event.items() if value}
@@ -343,21 +348,23 @@ def _parsed(event: dict[str, Any], rejection: Verdict | None) -> ParsedEvent:
     try:
         time = times.parse(event.get("timestamp"), "timestamp")
     except RejectedError as error:
-        rejection = rejection or error.verdict
+        faults = [*faults, error.verdict]
     if time is not None:
         event["timestamp"] = time.isoformat()
     elif "timestamp" in event:
         warnings.append(warning("unreadable_time", "timestamp", "timestamp is not an ISO 8601 time; it was left out"))
     raw = tolerant_json.dump(event)
-    defect = None if rejection is not None else tolerant_json.defect(event)
+    defect = None if faults else tolerant_json.defect(event)
     if defect is not None:
         mended = tolerant_json.mend(raw, defect, warnings)
         if mended is None:
-            rejection = defect
+            faults = [defect]
         else:
             event = tolerant_json.load(mended)
-    if rejection is not None:
-        return ParsedEvent(raw, None, rejection, warnings)
+    too_large = size_rejection(raw, MAX_BODY_BYTES)
+    if faults:
+        others = (*faults[1:], too_large) if too_large is not None else tuple(faults[1:])
+        return ParsedEvent(raw, None, faults[0]._replace(others=others), warnings)
     members = {name: value for name, value in event.items() if name != "timestamp"}
     members |= {name: Raw(tolerant_json.dump(event[name])) for name in ("properties", "context") if name in event}
     extra = (
@@ -368,7 +375,7 @@ def _parsed(event: dict[str, Any], rejection: Verdict | None) -> ParsedEvent:
     return ParsedEvent(
         raw,
         Event(**members, timestamp=time),
-        size_rejection(raw, MAX_BODY_BYTES),
+        too_large,
         warnings,
         extra,
         event.get("properties"),

@@ -33,6 +33,7 @@ ORDER = json.loads((FIXTURES / "order.json").read_text())
 USER, CART, ORDER_ID = "115310627314723954", "68778783ad298f1c80c3bafcddeea02f", "820982911946154508"
 TRIGGERED = "2026-11-23T20:27:33.877041743Z"
 TRIGGERED_US = NOW - 60_000_000 + 877_041
+UNSUPPORTED = ("unsupported_topic", "X-Shopify-Topic")
 PERSONAL = ("Steve", "Shipp", "Jon", "John", "Smith", "Biller", "@", "555", "+1312", "ring twice", "ice cream", "vip")
 
 
@@ -321,6 +322,61 @@ def test_rejected(payload: Any, headers: dict[str, str], code: str, field: str) 
     event, *_ = take(payload, **headers).rejected
     assert event.verdict[:3] == ("rejected", code, field)
     assert json.loads(event.payload)["type"] == "track"
+
+
+@pytest.mark.parametrize(
+    ("payload", "headers", "faults"),
+    [
+        (
+            {"customer": {"id": []}, "note_attributes": {"anonymousId": ["v"]}},
+            {"triggered_at": "+275760-09-13T00:00:00Z", "topic": ""},
+            {
+                ("missing_field", "X-Shopify-Topic"),
+                ("wrong_type", "customer.id"),
+                ("wrong_type", "note_attributes"),
+                ("time_out_of_range", "X-Shopify-Triggered-At"),
+            },
+        ),
+        (
+            {"customer": {"id": []}},
+            {"topic": "orders/create", "test": "true"},
+            {("test_webhook", "X-Shopify-Test"), ("wrong_type", "customer.id")},
+        ),
+        (
+            {"title": "\ud800"},
+            {"topic": "products/update", "test": "true"},
+            {("test_webhook", "X-Shopify-Test"), ("missing_id", "customer.id")},
+        ),
+        ({}, {"topic": "shop/redact", "test": "true"}, {("test_webhook", "X-Shopify-Test"), UNSUPPORTED}),
+        ({}, {"topic": "shop/redact"}, {UNSUPPORTED}),
+        ({}, {"topic": "customers/redact", "test": "true"}, {("test_webhook", "X-Shopify-Test")}),
+        (
+            {"status": "failed"},
+            {"topic": "customers/merge"},
+            {("missing_id", "customer.id"), ("unfinished_merge", "status")},
+        ),
+        (
+            {"customer": {"id": "a\0"}, "id": float("nan")},
+            {"topic": "orders/create"},
+            {("nul_character", "customer.id")},
+        ),
+    ],
+)
+def test_a_rejected_webhook_names_every_fault(
+    payload: Any, headers: dict[str, str], faults: set[tuple[str, str]]
+) -> None:
+    (verdict,) = take(payload, **headers).verdicts
+    assert verdict is not None
+    named = [(fault.code, fault.field) for fault in (verdict, *verdict.others) if fault.status == "rejected"]
+    assert set(named) == faults
+    assert len(named) == len(faults)
+
+
+def test_a_test_is_not_sent_again_whatever_else_is_wrong_with_it() -> None:
+    faulty: dict[str, Any] = {"customer": {"id": []}}
+    assert parse_webhook(webhook(faulty)).replay_request is not None
+    for headers in ({"test": "true"}, {"test": "true", "topic": ""}):
+        assert parse_webhook(webhook(faulty, **headers)).replay_request is None
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<order/>", b"{", b"\xff"])
