@@ -141,6 +141,49 @@ async def test_addresses_are_kept_as_the_source_says(
     assert json.loads(refused.payload)["context"]["ip"] == (expected or "")
 
 
+async def test_hosts_of_a_workspace_open_no_visit_for_its_sources(
+    stack: Stack, throughline: Throughline, topics: Topics
+) -> None:
+    await throughline("source", "create", "till", "app")
+    await throughline("workspace", "create", "elsewhere")
+    await throughline("source", "create", "elsewhere", "site")
+    hosts = ("--no-visit-host", "pay.bank.example", "--no-visit-host", "till.bank.example")
+    assert (await throughline("workspace", "set", "till", *hosts)).status == 0
+    assert (await throughline("source", "set", "till", "web", "--no-visit-host", "login.example")).status == 0
+    keys = {
+        source: (await throughline("key", "create", "--workspace", workspace, "--source", source)).out.strip()
+        for workspace, source in (("till", "web"), ("till", "app"), ("elsewhere", "site"))
+    }
+    ingest = await stack.start("ingest")
+    async with httpx.AsyncClient(base_url=ingest.url) as client:
+        for source, key in keys.items():
+            batch = [
+                {**EVENT, "messageId": f"{source} {host}", "context": {"page": {"referrer": f"https://{host}/back"}}}
+                for host in ("pay.bank.example", "a.till.bank.example", "login.example", "bank.example")
+            ]
+            assert (await client.post("/v1/batch", json={"batch": batch}, auth=(key, ""))).status_code == 200
+    touchpoints = await read_touchpoints(stack.kafka, topics.touchpoints, topics.partitions)
+    assert len(touchpoints) == 12
+    assert {touchpoint.message_id for touchpoint in touchpoints if touchpoint.channel != "referral"} == {
+        "web pay.bank.example",
+        "web a.till.bank.example",
+        "web login.example",
+        "app pay.bank.example",
+        "app a.till.bank.example",
+    }
+
+
+async def test_hosts_of_a_workspace_are_listed_and_taken_back(throughline: Throughline) -> None:
+    await throughline("workspace", "set", "till", "--no-visit-host", "pay.bank.example", "--min-cell", "5")
+    (listed,) = (await throughline("workspace", "list", "--json")).json
+    assert (listed["no_visit_hosts"], listed["min_cell"]) == (["pay.bank.example"], 5)
+    wrong = await throughline("workspace", "set", "till", "--no-visit-host", "https://pay.bank.example/x")
+    assert wrong.status == 1
+    await throughline("workspace", "set", "till", "--unset", "no-visit-host")
+    (listed,) = (await throughline("workspace", "list", "--json")).json
+    assert (listed["no_visit_hosts"], listed["min_cell"]) == ([], 5)
+
+
 async def test_named_fields_are_in_no_copy(stack: Stack, throughline: Throughline, topics: Topics) -> None:
     key = (await throughline("key", "create", "--workspace", "till", "--source", "web")).out.strip()
     words = ("--drop", "traits.email", "--drop", "phone", "--hash", "email", "--strip-queries", "url")

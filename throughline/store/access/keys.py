@@ -145,7 +145,7 @@ async def read_source_keys(
             workspace,
             name,
             enabled,
-            _settings(open_secret, hosts, *stored),
+            settings_of(open_secret, hosts, *stored),
             cutoff_us,
             position == 0,
             suspects.get(workspace, frozenset()),
@@ -155,9 +155,10 @@ async def read_source_keys(
     ]
 
 
-def _settings(
+def settings_of(
     open_secret: Callable[[str], str], workspace_hosts: Sequence[str] | None, *stored: object
 ) -> SourceSettings:
+    """Returns the settings of a source as they are stored, with the hosts of its workspace that open no visit."""
     settings = SourceSettings(*stored)  # type: ignore[arg-type]
     return settings._replace(
         app_id=settings.app_id or "",
