@@ -282,6 +282,34 @@ async def test_events_are_shown_as_they_come_with_what_became_of_them(page: Page
     assert await page.title() == "Throughline"
 
 
+async def test_names_and_refunds_that_mean_nothing_are_listed(page: Page, service: Service, rows: Rows) -> None:
+    await page.goto(f"{service.url}/#/events/web")
+    panel = page.locator("#detail")
+    names = panel.locator("details", has_text="Names and refunds without a meaning")
+    summary, lines = names.locator("summary"), names.locator("li")
+    await summary.click()
+    await expect(lines).to_have_text(["Every name has a meaning, and every refund its order."])
+    await rows.unmapped("Signed Upp", 1200)
+    await rows.unmapped(HOSTILE, 7)
+    await rows.refunds(12, 3)
+    await rows.refunds(0, 2, source=99)
+    await summary.click()
+    await expect(lines.first).to_be_hidden()
+    await summary.press("Enter")
+    await expect(lines).to_have_text(
+        [
+            "Signed Upp: 1,200 events; did you mean Signed Up?",
+            f"{HOSTILE}: 7 events",
+            "web: 12 refunds or cancellations of orders that their customer never placed",
+            "web: 3 refunds in another currency than that of their order",
+            "A source that is gone: 2 refunds in another currency than that of their order",
+        ]
+    )
+    await page.set_viewport_size({"width": 360, "height": 800})
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await page.locator("main img").count() == 0
+
+
 async def test_nobody_asks_for_events_that_nobody_sees(page: Page, service: Service, rows: Rows) -> None:
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url) if "/events/recent" in request.url else None)

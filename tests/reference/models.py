@@ -240,6 +240,21 @@ def orphans(model: NaiveModel, events: Sequence[Touchpoint]) -> dict[int, int]:
     return dict(counted)
 
 
+def foreign(model: NaiveModel, events: Sequence[Touchpoint]) -> dict[int, int]:
+    """By source, the refunds of a sum in another currency than that of their order, which these events place."""
+    counted: dict[int, int] = defaultdict(int)
+    for event in events:
+        if effect(model, event) != "refund" or not event.currency:
+            continue
+        if not money(event) and all(price is None for _, _, price in lines(event)):
+            continue
+        story = [(effect(model, e), e) for e in events if effect(model, e) and order_of(e) == order_of(event)]
+        placing = next((n for n, (what, _) in enumerate(story) if what in PLACING), None)
+        if placing is not None and charged(story, placing)[3] not in ("", event.currency):
+            counted[event.source] += 1
+    return dict(counted)
+
+
 def effect(model: NaiveModel, event: Touchpoint) -> str:
     meaning = model.meaning(event)
     return meaning.order if meaning else ""

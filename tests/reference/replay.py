@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tests.reference.counts import Table, counts_at, history
 from tests.reference.funnel import Cells, cells_of
 from tests.reference.links import distinct, owners, root
-from tests.reference.models import naive_model, orphans
+from tests.reference.models import foreign, naive_model, orphans
 from tests.reference.walk import NaiveTransition, State, in_order, walk
 from throughline.journey.touchpoint import Touchpoint
 
@@ -35,6 +35,8 @@ class Replayed(NamedTuple):
     """By (source, event name)."""
     orphan_refunds: dict[int, int]
     """By source: refunds and cancellations of orders that their customers never placed."""
+    foreign_refunds: dict[int, int]
+    """By source: refunds in another currency than that of their order."""
     cells: Cells
     """Funnels, flows and variants."""
 
@@ -66,13 +68,16 @@ def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zo
             unknown[(event.source, event.name)].append(event.occurred_us)
     journeys = [(customer.state, customer.transitions) for customer in customers.values()]
     orphan_refunds: Counter[int] = Counter()
+    foreign_refunds: Counter[int] = Counter()
     for events in theirs.values():
         orphan_refunds.update(orphans(model, in_order(events)))
+        foreign_refunds.update(foreign(model, in_order(events)))
     return Replayed(
         customers=customers,
         counts=counts_at(journeys),
         history=history(journeys, zone),
         unmapped={key: Unmapped(len(times), min(times), max(times)) for key, times in unknown.items()},
         orphan_refunds=dict(orphan_refunds),
+        foreign_refunds=dict(foreign_refunds),
         cells=cells_of(journeys, zone),
     )

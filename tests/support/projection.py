@@ -20,6 +20,7 @@ class Projection(NamedTuple):
     history: dict[tuple[str, int], dict[Cell, Counts]]
     unmapped: dict[tuple[int, str], Unmapped]
     orphan_refunds: dict[int, int]
+    foreign_refunds: dict[int, int]
     cells: Cells
 
 
@@ -47,14 +48,8 @@ async def read_projection(url: str, model: int) -> Projection:
                         model,
                     )
                 },
-                {
-                    row["source"]: row["events"]
-                    for row in await connection.fetch(
-                        "SELECT source, sum(events)::bigint AS events FROM orphan_refunds WHERE model = $1 GROUP BY 1",
-                        model,
-                    )
-                    if row["events"]
-                },
+                await _refunds(connection, model, "events"),
+                await _refunds(connection, model, "foreign_currency"),
                 await _cells(connection, model),
             )
     finally:
@@ -62,6 +57,13 @@ async def read_projection(url: str, model: int) -> Projection:
 
 
 _SUMS = ", ".join(f'sum("{name}")::bigint' for name in Counts._fields)
+
+
+async def _refunds(connection: asyncpg.Connection, model: int, column: str) -> dict[int, int]:
+    rows = await connection.fetch(
+        f"SELECT source, sum({column})::bigint FROM orphan_refunds WHERE model = $1 GROUP BY 1", model
+    )
+    return {source: events for source, events in rows if events}
 
 
 async def _history(connection: asyncpg.Connection, model: int) -> dict[tuple[str, int], dict[Cell, Counts]]:
@@ -154,6 +156,7 @@ def assert_same(actual: Projection, expected: Replayed, watermark_us: int) -> No
     assert actual.counts == expected.counts
     assert actual.unmapped == expected.unmapped
     assert actual.orphan_refunds == expected.orphan_refunds
+    assert actual.foreign_refunds == expected.foreign_refunds
     assert actual.cells == expected.cells
     for step in STEPS:
         assert stored(actual.history, step, watermark_us) == stored(expected.history, step, watermark_us)

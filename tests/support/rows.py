@@ -257,9 +257,16 @@ class Rows:
             last_us=first_us + SECOND_US,
         )
 
-    async def orphan_refunds(self, events: int, *, shard: int = 0, source: int | None = None) -> None:
-        """Insert a count of refunds and cancellations of no order."""
-        await self._insert("orphan_refunds", model=self.model, shard=shard, source=source or self.source, events=events)
+    async def refunds(self, orphans: int, foreign: int = 0, *, shard: int = 0, source: int | None = None) -> None:
+        """Insert a count of refunds of no order, and of those in another currency than that of their order."""
+        await self._insert(
+            "orphan_refunds",
+            model=self.model,
+            shard=shard,
+            source=source or self.source,
+            events=orphans,
+            foreign_currency=foreign,
+        )
 
     async def sums(self, table: str, deltas: Mapping[Any, int], *, shard: int) -> None:
         """Insert sums of analytics, whose keys are the columns up to `shard` in the order of their cells."""

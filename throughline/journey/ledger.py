@@ -4,13 +4,17 @@ An order stands when it was placed and is neither cancelled nor refunded in full
 and sign, never across currencies, and those before the sale wait for it (docs/decisions/0017).
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from throughline.journey.money import MAX_LINES, currency_code, in_currency, lines_of, minor_units
 
 MAX_CURRENCIES = 8
 """Maximum number of currencies of the refunds of one order; refunds in further ones are not added up."""
+
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Report(NamedTuple):
@@ -38,6 +42,7 @@ class Order:
         "placed_us",
         "refunded_whole",
         "refunds",
+        "refunds_by_source",
         "returned",
     )
 
@@ -55,6 +60,7 @@ class Order:
         refunds: dict[str, list[int]] | None = None,
         returned: dict[str, list[float]] | None = None,
         orphans: dict[str, int] | None = None,
+        refunds_by_source: dict[str, dict[str, int]] | None = None,
     ) -> None:
         self.placed_us = placed_us
         """When it was first placed; 0 for never."""
@@ -77,6 +83,8 @@ class Order:
         """By product, of refunds that name lines and no sum: quantity, and how much of it had no price."""
         self.orphans: dict[str, int] = {} if orphans is None else orphans
         """By source: refunds and cancellations that came before the order was placed."""
+        self.refunds_by_source: dict[str, dict[str, int]] = {} if refunds_by_source is None else refunds_by_source
+        """By currency that is given, and source: how many refunds of a sum."""
 
     @property
     def stands(self) -> bool:
@@ -97,6 +105,18 @@ class Order:
             return False
         currencies = [self.currency] if self.currency else [name for name in self.refunds if name] or [""]
         return any(self._paid_back(currency, which) >= self._charged(charged, currency) for currency in currencies)
+
+    @property
+    def foreign(self) -> Mapping[str, int]:
+        """By source: refunds in another currency than that of the order, once it is placed and has one."""
+        if not self.refunds_by_source or not self.placed_us or not self.currency:
+            return _NONE
+        counted: dict[str, int] = {}
+        for currency, sources in self.refunds_by_source.items():
+            if currency != self.currency:
+                for source, events in sources.items():
+                    counted[source] = counted.get(source, 0) + events
+        return counted
 
     def place(self, at_us: int, report: Report, *, is_payment: bool) -> bool:
         """Take a report of the order, or its payment. Returns whether this placed it."""
@@ -120,7 +140,7 @@ class Order:
             self.edited = 1
         self.items = report.items or self.items
 
-    def refund(self, report: Report) -> None:
+    def refund(self, report: Report, source: str) -> None:
         """Pay back a sum, or the price of some lines, or without either the whole order."""
         currency = currency_code(report.currency)
         if report.total is not None or report.value is not None:
@@ -129,6 +149,7 @@ class Order:
             assert gross is not None
             assert net is not None
             self._pay_back(currency, minor_units(abs(gross), currency), minor_units(abs(net), currency))
+            self._count_refunds(currency, source, 1)
             return
         lines = lines_of(report.items)
         if not lines:
@@ -144,6 +165,8 @@ class Order:
             else:
                 units = minor_units(abs(line.price) * quantity, currency)
                 self._pay_back(currency, units, units)
+        if any(line.price is not None for line in lines):
+            self._count_refunds(currency, source, 1)
 
     def merge(self, other: "Order") -> None:
         """Add what another ledger of the same order says, whose events are others; the first report counts."""
@@ -160,6 +183,9 @@ class Order:
         self.refunded_whole |= other.refunded_whole
         for currency, (gross, net) in other.refunds.items():
             self._pay_back(currency, gross, net)
+        for currency, sources in other.refunds_by_source.items():
+            for source, events in sources.items():
+                self._count_refunds(currency, source, events)
         self.items = self.items or other.items
         for product, (quantity, unpriced) in other.returned.items():
             quantities = self.returned.setdefault(product, [0, 0])
@@ -171,12 +197,15 @@ class Order:
     def dump(self) -> list[Any]:
         """Returns the arguments that make this order again; equal orders give equal ones."""
         fields: list[Any] = [self.placed_us, self.paid_us, self.cancelled_us, self.gross, self.net, self.currency]
-        has_more = bool(self.returned or self.orphans)
+        has_more = bool(self.returned or self.orphans or self.refunds_by_source)
         if has_more or self.items or self.refunds or self.refunded_whole or self.edited:
             refunds = dict(sorted(self.refunds.items())) if self.refunds else None
             fields += [self.items, self.edited, self.refunded_whole, refunds]
         if has_more:
             fields += [dict(sorted(self.returned.items())), dict(sorted(self.orphans.items()))]
+        if self.refunds_by_source:
+            by_source = sorted(self.refunds_by_source.items())
+            fields.append({currency: dict(sorted(sources.items())) for currency, sources in by_source})
         return fields
 
     def _state(self, report: Report) -> bool:
@@ -206,6 +235,11 @@ class Order:
         sums = self.refunds.setdefault(currency, [0, 0])
         sums[0] += gross
         sums[1] += net
+
+    def _count_refunds(self, currency: str, source: str, events: int) -> None:
+        if currency and currency in self.refunds:
+            sources = self.refunds_by_source.setdefault(currency, {})
+            sources[source] = sources.get(source, 0) + events
 
     def _paid_back(self, currency: str, which: int) -> int:
         """Returns the sum of the refunds in a currency, and of those without one."""

@@ -1,8 +1,8 @@
 """A customer's memory, for the guards: its orders, and what is in the cart."""
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from throughline.journey.ledger import Order, Report
 from throughline.journey.money import Line, minor_units
@@ -19,8 +19,8 @@ MAX_ITEMS = 64 * 1024
 MAX_CART_LINES = 500
 """Maximum number of products in a cart; further ones are not remembered."""
 
-_ORPHANS = '{"orphans":'
-"""How a text begins that counts orphans."""
+_COUNTING = ('{"orphans":', '{"foreign":')
+"""How a text begins that counts refunds."""
 
 
 class Memory:
@@ -31,6 +31,7 @@ class Memory:
         "_parsed",
         "cart",
         "emptied",
+        "foreign",
         "items_length",
         "orphans",
         "paged",
@@ -48,6 +49,7 @@ class Memory:
         standing_before: int = 0,
         items_length: int = 0,
         orphans: dict[str, int] | None = None,
+        foreign: dict[str, int] | None = None,
     ) -> None:
         self.paged = paged
         self.emptied = emptied
@@ -60,6 +62,8 @@ class Memory:
         """Number of standing orders older than all of `orders`."""
         self.orphans: dict[str, int] = {} if orphans is None else orphans
         """By source: refunds and cancellations of orders that the customer never placed."""
+        self.foreign: dict[str, int] = {} if foreign is None else foreign
+        """By source: refunds in another currency than that of their order."""
         self.standing = standing
         """Number of orders that stand."""
         self.items_length = items_length
@@ -92,35 +96,33 @@ class Memory:
     def place(self, order: str, at_us: int, report: Report, *, is_payment: bool = False) -> None:
         """Place an order, which empties the cart, or pay it. One id is one order, whoever reports it."""
         entry = self._order(order) if order in self._entries else Order()
-        stood = entry.stands
+        before = _Before.of(entry)
         if not entry.placed_us:
             # The order of placing, not that of refunds that wait for it.
             self._entries.pop(order, None)
             self._entries[order] = entry
-            for source, events in entry.orphans.items():
-                self._count_orphans(source, -events)
+            _add(self.orphans, entry.orphans, -1)
             entry.orphans = {}
             self.cart.clear()
             self.emptied = False
-        length = len(entry.items)
         entry.place(at_us, report, is_payment=is_payment)
-        self._settle(entry, stood, length)
+        self._settle(entry, before)
 
     def cancel(self, order: str, at_us: int, source: int) -> None:
         """Cancel an order: it does not count from now on, unless it is paid later."""
         entry = self._entry(order, source)
         if entry is not None:
-            stood = entry.stands
+            before = _Before.of(entry)
             entry.cancelled_us = at_us or 1
-            self._settle(entry, stood, len(entry.items))
+            self._settle(entry, before)
 
     def refund(self, order: str, report: Report, source: int) -> None:
         """Refund an order, in part or in full."""
         entry = self._entry(order, source)
         if entry is not None:
-            stood = entry.stands
-            entry.refund(report)
-            self._settle(entry, stood, len(entry.items))
+            before = _Before.of(entry)
+            entry.refund(report, str(source))
+            self._settle(entry, before)
 
     def edit(self, order: str, report: Report) -> None:
         """Give an order its new value."""
@@ -128,9 +130,9 @@ class Memory:
             return
         entry = self._order(order) if order in self._entries else Order()
         self._entries[order] = entry
-        stood, length = entry.stands, len(entry.items)
+        before = _Before.of(entry)
         entry.edit(report)
-        self._settle(entry, stood, length)
+        self._settle(entry, before)
 
     def add(self, product: str, quantity: float | None) -> None:
         """Put a product into the cart; without a quantity, one of it."""
@@ -161,6 +163,8 @@ class Memory:
         parts: dict[str, object] = {}
         if self.orphans:
             parts["orphans"] = dict(sorted(self.orphans.items()))
+        if self.foreign:
+            parts["foreign"] = dict(sorted(self.foreign.items()))
         if self.standing:
             parts["standing"] = self.standing
         if self.standing_before:
@@ -196,6 +200,7 @@ class Memory:
             get("standing_before", 0),
             get("items_length", 0),
             get("orphans"),
+            get("foreign"),
         )
 
     @classmethod
@@ -214,18 +219,20 @@ class Memory:
     def merge(self, other: "Memory") -> None:
         """Add the orders and the cart of another id of the customer, whose events are others."""
         orders = self.orders
+        _add(self.orphans, other.orphans)
+        _add(self.foreign, other.foreign)
         for order, entry in other.orders.items():
             if order in orders:
+                _add(self.foreign, orders[order].foreign, -1)
+                _add(self.foreign, entry.foreign, -1)
                 orders[order].merge(entry)
+                _add(self.foreign, orders[order].foreign)
             else:
                 orders[order] = entry
         self.standing_before += other.standing_before
-        for source, events in other.orphans.items():
-            self._count_orphans(source, events)
         for entry in orders.values():
             if entry.placed_us:
-                for source, events in entry.orphans.items():
-                    self._count_orphans(source, -events)
+                _add(self.orphans, entry.orphans, -1)
                 entry.orphans = {}
         in_order = sorted(orders, key=lambda order: (orders[order].placed_us, order))
         self._parsed = {order: orders[order] for order in in_order}
@@ -243,12 +250,12 @@ class Memory:
         """
         entry = self._order(order) if order in self._entries else None
         if entry is None or not entry.placed_us:
-            self._count_orphans(str(source), 1)
+            _add(self.orphans, {str(source): 1})
             if order.startswith(NO_ID):
                 return None
             if entry is None:
                 entry = self._entries[order] = Order()
-            entry.orphans[str(source)] = entry.orphans.get(str(source), 0) + 1
+            _add(entry.orphans, {str(source): 1})
         return entry
 
     def _order(self, order: str) -> Order:
@@ -258,16 +265,12 @@ class Memory:
         assert type(entry) is Order
         return entry
 
-    def _count_orphans(self, source: str, events: int) -> None:
-        counted = self.orphans.get(source, 0) + events
-        if counted:
-            self.orphans[source] = counted
-        else:
-            self.orphans.pop(source, None)
-
-    def _settle(self, entry: Order, stood: bool, length: int) -> None:
-        self.standing += entry.stands - stood
-        self.items_length += len(entry.items) - length
+    def _settle(self, entry: Order, before: "_Before") -> None:
+        self.standing += entry.stands - before.stood
+        self.items_length += len(entry.items) - before.length
+        if entry.refunds_by_source:
+            _add(self.foreign, before.foreign, -1)
+            _add(self.foreign, entry.foreign)
         if len(self._entries) > MAX_ORDERS or self.items_length > MAX_ITEMS:
             self._forget()
 
@@ -291,7 +294,39 @@ NO_ID = "\x1f"
 """How the key of an order without an id begins, which is that of its event alone."""
 
 
-def orphans_of(text: str) -> dict[str, int]:
-    """Returns, by source, how many refunds and cancellations of a journey's memory belong to no order of it."""
-    orphans: dict[str, int] = json.loads(text.partition("\n")[0])["orphans"] if text.startswith(_ORPHANS) else {}
-    return orphans
+class _Before(NamedTuple):
+    """What a memory counts of an order, before the order changes."""
+
+    stood: bool
+    length: int
+    foreign: Mapping[str, int]
+
+    @classmethod
+    def of(cls, entry: Order) -> "_Before":
+        return cls(entry.stands, len(entry.items), entry.foreign)
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int], sign: int = 1) -> None:
+    for source, events in more.items():
+        counted = counts.get(source, 0) + sign * events
+        if counted:
+            counts[source] = counted
+        else:
+            counts.pop(source, None)
+
+
+class RefundCounts(NamedTuple):
+    """By source: what a customer's refunds do not take back."""
+
+    orphans: dict[str, int]
+    """Refunds and cancellations of orders that the customer never placed."""
+    foreign: dict[str, int]
+    """Refunds in another currency than that of their order."""
+
+
+def refund_counts_of(text: str) -> RefundCounts:
+    """Returns the refunds that the text of a journey's memory counts."""
+    if not text.startswith(_COUNTING):
+        return RefundCounts({}, {})
+    parts = json.loads(text.partition("\n")[0])
+    return RefundCounts(parts.get("orphans", {}), parts.get("foreign", {}))

@@ -1,4 +1,4 @@
-"""Statements over sums: phase counts, their history, events of unknown names, and refunds of no order."""
+"""Statements over sums: phase counts, their history, events of unknown names, and refunds that take nothing back."""
 
 from collections.abc import Mapping
 from datetime import tzinfo
@@ -129,25 +129,27 @@ async def add_unmapped(connection: AsyncConnection, shard: int, events: Unmapped
     await _add_unmapped.fetch(connection, _unmapped.parameters(sorted((*row, *sums[row]) for row in sums)))
 
 
-OrphanRefunds = dict[tuple[int, int], int]
-"""(generation id, source id) -> what to add to the number of refunds and cancellations of no order."""
+RefundSums = dict[tuple[int, int], list[int]]
+"""(generation id, source id) -> what to add to the refunds and cancellations of no order, and to those in another
+currency than that of their order."""
 
-_ORPHANS_KEY = ("model", "shard", "source")
-_orphans = UnnestParameters("new_orphans", {name: orphan_refunds.c[name].type for name in (*_ORPHANS_KEY, "events")})
-_orphans_insert = insert(orphan_refunds).from_select(
-    [*_ORPHANS_KEY, "events"],
-    select(*_orphans.table.c).order_by(*(_orphans.table.c[name] for name in _ORPHANS_KEY)),
+_REFUNDS_KEY = ("model", "shard", "source")
+_REFUNDS = ("events", "foreign_currency")
+_refunds = UnnestParameters("refunds", {name: orphan_refunds.c[name].type for name in (*_REFUNDS_KEY, *_REFUNDS)})
+_refunds_insert = insert(orphan_refunds).from_select(
+    [*_REFUNDS_KEY, *_REFUNDS],
+    select(*_refunds.table.c).order_by(*(_refunds.table.c[name] for name in _REFUNDS_KEY)),
 )
-_add_orphans = DriverStatement(
-    _orphans_insert.on_conflict_do_update(
-        index_elements=[orphan_refunds.c[name] for name in _ORPHANS_KEY],
-        set_={"events": orphan_refunds.c.events + _orphans_insert.excluded.events},
+_add_refunds = DriverStatement(
+    _refunds_insert.on_conflict_do_update(
+        index_elements=[orphan_refunds.c[name] for name in _REFUNDS_KEY],
+        set_={name: orphan_refunds.c[name] + _refunds_insert.excluded[name] for name in _REFUNDS},
     ).returning(orphan_refunds.c.model)
 )
 
 
-async def add_orphan_refunds(connection: AsyncConnection, shard: int, events: OrphanRefunds) -> None:
-    """Add to the refunds and cancellations of orders that their customers never placed."""
-    rows = sorted((model, shard, source, added) for (model, source), added in events.items() if added)
+async def add_refunds(connection: AsyncConnection, shard: int, refunds: RefundSums) -> None:
+    """Add to the refunds of no order, and to those in another currency than that of their order."""
+    rows = sorted((model, shard, source, *added) for (model, source), added in refunds.items() if any(added))
     if rows:
-        await _add_orphans.fetch(connection, _orphans.parameters(rows))
+        await _add_refunds.fetch(connection, _refunds.parameters(rows))

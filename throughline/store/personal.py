@@ -141,7 +141,7 @@ IMPERSONAL = {
     },
     "variant_counts": {"model", "day_us", "source", "channel", "phases", "outcome", "shard", "number"},
     "unmapped": {"model", "shard", "source", "name", "events", "first_us", "last_us"},
-    "orphan_refunds": {"model", "shard", "source", "events"},
+    "orphan_refunds": {"model", "shard", "source", "events", "foreign_currency"},
     "admitted_names": {"kind", "model", "source", "name"},
     "admissions": {"kind", "model", "source", "names"},
     "rejected_counts": {

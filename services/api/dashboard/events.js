@@ -102,18 +102,23 @@ class Panel {
     });
   }
 
-  /** Shows the names that the model does not know, and refunds of orders that nobody placed, by source. */
+  /** Shows the names that the model does not know, and refunds that take no order back, by source. */
   async showUnmapped(place) {
     const lines = [];
     try {
-      const { items, orphan_refunds } = await get("/v1/events/unmapped", { limit: 20 }, this.signal);
+      const { items, orphan_refunds, foreign_currency_refunds } = await get("/v1/events/unmapped", { limit: 20 }, this.signal);
       for (const { name, events, did_you_mean } of items) {
         const meant = did_you_mean ? `; did you mean ${did_you_mean}?` : "";
-        lines.push(h("li", {}, h("bdi", { text: name }), `: ${number(events)} events${meant}`));
+        lines.push(h("li", {}, id(name), `: ${number(events)} events${meant}`));
       }
-      for (const { source, events } of orphan_refunds) {
-        const from = h("bdi", { text: source ?? "A source that is gone" });
-        lines.push(h("li", {}, from, `: ${number(events)} refunds or cancellations of orders that their customer never placed`));
+      const refunds = [
+        [orphan_refunds, "refunds or cancellations of orders that their customer never placed"],
+        [foreign_currency_refunds, "refunds in another currency than that of their order"],
+      ];
+      for (const [counted, what] of refunds) {
+        for (const { source, events } of counted) {
+          lines.push(h("li", {}, id(source ?? "A source that is gone"), `: ${number(events)} ${what}`));
+        }
       }
     } catch (error) {
       if (this.signal.aborted) return;

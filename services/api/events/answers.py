@@ -211,6 +211,13 @@ class OrphanRefunds(Answer):
     events: Annotated[int, Meta(examples=[12])]
 
 
+class ForeignCurrencyRefunds(Answer):
+    """How many refunds of one source are in another currency than the order that they name."""
+
+    source: Annotated[str | None, Meta(examples=["back office"])]
+    events: Annotated[int, Meta(examples=[3])]
+
+
 class Unmapped(Answer):
     """A page of names, most frequent first."""
 
@@ -220,6 +227,10 @@ class Unmapped(Answer):
     orphan_refunds: Annotated[
         list[OrphanRefunds],
         Meta(description="sources whose refunds or cancellations belong to no order of the customer they name"),
+    ]
+    foreign_currency_refunds: Annotated[
+        list[ForeignCurrencyRefunds],
+        Meta(description="sources whose refunds are in another currency than their order: these prove no full refund"),
     ]
     next_cursor: NextCursor
 

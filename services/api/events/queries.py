@@ -1,6 +1,6 @@
 """Statements over the last events of sources, and over events whose names no vocabulary knows."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 from sqlalchemy import BigInteger, func, select, tuple_
@@ -62,7 +62,7 @@ async def read_applied_watermark(connection: AsyncConnection, topic: str) -> int
     return watermark_us
 
 
-MAX_ORPHAN_SOURCES = 200
+MAX_REFUND_SOURCES = 200
 """Maximum number of sources in an answer about refunds of no order."""
 
 # --- unmapped events --------------------------------------------------------------------------------------------------
@@ -86,22 +86,25 @@ class UnmappedRow(NamedTuple):
     last_us: int
 
 
-async def count_orphan_refunds(
-    connection: AsyncConnection, generation: int, min_cell: int | None = None
+async def count_refunds(
+    connection: AsyncConnection,
+    generation: int,
+    column: Literal["events", "foreign_currency"],
+    min_cell: int | None = None,
 ) -> list[tuple[int, int]]:
-    """(source, refunds and cancellations of orders that their customers never placed), the most frequent first.
+    """(source, refunds that `column` of `orphan_refunds` counts), the most frequent first.
 
-    At most `MAX_ORPHAN_SOURCES` sources.
+    At most `MAX_REFUND_SOURCES` sources.
     """
     c = orphan_refunds.c
-    events = rounded(func.sum(c.events).cast(BigInteger), min_cell or 1)
+    events = rounded(func.sum(c[column]).cast(BigInteger), min_cell or 1)
     rows = await connection.execute(
         select(c.source, events)
         .where(c.model == generation)
         .group_by(c.source)
         .having(events > 0)
         .order_by(events.desc(), c.source)
-        .limit(MAX_ORPHAN_SOURCES)
+        .limit(MAX_REFUND_SOURCES)
     )
     return [(row[0], row[1]) for row in rows]
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from services.api.auth import Token
 from services.api.events.answers import (
+    ForeignCurrencyRefunds,
     OrphanRefunds,
     RecentEvents,
     RecentState,
@@ -18,7 +19,7 @@ from services.api.events.answers import (
 from services.api.events.queries import (
     RecentRow,
     UnmappedPosition,
-    count_orphan_refunds,
+    count_refunds,
     list_recent,
     list_unmapped,
     read_applied_watermark,
@@ -112,12 +113,14 @@ async def get_unmapped(
 ) -> AnswerResponse[Unmapped]:
     """Names that the model's vocabulary does not know, most frequent first, by source. Such an event keeps a customer
     active and moves nobody. Beside them, by source, refunds and cancellations of orders that their customer never
-    placed: these change nothing. Volumes move while you page: a name may show twice or not at all."""
+    placed, and refunds in another currency than that of their order: neither takes an order back. Volumes move while
+    you page: a name may show twice or not at all."""
     after = cursors.decode(parameters.cursor)
     min_cell = await min_cell_of(context, token.workspace, parameters.model)
     async with reading_model(context, "unmapped", token.workspace, parameters.model) as (connection, live):
         rows = await list_unmapped(connection, live.generation.id, after, parameters.limit + 1, min_cell)
-        orphans = await count_orphan_refunds(connection, live.generation.id, min_cell)
+        orphans = await count_refunds(connection, live.generation.id, "events", min_cell)
+        foreign = await count_refunds(connection, live.generation.id, "foreign_currency", min_cell)
     sources = await source_names(context, token.workspace)
     events = unmapped_events(rows, sources)
     page, last = split_page(events, parameters.limit)
@@ -127,6 +130,9 @@ async def get_unmapped(
             min_cell=min_cell,
             items=list(page),
             orphan_refunds=[OrphanRefunds(sources.get(source), events) for source, events in orphans],
+            foreign_currency_refunds=[
+                ForeignCurrencyRefunds(sources.get(source), events) for source, events in foreign
+            ],
             next_cursor=None if last is None else cursors.encode(UnmappedPosition(last.events, last.name)),
         )
     )

@@ -33,4 +33,4 @@ async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: 
     await counts.add_counts(connection, shard, changes.deltas, changes.zones, changes.watermark_us)
     await add_analytics(connection, shard, changes.funnel, changes.flows, changes.variants)
     await counts.add_unmapped(connection, shard, changes.unmapped)
-    await counts.add_orphan_refunds(connection, shard, changes.orphan_refunds)
+    await counts.add_refunds(connection, shard, changes.refunds)

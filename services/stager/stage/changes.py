@@ -12,10 +12,10 @@ from throughline.journey.diff import Deltas, contribute
 from throughline.journey.flows import FlowDeltas, VariantDeltas
 from throughline.journey.funnel import FunnelDeltas
 from throughline.journey.lapse import due_us
-from throughline.journey.memory import orphans_of
+from throughline.journey.memory import refund_counts_of
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
-from throughline.store.counts import OrphanRefunds, Unmapped
+from throughline.store.counts import RefundSums, Unmapped
 from throughline.store.journeys import JourneyKey, StoredJourney
 
 JourneyRow = tuple[bytes, int, str, int, int, *tuple[int | str, ...]]
@@ -50,7 +50,7 @@ class ChangeSet:
         self.channels: set[tuple[int, str]] = set()
         """(model id, channel) of everything in these."""
         self.unmapped: Unmapped = {}
-        self.orphan_refunds: OrphanRefunds = {}
+        self.refunds: RefundSums = {}
         self.zones: dict[int, tzinfo] = {}
         """Model id -> time zone, of every model in `deltas`."""
 
@@ -73,7 +73,7 @@ class ChangeSet:
             self._remove_transitions(customer, active, [advanced.revoked])
         self._write(customer, active, advanced.journey, advanced.since, advanced.transitions, advanced.checkpoints)
         self._count(active, advanced.journey, start, advanced.transitions, revoked=advanced.revoked)
-        self.count_orphans(active, start, advanced.journey)
+        self.count_refunds(active, start, advanced.journey)
 
     def replace(
         self,
@@ -104,7 +104,7 @@ class ChangeSet:
         if old_journey is not None:
             self._count(active, old_journey, start, old_transitions, sign=-1)
         self._count(active, new_journey, start, new_transitions)
-        self.count_orphans(active, old_journey, new_journey)
+        self.count_refunds(active, old_journey, new_journey)
         rewritten = {_key_of(transition) for transition in new_transitions}
         self._remove_transitions(customer, active, (t for t in old_transitions if _key_of(t) not in rewritten))
         self._write(customer, active, new_journey, since, new_transitions, checkpoints)
@@ -114,7 +114,7 @@ class ChangeSet:
     ) -> None:
         """Take back a whole journey of a customer (given by digest) of whom nothing is left."""
         self._count(active, journey, None, transitions, sign=-1)
-        self.count_orphans(active, journey, None)
+        self.count_refunds(active, journey, None)
         self.removed_journeys.add((customer, active.id))
 
     def count_stretch(
@@ -174,13 +174,13 @@ class ChangeSet:
         else:
             counted[:] = [counted[0] + events, min(counted[1], first_us), max(counted[2], last_us)]
 
-    def count_orphans(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
-        """Count how many more refunds and cancellations of no order a journey has than before."""
+    def count_refunds(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
+        """Count how many more refunds of no order, and in another currency than their order's, a journey has now."""
         for journey, sign in ((before, -1), (after, 1)):
             if journey is not None and journey.memory:
-                for source, events in orphans_of(journey.memory).items():
-                    key = (active.id, int(source))
-                    self.orphan_refunds[key] = self.orphan_refunds.get(key, 0) + sign * events
+                for n, counted in enumerate(refund_counts_of(journey.memory)):
+                    for source, events in counted.items():
+                        self.refunds.setdefault((active.id, int(source)), [0, 0])[n] += sign * events
 
     def _write(
         self,

@@ -48,14 +48,16 @@ async def test_the_list_is_filtered_bounded_and_of_one_workspace(database: str, 
             assert (wrong.status_code, wrong.json()["field"]) == (400, field)
 
 
-async def test_orphan_refunds(api: httpx.AsyncClient, rows: Rows) -> None:
-    assert (await ok(api, "/v1/events/unmapped", Unmapped))["orphan_refunds"] == []
-    await rows.orphan_refunds(-2)
-    await rows.orphan_refunds(5, shard=1)
-    await rows.orphan_refunds(7, source=99)
-    await rows.orphan_refunds(0, source=98)
-    expected = [{"source": None, "events": 7}, {"source": "web", "events": 3}]
-    assert (await ok(api, "/v1/events/unmapped", Unmapped))["orphan_refunds"] == expected
+async def test_refunds_that_take_nothing_back(api: httpx.AsyncClient, rows: Rows) -> None:
+    empty = await ok(api, "/v1/events/unmapped", Unmapped)
+    assert (empty["orphan_refunds"], empty["foreign_currency_refunds"]) == ([], [])
+    await rows.refunds(-2, 4)
+    await rows.refunds(5, -3, shard=1)
+    await rows.refunds(7, source=99)
+    await rows.refunds(0, 2, source=98)
+    counted = await ok(api, "/v1/events/unmapped", Unmapped)
+    assert counted["orphan_refunds"] == [{"source": None, "events": 7}, {"source": "web", "events": 3}]
+    assert counted["foreign_currency_refunds"] == [{"source": None, "events": 2}, {"source": "web", "events": 1}]
 
 
 async def test_unmapped_events(api: httpx.AsyncClient, rows: Rows) -> None:

@@ -120,7 +120,7 @@ CHANGES_WITH_EVENTS = {
     "flow_counts": {"number"},
     "variant_counts": {"number"},
     "unmapped": {"events", "first_us", "last_us"},
-    "orphan_refunds": {"events"},
+    "orphan_refunds": {"events", "foreign_currency"},
     "admissions": {"names"},
     "identity_suspects": {"reason", "refused", "first_us", "last_us"},
     "offsets": {"next_offset", "digest", "through_us", "swept_us"},

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import LAPSE, Counts, NaiveTransition, State, counts_at, naive_model, walk
-from tests.reference.models import orphans
+from tests.reference.models import foreign, orphans
 from tests.reference.walk import in_order
 from tests.strategies.touchpoints import MODELS, customer_logs, foldable, watermarks
 from throughline.journey import checkpoint
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.fold import Folded, fold
 from throughline.journey.lapse import NEVER, due_us
-from throughline.journey.memory import CHURNED, Memory, orphans_of
+from throughline.journey.memory import CHURNED, Memory, refund_counts_of
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
@@ -190,12 +190,14 @@ def test_a_lapse_leaves_nobody_and_a_return_leaves_once(name: str, events: list[
 
 
 @given(name=models, events=customer_logs(), at=st.integers(0, 30))
-def test_orphans_are_those_of_orders_never_placed(name: str, events: list[Touchpoint], at: int) -> None:
+def test_refunds_that_take_nothing_back_are_counted(name: str, events: list[Touchpoint], at: int) -> None:
     model, todo = load_model(name), foldable(events)
     journey = fold(model, None, todo[:at]).journey
     journey = fold(model, journey, todo[at:]).journey
-    counted = orphans(naive_model(name), in_order(events))
-    assert orphans_of(journey.memory if journey else "") == {str(source): events for source, events in counted.items()}
+    counted = refund_counts_of(journey.memory if journey else "")
+    for actual, expected in zip(counted, (orphans, foreign), strict=True):
+        by_source = expected(naive_model(name), in_order(events))
+        assert actual == {str(source): number for source, number in by_source.items()}
 
 
 @given(events=customer_logs())
@@ -204,4 +206,4 @@ def test_memory_survives_being_kept_as_text(events: list[Touchpoint]) -> None:
     text = journey.memory if journey else ""
     memory = Memory.load(text, 0)
     assert memory.dump() == text
-    assert (text == "") == (not memory.orders and not memory.cart and not memory.orphans)
+    assert (text == "") == (not memory.orders and not memory.cart and not memory.orphans and not memory.foreign)

@@ -1,5 +1,7 @@
 """The laws of snapshots: they extend as the fold does; merged ones depend on nobody's order and balance the books."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +59,10 @@ def test_joined_bases_are_one_whatever_their_order(name: str, log: list[Touchpoi
             assert sums == [sum(part.refunds.get(currency, [0, 0])[n] for part in parts) for n in (0, 1)]
         assert entry.refunded_whole == max(part.refunded_whole for part in parts)
         assert bool(entry.orphans) <= (not entry.placed_us)
+    foreign: Counter[str] = Counter()
+    for entry in memory.orders.values():
+        foreign.update(entry.foreign)
+    assert memory.foreign == foreign
     assert memory.standing == sum(entry.stands for entry in memory.orders.values())
 
 

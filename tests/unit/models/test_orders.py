@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from throughline.journey.fold import fold
-from throughline.journey.memory import MAX_CART_LINES, MAX_ORDERS, Memory, orphans_of
+from throughline.journey.ledger import MAX_CURRENCIES
+from throughline.journey.memory import MAX_CART_LINES, MAX_ORDERS, Memory, refund_counts_of
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
 
@@ -126,7 +127,47 @@ def test_what_takes_no_order_back_is_counted_until_its_order_comes() -> None:
     assert memory_of([refund(10.0, order_id="")]).orphans == {str(SOURCE): 1}
     journey = fold(MODEL, None, events_of([refund(10.0)])).journey
     assert journey is not None
-    assert orphans_of(journey.memory) == {str(SOURCE): 1}
+    assert refund_counts_of(journey.memory) == ({str(SOURCE): 1}, {})
+
+
+IN_EURO = ("Order Completed", {"value": 100.0, "currency": "EUR"})
+OF_COST = ("Order Updated", {"value": 120.0, "currency": "USD"})
+
+
+@pytest.mark.parametrize(
+    ("sent", "foreign"),
+    [
+        ([IN_EURO, refund(100.0, currency="USD")], 1),
+        ([IN_EURO, refund(100.0, currency="eur"), refund(1.0)], 0),
+        ([IN_EURO, refund(10.0, currency="USD"), refund(10.0, currency="CHF"), refund(10.0, currency="EUR")], 2),
+        ([IN_EURO, refund(items='[["p1",1,60.0]]', currency="USD")], 1),
+        ([IN_EURO, refund(items='[["p1",1,null]]', currency="USD")], 0),
+        ([IN_EURO, refund(currency="USD")], 0),
+        ([SALE, refund(10.0, currency="USD")], 0),
+        ([("Order Completed", {}), refund(10.0, currency="USD"), IN_EURO], 1),
+        ([IN_EURO, refund(10.0, currency="USD"), OF_COST], 0),
+        ([IN_EURO, refund(10.0, currency="EUR"), OF_COST], 1),
+        ([IN_EURO, CANCELLED, refund(10.0, currency="USD")], 1),
+    ],
+)
+def test_a_refund_in_another_currency_than_its_order_is_counted(sent: list[Sent], foreign: int) -> None:
+    expected = {str(SOURCE): foreign} if foreign else {}
+    memory = memory_of(sent)
+    assert (memory.foreign, memory.orphans) == (expected, {})
+
+
+def test_a_refund_in_a_currency_waits_for_its_order() -> None:
+    early = [refund(10.0, currency="USD"), refund(10.0, currency="EUR")]
+    waiting = memory_of(early)
+    assert (waiting.foreign, waiting.orphans) == ({}, {str(SOURCE): 2})
+    memory = memory_of([*early, IN_EURO])
+    assert (memory.foreign, memory.orphans) == ({str(SOURCE): 1}, {})
+
+
+def test_refunds_in_many_currencies_have_an_end() -> None:
+    codes = [f"X{number:02}" for number in range(MAX_CURRENCIES + 5)]
+    memory = memory_of([IN_EURO, *(refund(1.0, currency=code) for code in codes)])
+    assert memory.foreign == {str(SOURCE): MAX_CURRENCIES}
 
 
 def test_a_memory_of_before_there_were_ledgers_is_read() -> None:

@@ -1,4 +1,4 @@
-"""Tables of sums over customers, over events of unknown names, and over refunds of no order; the names of the sums."""
+"""Tables of sums over customers, events of unknown names, and refunds that take nothing back; the names of the sums."""
 
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
 
@@ -56,7 +56,8 @@ unmapped = Table(
     PrimaryKeyConstraint("model", "shard", "source", "name"),
 )
 
-# Refunds and cancellations of orders that their customers never placed. Rows may be negative, their sums cannot.
+# Refunds and cancellations of orders that their customers never placed, and refunds in another currency than that of
+# their order. Rows may be negative, their sums cannot.
 orphan_refunds = Table(
     "orphan_refunds",
     metadata,
@@ -64,6 +65,7 @@ orphan_refunds = Table(
     Column("shard", Integer, nullable=False),
     Column("source", BigInteger, nullable=False),
     Column("events", BigInteger, nullable=False),
+    Column("foreign_currency", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("model", "shard", "source"),
 )
 
