@@ -23,12 +23,12 @@ from services.api.tokens import Tokens
 from throughline.kit import logs
 from throughline.kit.kafka import log_seconds
 from throughline.kit.loop_lag import measure_loop_lag
-from throughline.kit.metrics import API_LOOP_LAG_SECONDS, API_REGISTRY, PORT_REFUSED, set_build_info
+from throughline.kit.metrics import API_LOOP_LAG_SECONDS, API_REGISTRY, PORT_REFUSED, measure_pool, set_build_info
 from throughline.kit.metrics_port import serving_metrics
 from throughline.kit.readiness import measure_readiness
 from throughline.kit.server import limit_connections, port_config
 from throughline.kit.settings import ApiSettings, load_or_exit
-from throughline.store.engine.pool import create_engine
+from throughline.store.engine.pool import count_in_use, create_engine
 from throughline.store.migrate import MigrateError
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ async def serve(settings: ApiSettings) -> int:
         )
         for pool_size in (POOL_SIZE, ACCESS_POOL_SIZE)
     )
+    measure_pool("api", POOL_SIZE, partial(count_in_use, questions))
+    measure_pool("api access", ACCESS_POOL_SIZE, partial(count_in_use, access))
     shares = Shares(slots=POOL_SIZE, each=settings.workspace_statements, queue=MAX_WAITING)
     database = Database(questions, access, settings.database_url, shares)
     tokens = Tokens(database.read_tokens, database.write_last_uses)

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+from functools import partial
 
 import uvicorn
 from aiokafka import AIOKafkaConsumer
@@ -19,13 +20,13 @@ from services.stager.stage.models import ModelRegistry
 from throughline.kit import health, logs
 from throughline.kit.kafka import create_group_consumer, log_seconds, require_compiled_records, wait_for_topics
 from throughline.kit.loop_lag import measure_loop_lag
-from throughline.kit.metrics import PORT_REFUSED, STAGER_LOOP_LAG_SECONDS, STAGER_REGISTRY, set_build_info
+from throughline.kit.metrics import PORT_REFUSED, STAGER_LOOP_LAG_SECONDS, STAGER_REGISTRY, measure_pool, set_build_info
 from throughline.kit.metrics_port import serving_metrics
 from throughline.kit.readiness import measure_readiness
 from throughline.kit.server import EmbeddedServer, limit_connections, port_config
 from throughline.kit.settings import StagerSettings
 from throughline.store.engine.health import database_check
-from throughline.store.engine.pool import create_engine
+from throughline.store.engine.pool import count_in_use, create_engine
 from throughline.store.migrate import wait_until_migrated
 
 log = logging.getLogger("stager")
@@ -65,6 +66,7 @@ async def run(settings: StagerSettings) -> None:
         pool_size=TRANSACTIONS + OTHER_CONNECTIONS,
         application_name="throughline-stager",
     )
+    measure_pool("stager", TRANSACTIONS + OTHER_CONNECTIONS, partial(count_in_use, engine))
     servers = settings.kafka_servers(settings.kafka)
     consumer = create_group_consumer(
         servers,

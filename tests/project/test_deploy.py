@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tests.support.anchors import anchors
 from tests.support.metrics import declared_metrics
 from throughline.kit import settings
 from throughline.store.roles import Role
@@ -107,6 +108,18 @@ def test_grafana_finds_its_datasource_and_dashboard() -> None:
             assert panel["datasource"] == {"type": "prometheus", "uid": source["uid"]}
             assert panel["title"]
             assert panel["description"]
+
+
+def test_the_dashboard_links_the_runbook() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    mounts = dict(volume.split(":")[:2] for volume in compose["grafana"]["volumes"])
+    (runbook,) = (each["query"] for each in DASHBOARD["templating"]["list"] if each["name"] == "runbook")
+    assert mounts["./docs"] == f"/usr/share/grafana{runbook}docs"
+    links = [*DASHBOARD["links"], *(link for panel in DASHBOARD["panels"] for link in panel.get("links", []))]
+    assert len(links) > 10
+    for link in links:
+        file, _, anchor = link["url"].removeprefix("${runbook}").partition("#")
+        assert anchor in anchors((ROOT / file).read_text()), link
 
 
 # --- Kubernetes -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Times are in seconds.
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -40,11 +41,24 @@ PORT_REFUSED = Counter(
     ["reason"],
     registry=None,
 )
+POOL_IN_USE = Gauge(
+    "throughline_database_connections_in_use",
+    "Connections to PostgreSQL in use, of stager and api, by pool: with all in use, statements wait.",
+    ["pool"],
+    registry=None,
+)
+POOL_SIZE = Gauge(
+    "throughline_database_pool_connections",
+    "Maximum number of connections of a pool.",
+    ["pool"],
+    registry=None,
+)
 for _registry in (INGEST_REGISTRY, STAGER_REGISTRY, API_REGISTRY):
     _registry.register(READY)
     _registry.register(BUILD_INFO)
 for _registry in (STAGER_REGISTRY, API_REGISTRY):
-    _registry.register(PORT_REFUSED)
+    for _metric in (PORT_REFUSED, POOL_IN_USE, POOL_SIZE):
+        _registry.register(_metric)
     ProcessCollector(registry=_registry)
     PlatformCollector(registry=_registry)
 
@@ -177,6 +191,12 @@ STAGER_VISIBLE_RECORDS = Counter(
 )
 for _is_within in ("true", "false"):
     STAGER_VISIBLE_RECORDS.labels(_is_within)
+STAGER_WATERMARK_AGE_SECONDS = Gauge(
+    "throughline_stager_watermark_age_seconds",
+    "How long ago everything received was staged, per partition: answers are as old as the oldest.",
+    ["partition"],
+    registry=STAGER_REGISTRY,
+)
 STAGER_PARTITIONS = Gauge(
     "throughline_stager_topic_partitions",
     "Partitions of the touchpoints topic, all members' together. One without a lag at any member is not staged.",
@@ -295,6 +315,12 @@ INGEST_KEYS_AGE_SECONDS = Gauge(
 def set_build_info(service: str, commit: str) -> None:
     """Tell which version of a service this process runs."""
     BUILD_INFO.labels(service, version("throughline"), commit).set(1)
+
+
+def measure_pool(pool: str, size: int, count_in_use: Callable[[], int]) -> None:
+    """Tell, whenever asked, how many of a pool's connections are in use."""
+    POOL_SIZE.labels(pool).set(size)
+    POOL_IN_USE.labels(pool).set_function(count_in_use)
 
 
 class HistogramBuffer:

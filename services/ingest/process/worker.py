@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -29,6 +30,7 @@ class _IngestCollector(Collector):
         for metric in self._all_metrics.collect():  # type: ignore[no-untyped-call]
             if metric.name in self._names:
                 yield metric
+        yield from _process_metrics(Path(self._all_metrics._path))
 
 
 def worker_metrics() -> CollectorRegistry:
@@ -36,6 +38,25 @@ def worker_metrics() -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_IngestCollector())
     return registry
+
+
+def _process_metrics(folder: Path) -> Iterator[Metric]:
+    """Yields `process_*` of all workers together: sums, and the start of the oldest."""
+    families: dict[str, Metric] = {}
+    values: dict[str, list[float]] = {}
+    for pid in _live_workers(folder):
+        for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+            families[metric.name] = metric
+            values.setdefault(metric.name, []).append(metric.samples[0].value)
+    for name, metric in families.items():
+        together = min(values[name]) if name == "process_start_time_seconds" else sum(values[name])
+        metric.samples = [metric.samples[0]._replace(value=together)]
+        yield metric
+
+
+def _live_workers(folder: Path) -> set[int]:
+    # Every worker has gauges, from its start on.
+    return {pid for file in folder.glob("gauge_live*_*.db") if is_running(pid := int(file.stem.rpartition("_")[2]))}
 
 
 def _remove_gauges_of_dead_workers(folder: Path) -> None:

@@ -27,6 +27,7 @@ _PARTITION_GAUGES = (
     metrics.STAGER_LAG_RECORDS,
     metrics.STAGER_MARKS,
     metrics.STAGER_MARK_AGE_SECONDS,
+    metrics.STAGER_WATERMARK_AGE_SECONDS,
 )
 
 
@@ -128,3 +129,5 @@ class GroupMember(ConsumerRebalanceListener):  # type: ignore[misc]
             seconds = max(0.0, (now - consumer.received_watermark_us) / 1e6) if records else 0.0
             metrics.STAGER_LAG_RECORDS.labels(str(tp.partition)).set(records)
             metrics.STAGER_LAG_SECONDS.labels(str(tp.partition)).set(seconds)
+            age_seconds = max(0.0, (now - consumer.received_watermark_us) / 1e6)
+            metrics.STAGER_WATERMARK_AGE_SECONDS.labels(str(tp.partition)).set(age_seconds)

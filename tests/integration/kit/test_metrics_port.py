@@ -1,5 +1,7 @@
 """`/metrics` on a port of its own: nowhere else, and nothing else there."""
 
+import re
+
 import httpx
 import pytest
 
@@ -18,7 +20,12 @@ async def test_metrics_are_on_their_port_only(stack: Stack, name: str) -> None:
         for _ in range(4):
             answer = await client.get(f"{metrics}/metrics")
             assert answer.status_code == 200
-            assert f"throughline_{name}_" in answer.text
+            services = set(re.findall(r"^throughline_(ingest|stager|api)_", answer.text, re.MULTILINE))
+            assert services == {name}, "a service tells of itself only"
+            assert re.search(rf'^throughline_build_info{{.*service="{name}".*version="\d', answer.text, re.MULTILINE)
+            assert re.search(rf'^throughline_ready{{.*service="{name}"', answer.text, re.MULTILINE)
+            (memory,) = re.findall(r"^process_resident_memory_bytes (\S+)$", answer.text, re.MULTILINE)
+            assert float(memory) > 30e6
         for path in ("/", "/healthz", "/v1/phases/counts", "/docs"):
             assert (await client.get(metrics + path)).status_code == 404
         if name == "ingest":

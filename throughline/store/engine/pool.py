@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 CONNECT_SECONDS = 10.0
 IDLE_TRANSACTION_SECONDS = 30
@@ -65,6 +66,12 @@ def create_engine(
     )
     event.listen(engine.sync_engine, "checkout", _drop_closed)
     return engine
+
+
+def count_in_use(engine: AsyncEngine) -> int:
+    """Returns how many connections of the pool are in use."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
 
 
 def without_password(database_url: str) -> str:
