@@ -98,6 +98,36 @@ async def test_ids_that_join_or_part_amid_a_restage_count_their_unmapped_events_
     assert [unmapped.events for unmapped in projection.unmapped.values()] == [3]
 
 
+async def test_a_refund_in_another_currency_is_counted_as_long_as_its_order_has_another(
+    database: str, engine: AsyncEngine
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    at_us = 1_700_000_000_000_000
+    sale = Touchpoint(at_us, 0, "m1", "u1", "track", "Order Completed", 0, 1, user_id="u1")
+    sale = sale._replace(order_id="1001", value=100.0, currency="EUR")
+    refund = sale._replace(message_id="m2", name="Order Refunded", currency="USD", source=2, occurred_us=at_us + 9)
+    refund = refund._replace(actor="a1", user_id="", anonymous_id="a1")
+    join = Touchpoint(at_us + 20, 0, "m3", "u1", "identify", "", 0, 1, user_id="u1", anonymous_id="a1")
+    edit = sale._replace(message_id="m4", name="Order Updated", currency="USD", occurred_us=at_us + 5)
+    log: list[Touchpoint] = []
+    for came, orphans, foreign in (
+        ([refund, sale], {2: 1}, {}),
+        ([join], {}, {2: 1}),
+        ([edit], {}, {}),
+    ):
+        log += came
+        pipeline.send(came)
+        await pipeline.finish()
+        projection = await pipeline.projection(pipeline.models["seven_phase"])
+        assert (projection.orphan_refunds, projection.foreign_refunds) == (orphans, foreign)
+        if came == [join]:
+            generation = await pipeline.begin("six_stage")
+            await pipeline.restage_all()
+            assert (await pipeline.projection(generation)).foreign_refunds == foreign
+    assert_same(projection, replay(log, "seven_phase", pipeline.watermark_us), pipeline.watermark_us)
+    assert (await pipeline.projection(generation)).foreign_refunds == {}
+
+
 async def test_a_differing_second_event_of_one_message_id_is_a_conflict(database: str, engine: AsyncEngine) -> None:
     pipeline = await open_pipeline(engine, database)
     first = Touchpoint(1_700_000_000_000_000, 0, "m1", "c1", "track", "Product Added", 0, 1, "direct", 1)
