@@ -19,8 +19,8 @@ from throughline.store.roles import Role
 
 PARTITIONS = 4
 
-# The same cases at every `make test`, so that a failure comes from a change; new cases at every `make test-deep`. No more
-# than these, since the laws on PostgreSQL stage a log for each, and the whole run has to take under 25 minutes.
+# The same cases at every `make test`, so that a failure comes from a change; new cases at every `make test-deep`.
+# No more than these, since the laws on PostgreSQL stage a log for each, and the whole run has to take under 25 minutes.
 settings.register_profile("steady", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("deep", max_examples=10_000, deadline=None)
 settings.load_profile("steady")

@@ -74,8 +74,14 @@ class IdentityGraph:
         """Returns the digest of the customer that an id belongs to now."""
         return _end(self._rows[digest].root, self._new_roots)
 
-    async def apply_events(self, events: Mapping[bytes, Sequence[Touchpoint]]) -> list[Move]:
-        """Lock the ids of new events (actor digest -> events) and apply the links and rulings among them.
+    async def apply_events(
+        self, events: Mapping[bytes, Sequence[Touchpoint]], named: Iterable[IdRequest] = ()
+    ) -> list[Move]:
+        """Lock the ids of new events and apply the links and rulings among them.
+
+        Args:
+            events: actor digest -> events.
+            named: further ids, which are stored and nothing else.
 
         Returns:
             the ids that belong to another customer now.
@@ -83,6 +89,8 @@ class IdentityGraph:
         mentions = Mentions()
         for actor, touchpoints in events.items():
             mentions.add(actor, touchpoints)
+        for request in named:
+            mentions.ids.setdefault(request.digest, request)
         await self.lock(mentions.ids.values())
         # An id that has turned out to be a user id is nobody's anonymous id.
         unresolved = {

@@ -14,6 +14,7 @@ from services.stager.stage.customer import BEGINNING, END, Customer, CustomerUpd
 from services.stager.stage.decode import Batch
 from services.stager.stage.dedup import drop_cross_id_duplicates, last_cross_id_duplicates
 from services.stager.stage.identity import IdentityGraph, Move
+from services.stager.stage.mentions import IdRequest
 from services.stager.stage.models import ModelsByWorkspace, lock_models
 from services.stager.stage.offset import move_offset
 from services.stager.stage.recent import recent_of
@@ -129,7 +130,8 @@ class _BatchTransaction:
     async def run(self) -> BatchResult:
         new_keys = await facts.insert_touchpoints(self._connection, self._batch.rows)
         events = self._events_of(new_keys)
-        moves = await self._identities.apply_events(events) if events else []
+        named = self._named_by_others(new_keys)
+        moves = await self._identities.apply_events(events, named) if events or named else []
         recomputed = await self._update_journeys(events, moves)
         await apply_changes(self._connection, self._changes, self._shard)
         await add_suspects(self._connection, self._suspects(events))
@@ -161,6 +163,17 @@ class _BatchTransaction:
             for digest, actor in self._batch.actors.items()
         }
         return {digest: touchpoints for digest, touchpoints in events.items() if touchpoints}
+
+    def _named_by_others(self, new_keys: set[FactKey]) -> list[IdRequest]:
+        """Returns the ids that crawlers' events and test orders name: no links, but an erasure has to find them."""
+        requests: dict[bytes, IdRequest] = {}
+        for digest, actor in self._batch.actors.items():
+            for message, t in actor.touchpoints.items():
+                if (t.bot or t.test) and (t.anonymous_id or t.previous_id) and (digest, message) in new_keys:
+                    for name in {t.anonymous_id, t.previous_id} - {"", t.actor}:
+                        request = IdRequest(t.workspace, id_digest(t.workspace, name), name)
+                        requests[request.digest] = request
+        return list(requests.values())
 
     async def _update_journeys(self, events: Events, moves: Sequence[Move]) -> int:
         """Put into the change set what new events and moved ids change.

@@ -211,3 +211,31 @@ async def test_an_erasure_leaves_other_workspaces_as_they_are(
         for name, model in pipeline.models.items():
             expected = replay(left, name, pipeline.watermark_us)
             assert_erased(await pipeline.projection(model), expected, pipeline.watermark_us)
+
+
+@pytest.mark.parametrize("field", ["anonymous_id", "previous_id"])
+@pytest.mark.parametrize("has_events", [True, False])
+@pytest.mark.parametrize("claim_first", [True, False])
+async def test_an_id_that_only_crawlers_name_is_erased(
+    database: str, engine: AsyncEngine, field: str, has_events: bool, claim_first: bool
+) -> None:
+    """What a crawler says of an id makes no link and no customer, and has to be found all the same."""
+    person, other = IDS[:2]
+    shown = Touchpoint(START_US, 0, "m0", other, "track", "Product Viewed", user_id=other, received_us=START_US)
+    crawled = shown._replace(message_id="m1", bot=True)
+    log = [crawled._replace(anonymous_id=person) if field == "anonymous_id" else crawled._replace(previous_id=person)]
+    if has_events:
+        log.append(shown._replace(actor=person, user_id="", anonymous_id=person))
+    pipeline = await open_pipeline(engine, database)
+    claim = claim_of(pipeline, 0, Erased(frozenset([person]), None))
+    if claim_first:
+        await pipeline.claim([claim])
+    pipeline.send(log)
+    await pipeline.finish()
+    if not claim_first:
+        await pipeline.claim([claim])
+        await pipeline.finish()
+    await pipeline.erase_all()
+    (fact,) = await facts_of(pipeline)
+    assert (fact["anonymous_id"], fact["previous_id"]) == (None, None)
+    await assert_nothing_left(pipeline, Erased(frozenset([person]), None))
