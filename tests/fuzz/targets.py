@@ -32,6 +32,7 @@ from throughline.kit.errors import ServiceError
 from throughline.models import ModelError, define
 from throughline.store.access.keys import SourceKey, SourceSettings, key_digest
 from throughline.store.access.modes import ConsentMode, IpMode
+from throughline.wire.claims import CLAIMS
 from throughline.wire.codec import UndecodableError, decode, decode_rejected, encode, encode_rejected
 
 T = TypeVar("T")
@@ -57,7 +58,9 @@ class _Log(MetricsBuffer):
     verdicts: Sequence[Verdict | None] = ()
 
     def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], _: int) -> object:
-        self.touchpoints, self.refused = touchpoints, rejected
+        # What a shop asks for a person is a claim on the log, and no event.
+        self.touchpoints = [(key, value) for key, value in touchpoints if decode(value).call not in CLAIMS]
+        self.refused = rejected
         return object()
 
 
