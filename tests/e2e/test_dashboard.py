@@ -96,6 +96,9 @@ async def test_no_panel_is_empty_and_every_rule_works(stack: Stack, prometheus: 
                 except httpx.TransportError as error:
                     empty.append(f"Prometheus: {error!r}")
                     return False
+                if answer.status_code == 503:  # it reads its store first
+                    empty.append(f"Prometheus: {answer.text}")
+                    return False
                 assert answer.status_code == 200, (panel["title"], answer.text)
                 values = [float(sample["value"][1]) for sample in answer.json()["data"]["result"]]
                 if not any(math.isfinite(value) for value in values):

@@ -96,7 +96,13 @@ async def test_connections_without_number(stack: Stack, name: str) -> None:
         await wires[20].send(request)
         status, headers, _ = await wires[20].answer()
         assert (status, headers["retry-after"]) == (503, "1")
-        assert (await wires[-1].answer())[0] == 0
+        # On a slow machine those that wait in vain have made room for the last ones: one of them is closed at least.
+        closing = [asyncio.create_task(wire.answer()) for wire in wires[261:]]
+        closed, others = await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        assert {task.result()[0] for task in closed} == {0}
         await wires[0].send(request)
         assert (await wires[0].answer())[0] == 200
     await refused(service, "too_many_connections")

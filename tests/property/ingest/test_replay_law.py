@@ -26,6 +26,7 @@ from tests.strategies.requests import (
 )
 from tests.support.dialect_requests import parsed, source, validated
 from tests.support.laws import NOW
+from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import MAX_US, MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.store.access.modes import IpMode
@@ -109,6 +110,12 @@ def test_refused_again_for_the_same_reason(family: st.SearchStrategy[Request], d
         assert second.payload == record.payload
 
 
+def without_cleaned(touchpoint: Touchpoint) -> Touchpoint:
+    """The touchpoint without the warning that only the first event of a request has."""
+    warnings = tuple(code for code in touchpoint.warnings if code != "cleaned_id")
+    return touchpoint._replace(warnings=warnings)
+
+
 @FAMILIES
 @given(st.data())
 def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request], data: st.DataObject) -> None:
@@ -120,13 +127,16 @@ def test_neighbours_can_be_sent_again_together(family: st.SearchStrategy[Request
         if len(ones) > 1 and ones[0].envelope.after:
             all_at_once = together(ones, IpMode.SHORTEN, MIN_US)
             alone = [together([record], IpMode.SHORTEN, MIN_US) for record in ones]
-            assert [structs.replace(event, position=0) for event in all_at_once.rejected] == [
-                event for result in alone for event in result.rejected
-            ]
+            rejected = [event for result in alone for event in result.rejected]
+            for again, event in zip(all_at_once.rejected, rejected, strict=True):
+                # Of events that are the same, each after the first has an id made of its number in the request.
+                repeated = sum(other.payload == event.payload for other in rejected) > 1
+                message_id = again.message_id if repeated else event.message_id
+                assert structs.replace(again, position=0) == structs.replace(event, message_id=message_id)
             named = [touchpoint for result in alone for touchpoint in result.touchpoints]
             for actual, other in zip(all_at_once.touchpoints, named, strict=True):
                 same_id = "missing_message_id" in actual.warnings
-                assert actual == (
+                assert without_cleaned(actual) == without_cleaned(
                     other._replace(place=actual.place, message_id=actual.message_id if same_id else other.message_id)
                 )
 
