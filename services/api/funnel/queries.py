@@ -10,10 +10,14 @@ from throughline.analytics.funnel import Count
 from throughline.journey.channels import STANDARD_CHANNELS
 from throughline.journey.funnel import CYCLE
 from throughline.journey.state import LAPSE
+from throughline.kit.errors import ServiceError
 from throughline.store.admission import CHANNEL, OTHER
 from throughline.store.schema.analytics import funnel_counts
 from throughline.store.schema.counts import admitted_names
 from throughline.store.schema.journeys import journeys, transitions
+
+MAX_CELLS = 200_000
+"""Maximum number of sums that one question reads: days, ways on, ages and values of a dimension multiply."""
 
 Dimension = Literal["source", "channel"]
 Outcome = Literal["cohort", "reached", "within", "lapsed", "ended", "still"]
@@ -61,11 +65,14 @@ async def read_funnel(
         span: first day, and the start of the day after the last.
         customers: whose.
         by: the dimension.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: these would be more than `MAX_CELLS`.
     """
     c = funnel_counts.c
     value = null() if by is None else c[by]
     keys = (c.day_us, c.way, c.age)
-    rows = await connection.execute(
+    result = await connection.execute(
         select(value.label("value"), *keys, func.sum(c.number).cast(BigInteger).label("number"))
         .where(
             c.model == generation,
@@ -76,7 +83,16 @@ async def read_funnel(
             *customers.conditions(funnel_counts),
         )
         .group_by(*keys, *([] if by is None else [value]))
+        .limit(MAX_CELLS + 1)
     )
+    rows = result.all()
+    if len(rows) > MAX_CELLS:
+        raise ServiceError(
+            400,
+            "invalid_parameter",
+            "from: too much is counted in this span; ask for fewer days or without by",
+            field="from",
+        )
     counts: dict[int | str | None, list[Count]] = {}
     for value_, day_us, way, age, number in rows:
         if number:

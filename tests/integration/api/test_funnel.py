@@ -4,14 +4,19 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api.flows.answers import PhaseFlows, Variants
+from services.api.funnel import queries
 from services.api.funnel.answers import Funnel, FunnelCustomers, PhaseTime, Trend
+from services.api.shared.queries import CustomerFilter
 from tests.support.answers import ok, refused
 from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.six_customers import NOW_US, START_US, day_of, journeys
 from throughline.journey import flows, funnel
 from throughline.kit.clock import rfc3339
+from throughline.kit.errors import ServiceError
+from throughline.store.engine.unit_of_work import reading
 
 SPAN = {"from": rfc3339(START_US), "to": rfc3339(NOW_US)}
 
@@ -175,3 +180,17 @@ async def test_a_breakdown_names_the_channels_counted_as_one_once(api: httpx.Asy
     assert len(parts) == len(answer["breakdown"]) == 21
     assert parts["(other)"] == 3 * answer["cohort"]["entered"] // 46 + 23 * answer["cohort"]["entered"] // 46
     assert sum(parts.values()) == answer["cohort"]["entered"]
+
+
+async def test_a_question_reads_so_many_sums_at_most(
+    shop: Rows, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = (shop.model, funnel.CYCLE, 1, (START_US, NOW_US), CustomerFilter(None, None))
+    async with reading(engine) as connection:
+        cells = sum(map(len, (await queries.read_funnel(connection, *question)).values()))
+        monkeypatch.setattr(queries, "MAX_CELLS", cells)
+        await queries.read_funnel(connection, *question)
+        monkeypatch.setattr(queries, "MAX_CELLS", cells - 1)
+        with pytest.raises(ServiceError, match="ask for fewer days") as refusal:
+            await queries.read_funnel(connection, *question)
+    assert (refusal.value.status, refusal.value.field) == (400, "from")
