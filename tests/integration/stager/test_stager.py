@@ -24,7 +24,7 @@ async def sums_while(stack: Stack, ended: asyncio.Event) -> set[tuple[int, int]]
         while not ended.is_set():
             row = await connection.fetchrow(
                 "SELECT (SELECT coalesce(sum(active + lapsed), 0)::bigint FROM phase_counts), "
-                "(SELECT count(*) FROM journeys)"
+                "(SELECT count(*) FROM journeys WHERE model > 0)"  # those below are being recomputed aside
             )
             assert row is not None
             seen.add((row[0], row[1]))
@@ -44,7 +44,7 @@ async def test_two_stagers_share_a_shuffled_log(stack: Stack) -> None:
     await expect(stack, log)
     staged.set()
     looks = await looking
-    assert all(counted == customers for counted, customers in looks)
+    assert {(counted, customers) for counted, customers in looks if counted != customers} == set()
     assert len(looks) > 2  # in the middle of it, too
     outcomes = [await service.metrics() for service in (first, second)]
     for outcome, count in (("staged", 3_000), ("duplicate", 300), ("conflict", 0), ("rejected", 0)):
