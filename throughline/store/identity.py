@@ -55,7 +55,9 @@ _lock_ids = DriverStatement(
         set_={"is_user": or_(ids.c.is_user, _lock_insert.excluded.is_user)},
     ).returning(*_columns)
 )
-_read_ids = DriverStatement(select(*_columns).where(ids.c.id == any_(_digests)))
+_keys = UnnestParameters("keys", {name: ids.c[name].type for name in ("workspace", "id")})
+_by_key = (ids.c.workspace == _keys.table.c.workspace) & (ids.c.id == _keys.table.c.id)
+_read_ids = DriverStatement(select(*_columns).join(_keys.table, _by_key))
 _read_members = DriverStatement(select(*_columns).where(ids.c.root == any_(_digests)))
 
 
@@ -69,9 +71,10 @@ async def lock_ids(connection: AsyncConnection, rows: Sequence[tuple[int, bytes,
     return {row[1]: IdRow._make(row) for row in await _lock_ids.fetch(connection, _requested.parameters(rows))}
 
 
-async def read_ids(connection: AsyncConnection, digests: Iterable[bytes]) -> dict[bytes, IdRow]:
-    """Returns the rows of those ids that are stored, by digest."""
-    return {row[1]: IdRow._make(row) for row in await _read_ids.fetch(connection, {"digests": sorted(digests)})}
+async def read_ids(connection: AsyncConnection, keys: Iterable[tuple[int, bytes]]) -> dict[bytes, IdRow]:
+    """Returns the rows of those ids that are stored, by digest. `keys`: (workspace, digest), which the index has."""
+    parameters = _keys.parameters(sorted(keys))
+    return {row[1]: IdRow._make(row) for row in await _read_ids.fetch(connection, parameters)}
 
 
 _CHANGED = ("members", "links", "owner", "link_us", "link_place", "link_message", "link_by", "root")

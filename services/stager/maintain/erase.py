@@ -98,7 +98,7 @@ async def erase(
 async def _order(engine: AsyncEngine, erasure: Erasure, send: SendClaims) -> None:
     """Put all ids of the customers that an erasure names on the log."""
     async with reading(engine) as connection:
-        rows = await identity.read_ids(connection, erasure.subjects)
+        rows = await identity.read_ids(connection, ((erasure.workspace, digest) for digest in erasure.subjects))
         members = await identity.read_member_rows(connection, {row.root for row in rows.values()})
     digests = sorted({*erasure.subjects, *(row.id for row in members)})
     # The first digest says in which partition the records lie: that of the erasure's own record.
@@ -203,9 +203,13 @@ class _Slice:
         taken = {key: [-events, *instants] for key, (events, *instants) in self._changes.unmapped.items()}
         await counts.add_unmapped(self._connection, self._partition, taken)
 
+    async def _read_ids(self, digests: Iterable[bytes]) -> dict[bytes, IdRow]:
+        """Returns the rows of those ids of the workspace that are stored, by digest."""
+        return await identity.read_ids(self._connection, ((self._erasure.workspace, digest) for digest in digests))
+
     async def _lock_ids(self) -> tuple[IdentityGraph, dict[bytes, IdRow]]:
         """Lock the customers of the ids; returns them and the ids that are stored."""
-        stored = await identity.read_ids(self._connection, self._digests)
+        stored = await self._read_ids(self._digests)
         graph = IdentityGraph(self._connection)
         await graph.lock(IdRequest(row.workspace, row.id, row.name) for row in stored.values())
         return graph, {digest: graph.row(digest) for digest in stored}
@@ -224,7 +228,7 @@ class _Slice:
             await self._go_on(ErasureState.REJECTED)
 
     async def _names(self) -> list[str]:
-        stored = await identity.read_ids(self._connection, self._digests)
+        stored = await self._read_ids(self._digests)
         return sorted(row.name for row in stored.values())
 
     async def _neighbours(self, names: Sequence[str]) -> list[bytes]:
@@ -263,7 +267,7 @@ class _Slice:
 
     async def _erase_journeys(self) -> None:
         """Take back the journeys. Nobody else stages for the workspace meanwhile."""
-        stored = await identity.read_ids(self._connection, self._digests)
+        stored = await self._read_ids(self._digests)
         roots = {row.root for row in stored.values()}
         members = {row.id: row for row in await identity.read_member_rows(self._connection, roots)}
         if await recomputations.read_marks(self._connection, roots):
@@ -308,7 +312,7 @@ class _Slice:
         for id_, _ in await erasures.read_linked(self._connection, self._digests):
             lost[id_] += 1
         await erasures.delete_person(self._connection, self._erasure.workspace, self._digests, names)
-        rows = await identity.read_ids(self._connection, neighbours) | dict(others)
+        rows = await self._read_ids(neighbours) | dict(others)
         changed = []
         for digest, row in rows.items():
             new = row._replace(links=row.links - lost.get(digest, 0))

@@ -5,6 +5,7 @@ two partitions that meet in one customer wait for each other instead of deadlock
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -120,7 +121,7 @@ class IdentityGraph:
         requested = {request.digest: request for request in requests}
         if not requested:
             return
-        stored = await identity.read_ids(self._connection, requested)
+        stored = await identity.read_ids(self._connection, map(itemgetter(0, 1), requested.values()))
         to_lock: dict[bytes, IdRequest] = {}
         for digest, request in requested.items():
             row = stored.get(digest)
@@ -132,7 +133,9 @@ class IdentityGraph:
             self._rows |= await identity.lock_ids(self._connection, sorted(to_lock.values()))
             self._locked |= to_lock.keys()
             # Read once more: an id may have gone to another customer before its old one was locked.
-            self._rows |= await identity.read_ids(self._connection, requested.keys() - to_lock.keys())
+            others = [(requested[digest].workspace, digest) for digest in requested.keys() - to_lock.keys()]
+            if others:
+                self._rows |= await identity.read_ids(self._connection, others)
             to_lock = {
                 row.root: IdRequest(row.workspace, row.root)
                 for digest in requested.keys() | to_lock.keys()
