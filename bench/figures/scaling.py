@@ -166,7 +166,7 @@ async def _counts(few: Deployment, many: Deployment, sizes: Sizes) -> list[Row]:
                             deployment.workspace_id,
                             None,
                             deployment.touchpoints,
-                            CustomerFilter(None, None),
+                            CustomerFilter(),
                         )
                         statements[index].append(time.perf_counter() - began)
                         assert counts is not None

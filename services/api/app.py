@@ -21,6 +21,7 @@ from services.api.phases.routes import router as phases
 from services.api.rejected.routes import router as rejected
 from services.api.shared import problems
 from services.api.shared.context import ApiContext
+from services.api.shared.csv_answers import CsvPaths
 from services.api.shared.openapi import describe_answers
 from services.api.telemetry import Telemetry
 from throughline.kit import health
@@ -98,6 +99,7 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics
         allow_headers=["Authorization", "If-None-Match", "Last-Event-ID"],
         expose_headers=["ETag", "Retry-After"],
     )
+    app.add_middleware(CsvPaths)
     app.add_middleware(Telemetry)
     app.add_middleware(_SecurityHeaders)
     return app

@@ -67,15 +67,28 @@ class Tokens:
             self._unknown[digest] = now
             while len(self._unknown) > MAX_UNKNOWN:
                 self._unknown.popitem(last=False)
+        token = self._open(digest)
+        self._unknown.pop(digest, None)
+        return token
+
+    def _open(self, digest: bytes) -> ReadToken:
         token = self._tokens.get(digest)
         if token is None:
             message = "the token is unknown or was revoked; make one with: throughline token create"
             raise ServiceError(401, "unknown_token", message, headers=_CHALLENGE)
-        self._unknown.pop(digest, None)
         if token.is_expired(now_us()):
             message = "the token has expired; make one with: throughline token create"
             raise ServiceError(401, "expired_token", message, headers=_CHALLENGE)
         return token
+
+    async def recheck(self, token: ReadToken) -> None:
+        """See that a token which was found before may still be used.
+
+        Raises:
+            ServiceError: 401 `unknown_token` or `expired_token`; 503 `database_away`.
+        """
+        await self._refresh(self._clock() - TOKEN_SECONDS)
+        self._open(token.digest)
 
     def _is_remembered(self, digest: bytes, now: float) -> bool:
         return now - self._unknown.get(digest, float("-inf")) < UNKNOWN_SECONDS

@@ -61,6 +61,7 @@ ProblemCode = Literal[
     "missing_token",
     "no_model",
     "not_computed_yet",
+    "repeated_parameter",
     "restage_needed",
     "stopping",
     "too_many_statements",

@@ -1,7 +1,7 @@
 """The answer of `/v1/customers`. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -31,6 +31,8 @@ class Customer(Answer):
 
 class Customers(Answer):
     """A page of customers, in a stable order."""
+
+    TABLE: ClassVar[str] = "items"
 
     model: ModelName
     items: list[Customer]

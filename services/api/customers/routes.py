@@ -12,15 +12,12 @@ from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, bad_cursor, split_page
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import ModelPageParameters
+from services.api.shared.phase_names import phase_number
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import min_cell_of, reading_model, source_names
-from throughline.journey.model import UNPLACED, Model
-from throughline.kit.errors import ServiceError
 
 router = APIRouter(tags=["customers"], route_class=AnswerRoute)
 cursors = CursorCodec("c", CustomerPosition)
-
-UNPLACED_NAME = "unplaced"
 
 
 class CustomersParameters(ModelPageParameters):
@@ -43,7 +40,9 @@ async def get_customers(
         model = live.model
         if is_withheld:
             return AnswerResponse(Customers(model=model.name, items=[], withheld=True, next_cursor=None))
-        phase = _phase_number(model, parameters.phase)
+        phase = None
+        if parameters.phase is not None:
+            phase = phase_number(model, parameters.phase, "phase", or_unplaced=True)
         if after is not None and phase is not None and after.phase != phase:
             raise bad_cursor()
         rows = await list_customers(connection, live.generation.id, phase, after, parameters.limit + 1)
@@ -57,22 +56,3 @@ async def get_customers(
             next_cursor=None if last is None else cursors.encode(last.position),
         )
     )
-
-
-def _phase_number(model: Model, name: str | None) -> int | None:
-    """The number of a phase, or of `unplaced`; None for None.
-
-    Raises:
-        ServiceError: 400 `unknown_phase`.
-    """
-    if name is None:
-        return None
-    if name == UNPLACED_NAME:
-        return UNPLACED
-    try:
-        return model.phase_named(name).number
-    except KeyError:
-        names = ", ".join([*(phase.name for phase in model.phases), UNPLACED_NAME])
-        raise ServiceError(
-            400, "unknown_phase", f"{model.name} has no phase {name!r}; there are: {names}", field="phase"
-        ) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -84,6 +84,8 @@ class RecentEvent(Answer):
 
 class RecentEvents(Answer):
     """The last events, newest first, and how many were rejected or dropped in the last hour or two."""
+
+    TABLE: ClassVar[str] = "items"
 
     as_of: Annotated[
         Instant | None,
@@ -220,6 +222,8 @@ class ForeignCurrencyRefunds(Answer):
 
 class Unmapped(Answer):
     """A page of names, most frequent first."""
+
+    TABLE: ClassVar[str] = "items"
 
     model: ModelName
     min_cell: MinCell

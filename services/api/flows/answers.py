@@ -1,7 +1,7 @@
 """The answers of flows and variants. Pure."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -48,6 +48,8 @@ class FlowEdge(Answer):
 class PhaseFlows(Answer):
     """The moves of a span. Cutting changes no node: what is not shown is in its edge to `(other)`."""
 
+    TABLE: ClassVar[str] = "edges"
+
     model: ModelName
     reading: Annotated[
         Reading, Meta(description="moves: all of the span; paths: those of the cycles that began in the span")
@@ -71,6 +73,8 @@ class Variant(Answer):
 
 class Variants(Answer):
     """Which phases the cycles that began in the span have entered, the most frequent first; all add up to `total`."""
+
+    TABLE: ClassVar[str] = "variants"
 
     model: ModelName
     time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]

@@ -11,9 +11,8 @@ from services.api.flows.queries import read_moves, read_variants
 from services.api.shared.context import Context
 from services.api.shared.days import SpanParameters, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.workspace import reading_model, source_id
+from services.api.shared.workspace import customer_filter, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.flows import MAX_EDGES, flows
 from throughline.journey.flows import MOVES, PATHS
@@ -38,7 +37,7 @@ async def get_flows(
 ) -> AnswerResponse[PhaseFlows]:
     """Of every node `opening + in = closing + out`. The reading `moves` adds up to the phase counts: `closing` of a
     phase's nodes is how many customers stand there at the end."""
-    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "flows", token.workspace, parameters.model) as (connection, live):
         days, _ = read_days(live, parameters)
         reading = MOVES if parameters.reading == "moves" else PATHS
@@ -52,7 +51,7 @@ async def get_variants(
     context: Context, token: Token, parameters: Annotated[SpanParameters, Query()]
 ) -> AnswerResponse[Variants]:
     """The cycles that began in the span by the phases they entered and by how they ended."""
-    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "flows", token.workspace, parameters.model) as (connection, live):
         days, _ = read_days(live, parameters)
         variants = await read_variants(connection, live.generation.id, (days.from_us, days.end_us), customers)

@@ -1,7 +1,7 @@
 """The answers of funnels. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -108,6 +108,8 @@ class Comparison(Answer):
 class Funnel(Answer):
     """Of those who came to the first step in the span: how many went on, how soon, and what became of the others."""
 
+    TABLE: ClassVar[str] = "breakdown.steps"
+
     model: ModelName
     unit: Annotated[str, Meta(examples=["cycle"])]
     window: Annotated[str | None, Meta(description="null: without an end", examples=["30d"])]
@@ -121,6 +123,10 @@ class Funnel(Answer):
     steps: list[FunnelStep]
     breakdown: list[FunnelPart]
     compared: Annotated[Comparison | None, Meta(description="null: not asked for")]
+
+    def table_items(self) -> list[FunnelPart]:
+        """The whole, whose value is empty, and its parts."""
+        return [FunnelPart("", self.cohort, self.steps), *self.breakdown]
 
 
 class TrendDay(Answer):
@@ -138,6 +144,8 @@ class TrendDay(Answer):
 
 class Trend(Answer):
     """One rate per day of entry; all days together are the funnel."""
+
+    TABLE: ClassVar[str] = "days"
 
     model: ModelName
     unit: Annotated[str, Meta(examples=["cycle"])]
@@ -166,6 +174,8 @@ class Age(Answer):
 class PhaseTime(Answer):
     """How stays in a phase end, by their age. A lapse shows only once the phase's window has passed."""
 
+    TABLE: ClassVar[str] = "ages"
+
     model: ModelName
     phase: Annotated[str, Meta(examples=["consideration"])]
     time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
@@ -188,6 +198,8 @@ class FunnelCustomer(Answer):
 
 class FunnelCustomers(Answer):
     """A page of the customers behind a number of a funnel."""
+
+    TABLE: ClassVar[str] = "items"
 
     model: ModelName
     items: list[FunnelCustomer]

@@ -191,13 +191,13 @@ async def list_customers(
 def _counted(generation: int, customers: CustomerFilter) -> list[ColumnElement[bool]]:
     """Conditions on journeys: those that are counted under a source and a channel."""
     conditions: list[ColumnElement[bool]] = []
-    if customers.source is not None:
-        conditions.append(journeys.c.source == customers.source)
-    if customers.channel is not None:
+    if customers.sources:
+        conditions.append(journeys.c.source.in_(customers.sources))
+    if customers.channels:
         a = admitted_names.c
         is_named = or_(
             journeys.c.channel.in_(sorted(STANDARD_CHANNELS)),
             exists().where(a.kind == CHANNEL, a.model == generation, a.name == journeys.c.channel),
         )
-        conditions.append(case((is_named, journeys.c.channel), else_=OTHER) == customers.channel)
+        conditions.append(case((is_named, journeys.c.channel), else_=OTHER).in_(customers.channels))
     return conditions

@@ -26,12 +26,13 @@ from services.api.funnel.answers import (
 from services.api.funnel.queries import Dimension, Outcome, Position, list_customers, read_funnel
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
-from services.api.shared.days import Days, SpanParameters, phase_number, read_days
+from services.api.shared.days import Days, SpanParameters, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import PageParameters
+from services.api.shared.phase_names import phase_number
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.workspace import LiveModel, reading_model, source_id, source_names
+from services.api.shared.workspace import LiveModel, customer_filter, reading_model, source_names
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics import funnel as funnels
 from throughline.analytics.funnel import WINDOWS_US, Count
@@ -99,7 +100,7 @@ async def get_funnel(
 ) -> AnswerResponse[Funnel]:
     """The span says who enters, the window who converts. In each step `cohort.entered = reached + lapsed + ended +
     still`; a rate counts only entries whose window has passed. The parts of a breakdown add up to the whole."""
-    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
         days, phases, now_us = _question(live, parameters)
         question = _Question(connection, live, parameters, phases, customers)
@@ -137,7 +138,7 @@ async def get_funnel_customers(
     """Exactly those whom the funnel of the same parameters counts, in a stable order. Of cycles, a customer comes once
     for each cycle."""
     after = cursors.decode(parameters.cursor)
-    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel_customers", token.workspace, parameters.model) as (connection, live):
         days, phases, now_us = _question(live, parameters)
         window_us = None if parameters.window == "none" else WINDOWS_US[parameters.window]
@@ -165,7 +166,7 @@ async def get_funnel_trend(
     context: Context, token: Token, parameters: Annotated[TrendParameters, Query()]
 ) -> AnswerResponse[Trend]:
     """The same sums as of the funnel, one day (week, month) of entry at a time: all of them add up to the funnel."""
-    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
         days, phases, now_us = _question(live, parameters)
         question = _Question(connection, live, parameters, phases, customers)
@@ -195,7 +196,7 @@ async def get_funnel_time(
 ) -> AnswerResponse[PhaseTime]:
     """Of all who entered the phase, the shares that have gone on, lapsed, ended and stayed by each age. Nobody is
     judged before the time: an age counts only entries that have been seen so long."""
-    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
@@ -247,14 +248,13 @@ class _Question:
         asked_for = self._parameters
         question = {"model": self._model.name, "unit": asked_for.unit, "window": asked_for.window}
         question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us), "outcome": "reached"}
-        filters = {"source": asked_for.source, "channel": asked_for.channel} | ({} if by is None else {by: value})
-        question |= {name: text for name, text in filters.items() if text is not None}
+        filters = {"source": asked_for.source, "channel": asked_for.channel} | ({} if by is None else {by: [value]})
         first = self._model.phases[self._phases[0] - 1].name
 
         def path(phase: str) -> str | None:
             if by is not None and value == OTHER:
                 return None
-            return f"/v1/funnel/customers?{urlencode({'steps': f'{first},{phase}'} | question)}"
+            return f"/v1/funnel/customers?{urlencode({'steps': f'{first},{phase}'} | question | filters, doseq=True)}"
 
         return path
 

@@ -1,7 +1,7 @@
 """The answer of `/v1/phases/history`. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -56,6 +56,8 @@ class HistoryStep(Answer):
 
 class History(Answer):
     """How the counts came about, oldest step first; each step closes as the next one opens."""
+
+    TABLE: ClassVar[str] = "steps.phases"
 
     model: ModelName
     step: Step

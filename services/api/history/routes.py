@@ -13,10 +13,9 @@ from services.api.history.span import find_span
 from services.api.shared.context import Context
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, parse_optional_instant
-from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.steps import DEFAULT_STEPS, MAX_PHASE_STEPS, MAX_STEPS
-from services.api.shared.workspace import min_cell_of, reading_model, source_id
+from services.api.shared.workspace import customer_filter, min_cell_of, reading_model
 from throughline.journey.rollup import Step
 
 router = APIRouter(tags=["phases"], route_class=AnswerRoute)
@@ -52,7 +51,7 @@ async def get_history(
     `opening.now + entered = closing.now + left` holds in each. The past is what is known of it now."""
     from_us = parse_optional_instant(parameters.from_, "from")
     to_us = parse_optional_instant(parameters.to, "to")
-    customers = CustomerFilter(await source_id(context, token.workspace, parameters.source), parameters.channel)
+    customers = await customer_filter(context, token.workspace, parameters)
     min_cell = await min_cell_of(context, token.workspace, parameters.model)
     async with reading_model(context, "history", token.workspace, parameters.model) as (connection, live):
         workspace = live.workspace

@@ -1,6 +1,6 @@
 """The answer of `/v1/identity/suspects`. Pure."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -24,6 +24,8 @@ class IdentitySuspect(Answer):
 
 class IdentitySuspects(Answer):
     """A page of suspects, newest first."""
+
+    TABLE: ClassVar[str] = "items"
 
     items: list[IdentitySuspect]
     next_cursor: NextCursor

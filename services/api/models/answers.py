@@ -1,7 +1,7 @@
 """Answers about phase models: `/v1/models` and `/v1/phases`. Pure."""
 
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -38,6 +38,8 @@ class ModelItem(Answer):
 class Models(Answer):
     """The workspace's phase models, by name."""
 
+    TABLE: ClassVar[str] = "models"
+
     default: Annotated[str, Meta(examples=["seven_phase"])]
     models: list[ModelItem]
     next_cursor: NextCursor
@@ -55,6 +57,8 @@ class Phase(Answer):
 
 class Phases(Answer):
     """A phase model."""
+
+    TABLE: ClassVar[str] = "phases"
 
     model: ModelName
     label: Annotated[str, Meta(examples=["Seven phases"])]

@@ -1,6 +1,6 @@
 """The answers of `/v1/erasures` and `/v1/exports`. Pure."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -45,6 +45,8 @@ class DataRequest(Answer):
 
 class DataRequests(Answer):
     """A page of requests, newest first."""
+
+    TABLE: ClassVar[str] = "items"
 
     items: list[DataRequest]
     next_cursor: NextCursor

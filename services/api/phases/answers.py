@@ -1,7 +1,7 @@
 """Answers about the live counts: `/v1/phases/counts` and its stream, `/v1/sources` and `/v1/channels`. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -44,6 +44,8 @@ class PhaseCounts(Answer):
 class Counts(Answer):
     """Where all customers stand."""
 
+    TABLE: ClassVar[str] = "phases"
+
     model: ModelName
     as_of: Annotated[
         Instant | None,
@@ -69,12 +71,16 @@ class SourceItem(Answer):
 class Sources(Answer):
     """A page of the values of the source filter, by name."""
 
+    TABLE: ClassVar[str] = "sources"
+
     sources: list[SourceItem]
     next_cursor: NextCursor
 
 
 class Channels(Answer):
     """A page of the values of the channel filter, by name."""
+
+    TABLE: ClassVar[str] = "channels"
 
     channels: Annotated[
         list[str],

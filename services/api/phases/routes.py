@@ -28,7 +28,7 @@ from services.api.shared.parameters import (
 from services.api.shared.queries import CustomerFilter, read_workspace
 from services.api.shared.responses import AnswerResponse, ConditionalResponse
 from services.api.shared.steps import floored, since
-from services.api.shared.workspace import live_generation, min_cell_of, reading_model, source_id, sources_of
+from services.api.shared.workspace import customer_filter, live_generation, min_cell_of, reading_model, sources_of
 from throughline.journey.durations import MINUTE_US
 from throughline.kit.errors import ServiceError
 from throughline.models import model_of
@@ -75,8 +75,7 @@ async def counts_question(context: ApiContext, workspace: int, parameters: Custo
     Raises:
         ServiceError: 400 `unknown_source`.
     """
-    source = await source_id(context, workspace, parameters.source)
-    return CountsQuestion(workspace, parameters.model, CustomerFilter(source, parameters.channel))
+    return CountsQuestion(workspace, parameters.model, await customer_filter(context, workspace, parameters))
 
 
 @cached(seconds=COUNTS_SECONDS)

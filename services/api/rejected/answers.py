@@ -3,7 +3,7 @@
 import base64
 import codecs
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -61,6 +61,8 @@ class RejectedEvent(Answer):
 
 class RejectedEvents(Answer):
     """A page of rejected events, newest first, and how many there were."""
+
+    TABLE: ClassVar[str] = "items"
 
     counts: list[RejectedCount]
     sampled: Annotated[bool, Meta(description="whether more were rejected than are kept", examples=[False])]

@@ -4,8 +4,9 @@ A subclass of `Answer` names the fields of one JSON object, in their order. `msg
 examples, which OpenAPI shows. `responses.py` sends answers, `openapi.py` describes them.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Annotated, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +18,14 @@ A_co = TypeVar("A_co", bound="Answer", covariant=True)
 
 class Answer(msgspec.Struct, forbid_unknown_fields=True):
     """One JSON object of an answer; it has these fields and no others."""
+
+    TABLE: ClassVar[str] = ""
+    """The list that CSV shows of the answer, such as `items`, or `steps.phases` for lists within a list; "": none."""
+
+    def table_items(self) -> Iterable[Any]:
+        """The items of the first list of `TABLE`."""
+        items: Iterable[Any] = getattr(self, self.TABLE.partition(".")[0])
+        return items
 
 
 Instant = Annotated[str, Meta(examples=["2026-11-23T20:28:33.120001Z"], extra_json_schema={"format": "date-time"})]

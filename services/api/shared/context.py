@@ -1,11 +1,12 @@
 """What every request is answered from: the database, the topic whose offsets hold the watermarks, tokens, quotas."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from services.api.persons.claims import ClaimLog
+from services.api.shared.csv_streams import CsvStreams
 from services.api.shared.database import Database
 from services.api.shared.quotas import RequestRate
 from services.api.tokens import Tokens
@@ -23,6 +24,7 @@ class ApiContext:
     claims: ClaimLog
     log_seconds: float | None = None
     """The time after which Kafka holds nothing any more of what it holds now; None: unknown."""
+    csv_streams: CsvStreams = field(default_factory=CsvStreams)
 
 
 def _context_of(request: Request) -> ApiContext:

@@ -10,7 +10,6 @@ from services.api.shared.steps import ceiling, next_start, starts
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.funnel import Day
 from throughline.journey.durations import DAY_US, HOUR_US
-from throughline.journey.model import Model
 from throughline.journey.rollup import floor
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
@@ -112,18 +111,3 @@ def read_days(live: LiveModel, parameters: SpanParameters) -> tuple[Days, int]:
     from_us = parse_optional_instant(parameters.from_, "from")
     to_us = parse_optional_instant(parameters.to, "to")
     return find_days(from_us, to_us, now_us=now_us, zone=live.zone), now_us
-
-
-def phase_number(model: Model, name: str, field: str) -> int:
-    """Returns the number of a phase by its name.
-
-    Raises:
-        ServiceError: 400 `unknown_phase`, which names `field`.
-    """
-    try:
-        return model.phase_named(name).number
-    except KeyError:
-        names = ", ".join(phase.name for phase in model.phases)
-        raise ServiceError(
-            400, "unknown_phase", f"{model.name} has no phase {name[:100]!r}; there are: {names}", field=field
-        ) from None

@@ -16,6 +16,10 @@ TEXT = r"^[^\x00]*$"
 MAX_NAME = 512
 """Maximum number of characters of a model, a source or a channel: answers are cached by them."""
 
+MAX_VALUES = 50
+"""Maximum number of values of a parameter that may be repeated."""
+
+Name = Annotated[str, Field(pattern=TEXT, max_length=MAX_NAME)]
 Limit = Annotated[int, Field(ge=1, le=200, description="Maximum number of items")]
 
 # A + of a zone offset that was not escaped in a query string arrives as a space.
@@ -43,14 +47,16 @@ class ModelParameters(Parameters):
 class CustomerParameters(ModelParameters):
     """Which customers to count, under which phase model."""
 
-    source: str | None = Field(
-        None, max_length=MAX_NAME, description="only customers whose first touchpoint came through this source"
+    source: list[Name] = Field(
+        [],
+        max_length=MAX_VALUES,
+        description="only customers whose first touchpoint came through this source; repeated: any of these",
     )
-    channel: str | None = Field(
-        None,
-        pattern=TEXT,
-        max_length=MAX_NAME,
-        description="only customers whose first touchpoint came through this channel, or `(other)`",
+    channel: list[Name] = Field(
+        [],
+        max_length=MAX_VALUES,
+        description="only customers whose first touchpoint came through this channel, or `(other)`; repeated: any of "
+        "these",
     )
 
 

@@ -17,7 +17,7 @@ def install(app: FastAPI) -> None:
 async def _answer_wrong_parameter(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
-    field = str(fault["loc"][-1])
+    field = next(str(place) for place in reversed(fault["loc"]) if isinstance(place, str))
     if fault["type"] == "missing":
         return problem_response(ServiceError(400, "missing_parameter", f"{field} is needed", field=field))
     if fault["type"] == "extra_forbidden":

@@ -50,23 +50,23 @@ class Source(NamedTuple):
 
 
 class CustomerFilter(NamedTuple):
-    """Which customers to count, by source and channel of their first touchpoint; None: any."""
+    """Which customers to count, by source and channel of their first touchpoint: any of these; of none, everybody."""
 
-    source: int | None
-    channel: str | None
+    sources: tuple[int, ...] = ()
+    channels: tuple[str, ...] = ()
 
     @property
     def is_everybody(self) -> bool:
         """Whether all customers are counted."""
-        return self.source is None and self.channel is None
+        return not self.sources and not self.channels
 
     def conditions(self, table: Table) -> list[ColumnElement[bool]]:
-        """Conditions on the rows of `phase_counts` or `phase_history`."""
+        """Conditions on the rows of a table of sums."""
         conditions: list[ColumnElement[bool]] = []
-        if self.source is not None:
-            conditions.append(table.c.source == self.source)
-        if self.channel is not None:
-            conditions.append(table.c.channel == self.channel)
+        if self.sources:
+            conditions.append(table.c.source.in_(self.sources))
+        if self.channels:
+            conditions.append(table.c.channel.in_(self.channels))
         return conditions
 
 

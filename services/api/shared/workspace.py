@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.cache import cached
 from services.api.shared.context import ApiContext
+from services.api.shared.parameters import CustomerParameters
 from services.api.shared.queries import (
+    CustomerFilter,
     ModelGeneration,
     Source,
     WorkspaceState,
@@ -132,6 +134,16 @@ async def source_id(context: ApiContext, workspace: int, name: str | None) -> in
     raise ServiceError(
         400, "unknown_source", f"the workspace has no source {name!r}; there are: {names}", field="source"
     )
+
+
+async def customer_filter(context: ApiContext, workspace: int, parameters: CustomerParameters) -> CustomerFilter:
+    """The customers that a request is about.
+
+    Raises:
+        ServiceError: 400 `unknown_source`.
+    """
+    ids = {await source_id(context, workspace, name) for name in parameters.source}
+    return CustomerFilter(tuple(sorted(id_ for id_ in ids if id_ is not None)), tuple(sorted(set(parameters.channel))))
 
 
 async def source_names(context: ApiContext, workspace: int) -> dict[int, str]:

@@ -185,7 +185,7 @@ async def test_a_breakdown_names_the_channels_counted_as_one_once(api: httpx.Asy
 async def test_a_question_reads_so_many_sums_at_most(
     shop: Rows, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    question = (shop.model, funnel.CYCLE, 1, (START_US, NOW_US), CustomerFilter(None, None))
+    question = (shop.model, funnel.CYCLE, 1, (START_US, NOW_US), CustomerFilter())
     async with reading(engine) as connection:
         cells = sum(map(len, (await queries.read_funnel(connection, *question)).values()))
         monkeypatch.setattr(queries, "MAX_CELLS", cells)

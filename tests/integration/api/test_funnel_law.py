@@ -49,7 +49,7 @@ async def test_a_list_is_as_long_as_its_number(
     mature_until_us = max(
         (day.start_us + DAY_US for day in days if window_us is None or window_us <= day.seen_us), default=start_us
     )
-    customers = CustomerFilter(None, channel)
+    customers = CustomerFilter(channels=() if channel is None else (channel,))
     async with reading(engine) as connection:
         counts = (await read_funnel(connection, model, unit, first, span, customers)).get(None, [])
         result = funnel(counts, days, (first, first + more), window_us, unit)
