@@ -13,7 +13,7 @@ from services.stager.maintain.erase import erase
 from services.stager.maintain.lapses import sweep
 from services.stager.maintain.recompute_aside import SLICE_ROWS, recompute_aside
 from services.stager.maintain.restage import restage
-from services.stager.maintain.retention import delete_old_facts
+from services.stager.maintain.retention import ROWS, delete_old_facts
 from services.stager.maintain.walk import Share
 from services.stager.stage.budget import Limits
 from services.stager.stage.claims import prepare_batch
@@ -200,15 +200,20 @@ class Pipeline:
             await self.restage(partition, 2 * SLOTS)
         await self.registry.refresh()
 
-    async def cut(self, retention_cutoff_us: int) -> int:
-        """Move the retention cutoff and delete the facts before it, on all partitions; returns how many."""
+    async def cut(self, retention_cutoff_us: int, rows: int = ROWS) -> int:
+        """Move the retention cutoff and delete the facts before it, on all partitions; returns how many.
+
+        A transaction deletes at most `rows`.
+        """
         async with transaction(self.engine) as connection:
             await retention.move_retention_cutoff(connection, self.workspace, retention_cutoff_us)
         await self.registry.refresh()
         models = await self.registry.current()
         deleted = 0
         for partition in range(PARTITIONS):
-            while (chunk := await delete_old_facts(self.engine, models, Share(partition, PARTITIONS))) is not None:
+            share = Share(partition, PARTITIONS)
+            while (chunk := await delete_old_facts(self.engine, models, share, rows=rows)) is not None:
+                assert chunk <= rows
                 deleted += chunk
         return deleted
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.journey.durations import DAY_US
 from throughline.store import id_walk
 from throughline.store.access.names import AdminError, workspace_id
+from throughline.store.facts import FactKey
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.facts import touchpoints
 from throughline.store.schema.journeys import checkpoints
@@ -109,20 +110,47 @@ async def move_retention_cutoff(connection: AsyncConnection, workspace: int, to_
 
 
 _actors = bindparam("actors", type_=ARRAY(LargeBinary))
-# Rulings stay: they are the audit trail.
-_delete_facts = delete(touchpoints).where(
+_messages = bindparam("messages", type_=ARRAY(LargeBinary))
+_is_old = (
     touchpoints.c.actor == any_(_actors),
-    touchpoints.c.occurred_us < bindparam("retention_cutoff_us"),
+    touchpoints.c.occurred_us < bindparam("before_us"),
+    # Rulings stay: they are the audit trail.
     touchpoints.c.call != "unlink",
     touchpoints.c.call != "relink",
 )
+_read_keys = select(touchpoints.c.actor, touchpoints.c.message).where(*_is_old).limit(bindparam("count"))
+_delete_facts = delete(touchpoints).where(*_is_old)
+_delete_messages = _delete_facts.where(touchpoints.c.message == any_(_messages))
 _delete_checkpoints = delete(checkpoints).where(
-    checkpoints.c.customer == any_(_actors), checkpoints.c.last_us < bindparam("retention_cutoff_us")
+    checkpoints.c.customer == any_(_actors), checkpoints.c.last_us < bindparam("before_us")
 )
 
 
-async def delete_before(connection: AsyncConnection, actors: Sequence[bytes], retention_cutoff_us: int) -> int:
-    """Delete the facts and checkpoints of some actors before the cutoff; returns the number of facts."""
-    parameters = {"actors": list(actors), "retention_cutoff_us": retention_cutoff_us}
-    await connection.execute(_delete_checkpoints, parameters)
-    return (await connection.execute(_delete_facts, parameters)).rowcount
+async def read_keys_before(
+    connection: AsyncConnection, actors: Sequence[bytes], before_us: int, count: int
+) -> list[FactKey]:
+    """Returns the keys of facts of some actors that occurred before an instant: at most `count`, in any order."""
+    parameters = {"actors": list(actors), "before_us": before_us, "count": count}
+    return [(actor, message) for actor, message in await connection.execute(_read_keys, parameters)]
+
+
+async def delete_before(
+    connection: AsyncConnection, actors: Sequence[bytes], before_us: int, messages: Sequence[bytes] | None = None
+) -> int:
+    """Delete the facts of some actors before an instant; returns how many.
+
+    Args:
+        connection: within the transaction that holds the actors' customers.
+        actors: their digests.
+        before_us: the instant.
+        messages: digests of message ids: only facts with one of these. None: all facts.
+    """
+    parameters = {"actors": list(actors), "before_us": before_us}
+    if messages is None:
+        return (await connection.execute(_delete_facts, parameters)).rowcount
+    return (await connection.execute(_delete_messages, {**parameters, "messages": list(messages)})).rowcount
+
+
+async def delete_checkpoints(connection: AsyncConnection, customers: Sequence[bytes], before_us: int) -> None:
+    """Delete the checkpoints of some customers before an instant."""
+    await connection.execute(_delete_checkpoints, {"actors": list(customers), "before_us": before_us})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.maintain.walk import Share, WalkedId, walk_chunk
+from services.stager.maintain.walk import Processed, Share, WalkedId, walk_chunk
 from services.stager.stage.apply import apply_changes
 from services.stager.stage.aside import leave_aside
 from services.stager.stage.budget import DEFAULT, Budget, Limits
@@ -50,13 +50,13 @@ async def restage(
         SlotTakenError: another partition has restaged the chunk.
     """
 
-    async def process(connection: AsyncConnection, slot: Slot, ids: Sequence[WalkedId]) -> dict[str, int]:
+    async def process(connection: AsyncConnection, slot: Slot, ids: Sequence[WalkedId]) -> Processed:
         updates, states = await _updates_of(connection, slot, ids, _generation_of(slot, models))
         changes = ChangeSet(watermark_us)
         recomputed = await recompute(connection, changes, updates, states, (), Budget(limits))
         await leave_aside(connection, changes, recomputed.left)
         await apply_changes(connection, changes, share.partition)
-        return {"customers": len(updates), "touchpoints": recomputed.touchpoints}
+        return Processed(len(ids), {"customers": len(updates), "touchpoints": recomputed.touchpoints})
 
     sums = await walk_chunk(
         engine, models, share, RESTAGE, process, is_ready=lambda slot: bool(_generation_of(slot, models))

@@ -40,8 +40,17 @@ class WalkedId(NamedTuple):
     name: str
 
 
-Process = Callable[[AsyncConnection, Slot, Sequence[WalkedId]], Awaitable[dict[str, int]]]
-"""Processes the next ids of a slot (none at its end) in a transaction; returns what to add to the sums of the walk."""
+class Processed(NamedTuple):
+    """What became of a chunk."""
+
+    ids: int
+    """Number of ids, from the first on, that are done. The others are in the next chunk again."""
+    sums: dict[str, int]
+    """What to add to each of the walk's sums."""
+
+
+Process = Callable[[AsyncConnection, Slot, Sequence[WalkedId]], Awaitable[Processed]]
+"""Processes the next ids of a slot (none at its end) in a transaction."""
 
 
 async def walk_chunk(
@@ -78,7 +87,7 @@ async def walk_chunk(
     async with transaction(engine) as connection:
         await lock_models(connection, {slot.workspace}, models)
         ids = [WalkedId(*row) for row in await read_ids(connection, slot, CHUNK)]
-        sums = await process(connection, slot, ids)
-        cursor = ids[-1].digest if ids else slot.cursor
-        await walk.move(connection, slot, cursor=cursor, done=len(ids) < CHUNK, **sums)
+        done, sums = await process(connection, slot, ids)
+        cursor = ids[done - 1].digest if done else slot.cursor
+        await walk.move(connection, slot, cursor=cursor, done=len(ids) < CHUNK and done == len(ids), **sums)
     return sums

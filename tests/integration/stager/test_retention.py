@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.stager.maintain.retention import delete_old_facts, move_retention_cutoffs
+from services.stager.maintain.retention import ROWS, delete_old_facts, move_retention_cutoffs
 from services.stager.maintain.walk import Share
 from services.stager.stage.decode import prepare
 from tests.reference import replay
@@ -51,9 +51,15 @@ def without_members(state: Projection | Replayed) -> Projection:
 
 
 @law
-@given(case=cases(), at=st.integers(0, 60), share=st.floats(0, 1), steps=st.integers(1, 2))
+@given(
+    case=cases(),
+    at=st.integers(0, 60),
+    share=st.floats(0, 1),
+    steps=st.integers(1, 2),
+    rows=st.sampled_from([3, ROWS]),
+)
 async def test_deleting_old_facts_changes_no_journey_and_later_events_fold_on(
-    database: str, engine: AsyncEngine, case: Case, at: int, share: float, steps: int
+    database: str, engine: AsyncEngine, case: Case, at: int, share: float, steps: int, rows: int
 ) -> None:
     pipeline = await open_pipeline(engine, database)
     # One message id is one event here: which of two counts is told by the earlier, and that may be gone.
@@ -72,7 +78,7 @@ async def test_deleting_old_facts_changes_no_journey_and_later_events_fold_on(
         await pipeline.tick(case.clock_us)
         for retention_cutoff_us in retention_cutoffs:
             before = {name: await pipeline.projection(model) for name, model in pipeline.models.items()}
-            await pipeline.cut(retention_cutoff_us)
+            await pipeline.cut(retention_cutoff_us, rows)
             assert await facts_before(pipeline, retention_cutoff_us) == 0
             for name, model in pipeline.models.items():
                 now = await pipeline.projection(model)
@@ -119,6 +125,36 @@ async def test_customers_joined_after_the_cut_keep_what_both_had_and_part_as_the
     assert projection.customers["a1"].transitions[0] == alone.customers["a1"].transitions[0]
     assert projection.customers["a1"].state.phase == 4
     assert sum(counts.active + counts.lapsed for counts in projection.counts.values()) == 2
+
+
+async def test_a_customer_of_many_facts_is_cut_in_slices_and_stays_whole_between_them(
+    database: str, engine: AsyncEngine
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    log = [seen("Product Viewed" if n % 7 else "Product Added", n, "ada", f"m{n}") for n in range(30)]
+    crawled = [seen("Product Viewed", n, "ada", f"b{n}")._replace(bot=True) for n in range(30)]
+    pipeline.send(log + crawled)
+    await pipeline.finish()
+    model = pipeline.models["seven_phase"]
+    before = await pipeline.projection(model)
+    cutoff_us = START_US + 25 * DAY_US
+    async with transaction(engine) as connection:
+        await retention.move_retention_cutoff(connection, pipeline.workspace, cutoff_us)
+    await pipeline.registry.refresh()
+    models = await pipeline.registry.current()
+    while await delete_old_facts(engine, models, Share(0, 1), rows=4) != 4:
+        pass
+    assert await facts_before(pipeline, cutoff_us) == 46
+    late = seen("Order Completed", 26, "ada", "late")._replace(order_id="late")
+    pipeline.send([late])  # amid the slices
+    await pipeline.finish()
+    while (deleted := await delete_old_facts(engine, models, Share(0, 1), rows=4)) is not None:
+        assert deleted <= 4
+    assert await facts_before(pipeline, cutoff_us) == 0
+    expected = replay([*log, late], "seven_phase", pipeline.watermark_us)
+    projection = await pipeline.projection(model)
+    assert projection.customers != before.customers
+    assert without_members(projection).customers == without_members(expected).customers
 
 
 async def test_a_new_model_begins_at_the_retention_cutoff(database: str, engine: AsyncEngine) -> None:
