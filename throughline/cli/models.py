@@ -5,17 +5,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.cli.common.database import administer, chosen_workspace, in_database
+from throughline.cli.common.database import administer, administering, chosen_workspace, in_database, with_engine
 from throughline.cli.common.options import (
     DataOption,
     JsonOption,
     OnlyWorkspaceOption,
+    SureOption,
     WorkspaceUnlessSingleOption,
     command_group,
 )
-from throughline.cli.common.output import Row, fail, say, show_instant, show_json, show_rows
+from throughline.cli.common.output import Row, confirm, fail, say, show_instant, show_json, show_result, show_rows
+from throughline.cli.restage import Restage, UseOption, WaitOption, until_live
 from throughline.journey.durations import DAY_US
 from throughline.journey.model import Model, Phase, Rule
 from throughline.kit.clock import now_us
@@ -31,32 +33,47 @@ models = command_group("Phase models: which phases a journey has, and what leads
 
 
 @models.command("check")
-def check(file: FileArgument) -> None:
+def check(file: FileArgument, as_json: JsonOption = False) -> None:
     """Say whether a model file is right, or each fault with its line."""
     definition = _define(file)
     model = definition.model
     leading_kinds = sum(bool(rules) for rules in definition.entry.rules.values())
     following = "" if model.name in shipped_models() else f"; next: throughline model add {file}"
-    say(
+    show_result(
+        {"file": str(file), "model": model.name, "phases": len(model.phases), "event_names": len(model.names)},
         f"{file} is right: model {model.name!r} with {len(model.phases)} phases, {leading_kinds} kinds of "
-        f"touchpoints that lead there and {len(model.names)} event names{following}"
+        f"touchpoints that lead there and {len(model.names)} event names{following}",
+        as_json=as_json,
     )
 
 
 @models.command("add")
-def add(file: FileArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
-    """Apply a team's own model in a workspace: its journeys are computed from the stored facts."""
+def add(
+    file: FileArgument,
+    workspace: WorkspaceUnlessSingleOption = None,
+    use: UseOption = False,
+    wait: WaitOption = True,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """Apply a team's own model in a workspace: its journeys are computed from the stored facts, then it is live.
+
+    The stagers do the work, and go on with it if this command is ended; `throughline restage` watches and switches.
+    """
     name = _define(file).model.name
     document = _read(file)
 
-    async def begin(connection: AsyncConnection, workspace_name: str) -> None:
-        await generations.begin_restage(connection, workspace_name, name, document=document, now_us=now_us())
+    async def work(engine: AsyncEngine) -> None:
+        async with administering(engine, "model add", {"model": name}) as (connection, entry):
+            workspace_name = await chosen_workspace(connection, workspace)
+            entry["workspace"] = workspace_name
+            generation = await generations.begin_restage(
+                connection, workspace_name, name, document=document, now_us=now_us()
+            )
+        say(f"model {name!r} is added to workspace {workspace_name!r}")
+        await until_live(engine, Restage(generation, name, workspace_name), use=use, wait=wait, as_json=as_json)
 
-    workspace_name = _in_workspace("model add", name, begin, workspace, data)
-    say(
-        f"model {name!r} is added to workspace {workspace_name!r} and being restaged; "
-        f"next: throughline restage --model {name} --workspace {workspace_name!r}"
-    )
+    with_engine(work, data)
 
 
 @models.command("list")
@@ -109,7 +126,12 @@ def show(
 
 
 @models.command("use")
-def use(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
+def use(
+    name: NameArgument,
+    workspace: WorkspaceUnlessSingleOption = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
     """Make a live model the one that is shown to whoever asks for none."""
     workspace_name = _in_workspace(
         "model use",
@@ -118,12 +140,23 @@ def use(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data:
         workspace,
         data,
     )
-    say(f"{name!r} is now the default model of workspace {workspace_name!r}")
+    show_result(
+        {"model": name, "workspace": workspace_name, "default": True},
+        f"{name!r} is now the default model of workspace {workspace_name!r}",
+        as_json=as_json,
+    )
 
 
 @models.command("retire")
-def retire(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, data: DataOption = None) -> None:
+def retire(
+    name: NameArgument,
+    workspace: WorkspaceUnlessSingleOption = None,
+    is_sure: SureOption = False,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
     """Stop applying a model and delete its journeys and counts; the facts stay."""
+    confirm("Retire?", is_sure=is_sure, loss=f"the journeys and counts of model {name!r} will be deleted")
     workspace_name = _in_workspace(
         "model retire",
         name,
@@ -131,9 +164,11 @@ def retire(name: NameArgument, workspace: WorkspaceUnlessSingleOption = None, da
         workspace,
         data,
     )
-    say(
+    show_result(
+        {"model": name, "workspace": workspace_name, "state": "retired"},
         f"{name!r} is no longer applied in workspace {workspace_name!r}; "
-        f"throughline restage --model {name} brings it back"
+        f"throughline restage --model {name} brings it back",
+        as_json=as_json,
     )
 
 

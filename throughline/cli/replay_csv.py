@@ -11,8 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from throughline.cli.common.options import RUNNING_DATA, RunningDataOption, UrlOption, WriteKeyOption
-from throughline.cli.common.output import CANNOT, WRONG_USE, stderr_console
+from throughline.cli.common.options import DataOption, JsonOption, UrlOption, WriteKeyOption
+from throughline.cli.common.output import show_json, stderr_console
+from throughline.cli.common.status import Status
 from throughline.cli.common.target import TargetError, find_target
 from throughline.demo.event_file import Columns, EventFile, EventFileError, check
 from throughline.demo.sdk import DeliveryCounts, Sender
@@ -42,7 +43,8 @@ def replay_csv(
     shuffle: Annotated[int | None, typer.Option(help="Send in an order shuffled with this seed.")] = None,
     duplicate: Annotated[float, typer.Option(min=0, max=1, help="Share of rows that are sent twice.")] = 0.0,
     rate: Annotated[float | None, typer.Option(min=0.01, help="Rows a second. Default: as fast as possible.")] = None,
-    data: RunningDataOption = RUNNING_DATA,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Replay a CSV file of events. The whole file is checked first; all other columns are sent as properties.
 
@@ -55,7 +57,7 @@ def replay_csv(
         checked = check(file, columns, _zone(time_zone), id_prefix=id_prefix)
     except (TargetError, EventFileError) as error:
         console.print(Text(str(error)))
-        raise typer.Exit(WRONG_USE) from None
+        raise typer.Exit(Status.WRONG_USE) from None
     sender = Sender(
         target.url,
         target.write_key,
@@ -69,9 +71,9 @@ def replay_csv(
         undelivered = sender.close(FLUSH_SECONDS)
     except KeyboardInterrupt:
         refused, undelivered = 0, sender.close(0)
-    _summary(console, sender.counts, undelivered, time.monotonic() - started)
+    _summary(console, sender.counts, undelivered, time.monotonic() - started, as_json=as_json)
     if refused or undelivered or sender.failed or sender.counts.accepted < sender.counts.sent:
-        raise typer.Exit(CANNOT)
+        raise typer.Exit(Status.CANNOT)
 
 
 def _send(
@@ -103,7 +105,7 @@ def _send(
     return refused
 
 
-def _summary(console: Console, counts: DeliveryCounts, undelivered: int, seconds: float) -> None:
+def _summary(console: Console, counts: DeliveryCounts, undelivered: int, seconds: float, *, as_json: bool) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -116,6 +118,10 @@ def _summary(console: Console, counts: DeliveryCounts, undelivered: int, seconds
         "requests": counts.requests,
         "failed requests": counts.failures,
     }
+    if as_json:
+        facts = {name.replace(" ", "_"): number for name, number in rows.items()}
+        show_json({**facts, "errors": dict(counts.errors), "warnings": dict(counts.warnings)})
+        return
     for name, number in rows.items():
         table.add_row(name, f"{number:,}")
     table.add_row("seconds", f"{seconds:.1f}")

@@ -1,10 +1,11 @@
 """`throughline restage`: journeys computed anew under a model, and switched to when they are whole."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -13,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from throughline.cli.common.database import administering, chosen_workspace, with_engine
 from throughline.cli.common.interrupt import interrupted
-from throughline.cli.common.options import DataOption, WorkspaceUnlessSingleOption
-from throughline.cli.common.output import INTERRUPTED, say
+from throughline.cli.common.options import DataOption, JsonOption, WorkspaceUnlessSingleOption
+from throughline.cli.common.output import say, show_result
+from throughline.cli.common.status import Status
 from throughline.kit.clock import now_us
 from throughline.store import generations
 from throughline.store.engine.unit_of_work import reading
@@ -25,11 +27,16 @@ LINE_SECONDS = 10.0
 """Between two lines of progress where there is no terminal to draw a bar on."""
 
 
+UseOption = Annotated[bool, typer.Option("--use", help="Make it the default model once it is whole.")]
+WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is whole, and switch then.")]
+
+
 def restage(
     model: Annotated[str, typer.Option("--model", help="A shipped model, or one that `throughline model add` added.")],
     workspace: WorkspaceUnlessSingleOption = None,
-    use: Annotated[bool, typer.Option("--use", help="Make it the default model once it is whole.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is whole, and switch then.")] = True,
+    use: UseOption = False,
+    wait: WaitOption = True,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Compute all journeys anew under a model, from the stored facts, while traffic goes on; then switch to them.
@@ -45,27 +52,58 @@ def restage(
             generation = await generations.begin_restage(
                 connection, workspace_name, model, document=document, now_us=now_us()
             )
-        if not wait:
-            say(
-                f"the stagers restage model {model!r} of workspace {workspace_name!r}; "
-                "run this again to wait and switch"
-            )
-            return
-        progress = await _watch(engine, generation, model)
-        if progress is None:
-            say("the stagers go on; run the same command again to watch them and to switch")
-            raise typer.Exit(INTERRUPTED)
-        arguments = {"workspace": workspace_name, "model": model, "use": use}
-        async with administering(engine, "restage switch", arguments) as (connection, _):
-            await generations.switch(connection, generation)
-            if use:
-                await generations.set_default_model(connection, workspace_name, model)
-        say(
-            f"model {model!r} of workspace {workspace_name!r} is live with {progress.customers:,} customers restaged "
-            f"from {progress.touchpoints:,} touchpoints" + ("; it is the default now" if use else "")
-        )
+        await until_live(engine, Restage(generation, model, workspace_name), use=use, wait=wait, as_json=as_json)
 
     with_engine(work, data)
+
+
+class Restage(NamedTuple):
+    """A generation that the stagers compute."""
+
+    generation: int
+    model: str
+    workspace: str
+
+    @property
+    def next_command(self) -> str:
+        return f"throughline restage --model {shlex.quote(self.model)} --workspace {shlex.quote(self.workspace)}"
+
+
+async def until_live(engine: AsyncEngine, restaged: Restage, *, use: bool, wait: bool, as_json: bool) -> None:
+    """Wait until the generation is whole and switch to it; without `wait`, or after Ctrl-C, say what does so later."""
+    facts: dict[str, object] = {"model": restaged.model, "workspace": restaged.workspace}
+    next_command = restaged.next_command + (" --use" if use else "")
+    if not wait:
+        show_result(
+            {**facts, "state": "building", "next": next_command},
+            f"the stagers restage model {restaged.model!r} of workspace {restaged.workspace!r}; it is not shown until "
+            f"you switch to it: {next_command}",
+            as_json=as_json,
+        )
+        return
+    say("waiting for the stagers to compute its journeys from the stored facts; Ctrl-C leaves them at it")
+    progress = await _watch(engine, restaged.generation, restaged.model)
+    if progress is None:
+        say(f"the stagers go on; to watch them and to switch: {next_command}")
+        raise typer.Exit(Status.INTERRUPTED)
+    arguments = {"workspace": restaged.workspace, "model": restaged.model, "use": use}
+    async with administering(engine, "restage switch", arguments) as (connection, _):
+        await generations.switch(connection, restaged.generation)
+        if use:
+            await generations.set_default_model(connection, restaged.workspace, restaged.model)
+    default = "it is the default now" if use else f"`throughline model use {restaged.model}` makes it the default"
+    show_result(
+        {
+            **facts,
+            "state": "live",
+            "default": use,
+            "customers": progress.customers,
+            "touchpoints": progress.touchpoints,
+        },
+        f"model {restaged.model!r} of workspace {restaged.workspace!r} is live with {progress.customers:,} customers "
+        f"restaged from {progress.touchpoints:,} touchpoints; {default}",
+        as_json=as_json,
+    )
 
 
 async def _watch(engine: AsyncEngine, generation: int, model: str) -> generations.RestageProgress | None:

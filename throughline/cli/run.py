@@ -5,12 +5,15 @@ import contextlib
 import shlex
 import signal
 import sys
+import sysconfig
 import time
 
 import typer
 from rich.text import Text
 
-from throughline.cli.common.output import CANNOT, stderr_console
+from throughline.cli.common.options import DataOption
+from throughline.cli.common.output import stderr_console
+from throughline.cli.common.status import Status
 from throughline.kit.run_file import RunFile
 from throughline.kit.settings import RunSettings, base_environment, load_or_exit
 from throughline.local import LocalError
@@ -18,7 +21,7 @@ from throughline.local.run import RunOptions, Stack
 from throughline.store.migrate import MigrateError
 
 
-def run() -> None:
+def run(data: DataOption = None) -> None:
     """Start Kafka, Postgres, the three services, a demo shop and a live page; Ctrl-C stops all, the data stays.
 
     Set by variables: PORT (8080), INGEST_PORT (8081), 0 = any free one; DATA (.throughline); DEMO=0, DEMO_RATE (20);
@@ -26,7 +29,7 @@ def run() -> None:
     """
     settings = load_or_exit(RunSettings)
     options = RunOptions(
-        data=settings.data,
+        data=data or settings.data,
         port=settings.port,
         ingest_port=settings.ingest_port,
         kafka=settings.kafka,
@@ -39,7 +42,7 @@ def run() -> None:
         asyncio.run(_run_until_stopped(options, output))
     except (LocalError, MigrateError) as error:
         output.fail(str(error))
-        raise typer.Exit(CANNOT) from None
+        raise typer.Exit(Status.CANNOT) from None
 
 
 async def _run_until_stopped(options: RunOptions, output: "RunOutput") -> None:
@@ -120,6 +123,7 @@ def describe(addresses: RunFile, link: str) -> str:
             (works once, within ten minutes; `throughline token link` prints another)
   ingest    {addresses.ingest_url}
   write key {key}
+  commands  export PATH={shlex.quote(sysconfig.get_path("scripts"))}:$PATH    (then: throughline --help)
 
 Send an event with curl:
 

@@ -2,13 +2,15 @@
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from throughline.cli.common.database import administer, choose_secret_box, in_database
 from throughline.cli.common.options import DataOption, JsonOption, OnlyWorkspaceOption, command_group
-from throughline.cli.common.output import WRONG_USE, Row, fail, rows_from, say, show_json, show_rows
+from throughline.cli.common.output import Row, fail, rows_from, say, show_json, show_result, show_rows
+from throughline.cli.common.status import Status
 from throughline.kit.clock import now_us
 from throughline.store.access import source_settings
 from throughline.store.access import sources as stored_sources
@@ -45,27 +47,30 @@ def list_sources(workspace: OnlyWorkspaceOption = None, as_json: JsonOption = Fa
 
 
 @sources.command("disable")
-def disable_source(workspace: str, name: str, data: DataOption = None) -> None:
+def disable_source(workspace: str, name: str, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Refuse events of a source (its clients see 404) until it is enabled again."""
-    administer(
-        "source disable",
-        lambda c: stored_sources.set_source_enabled(c, workspace, name, False),
-        data,
-        {"workspace": workspace, "source": name},
-    )
-    say(f"source {name!r} is disabled; ingest follows within seconds")
+    _enable(workspace, name, enabled=False, as_json=as_json, data=data)
 
 
 @sources.command("enable")
-def enable_source(workspace: str, name: str, data: DataOption = None) -> None:
+def enable_source(workspace: str, name: str, as_json: JsonOption = False, data: DataOption = None) -> None:
     """Take events of a source again."""
+    _enable(workspace, name, enabled=True, as_json=as_json, data=data)
+
+
+def _enable(workspace: str, name: str, *, enabled: bool, as_json: bool, data: Path | None) -> None:
+    word = "enable" if enabled else "disable"
     administer(
-        "source enable",
-        lambda c: stored_sources.set_source_enabled(c, workspace, name, True),
+        f"source {word}",
+        lambda c: stored_sources.set_source_enabled(c, workspace, name, enabled),
         data,
         {"workspace": workspace, "source": name},
     )
-    say(f"source {name!r} is enabled; ingest follows within seconds")
+    show_result(
+        {"workspace": workspace, "source": name, "enabled": enabled},
+        f"source {name!r} is {word}d; ingest follows within seconds",
+        as_json=as_json,
+    )
 
 
 class Setting(StrEnum):
@@ -151,6 +156,7 @@ def set_source(
         typer.Option(help="An address, such as url, of which campaign parameters and click ids are kept; give all."),
     ] = None,
     unset: Annotated[list[Setting] | None, typer.Option(help="Back to what holds for every source.")] = None,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Set who may send to a source, how fast, and what is kept; what is not named stays as it is."""
@@ -172,10 +178,11 @@ def set_source(
     changes: dict[str, object] = {_COLUMNS[setting]: value for setting, value in values.items() if value is not None}
     for setting in unset or ():
         if _COLUMNS[setting] in changes:
-            fail(f"--{setting} and --unset {setting} contradict each other; give one", WRONG_USE)
+            fail(f"--{setting} and --unset {setting} contradict each other; give one", Status.WRONG_USE)
         changes[_COLUMNS[setting]] = None
     if not changes:
-        fail(f"nothing to set; give one of {', '.join(f'--{setting}' for setting in Setting)}, or --unset", WRONG_USE)
+        options = ", ".join(f"--{setting}" for setting in Setting)
+        fail(f"nothing to set; give one of {options}, or --unset", Status.WRONG_USE)
     shown = {_COLUMNS[setting]: "(default)" for setting in unset or ()} | {
         column: "(not shown)" if column == _COLUMNS[Setting.WEBHOOK_SECRET] else value
         for column, value in changes.items()
@@ -188,7 +195,11 @@ def set_source(
         data,
         {"workspace": workspace, "source": name, **shown},
     )
-    say(f"source {name!r} is set; ingest follows within seconds")
+    show_result(
+        {"workspace": workspace, "source": name, **shown},
+        f"source {name!r} is set; ingest follows within seconds",
+        as_json=as_json,
+    )
 
 
 def _read_secret() -> str:

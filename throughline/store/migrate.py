@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import asyncpg
 from alembic import command
@@ -40,6 +41,10 @@ _NOT_READY = (
 
 class MigrateError(Exception):
     """The database cannot be brought to the current schema; the message says why and what to do."""
+
+
+class UnreachableError(MigrateError):
+    """No server answers."""
 
 
 class _NotMigratedError(MigrateError):
@@ -125,6 +130,24 @@ async def check(database_url: str, *, wait_seconds: float = 0.0) -> None:
             )
 
 
+class SchemaState(NamedTuple):
+    """The revision of a database (None: it has no tables) and the one that this version works with."""
+
+    revision: str | None
+    head: str
+    is_newer: bool
+    """Whether a newer version has migrated the database."""
+
+
+async def read_schema_state(connection: AsyncConnection) -> SchemaState:
+    """Returns how far the database is migrated."""
+    _, scripts = _scripts(MIGRATIONS)
+    current = await _revision(connection)
+    head = scripts.get_current_head()
+    assert head is not None
+    return SchemaState(current, head, current is not None and current not in _known(scripts))
+
+
 def _scripts(migrations: Path) -> tuple[Config, ScriptDirectory]:
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
@@ -151,7 +174,8 @@ async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) ->
     """Wait until the server takes connections.
 
     Raises:
-        MigrateError: it does not within `wait_seconds`, or refuses the user or the database.
+        UnreachableError: it does not within `wait_seconds`.
+        MigrateError: it refuses the user or the database.
     """
     where = without_password(database_url)
 
@@ -177,20 +201,27 @@ async def _reach(engine: AsyncEngine, database_url: str, wait_seconds: float) ->
         if not isinstance(cause, _NOT_READY):
             raise MigrateError(f"{where}: {cause}; correct DATABASE_URL") from None
         reason = str(cause) or type(cause).__name__
-        raise MigrateError(f"no PostgreSQL answers at {where}: {reason}; start it or set DATABASE_URL") from None
+        raise UnreachableError(f"no PostgreSQL answers at {where}: {reason}; start it or set DATABASE_URL") from None
 
 
 async def _is_current(connection: AsyncConnection, scripts: ScriptDirectory) -> bool:
-    current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    current = await _revision(connection)
     await connection.rollback()
     head = scripts.get_current_head()
-    revisions = {script.revision for script in scripts.walk_revisions()}
-    if current is not None and current not in revisions:
+    if current is not None and current not in _known(scripts):
         raise MigrateError(
             f"the database is at schema revision {current}, this version of Throughline knows revisions up to {head}: "
             "a newer version has migrated it. Run that version, or use another database"
         )
     return current == head
+
+
+async def _revision(connection: AsyncConnection) -> str | None:
+    return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+
+
+def _known(scripts: ScriptDirectory) -> set[str]:
+    return {script.revision for script in scripts.walk_revisions()}
 
 
 async def _lock(connection: AsyncConnection) -> None:

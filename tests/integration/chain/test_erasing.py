@@ -117,7 +117,7 @@ async def test_a_person_is_erased_suppressed_and_proved_gone_and_a_replay_ends_t
         assert "bob" not in (tmp_path / "ada.json").read_text()
 
         refused = await throughline("identity", "erase", "ada")
-        assert refused.status == 1, refused.err
+        assert refused.status == 2, refused.err
         erased = await throughline("identity", "erase", " ada ", "--yes", "--json")
         assert erased.status == 0, erased.err
         assert erased.json["ids"] == 3

@@ -28,7 +28,7 @@ OTHERS = {
     "run",  # writes one of the action `run`, when it makes keys
     "demo", "replay-csv", "import",  # send events, as clients do
     "workspace list", "source list", "source show", "key list", "token list", "model check", "model list", "model show",
-    "identity show", "identity suspects", "secrets key", "tail", "rejected list", "rejected show", "audit",
+    "identity show", "identity suspects", "secrets key", "tail", "rejected list", "rejected show", "audit", "doctor",
 }  # fmt: skip
 
 
@@ -62,19 +62,19 @@ async def test_administration_leaves_entries(throughline: Throughline) -> None:
     await throughline("source", "set", "shop", "web", "--rate", "10", "--webhook-secret", secret, "--unset", "ip")
     await throughline("source", "disable", "shop", "web")
     await throughline("source", "enable", "shop", "web")
-    await throughline("workspace", "retention", "shop", "--days", "400")
+    await throughline("workspace", "retention", "shop", "--days", "400", "--yes")
     key = (await throughline("key", "create", "--workspace", "shop", "--source", "web")).out.strip()
     rotated = (await throughline("key", "rotate", key)).out.strip()
-    await throughline("key", "revoke", rotated)
+    await throughline("key", "revoke", rotated, "--yes")
     token = (
         await throughline(
             "token", "create", "--workspace", "shop", "--name", "x", "--scope", "admin", "--expires", "1h"
         )
     ).out.strip()
-    await throughline("token", "revoke", token)
+    await throughline("token", "revoke", token, "--yes")
     await throughline("restage", "--model", "six_stage", "--no-wait")
     await throughline("model", "use", "seven_phase")
-    await throughline("model", "retire", "six_stage")
+    await throughline("model", "retire", "six_stage", "--yes")
     refused = await throughline("key", "create", "--workspace", "shop", "--source", "nowhere")
     assert refused.status == 1
 

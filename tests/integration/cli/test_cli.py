@@ -81,8 +81,8 @@ async def test_keys_and_tokens_are_revoked_by_hint_and_by_id(throughline: Throug
     await throughline("source", "create", "shop", "web")
     key = (await throughline("key", "create", "--workspace", "shop", "--source", "web", "--json")).json["key"]
     await throughline("token", "create", "--workspace", "shop", "--name", "page")
-    assert "is revoked since" in (await throughline("key", "revoke", key[:10])).err
-    assert "(page) is revoked since" in (await throughline("token", "revoke", "1")).err
+    assert "is revoked since" in (await throughline("key", "revoke", key[:10], "--yes")).err
+    assert "(page) is revoked since" in (await throughline("token", "revoke", "1", "--yes")).err
     for kind in ("key", "token"):
         (listed,) = (await throughline(kind, "list", "--json")).json
         assert listed["revoked_at"] is not None
@@ -97,7 +97,7 @@ async def test_keys_and_tokens_are_revoked_by_hint_and_by_id(throughline: Throug
         (("key", "create", "--workspace", "shpo", "--source", "web"), "error: unknown workspace 'shpo'", 1),
         (("workspace", "create", "shop"), "error: there is a workspace 'shop' already", 1),
         (("workspace", "create", "x", "--time-zone", "Moon"), "error: unknown time zone 'Moon'", 1),
-        (("key", "revoke", "nothing"), "error: no write key has the id or hint 'nothing'", 1),
+        (("key", "revoke", "nothing", "--yes"), "error: no write key has the id or hint 'nothing'", 1),
         (("workspace", "create"), "Missing argument", 2),
         (("key", "create", "--workspace", "shop"), "Missing option '--source'", 2),
         (("nonsense",), "No such command 'nonsense'", 2),
@@ -139,7 +139,7 @@ async def test_a_wrong_or_absent_database_is_a_sentence() -> None:
     assert wrong.status == 2
     assert "DATABASE_URL" in wrong.err
     absent = await Throughline(f"postgresql://throughline@127.0.0.1:{free_port()}/x")("workspace", "list")
-    assert absent.status == 1
+    assert absent.status == 3
     assert "error: no PostgreSQL answers" in absent.err
 
 

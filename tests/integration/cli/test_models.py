@@ -157,7 +157,7 @@ async def test_an_own_model_is_shown_from_the_workspace_or_its_file(throughline:
     from_file = await throughline("model", "show", str(club))
     assert "training" in from_file.out
     assert "every page call" in from_file.out
-    await throughline("model", "add", str(club))
+    await throughline("model", "add", str(club), "--no-wait")
     assert (await throughline("model", "show", "club")).out == from_file.out
     assert (await throughline("model", "show", "club", "--toml")).out == CLUB
     unknown = await throughline("model", "show", "culb")
@@ -172,9 +172,9 @@ def listed(result: Result) -> list[tuple[str, str, bool, str]]:
 
 
 async def test_from_a_file_to_the_default_model(throughline: Throughline, club: Path, engine: AsyncEngine) -> None:
-    added = await throughline("model", "add", str(club))
+    added = await throughline("model", "add", str(club), "--no-wait")
     assert added.status == 0
-    assert "next: throughline restage --model club --workspace 'shop'" in added.err
+    assert "it is not shown until you switch to it: throughline restage --model club --workspace shop" in added.err
     early = await throughline("model", "use", "club")
     assert "error: model 'club' is not live in workspace 'shop' (live: seven_phase); run `throughline rest" in early.err
     assert listed(await throughline("model", "list", "--json")) == [
@@ -188,21 +188,21 @@ async def test_from_a_file_to_the_default_model(throughline: Throughline, club: 
     assert "restaging club: 100%, 1,600 of about 1,600 customers, 16,000 touchpoints" in done.err
     assert "model 'club' of workspace 'shop' is live with 1,600 customers restaged from 16,000 touchpoints" in done.err
     assert "'club' is now the default model" in (await throughline("model", "use", "club")).err
-    assert "no longer applied" in (await throughline("model", "retire", "seven_phase")).err
+    assert "no longer applied" in (await throughline("model", "retire", "seven_phase", "--yes")).err
     assert listed(await throughline("model", "list", "--json")) == [
         ("club", "live", True, "own"),
         ("seven_phase", "retired", False, "shipped"),
     ]
     people = await throughline("model", "list")
     assert "shipped: five_stage, need_to_review, seven_phase, six_stage" in people.err
-    assert "error: 'club' is the default model" in (await throughline("model", "retire", "club")).err
+    assert "error: 'club' is the default model" in (await throughline("model", "retire", "club", "--yes")).err
 
 
 async def test_a_restage_begins_without_waiting_and_is_taken_up_again(
     throughline: Throughline, engine: AsyncEngine
 ) -> None:
     begun = await throughline("restage", "--model", "six_stage", "--workspace", "shop", "--no-wait")
-    assert "run this again to wait and switch" in begun.err
+    assert "switch to it: throughline restage --model six_stage --workspace shop" in begun.err
     first = await building(engine)
     await stage_slots(engine, 8)
     taking_up = asyncio.create_task(throughline("restage", "--model", "six_stage", "--use"))
@@ -213,6 +213,24 @@ async def test_a_restage_begins_without_waiting_and_is_taken_up_again(
             (1, "seven_phase", False),
             (first, "six_stage", True),
         ]
+
+
+async def test_adding_waits_for_the_stagers_and_switches(
+    throughline: Throughline, club: Path, engine: AsyncEngine
+) -> None:
+    adding = asyncio.create_task(throughline("model", "add", str(club), "--use", "--json"))
+    await stage_slots(engine)
+    added = await adding
+    assert added.json == {
+        "model": "club",
+        "workspace": "shop",
+        "state": "live",
+        "default": True,
+        "customers": 1_600,
+        "touchpoints": 16_000,
+    }
+    assert "waiting for the stagers to compute its journeys" in added.err
+    assert ("club", "live", True, "own") in listed(await throughline("model", "list", "--json"))
 
 
 async def test_it_says_when_no_stager_moves(
@@ -250,7 +268,10 @@ async def test_ended_by_hand_it_says_that_the_work_goes_on(throughline: Throughl
         if "restaging six_stage: 0%" in lines[-1]:
             process.send_signal(2)
     assert await process.wait() == 130
-    assert lines[-1] == "the stagers go on; run the same command again to watch them and to switch\n"
+    assert (
+        lines[-1]
+        == "the stagers go on; to watch them and to switch: throughline restage --model six_stage --workspace shop\n"
+    )
 
 
 async def test_a_stager_restages_what_was_sent(

@@ -68,7 +68,7 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
     await until(lapsed, seconds=30, what=lambda: "the long silence of all but c1 to count")
     before, was = await counts(), await journey()
     assert before["history_from"] is None
-    result = await throughline("workspace", "retention", stack.workspace, "--days", "30", "--json")
+    result = await throughline("workspace", "retention", stack.workspace, "--days", "30", "--yes", "--json")
     assert result.status == 0, result.err
 
     async def cleared() -> bool:
@@ -100,19 +100,20 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "says", "status"),
     [
-        (("till", "--days", "0"), "between 1 and 36500"),
-        (("tull", "--days", "5"), "unknown workspace 'tull'"),
-        (("--days", "5"), "which workspace?"),
-        (("till", "--days", "5", "--forever"), "not both"),
+        (("till", "--days", "0", "--yes"), "between 1 and 36500", 1),
+        (("tull", "--days", "5", "--yes"), "unknown workspace 'tull'", 1),
+        (("--days", "5"), "which workspace?", 2),
+        (("till", "--days", "5", "--forever"), "not both", 2),
+        (("till", "--days", "5"), "older than 5 days will be deleted", 2),
     ],
 )
-async def test_what_cannot_be_kept_is_said(database: str, words: tuple[str, ...], says: str) -> None:
+async def test_what_cannot_be_kept_is_said(database: str, words: tuple[str, ...], says: str, status: int) -> None:
     throughline = Throughline(database)
     await throughline("workspace", "create", "till")
     result = await throughline("workspace", "retention", *words)
-    assert result.status == 1
+    assert result.status == status
     assert says in result.err
     (row,) = (await throughline("workspace", "retention", "--json")).json
     assert row == {"workspace": "till", "days": None, "horizon": None, "deleted": 0, "being_deleted": False}

@@ -101,6 +101,6 @@ async def test_what_cannot_be_tailed_is_said(stack: Stack, throughline: Throughl
     assert "nothing has been sent" in nothing.err
     throughline.environment["KAFKA"] = f"127.0.0.1:{free_port()}"
     away = await throughline("tail", "--no-follow")
-    assert away.status == 1
+    assert away.status == 3
     assert "cannot be read" in away.err
     assert "set KAFKA=host:port" in away.err

@@ -55,7 +55,7 @@ async def test_a_link_is_for_a_token_that_is_good(throughline: Throughline, tmp_
     run |= {"api_url": "http://localhost:8080", "read_token": token}
     (tmp_path / "run.json").write_text(json.dumps(run))
     assert (await throughline(*nowhere)).out.startswith("http://localhost:8080/#/open/tlc_")
-    await throughline("token", "revoke", "1")
+    await throughline("token", "revoke", "1", "--yes")
     assert "is revoked or expired" in (await throughline(*nowhere)).err
     acts = (await throughline("audit", "--action", "token link", "--json")).json
     assert [act["arguments"]["id"] for act in acts] == [1, 1]

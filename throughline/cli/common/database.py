@@ -8,20 +8,21 @@ from typing import NamedTuple, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from throughline.cli.common.output import WRONG_USE, fail, say
-from throughline.cli.common.running import find_running
+from throughline.cli.common.output import fail, say
+from throughline.cli.common.running import command_settings, find_running
+from throughline.cli.common.status import Status
 from throughline.kit.clock import now_us
 from throughline.kit.process import user_and_host
 from throughline.kit.run_file import RUN_FILE
 from throughline.kit.secret_box import SecretBox
-from throughline.kit.settings import CommandSettings, ServiceSettings, SettingsError, load
+from throughline.kit.settings import ServiceSettings
 from throughline.store.access.audit import record_audit
 from throughline.store.access.names import AdminError
 from throughline.store.access.workspaces import list_workspaces
-from throughline.store.engine.errors import driver_error, failure_of, is_refused
+from throughline.store.engine.errors import driver_error, failure_of, is_away, is_refused
 from throughline.store.engine.pool import create_engine, without_password
 from throughline.store.engine.unit_of_work import consistent_reading, transaction
-from throughline.store.migrate import MigrateError, check
+from throughline.store.migrate import MigrateError, UnreachableError, check
 
 T = TypeVar("T")
 
@@ -44,11 +45,8 @@ def choose_database(data: Path | None) -> DatabaseChoice:
 
     `data` names the folder and goes before DATABASE_URL; None stands for DATA of the environment or `.throughline`.
     """
-    try:
-        settings = load(CommandSettings)
-        default = str(ServiceSettings.model_fields["database_url"].default)
-    except SettingsError as error:
-        fail(str(error), WRONG_USE)
+    settings = command_settings()
+    default = str(ServiceSettings.model_fields["database_url"].default)
     if data is None and settings.database_url is not None:
         return DatabaseChoice(settings.database_url, "DATABASE_URL", settings.encryption_keys)
     folder = data or settings.data
@@ -129,13 +127,14 @@ def with_engine(work: Callable[[AsyncEngine], Awaitable[T]], data: Path | None) 
     try:
         return asyncio.run(_run(database.url, work))
     except (AdminError, MigrateError) as error:
-        fail(str(error))
+        fail(str(error), Status.UNREACHABLE if isinstance(error, UnreachableError) else Status.CANNOT)
     except Exception as error:
         if failure_of(error) is None:
             raise
         cause = driver_error(error) or error
         fix = "; commands run as throughline_admin or the owner" if is_refused(error) else ""
-        fail(f"the database failed: {str(cause).splitlines()[0]}{fix}")
+        status = Status.UNREACHABLE if is_away(error) else Status.CANNOT
+        fail(f"the database failed: {str(cause).splitlines()[0]}{fix}", status)
 
 
 def choose_secret_box(data: Path | None) -> SecretBox:

@@ -17,6 +17,10 @@ class NotTakenError(Exception):
     """Ingest does not take the events; the message says why."""
 
 
+class IngestAwayError(NotTakenError):
+    """Ingest does not answer, or is not ready, for longer than is waited for it."""
+
+
 class Problem(NamedTuple):
     """Why a request failed as a whole."""
 
@@ -40,7 +44,7 @@ async def deliver(
     `say` gets one sentence when the request has to wait for the first time.
 
     Raises:
-        NotTakenError: there was no such answer within `PATIENCE_SECONDS`.
+        IngestAwayError: there was no such answer within `PATIENCE_SECONDS`.
     """
 
     def announce(state: RetryCallState) -> None:
@@ -57,7 +61,7 @@ async def deliver(
         return await retrying(_post, client, path, body, headers)
     except RetryError as error:
         reason = error.last_attempt.exception()
-        raise NotTakenError(f"ingest at {client.base_url} takes nothing ({reason})") from None
+        raise IngestAwayError(f"ingest at {client.base_url} takes nothing ({reason})") from None
 
 
 def problem_of(answer: httpx.Response) -> Problem:

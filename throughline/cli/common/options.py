@@ -7,10 +7,13 @@ import typer
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Data folder of a running `make run`, whose database is used.", show_default=False),
+    typer.Option(
+        "--data",
+        help="Data folder of `throughline run`; goes before the variables. Default: DATA, or .throughline.",
+        show_default=False,
+    ),
 ]
-RunningDataOption = Annotated[Path, typer.Option(help="Data folder of the running stack.")]
-RUNNING_DATA = Path(".throughline")
+SureOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 UrlOption = Annotated[str | None, typer.Option(help="Address of ingest. Default: that of the running stack.")]
 WriteKeyOption = Annotated[str | None, typer.Option(help="Write key. Default: that of the running stack.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -1,6 +1,10 @@
-"""What commands print: tables for people and JSON for scripts on standard output, news and errors on standard error."""
+"""What commands print: tables for people and JSON for scripts on standard output, news and errors on standard error.
+
+With `--json` a command prints one value: an array of objects for a list, one object for anything else.
+"""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
@@ -9,17 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from throughline.cli.common.status import Status
 from throughline.kit.clock import rfc3339
 
 Cell = str | int | bool | list[str] | None
 Row = dict[str, Cell]
 
-CANNOT = 1
-"""Exit status: the command was understood and cannot be done, or not all of it."""
-WRONG_USE = 2
-"""Exit status: an option, an argument or a variable is wrong."""
-INTERRUPTED = 130
-"""Exit status: ended by Ctrl-C."""
 COLUMNS_WITHOUT_TERMINAL = 240
 """Width of a table in a file or a pipe: wide enough not to be folded."""
 
@@ -30,7 +29,7 @@ class NamedRow(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
-def fail(message: str, status: int = CANNOT) -> NoReturn:
+def fail(message: str, status: Status = Status.CANNOT) -> NoReturn:
     """End the command with a sentence on standard error."""
     say(f"error: {message}")
     raise typer.Exit(status)
@@ -39,6 +38,22 @@ def fail(message: str, status: int = CANNOT) -> NoReturn:
 def say(message: str) -> None:
     """Print one line of news on standard error."""
     stderr_console().print(Text(message))
+
+
+def confirm(question: str, *, is_sure: bool, loss: str) -> None:
+    """Ask before what cannot be undone, which `loss` names; `is_sure` is what `--yes` says. Ends the command unless
+    the answer is yes."""
+    if is_sure:
+        return
+    say(loss)
+    try:
+        confirmed = typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise typer.Exit(Status.INTERRUPTED) from None
+        fail("nobody is there to answer; --yes does it without a question", Status.WRONG_USE)
+    if not confirmed:
+        fail("nothing was done")
 
 
 def stderr_console() -> Console:
@@ -72,6 +87,14 @@ def rows_from(listed: Sequence[NamedRow]) -> list[Row]:
 def show_json(value: object) -> None:
     """Print one JSON value."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_result(facts: Mapping[str, object], sentence: str, *, as_json: bool) -> None:
+    """Print what a command did: its facts as one JSON object, or the sentence as news."""
+    if as_json:
+        show_json(facts)
+    else:
+        say(sentence)
 
 
 def show_rows(rows: Sequence[Mapping[str, Cell]], *, columns: Iterable[str], as_json: bool, none: str) -> None:

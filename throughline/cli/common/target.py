@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from throughline.cli.common.running import command_settings, data_folder
 from throughline.kit.run_file import RUN_FILE, RunFile, RunFileError
-from throughline.kit.settings import CommandSettings, load
 
 
 class TargetError(ValueError):
@@ -26,21 +26,22 @@ class Target(NamedTuple):
         return {"X-Throughline-Operator": self.operator_secret} if self.operator_secret else {}
 
 
-def find_target(url: str | None, write_key: str | None, data: Path) -> Target:
-    """The target that the options name; what they leave out is read from the run file in `data`.
+def find_target(url: str | None, write_key: str | None, data: Path | None) -> Target:
+    """The target that the options name; what they leave out is read from the run file in the data folder.
 
     Raises:
-        TargetError: something is missing and nothing runs on `data`, or the address is none.
+        TargetError: something is missing and nothing runs on the folder, or the address is none.
     """
-    operator_secret = load(CommandSettings).operator_secret or ""
+    operator_secret = command_settings().operator_secret or ""
+    folder = data_folder(data)
     if not (url and write_key):
-        running = _read_run_file(data)
+        running = _read_run_file(folder)
         if not url or url.rstrip("/") == running.ingest_url:
             operator_secret = operator_secret or running.operator_secret
         url = url or running.ingest_url
         write_key = write_key or running.write_key
     if not url or not write_key:
-        raise TargetError(f"{data / RUN_FILE} names no ingest_url and write_key; give --url and --key")
+        raise TargetError(f"{folder / RUN_FILE} names no ingest_url and write_key; give --url and --key")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise TargetError(f"--url: {url!r} is not an address like http://localhost:8081")

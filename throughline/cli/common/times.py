@@ -3,7 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-from throughline.cli.common.output import WRONG_USE, fail
+from throughline.cli.common.output import fail
+from throughline.cli.common.status import Status
 from throughline.kit.clock import to_us
 
 _SPAN = re.compile(r"([0-9]{1,6})([smhd])")
@@ -42,4 +43,4 @@ def instant_option_us(option: str, text: str | None, now_us: int) -> int | None:
     try:
         return None if text is None else parse_instant_us(text, now_us)
     except ValueError as error:
-        fail(f"{option}: {error}", WRONG_USE)
+        fail(f"{option}: {error}", Status.WRONG_USE)

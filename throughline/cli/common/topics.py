@@ -9,10 +9,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from throughline.cli.common.output import fail
-from throughline.cli.common.running import find_running
+from throughline.cli.common.running import command_settings, find_running
+from throughline.cli.common.status import Status
 from throughline.kit.kafka import TOOL_REQUEST_TIMEOUT_MS, create_producer
 from throughline.kit.kafka_servers import KafkaServers
-from throughline.kit.settings import CommandSettings, ServiceSettings, load
+from throughline.kit.settings import ServiceSettings
 from throughline.wire.claims import Claim, encode_claim
 from throughline.wire.codec import Touchpoint, encode, partition_of
 
@@ -30,7 +31,7 @@ def choose_topics(data: Path | None) -> Topics:
 
     `data` names the folder and goes before KAFKA; None stands for DATA of the environment or `.throughline`.
     """
-    settings = load(CommandSettings)
+    settings = command_settings()
     if data is None and settings.kafka is not None:
         bootstrap = settings.kafka
     else:
@@ -47,7 +48,8 @@ def reading(topics: Topics, *, topic: str, if_missing: str) -> Iterator[None]:
     except UnknownTopicOrPartitionError:
         fail(f"Kafka at {topics.servers} has no topic {topic!r} yet: {if_missing}")
     except (KafkaError, OSError) as error:
-        fail(f"Kafka at {topics.servers} cannot be read ({error or type(error).__name__}); set KAFKA=host:port")
+        reason = str(error) or type(error).__name__
+        fail(f"Kafka at {topics.servers} cannot be read ({reason}); set KAFKA=host:port", Status.UNREACHABLE)
 
 
 @asynccontextmanager
@@ -58,7 +60,8 @@ async def producing(topics: Topics) -> AsyncIterator[AIOKafkaProducer]:
         await producer.start()
         yield producer
     except (KafkaError, OSError) as error:
-        fail(f"Kafka at {topics.servers} does not take it ({error or type(error).__name__}); set KAFKA=host:port")
+        reason = str(error) or type(error).__name__
+        fail(f"Kafka at {topics.servers} does not take it ({reason}); set KAFKA=host:port", Status.UNREACHABLE)
     finally:
         await producer.stop()
 

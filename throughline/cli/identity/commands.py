@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.cli.common.database import administering, chosen_workspace, in_database, with_engine
 from throughline.cli.common.options import DataOption, JsonOption, WorkspaceUnlessSingleOption, command_group
-from throughline.cli.common.output import Row, fail, say, show_instant, show_json, show_rows
+from throughline.cli.common.output import Row, fail, show_instant, show_json, show_result, show_rows
 from throughline.cli.common.topics import Topics, choose_topics, producing, put_touchpoint
 from throughline.cli.identity.person import erase, export
 from throughline.journey.identity import ALIAS
@@ -84,10 +84,11 @@ def unlink(
     owner: OwnerArgument,
     workspace: WorkspaceUnlessSingleOption = None,
     wait: WaitOption = True,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Part an id from the one it was linked to: what it did is its own again. Later links of the pair are void too."""
-    _rule("unlink", id_, owner, workspace, wait, data)
+    _rule("unlink", id_, owner, workspace, wait, as_json, data)
 
 
 @identity.command("relink")
@@ -96,10 +97,11 @@ def relink(
     owner: OwnerArgument,
     workspace: WorkspaceUnlessSingleOption = None,
     wait: WaitOption = True,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Take an unlink back: the links of the pair count again."""
-    _rule("relink", id_, owner, workspace, wait, data)
+    _rule("relink", id_, owner, workspace, wait, as_json, data)
 
 
 @identity.command("suspects")
@@ -185,16 +187,22 @@ def _unknown_id(id_: str, workspace: str) -> str:
 # --- ruling -----------------------------------------------------------------------------------------------------------
 
 
-def _rule(call: Call, id_: str, owner: str, workspace: str | None, wait: bool, data: Path | None) -> None:
+def _rule(
+    call: Call, id_: str, owner: str, workspace: str | None, wait: bool, as_json: bool, data: Path | None
+) -> None:
     """Put a ruling on the log, unless the pair is as it says already; wait until a stager has applied it."""
     topics = choose_topics(data)
+
+    def show(state: str, sentence: str) -> None:
+        show_result({"ruling": call, "id": id_, "owner": owner, "state": state}, sentence, as_json=as_json)
 
     async def work(engine: AsyncEngine) -> None:
         async with reading(engine) as connection:
             workspace_name = await chosen_workspace(connection, workspace)
             pair = Pair(await workspace_id(connection, workspace_name), id_, owner)
             if not await _has_effect(connection, call, pair, workspace_name):
-                say(f"{id_!r} is not unlinked from {owner!r}" if call == "relink" else f"{id_!r} is unlinked already")
+                parted = f"unlinked from {owner!r}"
+                show("unchanged", f"{id_!r} is " + (f"not {parted}" if call == "relink" else "unlinked already"))
                 return
         # The log is no part of a transaction: the entry comes first, so that no ruling is without one. Digests, because
         # the entry outlives an erasure of the person.
@@ -203,14 +211,15 @@ def _rule(call: Call, id_: str, owner: str, workspace: str | None, wait: bool, d
             pass
         ruling = await _put_ruling(topics, call, pair)
         if not wait:
-            say(f"{call} of {id_!r} and {owner!r} is on the log; a stager applies it within a second or so")
+            on_the_log = f"{call} of {id_!r} and {owner!r} is on the log; a stager applies it within a second or so"
+            show("on_the_log", on_the_log)
             return
         if not await _until_applied(engine, pair, ruling):
             fail(
                 f"{call} is on the log, but no stager has applied it within {WAIT_SECONDS:.0f} s: does one run? "
                 "It will be applied when one does; do not repeat the command"
             )
-        say(f"done: {id_!r} and {owner!r} are " + ("parted" if call == "unlink" else "joined again"))
+        show("applied", f"done: {id_!r} and {owner!r} are " + ("parted" if call == "unlink" else "joined again"))
 
     with_engine(work, data)
 

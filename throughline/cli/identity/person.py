@@ -10,8 +10,9 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from throughline.cli.common.database import administering, chosen_workspace, with_engine
-from throughline.cli.common.options import DataOption, JsonOption, WorkspaceUnlessSingleOption
-from throughline.cli.common.output import WRONG_USE, Row, fail, say, show_instant, show_json, show_rows
+from throughline.cli.common.options import DataOption, JsonOption, SureOption, WorkspaceUnlessSingleOption
+from throughline.cli.common.output import Row, confirm, fail, say, show_instant, show_json, show_result, show_rows
+from throughline.cli.common.status import Status
 from throughline.cli.common.topics import Topics, choose_topics, producing, put_claim
 from throughline.kit.clock import now_us
 from throughline.store.access.names import AdminError, workspace_id
@@ -47,7 +48,7 @@ def erase(
     once: Annotated[
         bool, typer.Option("--once", help="Erase what was received until now; later events count again.")
     ] = False,
-    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    is_sure: SureOption = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until nothing is left, and prove it.")] = True,
     as_json: JsonOption = False,
     data: DataOption = None,
@@ -65,14 +66,15 @@ def erase(
         async with reading(engine) as connection:
             last = await last_erasure_of(connection, person.workspace, person.digest)
         if not person.ids and not once and last is not None and not last.once:
-            say(f"{name!r} is suppressed already, and no event is stored of it")
+            suppressed = f"{name!r} is suppressed already, and no event is stored of it"
             if not wait:
+                show_result({"erasure": last.name, "state": str(last.state)}, suppressed, as_json=as_json)
                 return
+            say(suppressed)
             _show(await _until_done(engine, person, last.name), as_json)
             return
         _announce(person, once=once)
-        if not is_sure:
-            typer.confirm("This cannot be undone. Erase?", abort=True, err=True)
+        confirm("Erase?", is_sure=is_sure, loss="this cannot be undone")
         claim = Claim(
             ERASE, person.workspace, f"erase-{uuid4().hex}", now_us(), (person.digest,), once=once, is_whole=False
         )
@@ -82,7 +84,8 @@ def erase(
             pass
         await _put(topics, claim)
         if not wait:
-            say(f"the erasure {claim.name} is on the log; a stager carries it out")
+            on_the_log = f"the erasure {claim.name} is on the log; a stager carries it out"
+            show_result({"erasure": claim.name, "state": "on_the_log"}, on_the_log, as_json=as_json)
             return
         _show(await _until_done(engine, person, claim.name), as_json)
 
@@ -126,7 +129,7 @@ def export(
 def _checked(id_: str) -> str:
     name = clean_name(id_)
     if not name or len(name) > MAX_ID or "\0" in name:
-        fail(f"ID: an id has 1 to {MAX_ID} characters, got {id_[:60]!r}", WRONG_USE)
+        fail(f"ID: an id has 1 to {MAX_ID} characters, got {id_[:60]!r}", Status.WRONG_USE)
     return name
 
 

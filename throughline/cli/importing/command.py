@@ -1,6 +1,7 @@
 """`throughline import`: a file of history through ingest, with the same verdicts as live events."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -11,9 +12,10 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from throughline.cli.common.deliver import NotTakenError
-from throughline.cli.common.options import RUNNING_DATA, RunningDataOption, UrlOption, WriteKeyOption
-from throughline.cli.common.output import CANNOT, INTERRUPTED, WRONG_USE, fail, say, stderr_console
+from throughline.cli.common.deliver import IngestAwayError, NotTakenError
+from throughline.cli.common.options import DataOption, JsonOption, UrlOption, WriteKeyOption
+from throughline.cli.common.output import fail, say, show_json, show_result, stderr_console
+from throughline.cli.common.status import Status
 from throughline.cli.common.target import Target, TargetError, find_target
 from throughline.cli.importing.mapping import MappingError, RowMapping, parse_mapping, segment_mapping
 from throughline.cli.importing.recipes import read_recipe, recipe_names
@@ -56,7 +58,8 @@ def import_file(
         bool, typer.Option("--dry-run", help="Send nothing: read it all, show what rows become.")
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="From the first row again; nothing counts twice.")] = False,
-    data: RunningDataOption = RUNNING_DATA,
+    as_json: JsonOption = False,
+    data: DataOption = None,
 ) -> None:
     """Import history: JSON or CSV. Every row gets its verdict; refused ones go to FILE.rejected.jsonl.
 
@@ -77,7 +80,7 @@ def import_file(
         say(f"{file}: {form}")
         source = _RowSource(file, row_mapping, form)
         if dry_run:
-            _show_events(source)
+            _show_events(source, as_json=as_json)
             return
         target = find_target(url, key, data)
         if earliest < datetime.fromisoformat(EARLIEST) and not target.operator_secret:
@@ -85,12 +88,12 @@ def import_file(
                 f"--earliest before {EARLIEST}: ingest asks for the operator's secret; set OPERATOR_SECRET"
             )
         file_fingerprint = fingerprint(file, f"{mapping_text}{form}{time_zone if recipe else ''}")
-        progress, files = _begin(file, file_fingerprint, destination_of(target), restart)
-        _run(source, target, progress, files, earliest.date().isoformat())
+        progress, files = _begin(file, file_fingerprint, destination_of(target), restart, as_json)
+        _run(source, target, progress, files, earliest.date().isoformat(), as_json)
     except (MappingError, ImportFileError, TargetError, UnicodeDecodeError) as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), Status.WRONG_USE)
     except OSError as error:
-        fail(f"{error.filename or file}: {error.strerror or error}", WRONG_USE)
+        fail(f"{error.filename or file}: {error.strerror or error}", Status.WRONG_USE)
 
 
 def _mapping_text(mapping: Path | None, recipe: str) -> str:
@@ -125,7 +128,9 @@ def _files_of(file: Path, destination: str) -> Files:
     return plain if progress is None or progress.destination == destination else its_own
 
 
-def _begin(file: Path, file_fingerprint: str, destination: str, restart: bool) -> tuple[ImportProgress, Files]:
+def _begin(
+    file: Path, file_fingerprint: str, destination: str, restart: bool, as_json: bool = False
+) -> tuple[ImportProgress, Files]:
     """The progress of the import that was stopped, or that of a new one; ends the command when it is done already."""
     files = _files_of(file, destination)
     progress = None if restart else ImportProgress.read(files[0])
@@ -134,10 +139,11 @@ def _begin(file: Path, file_fingerprint: str, destination: str, restart: bool) -
     if progress.fingerprint != file_fingerprint:
         fail(
             f"{files[0]} is of another file or mapping: what was begun cannot be gone on with; use --restart",
-            WRONG_USE,
+            Status.WRONG_USE,
         )
     if progress.done:
-        say(f"{file} is imported already, {progress.rows:,} rows; --restart sends it again")
+        done = f"{file} is imported already, {progress.rows:,} rows; --restart sends it again"
+        show_result(_facts(progress, files[1]), done, as_json=as_json)
         raise typer.Exit
     say(f"going on after row {progress.rows:,}")
     return progress, files
@@ -154,7 +160,9 @@ class _RowSource(NamedTuple):
         return read_rows(self.file, self.mapping, on_progress, self.form)
 
 
-def _run(source: _RowSource, target: Target, progress: ImportProgress, files: Files, earliest: str) -> None:
+def _run(
+    source: _RowSource, target: Target, progress: ImportProgress, files: Files, earliest: str, as_json: bool
+) -> None:
     console = stderr_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     stopped_by: BaseException | None = None
@@ -170,13 +178,28 @@ def _run(source: _RowSource, target: Target, progress: ImportProgress, files: Fi
         except (NotTakenError, ImportFileError, KeyboardInterrupt) as error:
             stopped_by = error
     _summarize(progress, files[1])
+    if as_json:
+        show_json(_facts(progress, files[1]))
     if isinstance(stopped_by, KeyboardInterrupt):
         say("stopped; the same command goes on from here")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(Status.INTERRUPTED)
     if stopped_by is not None:
-        fail(f"{stopped_by}; the same command goes on after row {progress.rows:,}")
+        status = Status.UNREACHABLE if isinstance(stopped_by, IngestAwayError) else Status.CANNOT
+        fail(f"{stopped_by}; the same command goes on after row {progress.rows:,}", status)
     if progress.rejected:
-        raise typer.Exit(CANNOT)
+        raise typer.Exit(Status.CANNOT)
+
+
+def _facts(progress: ImportProgress, rejected_file: Path) -> dict[str, object]:
+    return {
+        "rows": progress.rows,
+        "ok": progress.ok,
+        "warning": progress.warning,
+        "rejected": progress.rejected,
+        "dropped": progress.dropped,
+        "reasons": progress.reasons,
+        "rejected_file": str(rejected_file) if progress.rejected else None,
+    }
 
 
 def _summarize(progress: ImportProgress, rejected_file: Path) -> None:
@@ -190,9 +213,10 @@ def _summarize(progress: ImportProgress, rejected_file: Path) -> None:
         say(f"rejected rows: {rejected_file}")
 
 
-def _show_events(source: _RowSource) -> None:
+def _show_events(source: _RowSource, *, as_json: bool) -> None:
     """Print the first events and the first faults, and how many rows of each there are."""
     rows = faulty_rows = 0
+    events: list[object] = []
     for row in source.read(lambda _: None):
         rows += 1
         if row.error is not None:
@@ -200,7 +224,13 @@ def _show_events(source: _RowSource) -> None:
             if faulty_rows <= SHOWN_ROWS:
                 say(f"row {row.number:,}: {row.error.field or row.error.code}: {row.error}")
         elif rows - faulty_rows <= SHOWN_ROWS:
-            typer.echo(row.event.decode())
-    say(f"{rows:,} rows, {faulty_rows:,} of them cannot become events; nothing was sent")
+            events.append(json.loads(row.event))
+            if not as_json:
+                typer.echo(row.event.decode())
+    show_result(
+        {"rows": rows, "faulty_rows": faulty_rows, "events": events},
+        f"{rows:,} rows, {faulty_rows:,} of them cannot become events; nothing was sent",
+        as_json=as_json,
+    )
     if faulty_rows:
-        raise typer.Exit(CANNOT)
+        raise typer.Exit(Status.CANNOT)

@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaConsumer
 
 from throughline.cli.common.database import in_database, log_act
 from throughline.cli.common.options import DataOption, EventsOfWorkspaceOption, JsonOption, command_group
-from throughline.cli.common.output import WRONG_USE, Row, fail, printable, say, show_json, show_rows
+from throughline.cli.common.output import Row, fail, printable, show_json, show_result, show_rows
+from throughline.cli.common.status import Status
 from throughline.cli.common.topics import choose_topics
 from throughline.cli.rejected.replay import replay
 from throughline.cli.rejected.scan import (
@@ -87,7 +88,7 @@ def show_rejected(
     try:
         id_ = RecordId.parse(which)
     except ValueError as error:
-        fail(str(error), WRONG_USE)
+        fail(str(error), Status.WRONG_USE)
     source_names = {each.id: each.name for each in in_database(list_sources, data)}
     topics = choose_topics(data)
     record = with_consumer(topics, lambda consumer: read_record(consumer, id_))
@@ -125,6 +126,7 @@ def export_rejected(
     stage: StageOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Write refused events to a file to be mended by hand, without those that were replayed and taken.
@@ -147,10 +149,12 @@ def export_rejected(
 
             with_consumer(selection.topics, write)
     except FileExistsError:
-        fail(f"{file} is there already; name another file", WRONG_USE)
+        fail(f"{file} is there already; name another file", Status.WRONG_USE)
     except OSError as error:
-        fail(f"{file}: {error.strerror or error}", WRONG_USE)
-    say(f"{len(exported):,} events written to {file}")
+        fail(f"{file}: {error.strerror or error}", Status.WRONG_USE)
+    show_result(
+        {"file": str(file), "events": len(exported)}, f"{len(exported):,} events written to {file}", as_json=as_json
+    )
 
 
 rejected.command("replay")(replay)

@@ -4,7 +4,6 @@ Each event is judged as at the instant at which it was first received, under the
 counts once however often it is sent. Its outcome is written to the topic, so that the next replay leaves it alone.
 """
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -12,8 +11,10 @@ from typing import Annotated, NamedTuple
 import typer
 
 from throughline.cli.common.database import log_act
-from throughline.cli.common.options import DataOption, EventsOfWorkspaceOption, UrlOption
-from throughline.cli.common.output import CANNOT, INTERRUPTED, WRONG_USE, fail, say
+from throughline.cli.common.deliver import IngestAwayError
+from throughline.cli.common.options import DataOption, EventsOfWorkspaceOption, JsonOption, UrlOption
+from throughline.cli.common.output import confirm, fail, say, show_json, show_result
+from throughline.cli.common.status import Status
 from throughline.cli.common.target import TargetError, find_target
 from throughline.cli.rejected.scan import (
     CodeOption,
@@ -28,7 +29,6 @@ from throughline.cli.rejected.scan import (
 )
 from throughline.cli.rejected.send import Destinations, ReplayResult, send_again
 from throughline.cli.rejected.topic import OK, RecordId
-from throughline.kit.settings import CommandSettings, load
 from throughline.kit.stages import RejectionStage
 from throughline.store.access.keys import key_digest
 
@@ -64,6 +64,7 @@ def replay(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help=f"Do not ask, however many there are ({CONFIRM_ABOVE}).")
     ] = False,
+    as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Send refused events again: through ingest with the same checks, or to the log where a stager refused a record.
@@ -75,53 +76,55 @@ def replay(
     selection = select(workspace, source, code, stage, since, until, data)
     scanned = scan(selection)
     if not scanned.rejections:
-        say("nothing was refused that these options name")
+        show_result(_facts(ReplayResult(), 0), "nothing was refused that these options name", as_json=as_json)
         return
-    folder = data or load(CommandSettings).data
-    destinations = _destinations(selection, scanned, folder, url, key, dry_run)
+    destinations = _destinations(selection, scanned, data, url, key, dry_run)
     plan = _plan(selection, scanned, destinations, again, limit)
     _announce(plan, selection, scanned)
     if dry_run or not plan.ids:
+        if as_json:
+            show_json(_facts(ReplayResult(), len(plan.ids)))
         return
-    if len(plan.ids) > CONFIRM_ABOVE and not yes:
-        if not sys.stdin.isatty():
-            fail(f"{len(plan.ids):,} events would be sent; --yes sends them", WRONG_USE)
-        typer.confirm(f"send {len(plan.ids):,} events?", abort=True)
+    confirm("Send?", is_sure=yes or len(plan.ids) <= CONFIRM_ABOVE, loss=f"{len(plan.ids):,} events would be sent")
     log_act("rejected replay", data, {"workspace": workspace, "source": source, "code": code, "events": len(plan.ids)})
     result = send_again(selection, plan.ids, destinations)
     _summarize(result)
+    if as_json:
+        show_json(_facts(result, len(plan.ids)))
     if result.interrupted:
         say("stopped; the same command goes on from here")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(Status.INTERRUPTED)
     if result.gave_up:
-        fail(f"{result.gave_up}; the same command goes on from here")
+        status = Status.UNREACHABLE if isinstance(result.gave_up, IngestAwayError) else Status.CANNOT
+        fail(f"{result.gave_up}; the same command goes on from here", status)
     if result.rejected or result.not_sent:
-        raise typer.Exit(CANNOT)
+        raise typer.Exit(Status.CANNOT)
 
 
 def _destinations(
-    selection: Selection, scanned: Scan, folder: Path, url: str | None, key: str | None, dry_run: bool
+    selection: Selection, scanned: Scan, data: Path | None, url: str | None, key: str | None, dry_run: bool
 ) -> Destinations:
     """Where the events go, and the source that the write key belongs to; ends the command when the key is of no use."""
     if all(rejection.stage != RejectionStage.INGEST for rejection in scanned.rejections.values()):
         return Destinations(None, None)
     try:
-        target = find_target(url, key, folder)
+        target = find_target(url, key, data)
     except TargetError as error:
         if dry_run:
             return Destinations(None, None)
-        fail(f"events that ingest refused are sent to it with a key of their source: {error}", WRONG_USE)
+        fail(f"events that ingest refused are sent to it with a key of their source: {error}", Status.WRONG_USE)
     if not target.operator_secret:
-        fail("ingest takes replayed events with the operator's secret only; set OPERATOR_SECRET to ingest's", WRONG_USE)
+        reason = "ingest takes replayed events with the operator's secret only"
+        fail(f"{reason}; set OPERATOR_SECRET to ingest's", Status.WRONG_USE)
     digest = key_digest(target.write_key)
     source = next((each for each in selection.keys if each.digest == digest), None)
     if source is None:
         fail(
             "--key: no source has this write key, or it has been revoked; make one with `throughline key create`",
-            WRONG_USE,
+            Status.WRONG_USE,
         )
     if not source.enabled:
-        fail(f"the source {source.source_name!r} is disabled; enable it first", WRONG_USE)
+        fail(f"the source {source.source_name!r} is disabled; enable it first", Status.WRONG_USE)
     return Destinations(target, source)
 
 
@@ -156,6 +159,16 @@ def _announce(plan: ReplayPlan, selection: Selection, scanned: Scan) -> None:
     for reason, events in plan.left_out.most_common():
         say(f"  {events:,} left out, {reason}")
     say(f"{len(plan.ids):,} events to send again; {plan.replayed_before:,} were sent before")
+
+
+def _facts(result: ReplayResult, selected: int) -> dict[str, object]:
+    return {
+        "selected": selected,
+        "accepted": result.accepted,
+        "rejected": result.rejected,
+        "not_sent": result.not_sent,
+        "reasons": dict(result.reasons),
+    }
 
 
 def _summarize(result: ReplayResult) -> None:

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.cli.common.database import in_database
-from throughline.cli.common.output import WRONG_USE, fail, stderr_console
+from throughline.cli.common.output import fail, stderr_console
+from throughline.cli.common.status import Status
 from throughline.cli.common.times import instant_option_us
 from throughline.cli.common.topics import Topics, choose_topics, reading
 from throughline.cli.rejected.topic import (
@@ -102,7 +103,7 @@ def select(
     selected = {each.id: each.name for each in listed if source in (None, each.name)}
     if source is not None and not selected:
         choices = ", ".join(sorted({each.name for each in listed})) or "none yet"
-        fail(f"no source {source!r}; there are: {choices}", WRONG_USE)
+        fail(f"no source {source!r}; there are: {choices}", Status.WRONG_USE)
     sources = frozenset(selected) if source or workspace else None
     filters = Filters(sources, stage, code, since_us, until_us)
     return Selection(choose_topics(data), filters, selected, keys, retention_cutoffs)

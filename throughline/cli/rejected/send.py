@@ -52,8 +52,8 @@ class ReplayResult:
     reasons: Counter[str] = field(default_factory=Counter)
     """Number of events not accepted, by code and message."""
     interrupted: bool = False
-    gave_up: str = ""
-    """Why the replay ended early; "" when it did not."""
+    gave_up: NotTakenError | None = None
+    """Why the replay ended early; None when it did not."""
 
     def add(self, outcome: str, message: str) -> None:
         """Count one event that was sent."""
@@ -87,7 +87,7 @@ def send_again(selection: Selection, ids: Collection[RecordId], destinations: De
                 try:
                     await _send_groups(_groups(consumer, selection, ids), len(ids), sender, ended)
                 except NotTakenError as error:
-                    result.gave_up = str(error)
+                    result.gave_up = error
                 finally:
                     await sender.write_outcomes()
                 result.interrupted = ended.is_set()
