@@ -49,7 +49,8 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         message = f"nothing is at {request.url.path}; /openapi.json lists what is"
         return problem_response(ServiceError(404, "not_found", message, headers=headers))
     if error.status_code == 405:
-        message = f"{request.method} is not allowed here; use GET"
+        methods = sorted({*headers.get("Allow", "").replace(" ", "").split(",")} - {"", "HEAD"})
+        message = f"{request.method} is not allowed here; use {' or '.join(methods) or 'another method'}"
         return problem_response(ServiceError(405, "method_not_allowed", message, headers=headers))
     return problem_response(ServiceError(error.status_code, "http_error", error.detail, headers=headers))
 

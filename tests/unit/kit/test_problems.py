@@ -25,7 +25,14 @@ async def broken(_: Request) -> Response:
 
 
 async def get(path: str, method: str = "GET") -> httpx.Response:
-    app = Starlette(routes=[Route("/busy", busy), Route("/teapot", teapot), Route("/broken", broken)])
+    app = Starlette(
+        routes=[
+            Route("/busy", busy),
+            Route("/teapot", teapot),
+            Route("/broken", broken),
+            Route("/order", broken, methods=["POST", "PATCH"]),
+        ]
+    )
     install_problem_handlers(app)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
@@ -53,6 +60,7 @@ async def test_a_service_error_is_answered_with_its_fields_and_headers() -> None
     [
         ("GET", "/nowhere", 404, "not_found", "nothing is at /nowhere; /openapi.json lists what is"),
         ("PUT", "/busy", 405, "method_not_allowed", "PUT is not allowed here; use GET"),
+        ("GET", "/order", 405, "method_not_allowed", "GET is not allowed here; use PATCH or POST"),
         ("GET", "/teapot", 418, "http_error", "a teapot"),
         ("GET", "/broken", 500, "internal_error", "the service failed; see its log"),
     ],
