@@ -67,6 +67,7 @@ class Sizes(NamedTuple):
     staged_events: int = 150_000
     per_event_events: int = 1_500
     latency_seconds: float = 6.0
+    cost_seconds: float = 10.0
     customers: int = 1_000_000
     warm_customers: int = 50_000
     warm_events: int = 250_000
@@ -86,6 +87,7 @@ QUICK = Sizes(
     staged_events=20_000,
     per_event_events=300,
     latency_seconds=2.0,
+    cost_seconds=2.0,
     customers=50_000,
     warm_customers=10_000,
     warm_events=30_000,

@@ -29,7 +29,7 @@ from throughline.store import generations
 from throughline.store.digest import id_digest
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading, transaction
-from throughline.store.offsets import Offset
+from throughline.store.offsets import Offset, OffsetMove
 from throughline.wire.codec import encode
 
 DAY_US = 86_400_000_000
@@ -266,11 +266,10 @@ class _Customer:
         active_models = await ModelRegistry(self._engine).current()
         records = list(_records(self._offset, touchpoints))
         began = time.perf_counter()
-        batch = prepare(records, active_models, topic=self._topic, partition=0)
+        batch = prepare({0: records}, active_models, topic=self._topic)
         to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
-        staged = await commit(
-            self._engine, batch, active_models, topic=self._topic, partition=0, expected=self._offset, to=to
-        )
+        moves = [OffsetMove(0, self._offset, to)]
+        staged = await commit(self._engine, batch, active_models, topic=self._topic, moves=moves)
         seconds = time.perf_counter() - began
         if staged.staged != len(touchpoints):
             raise RuntimeError(f"{staged} of {len(touchpoints)}")

@@ -1,6 +1,5 @@
 """What all partitions of a process share."""
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -57,7 +56,6 @@ class StagerContext:
         models: ModelRegistry,
         send_rejected: SendRejected,
         batch_records: int,
-        transactions: int,
         send_claims: SendClaims,
         log_seconds: float | None = None,
     ) -> None:
@@ -66,12 +64,10 @@ class StagerContext:
         self.models = models
         self.send_rejected = send_rejected
         self.batch_records = batch_records
-        """Maximum number of records in a batch."""
+        """Maximum number of records in a round."""
         self.send_claims = send_claims
         self.log_seconds = log_seconds
         """The time after which Kafka holds nothing any more of what it holds now; None: unknown."""
-        self.transactions = asyncio.Semaphore(transactions)
-        """To be held during a transaction: limits those under way at once."""
         self.faults = FaultLimit()
         self.received_watermark_us = 0
         """Everything received before this instant is in the state, on all partitions, as far as the process knows."""

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from services.stager.consume.group import GroupMember, StuckError
 from services.stager.context import StagerContext
+from services.stager.maintain.schedule import SIDE_BY_SIDE
 from services.stager.publisher import Publisher
 from services.stager.rejected.index import RejectedIndexer
 from services.stager.stage.models import ModelRegistry
@@ -31,10 +32,8 @@ from throughline.store.migrate import wait_until_migrated
 
 log = logging.getLogger("stager")
 
-TRANSACTIONS = 4
-"""Maximum number of transactions under way: enough to decode while PostgreSQL works, few enough for its cores."""
-OTHER_CONNECTIONS = 3
-"""Connections beside those of the transactions: locating partitions, the index, health."""
+CONNECTIONS = SIDE_BY_SIDE + 3
+"""Those of a round or of slices of maintenance, and of what goes on beside them: locating, the index, health."""
 FETCH_WAIT_MS = 50
 """Maximum time that the broker holds a fetch: a partition that is not part of the fetch under way waits as long."""
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
@@ -63,10 +62,10 @@ async def run(settings: StagerSettings) -> None:
 
     engine = create_engine(
         settings.database_url,
-        pool_size=TRANSACTIONS + OTHER_CONNECTIONS,
+        pool_size=CONNECTIONS,
         application_name="throughline-stager",
     )
-    measure_pool("stager", TRANSACTIONS + OTHER_CONNECTIONS, partial(count_in_use, engine))
+    measure_pool("stager", CONNECTIONS, partial(count_in_use, engine))
     servers = settings.kafka_servers(settings.kafka)
     consumer = create_group_consumer(
         servers,
@@ -81,7 +80,6 @@ async def run(settings: StagerSettings) -> None:
         models=ModelRegistry(engine),
         send_rejected=publisher.send_rejected,
         batch_records=settings.batch_records,
-        transactions=TRANSACTIONS,
         send_claims=publisher.send_claims,
         log_seconds=log_seconds(settings.log_retention_hours),
     )

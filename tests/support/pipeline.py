@@ -1,7 +1,7 @@
 """A pipeline staged by hand on real PostgreSQL: its log is a list, and a test decides what is staged when."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -27,7 +27,7 @@ from throughline.store import generations, retention
 from throughline.store.access.workspaces import create_workspace
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.id_walk import SLOTS
-from throughline.store.offsets import Offset
+from throughline.store.offsets import Offset, OffsetMove
 from throughline.store.schema.operations import models
 from throughline.wire.claims import Claim, encode_claim
 from throughline.wire.codec import encode, partition_of
@@ -114,38 +114,41 @@ class Pipeline:
 
         With `dies` a consumer that does not know that they are committed stages them again, which must fail.
         """
-        records = self.waiting[partition][:count]
-        if not records:
+        return await self.stage_round({partition: count}, dies=dies)
+
+    async def stage_round(self, counts: Mapping[int, int], *, dies: bool = False) -> BatchResult | None:
+        """Stage the next records of some partitions, so many of each, in one transaction."""
+        parts = {number: of for number, count in counts.items() if (of := self.waiting[number][:count])}
+        if not parts:
             return None
         try:
-            staged = await self._commit(partition, records, dies=dies)
+            staged = await self._commit(parts, dies=dies)
         except ModelsChangedError:
             await self.registry.refresh()
-            staged = await self._commit(partition, records, dies=dies)
-        del self.waiting[partition][:count]
+            staged = await self._commit(parts, dies=dies)
+        for number, records in parts.items():
+            del self.waiting[number][: len(records)]
         return staged
 
-    async def _commit(self, partition: int, records: Sequence[LogRecord], *, dies: bool) -> BatchResult:
+    async def _commit(self, parts: Mapping[int, Sequence[LogRecord]], *, dies: bool) -> BatchResult:
         models = await self.registry.current()
-        batch = await prepare_batch(self.engine, records, models, topic=self.topic, partition=partition)
+        batch = await prepare_batch(self.engine, parts, models, topic=self.topic)
         assert not batch.rejected
-        to = Offset(records[-1].offset + 1, record_digest(records[-1]), 0)
         stage = partial(
             commit,
             self.engine,
             batch,
             models,
             topic=self.topic,
-            partition=partition,
-            expected=records[0].offset,
-            to=to,
+            moves=[move_of(number, records) for number, records in parts.items()],
             watermark_us=self.watermark_us,
             limits=self.limits,
         )
         staged = await stage()
         if dies:
-            with pytest.raises(StaleOffsetError):
+            with pytest.raises(StaleOffsetError) as refused:
                 await stage()
+            assert refused.value.partitions == set(parts)
         return staged
 
     async def tick(self, watermark_us: int) -> None:
@@ -220,6 +223,11 @@ class Pipeline:
     async def projection(self, model: int) -> Projection:
         """The state of one generation."""
         return await read_projection(self.url, model)
+
+
+def move_of(partition: int, records: Sequence[LogRecord]) -> OffsetMove:
+    """The move of a partition past some records."""
+    return OffsetMove(partition, records[0].offset, Offset(records[-1].offset + 1, record_digest(records[-1]), 0))
 
 
 async def open_pipeline(engine: AsyncEngine, url: str, *, zone: str = "UTC") -> Pipeline:

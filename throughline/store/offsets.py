@@ -4,13 +4,15 @@ Two watermarks stand beside a partition's offset. The received watermark (`throu
 is in the state. The applied watermark (`swept_us`): so is every lapse due by it, among the partition's customers.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Integer, LargeBinary, Text, bindparam, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.elements import Grouping
 
+from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.schema.operations import offsets
 
 
@@ -34,46 +36,50 @@ async def read_offset(connection: AsyncConnection, topic: str, partition: int) -
     return None if row is None else Offset(*row)
 
 
-_offset_insert = insert(offsets).values(
-    topic=bindparam("topic"),
-    partition=bindparam("partition"),
-    next_offset=bindparam("next_offset"),
-    digest=bindparam("digest"),
-    through_us=bindparam("received_watermark_us"),
-    swept_us=literal(0),
+class OffsetMove(NamedTuple):
+    """A partition that is to go from offset `expected` to `to`: to the same offset when only its watermark moves."""
+
+    partition: int
+    expected: int
+    to: Offset
+
+
+_moves = UnnestParameters(
+    "moves",
+    {
+        "partition": offsets.c.partition.type,
+        "expected": offsets.c.next_offset.type,
+        "next_offset": offsets.c.next_offset.type,
+        "digest": offsets.c.digest.type,
+        "through_us": offsets.c.through_us.type,
+    },
 )
+_m = _moves.table.c
+_moves_insert = insert(offsets).from_select(
+    ["topic", "partition", "next_offset", "digest", "through_us", "swept_us"],
+    select(
+        bindparam("topic", type_=offsets.c.topic.type),
+        _m.partition,
+        _m.next_offset,
+        _m.digest,
+        _m.through_us,
+        literal(0, BigInteger),
+    ).order_by(_m.partition),
+)
+_place = func.array_position(cast(bindparam("moves_partition", type_=Text), ARRAY(Integer)), offsets.c.partition)
+_expected = Grouping(cast(bindparam("moves_expected", type_=Text), ARRAY(BigInteger)))[_place]
+_move_offsets = _moves_insert.on_conflict_do_update(
+    index_elements=[offsets.c.topic, offsets.c.partition],
+    set_={name: _moves_insert.excluded[name] for name in ("next_offset", "digest", "through_us")},
+    where=offsets.c.next_offset == _expected,
+).returning(offsets.c.partition)
 
 
-def _compare_and_set(*names: str) -> ReturningInsert[tuple[int]]:
-    return _offset_insert.on_conflict_do_update(
-        index_elements=[offsets.c.topic, offsets.c.partition],
-        set_={name: _offset_insert.excluded[name] for name in names},
-        where=offsets.c.next_offset == bindparam("expected", type_=offsets.c.next_offset.type),
-    ).returning(offsets.c.next_offset)
-
-
-_move_offset = _compare_and_set("next_offset", "digest", "through_us")
-_move_received_watermark = _compare_and_set("through_us")
-
-
-async def move_offset(connection: AsyncConnection, topic: str, partition: int, *, expected: int, to: Offset) -> bool:
-    """Compare-and-set: move a partition from `expected` to `to`. Returns False when it was no longer at `expected`."""
-    moved = await connection.execute(
-        _move_offset, {"topic": topic, "partition": partition, "expected": expected, **to._asdict()}
-    )
-    return moved.first() is not None
-
-
-async def move_received_watermark(
-    connection: AsyncConnection, topic: str, partition: int, *, expected: int, received_watermark_us: int
-) -> bool:
-    """Move only the watermark of a partition that is at offset `expected`. Returns False when it no longer is."""
-    unchanged = Offset(expected, b"", received_watermark_us)
-    moved = await connection.execute(
-        _move_received_watermark,
-        {"topic": topic, "partition": partition, "expected": expected, **unchanged._asdict()},
-    )
-    return moved.first() is not None
+async def move_offsets(connection: AsyncConnection, topic: str, moves: Iterable[OffsetMove]) -> set[int]:
+    """Compare-and-set of several partitions. Returns those that moved: each that was still at its `expected`."""
+    rows = [(partition, expected, *to) for partition, expected, to in sorted(moves)]
+    moved = await connection.execute(_move_offsets, {"topic": topic, **_moves.parameters(rows)})
+    return set(moved.scalars())
 
 
 async def read_received_watermark(connection: AsyncConnection, topic: str, partitions: int) -> int:
@@ -84,25 +90,33 @@ async def read_received_watermark(connection: AsyncConnection, topic: str, parti
     return smallest_us if staged_partitions >= partitions else 0
 
 
-_applied_watermark_insert = insert(offsets).values(
-    topic=bindparam("topic"),
-    partition=bindparam("partition"),
-    next_offset=literal(0),
-    digest=literal(b""),
-    through_us=literal(0),
-    swept_us=bindparam("applied_watermark_us"),
+_swept = UnnestParameters("swept", {"partition": offsets.c.partition.type})
+_swept_insert = insert(offsets).from_select(
+    ["topic", "partition", "next_offset", "digest", "through_us", "swept_us"],
+    select(
+        bindparam("topic", type_=offsets.c.topic.type),
+        _swept.table.c.partition,
+        literal(0, BigInteger),
+        literal(b"", LargeBinary),
+        literal(0, BigInteger),
+        bindparam("applied_watermark_us", type_=BigInteger),
+    ).order_by(_swept.table.c.partition),
 )
-_move_applied_watermark = _applied_watermark_insert.on_conflict_do_update(
+_move_applied_watermarks = _swept_insert.on_conflict_do_update(
     index_elements=[offsets.c.topic, offsets.c.partition],
-    set_={"swept_us": func.greatest(offsets.c.swept_us, _applied_watermark_insert.excluded.swept_us)},
+    set_={"swept_us": func.greatest(offsets.c.swept_us, _swept_insert.excluded.swept_us)},
 )
 
 
-async def move_applied_watermark(
-    connection: AsyncConnection, topic: str, partition: int, applied_watermark_us: int
+async def move_applied_watermarks(
+    connection: AsyncConnection, topic: str, partitions: Iterable[int], applied_watermark_us: int
 ) -> None:
-    """Store that every lapse due by `applied_watermark_us` is applied among the partition's share of customers."""
+    """Store that every lapse due by `applied_watermark_us` is applied among the shares of some partitions."""
     await connection.execute(
-        _move_applied_watermark,
-        {"topic": topic, "partition": partition, "applied_watermark_us": applied_watermark_us},
+        _move_applied_watermarks,
+        {
+            "topic": topic,
+            "applied_watermark_us": applied_watermark_us,
+            **_swept.parameters((partition,) for partition in sorted(partitions)),
+        },
     )

@@ -1,14 +1,14 @@
 """Statements over the last events of each source: rings of rows, written over and over.
 
 A source has two rings in each partition, one of events with warnings and one of events without: however many pass, the
-last warnings can still be looked at. Only the transaction that has moved the partition's offset writes its rings, so
-that nobody contends for them, and they do not change between its reading and its commit.
+last warnings can still be looked at. Only a transaction that has moved the partition's offset writes its rings, so that
+nobody contends for them, and they do not change between its reading and its commit.
 """
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, SmallInteger, Text, bindparam, cast, func, literal_column, select
+from sqlalchemy import BigInteger, Integer, SmallInteger, Text, and_, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,24 +22,27 @@ RING_SIZE = 32
 _r = recent_events.c
 _PLACE = ("source", "shard", "slot")
 RECENT_COLUMNS = tuple(column.name for column in _r if column.name not in ("shard", "slot"))
-"""The columns of `write_recent`, after the ring (0 or 1); `number` counts from 1 within the ring and the batch."""
+"""The columns of `write_recent`, after the ring (0 or 1) and the shard; `number` counts from 1 within the ring and the
+batch."""
 
-_new_rows = UnnestParameters("new_rows", {"ring": SmallInteger(), **{name: _r[name].type for name in RECENT_COLUMNS}})
+_new_rows = UnnestParameters(
+    "new_rows", {"ring": SmallInteger(), "shard": Integer(), **{name: _r[name].type for name in RECENT_COLUMNS}}
+)
 _slots = literal_column(str(RING_SIZE), Integer)
 _so_far = (
-    select(_r.source, (_r.slot // _slots).label("ring"), func.max(_r.number).label("number"))
+    select(_r.source, _r.shard, (_r.slot // _slots).label("ring"), func.max(_r.number).label("number"))
     .where(
-        _r.shard == bindparam("shard", type_=Integer),
+        _r.shard == func.any(cast(bindparam("shards", type_=Text), ARRAY(Integer))),
         _r.source == func.any(cast(bindparam("sources", type_=Text), ARRAY(BigInteger))),
     )
-    .group_by(_r.source, _r.slot // _slots)
+    .group_by(_r.source, _r.shard, _r.slot // _slots)
     .subquery("so_far")
 )
-_same_ring = (_so_far.c.source == _new_rows.table.c.source) & (_so_far.c.ring == _new_rows.table.c.ring)
+_same_ring = and_(*(_so_far.c[name] == _new_rows.table.c[name] for name in ("source", "shard", "ring")))
 _number = func.coalesce(_so_far.c.number, 0) + _new_rows.table.c.number
 _values: dict[str, Any] = {
     **{name: _new_rows.table.c[name] for name in RECENT_COLUMNS},
-    "shard": bindparam("shard", type_=Integer),
+    "shard": _new_rows.table.c.shard,
     "slot": cast(_new_rows.table.c.ring * _slots + _number % _slots, SmallInteger),
     "number": _number,
 }
@@ -47,7 +50,7 @@ _recent_insert = insert(recent_events).from_select(
     list(_values),
     select(*(value.label(name) for name, value in _values.items()))
     .select_from(_new_rows.table.outerjoin(_so_far, _same_ring))
-    .order_by("source", "slot"),
+    .order_by("source", "shard", "slot"),
 )
 _write_recent = DriverStatement(
     _recent_insert.on_conflict_do_update(
@@ -58,15 +61,19 @@ _write_recent = DriverStatement(
 
 
 async def write_recent(
-    connection: AsyncConnection, shard: int, sources: Collection[int], rows: Sequence[tuple[Any, ...]]
+    connection: AsyncConnection, sources: Collection[int], shards: Collection[int], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Write the last events of a batch into the rings of its sources, over the oldest.
 
     Args:
-        connection: within the transaction that has moved the partition's offset.
-        shard: the partition.
+        connection: within the transaction that has moved the partitions' offsets.
         sources: ids of the sources of the rows.
-        rows: ring, and `RECENT_COLUMNS`; of a ring at most `RING_SIZE`, consecutive ones.
+        shards: the partitions of the rows.
+        rows: ring, shard, and `RECENT_COLUMNS`; of a ring at most `RING_SIZE`, consecutive ones.
     """
-    parameters = {"shard": shard, "sources": literal_of_numbers(sorted(sources)), **_new_rows.parameters(rows)}
+    parameters = {
+        "sources": literal_of_numbers(sorted(sources)),
+        "shards": literal_of_numbers(sorted(shards)),
+        **_new_rows.parameters(rows),
+    }
     await _write_recent.fetch(connection, parameters)

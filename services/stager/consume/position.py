@@ -19,20 +19,18 @@ VERIFY_MS = 5_000
 class Position:
     """Where one partition stands. The two offsets differ only after a loss or in a recreated topic."""
 
-    __slots__ = ("next_offset", "received_watermark_us", "stored_offset")
+    __slots__ = ("next_offset", "stored")
 
-    def __init__(self, stored_offset: int, next_offset: int, received_watermark_us: int) -> None:
-        self.stored_offset = stored_offset
-        """The offset in PostgreSQL, which the next compare-and-set expects."""
+    def __init__(self, stored: Offset, next_offset: int) -> None:
+        self.stored = stored
+        """What PostgreSQL holds, which the next compare-and-set expects."""
         self.next_offset = next_offset
-        """The offset of the next record to read from the log."""
-        self.received_watermark_us = received_watermark_us
-        """Everything received before this instant is in the state; 0 when unknown."""
+        """The offset of the next record to stage."""
 
     def moved(self, to: Offset) -> None:
-        """Note that a transaction has moved the stored offset."""
-        self.stored_offset = self.next_offset = to.next_offset
-        self.received_watermark_us = to.received_watermark_us
+        """Note that a transaction has moved the stored offset past records."""
+        self.stored = to
+        self.next_offset = to.next_offset
 
 
 async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicPartition) -> Position:
@@ -48,7 +46,7 @@ async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicParti
     end = (await consumer.end_offsets([tp]))[tp]
     if stored is None:
         consumer.seek(tp, beginning)
-        return Position(beginning, beginning, 0)
+        return Position(Offset(beginning, b"", 0), beginning)
     stored_offset = stored.next_offset
     if stored_offset > end or (
         stored.digest and beginning < stored_offset and await _differs(consumer, tp, stored_offset - 1, stored.digest)
@@ -61,7 +59,7 @@ async def locate(consumer: AIOKafkaConsumer, engine: AsyncEngine, tp: TopicParti
     else:
         next_offset = stored_offset
     consumer.seek(tp, next_offset)
-    return Position(stored_offset, next_offset, stored.received_watermark_us)
+    return Position(stored, next_offset)
 
 
 async def _differs(consumer: AIOKafkaConsumer, tp: TopicPartition, at_offset: int, digest: bytes) -> bool:

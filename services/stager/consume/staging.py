@@ -1,16 +1,20 @@
-"""Records of one partition, staged: prepared, what is rejected sent to the rejected topic, the rest committed."""
+"""One round, staged: prepared, what is rejected sent to the rejected topic, the rest committed."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.stager.consume.position import Position
+from services.stager.consume.gather import Round
+from services.stager.consume.partition import AssignedPartition, first_line, kind_of
+from services.stager.consume.position import Position, report_lost, report_recreated
 from services.stager.context import StagerContext
-from services.stager.stage.bisect import is_value_at_fault, store_halving
+from services.stager.stage.bisect import halves_of_parts, is_value_at_fault, store_halving
 from services.stager.stage.claims import prepare_batch
 from services.stager.stage.decode import Batch, Record, reject
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
@@ -19,40 +23,118 @@ from services.stager.stage.transaction import BatchResult, commit
 from throughline.kit import metrics
 from throughline.kit.clock import now_us
 from throughline.store.engine.errors import failure_of
+from throughline.store.offsets import OffsetMove
 
 log = logging.getLogger(__name__)
 
-BATCH_SECONDS = 30.0
+ROUND_SECONDS = 30.0
 """Time after which a transaction is given up: before a statement's own time ends, and long after its budget has."""
+
+Partitions = Mapping[TopicPartition, AssignedPartition]
 
 
 class OutOfTimeError(Exception):
     """The transaction took too long and has written nothing."""
 
 
-class RecordStaging:
-    """Stages the records of one read."""
+class Prepared(NamedTuple):
+    """Records with the batch they make under some models."""
 
-    def __init__(self, context: StagerContext, tp: TopicPartition, position: Position) -> None:
+    records: Round
+    batch: Batch
+    models: ModelsByWorkspace
+
+
+class RoundStaging:
+    """Stages the records of one round.
+
+    Args:
+        context: what the process shares.
+        partitions: those of this member.
+        records: the round.
+        positions: where its partitions stood when it was gathered. A partition that was located again since is left
+            out: its records come again.
+    """
+
+    def __init__(
+        self,
+        context: StagerContext,
+        partitions: Partitions,
+        records: Round,
+        positions: Mapping[TopicPartition, Position],
+    ) -> None:
         self._context = context
-        self._tp = tp
-        self._position = position
+        self._partitions = partitions
+        self._records = records
+        self._positions = positions
+        self._prepared: Prepared | None = None
         self._sent_origins: set[str] = set()
         """Records sent to the rejected topic already: an attempt that is repeated does not send them again."""
 
-    async def stage(self, records: Sequence[Record], *, stopping: Callable[[], bool]) -> None:
-        """Stage records in order, and move the position behind them.
+    @property
+    def size(self) -> int:
+        """Number of records."""
+        return sum(map(len, self._records.values()))
 
-        A record that the database cannot hold is rejected, and so is one at which the stager itself fails; whatever
-        part of the others is staged before it.
+    async def prepare(self) -> None:
+        """Decode the records, so that this is done by the time they are staged."""
+        self._prepared = await self._prepare(self._records)
 
-        Args:
-            records: at least one.
-            stopping: whether to end after the transaction under way.
+    async def stage(self, *, stopping: Callable[[], bool]) -> None:
+        """Stage the records, and move the positions behind them.
+
+        A record that the database cannot hold is rejected, and so is one at which the stager itself fails. When another
+        member has moved a partition, the others go on without it. `stopping`: whether to end after the transaction
+        under way.
         """
-        await store_halving(
-            records, self._stage_in_time, self._refuse, is_at_fault=self._is_record_at_fault, stopping=stopping
-        )
+        self._report_gaps()
+        while not stopping() and (records := self._left()):
+            try:
+                await store_halving(
+                    records,
+                    self._stage_in_time,
+                    self._refuse,
+                    halves_of=halves_of_parts,
+                    is_at_fault=self._is_record_at_fault,
+                    stopping=stopping,
+                )
+            except StaleOffsetError as error:
+                log.warning("%s; the others go on", error)
+                metrics.STAGER_RETRIES.labels("stale").inc()
+                self._leave(error)
+            except Exception as error:
+                if kind_of(error) != "contention":
+                    raise
+                metrics.STAGER_RETRIES.labels("contention").inc()
+
+    def _current(self) -> Round:
+        """Returns the records of those partitions that were not located again since they were gathered."""
+        return {
+            tp: records for tp, records in self._records.items() if self._partitions[tp].position is self._positions[tp]
+        }
+
+    def _left(self) -> Round:
+        """Returns the records that are not staged yet."""
+        left: dict[TopicPartition, Sequence[Record]] = {}
+        for tp, records in self._current().items():
+            next_offset = self._positions[tp].next_offset
+            if records[-1].offset >= next_offset:
+                left[tp] = records[bisect_left(records, next_offset, key=lambda record: record.offset) :]
+        return left
+
+    def _leave(self, error: StaleOffsetError) -> None:
+        for tp in self._records:
+            if tp.partition in error.partitions:
+                self._partitions[tp].note_failure(error)
+
+    def _report_gaps(self) -> None:
+        for tp, records in self._current().items():
+            position, first_offset = self._positions[tp], records[0].offset
+            if first_offset > position.next_offset:
+                report_lost(tp, position.next_offset, first_offset)
+            elif first_offset < position.next_offset:
+                report_recreated(tp, position.next_offset, first_offset)
+            position.next_offset = first_offset
 
     def _is_record_at_fault(self, error: Exception) -> bool:
         """Whether one of the records is to blame for a failure: PostgreSQL, Kafka and other members are not away."""
@@ -61,81 +143,90 @@ class RecordStaging:
         is_known = failure_of(error) is not None or isinstance(error, KafkaError | StaleOffsetError)
         return not is_known and not self._context.faults.is_reached
 
-    async def _stage_in_time(self, records: Sequence[Record]) -> None:
+    async def _stage_in_time(self, records: Round) -> None:
         """Stage records; once more when they run out of time: what does so twice is halved, as at a fault."""
         try:
             await self._stage(records)
         except OutOfTimeError as error:
-            log.warning("%d records of %s/%d: %s", len(records), self._tp.topic, self._tp.partition, error)
+            log.warning("%d records: %s", sum(map(len, records.values())), error)
             await self._stage(records)
 
-    async def _stage(self, records: Sequence[Record]) -> None:
+    async def _stage(self, records: Round) -> None:
         while True:
             started = time.perf_counter()
-            batch, models = await self._prepare(records)
+            prepared = self._prepared
+            if prepared is None or prepared.records != records:
+                prepared = await self._prepare(records)
             try:
-                await self._commit(batch, models, records, started)
+                await self._commit(prepared, started)
             except ModelsChangedError:
+                self._prepared = None
                 await self._context.models.refresh()
             else:
                 return
 
-    async def _refuse(self, record: Record, error: Exception) -> None:
+    async def _refuse(self, records: Round, error: Exception) -> None:
         started = time.perf_counter()
+        ((tp, (record,)),) = records.items()
         code = "unstorable"
         if not is_value_at_fault(error):
             code = "stager_fault"
             self._context.faults.note()
             metrics.STAGER_FAULTS.inc()
-            where = f"{self._tp.topic}/{self._tp.partition}/{record.offset}"
+            where = f"{tp.topic}/{tp.partition}/{record.offset}"
             log.error("the stager fails at record %s, which is rejected; the others go on", where, exc_info=error)
-        rejected = reject(record, code, "", first_line(error), topic=self._tp.topic, partition=self._tp.partition)
-        await self._commit(Batch({}, [], [], [rejected], {}), {}, [record], started)
+        rejected = reject(record, code, "", first_line(error), topic=tp.topic, partition=tp.partition)
+        await self._commit(Prepared(records, Batch({}, [], [], [rejected], {}), {}), started)
 
-    async def _prepare(self, records: Sequence[Record]) -> tuple[Batch, ModelsByWorkspace]:
+    async def _prepare(self, records: Round) -> Prepared:
         models = await self._context.models.current()
-        batch = await self._prepare_with(records, models)
-        if any(rejected.code == "unknown_workspace" for rejected in batch.rejected):
+        prepared = await self._prepare_with(records, models)
+        if any(rejected.code == "unknown_workspace" for rejected in prepared.batch.rejected):
             # It may have been created since the models were read.
             await self._context.models.refresh()
-            models = await self._context.models.current()
-            batch = await self._prepare_with(records, models)
-        return batch, models
+            prepared = await self._prepare_with(records, await self._context.models.current())
+        return prepared
 
-    async def _prepare_with(self, records: Sequence[Record], models: ModelsByWorkspace) -> Batch:
-        return await prepare_batch(
-            self._context.engine, records, models, topic=self._tp.topic, partition=self._tp.partition
+    async def _prepare_with(self, records: Round, models: ModelsByWorkspace) -> Prepared:
+        parts = {tp.partition: of for tp, of in records.items()}
+        return Prepared(
+            records, await prepare_batch(self._context.engine, parts, models, topic=_topic_of(records)), models
         )
 
-    async def _commit(self, batch: Batch, models: ModelsByWorkspace, records: Sequence[Record], started: float) -> None:
+    async def _commit(self, prepared: Prepared, started: float) -> None:
         """Send what is rejected, then commit the rest: what cannot be staged is in one topic or the other."""
-        to_send = [rejected for rejected in batch.rejected if rejected.origin not in self._sent_origins]
+        to_send = [rejected for rejected in prepared.batch.rejected if rejected.origin not in self._sent_origins]
         if to_send:
             await self._context.send_rejected(to_send)
             self._sent_origins.update(rejected.origin for rejected in to_send)
-        to = offset_after(records[-1])
+        ends = {tp: offset_after(records[-1]) for tp, records in prepared.records.items()}
+        moves = [OffsetMove(tp.partition, self._positions[tp].stored.next_offset, to) for tp, to in ends.items()]
         try:
-            async with asyncio.timeout(BATCH_SECONDS) as limit:
+            async with asyncio.timeout(ROUND_SECONDS) as limit:
                 result = await commit(
                     self._context.engine,
-                    batch,
-                    models,
-                    topic=self._tp.topic,
-                    partition=self._tp.partition,
-                    expected=self._position.stored_offset,
-                    to=to,
+                    prepared.batch,
+                    prepared.models,
+                    topic=_topic_of(prepared.records),
+                    moves=moves,
                     watermark_us=self._context.received_watermark_us,
                     log_seconds=self._context.log_seconds,
                 )
         except TimeoutError as error:
             if limit.expired():
-                raise OutOfTimeError(f"not staged within {BATCH_SECONDS:.0f} s") from error
+                raise OutOfTimeError(f"not staged within {ROUND_SECONDS:.0f} s") from error
             raise
-        self._position.moved(to)
-        _measure(result, records, time.perf_counter() - started)
+        for tp, to in ends.items():
+            self._positions[tp].moved(to)
+        _measure(result, prepared.records, time.perf_counter() - started)
 
 
-def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> None:
+def _topic_of(records: Round) -> str:
+    topic: str = next(iter(records)).topic
+    return topic
+
+
+def _measure(result: BatchResult, records: Round, seconds: float) -> None:
     for outcome, count in (
         ("staged", result.staged),
         ("duplicate", result.duplicates),
@@ -150,16 +241,11 @@ def _measure(result: BatchResult, records: Sequence[Record], seconds: float) -> 
     metrics.STAGER_REFUSED_LINKS.inc(result.refused_links)
     for lateness_us in result.lateness_us:
         metrics.STAGER_LATENESS_SECONDS.observe(lateness_us / 1e6)
+    timestamps = [record.timestamp for of in records.values() for record in of]
     metrics.STAGER_BATCH_SECONDS.observe(seconds)
-    metrics.STAGER_BATCH_RECORDS.observe(len(records))
+    metrics.STAGER_BATCH_RECORDS.observe(len(timestamps))
     now_ms = now_us() / 1e3
-    metrics.STAGER_VISIBLE_SECONDS.observe(max(0.0, now_ms - records[0].timestamp) / 1e3)
-    late = sum([record.timestamp < now_ms - 2000 for record in records])
+    metrics.STAGER_VISIBLE_SECONDS.observe(max(0.0, now_ms - min(of[0].timestamp for of in records.values())) / 1e3)
+    late = sum([timestamp < now_ms - 2000 for timestamp in timestamps])
     metrics.STAGER_VISIBLE_RECORDS.labels("false").inc(late)
-    metrics.STAGER_VISIBLE_RECORDS.labels("true").inc(len(records) - late)
-
-
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an exception's message: of the driver's own, when SQLAlchemy has wrapped it."""
-    origin: object = getattr(error, "orig", None) or error
-    return (str(origin) or type(origin).__name__).splitlines()[0][:500]
+    metrics.STAGER_VISIBLE_RECORDS.labels("true").inc(len(timestamps) - late)

@@ -16,6 +16,10 @@ CHUNK = 400
 """Maximum number of ids in a transaction."""
 
 
+EVERYBODY = (b"\0" * 16, b"\xff" * 16)
+"""The first and the last digest there can be."""
+
+
 class Share(NamedTuple):
     """The part of all customers that one partition of several maintains."""
 

@@ -16,12 +16,12 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_fixed
 
+from services.stager.consume.gather import Gathering
 from services.stager.consume.position import Position, locate
-from services.stager.consume.read import read_batches
-from services.stager.stage.bisect import store_halving
+from services.stager.stage.bisect import halves, store_halving
 from services.stager.stage.claims import digests_in
 from services.stager.stage.decode import Record
-from services.stager.stage.offset import StaleOffsetError, move_offset, offset_after
+from services.stager.stage.offset import StaleOffsetError, move_offsets, offset_after
 from throughline.journey.durations import HOUR_US
 from throughline.kit.clock import now_us
 from throughline.kit.stages import RejectionStage
@@ -30,6 +30,7 @@ from throughline.store.access.suppressions import read_numbers, read_suppressed
 from throughline.store.admission import OTHER
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.generations import lock_versions
+from throughline.store.offsets import OffsetMove
 from throughline.store.rejected import KEPT_COLUMNS, Reason
 from throughline.wire.codec import Rejected, UndecodableError, decode_rejected
 
@@ -49,7 +50,7 @@ KEEP_DAYS = 30
 BATCH_RECORDS = 500
 PIECE_RECORDS = 20
 """Number of records that are unpacked at once: each may be as large as a request's body."""
-POLL_MS = 1_000
+POLL_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
 PRUNED_EVENTS = 5_000
 """Maximum number of old events deleted in a transaction."""
@@ -108,10 +109,9 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._has_started = True
         for tp in self._consumer.assignment() - self._positions.keys():
             self._positions[tp] = await locate(self._consumer, self._engine, tp)
-        polled = await read_batches(
-            self._consumer, timeout_ms=POLL_MS, max_records=BATCH_RECORDS, piece_records=PIECE_RECORDS
-        )
-        for tp, records in polled.items():
+        gathering = Gathering(self._consumer, BATCH_RECORDS, piece_records=PIECE_RECORDS)
+        await gathering.take(list(self._positions), wait_seconds=POLL_SECONDS)
+        for tp, records in gathering.records.items():
             position = self._positions.get(tp)
             if position is None:  # assigned to this process while it polled: read again once it is located
                 continue
@@ -128,12 +128,12 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
         async def index(chunk: Sequence[Record]) -> None:
             await self._write(tp, position, chunk, sample=SAMPLE)
 
-        async def only_count(record: Record, _: Exception) -> None:
-            await self._write(tp, position, [record], sample=0)
+        async def only_count(chunk: Sequence[Record], _: Exception) -> None:
+            await self._write(tp, position, chunk, sample=0)
 
-        await store_halving(records, index, only_count)
+        await store_halving(records, index, only_count, halves_of=halves)
         try:
-            await self._consumer.commit({tp: position.stored_offset})
+            await self._consumer.commit({tp: position.stored.next_offset})
         except KafkaError as error:
             # The truth is in PostgreSQL; these are for lag tools.
             log.debug("group offsets not committed: %s", error)
@@ -145,7 +145,8 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
         # What notes down a replay rejects nothing.
         to_count = [record for record in decoded if record.event.stage != RejectionStage.REPLAY]
         async with transaction(self._engine) as connection:
-            await move_offset(connection, tp.topic, tp.partition, expected=position.stored_offset, to=to)
+            move = OffsetMove(tp.partition, position.stored.next_offset, to)
+            await move_offsets(connection, tp.topic, [move])
             reasons = [_reason_of(record.event) for record in to_count]
             with_name = [reason for reason in reasons if reason.name]
             if with_name:

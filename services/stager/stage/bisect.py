@@ -1,11 +1,13 @@
 """Halving: records are stored together, and one that cannot be stored is found and dealt with alone."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from throughline.store.engine.errors import failure_of
 
+K = TypeVar("K")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def _never() -> bool:
@@ -17,11 +19,26 @@ def is_value_at_fault(error: Exception) -> bool:
     return failure_of(error) == "data"
 
 
+def halves(records: Sequence[R]) -> list[Sequence[R]]:
+    """Returns both halves of some records, in order; nothing for a single one."""
+    middle = len(records) // 2
+    return [records[:middle], records[middle:]] if middle else []
+
+
+def halves_of_parts(parts: Mapping[K, Sequence[R]]) -> list[Mapping[K, Sequence[R]]]:
+    """Returns both halves of the records of several partitions: first by partition, then by record."""
+    keys = list(parts)
+    if len(keys) > 1:
+        return [{key: parts[key] for key in half} for half in halves(keys)]
+    return [{key: half} for key in keys for half in halves(parts[key])]
+
+
 async def store_halving(
-    records: Sequence[R],
-    store: Callable[[Sequence[R]], Awaitable[None]],
-    refuse: Callable[[R, Exception], Awaitable[None]],
+    records: T,
+    store: Callable[[T], Awaitable[None]],
+    refuse: Callable[[T, Exception], Awaitable[None]],
     *,
+    halves_of: Callable[[T], Sequence[T]],
     is_at_fault: Callable[[Exception], bool] = is_value_at_fault,
     stopping: Callable[[], bool] = _never,
 ) -> None:
@@ -31,8 +48,9 @@ async def store_halving(
 
     Args:
         records: at least one.
-        store: stores some consecutive records, all or none.
-        refuse: does without one record, given the error of storing it.
+        store: stores some of them, all or none.
+        refuse: does without a single record, given the error of storing it.
+        halves_of: halves records; gives nothing for a single one.
         is_at_fault: whether an error comes of one of the records, rather than of the database.
         stopping: whether to end after what has just been stored.
 
@@ -47,10 +65,10 @@ async def store_halving(
         except Exception as error:
             if not is_at_fault(error):
                 raise
-            if len(chunk) > 1:
-                middle = len(chunk) // 2
-                pending += [chunk[middle:], chunk[:middle]]
+            parts = halves_of(chunk)
+            if parts:
+                pending += reversed(parts)
                 continue
-            await refuse(chunk[0], error)
+            await refuse(chunk, error)
         if stopping():
             return

@@ -4,11 +4,12 @@ The rule: what was received of a suppressed id until its instant is no fact, whe
 others do not name the id. So it does not matter in which order partitions are staged.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.stager.stage.decode import Batch, Record, prepare
+from services.stager.stage.decode import Batch, Parts, Preparation
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
 from throughline.store import erasures
 from throughline.store.access.suppressions import FOR_EVER, read_suppressed
@@ -18,15 +19,16 @@ from throughline.store.erasures import Erasure, ErasureState
 from throughline.wire.claims import COPY, ERASE, Claim
 from throughline.wire.names import names_in
 
+PIECE_RECORDS = 250
+"""Number of records that are decoded in one go: some milliseconds."""
 
-async def prepare_batch(
-    engine: AsyncEngine, records: Sequence[Record], models: ModelsByWorkspace, *, topic: str, partition: int
-) -> Batch:
-    """Returns records of one partition as `prepare` does, without what is suppressed.
+
+async def prepare_batch(engine: AsyncEngine, parts: Parts, models: ModelsByWorkspace, *, topic: str) -> Batch:
+    """Returns records as `prepare` does, without what is suppressed; whatever else runs has its turn meanwhile.
 
     What is suppressed changes with a workspace's version only, which the batch's transaction checks (`lock_models`).
     """
-    batch = prepare(records, models, topic=topic, partition=partition)
+    batch = await _prepared(Preparation(models, topic), parts)
     suppressed = _suppressed_by(batch.claims)
     watched = {workspace for workspace, of in models.items() if of.has_suppressions}
     if watched:
@@ -43,7 +45,15 @@ async def prepare_batch(
                 suppressed[digest] = max(until_us, suppressed.get(digest, until_us))
     if not suppressed:
         return batch
-    return prepare(records, models, topic=topic, partition=partition, suppressed=suppressed)
+    return await _prepared(Preparation(models, topic, suppressed), parts)
+
+
+async def _prepared(preparation: Preparation, parts: Parts) -> Batch:
+    for partition, records in parts.items():
+        for start in range(0, len(records), PIECE_RECORDS):
+            preparation.add(partition, records[start : start + PIECE_RECORDS])
+            await asyncio.sleep(0)
+    return preparation.batch()
 
 
 def _suppressed_by(claims: Iterable[Claim]) -> dict[bytes, int]:
@@ -71,10 +81,10 @@ async def stage_claims(
     """Store the claims of a batch.
 
     Args:
-        connection: within the transaction that moves the partition's offset.
+        connection: within the transaction that moves the partitions' offsets.
         claims: in order.
         models: the models the batch was prepared with.
-        shard: the partition, which carries the erasures out.
+        shard: one of the partitions, which carries the erasures out.
         log_seconds: the time after which the log holds nothing any more of what it holds now; None: unknown.
 
     Returns:

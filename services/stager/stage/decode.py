@@ -1,4 +1,4 @@
-"""Records of one partition, decoded to rows of facts and grouped by actor. Pure."""
+"""Records of a round, decoded to rows of facts and grouped by actor. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +27,10 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
+Parts = Mapping[int, Sequence[Record]]
+"""Partition -> some of its records, in order."""
+
+
 class Actor(NamedTuple):
     """One actor of a batch."""
 
@@ -36,8 +40,17 @@ class Actor(NamedTuple):
     """Message digest -> touchpoint, in order of arrival."""
 
 
+class Arrival(NamedTuple):
+    """Where touchpoints came from."""
+
+    source: int
+    partition: int
+    has_warnings: bool
+    """Whether ingest warned of them."""
+
+
 class Batch(NamedTuple):
-    """Records of one partition, ready to be staged in one transaction."""
+    """Records of some partitions, ready to be staged in one transaction."""
 
     actors: dict[bytes, Actor]
     """Actor digest -> actor."""
@@ -46,8 +59,8 @@ class Batch(NamedTuple):
     repeats: list[FactRow]
     """Rows of the other records with the same key."""
     rejected: list[Rejected]
-    arrived: Mapping[tuple[int, bool], list[Touchpoint]]
-    """(source, whether ingest warned of them) -> touchpoints in order of arrival, repeats included."""
+    arrived: Mapping[Arrival, list[Touchpoint]]
+    """Touchpoints in order of arrival, repeats included."""
     claims: Sequence[Claim] = ()
     """Claims of persons, in order."""
     suppressed: int = 0
@@ -62,61 +75,85 @@ def record_digest(record: Record) -> bytes:
 _NOBODY: Mapping[bytes, int] = {}
 
 
-def prepare(
-    records: Iterable[Record],
-    models: ModelsByWorkspace,
-    *,
-    topic: str,
-    partition: int,
-    suppressed: Mapping[bytes, int] = _NOBODY,
-) -> Batch:
-    """Decode the records of one partition and group them by actor.
+class Preparation:
+    """A batch in the making: records are added piece by piece."""
+
+    def __init__(self, models: ModelsByWorkspace, topic: str, suppressed: Mapping[bytes, int] = _NOBODY) -> None:
+        self._models = models
+        self._topic = topic
+        self._suppressed = suppressed
+        self._suppressed_records = 0
+        self._actors: dict[bytes, Actor] = {}
+        self._rows: list[FactRow] = []
+        self._repeats: list[FactRow] = []
+        self._rejected: list[Rejected] = []
+        self._claims: list[Claim] = []
+        self._arrived: defaultdict[Arrival, list[Touchpoint]] = defaultdict(list)
+        self._digests: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
+
+    def add(self, partition: int, records: Iterable[Record]) -> None:
+        """Decode the next records of a partition."""
+        models, suppressed, digests, arrived = self._models, self._suppressed, self._digests, self._arrived
+        rows, repeats = self._rows, self._repeats
+        for record in records:
+            try:
+                touchpoint = decode(record.value or b"")
+                if touchpoint.call in CLAIMS:
+                    _models_of(models, touchpoint.workspace)
+                    self._claims.append(claim_of(touchpoint))
+                    continue
+                name = (touchpoint.workspace, touchpoint.actor)
+                if name not in digests:
+                    digests[name] = _add_actor(self._actors, models, *name)
+                actor, retention_cutoff_us, touchpoints = digests[name]
+                if suppressed:
+                    visible = _visible(touchpoint, actor, suppressed)
+                    if visible is None:
+                        self._suppressed_records += 1
+                        continue
+                    touchpoint = visible
+                if touchpoint.occurred_us < retention_cutoff_us:
+                    raise UndecodableError(
+                        "before_horizon", "occurred_us", "it happened before what this workspace keeps (retention)"
+                    )
+            except UndecodableError as error:
+                self._rejected.append(
+                    reject(record, error.code, error.field, str(error), topic=self._topic, partition=partition)
+                )
+                continue
+            message = message_digest(touchpoint.message_id)
+            row = row_of(actor, message, touchpoint)
+            arrived[Arrival(touchpoint.source, partition, touchpoint.warnings != ())].append(touchpoint)
+            if message in touchpoints:
+                repeats.append(row)
+            else:
+                touchpoints[message] = touchpoint
+                rows.append(row)
+
+    def batch(self) -> Batch:
+        """Returns all that was added."""
+        self._rows.sort()
+        return Batch(
+            self._actors,
+            self._rows,
+            self._repeats,
+            self._rejected,
+            self._arrived,
+            self._claims,
+            self._suppressed_records,
+        )
+
+
+def prepare(parts: Parts, models: ModelsByWorkspace, *, topic: str, suppressed: Mapping[bytes, int] = _NOBODY) -> Batch:
+    """Decode records and group them by actor.
 
     Records that cannot be staged are in `Batch.rejected`, each with its reason. `suppressed`: digest of an id -> the
     instant until which what was received of it is left out.
     """
-    actors: dict[bytes, Actor] = {}
-    rows: list[FactRow] = []
-    repeats: list[FactRow] = []
-    rejected: list[Rejected] = []
-    claims: list[Claim] = []
-    suppressed_records = 0
-    arrived: defaultdict[tuple[int, bool], list[Touchpoint]] = defaultdict(list)
-    digests: dict[tuple[int, str], tuple[bytes, int, dict[bytes, Touchpoint]]] = {}
-    for record in records:
-        try:
-            touchpoint = decode(record.value or b"")
-            if touchpoint.call in CLAIMS:
-                _models_of(models, touchpoint.workspace)
-                claims.append(claim_of(touchpoint))
-                continue
-            name = (touchpoint.workspace, touchpoint.actor)
-            if name not in digests:
-                digests[name] = _add_actor(actors, models, *name)
-            actor, retention_cutoff_us, touchpoints = digests[name]
-            if suppressed:
-                visible = _visible(touchpoint, actor, suppressed)
-                if visible is None:
-                    suppressed_records += 1
-                    continue
-                touchpoint = visible
-            if touchpoint.occurred_us < retention_cutoff_us:
-                raise UndecodableError(
-                    "before_horizon", "occurred_us", "it happened before what this workspace keeps (retention)"
-                )
-        except UndecodableError as error:
-            rejected.append(reject(record, error.code, error.field, str(error), topic=topic, partition=partition))
-            continue
-        message = message_digest(touchpoint.message_id)
-        row = row_of(actor, message, touchpoint)
-        arrived[touchpoint.source, touchpoint.warnings != ()].append(touchpoint)
-        if message in touchpoints:
-            repeats.append(row)
-        else:
-            touchpoints[message] = touchpoint
-            rows.append(row)
-    rows.sort()
-    return Batch(actors, rows, repeats, rejected, arrived, claims, suppressed_records)
+    preparation = Preparation(models, topic, suppressed)
+    for partition, records in parts.items():
+        preparation.add(partition, records)
+    return preparation.batch()
 
 
 def _visible(touchpoint: Touchpoint, actor: bytes, suppressed: Mapping[bytes, int]) -> Touchpoint | None:

@@ -1,18 +1,24 @@
-"""The compare-and-set of a partition's offset, by which every record has its effect exactly once.
+"""The compare-and-set of offsets, by which every record has its effect exactly once.
 
-A transaction that moves the offset from where its records begin to where they end commits only if no other member has
-moved the offset: a member whose partition belongs to another by now, without knowing it, writes nothing.
+A transaction that moves the offsets from where its records begin to where they end commits only if no other member has
+moved one of them: a member whose partition belongs to another by now, without knowing it, writes nothing.
 """
+
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.stager.stage.decode import Record, record_digest
 from throughline.store import offsets
-from throughline.store.offsets import Offset
+from throughline.store.offsets import Offset, OffsetMove
 
 
 class StaleOffsetError(Exception):
-    """Another member has moved this partition's offset. The transaction has written nothing."""
+    """Another member has moved the offsets of some partitions. The transaction has written nothing."""
+
+    def __init__(self, topic: str, partitions: Collection[int]) -> None:
+        super().__init__(f"another member has moved {', '.join(f'{topic}/{number}' for number in sorted(partitions))}")
+        self.partitions = frozenset(partitions)
 
 
 def offset_after(record: Record) -> Offset:
@@ -20,29 +26,12 @@ def offset_after(record: Record) -> Offset:
     return Offset(record.offset + 1, record_digest(record), record.timestamp * 1000)
 
 
-async def move_offset(connection: AsyncConnection, topic: str, partition: int, *, expected: int, to: Offset) -> None:
-    """Move the stored offset of a partition from `expected` to `to`.
+async def move_offsets(connection: AsyncConnection, topic: str, moves: Sequence[OffsetMove]) -> None:
+    """Move the stored offsets of some partitions.
 
     Raises:
-        StaleOffsetError: the stored offset is not `expected`.
+        StaleOffsetError: some are not where their moves expect them.
     """
-    if not await offsets.move_offset(connection, topic, partition, expected=expected, to=to):
-        raise _stale(topic, partition, expected)
-
-
-async def move_watermark(
-    connection: AsyncConnection, topic: str, partition: int, *, expected: int, received_watermark_us: int
-) -> None:
-    """Move the watermark of a partition that has nothing to stage.
-
-    Raises:
-        StaleOffsetError: the stored offset is not `expected`.
-    """
-    if not await offsets.move_received_watermark(
-        connection, topic, partition, expected=expected, received_watermark_us=received_watermark_us
-    ):
-        raise _stale(topic, partition, expected)
-
-
-def _stale(topic: str, partition: int, expected: int) -> StaleOffsetError:
-    return StaleOffsetError(f"{topic}/{partition} is no longer at {expected}")
+    stale = {move.partition for move in moves} - await offsets.move_offsets(connection, topic, moves)
+    if stale:
+        raise StaleOffsetError(topic, stale)

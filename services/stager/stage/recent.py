@@ -8,7 +8,7 @@ batch with very many sources fewer events of each are written.)
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from services.stager.stage.decode import Batch
+from services.stager.stage.decode import Arrival, Batch
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest, message_digest
 from throughline.store.facts import FactKey, FactRow, content_of, row_of
@@ -19,7 +19,7 @@ DUPLICATE = "duplicate"
 CONFLICT = "conflict"
 """Code of an event whose message id was staged before, with other content."""
 MAX_ROWS = 8 * RING_SIZE
-"""Number of rows of a batch, divided among its sources; each source has one at least."""
+"""Number of rows of a batch, divided among its rings; each ring has one at least."""
 MAX_ID = 512
 """Maximum length of an actor's id: as long as ingest takes, so that the id leads to the customer."""
 MAX_TEXT = 200
@@ -31,6 +31,8 @@ class RingRow(NamedTuple):
 
     ring: int
     """1 for events that ingest warned of, 0 for others."""
+    shard: int
+    """The partition."""
     source: int
     number: int
     """Place among the events of the ring in the batch, from 1."""
@@ -48,9 +50,10 @@ class RingRow(NamedTuple):
 
 
 class RecentEvents(NamedTuple):
-    """Rows for the store's `write_recent`, and their sources."""
+    """Rows for the store's `write_recent`, with their sources and partitions."""
 
     sources: set[int]
+    shards: set[int]
     rows: list[RingRow]
 
 
@@ -62,16 +65,16 @@ def recent_of(batch: Batch, new_keys: Collection[FactKey], originals: Mapping[Fa
         new_keys: keys of the facts that were not staged before.
         originals: for every other event, by key, the fact that was staged first.
     """
-    rings = sorted(ring for ring in batch.arrived if ring[0])  # a ruling has no source
+    rings = sorted(ring for ring in batch.arrived if ring.source)  # a ruling has no source
     size = min(RING_SIZE, max(1, MAX_ROWS // max(1, len(rings))))
     rows = []
-    for source, has_warnings in rings:
-        arrived = batch.arrived[source, has_warnings]
+    for ring in rings:
+        arrived = batch.arrived[ring]
         skipped = max(0, len(arrived) - size)
         for number, touchpoint in enumerate(arrived[skipped:], skipped + 1):
             codes = touchpoint.warnings + _repeat_codes(batch, touchpoint, new_keys, originals)
-            rows.append(_row_of(int(has_warnings), number, touchpoint, codes))
-    return RecentEvents({source for source, _ in rings}, rows)
+            rows.append(_row_of(ring, number, touchpoint, codes))
+    return RecentEvents({ring.source for ring in rings}, {ring.partition for ring in rings}, rows)
 
 
 def _repeat_codes(
@@ -86,10 +89,11 @@ def _repeat_codes(
     return (DUPLICATE if is_same else CONFLICT,)
 
 
-def _row_of(ring: int, number: int, touchpoint: Touchpoint, codes: tuple[str, ...]) -> RingRow:
+def _row_of(ring: Arrival, number: int, touchpoint: Touchpoint, codes: tuple[str, ...]) -> RingRow:
     return RingRow(
-        ring=ring,
-        source=touchpoint.source,
+        ring=int(ring.has_warnings),
+        shard=ring.partition,
+        source=ring.source,
         number=number,
         workspace=touchpoint.workspace,
         received_us=touchpoint.received_us,

@@ -16,7 +16,7 @@ from services.stager.stage.dedup import drop_cross_id_duplicates, last_cross_id_
 from services.stager.stage.identity import IdentityGraph, Move
 from services.stager.stage.mentions import IdRequest
 from services.stager.stage.models import ModelsByWorkspace, lock_models
-from services.stager.stage.offset import move_offset
+from services.stager.stage.offset import move_offsets
 from services.stager.stage.recent import recent_of
 from services.stager.stage.recompute import recompute
 from throughline.journey.fold import distinct
@@ -30,7 +30,7 @@ from throughline.store.engine.unit_of_work import transaction
 from throughline.store.facts import FactKey, FactRow, content_of, key_of
 from throughline.store.identity_suspects import Suspect, add_suspects
 from throughline.store.journeys import JourneyKey, StoredJourney
-from throughline.store.offsets import Offset
+from throughline.store.offsets import OffsetMove
 from throughline.store.recent import write_recent
 from throughline.store.recomputations import Mark
 from throughline.store.snapshots import read_snapshots
@@ -68,9 +68,7 @@ async def commit(
     models: ModelsByWorkspace,
     *,
     topic: str,
-    partition: int,
-    expected: int,
-    to: Offset,
+    moves: Sequence[OffsetMove],
     watermark_us: int = 0,
     limits: Limits = DEFAULT,
     log_seconds: float | None = None,
@@ -79,29 +77,29 @@ async def commit(
 
     Args:
         engine: the database.
-        batch: the records of one partition, prepared.
+        batch: the records, prepared.
         models: the models the batch was prepared with.
-        topic: with `partition`, whose offset moves.
-        partition: also the shard of the count rows.
-        expected: the offset where the batch begins.
-        to: the offset where it ends.
+        topic: whose partitions they are of.
+        moves: for each partition of the batch, from where its records begin to where they end. The lowest partition is
+            the shard of the count rows.
         watermark_us: lapses due by this instant have happened.
         limits: what the transaction may spend on recomputing.
         log_seconds: see `stage_claims`.
 
     Raises:
-        StaleOffsetError: the stored offset is not `expected`.
+        StaleOffsetError: some partitions are not where their moves expect them.
         ModelsChangedError: refresh the models, prepare the records again and try again.
     """
     async with transaction(engine) as connection:
-        await move_offset(connection, topic, partition, expected=expected, to=to)
+        await move_offsets(connection, topic, moves)
+        shard = min(move.partition for move in moves)
         workspaces = {actor.workspace for actor in batch.actors.values()}
         if batch.claims:
-            workspaces -= await stage_claims(connection, batch.claims, models, shard=partition, log_seconds=log_seconds)
+            workspaces -= await stage_claims(connection, batch.claims, models, shard=shard, log_seconds=log_seconds)
         if not batch.rows:
             return BatchResult(rejected=len(batch.rejected), suppressed=batch.suppressed)
         await lock_models(connection, workspaces, models)
-        return await _BatchTransaction(connection, batch, models, partition, watermark_us, Budget(limits)).run()
+        return await _BatchTransaction(connection, batch, models, shard, watermark_us, Budget(limits)).run()
 
 
 class _BatchTransaction:
@@ -137,7 +135,7 @@ class _BatchTransaction:
         await add_suspects(self._connection, self._suspects(events))
         repeats, originals = await self._read_originals(new_keys)
         conflicts = sum(content_of(originals[key_of(row)]) != content_of(row) for row in repeats)
-        await write_recent(self._connection, self._shard, *recent_of(self._batch, new_keys, originals))
+        await write_recent(self._connection, *recent_of(self._batch, new_keys, originals))
         return BatchResult(
             staged=len(new_keys),
             duplicates=len(repeats) - conflicts,

@@ -194,7 +194,7 @@ async def test_an_event_older_than_the_retention_cutoff_is_rejected(database: st
         LogRecord(number, encode(seen("Product Viewed", day, "ada", f"m{day}")._replace(workspace=pipeline.workspace)))
         for number, day in enumerate((4, 5))
     ]
-    batch = prepare(records, models, topic=pipeline.topic, partition=0)
+    batch = prepare({0: records}, models, topic=pipeline.topic)
     assert [(record.code, record.field) for record in batch.rejected] == [("before_horizon", "occurred_us")]
     assert len(batch.rows) == 1
 

@@ -265,7 +265,7 @@ async def fill_first_schema(url: str, folder: Path) -> None:
     shutil.copytree(MIGRATIONS, first, ignore=shutil.ignore_patterns("__pycache__", "r000[2-9]*", "r00[1-9]*"))
     await upgrade(url, migrations=first)
     records = [Kept(number, encode(event)) for number, event in enumerate(OLD_LOG)]
-    batch = prepare(records, {1: WorkspaceModels(0, MIN_US, [])}, topic="t", partition=0)
+    batch = prepare({0: records}, {1: WorkspaceModels(0, MIN_US, [])}, topic="t")
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(

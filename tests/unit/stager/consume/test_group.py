@@ -19,9 +19,13 @@ async def test_a_partition_without_kafka_for_long_ends_the_process(
     context: Any = SimpleNamespace(consumer=SimpleNamespace(highwater=lambda _: None))
     member = GroupMember(context)
     since = None if seconds is None else time.monotonic() - seconds
-    for partition, without_kafka_since in enumerate((None, since)):
-        consumer: Any = SimpleNamespace(without_kafka_since=without_kafka_since, next_offset=None)
-        member._consumers[TopicPartition("touchpoints", partition)] = consumer
+    loop: Any = SimpleNamespace(
+        partitions={
+            TopicPartition("touchpoints", number): SimpleNamespace(without_kafka_since=since, next_offset=None)
+            for number, since in enumerate((None, since))
+        }
+    )
+    member._loop = loop
     if stuck:
         with pytest.raises(StuckError, match="partition 1 has had no answer"):
             await member.watch()

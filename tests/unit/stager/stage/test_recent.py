@@ -25,7 +25,7 @@ class Record(NamedTuple):
 
 def batch_of(*log: Touchpoint) -> Batch:
     records = [Record(offset, encode(touchpoint)) for offset, touchpoint in enumerate(log)]
-    return prepare(records, {1: WorkspaceModels(1, 0, ())}, topic="touchpoints", partition=0)
+    return prepare({0: records}, {1: WorkspaceModels(1, 0, ())}, topic="touchpoints")
 
 
 def rows_of(batch: Batch) -> list[RingRow]:
@@ -34,7 +34,7 @@ def rows_of(batch: Batch) -> list[RingRow]:
 
 
 def test_a_row_is_in_the_order_of_the_store() -> None:
-    assert RingRow._fields == ("ring", *RECENT_COLUMNS)
+    assert RingRow._fields == ("ring", "shard", *RECENT_COLUMNS)
 
 
 def test_of_a_source_the_last_are_written_and_of_very_many_fewer() -> None:

@@ -1,0 +1,116 @@
+"""Gathering a round: the next records of all partitions, as many as a round may have, in number and in bytes.
+
+Partitions take turns by the piece, so that none with a backlog leaves the others without room. A quiet moment gathers:
+a round waits up to `WINDOW_SECONDS` for company, and for as long as the last one is being written.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from aiokafka import TopicPartition
+
+from services.stager.stage.decode import Record
+
+PIECE_RECORDS = 100
+"""Number of records that are taken from the client at once: it unpacks them only then."""
+ROUND_BYTES = 16 * 1024 * 1024
+"""Number of bytes from which on a round takes no further piece. Record batches are compressed: a small fetch may hold
+very much."""
+WINDOW_SECONDS = 0.08
+"""Time that a round which is not full waits, after its first record."""
+LOOK_SECONDS = 0.02
+"""Time between two looks at what has come, within the window and while the last round is being written."""
+REST_SECONDS = 0.25
+"""Maximum time that an idle process waits for a record of the partitions it knows."""
+
+Round = Mapping[TopicPartition, Sequence[Record]]
+"""Records of some partitions, in order, at least one of each."""
+
+
+class Consumer(Protocol):
+    """What is used of aiokafka's consumer."""
+
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int, max_records: int) -> Any:
+        """Returns records by partition; of all that are assigned if none are named."""
+
+
+class Gathering:
+    """A round in the making."""
+
+    def __init__(self, consumer: Consumer, max_records: int, *, piece_records: int = PIECE_RECORDS) -> None:
+        self.records: dict[TopicPartition, list[Record]] = {}
+        self._consumer = consumer
+        self._left = max_records
+        self._bytes_left = ROUND_BYTES
+        self._piece_records = piece_records
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the round may have no more records."""
+        return self._left <= 0 or self._bytes_left <= 0
+
+    async def take(self, partitions: Sequence[TopicPartition], *, wait_seconds: float = 0.0) -> None:
+        """Take what the client has of some partitions, a piece of each in turn; wait for the first record if need be.
+
+        Raises:
+            KafkaError: the broker refuses.
+        """
+        piece = max(1, min(self._piece_records, self._left // max(1, len(partitions))))
+        if wait_seconds > 0:
+            await self._take_piece(partitions, piece, wait_seconds)
+        waiting = list(partitions)
+        while waiting and not self.is_full:
+            waiting = [tp for tp in waiting if not self.is_full and await self._take_piece([tp], piece) == piece]
+
+    async def _take_piece(self, partitions: Sequence[TopicPartition], piece: int, wait_seconds: float = 0.0) -> int:
+        polled = await self._consumer.getmany(
+            *partitions, timeout_ms=int(1e3 * wait_seconds), max_records=min(piece, self._left)
+        )
+        taken = 0
+        for tp, records in polled.items():
+            self.records.setdefault(tp, []).extend(records)
+            self._bytes_left -= sum(len(record.value or b"") for record in records)
+            taken += len(records)
+        self._left -= taken
+        return taken
+
+
+async def gather(
+    consumer: Consumer,
+    partitions: Callable[[], Sequence[TopicPartition]],
+    *,
+    max_records: int,
+    ends: Callable[[], float],
+    write: asyncio.Future[Any],
+) -> Round:
+    """Returns the next round; an empty one when nothing comes.
+
+    Args:
+        consumer: the client.
+        partitions: those to read now, the one first whose turn it is.
+        max_records: of all together.
+        ends: when to end without any record, by the monotonic clock; looked at again and again.
+        write: the writing of the last round. Until it has ended, a round that is not full goes on gathering.
+
+    Raises:
+        KafkaError: the broker refuses.
+    """
+    gathering = Gathering(consumer, max_records)
+    window_ends: float | None = None
+    while True:
+        turn = partitions()
+        await gathering.take(turn)
+        now = time.monotonic()
+        if window_ends is None and gathering.records:
+            window_ends = now + WINDOW_SECONDS
+        left = (ends() if window_ends is None else window_ends) - now
+        if gathering.is_full or (left <= 0 and write.done()):
+            return gathering.records
+        if left <= 0:
+            await asyncio.wait([write], timeout=LOOK_SECONDS)
+        elif gathering.records or not turn:
+            await asyncio.sleep(min(left, LOOK_SECONDS))
+        else:
+            await gathering.take(turn, wait_seconds=min(left, REST_SECONDS if write.done() else LOOK_SECONDS))
