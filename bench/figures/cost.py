@@ -2,7 +2,7 @@
 
 One process each of ingest, stager and api. SDK batches of customers who come again are sent at a steady rate; the
 kernel says how much CPU time each process took meanwhile (of PostgreSQL: all its processes), PostgreSQL how many
-transactions ended with a commit, those that only read among them.
+transactions ended, those that only read among them.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ EVENTS = 20
 CUSTOMERS = 20_000
 CONNECTIONS = 8
 REST_SECONDS = 2.0
-"""Time between two rates: what is left of the last one is done."""
+"""Time in which nothing more is staged, between two rates."""
 PROCESSES = ("ingest", "kafka", "stager", "postgres")
 STATE = "stager + postgres"
 COMMITS = "commits"
-_COMMITS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+_COMMITS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
 _STAGED = "SELECT coalesce(sum(next_offset), 0)::bigint FROM offsets WHERE topic = $1"
 _GOALS = {
     (0, COMMITS): Goal("value", most=3),
@@ -85,7 +85,7 @@ async def _costs(servers: Servers, sizes: Sizes, checkout: Checkout) -> dict[int
         await send(_spec(deployment, services["ingest"], first=0, requests=CUSTOMERS // EVENTS))
         first = CUSTOMERS // EVENTS
         for rate in RATES:
-            await asyncio.sleep(REST_SECONDS)
+            await _rest(deployment)
             cost = costs[rate] = await _at(servers, deployment, services, rate, sizes.cost_seconds, first=first)
             first += 1_000_000
             each = ", ".join(f"{name} {cost.of(name):,.1f}" for name in cost.cpu_seconds)
@@ -154,6 +154,14 @@ def _spec(
         customers=CUSTOMERS,
         first=first,
     )
+
+
+async def _rest(deployment: Deployment) -> None:
+    """Wait until nothing is left of what was sent."""
+    before = -1
+    while (staged := await _staged(deployment)) != before:
+        before = staged
+        await asyncio.sleep(REST_SECONDS)
 
 
 async def _staged(deployment: Deployment) -> int:

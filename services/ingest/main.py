@@ -36,7 +36,7 @@ from throughline.kit.server import limit_connections
 from throughline.kit.settings import IngestSettings, load_or_exit
 from throughline.store.access.keys import SourceKey, read_source_keys
 from throughline.store.engine.pool import create_engine
-from throughline.store.engine.unit_of_work import reading
+from throughline.store.engine.unit_of_work import consistent_reading
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def create_app() -> IngestApp:
 
     async def read_keys() -> Iterable[SourceKey]:
         nonlocal unreadable
-        async with reading(engine) as connection:
+        async with consistent_reading(engine) as connection:
             await suppressed.refresh(connection)
             source_keys = await read_source_keys(connection, now_us=now_us(), open_secret=open_secret)
         before, unreadable = unreadable, {key.source_name for key in source_keys if key.settings.webhook_secret is None}

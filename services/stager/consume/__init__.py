@@ -1,4 +1,4 @@
-"""Kafka's side of the stager: the consumer group, one loop for each partition, and where each partition stands.
+"""Kafka's side of the stager: the consumer group, the loop of rounds, and where each partition stands.
 
-Receives records; guarantees that each is staged once and in order. Read `group.py` next.
+Receives records; guarantees that each is staged once and in order. Read `rounds.py` next: the stager's heart.
 """
