@@ -28,7 +28,7 @@ class Agenda(NamedTuple):
 
 
 _of_topic = offsets.c.topic == bindparam("topic")
-_open_erasures = select(distinct(erasures.c.shard)).where(erasures.c.state != literal_column("'done'"))
+_open_erasures = select(erasures.c.shard).where(erasures.c.state != literal_column("'done'")).distinct()
 _read_agenda = select(
     select(func.coalesce(func.min(offsets.c.through_us), 0)).where(_of_topic).scalar_subquery(),
     select(func.count()).select_from(offsets).where(_of_topic).scalar_subquery(),
