@@ -33,17 +33,16 @@ _STATE = (
     "phase", "highest_phase", "cycle", "lapsed_us", "entered_us", "active_us", "flags", "source", "channel", "first_us",
     "last_us", "last_place", "last_message", "last_actor", "memory", "milestones",
 )  # fmt: skip
+_NAMES_OTHERS = ("anonymous_id", "previous_id")
+_FACT = tuple(column.name for column in touchpoints.c if column.name not in ("actor", *_NAMES_OTHERS))
+"""All other fields of a touchpoint, so that a new one is exported and erased with its fact."""
 
 PLACES = (
     Place(
         touchpoints,
         ("actor",),
-        of_others=("anonymous_id", "previous_id"),
-        content=(
-            "message", "occurred_us", "place", "received_us", "source", "channel", "call", "name", "message_id",
-            "user_id", "order_id", "value", "currency", "rating", "score", "product_id", "quantity", "rest", "bot",
-            "total", "items", "test", "attribution",
-        ),
+        of_others=_NAMES_OTHERS,
+        content=_FACT,
     ),
     Place(
         ids,

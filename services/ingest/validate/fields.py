@@ -8,6 +8,7 @@ import msgspec
 from services.ingest.enrich.attribution import ATTRIBUTION_PROPERTIES
 from services.ingest.event.ids import clean_id, is_usual_id
 from services.ingest.event.verdict import MAX_TEXT, Verdict, json_type, reject, warning
+from throughline.journey.touchpoint import Touchpoint
 
 Fields = tuple[str, float | None, str, float | None, float | None, str, float | None, float | None, str, bool]
 """The fields order_id, value, currency, rating, score, product_id, quantity, total, items and test of `Touchpoint`, in
@@ -35,8 +36,12 @@ SAFE = 2**53
 MAX_LINES = 100
 """Maximum number of lines of an order, refund or cart that are read."""
 
-_TEXT = frozenset({0, 2, 5})
-_ORDER, _VALUE, _PRODUCT, _QUANTITY, _TOTAL, _ITEMS, _TEST = 0, 1, 5, 6, 7, 8, 9
+_FIRST = Touchpoint._fields.index("order_id")
+_ORDER, _VALUE, _PRODUCT, _QUANTITY, _TOTAL, _ITEMS, _TEST = (
+    Touchpoint._fields.index(name) - _FIRST
+    for name in ("order_id", "value", "product_id", "quantity", "total", "items", "test")
+)
+_TEXT = frozenset(place for place, none in enumerate(NONE[:_ITEMS]) if none == "")
 _PRODUCT_NAMES = ("product_id", "productId", "item_id", "sku", "id", "variant_id", "name", "item_name", "title")
 _TRUE = frozenset({"true", "1", "yes"})
 _ID_TYPES = frozenset({str, int, float})
