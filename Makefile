@@ -11,7 +11,7 @@ export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep fuzz lint format types bench proto referrers licences sbom lock up down clean
+.PHONY: help run test test-deep fuzz lint format types bench proto referrers licences rules sbom lock up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -52,6 +52,9 @@ referrers: $(VENV)/.dev ## rebuild ingest's list of referring sites, after `make
 
 licences: $(VENV)/.dev ## rebuild THIRD-PARTY.md, after `make lock` locked other packages
 	@$(BIN)/python -m tools.licence_list > .licences && mv .licences THIRD-PARTY.md
+
+rules: $(VENV)/.dev ## write the alerts again for the Prometheus operator of a cluster
+	@$(BIN)/python -m tools.prometheus_rule > .rules && mv .rules deploy/kubernetes/components/monitoring/rules.yaml
 
 sbom: $(VENV)/.dev ## write sbom.json: what the image ships beside Python, with hashes, as CycloneDX
 	@$(SBOM) -o sbom.json

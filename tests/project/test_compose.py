@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tests.support.kustomize import build
 from throughline.kit import settings
 from throughline.store.roles import Role
 
@@ -22,12 +23,19 @@ OURS: dict[str, type[settings.ServiceSettings]] = {
     "stager": settings.StagerSettings,
     "api": settings.ApiSettings,
 }
-JOBS = {"migrate", "admin"}
+JOBS = {"migrate", "first-run", "admin"}
 """What runs once, or when it is asked for."""
 VARIABLE = re.compile(r"\$\{(\w+)(:[-?][^}]*)?\}")
 EXAMPLE = dict(
     line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
 )
+
+
+CLUSTER: dict[str, Any] = {
+    each["metadata"]["name"].removeprefix("throughline-"): each["spec"]["template"]["spec"]["containers"][0]
+    for each in build(ROOT / "deploy" / "kubernetes" / "base")
+    if each["kind"] == "Deployment"
+}
 
 
 def interpolated(value: str) -> str:
@@ -65,6 +73,7 @@ def test_every_service_is_pinned_watched_and_confined(name: str) -> None:
     assert "no-new-privileges:true" in service["security_opt"]
     assert service.get("read_only") is True or name == "kafka"
     assert not service.get("privileged")
+    assert service["deploy"]["resources"]["limits"].keys() == {"memory"}
     for port in service.get("ports", []):
         assert port.startswith("${BIND:-127.0.0.1}:"), f"{name}: {port} listens beyond this machine by default"
 
@@ -82,7 +91,8 @@ def test_our_services_are_started_as_everywhere_else(name: str) -> None:
     assert service["command"] == ["python", "-m", f"services.{name}"]
     assert (ROOT / "services" / name / "__main__.py").exists(), f"`python -m services.{name}` has nothing to run"
     assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).exists()
-    assert set(service["depends_on"]) == {"kafka", "migrate"}
+    # The first run waits for the tables, and the api for the first run.
+    assert set(service["depends_on"]) == {"kafka", "first-run" if name == "api" else "migrate"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -146,6 +156,30 @@ def test_volumes_hold_what_must_stay() -> None:
     assert SERVICES["postgres"]["volumes"] == ["postgres-data:/var/lib/postgresql"]
     kafka = SERVICES["kafka"]
     assert kafka["volumes"] == [f"kafka-data:{kafka['environment']['KAFKA_LOG_DIRS']}"]
+
+
+def test_the_limits_fit_what_the_services_may_hold() -> None:
+    """As in a cluster (test_kubernetes.py)."""
+    for name in OURS:
+        limit = interpolated(SERVICES[name]["deploy"]["resources"]["limits"]["memory"])
+        assert limit == CLUSTER[name]["resources"]["limits"]["memory"].removesuffix("i"), name
+    assert EXAMPLE["INGEST_WORKERS"] == "1"
+
+
+def test_alerts_reach_somebody_by_how_bad_they_are() -> None:
+    prometheus = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    ((target,),) = (each["targets"] for each in prometheus["alerting"]["alertmanagers"][0]["static_configs"])
+    name, port = target.split(":")
+    assert any(published.endswith(f":{port}") for published in SERVICES[name]["ports"])
+    config = yaml.safe_load((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    receivers = {receiver["name"] for receiver in config["receivers"]}
+    routes = {route["matchers"][0]: route["receiver"] for route in config["route"]["routes"]}
+    routed = {severity: routes.get(f'severity="{severity}"', config["route"]["receiver"]) for severity in receivers}
+    assert routed == {alert["labels"]["severity"]: alert["labels"]["severity"] for alert in alerts}
+    named = re.findall(r'alertname="(\w+)"', str(config["inhibit_rules"]))
+    assert set(named) <= {alert["alert"] for alert in alerts}
 
 
 def test_kafka_is_the_version_of_make_run() -> None:

@@ -17,6 +17,7 @@ from typer.main import get_command
 # when its command is called: the demo and the supervisor run as long as `make run`, and need little of the others.
 _COMMANDS = {
     "migrate": ("migrate", "migrate"),
+    "init": ("init", "init"),
     "workspace": ("access", "workspaces"),
     "source": ("sources", "sources"),
     "key": ("access", "keys"),

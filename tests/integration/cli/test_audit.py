@@ -18,6 +18,7 @@ from throughline.kit.secret_box import new_key
 from throughline.store.access.workspaces import create_workspace
 
 ADMINISTRATION = {
+    "init",
     "migrate", "workspace create", "workspace retention", "source create", "source set", "source disable",
     "source enable", "key create", "key rotate", "key revoke", "token create", "token revoke", "token link",
     "model add", "model use", "model retire", "restage", "identity unlink", "identity relink", "rejected replay",

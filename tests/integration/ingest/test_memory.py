@@ -15,7 +15,7 @@ from tests.support.stack import Stack
 from tests.support.wire import Wire
 from throughline.local import LocalKafka
 
-MANIFEST = Path(__file__).parents[3] / "deploy" / "kubernetes" / "ingest.yaml"
+MANIFEST = Path(__file__).parents[3] / "deploy" / "kubernetes" / "base" / "ingest.yaml"
 BODIES = 500
 BATCHES = 300
 MB = 1024 * 1024
