@@ -72,8 +72,8 @@ async def test_what_is_missing_is_named_with_what_to_do(
     finally:
         await execute(postgres.url, "drop database doctor_empty with (force)")
     assert seen.status == 1
-    found = health(seen.json)
-    assert (found["migrations"], found["topic absent"], found["lag"]) == ("fault", "warning", "unseen")
+    healths = health(seen.json)
+    assert (healths["migrations"], healths["topic absent"], healths["lag"]) == ("fault", "warning", "unseen")
     advice = {each["check"]: each["to_do"] for each in seen.json["checks"]}
     assert "throughline migrate" in advice["migrations"]
     assert "start ingest" in advice["topic absent"]

@@ -116,15 +116,15 @@ class Machine:
         self._children: list[Child] = []
 
     def environment(self, container: Container, **others: str) -> dict[str, str]:
-        here = {**container.environment, **others}
-        url = urlsplit(here["DATABASE_URL"])
+        environment = {**container.environment, **others}
+        url = urlsplit(environment["DATABASE_URL"])
         # Only the owner's name and password are this server's: the roles have those of the files.
         user = url.netloc.rpartition("@")[0] if url.username in set(Role) else self._database.netloc.rpartition("@")[0]
         netloc = f"{user}@{self._database.hostname}:{self._database.port}"
-        here["DATABASE_URL"] = urlunsplit(url._replace(netloc=netloc, path=self._database.path))
-        if "KAFKA" in here:
-            here |= {"KAFKA": self._kafka, "HOST": "127.0.0.1", **self._topics}
-        return {"PATH": f"{SCRIPTS}:{os.environ['PATH']}", "HOME": "/nonexistent", **here}
+        environment["DATABASE_URL"] = urlunsplit(url._replace(netloc=netloc, path=self._database.path))
+        if "KAFKA" in environment:
+            environment |= {"KAFKA": self._kafka, "HOST": "127.0.0.1", **self._topics}
+        return {"PATH": f"{SCRIPTS}:{os.environ['PATH']}", "HOME": "/nonexistent", **environment}
 
     async def run(self, container: Container, *command: str) -> str:
         """Run a command to its end; returns its standard output."""
@@ -228,8 +228,8 @@ async def test_health_checks_and_hooks_are_commands_of_the_image() -> None:
         for name in SERVICES:
             _, program, *words = services[name]["healthcheck"]["test"]
             assert program == "python"
-            for here, status in ((port, 0), (free_port(), 1)):
-                code = [re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{here}", word) for word in words]
+            for listening, status in ((port, 0), (free_port(), 1)):
+                code = [re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{listening}", word) for word in words]
                 checking = await asyncio.create_subprocess_exec(
                     sys.executable, *code, stderr=asyncio.subprocess.DEVNULL
                 )

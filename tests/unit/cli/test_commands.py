@@ -106,10 +106,10 @@ def test_a_question_is_answered_or_the_command_ends(typed: str, status: int) -> 
         confirm("Delete?", is_sure=yes, loss="all of it goes")
         typer.echo("done")
 
-    asked = CliRunner().invoke(asking, [], input=typed)
-    assert (asked.exit_code, "done" in asked.stdout) == (status, not status)
-    assert "all of it goes" in asked.stderr
-    assert ("--yes" in asked.stderr) == (status == Status.WRONG_USE)
+    answered = CliRunner().invoke(asking, [], input=typed)
+    assert (answered.exit_code, "done" in answered.stdout) == (status, not status)
+    assert "all of it goes" in answered.stderr
+    assert ("--yes" in answered.stderr) == (status == Status.WRONG_USE)
     assert CliRunner().invoke(asking, ["--yes"]).stdout == "done\n"
 
 
@@ -119,12 +119,12 @@ def test_a_question_is_answered_or_the_command_ends(typed: str, status: int) -> 
 @pytest.mark.parametrize("words", [("demo", "--count", "1"), ("replay-csv", "events.csv"), ("import", "events.csv")])
 def test_senders_look_for_the_stack_on_data(words: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("user_id,event,timestamp\nada,Order Completed,2026-01-01T00:00:00Z\n")
-    given = [str(tmp_path / word) if word.endswith(".csv") else word for word in words]
+    arguments = [str(tmp_path / word) if word.endswith(".csv") else word for word in words]
     environment = {"DATA": str(tmp_path / "elsewhere"), "COLUMNS": "500"}
-    refused = CliRunner().invoke(app, given, env=environment)
+    refused = CliRunner().invoke(app, arguments, env=environment)
     assert refused.exit_code == Status.WRONG_USE
     assert f"nothing runs on {tmp_path / 'elsewhere'}/" in refused.stderr
-    refused = CliRunner().invoke(app, [*given, "--data", str(tmp_path / "named")], env=environment)
+    refused = CliRunner().invoke(app, [*arguments, "--data", str(tmp_path / "named")], env=environment)
     assert f"nothing runs on {tmp_path / 'named'}/" in refused.stderr
 
 
