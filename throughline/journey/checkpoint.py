@@ -30,7 +30,6 @@ def advance(
     """Fold touchpoints onto a journey as `fold` does, and return the checkpoints on the way.
 
     Args:
-        model: the phase model.
         journey: the state so far; None for a customer not seen before.
         touchpoints: sorted, distinct, all later than the journey.
         watermark_us: a lapse due by then has happened.

@@ -34,7 +34,6 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
     """Fold sorted touchpoints onto a journey, then apply a lapse that is due.
 
     Args:
-        model: the phase model.
         journey: the state so far, None for a customer not seen before; every touchpoint must come after its last one.
         touchpoints: sorted, with distinct message ids.
         watermark_us: a lapse due by then has happened.

@@ -29,7 +29,6 @@ def extend(model: Model, snapshot: Snapshot | None, touchpoints: Sequence[Touchp
     """Returns the snapshot at a later retention cutoff; None when nothing is before that either.
 
     Args:
-        model: the phase model.
         snapshot: at the cutoff so far; None when nothing was before that.
         touchpoints: between the two cutoffs, sorted, distinct.
     """

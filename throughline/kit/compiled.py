@@ -13,7 +13,6 @@ def compiled(name: str, parameters: str, statements: Sequence[str], names: dict[
     """Returns a function of these statements, one a line; tracebacks and debuggers show them.
 
     Args:
-        name: what it is called.
         parameters: as in its `def`.
         statements: its body, as lines; a line of a block begins with its own four spaces.
         names: what the statements use beside the parameters. They come from the code, never from input.

@@ -170,7 +170,6 @@ async def read_history(
     """Returns the touchpoints of some actors by digest, with the fields that a fold looks at, unsorted.
 
     Args:
-        connection: within a transaction or not.
         spans: (actor digest, from_us, to_us), both included; an actor once.
         names: actor digest -> actor id.
     """

@@ -140,7 +140,6 @@ async def read_due(
     Those that are recomputed aside are left out.
 
     Args:
-        connection: where to read.
         models: generation ids.
         watermark_us: a check at it or before is due.
         span: the first and the last digest of the customers.

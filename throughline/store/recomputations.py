@@ -133,7 +133,6 @@ async def read_next(connection: AsyncConnection, span: tuple[bytes, bytes], coun
     """Returns (workspace, customer digest, generation id) of marked journeys: those first that have waited longest.
 
     Args:
-        connection: where to read.
         span: the first and the last digest of the customers.
         count: the maximum number.
     """

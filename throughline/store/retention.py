@@ -142,7 +142,6 @@ async def delete_before(
     Args:
         connection: within the transaction that holds the actors' customers.
         actors: their digests.
-        before_us: the instant.
         messages: digests of message ids: only facts with one of these. None: all facts.
     """
     parameters = {"actors": list(actors), "before_us": before_us}

@@ -38,7 +38,6 @@ async def list_recent(
     """Up to `count` accepted events, newest first.
 
     Args:
-        connection: to read with.
         workspace: whose events they are.
         source: only events that were sent to it; None: to any.
         warned: only events with warnings (True) or without any (False); None: both.

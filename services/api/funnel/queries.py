@@ -58,7 +58,6 @@ async def read_funnel(
     """The sums of the entries into a phase, by value of a dimension; without one, all under None.
 
     Args:
-        connection: where to read.
         generation: whose.
         unit: CYCLE or CUSTOMER.
         phase: the phase that was come to.
@@ -117,7 +116,6 @@ async def list_customers(
     """Up to `count` of those whom a funnel counts, after a position, in the order of customer and cycle.
 
     Args:
-        connection: where to read.
         generation: whose.
         unit: CYCLE or CUSTOMER.
         steps: the first and the last phase.

@@ -84,7 +84,6 @@ def history_answer(
     """The counts at both ends of each step of `span`, and what changed in between.
 
     Args:
-        model: the phase model of the counts.
         span: the steps.
         closing: the counts at the end of the last step, by phase number.
         changes: what changed in each step.

@@ -190,7 +190,6 @@ def journey_answer(
     """The whole answer.
 
     Args:
-        model: the phase model of the journey.
         customer: its rows.
         ids: one page.
         transitions: one page.

@@ -69,7 +69,6 @@ def model_item(generation: ModelGeneration, default: str, progress: RestageProgr
     """One generation in the list of models.
 
     Args:
-        generation: the generation.
         default: the name of the workspace's default model.
         progress: how far the generation is built.
         step: numbers of customers are rounded down to multiples of it.

@@ -101,7 +101,6 @@ def counts_answer(
     """The counts of one moment. Their ETag names the counts, and not the time.
 
     Args:
-        model: the phase model of the counts.
         sums: by phase number; a phase that is missing has no customers.
         as_of_us: the instant the counts are true for; None before anything was staged.
         applied_watermark_us: how far the state reaches.

@@ -133,8 +133,6 @@ class TableResponse(StreamingResponse):
     """200 with the table of answers, written while it is sent.
 
     Args:
-        table: of the answers.
-        pages: the answers.
         headers: beside those of a file.
         name: of the file that a browser saves.
         sending: entered while the response is sent.

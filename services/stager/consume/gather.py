@@ -88,7 +88,6 @@ async def gather(
     """Returns the next round; an empty one when nothing comes.
 
     Args:
-        consumer: the client.
         partitions: those to read now, the one first whose turn it is.
         max_records: of all together.
         ends: when to end without any record, by the monotonic clock; looked at again and again.

@@ -59,13 +59,10 @@ async def erase(
     """Do a slice of the oldest erasure of a partition.
 
     Args:
-        engine: the database.
-        models: the models of all workspaces.
         partition: whose erasures; also the shard of the count rows.
         watermark_us: lapses due by this instant have happened.
         has_caught_up: whether the log is staged to its end.
         send: puts claims on the log.
-        now_us: the time.
 
     Returns:
         whether there may be more to do.

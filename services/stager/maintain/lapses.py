@@ -25,8 +25,6 @@ async def sweep(engine: AsyncEngine, models: ModelsByWorkspace, share: Share, *,
     """Let journeys lapse whose lapse is due by the watermark: one chunk of a partition's share.
 
     Args:
-        engine: the database.
-        models: the models of all workspaces.
         share: the partition, whose number is also the shard of the count rows.
         watermark_us: lapses due by this instant have happened.
 

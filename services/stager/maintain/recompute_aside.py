@@ -64,8 +64,6 @@ async def recompute_aside(
     """Recompute marked journeys of a partition's share: a slice of each, those first that have waited longest.
 
     Args:
-        engine: the database.
-        models: the models of all workspaces.
         share: the partition, whose number is also the shard of the count rows.
         watermark_us: lapses due by this instant have happened.
         rows: the size of a slice.

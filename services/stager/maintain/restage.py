@@ -36,7 +36,6 @@ async def restage(
     """Restage the next chunk of a partition's share.
 
     Args:
-        engine: the database.
         models: the models of all workspaces, generations being built included.
         share: the partition, whose number is also the shard of the count rows.
         watermark_us: lapses due by this instant have happened.

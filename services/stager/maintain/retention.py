@@ -46,9 +46,6 @@ async def delete_old_facts(
     """Delete facts before the retention cutoff: those of the next chunk of a partition's share.
 
     Args:
-        engine: the database.
-        models: the models of all workspaces.
-        share: the partition.
         rows: the maximum number of facts in a transaction.
 
     Returns:

@@ -69,9 +69,6 @@ async def walk_chunk(
     """Process the next chunk of one slot of a partition.
 
     Args:
-        engine: the database.
-        models: the models of all workspaces.
-        share: the partition.
         walk: where the cursors are.
         process: what is done with the ids.
         is_ready: whether `models` has what a slot is about. If not, the models will have it when they are read again.

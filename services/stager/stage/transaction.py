@@ -76,7 +76,6 @@ async def commit(
     """Stage a batch: all of it or nothing.
 
     Args:
-        engine: the database.
         batch: the records, prepared.
         models: the models the batch was prepared with.
         topic: whose partitions they are of.

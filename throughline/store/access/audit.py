@@ -52,7 +52,6 @@ async def record_audit(
         action: the command, or what the api request does.
         arguments: with what; `workspace` names the workspace, if it is about one. None is left out. Neither secrets nor
             ids of persons belong here: the entry outlives both. A key or token is cut to its hint.
-        now_us: when.
     """
     shown = {name: _shown(value) for name, value in arguments.items() if value is not None}
     if len(shown) > MAX_ARGUMENTS:
