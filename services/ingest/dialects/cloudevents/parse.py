@@ -173,7 +173,7 @@ def _translate(
 ) -> ParsedEvent:
     """Returns an event in the terms of `Event`.
 
-    `attributes_json` has its attributes if it has others than the usual ones, else ""; `properties` is its data, decoded.
+    `attributes_json` has its attributes if it has others than the usual ones, else ""; `properties` is its data.
     """
     _require_version(sent)
     name = _name(sent)
