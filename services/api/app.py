@@ -5,6 +5,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.api.abandonment.routes import router as abandonment
 from services.api.customers.routes import router as customers
 from services.api.dashboard import page, session
 from services.api.events.routes import router as events
@@ -27,7 +28,20 @@ from services.api.telemetry import Telemetry
 from throughline.kit import health
 from throughline.kit.metrics import API_REGISTRY
 
-ROUTERS = (models, phases, history, funnel, flows, customers, journeys, identity, events, rejected, persons)
+ROUTERS = (
+    models,
+    phases,
+    history,
+    funnel,
+    flows,
+    abandonment,
+    customers,
+    journeys,
+    identity,
+    events,
+    rejected,
+    persons,
+)
 """The features, in the order of the OpenAPI document."""
 
 DESCRIPTION = """Live customer-journey phase counts and journeys of one workspace.

@@ -133,15 +133,24 @@ def funnel(
     return Funnel(cohort, mature, cohort - mature, tuple(steps))
 
 
-def spells(counts: Iterable[Count], days: Sequence[Day], phase: int) -> tuple[list[int], Curve]:
-    """Returns how stays in a phase end: the number at risk in each bin of age, and the curves.
+class Spells(NamedTuple):
+    """Stays in a phase, by their age."""
+
+    entered: int
+    at_risk: Sequence[int]
+    """Number of those who could end in each bin."""
+    curve: Curve
+
+
+def spells(counts: Iterable[Count], days: Sequence[Day], phase: int) -> Spells:
+    """Returns how stays in a phase end.
 
     The ways of ending are the numbers of the phases entered next, LAPSED and ENDED.
     """
     sums = _Sums(counts, days, phase)
     ways = {NEXT + later: later for later in range(phase + 1, 100)} | {LAPSED + phase: LAPSED, ENDED + phase: ENDED}
     bins = grouped(sums.cohorts(days, ways), EDGES_US)
-    return [at_risk for at_risk, _ in bins], incidence(bins)
+    return Spells(sums.entries(days), [at_risk for at_risk, _ in bins], incidence(bins))
 
 
 class _Sums:

@@ -259,6 +259,7 @@ def _kind_rows(definition: Definition) -> list[Row]:
             {"add": "adds to the cart", "remove": "takes from the cart"}.get(kind.cart or "", ""),
             "counts as a page" if kind.page else "",
             "" if kind.by_customer else "not by the customer",
+            f"friction: {kind.friction}" if kind.friction else "",
         ]
         events = [*(f"every {call} call" for call in kind.calls), *kind.names]
         rows.append(

@@ -13,6 +13,7 @@ UNPLACED = 0
 
 OrderEffect = Literal["", "place", "pay", "edit", "cancel", "refund"]
 CartEffect = Literal["", "add", "remove", "replace"]
+Friction = Literal["", "payment", "coupon", "form", "stock", "delivery", "support", "error"]
 
 _SEPARATORS = re.compile(r"[\s_\-]+")
 _NAMES_REMEMBERED = 8192
@@ -49,6 +50,8 @@ class Kind(NamedTuple):
     is_page: bool = False
     by_customer: bool = True
     """False for what was done to the customer, which neither extends activity nor ends a lapse."""
+    friction: Friction = ""
+    """What stood in the customer's way."""
 
 
 def normalise(name: str) -> str:

@@ -61,6 +61,7 @@ class KindEntry(_Entry):
     like: str | None = None
     page: bool = False
     by_customer: bool = True
+    friction: Literal["payment", "coupon", "form", "stock", "delivery", "support", "error"] | None = None
 
 
 class ModelEntry(_Entry):

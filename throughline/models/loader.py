@@ -124,6 +124,7 @@ def define(text: str, file: str) -> Definition:
             kind.cart or "",
             kind.page,
             kind.by_customer,
+            kind.friction or "",
         )
         calls.update(dict.fromkeys(kind.calls, value))
         names.update((normalise(event), value) for event in kind.names)

@@ -20,8 +20,6 @@ from throughline.kit.clock import rfc3339
 Link = Callable[[str], str | None]
 """Returns the path of the list of customers behind a step, given its phase."""
 Seconds = Annotated[float | None, Meta(description="seconds; null: so many never do", examples=[93600.0])]
-MAX_VALUES = 20
-"""Maximum number of values of a breakdown; the smaller ones are `(other)` together."""
 
 
 class Share(Answer):
@@ -171,10 +169,18 @@ class Age(Answer):
     still_error: Annotated[float, Meta(description="its standard error (Greenwood)", examples=[0.01])]
 
 
+class TimePart(Answer):
+    """The stays of the customers or cycles with one value of the dimension."""
+
+    value: Annotated[str, Meta(description="`(other)`: all further values together", examples=["mobile"])]
+    entered: Annotated[int, Meta(examples=[1630])]
+    ages: list[Age]
+
+
 class PhaseTime(Answer):
     """How stays in a phase end, by their age. A lapse shows only once the phase's window has passed."""
 
-    TABLE: ClassVar[str] = "ages"
+    TABLE: ClassVar[str] = "breakdown.ages"
 
     model: ModelName
     phase: Annotated[str, Meta(examples=["consideration"])]
@@ -185,6 +191,11 @@ class PhaseTime(Answer):
     history_from: HistoryFrom
     entered: Annotated[int, Meta(examples=[5120])]
     ages: list[Age]
+    breakdown: list[TimePart]
+
+    def table_items(self) -> list[TimePart]:
+        """The whole, whose value is empty, and its parts."""
+        return [TimePart("", self.entered, self.ages), *self.breakdown]
 
 
 class FunnelCustomer(Answer):
@@ -281,24 +292,10 @@ def trend_answer(
 
 
 def time_answer(
-    live: LiveModel, days: Days, phase: int, entered: int, at_risk: Sequence[int], curve: Curve
+    live: LiveModel, days: Days, phase: int, total: funnels.Spells, parts: Sequence[tuple[str, funnels.Spells]]
 ) -> PhaseTime:
-    """The curves of a phase."""
+    """The curves of a phase, of all and of each value of a dimension."""
     model = live.model
-    later = {other.number: other.name for other in model.phases if other.number > phase}
-    ages = [
-        Age(
-            from_seconds=EDGES_US[number] / 1e6,
-            to_seconds=EDGES_US[number + 1] / 1e6,
-            at_risk=at_risk[number],
-            advanced={name: _at(curve, phase_number, number) for phase_number, name in later.items()},
-            lapsed=_at(curve, LAPSED, number),
-            ended=_at(curve, ENDED, number),
-            still=survival,
-            still_error=curve.survival_error[number],
-        )
-        for number, survival in enumerate(curve.survival)
-    ]
     return PhaseTime(
         model=model.name,
         phase=_name(model, phase),
@@ -307,9 +304,28 @@ def time_answer(
         to=rfc3339(days.end_us),
         settled_until=instant(live.workspace.applied_watermark_us),
         history_from=instant(live.workspace.retention_cutoff_us),
-        entered=entered,
-        ages=ages,
+        entered=total.entered,
+        ages=_ages(model, phase, total),
+        breakdown=[TimePart(value, part.entered, _ages(model, phase, part)) for value, part in parts],
     )
+
+
+def _ages(model: Model, phase: int, spells: funnels.Spells) -> list[Age]:
+    later = {other.number: other.name for other in model.phases if other.number > phase}
+    curve = spells.curve
+    return [
+        Age(
+            from_seconds=EDGES_US[number] / 1e6,
+            to_seconds=EDGES_US[number + 1] / 1e6,
+            at_risk=spells.at_risk[number],
+            advanced={name: _at(curve, phase_number, number) for phase_number, name in later.items()},
+            lapsed=_at(curve, LAPSED, number),
+            ended=_at(curve, ENDED, number),
+            still=survival,
+            still_error=curve.survival_error[number],
+        )
+        for number, survival in enumerate(curve.survival)
+    ]
 
 
 def _at(curve: Curve, way: int, number: int) -> float:

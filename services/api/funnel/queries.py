@@ -2,9 +2,24 @@
 
 from typing import Literal, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, and_, case, exists, func, literal, null, or_, select, true, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.api.asked.queries import Opening, opening_sql
 from services.api.shared.queries import CustomerFilter
 from throughline.analytics.funnel import Count
 from throughline.journey.channels import STANDARD_CHANNELS
@@ -112,6 +127,7 @@ async def list_customers(
     mature_until_us: int,
     after: Position | None,
     count: int,
+    opening: tuple[Opening, str] | None = None,
 ) -> list[CustomerInFunnel]:
     """Up to `count` of those whom a funnel counts, after a position, in the order of customer and cycle.
 
@@ -126,6 +142,7 @@ async def list_customers(
         mature_until_us: entries from then on are immature.
         after: the last of the page before.
         count: the maximum number.
+        opening: cycles whose opening has this value.
     """
     first, last = steps
     t = transitions.c
@@ -136,7 +153,7 @@ async def list_customers(
         entries = (
             select(t.customer, t.cycle, t.at_us.label("entered_us"))
             .where(t.model == generation, is_entry, t.to_phase == first)
-            .subquery("entries")
+            .subquery("e")
         )
         same = and_(
             moves.c.customer == entries.c.customer, moves.c.model == generation, moves.c.cycle == entries.c.cycle
@@ -146,7 +163,7 @@ async def list_customers(
             select(t.customer, literal(0).label("cycle"), func.min(t.at_us).label("entered_us"))
             .where(t.model == generation, is_entry, t.to_phase >= first)
             .group_by(t.customer)
-            .subquery("entries")
+            .subquery("e")
         )
         same = and_(moves.c.customer == entries.c.customer, moves.c.model == generation)
     way = (
@@ -180,6 +197,11 @@ async def list_customers(
         .join(way, true())
         .where(entered_us >= span[0], entered_us < span[1], conditions[outcome], *_counted(generation, customers))
     )
+    if opening is not None:
+        value = text(f"(SELECT opening.value FROM (SELECT) one {opening_sql(opening[0])}) = :opening_value")
+        query = query.where(
+            value.bindparams(opening_value=opening[1], **({} if opening[0] == "cycle" else {"model": generation}))
+        )
     if after is not None:
         query = query.where(tuple_(entries.c.customer, entries.c.cycle) > tuple_(after.customer, after.cycle))
     rows = await connection.execute(query.order_by(entries.c.customer, entries.c.cycle).limit(count))

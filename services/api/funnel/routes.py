@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.api.asked.queries import MAX_VALUE, Opening
 from services.api.auth import Token
 from services.api.funnel.answers import (
-    MAX_VALUES,
     Funnel,
     FunnelCustomers,
     Link,
@@ -23,20 +23,21 @@ from services.api.funnel.answers import (
     trend_answer,
     trend_day,
 )
-from services.api.funnel.queries import Dimension, Outcome, Position, list_customers, read_funnel
+from services.api.funnel.breakdown import BY_DESCRIPTION, By, filter_of, largest, read_counts
+from services.api.funnel.queries import Outcome, Position, list_customers
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import Days, SpanParameters, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import PageParameters
+from services.api.shared.parameters import TEXT, PageParameters
 from services.api.shared.phase_names import phase_number
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.workspace import LiveModel, customer_filter, reading_model, source_names
+from services.api.shared.workspace import LiveModel, customer_filter, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics import funnel as funnels
 from throughline.analytics.funnel import WINDOWS_US, Count
-from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY
+from throughline.journey.funnel import CUSTOMER, CYCLE
 from throughline.kit.clock import rfc3339, to_datetime
 from throughline.kit.errors import ServiceError
 from throughline.store.admission import OTHER
@@ -68,7 +69,7 @@ class StepParameters(SpanParameters):
 class FunnelParameters(StepParameters):
     """How to divide and compare the funnel."""
 
-    by: Dimension | None = Field(None, description="divide by this fact of the customer's first touchpoint")
+    by: By | None = Field(None, description=BY_DESCRIPTION)
     compare: Literal["previous"] | None = Field(None, description="compare with as many days before")
 
 
@@ -82,6 +83,7 @@ class TimeParameters(SpanParameters):
     """Which phase."""
 
     phase: str = Field(description="the phase whose stays are looked at", examples=["consideration"])
+    by: By | None = Field(None, description=BY_DESCRIPTION)
 
 
 class FunnelCustomersParameters(StepParameters, PageParameters):
@@ -91,6 +93,10 @@ class FunnelCustomersParameters(StepParameters, PageParameters):
         "reached",
         description="those of the last step who are counted as such; cohort: all who came to the first step; within: "
         "reached within the window, of the mature",
+    )
+    by: Opening | None = Field(None, description="with `value`: only cycles whose opening has it")
+    value: str | None = Field(
+        None, pattern=TEXT, max_length=MAX_VALUE, description="of the dimension in `by`", examples=["mobile"]
     )
 
 
@@ -113,10 +119,8 @@ async def get_funnel(
             compared = before, question.funnel(before, now_us, counts), question.link(before)
     parts: list[tuple[str, funnels.Funnel, Link]] = []
     if parameters.by is not None:
-        names = await source_names(context, token.workspace) if parameters.by == "source" else {}
-        for value, counts in _largest(by_value):
-            name = names.get(value, f"deleted source {value}") if isinstance(value, int) else value
-            parts.append((name, question.funnel(days, now_us, counts), question.link(days, parameters.by, name)))
+        for value, counts in await largest(context, token.workspace, parameters.by, by_value):
+            parts.append((value, question.funnel(days, now_us, counts), question.link(days, parameters.by, value)))
     return AnswerResponse(
         funnel_answer(
             live,
@@ -138,6 +142,11 @@ async def get_funnel_customers(
     """Exactly those whom the funnel of the same parameters counts, in a stable order. Of cycles, a customer comes once
     for each cycle."""
     after = cursors.decode(parameters.cursor)
+    if (parameters.by is None) != (parameters.value is None) or (parameters.by and parameters.unit != "cycle"):
+        raise ServiceError(
+            400, "invalid_parameter", "value: by and value go together, and with unit=cycle", field="value"
+        )
+    opening = None if parameters.by is None or parameters.value is None else (parameters.by, parameters.value)
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel_customers", token.workspace, parameters.model) as (connection, live):
         days, phases, now_us = _question(live, parameters)
@@ -154,6 +163,7 @@ async def get_funnel_customers(
             mature_until_us=days.mature_until(now_us, window_us),
             after=after,
             count=parameters.limit + 1,
+            opening=opening,
         )
     page, last = split_page(rows, parameters.limit)
     return AnswerResponse(
@@ -200,13 +210,19 @@ async def get_funnel_time(
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
-        by_value = await read_funnel(
-            connection, live.generation.id, CYCLE, phase, (days.from_us, days.end_us), customers
+        by_value = await read_counts(connection, live.generation.id, CYCLE, phase, days, customers, parameters.by)
+    seen = days.seen_until(now_us)
+    parts = [] if parameters.by is None else await largest(context, token.workspace, parameters.by, by_value)
+    total = [count for counts in by_value.values() for count in counts]
+    return AnswerResponse(
+        time_answer(
+            live,
+            days,
+            phase,
+            funnels.spells(total, seen, phase),
+            [(value, funnels.spells(counts, seen, phase)) for value, counts in parts],
         )
-    counts = by_value.get(None, [])
-    at_risk, curve = funnels.spells(counts, days.seen_until(now_us), phase)
-    entered = sum(count.entries for count in counts if count.way == ENTRY)
-    return AnswerResponse(time_answer(live, days, phase, entered, at_risk, curve))
+    )
 
 
 class _Question:
@@ -229,26 +245,21 @@ class _Question:
         self._phases = phases
         self._customers = customers
 
-    async def counts(self, days: Days, by: Dimension | None = None) -> dict[int | str | None, list[Count]]:
-        return await read_funnel(
-            self._connection,
-            self._generation,
-            self._unit,
-            self._phases[0],
-            (days.from_us, days.end_us),
-            self._customers,
-            by,
+    async def counts(self, days: Days, by: By | None = None) -> Mapping[int | str | None, list[Count]]:
+        """The sums of the entries into the first step, by value of a dimension; without one, all under None."""
+        return await read_counts(
+            self._connection, self._generation, self._unit, self._phases[0], days, self._customers, by
         )
 
     def funnel(self, days: Days, now_us: int, counts: Sequence[Count]) -> funnels.Funnel:
         return funnels.funnel(counts, days.seen_until(now_us), self._phases, self.window_us, self._unit)
 
-    def link(self, days: Days, by: Dimension | None = None, value: str = "") -> Link:
+    def link(self, days: Days, by: By | None = None, value: str = "") -> Link:
         """What makes the paths of the lists of customers of these days, with one value of a dimension."""
         asked_for = self._parameters
         question = {"model": self._model.name, "unit": asked_for.unit, "window": asked_for.window}
         question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us), "outcome": "reached"}
-        filters = {"source": asked_for.source, "channel": asked_for.channel} | ({} if by is None else {by: [value]})
+        filters = {"source": asked_for.source, "channel": asked_for.channel} | filter_of(by, value)
         first = self._model.phases[self._phases[0] - 1].name
 
         def path(phase: str) -> str | None:
@@ -284,19 +295,6 @@ def _question(live: LiveModel, parameters: StepParameters) -> tuple[Days, list[i
 
 def _window_name(window: Window) -> str | None:
     return None if window == "none" else window
-
-
-def _largest(by_value: Mapping[int | str | None, list[Count]]) -> list[tuple[int | str, list[Count]]]:
-    """The counts by value, the largest cohorts first; those beyond `MAX_VALUES` together as `(other)`, with the
-    channels that are counted as that."""
-
-    def entries(counts: Sequence[Count]) -> int:
-        return sum(count.entries for count in counts if count.way == ENTRY)
-
-    named = [(value, counts) for value, counts in by_value.items() if value is not None and value != OTHER]
-    named.sort(key=lambda item: (-entries(item[1]), str(item[0])))
-    rest = [*by_value.get(OTHER, ()), *(count for _, counts in named[MAX_VALUES:] for count in counts)]
-    return [*named[:MAX_VALUES], *([(OTHER, rest)] if rest else [])]
 
 
 def _grouped(days: Days, step: str, live: LiveModel) -> list[Days]:

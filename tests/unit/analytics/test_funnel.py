@@ -73,7 +73,7 @@ def test_time_is_that_of_all_not_of_those_who_came() -> None:
     assert half is not None
     assert 2 * DAY_US < first < half < 3 * DAY_US
     assert third is None
-    at_risk, curve = spells(counts(CYCLE), DAYS, DISCOVERY)
+    _, at_risk, curve = spells(counts(CYCLE), DAYS, DISCOVERY)
     assert at_risk[0] == 5
     for number, survival in enumerate(curve.survival):
         assert survival + sum(shares[number] for shares in curve.incidence.values()) == pytest.approx(1)

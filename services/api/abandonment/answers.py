@@ -1,0 +1,485 @@
+"""The answers of abandonment. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.api.abandonment.queries import Ends, Stay
+from services.api.funnel.answers import Share
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
+from services.api.shared.days import Days
+from services.api.shared.workspace import LiveModel
+from throughline.analytics.abandonment import Against, Stays
+from throughline.analytics.intervals import Interval, newcombe, wilson
+from throughline.analytics.strata import Difference, Stratum, difference_in_strata, shown
+from throughline.journey.model import Kind, Model
+from throughline.kit.clock import rfc3339
+
+BaselineName = Literal["others", "previous"]
+Link = Callable[[str | None], str | None]
+"""Returns the path of the list of lapsed customers, given a value of the dimension; None: of all."""
+UNMAPPED = "(unmapped)"
+"""The kind of touchpoints that the vocabulary does not know."""
+
+Shown = Annotated[bool, Meta(description="false: no difference shown, chance alone may make as large a one")]
+PhaseName = Annotated[str, Meta(examples=["decision"])]
+WindowName = Annotated[str | None, Meta(description="null: without an end", examples=["14d"])]
+Zone = Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
+
+
+class Baseline(Answer):
+    """What a rate is compared with: all others of the breakdown, or the same entries of as many days before."""
+
+    mature: Annotated[int, Meta(examples=[2310])]
+    lapsed_within: Annotated[int, Meta(examples=[410])]
+    rate: Share | None
+    difference: Annotated[Share | None, Meta(description="the rate less this one (Newcombe); null: one has none")]
+    shown: Shown
+    lost: Annotated[
+        float | None,
+        Meta(description="lapses beyond those that the baseline's rate would make; below 0: fewer", examples=[38.2]),
+    ]
+
+
+class PhaseStays(Answer):
+    """Stays in the phase that began in the span: entered = advanced + lapsed + ended + still."""
+
+    entered: Annotated[int, Meta(examples=[1702])]
+    advanced: Annotated[dict[str, int], Meta(description="phase entered next -> stays")]
+    lapsed: Annotated[int, Meta(description="silent for the phase's window", examples=[611])]
+    ended: Annotated[int, Meta(description="ended by an event", examples=[4])]
+    still: Annotated[int, Meta(examples=[80])]
+    mature: Annotated[int, Meta(description="whose window has passed for their whole day", examples=[1510])]
+    lapsed_within: Annotated[int, Meta(description="of the mature, lapsed within the window", examples=[590])]
+    rate: Annotated[Share | None, Meta(description="null: none is mature")]
+    baseline: Annotated[Baseline | None, Meta(description="null: there are no others")]
+    customers: Annotated[
+        str | None,
+        Meta(
+            description="path of the list of those who lapsed; `outcome` makes it that of another number; null: of "
+            "`(other)` values together there is none",
+            examples=["/v1/abandonment/customers?phase=decision&outcome=lapsed"],
+        ),
+    ]
+
+
+class AbandonmentPart(Answer):
+    """The stays of the customers or cycles with one value of the dimension."""
+
+    value: Annotated[str, Meta(description="`(other)`: all further values together", examples=["mobile"])]
+    stays: PhaseStays
+
+
+class Abandonment(Answer):
+    """Of those who came to a phase in the span, how many lapsed there; the parts add up to the total."""
+
+    TABLE: ClassVar[str] = "breakdown"
+
+    model: ModelName
+    phase: PhaseName
+    window: WindowName
+    baseline: Annotated[BaselineName, Meta(description="others: of the breakdown; previous: as many days before")]
+    time_zone: Zone
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    total: PhaseStays
+    breakdown: list[AbandonmentPart]
+
+    def table_items(self) -> list[AbandonmentPart]:
+        """The whole, whose value is empty, and its parts."""
+        return [AbandonmentPart("", self.total), *self.breakdown]
+
+
+class VisitBaseline(Answer):
+    """What a share of visits is compared with: all other visits, or those of as many days before."""
+
+    visits: Annotated[int, Meta(examples=[378])]
+    advanced: Annotated[int, Meta(examples=[314])]
+    rate: Share | None
+    difference: Annotated[Share | None, Meta(description="the rate less this one (Newcombe); null: one has none")]
+    shown: Shown
+    lost: Annotated[
+        float | None,
+        Meta(description="visits more that would have gone on at the baseline's rate; below 0: fewer", examples=[24.4]),
+    ]
+
+
+class VisitCount(Answer):
+    """Visits, and how many of them went on in the same visit."""
+
+    visits: Annotated[int, Meta(examples=[60])]
+    advanced: Annotated[int, Meta(examples=[22])]
+    rate: Annotated[Share | None, Meta(description="of those that went on; null: there are no visits")]
+    baseline: Annotated[VisitBaseline | None, Meta(description="null: there are no others")]
+
+
+class VisitPart(Answer):
+    """The visits with one value of the dimension."""
+
+    value: Annotated[str, Meta(description="`(other)`: all further values together", examples=["mobile"])]
+    count: VisitCount
+
+
+class Visits(Answer):
+    """Of the visits with a kind of touchpoint, how many went on to another; the parts add up to the total."""
+
+    TABLE: ClassVar[str] = "breakdown"
+
+    model: ModelName
+    kind: Annotated[str, Meta(examples=["checkout"])]
+    next: Annotated[str, Meta(examples=["order"])]
+    baseline: Annotated[BaselineName, Meta(description="others: of the breakdown; previous: as many days before")]
+    time_zone: Zone
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    total: VisitCount
+    breakdown: list[VisitPart]
+
+    def table_items(self) -> list[VisitPart]:
+        """The whole, whose value is empty, and its parts."""
+        return [VisitPart("", self.total), *self.breakdown]
+
+
+class LeavingDay(Answer):
+    """Lapsed stays by the day of the customer's last touchpoint."""
+
+    from_: Instant = msgspec.field(name="from")
+    lapsed: Annotated[int, Meta(examples=[12])]
+    settled: Annotated[bool, Meta(description="false: who was here last on this day may still lapse")]
+
+
+class LeavingPlace(Answer):
+    """Lapsed stays by the kind of the customer's last touchpoint."""
+
+    kind: Annotated[str, Meta(description=f"`{UNMAPPED}`: no kind is known of it", examples=["checkout"])]
+    lapsed: Annotated[int, Meta(examples=[120])]
+
+
+class KindBefore(Answer):
+    """How often a kind is among the last touchpoints before a lapse, and before going on."""
+
+    kind: Annotated[str, Meta(examples=["checkout_error"])]
+    lapsed: Annotated[int, Meta(description="lapsed stays with it", examples=[140])]
+    lapsed_share: Annotated[Share | None, Meta(description="of `lapsed_known`")]
+    advanced: Annotated[int, Meta(description="stays that went on with it", examples=[31])]
+    advanced_share: Annotated[Share | None, Meta(description="of `advanced_known`")]
+    risk_ratio: Annotated[float | None, Meta(description="share of the lapsed by that of the advanced", examples=[4.1])]
+    difference: Annotated[Share | None, Meta(description="of the two shares (Newcombe)")]
+    shown: Shown
+
+
+class LastTouchpoints(Answer):
+    """When those who lapsed left, where, and after what."""
+
+    TABLE: ClassVar[str] = "kinds"
+
+    model: ModelName
+    phase: PhaseName
+    time_zone: Zone
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    lapsed: Annotated[int, Meta(description="lapsed stays that began in the span", examples=[611])]
+    lapsed_known: Annotated[
+        int, Meta(description="those whose last touchpoints are kept; they add up in `days` and `places`")
+    ]
+    advanced_known: Annotated[int, Meta(description="stays that went on whose touchpoints before are kept")]
+    days: Annotated[list[LeavingDay], Meta(description="when: the day of the last touchpoint, not that of the lapse")]
+    places: Annotated[list[LeavingPlace], Meta(description="where: the kind of the last touchpoint")]
+    kinds: Annotated[list[KindBefore], Meta(description="after what; those that differ most first")]
+
+
+class FrictionRow(Answer):
+    """Visits with a friction against visits without it."""
+
+    friction: Annotated[str, Meta(description="payment, coupon, form, stock, delivery, support or error")]
+    name: Annotated[str, Meta(description="the event's name, in lower case without separators")]
+    visits: Annotated[int, Meta(description="with it", examples=[95])]
+    advanced: Annotated[int, Meta(description="of these, went on within a day", examples=[11])]
+    share: Share | None
+    other_visits: Annotated[int, Meta(examples=[703])]
+    other_advanced: Annotated[int, Meta(examples=[459])]
+    other_share: Share | None
+    difference: Annotated[
+        Share | None,
+        Meta(
+            description="of shares, within a week, a channel and a device (Mantel-Haenszel, Sato); null: none has both"
+        ),
+    ]
+    strata: Annotated[int, Meta(description="weeks x channels x devices compared", examples=[63])]
+    dropped: Annotated[int, Meta(description="strata of fewer than 5 visits, which are left out", examples=[161])]
+    p: Annotated[float | None, Meta(description="how likely by chance (Cochran-Mantel-Haenszel)", examples=[0.0001])]
+    shown: Shown
+
+
+class Friction(Answer):
+    """What went with not going on, by visit: never said to be the cause."""
+
+    TABLE: ClassVar[str] = "rows"
+
+    model: ModelName
+    phase: PhaseName
+    kind: Annotated[str | None, Meta(description="visits with this kind; null: with any kind of the phase")]
+    time_zone: Zone
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    visits: Annotated[int, Meta(examples=[798])]
+    advanced: Annotated[int, Meta(description="went on beyond the phase within a day", examples=[470])]
+    rows: Annotated[list[FrictionRow], Meta(description="the largest differences first")]
+
+
+class StayInPhase(Answer):
+    """One stay of a customer."""
+
+    customer: Annotated[str, Meta(examples=["user-1"])]
+    cycle: Annotated[int, Meta(examples=[1])]
+    entered_at: Instant
+    ended_at: Annotated[Instant | None, Meta(description="when it lapsed, went on or was ended; null: is still there")]
+    outcome: Annotated[Literal["entered", "advanced", "lapsed", "ended", "still"], Meta(examples=["lapsed"])]
+
+
+class StaysInPhase(Answer):
+    """A page of the stays behind a number."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    items: list[StayInPhase]
+    next_cursor: NextCursor
+
+
+def share(interval: Interval | None) -> Share | None:
+    """An interval as an answer has it."""
+    return None if interval is None else Share(*interval)
+
+
+def stays_answer(model: Model, stays: Stays, baseline: Against | None, customers: str | None) -> PhaseStays:
+    """One row."""
+    return PhaseStays(
+        entered=stays.entered,
+        advanced={model.phases[phase - 1].name: number for phase, number in stays.advanced.items()},
+        lapsed=stays.lapsed,
+        ended=stays.ended,
+        still=stays.still,
+        mature=stays.mature,
+        lapsed_within=stays.lapsed_within,
+        rate=share(stays.rate),
+        baseline=None if baseline is None else _baseline(stays, baseline),
+        customers=customers,
+    )
+
+
+def _baseline(stays: Stays, baseline: Against) -> Baseline:
+    difference = baseline.difference
+    return Baseline(
+        mature=baseline.mature,
+        lapsed_within=baseline.lapsed_within,
+        rate=share(baseline.rate),
+        difference=share(difference),
+        shown=baseline.is_shown,
+        lost=None if difference is None else stays.mature * difference.estimate,
+    )
+
+
+def abandonment_answer(
+    live: LiveModel,
+    days: Days,
+    phase: int,
+    *,
+    window: str | None,
+    baseline: BaselineName,
+    total: PhaseStays,
+    breakdown: list[AbandonmentPart],
+) -> Abandonment:
+    """The total and the parts, each against its baseline."""
+    return Abandonment(
+        model=live.model.name,
+        phase=live.model.phases[phase - 1].name,
+        window=window,
+        baseline=baseline,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        total=total,
+        breakdown=breakdown,
+    )
+
+
+def visit_count(visits: int, advanced: int, baseline: tuple[int, int] | None) -> VisitCount:
+    """One row. `baseline`: visits, and those that went on."""
+    compared = None
+    if baseline is not None:
+        difference = newcombe(advanced, visits, baseline[1], baseline[0])
+        compared = VisitBaseline(
+            visits=baseline[0],
+            advanced=baseline[1],
+            rate=share(wilson(baseline[1], baseline[0])),
+            difference=share(difference),
+            shown=difference is not None and not difference.low <= 0 <= difference.high,
+            lost=None if difference is None else -visits * difference.estimate,
+        )
+    return VisitCount(visits, advanced, share(wilson(advanced, visits)), compared)
+
+
+def visits_answer(
+    live: LiveModel,
+    days: Days,
+    kinds: tuple[str, str],
+    baseline: BaselineName,
+    total: VisitCount,
+    breakdown: list[VisitPart],
+) -> Visits:
+    """The total and the parts, each against its baseline. `kinds`: of what visits have, and of what they go on to."""
+    return Visits(
+        model=live.model.name,
+        kind=kinds[0],
+        next=kinds[1],
+        baseline=baseline,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        total=total,
+        breakdown=breakdown,
+    )
+
+
+def last_answer(
+    live: LiveModel, days: Days, phase: int, lapsed: int, ends: Ends, kinds: Sequence[Kind], now_us: int
+) -> LastTouchpoints:
+    """When, where and after what. `lapsed`: all stays that lapsed; `kinds`: by number."""
+    window_us = live.model.phases[phase - 1].window_us
+    return LastTouchpoints(
+        model=live.model.name,
+        phase=live.model.phases[phase - 1].name,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        lapsed=lapsed,
+        lapsed_known=ends.lapsed,
+        advanced_known=ends.advanced,
+        days=[
+            LeavingDay(rfc3339(day_us), number, settled=day_us + LONGEST_DAY_US + window_us <= now_us)
+            for day_us, number in sorted(ends.days.items())
+        ],
+        places=[
+            LeavingPlace(_kind_name(kinds, kind), number)
+            for kind, number in sorted(ends.last.items(), key=lambda item: (-item[1], _kind_name(kinds, item[0])))
+        ],
+        kinds=_kinds_before(ends, kinds),
+    )
+
+
+LONGEST_DAY_US = 25 * 3_600_000_000
+"""The length of the day on which the clock is set back."""
+
+
+def _kind_name(kinds: Sequence[Kind], kind: int | None) -> str:
+    return UNMAPPED if kind is None else kinds[kind].name
+
+
+def _kinds_before(ends: Ends, kinds: Sequence[Kind]) -> list[KindBefore]:
+    numbers = sorted({kind for _, kind in ends.kinds}, key=lambda kind: _kind_name(kinds, kind))
+    pairs = [(ends.kinds.get(("lapsed", kind), 0), ends.kinds.get(("advanced", kind), 0)) for kind in numbers]
+    chances = [
+        difference_in_strata([Stratum(ends.lapsed, lapsed, ends.advanced, advanced)]).p for lapsed, advanced in pairs
+    ]
+    rows = []
+    for kind, (lapsed, advanced), is_shown in zip(numbers, pairs, shown(chances), strict=True):
+        lapsed_share, advanced_share = wilson(lapsed, ends.lapsed), wilson(advanced, ends.advanced)
+        ratio = None
+        if lapsed_share is not None and advanced_share is not None and advanced_share.estimate > 0:
+            ratio = lapsed_share.estimate / advanced_share.estimate
+        rows.append(
+            KindBefore(
+                kind=_kind_name(kinds, kind),
+                lapsed=lapsed,
+                lapsed_share=share(lapsed_share),
+                advanced=advanced,
+                advanced_share=share(advanced_share),
+                risk_ratio=ratio,
+                difference=share(newcombe(lapsed, ends.lapsed, advanced, ends.advanced)),
+                shown=is_shown,
+            )
+        )
+    return sorted(rows, key=lambda row: (not row.shown, 0 if row.difference is None else -abs(row.difference.rate)))
+
+
+def friction_answer(
+    live: LiveModel,
+    days: Days,
+    phase: int,
+    *,
+    kind: str | None,
+    visits: tuple[int, int],
+    frictions: Mapping[tuple[str, str], Sequence[Stratum]],
+) -> Friction:
+    """The rows by friction and name. `visits`: all, and those that went on."""
+    differences: dict[tuple[str, str], Difference] = {
+        name: difference_in_strata(strata) for name, strata in frictions.items()
+    }
+    are_shown = shown([difference.p for difference in differences.values()])
+    rows = [
+        _friction_row(*name, frictions[name], difference, is_shown=is_shown)
+        for (name, difference), is_shown in zip(differences.items(), are_shown, strict=True)
+    ]
+    rows.sort(key=lambda row: (not row.shown, 0 if row.difference is None else -abs(row.difference.rate), row.name))
+    return Friction(
+        model=live.model.name,
+        phase=live.model.phases[phase - 1].name,
+        kind=kind,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        visits=visits[0],
+        advanced=visits[1],
+        rows=rows,
+    )
+
+
+def _friction_row(
+    friction: str, name: str, strata: Sequence[Stratum], difference: Difference, *, is_shown: bool
+) -> FrictionRow:
+    exposed, hits, others, other_hits = (sum(stratum[n] for stratum in strata) for n in range(4))
+    return FrictionRow(
+        friction=friction,
+        name=name,
+        visits=exposed,
+        advanced=hits,
+        share=share(wilson(hits, exposed)),
+        other_visits=others,
+        other_advanced=other_hits,
+        other_share=share(wilson(other_hits, others)),
+        difference=share(difference.interval),
+        strata=difference.used,
+        dropped=difference.dropped,
+        p=difference.p,
+        shown=is_shown,
+    )
+
+
+def list_answer(model: str, rows: Sequence[Stay], next_cursor: str | None) -> StaysInPhase:
+    """A page of the list."""
+    return StaysInPhase(
+        model=model,
+        items=[
+            StayInPhase(row.id, row.cycle, rfc3339(row.entered_us), instant(row.end_us), row.outcome) for row in rows
+        ],
+        next_cursor=next_cursor,
+    )

@@ -1,0 +1,372 @@
+"""Statements over stays in a phase, what came before their end, and visits with friction. All of it is asked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api.asked.queries import (
+    IN_JOURNEYS,
+    IS_OWN,
+    KIND_OF,
+    KINDS,
+    MAX_VALUE,
+    MAX_VALUES,
+    NONE,
+    VISIT_US,
+    KindTable,
+    Opening,
+    customers_parameters,
+    customers_sql,
+    opening_sql,
+    statement,
+)
+from services.api.shared.days import Days
+from services.api.shared.queries import CustomerFilter
+from throughline.analytics.strata import Stratum
+from throughline.journey.durations import DAY_US
+from throughline.store.admission import OTHER
+
+Outcome = Literal["entered", "advanced", "lapsed", "ended", "still"]
+VisitDimension = Literal["channel", "campaign", "device"]
+LAST_KINDS = 3
+"""Number of touchpoints that are looked at before the end of a stay."""
+AFTER_US = DAY_US
+"""Time within which a visit has to go on beyond the phase."""
+MAX_STRATA = 100_000
+"""Maximum number of groups of visits that one question reads."""
+
+
+class Position(NamedTuple):
+    """The place in a list: by customer digest and instant."""
+
+    customer: bytes
+    entered_us: int
+
+
+class Stay(NamedTuple):
+    """A customer's stay in a phase."""
+
+    customer: bytes
+    id: str
+    cycle: int
+    entered_us: int
+    end_us: int | None
+    """None: it is there."""
+    outcome: Outcome
+
+    @property
+    def position(self) -> Position:
+        """The place in the list."""
+        return Position(self.customer, self.entered_us)
+
+
+_NEXT: Final = """
+    LEFT JOIN LATERAL (
+        SELECT n.at_us, n.place, n.message_id, n.actor, n.kind FROM transitions n
+        WHERE n.customer = e.customer AND n.model = :model
+            AND (n.at_us, n.place, n.message_id, n.actor, n.kind) > (e.at_us, e.place, e.message_id, e.actor, e.kind)
+        ORDER BY n.at_us, n.place, n.message_id, n.actor, n.kind LIMIT 1
+    ) n ON true
+"""
+_OUTCOME: Final = """
+    CASE WHEN n.at_us IS NULL THEN 'still' WHEN n.kind <> 3 THEN 'advanced'
+        WHEN n.message_id = '' THEN 'lapsed' ELSE 'ended' END
+"""
+_ENTRIES: Final = """
+    e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
+"""
+
+
+async def list_stays(
+    connection: AsyncConnection,
+    generation: int,
+    phase: int,
+    days: Days,
+    customers: CustomerFilter,
+    outcome: Outcome,
+    *,
+    opening: tuple[Opening, str] | None,
+    after: Position | None,
+    count: int,
+) -> list[Stay]:
+    """Returns up to `count` of the stays that began in some days, after a position, by customer and time.
+
+    Args:
+        connection: where to read.
+        generation: whose.
+        phase: where the stays are.
+        days: the days of entry.
+        customers: whose.
+        outcome: how they ended.
+        opening: those whose cycle's opening has this value.
+        after: the last of the page before.
+        count: the maximum number.
+    """
+    conditions = [_ENTRIES]
+    parameters = customers_parameters(generation, customers) | _span(phase, days) | {"count": count}
+    if outcome != "entered":
+        conditions.append(f"{_OUTCOME} = :outcome")
+        parameters["outcome"] = outcome
+    if opening is not None:
+        conditions.append("opening.value = :opening")
+        parameters["opening"] = opening[1]
+    if after is not None:
+        conditions.append("(e.customer, e.at_us) > (:after_customer, :after_us)")
+        parameters |= {"after_customer": after.customer, "after_us": after.entered_us}
+    rows = await connection.execute(
+        statement(f"""
+            SELECT e.customer, j.id, e.cycle, e.at_us, n.at_us, {_OUTCOME}
+            FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}
+            {_NEXT} {"" if opening is None else opening_sql(opening[0])}
+            WHERE {" AND ".join(conditions)}
+            ORDER BY e.customer, e.at_us LIMIT :count
+        """),
+        parameters,
+    )
+    return [Stay(*row) for row in rows]
+
+
+class Ends(NamedTuple):
+    """What came before stays ended, by kind number; None: a touchpoint that the vocabulary does not know."""
+
+    lapsed: int
+    """Number of stays of which a touchpoint before the lapse is there."""
+    advanced: int
+    """Number of stays of which a touchpoint before the one that led on is there."""
+    kinds: Mapping[tuple[str, int | None], int]
+    """(outcome, kind) -> stays with the kind among their last touchpoints."""
+    last: Mapping[int | None, int]
+    """Kind of the last touchpoint -> lapsed stays."""
+    days: Mapping[int, int]
+    """Start of the day of the last touchpoint -> lapsed stays."""
+
+
+async def read_ends(
+    connection: AsyncConnection,
+    generation: int,
+    phase: int,
+    days: Days,
+    customers: CustomerFilter,
+    kinds: KindTable,
+    time_zone: str,
+    *,
+    workspace: int,
+) -> Ends:
+    """Returns what came before stays lapsed or went on; arguments as of `list_stays`."""
+    rows = await connection.execute(
+        statement(f"""
+            WITH {KINDS}, stays AS MATERIALIZED (
+                SELECT row_number() OVER () AS stay, e.customer, n.at_us AS end_us, n.place, n.message_id, n.actor,
+                    {_OUTCOME} AS outcome
+                FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)} {_NEXT}
+                WHERE {_ENTRIES} AND n.at_us IS NOT NULL AND (n.kind <> 3 OR n.message_id = '')
+            ), before AS (
+                SELECT s.stay, s.outcome, b.*
+                FROM stays s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
+                CROSS JOIN LATERAL (
+                    SELECT t.occurred_us, t.place, t.message_id, i.name, k.kind FROM touchpoints t {KIND_OF}
+                    WHERE t.actor = i.id AND {IN_JOURNEYS} AND {IS_OWN} AND t.occurred_us <= s.end_us
+                        AND (s.outcome = 'advanced' OR t.occurred_us < s.end_us)
+                        AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
+                            < (s.end_us, s.place, s.message_id, s.actor)
+                    ORDER BY t.occurred_us DESC, t.place DESC, t.message_id COLLATE "C" DESC LIMIT {LAST_KINDS}
+                ) b
+            ), ranked AS MATERIALIZED (
+                SELECT stay, outcome, occurred_us, kind, row_number() OVER (
+                    PARTITION BY stay
+                    ORDER BY occurred_us DESC, place DESC, message_id COLLATE "C" DESC, name COLLATE "C" DESC
+                ) AS back
+                FROM before
+            )
+            SELECT outcome, kind, back, count(*), NULL AS day FROM (
+                SELECT stay, outcome, kind, min(back) AS back FROM ranked WHERE back <= {LAST_KINDS}
+                GROUP BY stay, outcome, kind
+            ) each GROUP BY outcome, kind, back
+            UNION ALL
+            SELECT NULL, NULL, NULL, count(*),
+                CAST(extract(epoch FROM date_trunc('day', to_timestamp(occurred_us / 1e6) AT TIME ZONE :zone)
+                    AT TIME ZONE :zone) * 1000000 AS bigint) AS day
+            FROM ranked WHERE back = 1 AND outcome = 'lapsed' GROUP BY day
+        """),
+        customers_parameters(generation, customers)
+        | _span(phase, days)
+        | kinds.parameters
+        | {"zone": time_zone, "workspace": workspace},
+    )
+    of_kind: dict[tuple[str, int | None], int] = {}
+    last: dict[int | None, int] = {}
+    by_day: dict[int, int] = {}
+    totals = {"lapsed": 0, "advanced": 0}
+    for outcome, kind, back, number, day in rows:
+        if day is not None:
+            by_day[day] = number
+            continue
+        of_kind[outcome, kind] = of_kind.get((outcome, kind), 0) + number
+        if back == 1:
+            totals[outcome] += number
+            if outcome == "lapsed":
+                last[kind] = number
+    return Ends(totals["lapsed"], totals["advanced"], of_kind, last, by_day)
+
+
+AT_PHASE, BEYOND = 1, 2
+"""Marks of kinds: those that make a visit one that counts; those by which it goes on."""
+FRICTION = 2
+"""Where the bits of the marks begin that name a friction."""
+MAX_FRICTIONS = 40
+"""Maximum number of names of friction that are told apart; further ones are the last one together."""
+
+_IN_ORDER: Final = 'PARTITION BY customer ORDER BY occurred_us, place, message_id COLLATE "C", actor COLLATE "C"'
+# Touchpoints of half an hour before the span say whether its first ones open a visit; those of two days after it, how
+# its last visits end.
+_VISITS: Final = f"""
+    facts AS (
+        SELECT i.root AS customer, i.name AS actor, t.occurred_us, t.place, t.message_id, t.channel,
+            left(CAST(t.attribution AS json) ->> 'campaign', {MAX_VALUE}) AS campaign,
+            CAST(t.attribution AS json) -> 'device' ->> 'type' AS device, coalesce(k.marks, 0) AS marks,
+            {IS_OWN} AS own, row_number() OVER (
+                PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
+            ) AS nth
+        FROM ids i JOIN touchpoints t ON t.actor = i.id
+        JOIN journeys j ON j.customer = i.root AND /* customers */ {KIND_OF}
+        WHERE i.workspace = :workspace AND t.occurred_us >= :from_us - {VISIT_US}
+            AND t.occurred_us < :to_us + {2 * AFTER_US} AND {IN_JOURNEYS}
+    ), following AS (
+        SELECT *, coalesce(occurred_us - lag(occurred_us) OVER ({_IN_ORDER}) >= {VISIT_US}, true) AS opens,
+            min(CASE WHEN marks & {BEYOND} > 0 THEN occurred_us END) OVER (
+                {_IN_ORDER} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
+            ) AS beyond_us
+        FROM facts WHERE nth = 1 AND own
+    ), numbered AS (
+        SELECT *, count(*) FILTER (WHERE opens) OVER ({_IN_ORDER}) AS visit FROM following
+    ), visits AS (
+        SELECT min(occurred_us) AS start_us, max(occurred_us) AS end_us,
+            min(occurred_us) FILTER (WHERE marks & {AT_PHASE} > 0) AS at_us, min(beyond_us) AS beyond_us,
+            min(channel) FILTER (WHERE opens) AS channel, coalesce(min(campaign), '{NONE}') AS campaign,
+            coalesce(min(device), '{NONE}') AS device, bit_or(marks) >> {FRICTION} AS frictions
+        FROM numbered GROUP BY customer, visit
+    ), counted AS (
+        SELECT * FROM visits WHERE start_us >= :from_us AND start_us < :to_us AND at_us < :mature_until_us
+    )
+"""
+
+
+class VisitQuestion(NamedTuple):
+    """Which visits are looked at."""
+
+    workspace: int
+    generation: int
+    """Whose journeys say which customers are counted."""
+    days: Days
+    """On which the visits begin."""
+    customers: CustomerFilter
+    kinds: KindTable
+    """With `AT_PHASE`, `BEYOND` and the bits of frictions as marks."""
+    mature_until_us: int
+    """Visits that are from then on may still go on."""
+
+    @property
+    def common_tables(self) -> str:
+        """The common tables; `counted` has the visits."""
+        return f"WITH {KINDS}, {_VISITS.replace('/* customers */', customers_sql(self.customers))}"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of the common tables."""
+        return {
+            **customers_parameters(self.generation, self.customers),
+            **self.kinds.parameters,
+            "workspace": self.workspace,
+            "from_us": self.days.from_us,
+            "to_us": self.days.end_us,
+            "mature_until_us": self.mature_until_us,
+        }
+
+
+class VisitsByValue(NamedTuple):
+    """Visits with one value of a dimension."""
+
+    value: str
+    number: int
+    advanced: int
+    """Went on in the visit itself."""
+
+
+async def count_visits(
+    connection: AsyncConnection, question: VisitQuestion, by: VisitDimension | None, values: Sequence[str] | None = None
+) -> list[VisitsByValue]:
+    """Returns how many visits went on, by a dimension of the visit (None: all as one), the most frequent values first.
+
+    Args:
+        connection: where to read.
+        question: which visits.
+        by: the dimension.
+        values: those to tell apart; None: the most frequent. All others are `(other)` together.
+    """
+    value = f"'{NONE}'" if by is None else by
+    rows = await connection.execute(
+        statement(
+            f"""
+            {question.common_tables}, of_value AS (
+                SELECT {value} AS value, count(*) AS number, count(*) FILTER (WHERE beyond_us <= end_us) AS advanced
+                FROM counted GROUP BY 1
+            ), ranked AS (
+                SELECT *, row_number() OVER (ORDER BY value = '{OTHER}', number DESC, value COLLATE "C") AS rank
+                FROM of_value
+            ), summed AS (
+                SELECT CASE WHEN {f"rank <= {MAX_VALUES}" if values is None else "value = ANY(:values)"}
+                    THEN value ELSE '{OTHER}' END AS value, CAST(sum(number) AS bigint) AS number,
+                    CAST(sum(advanced) AS bigint) AS advanced
+                FROM ranked GROUP BY 1
+            )
+            SELECT * FROM summed ORDER BY value = '{OTHER}', number DESC, value COLLATE "C"
+        """
+        ),
+        question.parameters | ({} if values is None else {"values": list(values)}),
+    )
+    return [VisitsByValue(*row) for row in rows]
+
+
+class Visits(NamedTuple):
+    """Visits that are alike."""
+
+    stratum: tuple[str, str, int]
+    """Channel, device and start of the week."""
+    frictions: int
+    """Those of the visit, as bits."""
+    advanced: bool
+    number: int
+
+
+async def read_visits(connection: AsyncConnection, question: VisitQuestion, time_zone: str) -> list[Visits]:
+    """Returns visits in groups, up to `MAX_STRATA` of them and one more. `time_zone`: in which weeks begin."""
+    rows = await connection.execute(
+        statement(f"""
+            {question.common_tables}
+            SELECT channel, device, CAST(extract(epoch FROM date_trunc(
+                    'week', to_timestamp(start_us / 1e6) AT TIME ZONE :zone)) AS bigint) AS week,
+                frictions, coalesce(beyond_us <= at_us + {AFTER_US}, false) AS advanced, count(*)
+            FROM counted GROUP BY 1, 2, 3, 4, 5 LIMIT {MAX_STRATA + 1}
+        """),
+        question.parameters | {"zone": time_zone},
+    )
+    return [
+        Visits((channel, device, week), frictions, advanced, number)
+        for channel, device, week, frictions, advanced, number in rows
+    ]
+
+
+def strata_of(visits: Sequence[Visits], bit: int) -> list[Stratum]:
+    """Returns the strata of a friction: visits with it and without it."""
+    sums: dict[tuple[str, str, int], list[int]] = {}
+    for stratum, frictions, advanced, number in visits:
+        of_stratum = sums.setdefault(stratum, [0, 0, 0, 0])
+        place = 0 if frictions & 1 << bit else 2
+        of_stratum[place] += number
+        of_stratum[place + 1] += number * advanced
+    return [Stratum(*of_stratum) for of_stratum in sums.values()]
+
+
+def _span(phase: int, days: Days) -> dict[str, int]:
+    return {"phase": phase, "from_us": days.from_us, "to_us": days.end_us}

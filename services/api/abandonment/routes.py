@@ -1,0 +1,400 @@
+"""Where customers leave, when, after what and with which friction."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from services.api.abandonment.answers import (
+    Abandonment,
+    AbandonmentPart,
+    BaselineName,
+    Friction,
+    LastTouchpoints,
+    Link,
+    StaysInPhase,
+    VisitPart,
+    Visits,
+    abandonment_answer,
+    friction_answer,
+    last_answer,
+    list_answer,
+    stays_answer,
+    visit_count,
+    visits_answer,
+)
+from services.api.abandonment.queries import (
+    AFTER_US,
+    AT_PHASE,
+    BEYOND,
+    FRICTION,
+    MAX_FRICTIONS,
+    MAX_STRATA,
+    Outcome,
+    Position,
+    VisitDimension,
+    VisitQuestion,
+    VisitsByValue,
+    count_visits,
+    list_stays,
+    read_ends,
+    read_visits,
+    strata_of,
+)
+from services.api.asked.queries import MAX_VALUE, VISIT_US, KindTable, Opening, kind_table
+from services.api.auth import Token
+from services.api.funnel.breakdown import BY_DESCRIPTION, By, filter_of, largest, read_counts
+from services.api.shared.context import Context
+from services.api.shared.cursors import CursorCodec, split_page
+from services.api.shared.days import Days, SpanParameters, read_days
+from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.parameters import TEXT, PageParameters
+from services.api.shared.phase_names import phase_number
+from services.api.shared.responses import AnswerResponse
+from services.api.shared.workspace import LiveModel, customer_filter, reading_model
+from services.api.withheld import REQUIRE_NO_MIN_CELL
+from throughline.analytics.abandonment import Against, Stays, against, against_others, stays, window_of
+from throughline.analytics.funnel import WINDOWS_US
+from throughline.journey.funnel import CYCLE
+from throughline.journey.model import Kind, Model
+from throughline.kit.clock import rfc3339
+from throughline.kit.errors import ServiceError
+from throughline.store.admission import OTHER
+
+router = APIRouter(tags=["abandonment"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
+cursors = CursorCodec("a", Position)
+
+
+class PhaseParameters(SpanParameters):
+    """Which stays."""
+
+    phase: str = Field(description="the phase in which customers lapse", examples=["decision"])
+
+
+class AbandonmentParameters(PhaseParameters):
+    """How to divide and compare the stays."""
+
+    window: str | None = Field(
+        None,
+        description="the time from the entry within which a lapse counts in the rate: a window of funnels longer than "
+        "that of the phase, or none; without it the shortest such one",
+        examples=["14d"],
+    )
+    by: By | None = Field(None, description=BY_DESCRIPTION)
+    baseline: BaselineName = Field(
+        "others", description="compare each part with all others, or all and each part with as many days before"
+    )
+
+
+class FrictionParameters(PhaseParameters):
+    """Which visits."""
+
+    kind: str | None = Field(
+        None,
+        description="visits with a touchpoint of this kind; without it of any kind that leads to the phase",
+        examples=["checkout"],
+    )
+
+
+class VisitsParameters(SpanParameters):
+    """Which visits, and what going on is."""
+
+    kind: str = Field(description="visits with a touchpoint of this kind", examples=["checkout"])
+    next: str = Field(description="the kind to which they go on", examples=["order"])
+    by: VisitDimension | None = Field(
+        None, description="divide by a fact of the visit: the channel of its first touchpoint, its campaign or device"
+    )
+    baseline: BaselineName = Field(
+        "others", description="compare each part with all others, or all and each part with as many days before"
+    )
+
+
+class AbandonmentCustomersParameters(PhaseParameters, PageParameters):
+    """Which number of abandonment."""
+
+    outcome: Outcome = Field("lapsed", description="how the stay ended; entered: all of them")
+    by: Opening | None = Field(None, description="with `value`: only cycles whose opening has it")
+    value: str | None = Field(
+        None, pattern=TEXT, max_length=MAX_VALUE, description="of the dimension in `by`", examples=["mobile"]
+    )
+
+
+@router.get("/v1/abandonment", responses=problem_responses(400, 403, 409), summary="Where customers leave")
+async def get_abandonment(
+    context: Context, token: Token, parameters: Annotated[AbandonmentParameters, Query()]
+) -> AnswerResponse[Abandonment]:
+    """Of those who came to the phase in the span, how many lapsed there, by a dimension and against a baseline. In each
+    row `entered = advanced + lapsed + ended + still`; the parts add up to the total."""
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
+        phase = phase_number(live.model, parameters.phase, "phase")
+        window = _window(live.model, phase, parameters.window)
+        window_us = None if window is None else WINDOWS_US[window]
+        days, now_us = read_days(live, parameters)
+        spans = [days, *([days.before(live.zone)] if parameters.baseline == "previous" else [])]
+        of_spans = [
+            await read_counts(connection, live.generation.id, CYCLE, phase, span, customers, parameters.by)
+            for span in spans
+        ]
+    seen = [span.seen_until(now_us) for span in spans]
+    totals = [
+        stays([count for counts in by_value.values() for count in counts], span, phase, window_us)
+        for by_value, span in zip(of_spans, seen, strict=True)
+    ]
+    link = _link(live, days, parameters)
+    before = totals[1] if len(totals) > 1 else None
+    total = totals[0]
+    parts: list[AbandonmentPart] = []
+    if parameters.by is not None:
+        named_before = dict(await largest(context, token.workspace, parameters.by, of_spans[-1]))
+        for value, counts in await largest(context, token.workspace, parameters.by, of_spans[0]):
+            part = stays(counts, seen[0], phase, window_us)
+            if before is None:
+                baseline = against_others(part, total)
+            else:
+                baseline = _against(part, stays(named_before.get(value, []), seen[1], phase, window_us))
+            path = None if value == OTHER else link(value)
+            parts.append(AbandonmentPart(value, stays_answer(live.model, part, baseline, path)))
+    return AnswerResponse(
+        abandonment_answer(
+            live,
+            days,
+            phase,
+            window=window,
+            baseline=parameters.baseline,
+            total=stays_answer(live.model, total, None if before is None else _against(total, before), link(None)),
+            breakdown=parts,
+        )
+    )
+
+
+@router.get("/v1/abandonment/visits", responses=problem_responses(400, 403, 409), summary="Which visits go on")
+async def get_abandonment_visits(
+    context: Context, token: Token, parameters: Annotated[VisitsParameters, Query()]
+) -> AnswerResponse[Visits]:
+    """Of the visits with a kind of touchpoint, how many have the next kind too, in whatever order. A visit ends with
+    half an hour of silence; who bought on another day did not go on in this one."""
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
+        days, now_us = read_days(live, parameters)
+        marks = {_kind_named(live.model, parameters.kind, "kind"): AT_PHASE}
+        following = _kind_named(live.model, parameters.next, "next")
+        marks[following] = marks.get(following, 0) | BEYOND
+        table = kind_table(live.model, lambda _word, kind: marks.get(kind.name, 0))
+        spans = [days, *([days.before(live.zone)] if parameters.baseline == "previous" else [])]
+        of_spans: list[list[VisitsByValue]] = []
+        for span in spans:
+            question = VisitQuestion(
+                token.workspace, live.generation.id, span, customers, table, mature_until_us=now_us - VISIT_US
+            )
+            values = [row.value for row in of_spans[0]] if of_spans else None
+            of_spans.append(await count_visits(connection, question, parameters.by, values))
+    totals = [(sum(row.number for row in rows), sum(row.advanced for row in rows)) for rows in of_spans]
+    visits, advanced = totals[0]
+    earlier = {row.value: (row.number, row.advanced) for row in of_spans[-1]}
+    has_before = len(of_spans) > 1
+    breakdown = [
+        VisitPart(
+            row.value,
+            visit_count(
+                row.number,
+                row.advanced,
+                earlier.get(row.value, (0, 0)) if has_before else (visits - row.number, advanced - row.advanced),
+            ),
+        )
+        for row in (of_spans[0] if parameters.by is not None else ())
+    ]
+    return AnswerResponse(
+        visits_answer(
+            live,
+            days,
+            (parameters.kind, parameters.next),
+            parameters.baseline,
+            visit_count(visits, advanced, totals[1] if has_before else None),
+            breakdown,
+        )
+    )
+
+
+@router.get("/v1/abandonment/last", responses=problem_responses(400, 403, 409), summary="When, where, after what")
+async def get_abandonment_last(
+    context: Context, token: Token, parameters: Annotated[PhaseParameters, Query()]
+) -> AnswerResponse[LastTouchpoints]:
+    """The last touchpoints of those who lapsed, against what came just before the others went on. A kind that is
+    merely common is common before both."""
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
+        phase = phase_number(live.model, parameters.phase, "phase")
+        days, now_us = read_days(live, parameters)
+        counts = await read_counts(connection, live.generation.id, CYCLE, phase, days, customers)
+        table = kind_table(live.model, lambda _word, _kind: 0)
+        ends = await read_ends(
+            connection,
+            live.generation.id,
+            phase,
+            days,
+            customers,
+            table,
+            live.workspace.time_zone,
+            workspace=token.workspace,
+        )
+    lapsed = stays(counts.get(None, []), days.seen_until(now_us), phase, None).lapsed
+    return AnswerResponse(last_answer(live, days, phase, lapsed, ends, table.kinds, now_us))
+
+
+@router.get("/v1/abandonment/friction", responses=problem_responses(400, 403, 409), summary="With which friction")
+async def get_abandonment_friction(
+    context: Context, token: Token, parameters: Annotated[FrictionParameters, Query()]
+) -> AnswerResponse[Friction]:
+    """Visits that came to the phase, with a friction and without it, and how many went on beyond the phase within a
+    day: compared within a week, a channel and a device. It says what went together, never what caused what."""
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
+        phase = phase_number(live.model, parameters.phase, "phase")
+        days, now_us = read_days(live, parameters)
+        names = _frictions(live.model)
+        question = VisitQuestion(
+            token.workspace,
+            live.generation.id,
+            days,
+            customers,
+            _kinds(live.model, phase, parameters.kind, names),
+            mature_until_us=now_us - AFTER_US,
+        )
+        visits = await read_visits(connection, question, live.workspace.time_zone)
+    if len(visits) > MAX_STRATA:
+        raise ServiceError(
+            400, "invalid_parameter", "from: there is too much in this span; ask for fewer days", field="from"
+        )
+    return AnswerResponse(
+        friction_answer(
+            live,
+            days,
+            phase,
+            kind=parameters.kind,
+            visits=(sum(group.number for group in visits), sum(group.number for group in visits if group.advanced)),
+            frictions={
+                name: strata_of(visits, bit)
+                for bit, name in enumerate(names)
+                if any(group.frictions & 1 << bit for group in visits)
+            },
+        )
+    )
+
+
+@router.get("/v1/abandonment/customers", responses=problem_responses(400, 403, 409), summary="Stays behind a number")
+async def get_abandonment_customers(
+    context: Context, token: Token, parameters: Annotated[AbandonmentCustomersParameters, Query()]
+) -> AnswerResponse[StaysInPhase]:
+    """Exactly those whom abandonment counts for the same parameters, in a stable order: a customer comes once for each
+    cycle."""
+    after = cursors.decode(parameters.cursor)
+    if (parameters.by is None) != (parameters.value is None):
+        raise ServiceError(400, "invalid_parameter", "value: by and value go together", field="value")
+    opening = None if parameters.by is None or parameters.value is None else (parameters.by, parameters.value)
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment_customers", token.workspace, parameters.model) as (
+        connection,
+        live,
+    ):
+        phase = phase_number(live.model, parameters.phase, "phase")
+        days, _ = read_days(live, parameters)
+        rows = await list_stays(
+            connection,
+            live.generation.id,
+            phase,
+            days,
+            customers,
+            parameters.outcome,
+            opening=opening,
+            after=after,
+            count=parameters.limit + 1,
+        )
+    page, last = split_page(rows, parameters.limit)
+    return AnswerResponse(list_answer(live.model.name, page, None if last is None else cursors.encode(last.position)))
+
+
+def _against(part: Stays, before: Stays) -> Against:
+    return against(part, before.mature, before.lapsed_within)
+
+
+def _window(model: Model, phase: int, window: str | None) -> str | None:
+    """The name of the window; None: without an end.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: there is no such window, or nobody can lapse within it.
+    """
+    of_phase = model.phases[phase - 1]
+    shortest = window_of(of_phase.window_us)
+    if window is None or window == "none":
+        return shortest if window is None else None
+    if window not in WINDOWS_US or WINDOWS_US[window] <= of_phase.window_us:
+        names = [name for name, us in WINDOWS_US.items() if us > of_phase.window_us]
+        raise ServiceError(
+            400,
+            "invalid_parameter",
+            f"window: a lapse in {of_phase.name} takes longer than {window[:100]!r}, or there is no such window; "
+            f"choose one of {', '.join([*names, 'none'])}",
+            field="window",
+        )
+    return window
+
+
+def _link(live: LiveModel, days: Days, parameters: AbandonmentParameters) -> Link:
+    """What makes the paths of the lists of customers."""
+    question = {"phase": parameters.phase, "model": live.model.name, "outcome": "lapsed"}
+    question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
+    filters = {"source": parameters.source, "channel": parameters.channel}
+
+    def path(value: str | None) -> str:
+        by = None if value is None else parameters.by
+        asked_for = question | filters | filter_of(by, value or "")
+        return f"/v1/abandonment/customers?{urlencode(asked_for, doseq=True)}"
+
+    return path
+
+
+def _frictions(model: Model) -> list[tuple[str, str]]:
+    """The model's frictions as (friction, name of the event), the last of them for all that are too many."""
+    names: list[tuple[str, str]] = sorted((kind.friction, name) for name, kind in model.names.items() if kind.friction)
+    return names if len(names) <= MAX_FRICTIONS else [*names[: MAX_FRICTIONS - 1], ("error", OTHER)]
+
+
+def _kind_named(model: Model, name: str, field: str) -> str:
+    """The name of a kind.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: the model has none of that name.
+    """
+    if name not in {kind.name for kind in (*model.calls.values(), *model.names.values())}:
+        raise ServiceError(
+            400,
+            "invalid_parameter",
+            f"{field}: {model.name} has no kind {name[:100]!r}; `throughline model show` lists them",
+            field=field,
+        )
+    return name
+
+
+def _kinds(model: Model, phase: int, kind_name: str | None, names: list[tuple[str, str]]) -> KindTable:
+    """The vocabulary, marked for a question about friction.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: there is no such kind.
+    """
+    if kind_name is not None:
+        _kind_named(model, kind_name, "kind")
+    bits = {name: bit for bit, name in enumerate(names)}
+
+    def marks(word: str, kind: Kind) -> int:
+        phases = [rule.phase for rule in kind.rules]
+        is_at_phase = phase in phases if kind_name is None else kind.name == kind_name
+        bit = bits.get((kind.friction, word), len(names) - 1) if kind.friction else None
+        return (
+            AT_PHASE * is_at_phase
+            | BEYOND * bool(phases and min(phases) > phase)
+            | (0 if bit is None else 1 << FRICTION + bit)
+        )
+
+    return kind_table(model, marks)

@@ -1,0 +1,234 @@
+"""Parts of statements over facts and transitions, and funnel sums divided by what is not kept.
+
+A model maps names to kinds when folding, so that facts hold names: statements over facts map them in the same way, by
+the vocabulary as a table of parameters.
+
+The campaign and the device of a cycle's opening are the first that the customer's touchpoints name in the half hour
+up to the one that began the cycle. Cycles are counted by them in the cells of the kept sums, so that all that is
+computed of those holds for these.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy import ARRAY, BigInteger, Boolean, SmallInteger, Text, TextClause, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
+
+from services.api.shared.days import Days
+from services.api.shared.queries import CustomerFilter
+from throughline.analytics.funnel import Count
+from throughline.journey.channels import STANDARD_CHANNELS
+from throughline.journey.durations import MINUTE_US
+from throughline.journey.flows import CYCLE_CLASSES
+from throughline.journey.funnel import EDGES_US, ENDED, ENTERED, ENTRY, LAPSED, NEXT, REACHED
+from throughline.journey.model import Kind, Model
+from throughline.store.admission import CHANNEL, OTHER
+
+KINDS = """
+    kinds AS MATERIALIZED (
+        SELECT * FROM unnest(:kind_calls, :kind_keys, :kind_numbers, :kind_own, :kind_marks)
+            AS kinds (is_call, key, kind, own, marks)
+    )
+"""
+"""A common table of the vocabulary: `marks` is what the question wants to know of a kind."""
+
+KIND_OF = """
+    LEFT JOIN kinds k ON k.is_call = (t.call <> 'track') AND k.key = CASE
+        WHEN t.call = 'track' THEN lower(regexp_replace(t.name, '[\\s_-]+', '', 'g')) ELSE t.call END
+"""
+"""Joins `kinds` to touchpoints `t`."""
+
+IS_OWN = "coalesce(k.own, true)"
+"""Whether the customer did it: what no kind is known of is a sign of life too."""
+
+IN_JOURNEYS = "NOT t.bot AND NOT t.test AND t.call <> 'unlink' AND t.call <> 'relink'"
+"""Whether a touchpoint `t` is folded."""
+
+
+class KindTable(NamedTuple):
+    """The parameters of `KINDS`."""
+
+    kinds: tuple[Kind, ...]
+    """By number."""
+    parameters: dict[str, Any]
+
+
+def kind_table(model: Model, marks: Callable[[str, Kind], int]) -> KindTable:
+    """Returns a model's vocabulary as parameters.
+
+    Args:
+        model: whose kinds.
+        marks: what the question wants to know, as bits: of a name (a call for kinds by call) and its kind.
+    """
+    words = [*((True, call, kind) for call, kind in model.calls.items())]
+    words += [(False, name, kind) for name, kind in model.names.items()]
+    kinds = tuple({kind.name: kind for _, _, kind in words}.values())
+    numbers = {kind.name: number for number, kind in enumerate(kinds)}
+    return KindTable(
+        kinds,
+        {
+            "kind_calls": [is_call for is_call, _, _ in words],
+            "kind_keys": [word for _, word, _ in words],
+            "kind_numbers": [numbers[kind.name] for _, _, kind in words],
+            "kind_own": [kind.by_customer for _, _, kind in words],
+            "kind_marks": [marks(word, kind) for _, word, kind in words],
+        },
+    )
+
+
+_ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
+    "kind_calls": Boolean,
+    "kind_keys": Text,
+    "kind_numbers": SmallInteger,
+    "kind_own": Boolean,
+    "kind_marks": BigInteger,
+    "sources": BigInteger,
+    "channels": Text,
+    "standard_channels": Text,
+    "starts": BigInteger,
+    "edges": BigInteger,
+    "values": Text,
+}
+_INTEGERS = ("model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "count")
+"""PostgreSQL would take them for integers of 32 bits beside numbers as small."""
+
+
+def statement(sql: str) -> TextClause:
+    """Returns a statement whose parameters have the types of their names."""
+    clause = text(sql)
+    named = clause.compile().params
+    return clause.bindparams(
+        *(bindparam(name, type_=ARRAY(type_)) for name, type_ in _ARRAYS.items() if name in named),
+        *(bindparam(name, type_=BigInteger) for name in _INTEGERS if name in named),
+    )
+
+
+Opening = Literal["campaign", "device", "cycle"]
+"""A dimension of a cycle's opening."""
+NONE = "(none)"
+"""The value of cycles whose opening names none."""
+MAX_VALUES = 20
+"""Maximum number of values; the smaller ones are `(other)` together."""
+MAX_VALUE = 200
+"""Maximum number of characters of a value."""
+VISIT_US = 30 * MINUTE_US
+"""A silence after which the next touchpoint opens a visit."""
+
+_FACTS: Mapping[Opening, str] = {
+    "campaign": "CAST(t.attribution AS json) ->> 'campaign'",
+    "device": "CAST(t.attribution AS json) -> 'device' ->> 'type'",
+}
+
+
+def customers_sql(customers: CustomerFilter) -> str:
+    """Returns the condition on a journey `j` that its customer is counted under a source and a channel."""
+    conditions = ["j.model = :model"]
+    if customers.sources:
+        conditions.append("j.source = ANY(:sources)")
+    if customers.channels:
+        conditions.append(
+            "CASE WHEN j.channel = ANY(:standard_channels) OR EXISTS (SELECT FROM admitted_names a "
+            "WHERE a.kind = :channel_kind AND a.model = :model AND a.name = j.channel) "
+            "THEN j.channel ELSE :other END = ANY(:channels)"
+        )
+    return " AND ".join(conditions)
+
+
+def customers_parameters(generation: int, customers: CustomerFilter) -> dict[str, Any]:
+    """Returns the parameters of `customers_sql`."""
+    parameters: dict[str, Any] = {"model": generation}
+    if customers.sources:
+        parameters["sources"] = list(customers.sources)
+    if customers.channels:
+        parameters |= {
+            "channels": list(customers.channels),
+            "standard_channels": sorted(STANDARD_CHANNELS),
+            "channel_kind": CHANNEL,
+            "other": OTHER,
+        }
+    return parameters
+
+
+def opening_sql(by: Opening) -> str:
+    """Returns a lateral join `opening` with the `value` of the cycle `e.cycle` of the customer `e.customer`."""
+    if by == "cycle":
+        return (
+            f"CROSS JOIN LATERAL (SELECT CASE WHEN e.cycle < {CYCLE_CLASSES} THEN CAST(e.cycle AS text) "
+            f"ELSE '{CYCLE_CLASSES}+' END AS value) opening"
+        )
+    fact = _FACTS[by]
+    return f"""
+        CROSS JOIN LATERAL (
+            SELECT min(b.at_us) AS at_us FROM transitions b
+            WHERE b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle
+        ) began
+        CROSS JOIN LATERAL (
+            SELECT coalesce((
+                SELECT left({fact}, {MAX_VALUE}) FROM ids i JOIN touchpoints t ON t.actor = i.id
+                WHERE i.root = e.customer AND t.occurred_us BETWEEN began.at_us - {VISIT_US} AND began.at_us
+                    AND t.attribution IS NOT NULL AND {IN_JOURNEYS} AND {fact} <> ''
+                ORDER BY t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C" LIMIT 1
+            ), '{NONE}') AS value
+        ) opening
+    """
+
+
+_WAYS: Final = f"""
+    SELECT {ENTRY} AS way, e.entered_us AS at_us
+    UNION ALL
+    SELECT way.way, m.at_us FROM transitions m CROSS JOIN LATERAL (
+        SELECT {REACHED} + passed AS way FROM generate_series(m.from_phase + 1, m.to_phase) passed WHERE m.kind = 1
+        UNION ALL SELECT {ENTERED} + m.to_phase WHERE m.kind = 1
+        UNION ALL SELECT {NEXT} + m.to_phase WHERE m.kind = 1 AND m.from_phase = :phase
+        UNION ALL SELECT CASE WHEN m.message_id = '' THEN {LAPSED} ELSE {ENDED} END + m.to_phase WHERE m.kind = 3
+    ) way
+    WHERE m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle AND (m.kind = 3 OR m.from_phase >= :phase)
+"""
+
+
+async def count_by_opening(
+    connection: AsyncConnection, generation: int, phase: int, days: Days, customers: CustomerFilter, by: Opening
+) -> dict[int | str | None, list[Count]]:
+    """Returns the sums of the cycles that entered a phase in some days, by value of a dimension of their opening.
+
+    Args:
+        connection: where to read.
+        generation: whose.
+        phase: the phase that was come to.
+        days: the days of entry.
+        customers: whose.
+        by: the dimension.
+    """
+    query = statement(f"""
+        WITH e AS MATERIALIZED (
+            SELECT e.customer, e.cycle, e.at_us AS entered_us
+            FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}
+            WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
+        ), valued AS MATERIALIZED (
+            SELECT e.*, opening.value FROM e {opening_sql(by)}
+        ), largest AS (
+            SELECT value FROM valued GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}
+        )
+        SELECT largest.value, width_bucket(e.entered_us, :starts) AS day, ways.way,
+            width_bucket(ways.at_us - e.entered_us, :edges) AS age, count(*)
+        FROM valued e LEFT JOIN largest ON largest.value = e.value CROSS JOIN LATERAL ({_WAYS}) ways
+        GROUP BY 1, 2, 3, 4
+    """)
+    rows = await connection.execute(
+        query,
+        customers_parameters(generation, customers)
+        | {
+            "phase": phase,
+            "from_us": days.from_us,
+            "to_us": days.end_us,
+            "starts": list(days.starts),
+            "edges": list(EDGES_US),
+        },
+    )
+    counts: dict[int | str | None, list[Count]] = {}
+    for value, day, way, age, number in rows:
+        counts.setdefault(OTHER if value is None else value, []).append(
+            Count(days.starts[day - 1], phase, way, age - 1, number)
+        )
+    return counts

@@ -1,0 +1,84 @@
+"""Dividing funnel sums by a dimension: by kept ones at once, by those of the cycle's opening when asked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api.asked.queries import MAX_VALUES, Opening, count_by_opening
+from services.api.funnel.queries import Dimension, read_funnel
+from services.api.shared.context import ApiContext
+from services.api.shared.days import Days
+from services.api.shared.queries import CustomerFilter
+from services.api.shared.workspace import source_names
+from throughline.analytics.funnel import Count
+from throughline.journey.funnel import CYCLE, ENTRY
+from throughline.kit.errors import ServiceError
+from throughline.store.admission import OTHER
+
+By = Literal["source", "channel", "campaign", "device", "cycle"]
+"""Dimensions: facts of the customer's first touchpoint (kept), and of the opening of the cycle (asked)."""
+BY_DESCRIPTION = (
+    "divide by a fact of the customer's first touchpoint (source, channel) or of the opening of the cycle "
+    "(campaign, device; cycle: the first, second or a later one)"
+)
+
+
+def opening_of(by: By | None) -> Opening | None:
+    """Returns a dimension if it is one of the cycle's opening."""
+    return next((opening for opening in get_args(Opening) if opening == by), None)
+
+
+def filter_of(by: By | None, value: str) -> dict[str, list[str]]:
+    """Returns the parameters of a list that stand for one value of a dimension."""
+    if by is None:
+        return {}
+    return {by: [value]} if opening_of(by) is None else {"by": [by], "value": [value]}
+
+
+async def read_counts(
+    connection: AsyncConnection,
+    generation: int,
+    unit: int,
+    phase: int,
+    days: Days,
+    customers: CustomerFilter,
+    by: By | None = None,
+) -> Mapping[int | str | None, list[Count]]:
+    """The sums of the entries into a phase, by value of a dimension; without one, all under None.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: they would be too many, or the dimension is none of customers.
+    """
+    opening = opening_of(by)
+    if opening is None:
+        kept: Dimension | None = "source" if by == "source" else "channel" if by == "channel" else None
+        return await read_funnel(connection, generation, unit, phase, (days.from_us, days.end_us), customers, kept)
+    if unit != CYCLE:
+        raise ServiceError(
+            400, "invalid_parameter", f"by: {by} is a fact of cycles; ask for unit=cycle, or by source or channel",
+            field="by",
+        )  # fmt: skip
+    return await count_by_opening(connection, generation, phase, days, customers, opening)
+
+
+async def largest(
+    context: ApiContext, workspace: int, by: By, counts: Mapping[int | str | None, Sequence[Count]]
+) -> list[tuple[str, list[Count]]]:
+    """Returns counts by the name of the value, the largest cohorts first.
+
+    Those beyond `MAX_VALUES` are `(other)` together, with the values that are counted as that.
+    """
+    names = await source_names(context, workspace) if by == "source" else {}
+
+    def entries(value: int | str) -> int:
+        return sum(count.entries for count in counts[value] if count.way == ENTRY)
+
+    values = [value for value in counts if value is not None and value != OTHER]
+    values.sort(key=lambda value: (-entries(value), str(value)))
+    rest = [*counts.get(OTHER, ()), *(count for value in values[MAX_VALUES:] for count in counts[value])]
+    shown = [
+        (names.get(value, f"deleted source {value}") if isinstance(value, int) else value, list(counts[value]))
+        for value in values[:MAX_VALUES]
+    ]
+    return [*shown, *([(OTHER, rest)] if rest else [])]

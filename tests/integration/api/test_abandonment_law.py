@@ -1,0 +1,190 @@
+"""The law of what is asked, on real PostgreSQL: it is a naive scan of each customer, and it adds up to what is kept."""
+
+from collections import Counter
+from typing import get_args
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.api.abandonment.queries import (
+    AT_PHASE,
+    BEYOND,
+    FRICTION,
+    Outcome,
+    VisitDimension,
+    VisitQuestion,
+    count_visits,
+    list_stays,
+    read_ends,
+    read_visits,
+)
+from services.api.asked.queries import Opening, count_by_opening, kind_table
+from services.api.funnel.queries import list_customers, read_funnel
+from services.api.shared.days import Days
+from services.api.shared.queries import CustomerFilter
+from tests.reference import Customer, replay
+from tests.reference.asked import ends, facts_of, openings, stays, visits
+from tests.strategies.staging import Case, cases
+from tests.strategies.touchpoints import DAY_US, START_US
+from tests.support.pipeline import open_pipeline
+from throughline.journey.funnel import CYCLE, ENTRY
+from throughline.journey.model import Kind
+from throughline.journey.touchpoint import Touchpoint
+from throughline.models import load_model
+from throughline.store.engine.unit_of_work import reading
+
+MODEL = load_model("seven_phase")
+FIRST_US = START_US - START_US % DAY_US
+DAYS = Days(tuple(FIRST_US + day * DAY_US for day in range(2_000)), FIRST_US + 2_000 * DAY_US)
+FACTS = ("", '{"campaign":"spring"}', '{"device":{"type":"mobile"}}', '{"campaign":"sale","device":{"type":"tv"}}')
+
+law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+def kind_of(event: Touchpoint) -> str | None:
+    kind = MODEL.kind(event.call, event.name)
+    return None if kind is None else kind.name
+
+
+def is_own(event: Touchpoint) -> bool:
+    kind = MODEL.kind(event.call, event.name)
+    return kind is None or kind.by_customer
+
+
+def with_facts(log: list[Touchpoint]) -> list[Touchpoint]:
+    """The log, with something known of where some events came from."""
+    return [event._replace(attribution=FACTS[int(event.message_id[1:] or 0) % len(FACTS)]) for event in log]
+
+
+@law
+@given(case=cases(), phase=st.integers(1, 4), channel=st.sampled_from([None, "direct", "email"]))
+async def test_what_is_asked_is_a_naive_scan(
+    database: str, engine: AsyncEngine, case: Case, phase: int, channel: str | None
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    log = with_facts([event for event in case.log if event.message_id.startswith("m")])
+    pipeline.send(log)
+    await pipeline.finish()
+    await pipeline.tick(case.clock_us)
+    model = pipeline.models["seven_phase"]
+    everybody = replay(log, "seven_phase", pipeline.watermark_us).customers.values()
+    customers = [each for each in everybody if channel is None or each.state.channel == channel]
+    who = CustomerFilter((), () if channel is None else (channel,))
+    async with reading(engine) as connection:
+        await check_openings(connection, model, phase, who, customers, log)
+        await check_ends(connection, model, pipeline.workspace, phase, who, customers, log)
+        await check_visits(connection, model, pipeline.workspace, phase, who, customers, log)
+
+
+async def check_openings(
+    connection: AsyncConnection,
+    model: int,
+    phase: int,
+    who: CustomerFilter,
+    customers: list[Customer],
+    log: list[Touchpoint],
+) -> None:
+    kept = await read_funnel(connection, model, CYCLE, phase, (DAYS.from_us, DAYS.end_us), who)
+    for by in get_args(Opening):
+        counts = await count_by_opening(connection, model, phase, DAYS, who, by)
+        summed = Counter[tuple[int, ...]]()
+        for of_value in counts.values():
+            for count in of_value:
+                summed[count[:4]] += count.entries
+        assert summed == Counter({count[:4]: count.entries for count in kept.get(None, [])})
+        expected: Counter[str] = Counter()
+        for customer in customers:
+            values = openings(facts_of(log, customer), customer, by)
+            expected.update(values[entry.cycle] for entry, _, _ in stays(customer, phase))
+        entered = {
+            value: sum(count.entries for count in of_value if count.way == ENTRY) for value, of_value in counts.items()
+        }
+        assert entered == expected
+        for value, number in expected.items():
+            rows = await list_customers(
+                connection, model, CYCLE, (phase, phase + 1), (DAYS.from_us, DAYS.end_us), who, "cohort",
+                window_us=None, mature_until_us=DAYS.end_us, after=None, count=1_000, opening=(by, value),
+            )  # fmt: skip
+            assert len(rows) == number
+
+
+async def check_ends(
+    connection: AsyncConnection,
+    model: int,
+    workspace: int,
+    phase: int,
+    who: CustomerFilter,
+    customers: list[Customer],
+    log: list[Touchpoint],
+) -> None:
+    outcomes = Counter(outcome for customer in customers for _, _, outcome in stays(customer, phase))
+    for outcome in get_args(Outcome):
+        number = outcomes.total() if outcome == "entered" else outcomes[outcome]
+        rows = await list_stays(
+            connection, model, phase, DAYS, who, outcome, opening=None, after=None, count=1_000
+        )  # fmt: skip
+        assert len(rows) == number
+        assert {row.outcome for row in rows} <= {outcome} or outcome == "entered"
+        for place, row in enumerate(rows[:2]):
+            assert rows[place + 1 :] == await list_stays(
+                connection, model, phase, DAYS, who, outcome, opening=None, after=row.position, count=1_000
+            )
+    table = kind_table(MODEL, lambda _word, _kind: 0)
+    found = await read_ends(connection, model, phase, DAYS, who, table, "UTC", workspace=workspace)
+    counts: Counter[tuple[str, str, str | int | None]] = Counter()
+    for (outcome, kind), number in found.kinds.items():
+        counts["kind", outcome, None if kind is None else table.kinds[kind].name] = number
+    for kind, number in found.last.items():
+        counts["last", "", None if kind is None else table.kinds[kind].name] = number
+    for day, number in found.days.items():
+        counts["day", "", day] = number
+    expected: Counter[tuple[str, str, str | int | None]] = Counter()
+    for customer in customers:
+        expected += ends(facts_of(log, customer), customer, phase, kind_of, is_own)
+    assert counts == expected
+
+
+async def check_visits(
+    connection: AsyncConnection,
+    model: int,
+    workspace: int,
+    phase: int,
+    who: CustomerFilter,
+    customers: list[Customer],
+    log: list[Touchpoint],
+) -> None:
+    def marks(_word: str, kind: Kind) -> int:
+        phases = [rule.phase for rule in kind.rules]
+        is_friction = kind.friction == "support"
+        return AT_PHASE * (phase in phases) | BEYOND * (min(phases, default=0) > phase) | is_friction << FRICTION
+
+    def has(mark: int, event: Touchpoint) -> bool:
+        kind = MODEL.kind(event.call, event.name)
+        return kind is not None and bool(marks("", kind) & mark)
+
+    question = VisitQuestion(workspace, model, DAYS, who, kind_table(MODEL, marks), DAYS.end_us)
+    groups = await read_visits(connection, question, "UTC")
+    expected: Counter[tuple[str, str, int, bool, bool]] = Counter()
+    by: dict[str, Counter[tuple[str, bool]]] = {"channel": Counter(), "device": Counter()}
+    for customer in customers:
+        for channel, device, week, in_visit, in_time, events in visits(
+            log, customer, lambda e: has(AT_PHASE, e), lambda e: has(BEYOND, e), is_own
+        ):
+            hit = any(has(1 << FRICTION, event) for event in events)
+            expected[channel, device, int(week.timestamp()), hit, in_time] += 1
+            by["channel"][channel, in_visit] += 1
+            by["device"][device, in_visit] += 1
+    assert Counter({(*group.stratum, bool(group.frictions), group.advanced): group.number for group in groups}) == (
+        expected
+    )
+    for dimension in get_args(VisitDimension):
+        rows = await count_visits(connection, question, dimension)
+        assert sum(row.number for row in rows) == expected.total()
+        if dimension in by:
+            numbers = {row.value: (row.number, row.advanced) for row in rows}
+            values = {value for value, _ in by[dimension]}
+            assert numbers == {
+                value: (by[dimension][value, True] + by[dimension][value, False], by[dimension][value, True])
+                for value in values
+            }
