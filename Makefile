@@ -7,11 +7,13 @@ SBOM := $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type ap
 
 export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
 
+RELEASE = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
 # Seconds for each target of `make fuzz`.
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep fuzz lint format types bench proto referrers licences rules sbom lock up down clean
+.PHONY: help run test test-deep fuzz lint format types bench proto referrers licences rules sbom lock wheel image release up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -66,6 +68,17 @@ lock: $(VENV)/.venv ## compile the pinned and hashed requirements again
 	@$(COMPILE) pyproject.toml --group dev -c requirements/local.txt -o requirements/dev.txt
 	@$(COMPILE) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
+wheel: $(VENV)/.dev ## build dist/throughline-VERSION-py3-none-any.whl: the command line and the services
+	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel -d dist
+
+image: ## build the image with docker buildx; the same commit gives the same image
+	docker buildx build --file deploy/Dockerfile --tag throughline:$(RELEASE) --build-arg COMMIT=$$(git rev-parse HEAD) \
+		--build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) --provenance=false \
+		--output type=docker,rewrite-timestamp=true .
+
+release: $(VENV)/.dev ## write VERSION=1.2.0 to every file that has the version, and close the changelog's Unreleased
+	@$(BIN)/python -m tools.set_version "$(VERSION)"
+
 up: ## docker compose up
 	docker compose up --build --detach --wait
 
@@ -73,7 +86,7 @@ down: ## docker compose down (volumes stay)
 	docker compose down
 
 clean: ## remove the virtual environment, caches and built files (never DATA)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .bench bench.json
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .bench bench.json dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.venv: requirements/bootstrap.txt

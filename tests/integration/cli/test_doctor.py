@@ -1,5 +1,6 @@
 """`throughline doctor` on a real Kafka and PostgreSQL, with and without what Throughline needs."""
 
+from importlib.metadata import version
 from typing import Any
 
 from tests.conftest import Topics, execute
@@ -53,7 +54,9 @@ async def test_a_running_stack_is_well_until_a_part_of_it_stops(stack: Stack) ->
         "clock of api": "ok",
         "disk": "unseen",
     }
-    assert "version 0.1.0" in next(each["what"] for each in seen.json["checks"] if each["check"] == "api")
+    assert f"version {version('throughline')}" in next(
+        each["what"] for each in seen.json["checks"] if each["check"] == "api"
+    )
     await api.child.stop()
     seen = await throughline(*words)
     assert (seen.status, health(seen.json)["api"], health(seen.json)["ingest"]) == (1, "fault", "ok")
