@@ -66,32 +66,40 @@ def contribute(
     """Add a journey's transitions to the flows and variants. Arguments as of `funnel.contribute`."""
     source, channel = owner.source, owner.channel
     milestones = Milestones("" if start is None else start.milestones)
+    entered = milestones.entered
 
     def flow(transition: Transition, change: int) -> None:
         """Count a move. The milestones are those after it."""
         at_us, _, _, _, kind, from_phase, to_phase, cycle, _, _ = transition
-        cycle = min(cycle, CYCLE_CLASSES + 1)
-        for reading, since_us in ((MOVES, at_us), (PATHS, min(milestones.entered.values()))):
-            cell = (model, reading, day_of(since_us), source, channel, kind, from_phase, to_phase, cycle)
-            flows[cell] = flows.get(cell, 0) + change
+        move = (source, channel, kind, from_phase, to_phase, min(cycle, CYCLE_CLASSES + 1))
+        cell = (model, MOVES, day_of(at_us), *move)
+        flows[cell] = flows.get(cell, 0) + change
+        cell = (model, PATHS, day_of(min(entered.values())), *move)
+        flows[cell] = flows.get(cell, 0) + change
 
     def variant(change: int) -> None:
-        entered = milestones.entered
         if entered:
-            phases = sum(1 << (phase - 1) for phase in entered)
-            day_us = day_of(min(entered.values()))
-            cell = (model, day_us, source, channel, phases, milestones.outcome)
+            phases = 0
+            for phase in entered:
+                phases |= 1 << (phase - 1)
+            cell = (model, day_of(min(entered.values())), source, channel, phases, milestones.outcome)
             variants[cell] = variants.get(cell, 0) + change
 
+    # A cycle is counted as it is before the first of its moves here, and after the last: in between nobody sees it.
+    has_moved = revoked is not None
     if revoked is not None:
         flow(revoked, -sign)
         variant(-sign)
         milestones.outcome = OPEN
-        variant(sign)
     for transition in transitions:
-        # A return leaves the cycle before as it ended.
-        if transition.kind != RETURN:
+        if transition.kind == RETURN:
+            # A return leaves the cycle before as it ended.
+            if has_moved:
+                variant(sign)
+        elif not has_moved:
             variant(-sign)
         milestones.move(transition)
         flow(transition, sign)
+        has_moved = True
+    if has_moved:
         variant(sign)

@@ -87,25 +87,22 @@ def contribute(
     source, channel = owner.source, owner.channel
     milestones = Milestones("" if start is None else start.milestones)
     entered, reached = milestones.entered, milestones.reached
-    days: dict[int, int] = {}
+    count = deltas.get
 
-    def add(unit: int, since_us: int, phase: int, way: int, age_us: int, change: int) -> None:
-        day_us = days.get(since_us)
-        if day_us is None:
-            day_us = days[since_us] = day_of(since_us)
+    def add(unit: int, day_us: int, phase: int, way: int, age: int, change: int) -> None:
         # A plain tuple, equal to the named one: naming costs more than all else here.
-        cell = (model, unit, day_us, source, channel, phase, way, bisect_right(EDGES_US, age_us) - 1)
-        deltas[cell] = deltas.get(cell, 0) + change
+        cell = (model, unit, day_us, source, channel, phase, way, age)
+        deltas[cell] = count(cell, 0) + change
 
     def silence(change: int) -> None:
         way = LAPSED + milestones.highest
         for phase, since_us in reached.items():
-            add(CUSTOMER, since_us, phase, way, 0, change)
+            add(CUSTOMER, day_of(since_us), phase, way, 0, change)
 
     def end(lapse: Transition, change: int) -> None:
         way = (ENDED if lapse.message_id else LAPSED) + lapse.to_phase
         for phase, since_us in entered.items():
-            add(CYCLE, since_us, phase, way, lapse.at_us - since_us, change)
+            add(CYCLE, day_of(since_us), phase, way, _bin_of(lapse.at_us - since_us), change)
         silence(change)
 
     if revoked is not None:
@@ -119,18 +116,25 @@ def contribute(
             silence(-sign)
         else:
             for earlier, since_us in entered.items():
-                age_us = at_us - since_us
+                day_us, age = day_of(since_us), _bin_of(at_us - since_us)
                 for passed in range(from_phase + 1, phase + 1):
-                    add(CYCLE, since_us, earlier, REACHED + passed, age_us, sign)
-                add(CYCLE, since_us, earlier, ENTERED + phase, age_us, sign)
-            if from_phase:
-                since_us = entered[from_phase]
-                add(CYCLE, since_us, from_phase, NEXT + phase, at_us - since_us, sign)
-        add(CYCLE, at_us, phase, ENTRY, 0, sign)
+                    add(CYCLE, day_us, earlier, REACHED + passed, age, sign)
+                add(CYCLE, day_us, earlier, ENTERED + phase, age, sign)
+                if earlier == from_phase:
+                    add(CYCLE, day_us, earlier, NEXT + phase, age, sign)
+        at_day_us = day_of(at_us)
+        add(CYCLE, at_day_us, phase, ENTRY, 0, sign)
         highest = len(reached)
         milestones.move(transition)
-        for passed in range(highest + 1, phase + 1):
-            for earlier in range(1, passed):
+        if phase > highest:
+            for earlier in range(1, phase):
                 since_us = reached[earlier]
-                add(CUSTOMER, since_us, earlier, REACHED + passed, at_us - since_us, sign)
-            add(CUSTOMER, at_us, passed, ENTRY, 0, sign)
+                day_us, age = day_of(since_us), _bin_of(at_us - since_us)
+                for passed in range(max(highest, earlier) + 1, phase + 1):
+                    add(CUSTOMER, day_us, earlier, REACHED + passed, age, sign)
+            for passed in range(highest + 1, phase + 1):
+                add(CUSTOMER, at_day_us, passed, ENTRY, 0, sign)
+
+
+def _bin_of(age_us: int) -> int:
+    return bisect_right(EDGES_US, age_us) - 1

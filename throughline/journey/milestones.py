@@ -5,6 +5,7 @@ begins another one.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Transition
 
@@ -19,13 +20,12 @@ class Milestones:
 
     def __init__(self, text: str = "") -> None:
         """Read the text that `dump` wrote; "" has none."""
-        entered, _, rest = text.partition(";")
-        reached, _, outcome = rest.partition(";")
-        self.entered = _load(entered)
+        entered, reached, outcome = _load(text) if text else _NONE
+        self.entered = entered.copy()
         """When each phase was entered in the latest cycle. Phases that were skipped are absent."""
-        self.reached = _load(reached)
+        self.reached = reached.copy()
         """When the customer first ever stood at the phase or beyond: never later for a lower phase."""
-        self.outcome = int(outcome or OPEN)
+        self.outcome = outcome
         """How the latest cycle ended, or OPEN."""
 
     @property
@@ -90,11 +90,23 @@ def merge(texts: Iterable[str], furthest: str) -> str:
     return merged.dump()
 
 
-def _load(text: str) -> dict[int, int]:
+_NONE: tuple[dict[int, int], dict[int, int], int] = ({}, {}, OPEN)
+
+
+# A journey's text is read by the fold, then for its funnels, then for its flows.
+@lru_cache(256)
+def _load(text: str) -> tuple[dict[int, int], dict[int, int], int]:
+    entered, _, rest = text.partition(";")
+    reached, _, outcome = rest.partition(";")
+    return _instants(entered), _instants(reached), int(outcome or OPEN)
+
+
+def _instants(text: str) -> dict[int, int]:
     if not text:
         return {}
-    return {int(phase): int(at_us) for phase, _, at_us in (part.partition(":") for part in text.split(","))}
+    parts = text.replace(":", ",").split(",")
+    return dict(zip(map(int, parts[::2]), map(int, parts[1::2]), strict=True))
 
 
 def _dump(instants: dict[int, int]) -> str:
-    return ",".join(f"{phase}:{at_us}" for phase, at_us in sorted(instants.items()))
+    return ",".join([f"{phase}:{at_us}" for phase, at_us in sorted(instants.items())])

@@ -1,6 +1,6 @@
 """History in steps: the minutes of count deltas summed by minute, hour and day of the workspace's time zone."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal
@@ -13,6 +13,7 @@ STEPS: tuple[Step, ...] = ("minute", "hour", "day")
 
 KEPT_US: dict[Step, int] = {"minute": 2 * DAY_US, "hour": 90 * DAY_US}
 """How long before the watermark a step's buckets stand; days stand for ever."""
+_KEPT_US = tuple(KEPT_US.values())
 
 MARGIN_US = DAY_US
 """How much longer buckets are written and kept: a writer may know of a later watermark than a reader."""
@@ -45,8 +46,22 @@ def floor(step: Step, at_us: int, zone: tzinfo) -> int:
     return bucket_of(step, at_us - at_us % MINUTE_US, zone)
 
 
-def kept_steps(minute_us: int, watermark_us: int) -> Iterator[Step]:
-    """Yields the steps in which a change of that minute is kept, as of the watermark."""
-    for step in STEPS:
-        if step == "day" or minute_us >= watermark_us - KEPT_US[step] - MARGIN_US:
-            yield step
+class Days(dict[int, int]):
+    """Instant -> start of the day that it lies in. Remembers all instants that were asked for."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        super().__init__()
+        self._zone = zone
+
+    def __missing__(self, at_us: int) -> int:
+        day_us = self[at_us] = floor("day", at_us, self._zone)
+        return day_us
+
+
+def kept_steps(minute_us: int, watermark_us: int) -> Sequence[Step]:
+    """Returns the steps in which a change of that minute is kept, as of the watermark: from the finest."""
+    age_us = watermark_us - MARGIN_US - minute_us
+    finest = 0
+    while finest < len(_KEPT_US) and age_us > _KEPT_US[finest]:
+        finest += 1
+    return STEPS[finest:]

@@ -27,6 +27,7 @@ _add_counts = DriverStatement(
     ).returning(phase_counts.c.model)
 )
 
+_NUMBER_OF = {step: number for number, step in enumerate(STEPS)}
 _HISTORY_KEY = ("model", "step", "bucket_us", "shard", "source", "channel", "phase")
 _changes = UnnestParameters("changes", {name: phase_history.c[name].type for name in (*_HISTORY_KEY, *COUNTS)})
 _history_insert = insert(phase_history).from_select(
@@ -57,11 +58,11 @@ async def add_counts(
     for (model, source, channel, phase, minute_us), delta in deltas.items():
         if not any(delta):
             continue
-        _add(sums, (model, shard, source, channel, phase), delta)
+        where = (shard, source, channel, phase)
+        _add(sums, (model, *where), delta)
         zone = zones[model]
         for step in kept_steps(minute_us, watermark_us):
-            bucket_us = bucket_of(step, minute_us, zone)
-            _add(history, (model, STEPS.index(step), bucket_us, shard, source, channel, phase), delta)
+            _add(history, (model, _NUMBER_OF[step], bucket_of(step, minute_us, zone), *where), delta)
     if sums:
         await _add_counts.fetch(connection, _deltas.parameters(_rows(sums)))
     if history:
@@ -69,8 +70,13 @@ async def add_counts(
 
 
 def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: list[int]) -> None:
-    sum_before = sums.get(key)
-    sums[key] = delta[:] if sum_before is None else [a + b for a, b in zip(sum_before, delta, strict=True)]
+    total = sums.get(key)
+    if total is None:
+        sums[key] = delta[:]
+    else:
+        for place, number in enumerate(delta):
+            if number:
+                total[place] += number
 
 
 def _rows(sums: dict[tuple[Any, ...], list[int]]) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.journey.durations import HOUR_US
 from throughline.journey.identity import RULINGS
 from throughline.store.access.suppressions import FOR_EVER
-from throughline.store.digest import id_digest
+from throughline.store.digest import DIGEST_BYTES, id_digest
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.facts import FactKey
 from throughline.store.personal import PLACES
@@ -24,8 +24,6 @@ from throughline.store.schema.identity import ids, links, rulings
 from throughline.store.schema.journeys import checkpoints, journeys, transitions
 from throughline.store.schema.operations import recent_events, rejected
 from throughline.store.schema.rights import data_requests, erasures, suppressions
-
-DIGEST_BYTES = 16
 
 
 class ErasureState(StrEnum):

@@ -10,14 +10,13 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.store.digest import DIGEST_BYTES
 from throughline.store.schema.identity import ids
 from throughline.store.schema.operations import models, restage_slots, retention_slots
 
 SLOTS = 16
 """Number of slots: a slot holds the ids whose digest begins with its number, a half-byte."""
-
-_DIGEST_BYTES = 16
-_SLOT_WIDTH = 1 << (8 * _DIGEST_BYTES - 4)
+_SLOT_WIDTH = 1 << (8 * DIGEST_BYTES - 4)
 
 
 class SlotTakenError(Exception):
@@ -126,8 +125,8 @@ RETENTION = IdWalk(retention_slots, owner="workspace", workspace=retention_slots
 
 async def read_ids(connection: AsyncConnection, slot: Slot, count: int) -> list[tuple[bytes, str]]:
     """Returns the next ids of a slot, at most `count`, in order: (digest, id)."""
-    first = bytes([slot.number << 4]) + b"\0" * (_DIGEST_BYTES - 1)
-    last = bytes([slot.number << 4 | 0xF]) + b"\xff" * (_DIGEST_BYTES - 1)
+    first = bytes([slot.number << 4]) + b"\0" * (DIGEST_BYTES - 1)
+    last = bytes([slot.number << 4 | 0xF]) + b"\xff" * (DIGEST_BYTES - 1)
     rows = await connection.execute(
         select(ids.c.id, ids.c.name)
         .where(
@@ -145,5 +144,5 @@ def walked_fraction(number: int, cursor: bytes) -> float:
     """Returns how far a slot's cursor has come, from 0 to 1: digests are spread evenly."""
     if not cursor:
         return 0.0
-    distance = int.from_bytes(cursor.ljust(_DIGEST_BYTES, b"\0")[:_DIGEST_BYTES]) - number * _SLOT_WIDTH
+    distance = int.from_bytes(cursor.ljust(DIGEST_BYTES, b"\0")[:DIGEST_BYTES]) - number * _SLOT_WIDTH
     return min(1.0, max(0.0, distance / _SLOT_WIDTH))

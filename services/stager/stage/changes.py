@@ -13,6 +13,7 @@ from throughline.journey.flows import FlowDeltas, VariantDeltas
 from throughline.journey.funnel import FunnelDeltas
 from throughline.journey.lapse import due_us
 from throughline.journey.memory import refund_counts_of
+from throughline.journey.rollup import Days
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.store.counts import RefundSums, Unmapped
@@ -53,6 +54,7 @@ class ChangeSet:
         self.refunds: RefundSums = {}
         self.zones: dict[int, tzinfo] = {}
         """Model id -> time zone, of every model in `deltas`."""
+        self._days: dict[tzinfo, Days] = {}
 
     def fold_on(
         self, customer: Customer, active: ActiveModel, stored: StoredJourney | None, touchpoints: Sequence[Touchpoint]
@@ -214,9 +216,15 @@ class ChangeSet:
         moves = list(transitions)
         contribute(self.deltas, active.id, owner, start, moves, sign=sign, revoked=revoked)
         if active.has_funnels and (moves or revoked is not None):
-            arguments = (active.id, owner, start, moves, active.day_of)
+            arguments = (active.id, owner, start, moves, self._days_of(active.zone).__getitem__)
             funnel.contribute(self.funnel, *arguments, sign=sign, revoked=revoked)
             flows.contribute(self.flows, self.variants, *arguments, sign=sign, revoked=revoked)
+
+    def _days_of(self, zone: tzinfo) -> Days:
+        days = self._days.get(zone)
+        if days is None:
+            days = self._days[zone] = Days(zone)
+        return days
 
 
 _FUNNEL: Final = 4

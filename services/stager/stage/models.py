@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from throughline.journey.model import Model
-from throughline.journey.rollup import floor
 from throughline.kit.clock import MIN_US
 from throughline.models import model_of
 from throughline.store import generations
@@ -33,10 +32,6 @@ class ActiveModel(NamedTuple):
     """Whether ids may have snapshots: the workspace has a retention cutoff."""
     has_funnels: bool = True
     """Whether funnels, flows and variants are kept of it."""
-
-    def day_of(self, at_us: int) -> int:
-        """Returns the start of the day that an instant lies in."""
-        return floor("day", at_us, self.zone)
 
 
 class WorkspaceModels(NamedTuple):
