@@ -24,8 +24,9 @@ EVENTS = 20
 """Events in a batch."""
 CUSTOMERS = 20_000
 CONNECTIONS = 8
-REST_SECONDS = 2.0
-"""Time in which nothing more is staged, between two rates."""
+WARM_SECONDS = 2.0
+REST_SECONDS = 11.0
+"""Time in which nothing more is staged, between two rates: an idle session of PostgreSQL says only then what it did."""
 PROCESSES = ("ingest", "kafka", "stager", "postgres")
 STATE = "stager + postgres"
 COMMITS = "commits"
@@ -115,7 +116,7 @@ async def _at(
     if rate:
         spec = _spec(deployment, services["ingest"], first=first, rate=rate / EVENTS, seconds=seconds + 1)
         sending = asyncio.create_task(send(spec))
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(WARM_SECONDS)
     loop = asyncio.get_running_loop()
     began, events, commits = loop.time(), await _staged(deployment), await _commits(deployment)
     used = {name: _cpu_seconds(pid) for name, pid in pids.items()}

@@ -34,8 +34,9 @@ log = logging.getLogger("stager")
 
 CONNECTIONS = SIDE_BY_SIDE + 3
 """Those of a round or of slices of maintenance, and of what goes on beside them: locating, the index, health."""
-FETCH_WAIT_MS = 50
-"""Maximum time that the broker holds a fetch: a partition that is not part of the fetch under way waits as long."""
+FETCH_WAIT_MS = 250
+"""Maximum time that the broker holds a fetch when nothing comes. A partition that is not part of it waits as long: one
+just located, or one whose records were not taken from the client in time."""
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
 COLLECTOR_THRESHOLDS = (100_000, 20, 20)
 """A batch makes some hundred thousand objects without cycles; reference counts free them when it is staged."""

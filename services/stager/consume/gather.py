@@ -20,7 +20,7 @@ ROUND_BYTES = 16 * 1024 * 1024
 very much."""
 WINDOW_SECONDS = 0.08
 """Time that a round which is not full waits, after its first record."""
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = WINDOW_SECONDS / 2
 """Time between two looks at what has come, within the window and while the last round is being written."""
 REST_SECONDS = 0.25
 """Maximum time that an idle process waits for a record of the partitions it knows."""
@@ -57,14 +57,17 @@ class Gathering:
         Raises:
             KafkaError: the broker refuses.
         """
-        piece = max(1, min(self._piece_records, self._left // max(1, len(partitions))))
-        if wait_seconds > 0:
-            await self._take_piece(partitions, piece, wait_seconds)
+        if not partitions:
+            return
+        piece = max(1, min(self._piece_records, self._left // len(partitions)))
+        if await self._take_piece(partitions, piece, wait_seconds) < piece:
+            return  # that was all it had
         waiting = list(partitions)
         while waiting and not self.is_full:
             waiting = [tp for tp in waiting if not self.is_full and await self._take_piece([tp], piece) == piece]
 
     async def _take_piece(self, partitions: Sequence[TopicPartition], piece: int, wait_seconds: float = 0.0) -> int:
+        """Take up to `piece` records, of the first partitions that have some; returns how many."""
         polled = await self._consumer.getmany(
             *partitions, timeout_ms=int(1e3 * wait_seconds), max_records=min(piece, self._left)
         )

@@ -91,6 +91,7 @@ class Maintenance:
         """The one first whose turn it is."""
         self._versions: tuple[int, ...] = ()
         self._watermark_us = 0
+        self._has_retired = False
         self._next_pruning = 0.0
         self._next_suspects = 0.0
 
@@ -107,6 +108,7 @@ class Maintenance:
         partitions = self._divide(len(self._context.consumer.partitions_for_topic(self._topic) or ()))
         agenda = await read_agenda(connection, self._topic, partitions)
         self._watermark_us = agenda.received_watermark_us
+        self._has_retired = agenda.has_retired
         self._context.received_watermark_us = max(self._context.received_watermark_us, self._watermark_us)
         if agenda.versions != self._versions:
             await self._context.models.refresh()
@@ -269,6 +271,8 @@ class Maintenance:
                 await prune_suspects(connection)
             self._next_suspects = time.monotonic() + SUSPECTS_SECONDS
         await move_retention_cutoffs(engine, watermark_us=watermark_us)
+        if not self._has_retired:
+            return False
         async with transaction(engine) as connection:
             return await drop_retired(connection, RETIRED_JOURNEYS) > 0
 

@@ -4,6 +4,7 @@ Indexing is exactly once as staging is: rows and the next offset are one transac
 keeps it from going on does not make the stager unready.
 """
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -110,6 +111,9 @@ class RejectedIndexer(ConsumerRebalanceListener):  # type: ignore[misc]
         for tp in self._consumer.assignment() - self._positions.keys():
             self._positions[tp] = await locate(self._consumer, self._engine, tp)
         gathering = Gathering(self._consumer, BATCH_RECORDS, piece_records=PIECE_RECORDS)
+        if not self._positions:
+            await asyncio.sleep(POLL_SECONDS)
+            return
         await gathering.take(list(self._positions), wait_seconds=POLL_SECONDS)
         for tp, records in gathering.records.items():
             position = self._positions.get(tp)
