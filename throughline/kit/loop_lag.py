@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-INTERVAL_SECONDS = 0.05
+INTERVAL_SECONDS = 0.1
 
 
 async def measure_loop_lag(observe: Callable[[float], object]) -> None:
