@@ -29,6 +29,10 @@ Round = Mapping[TopicPartition, Sequence[Record]]
 """Records of some partitions, in order, at least one of each."""
 
 
+SMALL_ROUND_RECORDS = 1_000
+"""Number of records up to which a round is one transaction; a larger one is two, side by side."""
+
+
 class Consumer(Protocol):
     """What is used of aiokafka's consumer."""
 
@@ -116,3 +120,23 @@ async def gather(
             await asyncio.sleep(min(left, LOOK_SECONDS))
         else:
             await gathering.take(turn, wait_seconds=min(left, REST_SECONDS if write.done() else LOOK_SECONDS))
+
+
+def side_by_side(records: Round) -> list[Round]:
+    """Returns a round as the transactions it is staged in: one, or for a large round two with about half of it each.
+
+    While PostgreSQL works on one, the process computes for the other. A partition is in one of them only.
+    """
+    total = sum(map(len, records.values()))
+    if total <= SMALL_ROUND_RECORDS or len(records) == 1:
+        return [records]
+    first: dict[TopicPartition, Sequence[Record]] = {}
+    second: dict[TopicPartition, Sequence[Record]] = {}
+    taken = 0
+    for tp, of in sorted(records.items(), key=lambda item: -len(item[1])):
+        if not first or taken + len(of) <= total / 2:
+            first[tp] = of
+            taken += len(of)
+        else:
+            second[tp] = of
+    return [first, second]

@@ -1,4 +1,4 @@
-"""The stager's heart: one loop, one transaction a round.
+"""The stager's heart: one loop, one transaction a round; two side by side for a large one.
 
 The next round is gathered and prepared while PostgreSQL works on the last one. Once a second a heartbeat moves the
 watermark of quiet partitions and looks for maintenance, which has its turn after each round.
@@ -7,12 +7,12 @@ watermark of quiet partitions and looks for maintenance, which has its turn afte
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aiokafka import TopicPartition
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from services.stager.consume.gather import gather
+from services.stager.consume.gather import gather, side_by_side
 from services.stager.consume.partition import (
     LONGEST_PAUSE_SECONDS,
     AssignedPartition,
@@ -52,8 +52,8 @@ class RoundLoop:
         self._turn = 0
         """Number of the partition that is read first."""
         self._max_records = context.batch_records
-        self._ready: RoundStaging | None = None
-        """The round that is written next."""
+        self._ready: list[RoundStaging] = []
+        """The round that is written next, as its transactions."""
         self._next_heartbeat = 0.0
         self._failed_beats = 0
         self._heartbeat_trouble = ""
@@ -91,7 +91,7 @@ class RoundLoop:
         """Write the round that is ready, while the next one is gathered and prepared."""
         for partition in self.partitions.values():
             partition.locate()
-        ready, self._ready = self._ready, None
+        ready, self._ready = self._ready, []
         self._writing = asyncio.create_task(self._write(ready), name="round")
         try:
             self._ready = await self._next_round(self._writing)
@@ -101,7 +101,7 @@ class RoundLoop:
         for partition in self.partitions.values():
             partition.note_success()
 
-    async def _next_round(self, write: asyncio.Task[None]) -> RoundStaging | None:
+    async def _next_round(self, write: asyncio.Task[None]) -> list[RoundStaging]:
         positions: dict[TopicPartition, Position] = {}
         """Where the partitions of the round stand."""
         self._turn += 1
@@ -123,10 +123,11 @@ class RoundLoop:
             ends=lambda: self._rest_ends(write),
             write=write,
         )
-        if not records:
-            return None
-        ready = RoundStaging(self._context, self.partitions, records, positions)
-        await ready.prepare()
+        ready = [
+            RoundStaging(self._context, self.partitions, part, positions) for part in side_by_side(records) if part
+        ]
+        for staging in ready:
+            await staging.prepare()
         return ready
 
     def _rest_ends(self, write: asyncio.Task[None]) -> float:
@@ -134,13 +135,16 @@ class RoundLoop:
         has_failed = write.done() and (write.cancelled() or write.exception() is not None)
         return 0.0 if has_failed or self._maintenance.is_due else self._next_heartbeat
 
-    async def _write(self, ready: RoundStaging | None) -> None:
+    async def _write(self, ready: Sequence[RoundStaging]) -> None:
         """Commit a round, and do what else is due."""
-        if ready is not None:
+        if ready:
             started = time.monotonic()
-            await ready.stage(stopping=lambda: self._is_stopping)
-            seconds = time.monotonic() - started
-            self._max_records = next_round_records(self._max_records, ready.size, seconds, self._context.batch_records)
+            stagings = [staging.stage(stopping=lambda: self._is_stopping) for staging in ready]
+            for error in await asyncio.gather(*stagings, return_exceptions=True):
+                if error is not None:
+                    raise error
+            size, seconds = sum(staging.size for staging in ready), time.monotonic() - started
+            self._max_records = next_round_records(self._max_records, size, seconds, self._context.batch_records)
         if not self._is_stopping and time.monotonic() >= self._next_heartbeat:
             await self._beat()
         if not self._is_stopping:
@@ -191,7 +195,7 @@ class RoundLoop:
 
     def _note_failure(self, attempt: RetryCallState) -> None:
         error = count_failure("the loop of rounds", attempt)
-        self._ready = None
+        self._ready = []
         for partition in self.partitions.values():
             partition.note_failure(error)
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.stager.consume import gather as module
-from services.stager.consume.gather import PIECE_RECORDS, ROUND_BYTES, WINDOW_SECONDS, Gathering, gather
+from services.stager.consume.gather import (
+    PIECE_RECORDS,
+    ROUND_BYTES,
+    SMALL_ROUND_RECORDS,
+    WINDOW_SECONDS,
+    Gathering,
+    gather,
+    side_by_side,
+)
 
 TP = TopicPartition("touchpoints", 0)
 FOR_EVER = 1e12
@@ -134,3 +142,18 @@ async def test_what_is_due_does_not_wait_for_records_and_does_not_hold_the_loop(
     assert await gather(log, lambda: [TP], max_records=9, ends=lambda: 0.0, write=write) == {}
     assert time.monotonic() - began < 1.0
     assert len(log.timeouts_ms) < 20
+
+
+@given(sizes=st.lists(st.integers(1, 3_000), max_size=8))
+def test_a_large_round_is_two_transactions_of_about_a_half(sizes: list[int]) -> None:
+    records = {TopicPartition("touchpoints", n): [Value(0, b"")] * size for n, size in enumerate(sizes)}
+    parts = side_by_side(records)
+    assert {tp: of for part in parts for tp, of in part.items()} == records
+    assert sum(map(len, parts)) == len(records)
+    if sum(sizes) <= SMALL_ROUND_RECORDS or len(sizes) < 2:
+        assert len(parts) == 1
+    else:
+        halves = [sum(map(len, part.values())) for part in parts]
+        assert len(halves) == 2
+        # No better than by a partition.
+        assert abs(halves[0] - halves[1]) <= max(sizes)

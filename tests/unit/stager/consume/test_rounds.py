@@ -195,6 +195,34 @@ async def test_what_is_under_way_is_finished_unless_it_takes_too_long(
     assert ends == ["committed" if seconds < 1 else "rolled back"]
 
 
+@pytest.mark.usefixtures("_quiet")
+async def test_when_one_half_of_a_round_fails_the_other_is_finished(
+    monkeypatch: pytest.MonkeyPatch, context: Any
+) -> None:
+    monkeypatch.setattr(AssignedPartition, "locate", lambda _: None)
+    ended: list[str] = []
+
+    class Half:
+        size = 1
+
+        def __init__(self, seconds: float, error: Exception | None = None) -> None:
+            self._seconds = seconds
+            self._error = error
+
+        async def stage(self, *, stopping: Callable[[], bool]) -> None:
+            await asyncio.sleep(self._seconds)
+            if self._error is not None:
+                raise self._error
+            ended.append("committed")
+
+    halves: Any = [Half(0.0, ConnectionError("no database")), Half(0.05)]
+    loop = RoundLoop(context, [TP, OTHER])
+    with pytest.raises(ConnectionError):
+        await loop._write(halves)
+    assert ended == ["committed"]
+    await loop.stop()
+
+
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 0.05), (2, 0.1), (7, 3.2), (8, 5.0), (5_000, 5.0)])
 def test_pauses_grow_up_to_a_bound(attempt: int, seconds: float) -> None:
     state: Any = SimpleNamespace(attempt_number=attempt)
