@@ -93,8 +93,9 @@ class Preparation:
 
     def add(self, partition: int, records: Iterable[Record]) -> None:
         """Decode the next records of a partition."""
-        models, suppressed, digests, arrived = self._models, self._suppressed, self._digests, self._arrived
+        models, suppressed, digests = self._models, self._suppressed, self._digests
         rows, repeats = self._rows, self._repeats
+        arrived: dict[tuple[int, bool], list[Touchpoint]] = {}
         for record in records:
             try:
                 touchpoint = decode(record.value or b"")
@@ -123,7 +124,10 @@ class Preparation:
                 continue
             message = message_digest(touchpoint.message_id)
             row = row_of(actor, message, touchpoint)
-            arrived[Arrival(touchpoint.source, partition, touchpoint.warnings != ())].append(touchpoint)
+            source = (touchpoint.source, touchpoint.warnings != ())
+            if source not in arrived:
+                arrived[source] = self._arrived[Arrival(source[0], partition, source[1])]
+            arrived[source].append(touchpoint)
             if message in touchpoints:
                 repeats.append(row)
             else:
