@@ -148,9 +148,7 @@ class StagerSettings(ServiceSettings):
 
     port: int = Field(8082, ge=0, le=65535, description="port to listen on")
     consumer_group: str = Field("throughline-stager", min_length=1)
-    batch_records: int = Field(
-        5_000, ge=1, le=50_000, description="records of a round, staged in one transaction or two"
-    )
+    batch_records: int = Field(5_000, ge=1, le=50_000, description="records staged in one transaction")
 
 
 class ApiSettings(ServiceSettings):

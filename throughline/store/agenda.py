@@ -35,6 +35,7 @@ _read_agenda = select(
     select(func.count()).select_from(workspaces).scalar_subquery(),
     select(cast(func.coalesce(func.sum(workspaces.c.version), 0), BigInteger)).scalar_subquery(),
     select(func.coalesce(func.max(models.c.id), 0)).scalar_subquery(),
+    select(func.count()).where(models.c.has_funnels).scalar_subquery(),
     select(func.count(distinct(restage_slots.c.model))).where(~restage_slots.c.done).scalar_subquery(),
     func.array(
         select(distinct(erasures.c.shard)).where(erasures.c.state != literal_column("'done'")).scalar_subquery()

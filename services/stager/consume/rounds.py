@@ -1,4 +1,4 @@
-"""The stager's heart: one loop, one transaction a round; two side by side for a large one.
+"""The stager's heart: one loop, one transaction a round; several side by side for a large one.
 
 The next round is gathered and prepared while PostgreSQL works on the last one. Once a second a heartbeat moves the
 watermark of quiet partitions and looks for maintenance, which has its turn after each round.
@@ -51,7 +51,9 @@ class RoundLoop:
         self._is_stopping = False
         self._turn = 0
         """Number of the partition that is read first."""
-        self._max_records = context.batch_records
+        # Of several partitions twice as much, in transactions of half of it at most.
+        self._most_records = context.batch_records * min(2, len(self.partitions))
+        self._max_records = self._most_records
         self._ready: list[RoundStaging] = []
         """The round that is written next, as its transactions."""
         self._next_heartbeat = 0.0
@@ -120,12 +122,11 @@ class RoundLoop:
             self._context.consumer,
             located,
             max_records=self._max_records,
+            most_of_each=min(self._max_records, self._context.batch_records),
             ends=lambda: self._rest_ends(write),
             write=write,
         )
-        ready = [
-            RoundStaging(self._context, self.partitions, part, positions) for part in side_by_side(records) if part
-        ]
+        ready = [RoundStaging(self._context, self.partitions, part, positions) for part in side_by_side(records)]
         for staging in ready:
             await staging.prepare()
         return ready
@@ -144,7 +145,7 @@ class RoundLoop:
                 if error is not None:
                     raise error
             size, seconds = sum(staging.size for staging in ready), time.monotonic() - started
-            self._max_records = next_round_records(self._max_records, size, seconds, self._context.batch_records)
+            self._max_records = next_round_records(self._max_records, size, seconds, self._most_records)
         if not self._is_stopping and time.monotonic() >= self._next_heartbeat:
             await self._beat()
         if not self._is_stopping:
