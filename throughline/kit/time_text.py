@@ -38,6 +38,12 @@ def parse_time(value: Any) -> datetime | None:
         OverflowError: a time outside the years 1-9999.
     """
     if isinstance(value, str):
+        if value[4:5] == "-" and value[0] in "12" and len(value) <= MAX_LENGTH:
+            # The usual: no number, and no year that needs a look.
+            try:
+                return datetime.fromisoformat(value)
+            except ValueError:
+                pass
         return _of_text(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -73,7 +79,7 @@ def number_of(text: str) -> float | None:
 def _of_text(text: str) -> datetime | None:
     if len(text) > MAX_LENGTH or not text:
         return None
-    if text[0] in "12" and text[4:5] == "-":  # the usual: no number, and no year that needs a look
+    if text[0] in "12" and text[4:5] == "-":
         return _of_iso_text(text)
     if _YEAR_OUT_OF_RANGE.match(text):
         raise OverflowError(text)

@@ -148,8 +148,10 @@ class ParsedRequest(Struct, gc=False):
     claim: "ParsedClaim | None" = None
     """What the request demands for a person; None: nothing but its events."""
     native: bool = False
-    """Whether the events are JSON in the terms of `Event`: their text was checked with the body, and the bytes of a
-    rejected event say its name and message id."""
+    """Whether the events are JSON in the terms of `Event`: the bytes of a rejected event say its name and message id,
+    and `is_text_checked` holds."""
+    is_text_checked: bool = False
+    """Whether no text of an event, wherever it comes from, holds half a character or a NUL, which no store takes."""
 
 
 Parse = Callable[[Request], ParsedRequest]

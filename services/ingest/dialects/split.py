@@ -40,6 +40,7 @@ _EVENTS = msgspec.json.Decoder(list[Raw])
 _ANY = msgspec.json.Decoder()
 _BYTES = msgspec.json.Decoder(bytes)
 _NUL = re.compile(rb"\\u0000").search  # twice as fast as `in`
+_READ_ERRORS = (RejectedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 SMALL_EVENT_BYTES = 2 * MAX_DEPTH
 """Number of bytes up to which no event can be nested too deeply: each level takes two."""
 
@@ -125,9 +126,18 @@ def parse_events(
 ) -> list[ParsedEvent]:
     """Returns the events of a split body, each read, or rejected with its verdict."""
     defects = split.defects
-    return [
-        parse_event(raw, read, defects.get(number), max_bytes, find_faults) for number, raw in enumerate(split.events)
-    ]
+    events = []
+    for number, sent in enumerate(split.events):
+        if len(sent) > SMALL_EVENT_BYTES or number in defects:
+            events.append(parse_event(sent, read, defects.get(number), max_bytes, find_faults))
+            continue
+        raw = bytes(sent)
+        warnings: list[Verdict] = []
+        try:
+            events.append(read(raw, warnings))
+        except _READ_ERRORS as error:
+            events.append(_unread(raw, raw, error, warnings, find_faults))
+    return events
 
 
 def parse_event(
@@ -148,17 +158,24 @@ def parse_event(
         raw = mended
     try:
         parsed = read(raw, warnings)
-    except RejectedError as error:
-        verdict = error.verdict
-        if find_faults is not None:
-            verdict = verdict._replace(others=tuple(fault for fault in find_faults(raw) if fault != verdict))
-        return ParsedEvent(sent, None, verdict, warnings)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # JSON that the decoder can not hold: most likely a number out of range.
-        return ParsedEvent(sent, None, tolerant_json.defect_of(raw) or UNREADABLE, warnings)
+    except _READ_ERRORS as error:
+        return _unread(sent, raw, error, warnings, find_faults)
     parsed.raw = sent
     parsed.rejection = size_rejection(raw, max_bytes)
     return parsed
+
+
+def _unread(
+    sent: bytes, raw: bytes, error: Exception, warnings: list[Verdict], find_faults: FindFaults | None
+) -> ParsedEvent:
+    """Returns an event that could not be read: `raw` is what `sent` became when it was mended."""
+    if not isinstance(error, RejectedError):
+        # JSON that the decoder can not hold: most likely a number out of range.
+        return ParsedEvent(sent, None, tolerant_json.defect_of(raw) or UNREADABLE, warnings)
+    verdict = error.verdict
+    if find_faults is not None:
+        verdict = verdict._replace(others=tuple(fault for fault in find_faults(raw) if fault != verdict))
+    return ParsedEvent(sent, None, verdict, warnings)
 
 
 def size_rejection(raw: bytes, max_bytes: int) -> Verdict | None:

@@ -31,6 +31,8 @@ class Context(Struct, frozen=True, gc=False):
     """Whether `userAgent` belongs to a crawler."""
     server: bool = False
     """Whether that crawler is a server which may report what a customer did."""
+    kept_texts: list[Any] = msgspec.field(default_factory=list)
+    """What validation remembers of the context: one for each way to keep it, so that there are few."""
 
 
 NO_CONTEXT = Context()
@@ -45,6 +47,20 @@ def parse_context(raw: Raw, decoded: dict[str, Any]) -> Context:
     if not isinstance(agent, str) or not is_crawler(agent):
         return Context(raw, decoded, origin, attribution_of(origin))
     return Context(raw, decoded, origin, attribution_of(origin), bot=True, server=is_server(agent))
+
+
+def with_member(context: Context, name: str, value: Any) -> Context:
+    """Returns a context with one more member, which neither attribution nor the crawlers' list reads."""
+    member = b"%b:%b}" % (msgspec.json.encode(name), msgspec.json.encode(value))
+    raw = b"%b,%b" % (bytes(context.raw)[:-1], member) if context.decoded else b"{" + member
+    return Context(
+        Raw(raw),
+        {**context.decoded, name: value},
+        context.origin,
+        context.attribution,
+        bot=context.bot,
+        server=context.server,
+    )
 
 
 def build_context(members: dict[str, Any]) -> Context:

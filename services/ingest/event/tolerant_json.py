@@ -212,8 +212,8 @@ def _is_free(place: _Place) -> bool:
 
 def may_be_deep(text: bytes) -> bool:
     """Whether JSON has more than `MAX_DEPTH` opening brackets, without which it is not nested too deeply."""
-    # Removing them takes a fifth of the time of counting them.
-    return len(text) - len(text.replace(b"{", b"").replace(b"[", b"")) > MAX_DEPTH
+    # Each level takes two. Removing them takes a fifth of the time of counting them.
+    return len(text) > 2 * MAX_DEPTH and len(text) - len(text.replace(b"{", b"").replace(b"[", b"")) > MAX_DEPTH
 
 
 def defect_in(value: Any, text: str) -> Verdict | None:

@@ -66,6 +66,7 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
         RejectedError: a number that no 64-bit float can hold.
     """
     fields: list[Any] | None = None
+    has_usual_order = False
     only: dict[str, Any] | None = None
     says_origin = False
     slot_of = _SLOTS.get
@@ -97,7 +98,12 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
                     fields[slot] = value
                     continue
             elif kind is str:
-                if slot in _TEXT and len(value) <= MAX_TEXT and (slot != _ORDER or is_usual_id(value)):
+                if slot == _ORDER:
+                    if is_usual_id(value):
+                        fields[_ORDER] = value
+                        has_usual_order = True
+                        continue
+                elif slot in _TEXT and len(value) <= MAX_TEXT:
                     fields[slot] = value
                     continue
             elif kind is int and slot not in _TEXT and -SAFE <= value <= SAFE:
@@ -108,7 +114,7 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
         return NONE, says_origin
     if fields[_VALUE] is None:
         fields[_VALUE] = fields[_TOTAL]
-    if fields[_ORDER]:
+    if fields[_ORDER] and not has_usual_order:
         fields[_ORDER] = _order_id(fields[_ORDER], warnings)
     if only is not None and not fields[_PRODUCT]:
         # An event with one product is about that one; one with several is about none of them alone.
@@ -129,10 +135,15 @@ def _order_id(sent: str, warnings: list[Verdict]) -> str:
 
 def _lines(products: list[Any]) -> str:
     """Returns the lines of an order, refund or cart: product, quantity, and the price of one where it is given."""
-    lines = []
-    for product in products[:MAX_LINES]:
+    lines: list[tuple[str, float, float | None]] = []
+    for product in products[:MAX_LINES] if len(products) > MAX_LINES else products:
         if type(product) is dict:
-            quantity, price = _plain_number(product.get("quantity")), _plain_number(product.get("price"))
+            value_of = product.get
+            quantity, price = value_of("quantity"), value_of("price")
+            if quantity is not None:
+                quantity = _plain_number(quantity)
+            if price is not None:
+                price = _plain_number(price)
             lines.append((_product_of(product), 1 if quantity is None else quantity, price))
         elif type(product) is str and product:
             lines.append((product[:MAX_TEXT], 1, None))
@@ -140,8 +151,9 @@ def _lines(products: list[Any]) -> str:
 
 
 def _product_of(product: dict[str, Any]) -> str:
+    value_of = product.get
     for name in _PRODUCT_NAMES:
-        value = product.get(name)
+        value = value_of(name)
         if value is not None and type(value) in _ID_TYPES and value != "":
             return _text_of(value)[:MAX_TEXT]
     return ""
@@ -149,7 +161,10 @@ def _product_of(product: dict[str, Any]) -> str:
 
 def _plain_number(value: Any) -> float | None:
     """Returns a number of a line; None for anything else, which is kept with the rest."""
-    if type(value) not in _ID_TYPES:
+    kind = type(value)
+    if kind is int and -SAFE <= value <= SAFE:
+        return float(value)
+    if kind not in _ID_TYPES:
         return None
     try:
         number = float(value)

@@ -6,6 +6,7 @@ a provider shares, and nothing of a text that is no address. `drop` keeps no add
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 _ESCAPED_NAME = re.compile(rb'"((?:[^"\\]++|\\.)*+)"(?=\s*:)')
 _TEXT = re.compile(rb'"((?:[^"\\]++|\\.)*+)"')
+_AFTER_NAME = ('"', "=")
+_CAPITAL = re.compile("I[pP]").search
 _MEMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+"\s*:\s*)' + _TEXT.pattern)
 
 
@@ -65,18 +68,34 @@ def kept_of_context(context: dict[str, Any], raw: Raw, mode: IpMode) -> Raw:
 
 def may_hold_address(text: str) -> bool:
     """Whether JSON may have a member or parameter that holds an address."""
+    at = text.find("ip")
+    while at >= 0:
+        if text[at + 2 : at + 3] in _AFTER_NAME or text[at - 1 : at] == '"':
+            return True
+        at = text.find("ip", at + 2)
+    # To look for one character takes a fiftieth of the time that two take.
+    return ("I" in text and _CAPITAL(text) is not None) or ("\\" in text and "\\u00" in text)
+
+
+def has_no_address(members: Mapping[str, Any], text: str, start: int, rules: Rules) -> bool:
+    """Whether an object holds no address, as far as its own members tell: False says nothing.
+
+    `members` is the object decoded, which stands in `text` from `start` on. For a long text, this takes a tenth of the
+    time of `may_hold_address`, which has to look at every character.
+    """
     return (
-        'ip"' in text
-        or '"ip' in text
-        or "ip=" in text
-        or ("I" in text and ("Ip" in text or "IP" in text))
-        or ("\\" in text and "\\u00" in text)
+        text.find("{", start + 1) < 0
+        and "\\" not in text
+        and members.keys().isdisjoint(rules.address_members)
+        and _parameters(rules.address_parameters)(text) is None
     )
 
 
 def kept_of_text(text: str, mode: IpMode, rules: Rules) -> str:
     """Returns what is kept of members of an accepted event, as JSON: the same as of a rejected one."""
-    return text if mode is IpMode.KEEP else kept_of_rejected(text.encode(), mode, rules).decode()
+    if mode is IpMode.KEEP or not may_hold_address(text):
+        return text
+    return kept_of_rejected(text.encode(), mode, rules).decode()
 
 
 def kept_of_rejected(raw: bytes, mode: IpMode, rules: Rules) -> bytes:
@@ -101,6 +120,12 @@ def kept_of_rejected(raw: bytes, mode: IpMode, rules: Rules) -> bytes:
     return patterns.in_query.sub(
         lambda match: match[1] + short(match[2].replace(b"%3A", b":").replace(b"%3a", b":")), raw
     )
+
+
+@lru_cache(maxsize=4)
+def _parameters(names: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
+    # Begins with what is rare in a text, so that it is looked for as one character is.
+    return re.compile(f"=(?:{'|'.join(f'(?<={re.escape(name)}=)' for name in names)})").search
 
 
 @lru_cache(maxsize=4)

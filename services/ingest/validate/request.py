@@ -114,6 +114,7 @@ def validate(
     result = Result([], [], [], [])
     touchpoints, verdicts = result.touchpoints, result.verdicts
     ahead_us: dict[str, int] = {}
+    cutoff_us = MIN_US if source.retention_cutoff_us is None else source.retention_cutoff_us
     builder = TouchpointBuilder(
         request.call,
         request.sent_us,
@@ -122,7 +123,8 @@ def validate(
         received_us,
         new_id,
         settings.ip,
-        MIN_US if source.retention_cutoff_us is None else source.retention_cutoff_us,
+        cutoff_us,
+        max(cutoff_us, timing.earliest_us),
         settings.consent,
         rules,
         timing.earliest_us,
@@ -137,8 +139,9 @@ def validate(
         request.shared_bytes,
         None if shared_context else NO_RAW,
     )
-    check_text = not request.native
+    check_text = not (request.native or request.is_text_checked)
     others_left = MAX_OTHER_FAULTS
+    last_verdict = last_in_dialect = None
     verdict: Verdict | None
     for place, parsed in enumerate(events if named is None else named.events(request), timing.first_place):
         try:
@@ -164,13 +167,18 @@ def validate(
             touchpoints.append(touchpoint)
             verdict = None
             if parsed.warnings:
-                verdict = _with_others(parsed.warnings[0], parsed.warnings, others_left)
-                others_left -= len(verdict.others)
-                verdict = _in_dialect(verdict, request.names)
+                verdict = parsed.warnings[0]
+                if len(parsed.warnings) > 1:
+                    verdict = _with_others(verdict, parsed.warnings, others_left)
+                    others_left -= len(verdict.others)
+                if verdict is not last_verdict:
+                    # Of most requests, all events have the same warning.
+                    last_verdict, last_in_dialect = verdict, _in_dialect(verdict, request.names)
+                verdict = last_in_dialect
             verdicts.append(verdict)
     if ahead_us:
         result.touchpoints = move_back(touchpoints, ahead_us, received_us)
-    if source.suspects or 2 * len(touchpoints) > link_limit:
+    if builder.links > link_limit or (source.suspects and builder.links):
         _limit_links(result, request, source, link_limit)
     return result
 
@@ -194,8 +202,6 @@ def _limit_links(result: Result, request: ParsedRequest, source: SourceKey, link
 
 def _with_others(verdict: Verdict, faults: list[Verdict], limit: int) -> Verdict:
     """Returns a verdict that names up to `limit` other faults of its event too, each once."""
-    if len(faults) == 1 and faults[0] is verdict:
-        return verdict
     distinct = {(fault.code, fault.field): fault for fault in reversed(faults)}
     distinct.pop((verdict.code, verdict.field), None)
     ordered = [fault for fault in dict.fromkeys(faults) if distinct.get((fault.code, fault.field)) is fault]

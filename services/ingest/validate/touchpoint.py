@@ -1,9 +1,10 @@
 """One parsed event of any dialect, made into a touchpoint: call, who, when, what, and what is kept besides. Pure."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache, partial
 from hashlib import blake2b
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 from msgspec import Raw, Struct
@@ -33,7 +34,7 @@ from services.ingest.event.verdict import (
 )
 from services.ingest.validate import consent, order_names, privacy
 from services.ingest.validate.fields import NONE, Fields, read_fields
-from throughline.kit.clock import MAX_US, MIN_US, rfc3339, to_us
+from throughline.kit.clock import EPOCH, MAX_US, MIN_US, rfc3339, to_us
 from throughline.models.hints import hint
 from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.wire.codec import Touchpoint
@@ -54,6 +55,9 @@ MAX_CACHED_CONTEXT = 2 * 1024
 """Maximum number of bytes of a context that is remembered beyond its request. Parsed, it may take thirty times that."""
 MAX_HINTED_NAMES = 32
 """Maximum number of names of one request that are compared with the vocabulary."""
+LONG_TEXT = 400
+"""Number of characters of properties from which on it is faster to ask their names whether they hold an address."""
+_PROPERTIES_START = len('"properties":')
 _EMPTY_LENGTH = len("null")
 """Number of characters of a member that says nothing: `null` or `{}`."""
 _CALLS = frozenset(CALLS)
@@ -78,6 +82,16 @@ _VIEWS = frozenset({"page", "screen"})
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
 
 
+class KeptText(Struct, frozen=True, gc=False):
+    """What `KeptContext` says of a context under some settings: it is remembered for as long as the context is."""
+
+    ip: IpMode
+    consent_mode: ConsentMode
+    rules: Rules
+    text: str
+    consent: bool | None
+
+
 class KeptContext(Struct, frozen=True, gc=False):
     """An event's context: what it says, and what is kept of it."""
 
@@ -89,6 +103,16 @@ class KeptContext(Struct, frozen=True, gc=False):
 
 
 NO_KEPT_CONTEXT = KeptContext(NO_CONTEXT, "", None)
+
+
+class _Named(NamedTuple):
+    """What there is to say of the name of a track call's event."""
+
+    name: str
+    unknown: Verdict | None
+    """The warning about a name that is like one of the vocabulary."""
+    missing: Verdict | None
+    """The warning about an order of this name without an id."""
 
 
 class TouchpointBuilder(Struct, gc=False):
@@ -109,6 +133,8 @@ class TouchpointBuilder(Struct, gc=False):
     """What is kept of addresses."""
     retention_cutoff_us: int
     """Events that happened before this instant are rejected: the workspace does not keep them."""
+    oldest_us: int
+    """The later of `retention_cutoff_us` and `earliest_us`."""
     consent: ConsentMode
     """What becomes of events without consent."""
     rules: Rules
@@ -132,6 +158,8 @@ class TouchpointBuilder(Struct, gc=False):
     shared_bytes: int = 0
     context_raw: Raw | None = NO_RAW
     """The context of the last event, as it was sent; None before the first one of a request that shares a context."""
+    links: int = 0
+    """Maximum number of links that the touchpoints so far make."""
     _rests: int = 0
     """Number of kept characters of the larger events so far."""
     _shared: int = 0
@@ -142,12 +170,29 @@ class TouchpointBuilder(Struct, gc=False):
     _attribution_key: tuple[Any, ...] = ()
     """The call, the context and the properties that `_attribution` was made of."""
     _attribution: Attribution = NO_ATTRIBUTION
-    _names: dict[str, Verdict | None] = msgspec.field(default_factory=dict)
-    """Name of a track call's event -> the warning about it, of names that were looked at and are no faults."""
+    _names: dict[str | None, "_Named"] = msgspec.field(default_factory=dict)
+    """Name of a track call's event -> what there is to say of it, of the names so far that are no faults."""
     _leaves_out_shared: bool = False
     """Whether there is no room for more copies of what the batch shares."""
     _has_cleaned_id: bool = False
     """Whether a warning of the request says `cleaned_id`."""
+    _user: str = ""
+    """The last event's user id, if it needed no second look."""
+    _anonymous: str = ""
+    """Likewise, its anonymous id."""
+    _sent_at: datetime | None = None
+    """The last event's own time of sending: most libraries say the same with each event of a request."""
+    _sent_at_us: int = 0
+    _properties: dict[str, Any] | None = None
+    """The last properties that a dialect gave decoded, unless there was a warning about them."""
+    _fields: Fields = NONE
+    """Their typed fields."""
+    _says_origin: bool = False
+    """Whether they say where their event came from."""
+    _others: str = ""
+    """The last event's members beside properties, traits and context, as JSON without the outer braces."""
+    _kept_others: str = ""
+    """What is kept of them."""
 
     def build(self, parsed: ParsedEvent, place: int) -> Touchpoint:
         """Returns the touchpoint of one event, by its place in the request; what was mended goes to its warnings.
@@ -168,31 +213,53 @@ class TouchpointBuilder(Struct, gc=False):
         if self.consent is not _CONSENT_OFF:
             # Before anything else: an event without consent often has no id either.
             self._require_consent(parsed, event, call)
-        name = event.event
-        if call == "track" and name in self._names:
-            unknown = self._names[name]
+        missing = None
+        if call == "track":
+            named = self._names.get(event.event)
+            if named is None:
+                named = self._named(_check_call(event, call))
+            name, unknown, missing = named
+            if unknown is not None:
+                warnings.append(unknown)
         else:
             name = _check_call(event, call)
-            unknown = self._unknown_name(name) if call == "track" else None
-        if unknown is not None:
-            warnings.append(unknown)
         user, anonymous, previous = event.userId or "", event.anonymousId or "", ""
         if (
             call == "alias"
             or not (user or anonymous)
-            or (user and is_usual_id(user) is None)
-            or (anonymous and is_usual_id(anonymous) is None)
+            or (user and user != self._user and is_usual_id(user) is None)
+            or (anonymous and anonymous != self._anonymous and is_usual_id(anonymous) is None)
         ):
             user, anonymous, previous = _check_ids(event, call, warnings)
+        else:
+            self._user, self._anonymous = user, anonymous
+        if user and (anonymous or previous):
+            self.links += 2 if previous else 1
         if self.fold_case:
             user, anonymous, previous = map(_fold_case, (user, anonymous, previous))
-        occurred_us, client_us = self._check_times(event, parsed.when, warnings, anonymous or user)
+        client_us = self._usual_us(event, parsed.when)
+        if client_us:
+            occurred_us = client_us if client_us <= self.received_us else self.received_us
+        else:
+            occurred_us, client_us = self._check_times(event, parsed.when, warnings, anonymous or user)
         message_id = event.messageId
         if not message_id or is_usual_id(message_id) is None:
             message_id = read_id(message_id, "messageId", warnings, MAX_MESSAGE_ID)
             if not message_id:
                 message_id = self._missing_message_id(parsed, client_us)
-        properties, fields, says_origin = _read_properties(event, parsed.properties, call, name, warnings)
+        properties, fields, says_origin = _EMPTY, NONE, False
+        if event.properties:
+            decoded = parsed.properties
+            properties = _decode_object("properties", event.properties) if decoded is None else decoded
+            if properties is self._properties:
+                fields, says_origin = self._fields, self._says_origin
+            elif properties:
+                count = len(warnings)
+                fields, says_origin = read_fields(properties, warnings)
+                if decoded is not None and len(warnings) == count:
+                    self._properties, self._fields, self._says_origin = decoded, fields, says_origin
+        if fields[-1] or (missing is not None and not fields[0]):
+            fields = _check_order(fields, missing, warnings) if call == "track" else (*fields[:-1], False)
         if self.order_scope and fields[0]:
             fields = (self.order_scope + fields[0], *fields[1:])
         rest, context = self._keep(event, parsed, properties, warnings)
@@ -209,40 +276,32 @@ class TouchpointBuilder(Struct, gc=False):
             is_bot, attribution = False, NO_ATTRIBUTION
         if warnings:
             self._say_once(warnings)
-        # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
-        return _new(
-            Touchpoint,
-            (
-                occurred_us,
-                place,
-                message_id,
-                user or anonymous,
-                call,
-                name,
-                self.workspace,
-                self.source,
-                attribution.channel,
-                self.received_us,
-                client_us,
-                user,
-                anonymous,
-                previous,
-                *fields,
-                tuple([warning.code for warning in warnings]) if warnings else (),
-                rest,
-                is_bot,
-                attribution.facts,
-            ),
+        first = (
+            occurred_us,
+            place,
+            message_id,
+            user or anonymous,
+            call,
+            name,
+            self.workspace,
+            self.source,
+            attribution.channel,
+            self.received_us,
+            client_us,
+            user,
+            anonymous,
+            previous,
         )
+        last = (tuple([warning.code for warning in warnings]) if warnings else (), rest, is_bot, attribution.facts)
+        # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
+        return _new(Touchpoint, first + fields + last)
 
-    def _unknown_name(self, name: str) -> Verdict | None:
-        """Returns the warning about a new name that is like one of the vocabulary; None for any other name."""
+    def _named(self, name: str) -> "_Named":
+        """Returns what there is to say of a new name of a track call's event."""
         if len(self._names) >= MAX_HINTED_NAMES:
-            return None
-        meant = hint(name)
-        message = f"no vocabulary knows {name!r}: did you mean {meant!r}?"
-        unknown = self._names[name] = None if meant is None else warning("unknown_name", "event", message)
-        return unknown
+            return _Named(name, None, order_names.missing_id(name))
+        named = self._names[name] = _named(name)
+        return named
 
     def faults(self, parsed: ParsedEvent) -> list[Verdict]:
         """Returns all that is wrong with an event which is rejected, and then its warnings, as far as it could be
@@ -251,6 +310,7 @@ class TouchpointBuilder(Struct, gc=False):
         faults: list[Verdict] = []
         if event is not None:
             call = self.call or event.type or ""
+            missing = order_names.missing_id(event.event or "") if call == "track" else None
             checks: list[Callable[[], object]] = [
                 partial(_check_call, event, call),
                 partial(read_id, event.userId, "userId", warnings),
@@ -258,7 +318,7 @@ class TouchpointBuilder(Struct, gc=False):
                 partial(_check_ids, event, call, [*parsed.warnings]),
                 partial(self._check_times, event, parsed.when, warnings, ""),
                 partial(read_id, event.messageId, "messageId", warnings, MAX_MESSAGE_ID),
-                partial(_read_properties, event, parsed.properties, call, event.event or "", warnings),
+                partial(_check_properties, event, parsed.properties, missing, warnings),
                 partial(_decode_object, "traits", event.traits),
                 partial(_decode_object, "context", event.context),
             ]
@@ -267,10 +327,12 @@ class TouchpointBuilder(Struct, gc=False):
 
     def _say_once(self, warnings: list[Verdict]) -> None:
         """Leave out what a client that is set up wrongly would be told of every event of its request."""
-        if self._has_cleaned_id:
-            warnings[:] = [each for each in warnings if each.code != "cleaned_id"]
-        elif any(each.code == "cleaned_id" for each in warnings):
-            self._has_cleaned_id = True
+        for each in warnings:
+            if each.code == "cleaned_id":
+                if self._has_cleaned_id:
+                    warnings[:] = [each for each in warnings if each.code != "cleaned_id"]
+                self._has_cleaned_id = True
+                return
 
     def _require_consent(self, parsed: ParsedEvent, event: Event, call: str) -> None:
         if parsed.properties is None:
@@ -283,6 +345,37 @@ class TouchpointBuilder(Struct, gc=False):
             self.consent,
             self.rules.consent,
         )
+
+    def _usual_us(self, event: Event, when: When | None) -> int:
+        """Returns the client's time of an event, which happened then, or when received if that was earlier; 0 for an
+        event of which more has to be asked, by `_check_times`."""
+        if when is not None:
+            client_us, sent_us = when
+        else:
+            client = event.originalTimestamp or event.timestamp
+            if client is None or client.tzinfo is None or event.receivedAt:
+                return 0
+            since = client - EPOCH
+            client_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+            sent = event.sentAt
+            if sent is None:
+                sent_us = self.sent_us
+            elif sent is self._sent_at or sent == self._sent_at:
+                sent_us = self._sent_at_us
+            else:
+                sent_us = to_us(sent)
+                self._sent_at, self._sent_at_us = sent, sent_us
+        received_us, oldest_us = self.received_us, self.oldest_us
+        if client_us <= received_us:
+            is_usual = oldest_us <= client_us and (sent_us is None or 0 <= received_us - sent_us <= SKEW_US)
+        else:
+            is_usual = (
+                sent_us is not None
+                and 0 <= received_us - sent_us <= SKEW_US
+                and client_us - received_us <= SKEW_US
+                and oldest_us <= received_us
+            )
+        return client_us if is_usual else 0
 
     def _check_times(self, event: Event, when: When | None, warnings: list[Verdict], device: str) -> tuple[int, int]:
         """Returns when the event happened, and the client's own time, 0 when the event says none that can be believed.
@@ -404,15 +497,19 @@ class TouchpointBuilder(Struct, gc=False):
         self, event: Event, parsed: ParsedEvent, properties: dict[str, Any], warnings: list[Verdict]
     ) -> tuple[str, Context]:
         """Returns the rest of an event as a JSON object, and its context."""
-        kept = f'"properties":{str(event.properties, "utf-8")}' if properties else ""
+        kept, may_hold_address = "", False
+        if properties:
+            kept = f'"properties":{str(event.properties, "utf-8")}'
+            if len(kept) <= LONG_TEXT or not privacy.has_no_address(properties, kept, _PROPERTIES_START, self.rules):
+                may_hold_address = privacy.may_hold_address(kept)
         if event.traits and _decode_object("traits", event.traits):
             traits = f'"traits":{str(event.traits, "utf-8")}'
+            may_hold_address = may_hold_address or privacy.may_hold_address(traits)
             kept = f"{kept},{traits}" if kept else traits
         kept_context = self._context
         if parsed.context is not None or event.context != self.context_raw:
             kept_context = self._context_of(event, parsed)
-        # Characters first: this is asked of each event, and to look for a text takes five times as long.
-        if ("I" in kept or "\\" in kept or "ip" in kept) and privacy.may_hold_address(kept):
+        if may_hold_address:
             kept = privacy.kept_of_text(kept, self.ip, self.rules)
         text, shared_integrations = kept_context.text, self.shared_integrations
         if self._leaves_out_shared:
@@ -420,7 +517,7 @@ class TouchpointBuilder(Struct, gc=False):
         if text:
             kept = f"{kept},{text}" if kept else text
         if not (
-            event.integrations
+            len(event.integrations) > _EMPTY_LENGTH
             or shared_integrations
             or event.groupId
             or event.category
@@ -455,8 +552,13 @@ class TouchpointBuilder(Struct, gc=False):
         if parsed.extra:
             rest.append(parsed.extra)
         others = ",".join(rest)
-        if privacy.may_hold_address(others):
-            others = privacy.kept_of_text(others, self.ip, self.rules)
+        if others == self._others:
+            others = self._kept_others
+        else:
+            self._others = others
+            if privacy.may_hold_address(others):
+                others = privacy.kept_of_text(others, self.ip, self.rules)
+            self._kept_others = others
         return f"{{{kept}{',' if kept and others else ''}{others}}}", kept_context.context
 
     def _context_of(self, event: Event, parsed: ParsedEvent) -> KeptContext:
@@ -480,6 +582,15 @@ class TouchpointBuilder(Struct, gc=False):
         return kept
 
     def _kept(self, context: Context) -> KeptContext:
+        for text in context.kept_texts:
+            if text.ip is self.ip and text.consent_mode is self.consent and text.rules is self.rules:
+                return KeptContext(context, text.text, text.consent)
+        kept = self._new_kept(context)
+        if len(kept.text) <= MAX_CACHED_CONTEXT:
+            context.kept_texts.append(KeptText(self.ip, self.consent, self.rules, kept.text, kept.consent))
+        return kept
+
+    def _new_kept(self, context: Context) -> KeptContext:
         raw, decoded = context.raw, context.decoded
         stored = privacy.kept_of_context(decoded, raw, self.ip) if "ip" in decoded else raw
         text = f'"context":{str(stored, "utf-8")}' if decoded and len(stored) > _EMPTY_LENGTH else ""
@@ -537,6 +648,14 @@ def _reject_unreadable(warnings: list[Verdict]) -> None:
             reject(cause.code, cause.field, cause.message)
 
 
+@lru_cache(maxsize=4096)
+def _named(name: str) -> _Named:
+    meant = hint(name)
+    message = f"no vocabulary knows {name!r}: did you mean {meant!r}?"
+    unknown = None if meant is None else warning("unknown_name", "event", message)
+    return _Named(name, unknown, order_names.missing_id(name))
+
+
 def _check_call(event: Event, call: str) -> str:
     """Returns the event's name."""
     name = event.name or ""
@@ -580,25 +699,30 @@ def _reject_too_old(retention_cutoff_us: int) -> NoReturn:
     reject("before_horizon", "timestamp", f"it happened before {cutoff}, from when on the workspace keeps events")
 
 
-def _read_properties(
-    event: Event, decoded: dict[str, Any] | None, call: str, name: str, warnings: list[Verdict]
-) -> tuple[dict[str, Any], Fields, bool]:
-    """Returns the event's properties, empty for none, its typed fields, and whether they say where it came from."""
-    properties, fields, says_origin = _EMPTY, NONE, False
-    if event.properties:
-        properties = _decode_object("properties", event.properties) if decoded is None else decoded
-        if properties:
-            fields, says_origin = read_fields(properties, warnings)
-    missing = order_names.missing_id(name) if call == "track" and not fields[0] else None
-    if missing is not None and not any(fault.code == missing.code for fault in warnings):
+def _check_properties(
+    event: Event, decoded: dict[str, Any] | None, missing: Verdict | None, warnings: list[Verdict]
+) -> None:
+    """Read the properties of an event that is rejected anyway, for what is wrong with them."""
+    properties = _decode_object("properties", event.properties) if decoded is None else decoded
+    fields = read_fields(properties, warnings)[0]
+    _check_order(fields, missing, warnings)
+
+
+def _check_order(fields: Fields, missing: Verdict | None, warnings: list[Verdict]) -> Fields:
+    """Returns the typed fields of an event that has no order id or is a test.
+
+    `missing` is the warning about an order of the event's name without an id; None where it is of no order.
+    """
+    if fields[0]:
+        missing = None
+    elif missing is not None and not any(fault.code == missing.code for fault in warnings):
         warnings.append(missing)
-    if fields[-1]:
-        if call == "track" and (fields[0] or missing is not None):
-            warnings.append(_TEST_ORDER)
-        else:
-            # Of an event that is of no order, that it is a test says something else.
-            fields = (*fields[:-1], False)
-    return properties, fields, says_origin
+    if not fields[-1]:
+        return fields
+    if fields[0] or missing is not None:
+        warnings.append(_TEST_ORDER)
+        return fields
+    return (*fields[:-1], False)  # of an event that is of no order, that it is a test says something else
 
 
 def _context_of(raw: Raw) -> Context:

@@ -1,5 +1,6 @@
 """What ingest remembers, or looks at quickly, comes out as the long way does."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,15 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.dialects.base import Request
+from services.ingest.dialects import ga4, posthog, snowplow
+from services.ingest.dialects.base import ParsedEvent, Request
 from services.ingest.dialects.registry import RULES, match_route
+from services.ingest.enrich.context import build_context, with_member
+from services.ingest.event.event import Event
+from services.ingest.event.times import EARLIEST_US, SKEW_US
 from services.ingest.event.verdict import RejectedError, Verdict
 from services.ingest.validate import fields, privacy, touchpoint
+from services.ingest.validate.links import limit_links
 from services.ingest.validate.request import Result, validate
+from tests.strategies.requests import (
+    cloudevents_requests,
+    ga4_requests,
+    posthog_requests,
+    segment_requests,
+    snowplow_requests,
+)
 from tests.strategies.values import JSON
 from throughline.kit import time_text
+from throughline.kit.clock import MIN_US, to_datetime
+from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey, SourceSettings
-from throughline.store.access.modes import IpMode
+from throughline.store.access.modes import ConsentMode, IpMode
 
 NAMES = st.sampled_from([*fields._SLOTS, "price", "name"])
 VALUES = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(["", "1", "u-1", True, 2**53, "yes"]) | JSON
@@ -83,3 +98,183 @@ def _validated(contexts: list[Any], shared: Any, ip: IpMode) -> Result:
     parsed = route.parse(Request("POST", "/v1/batch", "", [], body))
     touchpoint._cached_context.cache_clear()
     return validate(parsed, source, RULES, received_us=1_795_000_000_000_000, new_id=lambda: "random")
+
+
+REQUESTS = segment_requests() | posthog_requests() | snowplow_requests() | ga4_requests() | cloudevents_requests()
+SOURCES = [
+    SourceKey(b"", 1, 1, "web", enabled=True, settings=SourceSettings(ip=ip, consent=consent))
+    for ip in IpMode
+    for consent in (ConsentMode.OFF, ConsentMode.DROP)
+]
+NOW_US = 1_795_465_700_000_000
+MEMORIES: list[Callable[[], None]] = [
+    touchpoint._cached_context.cache_clear,
+    touchpoint._named.cache_clear,
+    posthog.event._cached_context.cache_clear,
+    snowplow.context._cached_context.cache_clear,
+    snowplow.context._cached_json.cache_clear,
+    ga4.parse._cached_context.cache_clear,
+]
+
+
+def _outcome(request: Request, source: SourceKey, *, check_text: bool = False) -> Any:
+    route = match_route(request.method, request.path)
+    assert route is not None
+    try:
+        parsed = route.parse(request)
+        if check_text:
+            parsed.native, parsed.is_text_checked = False, False
+        return validate(parsed, source, RULES, received_us=NOW_US, new_id=lambda: "random")
+    except ServiceError as error:
+        return error.code, error.message
+
+
+@given(REQUESTS)
+def test_text_that_is_said_to_be_checked_needs_no_check(request: Request) -> None:
+    checked = _outcome(request, SOURCES[0], check_text=True)
+    usual = _outcome(request, SOURCES[0])
+    if isinstance(usual, Result) and isinstance(checked, Result):
+        # Of a rejected event, a request that is not native also keeps what could be read of it.
+        assert (checked.touchpoints, checked.verdicts) == (usual.touchpoints, usual.verdicts)
+    else:
+        assert checked == usual
+
+
+@given(REQUESTS, st.lists(st.sampled_from(SOURCES), min_size=2, max_size=4))
+def test_what_is_remembered_of_one_source_says_nothing_to_another(
+    request: Request, sources: Sequence[SourceKey]
+) -> None:
+    remembering = [_outcome(request, source) for source in sources]
+    for source, outcome in zip(sources, remembering, strict=True):
+        for forget in MEMORIES:
+            forget()
+        assert _outcome(request, source) == outcome
+
+
+MEMBER_NAMES = st.sampled_from(["page", "ip", "userAgent", "url"])
+MEMBERS = st.recursive(
+    st.sampled_from([1, None, "x", "bot/1.0"]), lambda part: st.lists(part) | st.dictionaries(MEMBER_NAMES, part)
+)
+
+
+@given(st.dictionaries(MEMBER_NAMES, MEMBERS, max_size=3), MEMBERS)
+def test_a_member_joins_a_context_as_if_it_had_been_there(members: dict[str, Any], entities: Any) -> None:
+    assert with_member(build_context(members), "entities", entities) == build_context({**members, "entities": entities})
+
+
+ADDRESS_NAMES = st.sampled_from([*RULES.address_members, "shipping", "tip", "name", "IPA"])
+ADDRESS_VALUES = st.sampled_from(
+    ["81.2.69.160", "https://x.example/?ip=81.2.69.160&a=b", "a&_uip=81.2.69.160", "zip=1", "=", 'an "ip" \\', 7]
+)
+
+
+@given(st.dictionaries(ADDRESS_NAMES, ADDRESS_VALUES | st.dictionaries(ADDRESS_NAMES, ADDRESS_VALUES, max_size=1)))
+def test_an_object_without_an_address_is_kept_whole(members: dict[str, Any]) -> None:
+    text = f'"properties":{msgspec.json.encode(members).decode()}'
+    if privacy.has_no_address(members, text, len('"properties":'), RULES):
+        assert privacy.kept_of_rejected(text.encode(), IpMode.DROP, RULES) == text.encode()
+
+
+_INSTANTS = st.sampled_from([0, EARLIEST_US, NOW_US - 10**9, NOW_US, NOW_US + SKEW_US]).flatmap(
+    lambda us: st.integers(us - 2, us + 2)
+)
+
+
+@given(
+    st.none() | _INSTANTS,
+    st.none() | _INSTANTS,
+    st.none() | _INSTANTS,
+    st.sampled_from([MIN_US, NOW_US - 10**9, NOW_US + 1]),
+    st.booleans(),
+)
+def test_a_usual_time_needs_no_second_look(
+    client_us: int | None, sent_us: int | None, batch_us: int | None, cutoff_us: int, in_event: bool
+) -> None:
+    event, when = Event(), None
+    if in_event:
+        event.timestamp = None if client_us is None else to_datetime(client_us)
+        event.sentAt = None if sent_us is None else to_datetime(sent_us)
+    elif client_us is not None:
+        when = client_us, sent_us
+    builder = touchpoint.TouchpointBuilder(
+        "track", batch_us, 1, 1, NOW_US, str, IpMode.KEEP, cutoff_us, max(cutoff_us, EARLIEST_US), ConsentMode.OFF,
+        RULES, EARLIEST_US, False, {},
+    )  # fmt: skip
+    usual_us = builder._usual_us(event, when)
+    if usual_us:
+        warnings: list[Verdict] = []
+        assert builder._check_times(event, when, warnings, "") == (min(usual_us, NOW_US), usual_us)
+        assert not warnings
+        assert not builder.ahead_us
+
+
+EVENTS = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["track", "identify", "alias"]),
+        "event": st.sampled_from(["Order Completed", "Signed Upp"]),
+    },
+    optional={
+        "userId": st.sampled_from(["u-1", "u-2", "null"]),
+        "anonymousId": st.sampled_from(["a-1", "a-2", "undefined"]),
+        "previousId": st.sampled_from(["p-1", "a-1"]),
+        "messageId": st.sampled_from(["m-1", "m-2"]),
+        "timestamp": st.sampled_from(["2026-11-23T20:00:00Z", "2026-11-23T20:00:00"]),
+        "sentAt": st.sampled_from(["2026-11-23T20:28:15Z", "2026-11-23T20:00:01Z"]),
+        "properties": st.sampled_from(
+            [{"order_id": "o-1"}, {"order_id": "null"}, {"test": True}, {"ip": "81.2.69.160"}]
+        ),
+        "category": st.sampled_from(["x", {"ip": "81.2.69.160"}]),
+    },
+)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=8))
+def test_an_event_says_the_same_whatever_stood_before_it(events: list[dict[str, Any]]) -> None:
+    def outcome(some: list[dict[str, Any]]) -> Result:
+        body = msgspec.json.encode({"batch": some})
+        return _outcome(Request("POST", "/v1/batch", "", [], body), SOURCES[0])  # type: ignore[no-any-return]
+
+    together, apart = outcome(events), [outcome([event]) for event in events]
+    assert together.verdicts == [verdict for each in apart for verdict in each.verdicts]
+    assert [kept._replace(place=0) for kept in together.touchpoints] == [
+        kept for each in apart for kept in each.touchpoints
+    ]
+
+
+@given(st.lists(EVENTS, max_size=12), st.integers(0, 4), st.sets(st.sampled_from(["u-1", "a-2", "p-1"])).map(frozenset))
+def test_a_request_of_few_links_needs_no_walk(
+    events: list[dict[str, Any]], limit: int, suspects: frozenset[str]
+) -> None:
+    route = match_route("POST", "/v1/batch")
+    assert route is not None
+    source = SourceKey(b"", 1, 1, "web", enabled=True)
+
+    def touchpoints(source: SourceKey, link_limit: int) -> list[Any]:
+        parsed = route.parse(Request("POST", "/v1/batch", "", [], msgspec.json.encode({"batch": events})))
+        result = validate(parsed, source, RULES, received_us=NOW_US, new_id=lambda: "random", link_limit=link_limit)
+        return result.touchpoints
+
+    expected = touchpoints(source, 1000)
+    for number, (limited, _) in limit_links(expected, limit, suspects).items():
+        expected[number] = limited
+    assert touchpoints(source._replace(suspects=suspects), limit) == expected
+
+
+@given(st.lists(st.sampled_from(["view", "order"]), min_size=1, max_size=5))
+def test_properties_that_are_the_same_object_are_read_once(kinds: list[str]) -> None:
+    shared: dict[str, dict[str, Any]] = {"view": {"product_id": "p"}, "order": {"order_id": "0", "total": "x"}}
+
+    def built(properties: list[dict[str, Any]]) -> list[Any]:
+        builder = touchpoint.TouchpointBuilder(
+            "track", None, 1, 1, NOW_US, str, IpMode.KEEP, MIN_US, EARLIEST_US, ConsentMode.OFF, RULES, EARLIEST_US,
+            False, {},
+        )  # fmt: skip
+        outcomes = []
+        for each in properties:
+            event = Event(userId="u-1", messageId="m-1", event="Order Completed", properties=touchpoint.NO_RAW)
+            event.properties = msgspec.Raw(msgspec.json.encode(each))
+            parsed = ParsedEvent(b"{}", event, None, [], properties=each)
+            outcomes.append((builder.build(parsed, 0), parsed.warnings))
+        return outcomes
+
+    assert built([shared[kind] for kind in kinds]) == built([{**shared[kind]} for kind in kinds])

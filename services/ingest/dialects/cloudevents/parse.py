@@ -93,13 +93,25 @@ def parse_cloudevents(request: Request) -> ParsedRequest:
             return _parsed(request, [_binary_event(request, content_type, media_type)], is_batch=False)
         is_batch = request.body.lstrip()[:1] == b"["
     split = split_events(request.body, "") if is_batch else single_event(request.body)
-    return _parsed(request, parse_events(split, _read, MAX_EVENT_BYTES, _find_faults), is_batch)
+    events = parse_events(split, _read, MAX_EVENT_BYTES, _find_faults)
+    # What base64 holds may be any text; what else the body holds was checked with it.
+    is_text_checked = b"\\" not in request.body and b"base64" not in request.body
+    return _parsed(request, events, is_batch, is_text_checked=is_text_checked)
 
 
-def _parsed(request: Request, events: list[ParsedEvent], is_batch: bool) -> ParsedRequest:
+def _parsed(
+    request: Request, events: list[ParsedEvent], is_batch: bool, *, is_text_checked: bool = False
+) -> ParsedRequest:
     write_key = parse_qs(request.query, errors="replace").get("write_key", [""])[0] if request.query else ""
     replay_request = _replay_of_batch if is_batch else _replay_of_event
-    return ParsedRequest(write_key, events, names=_FIELD_NAMES, replay_request=replay_request, from_server=True)
+    return ParsedRequest(
+        write_key,
+        events,
+        names=_FIELD_NAMES,
+        replay_request=replay_request,
+        from_server=True,
+        is_text_checked=is_text_checked,
+    )
 
 
 def _replay_of_event() -> ReplayRequest:
@@ -178,7 +190,11 @@ def _translate(
     _require_version(sent)
     name = _name(sent)
     source, sent_id = _required_text("source", sent.source), _required_text("id", sent.id)
-    user, anonymous = read_id(sent.userid, "userid", warnings), read_id(sent.anonymousid, "anonymousid", warnings)
+    user = anonymous = ""
+    if sent.userid is not None:
+        user = read_id(sent.userid, "userid", warnings)
+    if sent.anonymousid is not None:
+        anonymous = read_id(sent.anonymousid, "anonymousid", warnings)
     if not user and not anonymous:
         user = read_id(sent.subject, "subject", warnings)
     time = times.parse(sent.time, "time")
@@ -259,11 +275,11 @@ def _kept(attributes: dict[str, Any]) -> str:
 
 
 def _required_text(name: str, value: Any) -> str:
+    if type(value) is str and value:
+        return value
     if value is None or value == "":
         reject("missing_field", name, f"an event has to have the attribute {name}")
-    if type(value) is not str:
-        reject("wrong_type", name, f"{name} has to be text, got {json_type(value)}")
-    return value
+    return reject("wrong_type", name, f"{name} has to be text, got {json_type(value)}")
 
 
 def _message_id(source: str, sent_id: str, warnings: list[Verdict]) -> str | None:
@@ -282,7 +298,8 @@ def _properties(sent: _SentEvent, warnings: list[Verdict]) -> Raw:
     are no text."""
     data = sent.data
     if data is not UNSET:
-        if bytes(data).lstrip()[:1] == b"{":
+        content = bytes(data)
+        if content[:1] == b"{" or content.lstrip()[:1] == b"{":
             return data
         value = _ANY.decode(data)
         return Raw() if value is None or value == [] else _raw({"data": value})

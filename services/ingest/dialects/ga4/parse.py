@@ -4,7 +4,7 @@ Event names stay GA4's. The protocol has no message ids: one is derived, so that
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, NoReturn
 from urllib.parse import parse_qs, urlencode
@@ -31,6 +31,8 @@ from throughline.kit.clock import MAX_US, MIN_US
 PATH = "/mp/collect"
 MAX_EVENTS = 25
 """Maximum number of events of one request, the same as GA4's."""
+MAX_CACHED_CONTEXT = 1024
+"""Maximum number of bytes of what a request says of its client that is remembered for the next request."""
 MAX_EVENT_BYTES = 130 * 1024
 """Maximum number of bytes of one event: all that GA4 takes in a request, because a purchase may list 200 items."""
 
@@ -65,6 +67,7 @@ _CONTEXT_MEMBERS = {
 }
 """Member of the body -> member of the context."""
 _IDS = ("client_id", "app_instance_id", "user_id")
+_READ_HERE = (*_IDS, "timestamp_micros", "user_properties")
 HEAD = (*_IDS, *_CONTEXT_MEMBERS, "timestamp_micros", "user_properties")
 """Members of the body that mean something here, besides `events`; all others are kept with each event."""
 _USUAL = (*HEAD, "user_data", "non_personalized_ads", "validation_behavior")
@@ -114,6 +117,7 @@ def parse_collect(request: Request) -> ParsedRequest:
         names=_FIELD_NAMES,
         replay_request=partial(_replay_request, split.head, stream),
         from_server=True,
+        is_text_checked=True,
     )
 
 
@@ -139,7 +143,7 @@ class _Reader:
 
     def __init__(self, split: SplitBody, stream: str) -> None:
         head = split.head
-        members = {name: _ANY.decode(head[name]) for name in HEAD if name in head}
+        members = {name: _ANY.decode(head[name]) for name in _READ_HERE if name in head}
         self._ids = [members.get(name) for name in _IDS]
         if type(self._ids[0]) is float:
             # A client id like 1234567890.1234567890, sent bare, is a number that no float holds.
@@ -147,12 +151,9 @@ class _Reader:
         self._micros = members.get("timestamp_micros")
         self._shared_us: int | None = None
         """`_micros`, once an event without its own time has asked for it."""
-        self._members = {
-            _CONTEXT_MEMBERS[name]: part
-            for name, part in members.items()
-            if name in _CONTEXT_MEMBERS and part is not None
-        }
-        self._context = build_context(self._members)
+        parts = tuple([bytes(head[name]) if name in head else b"" for name in _CONTEXT_MEMBERS])
+        is_cached = sum(map(len, parts)) <= MAX_CACHED_CONTEXT
+        self._context = (_cached_context if is_cached else _parse_context)(parts)
         self._traits = _raw(_trait_values(members.get("user_properties")))
         self._extra = ",".join(f"{_json(name)}:{_json(_ANY.decode(head[name]))}" for name in head if name not in HEAD)
         self._digest = blake2b(f"{stream}\0{_json(self._ids)}\0".encode(), digest_size=16)
@@ -251,7 +252,17 @@ class _Reader:
         }
         if "source" in campaign or "medium" in campaign:
             members["campaign"] = campaign
-        return build_context({**self._members, **members})
+        return build_context({**self._context.decoded, **members})
+
+
+def _parse_context(parts: tuple[bytes, ...]) -> Context:
+    """Returns the context of `_CONTEXT_MEMBERS`, each as JSON, b"" for one that was not sent."""
+    values = [_ANY.decode(part) if part else None for part in parts]
+    names = _CONTEXT_MEMBERS.values()
+    return build_context({name: value for name, value in zip(names, values, strict=True) if value is not None})
+
+
+_cached_context = lru_cache(maxsize=1024)(_parse_context)
 
 
 def _decode_event(raw: bytes) -> tuple[_SentEvent, str]:

@@ -85,7 +85,11 @@ def _event(
         properties=_without_ip(sent.properties) if fields.ip is not None else sent.properties,
         traits=_traits(sent, fields),
     )
-    if distinct_id == COOKIELESS_ID or _is_on(fields.cookieless_mode) or _is_on(options.cookieless_mode):
+    if (
+        distinct_id == COOKIELESS_ID
+        or (fields.cookieless_mode is not None and _is_on(fields.cookieless_mode))
+        or (options.cookieless_mode is not None and _is_on(options.cookieless_mode))
+    ):
         # Without an id the event is rejected, or counted if its source counts events without consent.
         warnings.append(
             warning("missing_id", "distinct_id", "sent in cookieless mode, which tells nobody from anybody else")

@@ -116,7 +116,8 @@ def parse_batch(request: Request) -> ParsedRequest:
 def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> ParsedRequest:
     sent_at = _sent_at(request, query, split.head)
     is_engage = request.path.strip("/") == ENGAGE_PATH.strip("/")
-    reader = event_reader(sent_at, _library(request), IDENTIFY if is_engage else "")
+    library = _library(request)
+    reader = event_reader(sent_at, library, IDENTIFY if is_engage else "")
     events = parse_events(split, reader, find_faults=partial(find_faults, is_named=is_engage))
     has_results = request.path.rstrip("/") == RESULTS_PATH
     return ParsedRequest(
@@ -125,6 +126,7 @@ def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> 
         names=_FIELD_NAMES,
         reply=partial(_results, events) if has_results else None,
         replay_request=partial(_replay_request, request, sent_at),
+        is_text_checked="\0" not in library,
     )
 
 

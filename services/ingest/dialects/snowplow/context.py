@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from services.ingest.dialects.split import embedded_json, try_plain_base64
 from services.ingest.dialects.web import page_context
-from services.ingest.enrich.context import Context, build_context
+from services.ingest.enrich.context import Context, build_context, with_member
 from services.ingest.event.verdict import Verdict, reject
 
 CONTEXT_FIELDS = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
@@ -32,15 +32,30 @@ class SharedContext(NamedTuple):
 
 
 def context_of(fields: tuple[str | None, ...]) -> SharedContext:
-    """Returns the context of `CONTEXT_FIELDS`. Short ones without entities are cached across requests.
+    """Returns the context of `CONTEXT_FIELDS`. What short ones say beside entities is cached across requests.
 
     Raises:
         RejectedError: the entities cannot be read.
     """
     *texts, encoded, plain = fields
-    if encoded or plain or len("".join(filter(None, texts))) > MAX_CACHED:
-        return _parse_context(*fields)
-    return _cached_context(*fields)
+    is_cached = len("".join(filter(None, texts))) <= MAX_CACHED
+    context = (_cached_context if is_cached else _parse_context)(*texts)
+    if not (encoded or plain):
+        return SharedContext(context, {}, {})
+    entities: Entities = {}
+    warnings: list[Verdict] = []
+    outer = decode_field(encoded, plain, "cx", "co", warnings)
+    if outer is not None and outer != []:
+        listed = outer.get("data") if isinstance(outer, dict) else None
+        if not isinstance(listed, list):
+            reject("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
+        context = with_member(context, "entities", listed)
+        for entity in listed:
+            data = entity.get("data") if isinstance(entity, dict) else None
+            if isinstance(data, dict):
+                _, name = schema_of(entity.get("schema"), "cx")
+                entities.setdefault(name, []).append(data)
+    return SharedContext(context, entities, {}, tuple(warnings))
 
 
 def _parse_context(
@@ -53,10 +68,8 @@ def _parse_context(
     language: str | None,
     timezone: str | None,
     tracker: str | None,
-    encoded_entities: str | None,
-    plain_entities: str | None,
-) -> SharedContext:
-    """Takes `CONTEXT_FIELDS` in that order."""
+) -> Context:
+    """Takes `CONTEXT_FIELDS` but for the entities, in that order."""
     context = page_context(url, referrer, title)
     if user_agent:
         context["userAgent"] = user_agent
@@ -68,20 +81,7 @@ def _parse_context(
         context["timezone"] = timezone
     if tracker:
         context["library"] = {"name": tracker}
-    entities: Entities = {}
-    warnings: list[Verdict] = []
-    outer = decode_field(encoded_entities, plain_entities, "cx", "co", warnings)
-    if outer is not None and outer != []:
-        listed = outer.get("data") if isinstance(outer, dict) else None
-        if not isinstance(listed, list):
-            reject("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
-        context["entities"] = listed
-        for entity in listed:
-            data = entity.get("data") if isinstance(entity, dict) else None
-            if isinstance(data, dict):
-                _, name = schema_of(entity.get("schema"), "cx")
-                entities.setdefault(name, []).append(data)
-    return SharedContext(build_context(context), entities, {}, tuple(warnings))
+    return build_context(context)
 
 
 _cached_context = lru_cache(maxsize=1024)(_parse_context)

@@ -72,7 +72,14 @@ def parse_payload(request: Request) -> ParsedRequest:
     """
     reader = _Reader()
     events = parse_events(split_events(request.body, "data", ("schema",)), reader, find_faults=find_faults)
-    return ParsedRequest(reader.app_id, events, names=_FIELD_NAMES, replay_request=_replay_request, takes_app_id=True)
+    return ParsedRequest(
+        reader.app_id,
+        events,
+        names=_FIELD_NAMES,
+        replay_request=_replay_request,
+        takes_app_id=True,
+        is_text_checked=True,
+    )
 
 
 def parse_query(request: Request) -> ParsedRequest:
@@ -85,7 +92,13 @@ def parse_query(request: Request) -> ParsedRequest:
     read = reader if defect is not None else partial(_read_fields, reader, fields)
     events = [parse_event(raw, read, defect, find_faults=find_faults)]
     return ParsedRequest(
-        reader.app_id, events, names=_FIELD_NAMES, reply=_pixel, replay_request=_replay_request, takes_app_id=True
+        reader.app_id,
+        events,
+        names=_FIELD_NAMES,
+        reply=_pixel,
+        replay_request=_replay_request,
+        takes_app_id=True,
+        is_text_checked=True,
     )
 
 
