@@ -41,7 +41,8 @@ _ORDER, _VALUE, _PRODUCT, _QUANTITY, _TOTAL, _ITEMS, _TEST = (
     Touchpoint._fields.index(name) - _FIRST
     for name in ("order_id", "value", "product_id", "quantity", "total", "items", "test")
 )
-_TEXT = frozenset(place for place, none in enumerate(NONE[:_ITEMS]) if none == "")
+_IS_TEXT = tuple(none == "" for none in NONE[:_ITEMS])
+"""For each of `Fields` before the lines, whether it is a text."""
 _PRODUCT_NAMES = ("product_id", "productId", "item_id", "sku", "id", "variant_id", "name", "item_name", "title")
 _TRUE = frozenset({"true", "1", "yes"})
 _ID_TYPES = frozenset({str, int, float})
@@ -72,14 +73,13 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
     slot_of = _SLOTS.get
     if len(properties) > _MANY and properties.keys().isdisjoint(_FIELD_NAMES):
         return NONE, not properties.keys().isdisjoint(ATTRIBUTION_PROPERTIES)
-    for name in properties:
+    for name, value in properties.items():
         slot = slot_of(name)
         if slot is None:
             continue
         if slot == _ORIGIN:
             says_origin = True
             continue
-        value = properties[name]
         if fields is None:
             fields = [*NONE]
         if slot >= _ITEMS:
@@ -94,7 +94,7 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
         if fields[slot] is NONE[slot]:
             kind = type(value)
             if kind is float:
-                if slot not in _TEXT:
+                if not _IS_TEXT[slot]:
                     fields[slot] = value
                     continue
             elif kind is str:
@@ -103,13 +103,13 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
                         fields[_ORDER] = value
                         has_usual_order = True
                         continue
-                elif slot in _TEXT and len(value) <= MAX_TEXT:
+                elif _IS_TEXT[slot] and len(value) <= MAX_TEXT:
                     fields[slot] = value
                     continue
-            elif kind is int and slot not in _TEXT and -SAFE <= value <= SAFE:
+            elif kind is int and not _IS_TEXT[slot] and -SAFE <= value <= SAFE:
                 fields[slot] = float(value)
                 continue
-        fields[slot] = (_text if slot in _TEXT else _number)(properties, _SOURCES[slot], warnings)
+        fields[slot] = (_text if _IS_TEXT[slot] else _number)(properties, _SOURCES[slot], warnings)
     if fields is None:
         return NONE, says_origin
     if fields[_VALUE] is None:

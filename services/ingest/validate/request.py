@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from services.ingest.dialects.base import ParsedEvent, ParsedRequest, Rules
 from services.ingest.event import tolerant_json
-from services.ingest.event.times import EARLIEST_US
+from services.ingest.event.times import EARLIEST_US, SKEW_US
 from services.ingest.event.verdict import (
     MAX_EVENTS,
     MAX_FAULTS,
@@ -114,10 +114,12 @@ def validate(
     result = Result([], [], [], [])
     touchpoints, verdicts = result.touchpoints, result.verdicts
     ahead_us: dict[str, int] = {}
+    sent_us = request.sent_us
     cutoff_us = MIN_US if source.retention_cutoff_us is None else source.retention_cutoff_us
     builder = TouchpointBuilder(
         request.call,
-        request.sent_us,
+        sent_us,
+        None if sent_us is None else 0 <= received_us - sent_us <= SKEW_US,
         source.workspace,
         source.source,
         received_us,

@@ -125,6 +125,8 @@ class TouchpointBuilder(Struct, gc=False):
     call: str
     """The call of every event, "" when each names its own."""
     sent_us: int | None
+    is_sent_usual: bool | None
+    """Whether `sent_us` says that the client's clock is right; None when it is None."""
     workspace: int
     source: int
     received_us: int
@@ -182,13 +184,15 @@ class TouchpointBuilder(Struct, gc=False):
     """Likewise, its anonymous id."""
     _sent_at: datetime | None = None
     """The last event's own time of sending: most libraries say the same with each event of a request."""
-    _sent_at_us: int = 0
+    _is_sent_at_usual: bool = True
     _properties: dict[str, Any] | None = None
     """The last properties that a dialect gave decoded, unless there was a warning about them."""
     _fields: Fields = NONE
     """Their typed fields."""
     _says_origin: bool = False
     """Whether they say where their event came from."""
+    _traits: Raw = NO_RAW
+    """The last event's traits, if there were any: a request of one person may give them once."""
     _others: str = ""
     """The last event's members beside properties, traits and context, as JSON without the outer braces."""
     _kept_others: str = ""
@@ -222,7 +226,9 @@ class TouchpointBuilder(Struct, gc=False):
             if unknown is not None:
                 warnings.append(unknown)
         else:
-            name = _check_call(event, call)
+            name = event.name or ""
+            if call not in _CALLS or len(name) > MAX_TEXT:
+                _check_call(event, call)
         user, anonymous, previous = event.userId or "", event.anonymousId or "", ""
         if (
             call == "alias"
@@ -250,7 +256,9 @@ class TouchpointBuilder(Struct, gc=False):
         properties, fields, says_origin = _EMPTY, NONE, False
         if event.properties:
             decoded = parsed.properties
-            properties = _decode_object("properties", event.properties) if decoded is None else decoded
+            properties = _ANY.decode(event.properties) if decoded is None else decoded
+            if type(properties) is not dict:
+                properties = _decode_object("properties", event.properties)
             if properties is self._properties:
                 fields, says_origin = self._fields, self._says_origin
             elif properties:
@@ -351,6 +359,7 @@ class TouchpointBuilder(Struct, gc=False):
         event of which more has to be asked, by `_check_times`."""
         if when is not None:
             client_us, sent_us = when
+            is_usual = None if sent_us is None else 0 <= self.received_us - sent_us <= SKEW_US
         else:
             client = event.originalTimestamp or event.timestamp
             if client is None or client.tzinfo is None or event.receivedAt:
@@ -359,23 +368,17 @@ class TouchpointBuilder(Struct, gc=False):
             client_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
             sent = event.sentAt
             if sent is None:
-                sent_us = self.sent_us
+                is_usual = self.is_sent_usual
             elif sent is self._sent_at or sent == self._sent_at:
-                sent_us = self._sent_at_us
+                is_usual = self._is_sent_at_usual
             else:
-                sent_us = to_us(sent)
-                self._sent_at, self._sent_at_us = sent, sent_us
-        received_us, oldest_us = self.received_us, self.oldest_us
-        if client_us <= received_us:
-            is_usual = oldest_us <= client_us and (sent_us is None or 0 <= received_us - sent_us <= SKEW_US)
-        else:
-            is_usual = (
-                sent_us is not None
-                and 0 <= received_us - sent_us <= SKEW_US
-                and client_us - received_us <= SKEW_US
-                and oldest_us <= received_us
-            )
-        return client_us if is_usual else 0
+                is_usual = 0 <= self.received_us - to_us(sent) <= SKEW_US
+                self._sent_at, self._is_sent_at_usual = sent, is_usual
+        received_us = self.received_us
+        if client_us > received_us:
+            # Up to so much later, clock and time of transit may say; without a time of sending, a fast clock may too.
+            is_usual = is_usual is True and client_us - received_us <= SKEW_US and self.oldest_us <= received_us
+        return client_us if is_usual is not False and self.oldest_us <= client_us else 0
 
     def _check_times(self, event: Event, when: When | None, warnings: list[Verdict], device: str) -> tuple[int, int]:
         """Returns when the event happened, and the client's own time, 0 when the event says none that can be believed.
@@ -502,7 +505,8 @@ class TouchpointBuilder(Struct, gc=False):
             kept = f'"properties":{str(event.properties, "utf-8")}'
             if len(kept) <= LONG_TEXT or not privacy.has_no_address(properties, kept, _PROPERTIES_START, self.rules):
                 may_hold_address = privacy.may_hold_address(kept)
-        if event.traits and _decode_object("traits", event.traits):
+        if event.traits and (event.traits is self._traits or _decode_object("traits", event.traits)):
+            self._traits = event.traits
             traits = f'"traits":{str(event.traits, "utf-8")}'
             may_hold_address = may_hold_address or privacy.may_hold_address(traits)
             kept = f"{kept},{traits}" if kept else traits
@@ -516,7 +520,8 @@ class TouchpointBuilder(Struct, gc=False):
             text, shared_integrations = self._kept(_context_of(event.context)).text, NO_MEMBERS
         if text:
             kept = f"{kept},{text}" if kept else text
-        if not (
+        others = parsed.extra
+        if (
             len(event.integrations) > _EMPTY_LENGTH
             or shared_integrations
             or event.groupId
@@ -525,33 +530,10 @@ class TouchpointBuilder(Struct, gc=False):
             or event.rudderId
             or event.receivedAt
             or event.metadata
-            or parsed.extra
         ):
+            others = _others(event, shared_integrations, others, warnings)
+        if not others:
             return f"{{{kept}}}", kept_context.context
-        rest: list[str] = []
-        if event.integrations or shared_integrations:
-            integrations = _merged("integrations", event.integrations, shared_integrations)
-            if len(integrations) > _EMPTY_LENGTH:
-                rest.append(_checked("integrations", integrations))
-        if event.groupId:
-            group_id = _ANY.decode(event.groupId)
-            if isinstance(group_id, str | int | float):
-                group_id = read_id(group_id, "groupId", warnings)
-            if group_id:
-                rest.append(f'"groupId":{msgspec.json.encode(group_id).decode()}')
-        if event.category:
-            rest.append(_checked("category", event.category))
-        if event.channel:
-            rest.append(_checked("channel", event.channel))
-        if event.rudderId:
-            rest.append(_checked("rudderId", event.rudderId))
-        if event.receivedAt:
-            rest.append(_checked("receivedAt", event.receivedAt))
-        if event.metadata:
-            rest.append(_checked("_metadata", event.metadata))
-        if parsed.extra:
-            rest.append(parsed.extra)
-        others = ",".join(rest)
         if others == self._others:
             others = self._kept_others
         else:
@@ -559,7 +541,7 @@ class TouchpointBuilder(Struct, gc=False):
             if privacy.may_hold_address(others):
                 others = privacy.kept_of_text(others, self.ip, self.rules)
             self._kept_others = others
-        return f"{{{kept}{',' if kept and others else ''}{others}}}", kept_context.context
+        return f"{{{kept}{',' if kept else ''}{others}}}" if others else f"{{{kept}}}", kept_context.context
 
     def _context_of(self, event: Event, parsed: ParsedEvent) -> KeptContext:
         """Returns an event's context, merged over that of its request; the last one is remembered.
@@ -757,6 +739,34 @@ def _decode_object(name: str, raw: Raw) -> dict[str, Any]:
     if value is not None and value != []:  # an empty map of PHP is written as a list
         reject("wrong_type", name, f"{name} has to be an object, got {json_type(value)}")
     return _EMPTY
+
+
+def _others(event: Event, shared_integrations: Mapping[str, Raw], extra: str, warnings: list[Verdict]) -> str:
+    """Returns what is kept of an event beside properties, traits and context, as JSON without the outer braces."""
+    rest: list[str] = []
+    if event.integrations or shared_integrations:
+        integrations = _merged("integrations", event.integrations, shared_integrations)
+        if len(integrations) > _EMPTY_LENGTH:
+            rest.append(_checked("integrations", integrations))
+    if event.groupId:
+        group_id = _ANY.decode(event.groupId)
+        if isinstance(group_id, str | int | float):
+            group_id = read_id(group_id, "groupId", warnings)
+        if group_id:
+            rest.append(f'"groupId":{msgspec.json.encode(group_id).decode()}')
+    if event.category:
+        rest.append(_checked("category", event.category))
+    if event.channel:
+        rest.append(_checked("channel", event.channel))
+    if event.rudderId:
+        rest.append(_checked("rudderId", event.rudderId))
+    if event.receivedAt:
+        rest.append(_checked("receivedAt", event.receivedAt))
+    if event.metadata:
+        rest.append(_checked("_metadata", event.metadata))
+    if extra:
+        rest.append(extra)
+    return ",".join(rest)
 
 
 def _merged(name: str, raw: Raw, shared: Mapping[str, Raw]) -> Raw:

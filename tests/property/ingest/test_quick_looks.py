@@ -175,6 +175,26 @@ def test_an_object_without_an_address_is_kept_whole(members: dict[str, Any]) -> 
         assert privacy.kept_of_rejected(text.encode(), IpMode.DROP, RULES) == text.encode()
 
 
+def _builder(sent_us: int | None = None, cutoff_us: int = MIN_US) -> touchpoint.TouchpointBuilder:
+    return touchpoint.TouchpointBuilder(
+        call="track",
+        sent_us=sent_us,
+        is_sent_usual=None if sent_us is None else 0 <= NOW_US - sent_us <= SKEW_US,
+        workspace=1,
+        source=1,
+        received_us=NOW_US,
+        new_id=str,
+        ip=IpMode.KEEP,
+        retention_cutoff_us=cutoff_us,
+        oldest_us=max(cutoff_us, EARLIEST_US),
+        consent=ConsentMode.OFF,
+        rules=RULES,
+        earliest_us=EARLIEST_US,
+        is_history=False,
+        ahead_us={},
+    )
+
+
 _INSTANTS = st.sampled_from([0, EARLIEST_US, NOW_US - 10**9, NOW_US, NOW_US + SKEW_US]).flatmap(
     lambda us: st.integers(us - 2, us + 2)
 )
@@ -196,10 +216,7 @@ def test_a_usual_time_needs_no_second_look(
         event.sentAt = None if sent_us is None else to_datetime(sent_us)
     elif client_us is not None:
         when = client_us, sent_us
-    builder = touchpoint.TouchpointBuilder(
-        "track", batch_us, 1, 1, NOW_US, str, IpMode.KEEP, cutoff_us, max(cutoff_us, EARLIEST_US), ConsentMode.OFF,
-        RULES, EARLIEST_US, False, {},
-    )  # fmt: skip
+    builder = _builder(batch_us, cutoff_us)
     usual_us = builder._usual_us(event, when)
     if usual_us:
         warnings: list[Verdict] = []
@@ -265,10 +282,7 @@ def test_properties_that_are_the_same_object_are_read_once(kinds: list[str]) -> 
     shared: dict[str, dict[str, Any]] = {"view": {"product_id": "p"}, "order": {"order_id": "0", "total": "x"}}
 
     def built(properties: list[dict[str, Any]]) -> list[Any]:
-        builder = touchpoint.TouchpointBuilder(
-            "track", None, 1, 1, NOW_US, str, IpMode.KEEP, MIN_US, EARLIEST_US, ConsentMode.OFF, RULES, EARLIEST_US,
-            False, {},
-        )  # fmt: skip
+        builder = _builder()
         outcomes = []
         for each in properties:
             event = Event(userId="u-1", messageId="m-1", event="Order Completed", properties=touchpoint.NO_RAW)

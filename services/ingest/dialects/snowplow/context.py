@@ -39,23 +39,26 @@ def context_of(fields: tuple[str | None, ...]) -> SharedContext:
     """
     *texts, encoded, plain = fields
     is_cached = len("".join(filter(None, texts))) <= MAX_CACHED
-    context = (_cached_context if is_cached else _parse_context)(*texts)
+    shared = (_cached_context if is_cached else _parse_context)(*texts)
     if not (encoded or plain):
-        return SharedContext(context, {}, {})
+        return shared
     entities: Entities = {}
     warnings: list[Verdict] = []
-    outer = decode_field(encoded, plain, "cx", "co", warnings)
-    if outer is not None and outer != []:
-        listed = outer.get("data") if isinstance(outer, dict) else None
-        if not isinstance(listed, list):
-            reject("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
-        context = with_member(context, "entities", listed)
-        for entity in listed:
-            data = entity.get("data") if isinstance(entity, dict) else None
-            if isinstance(data, dict):
-                _, name = schema_of(entity.get("schema"), "cx")
-                entities.setdefault(name, []).append(data)
-    return SharedContext(context, entities, {}, tuple(warnings))
+    outer = decode_field(encoded, plain, "cx", "co", warnings, is_cached=False)
+    if outer is None or outer == []:
+        return SharedContext(shared.context, entities, {}, tuple(warnings))
+    listed = outer.get("data") if isinstance(outer, dict) else None
+    if not isinstance(listed, list):
+        reject("wrong_type", "cx", "contexts have to be a list of entities, each with its schema and data")
+    for entity in listed:
+        data = entity.get("data") if type(entity) is dict else None
+        if type(data) is dict:
+            _, name = schema_of(entity.get("schema"), "cx")
+            if name in entities:
+                entities[name].append(data)
+            else:
+                entities[name] = [data]
+    return SharedContext(with_member(shared.context, "entities", listed), entities, {}, tuple(warnings))
 
 
 def _parse_context(
@@ -68,7 +71,7 @@ def _parse_context(
     language: str | None,
     timezone: str | None,
     tracker: str | None,
-) -> Context:
+) -> SharedContext:
     """Takes `CONTEXT_FIELDS` but for the entities, in that order."""
     context = page_context(url, referrer, title)
     if user_agent:
@@ -81,24 +84,32 @@ def _parse_context(
         context["timezone"] = timezone
     if tracker:
         context["library"] = {"name": tracker}
-    return build_context(context)
+    return SharedContext(build_context(context), {}, {})
 
 
 _cached_context = lru_cache(maxsize=1024)(_parse_context)
 
 
 def decode_field(
-    encoded: str | None, plain: str | None, encoded_field: str, plain_field: str, warnings: list[Verdict]
+    encoded: str | None,
+    plain: str | None,
+    encoded_field: str,
+    plain_field: str,
+    warnings: list[Verdict],
+    *,
+    is_cached: bool = True,
 ) -> Any:
     """Returns the JSON in one of a pair of fields, in base64 for URLs or plain; None if both are missing.
 
-    Must not be changed: short ones are cached. What is mended in it goes to `warnings`.
+    Must not be changed: short ones are cached, unless they hardly ever come again. What is mended in it goes to
+    `warnings`.
 
     Raises:
         RejectedError: the field that is there cannot be read.
     """
     if encoded:
-        value, notes = (_cached_json if len(encoded) <= MAX_CACHED else _encoded_json)(encoded, encoded_field)
+        is_cached = is_cached and len(encoded) <= MAX_CACHED
+        value, notes = (_cached_json if is_cached else _encoded_json)(encoded, encoded_field)
         warnings += notes
         return value
     if plain:
