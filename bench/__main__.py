@@ -16,11 +16,12 @@ from types import ModuleType
 from typing import Any
 
 from bench import report
-from bench.figures import batches, cost, importing, journeys, latency, parse, scaling, single, staging
+from bench.figures import batches, cost, fold, importing, journeys, latency, parse, scaling, single, staging
 from bench.servers import QUICK, Checkout, Servers, Sizes, checkout_of, print_progress, start_servers
 
 FIGURES: dict[str, ModuleType] = {
     "parse": parse,
+    "fold": fold,
     "single": single,
     "batches": batches,
     "staging": staging,
@@ -30,7 +31,7 @@ FIGURES: dict[str, ModuleType] = {
     "latency": latency,
     "scaling": scaling,
 }
-IN_PROCESS = frozenset({"parse"})
+IN_PROCESS = frozenset({"parse", "fold"})
 """Figures that need neither Kafka nor PostgreSQL."""
 COMPARABLE = tuple(name for name, figure in FIGURES.items() if hasattr(figure, "compare"))
 JSON = Path("bench.json")

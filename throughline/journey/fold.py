@@ -5,8 +5,8 @@ later than those folded (`Journey.is_late` tells). Within a cycle a customer onl
 entered. A silence of at least the phase's window is a lapse (`lapse.py`); the return from one opens a new cycle.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from throughline.journey.guards import order_key
 from throughline.journey.lapse import NEVER, due_in, due_us, lapse_at
@@ -17,6 +17,8 @@ from throughline.journey.model import UNPLACED, Kind, Model, Rule
 from throughline.journey.money import lines_of
 from throughline.journey.state import ENTER, RETURN, Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
+
+_new: Callable[..., Any] = tuple.__new__  # a NamedTuple's own __new__ is Python and three times slower
 
 
 class Folded(NamedTuple):
@@ -55,7 +57,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
     churned = bool(flags & CHURNED)
     memory_changed = False
     phases = model.phases
-    kind_of = model.kind
+    kind_of = model.kinds
     for last in touchpoints:
         at_us = last.occurred_us
         if memory is None:
@@ -87,7 +89,15 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             may_place = _remember(memory, kind, last)
         rule: Rule | None = None
         if may_place and (not lapsed_us or kind.by_customer):
-            rule = _rule(kind, memory, last, UNPLACED if lapsed_us else phase)
+            phase_before = UNPLACED if lapsed_us else phase
+            # Functions called for each touchpoint would take a tenth of the fold: this loop and the end of the other.
+            for candidate in kind.rules:
+                for guard in candidate.guards:
+                    if not guard(memory, last, phase_before):
+                        break
+                else:
+                    rule = candidate
+                    break
         if kind.is_page:
             memory.paged = True
         if lapsed_us and rule is None:
@@ -95,20 +105,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         if rule is not None and (lapsed_us or rule.phase > phase):
             cycle += bool(lapsed_us)
             step = RETURN if lapsed_us else ENTER
-            transitions.append(
-                Transition(
-                    at_us,
-                    last.place,
-                    last.message_id,
-                    last.actor,
-                    step,
-                    phase,
-                    rule.phase,
-                    cycle,
-                    last.name,
-                    rule.name,
-                )
-            )
+            transitions.append(_new(Transition, (*last[:4], step, phase, rule.phase, cycle, last.name, rule.name)))
             phase = rule.phase
             highest = max(highest, phase)
             entered_us = at_us
@@ -120,7 +117,10 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             transitions.append(lapse_at(at_us, phase, cycle, churned, last))
             lapsed_us, due = at_us, NEVER
         elif phase:
-            due = due_in(phases[phase - 1], at_us, active_us, memory.emptied)
+            window = phases[phase - 1]
+            due = active_us + (window.emptied_window_us if memory.emptied else window.window_us)  # as `due_in` says
+            if due <= at_us:
+                due = at_us + 1
     if due <= watermark_us:
         if memory is None:
             memory = Memory.load(text, flags)
@@ -135,8 +135,9 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         assert journey is not None  # nothing else is due
         last_key = journey.last_key
     flags = (PAGED if memory.paged else 0) | (EMPTIED if memory.emptied else 0) | (CHURNED if churned else 0)
-    return Folded(
-        Journey(
+    state = _new(
+        Journey,
+        (
             phase,
             highest,
             cycle,
@@ -151,9 +152,9 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             memory.dump() if memory_changed else text,
             after(milestones, transitions, revoked) if transitions or revoked is not None else milestones,
         ),
-        transitions,
-        revoked,
     )
+    folded: Folded = _new(Folded, (state, transitions, revoked))
+    return folded
 
 
 def distinct(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:
@@ -196,13 +197,3 @@ def _remember(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> bool:
             for line in lines:
                 change(line.product, line.quantity)
     return True
-
-
-def _rule(kind: Kind, memory: Memory, touchpoint: Touchpoint, phase: int) -> Rule | None:
-    for rule in kind.rules:
-        for guard in rule.guards:
-            if not guard(memory, touchpoint, phase):
-                break
-        else:
-            return rule
-    return None

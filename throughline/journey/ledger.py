@@ -4,6 +4,7 @@ An order stands when it was placed and is neither cancelled nor refunded in full
 and sign, never across currencies, and those before the sale wait for it (docs/decisions/0017).
 """
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from throughline.journey.money import MAX_LINES, currency_code, in_currency, lin
 MAX_CURRENCIES = 8
 """Maximum number of currencies of the refunds of one order; refunds in further ones are not added up."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring_ascii
 _NONE: Mapping[str, int] = MappingProxyType({})
 
 
@@ -89,7 +92,9 @@ class Order:
     @property
     def stands(self) -> bool:
         """Whether the order counts: placed, not cancelled, not refunded in full."""
-        return bool(self.placed_us) and not self.cancelled_us and not self.is_refunded
+        if not self.placed_us or self.cancelled_us:
+            return False
+        return not (self.refunds or self.returned or self.refunded_whole) or not self.is_refunded
 
     @property
     def is_refunded(self) -> bool:
@@ -197,7 +202,7 @@ class Order:
     def dump(self) -> list[Any]:
         """Returns the arguments that make this order again; equal orders give equal ones."""
         fields: list[Any] = [self.placed_us, self.paid_us, self.cancelled_us, self.gross, self.net, self.currency]
-        has_more = bool(self.returned or self.orphans or self.refunds_by_source)
+        has_more = self.has_more
         if has_more or self.items or self.refunds or self.refunded_whole or self.edited:
             refunds = dict(sorted(self.refunds.items())) if self.refunds else None
             fields += [self.items, self.edited, self.refunded_whole, refunds]
@@ -207,6 +212,20 @@ class Order:
             by_source = sorted(self.refunds_by_source.items())
             fields.append({currency: dict(sorted(sources.items())) for currency, sources in by_source})
         return fields
+
+    def text(self) -> str:
+        """Returns `dump` as JSON."""
+        if self.has_more or self.items or self.refunds or self.refunded_whole or self.edited:
+            return _encode(self.dump())
+        # Most orders, without an encoder, which takes three times as long.
+        gross = "null" if self.gross is None else self.gross
+        net = "null" if self.net is None else self.net
+        return f"[{self.placed_us},{self.paid_us},{self.cancelled_us},{gross},{net},{_quote(self.currency)}]"
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more to say than sums, lines and refunds of sums."""
+        return bool(self.returned or self.orphans or self.refunds_by_source)
 
     def _state(self, report: Report) -> bool:
         """Take what an event says was charged. Returns whether it says so."""

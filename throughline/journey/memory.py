@@ -8,6 +8,8 @@ from throughline.journey.ledger import Order, Report
 from throughline.journey.money import Line, minor_units
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().raw_decode
+_quote = json.encoder.encode_basestring_ascii
 
 PAGED, EMPTIED, CHURNED = 1, 2, 4
 """Flags of a journey: the cycle has a page; its cart was emptied; its lapse came after a purchase."""
@@ -19,6 +21,10 @@ MAX_ITEMS = 64 * 1024
 MAX_CART_LINES = 500
 """Maximum number of products in a cart; further ones are not remembered."""
 
+_Before = tuple[bool, int, Mapping[str, int]]
+"""What a memory counts of an order, before the order changes: whether it stands, the length of its lines, and its
+refunds in another currency."""
+_NEW: _Before = (False, 0, {})
 _COUNTING = ('{"orphans":', '{"foreign":')
 """How a text begins that counts refunds."""
 
@@ -73,7 +79,7 @@ class Memory:
     def _entries(self) -> dict[str, Order | list[Any]]:
         """The orders by id, those that nobody has asked for as they are kept; placed ones in the order of placing."""
         if self._parsed is None:
-            self._parsed = json.loads(self._ledger)
+            self._parsed = _decode(self._ledger)[0]
         return self._parsed
 
     @property
@@ -83,7 +89,8 @@ class Memory:
 
     def stands(self, order: str) -> bool:
         """Whether an order stands."""
-        return order in self._entries and self._order(order).stands
+        entry = self._entries.get(order)
+        return entry is not None and (entry if type(entry) is Order else self._order(order)).stands
 
     def is_repeat(self, order: str) -> bool:
         """Whether an order stands and was placed after another that stands."""
@@ -91,18 +98,28 @@ class Memory:
             return False
         if self.standing_before:
             return True
-        return next(other for other in self._entries if self._order(other).stands) != order
+        for other in self._entries:
+            if other == order:
+                break
+            if self._order(other).stands:
+                return True
+        return False
 
     def place(self, order: str, at_us: int, report: Report, *, is_payment: bool = False) -> None:
         """Place an order, which empties the cart, or pay it. One id is one order, whoever reports it."""
-        entry = self._order(order) if order in self._entries else Order()
-        before = _Before.of(entry)
+        entries = self._entries
+        if order in entries:
+            entry = self._order(order)
+            before = entry.stands, len(entry.items), entry.foreign
+        else:
+            entry, before = Order(), _NEW
         if not entry.placed_us:
             # The order of placing, not that of refunds that wait for it.
-            self._entries.pop(order, None)
-            self._entries[order] = entry
-            _add(self.orphans, entry.orphans, -1)
-            entry.orphans = {}
+            entries.pop(order, None)
+            entries[order] = entry
+            if entry.orphans:
+                _add(self.orphans, entry.orphans, -1)
+                entry.orphans = {}
             self.cart.clear()
             self.emptied = False
         entry.place(at_us, report, is_payment=is_payment)
@@ -112,7 +129,7 @@ class Memory:
         """Cancel an order: it does not count from now on, unless it is paid later."""
         entry = self._entry(order, source)
         if entry is not None:
-            before = _Before.of(entry)
+            before = entry.stands, len(entry.items), entry.foreign
             entry.cancelled_us = at_us or 1
             self._settle(entry, before)
 
@@ -120,7 +137,7 @@ class Memory:
         """Refund an order, in part or in full."""
         entry = self._entry(order, source)
         if entry is not None:
-            before = _Before.of(entry)
+            before = entry.stands, len(entry.items), entry.foreign
             entry.refund(report, str(source))
             self._settle(entry, before)
 
@@ -130,7 +147,7 @@ class Memory:
             return
         entry = self._order(order) if order in self._entries else Order()
         self._entries[order] = entry
-        before = _Before.of(entry)
+        before = entry.stands, len(entry.items), entry.foreign
         entry.edit(report)
         self._settle(entry, before)
 
@@ -173,12 +190,21 @@ class Memory:
             parts["items_length"] = self.items_length
         if self.cart:
             parts["cart"] = dict(sorted(self.cart.items()))
-        if self._parsed is None:
-            return f"{_encode(parts)}\n{self._ledger}"
-        if self._parsed:
-            kept = {order: entry.dump() if type(entry) is Order else entry for order, entry in self._parsed.items()}
-            return f"{_encode(parts)}\n{_encode(kept)}"
-        return _encode(parts) if parts else ""
+        ledger = self._ledger
+        if self._parsed is not None:
+            ledger = ",".join(
+                [
+                    f"{_quote(order)}:{entry.text() if type(entry) is Order else _encode(entry)}"
+                    for order, entry in self._parsed.items()
+                ]
+            )
+            ledger = f"{{{ledger}}}" if ledger else ""
+        head = (
+            (_encode(parts) if len(parts) > 1 or "standing" not in parts else f'{{"standing":{self.standing}}}')
+            if (parts or ledger)
+            else ""
+        )
+        return f"{head}\n{ledger}" if ledger else head
 
     @classmethod
     def load(cls, text: str, flags: int) -> "Memory":
@@ -186,8 +212,8 @@ class Memory:
         paged, emptied = bool(flags & PAGED), bool(flags & EMPTIED)
         if not text:
             return cls(paged, emptied)
-        head, _, ledger = text.partition("\n")
-        parts = json.loads(head)
+        parts, end = _decode(text)
+        ledger = text[end + 1 :]
         if "orders" in parts or "cancelled" in parts:
             return cls._of_before(parts, paged, emptied)
         get = parts.get
@@ -265,11 +291,12 @@ class Memory:
         assert type(entry) is Order
         return entry
 
-    def _settle(self, entry: Order, before: "_Before") -> None:
-        self.standing += entry.stands - before.stood
-        self.items_length += len(entry.items) - before.length
+    def _settle(self, entry: Order, before: _Before) -> None:
+        stood, length, foreign = before
+        self.standing += entry.stands - stood
+        self.items_length += len(entry.items) - length
         if entry.refunds_by_source:
-            _add(self.foreign, before.foreign, -1)
+            _add(self.foreign, foreign, -1)
             _add(self.foreign, entry.foreign)
         if len(self._entries) > MAX_ORDERS or self.items_length > MAX_ITEMS:
             self._forget()
@@ -292,18 +319,6 @@ class Memory:
 
 NO_ID = "\x1f"
 """How the key of an order without an id begins, which is that of its event alone."""
-
-
-class _Before(NamedTuple):
-    """What a memory counts of an order, before the order changes."""
-
-    stood: bool
-    length: int
-    foreign: Mapping[str, int]
-
-    @classmethod
-    def of(cls, entry: Order) -> "_Before":
-        return cls(entry.stands, len(entry.items), entry.foreign)
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int], sign: int = 1) -> None:

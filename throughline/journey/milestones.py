@@ -10,6 +10,7 @@ from functools import lru_cache
 from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Transition
 
 OPEN, ABANDONED, CHURNED, ENDED = 0, 1, 2, 3
+_OPEN_TEXT = str(OPEN)
 """Outcomes of a cycle: not over; lapsed without a purchase, or after one; ended by a touchpoint."""
 
 
@@ -65,12 +66,23 @@ def after(text: str, transitions: Iterable[Transition], revoked: Transition | No
         transitions: in order.
         revoked: the lapse that ended the cycle of `text`, when it never was.
     """
-    milestones = Milestones(text)
+    # As `Milestones` does, without reading the text: within a cycle phases only rise, so that what is new comes last.
+    entered, _, rest = text.partition(";")
+    reached, _, outcome = rest.partition(";")
+    highest = int(reached[reached.rfind(",") + 1 :].partition(":")[0]) if reached else 0
     if revoked is not None:
-        milestones.outcome = OPEN
+        outcome = _OPEN_TEXT
     for transition in transitions:
-        milestones.move(transition)
-    return milestones.dump()
+        at_us, _, _, _, kind, _, phase, *_ = transition
+        if kind == LAPSE:
+            outcome = str(outcome_of(transition))
+            continue
+        entered = f"{entered},{phase}:{at_us}" if entered and kind != RETURN else f"{phase}:{at_us}"
+        outcome = _OPEN_TEXT
+        while highest < phase:
+            highest += 1
+            reached = f"{reached},{highest}:{at_us}" if reached else f"{highest}:{at_us}"
+    return f"{entered};{reached};{outcome}" if reached else ""
 
 
 def merge(texts: Iterable[str], furthest: str) -> str:

@@ -69,15 +69,16 @@ class Model:
     """API call -> kind, for calls that mean the same whatever the event's name."""
     names: Mapping[str, Kind]
     """Normalised event name -> kind."""
-    _kinds: Callable[[str, str], Kind | None] = field(init=False, repr=False, compare=False)
+    kinds: Callable[[str, str], Kind | None] = field(init=False, repr=False, compare=False)
+    """As `kind`, for whoever asks for each touchpoint."""
 
     def __post_init__(self) -> None:
         # SDKs send few distinct names; a client that invents names must not fill the memory.
-        object.__setattr__(self, "_kinds", lru_cache(_NAMES_REMEMBERED)(self._look_up))
+        object.__setattr__(self, "kinds", lru_cache(_NAMES_REMEMBERED)(self._look_up))
 
     def kind(self, call: str, name: str) -> Kind | None:
         """Returns the kind of a touchpoint of this call and name; None when the vocabulary has none."""
-        return self._kinds(call, name)
+        return self.kinds(call, name)
 
     def _look_up(self, call: str, name: str) -> Kind | None:
         by_call = self.calls.get(call)

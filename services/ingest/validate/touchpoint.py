@@ -500,26 +500,26 @@ class TouchpointBuilder(Struct, gc=False):
         self, event: Event, parsed: ParsedEvent, properties: dict[str, Any], warnings: list[Verdict]
     ) -> tuple[str, Context]:
         """Returns the rest of an event as a JSON object, and its context."""
-        kept, may_hold_address = "", False
+        rest, may_hold_address = "", False
         if properties:
-            kept = f'"properties":{str(event.properties, "utf-8")}'
-            if len(kept) <= LONG_TEXT or not privacy.has_no_address(properties, kept, _PROPERTIES_START, self.rules):
-                may_hold_address = privacy.may_hold_address(kept)
+            rest = f'"properties":{str(event.properties, "utf-8")}'
+            if len(rest) <= LONG_TEXT or not privacy.has_no_address(properties, rest, _PROPERTIES_START, self.rules):
+                may_hold_address = privacy.may_hold_address(rest)
         if event.traits and (event.traits is self._traits or _decode_object("traits", event.traits)):
             self._traits = event.traits
             traits = f'"traits":{str(event.traits, "utf-8")}'
             may_hold_address = may_hold_address or privacy.may_hold_address(traits)
-            kept = f"{kept},{traits}" if kept else traits
+            rest = f"{rest},{traits}" if rest else traits
         kept_context = self._context
         if parsed.context is not None or event.context != self.context_raw:
             kept_context = self._context_of(event, parsed)
         if may_hold_address:
-            kept = privacy.kept_of_text(kept, self.ip, self.rules)
+            rest = privacy.kept_of_text(rest, self.ip, self.rules)
         text, shared_integrations = kept_context.text, self.shared_integrations
         if self._leaves_out_shared:
             text, shared_integrations = self._kept(_context_of(event.context)).text, NO_MEMBERS
         if text:
-            kept = f"{kept},{text}" if kept else text
+            rest = f"{rest},{text}" if rest else text
         others = parsed.extra
         if (
             len(event.integrations) > _EMPTY_LENGTH
@@ -533,7 +533,7 @@ class TouchpointBuilder(Struct, gc=False):
         ):
             others = _others(event, shared_integrations, others, warnings)
         if not others:
-            return f"{{{kept}}}", kept_context.context
+            return f"{{{rest}}}", kept_context.context
         if others == self._others:
             others = self._kept_others
         else:
@@ -541,7 +541,7 @@ class TouchpointBuilder(Struct, gc=False):
             if privacy.may_hold_address(others):
                 others = privacy.kept_of_text(others, self.ip, self.rules)
             self._kept_others = others
-        return f"{{{kept}{',' if kept else ''}{others}}}" if others else f"{{{kept}}}", kept_context.context
+        return f"{{{rest}{',' if rest else ''}{others}}}" if others else f"{{{rest}}}", kept_context.context
 
     def _context_of(self, event: Event, parsed: ParsedEvent) -> KeptContext:
         """Returns an event's context, merged over that of its request; the last one is remembered.
@@ -555,22 +555,26 @@ class TouchpointBuilder(Struct, gc=False):
             return self._context
         raw = event.context if context is None else context.raw
         key: bytes | int = bytes(raw) if context is None else id(context)
-        kept = self._contexts.get(key)
-        if kept is None:
-            kept = self._kept(_context_of(_merged("context", raw, self.shared_context)) if context is None else context)
+        kept_context = self._contexts.get(key)
+        if kept_context is None:
+            kept_context = self._kept(
+                _context_of(_merged("context", raw, self.shared_context)) if context is None else context
+            )
             if len(self._contexts) < MAX_CONTEXTS:
-                self._contexts[key] = kept  # which holds the context, so that no other has its `id`
-        self._context, self.context_raw = kept, raw
-        return kept
+                self._contexts[key] = kept_context  # which holds the context, so that no other has its `id`
+        self._context, self.context_raw = kept_context, raw
+        return kept_context
 
     def _kept(self, context: Context) -> KeptContext:
         for text in context.kept_texts:
             if text.ip is self.ip and text.consent_mode is self.consent and text.rules is self.rules:
                 return KeptContext(context, text.text, text.consent)
-        kept = self._new_kept(context)
-        if len(kept.text) <= MAX_CACHED_CONTEXT:
-            context.kept_texts.append(KeptText(self.ip, self.consent, self.rules, kept.text, kept.consent))
-        return kept
+        kept_context = self._new_kept(context)
+        if len(kept_context.text) <= MAX_CACHED_CONTEXT:
+            context.kept_texts.append(
+                KeptText(self.ip, self.consent, self.rules, kept_context.text, kept_context.consent)
+            )
+        return kept_context
 
     def _new_kept(self, context: Context) -> KeptContext:
         raw, decoded = context.raw, context.decoded
