@@ -156,9 +156,11 @@ def validate(
                 faults = [*verdict.others, *builder.faults(parsed)]
                 if parsed.event is None:
                     faults += tolerant_json.defects_of(bytes(parsed.raw))
-                verdict = _with_others(verdict, faults, others_left)
+                faults = [_in_dialect(fault, request.names) for fault in faults]
+                verdict = _with_others(_in_dialect(verdict, request.names), faults, others_left)
                 others_left -= len(verdict.others)
-            verdict = _in_dialect(verdict, request.names)
+            else:
+                verdict = _in_dialect(verdict, request.names)
             result.rejected.append(_rejected(len(verdicts), verdict, parsed, request, source, rules))
             verdicts.append(verdict)
         except DroppedError as error:

@@ -100,7 +100,7 @@ def _others(row: RowCells, mapping: RowMapping) -> dict[str, Any]:
     if isinstance(members, str):
         try:
             members = json.loads(members)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RowError("unreadable", mapping.rest, f"{mapping.rest} is not JSON") from None
     if not isinstance(members, dict):
         return {}

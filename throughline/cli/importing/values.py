@@ -1,8 +1,10 @@
 """One cell of a file: a member of a row, a number as people write it, a time. Pure."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +20,10 @@ _DOTTED_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 
 
 def cell(row: Mapping[str, Any], column: str) -> Any:
-    """The cell of a column, or the member that a path like `a.b` leads to; None without one."""
+    """The cell of a column, or the member that a path like `a.b` leads to; None without one.
+
+    An object on the way may be a text of JSON, as warehouses print their columns.
+    """
     if column in row or "." not in column:
         return row.get(column)
     value: Any = row
@@ -27,7 +32,19 @@ def cell(row: Mapping[str, Any], column: str) -> Any:
             return value[column]
         name, _, column = column.partition(".")
         value = value.get(name)
+        if column and isinstance(value, str):
+            value = _object_in(value)
     return None if column else value
+
+
+@lru_cache(maxsize=4)  # a row is asked for several members of one object
+def _object_in(text: str) -> Any:
+    if text.lstrip()[:1] != "{":
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def number_of(value: Any, column: str, field: str, decimal: str) -> float:

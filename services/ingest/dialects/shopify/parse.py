@@ -47,9 +47,12 @@ ANONYMOUS_ID_ATTRIBUTES = ("throughline_anonymous_id", "anonymousId")
 CONSENT_ATTRIBUTES = ("throughline_consent",)
 """Cart attributes in which they may leave whether the visitor consents to analytics: granted or denied."""
 
+_NOBODY = "nobody-1"
+"""Id of an event that is rejected for other reasons than that it has none."""
 _ANY = msgspec.json.Decoder()
 _TRIGGERED_HEADER = "X-Shopify-Triggered-At"
 _FIELD_NAMES = {
+    "event": "X-Shopify-Topic",
     "messageId": "X-Shopify-Event-Id",
     "timestamp": _TRIGGERED_HEADER,
     "userId": "customer.id",
@@ -82,8 +85,9 @@ def parse_webhook(request: Request) -> ParsedRequest:
     if claim is not None:
         return ParsedRequest(_write_key(request), [], signature=_signature(request), claim=claim)
     events = [_merge(request, payload) if topic == _MERGE_TOPIC else _event(request, topic, payload)]
-    # An event that is only too large links its ids all the same.
-    rejection = None if events[0].event is not None else events[0].rejection
+    rejection = events[0].rejection
+    if rejection is not None and rejection.code == "too_large":
+        rejection = None  # it links its ids all the same
     if topic in _LINKING_TOPICS and rejection is None and payload.get("test") is not True:
         events += _links(topic, payload)
     is_final = rejection is not None and any(fault.code in _FINAL_CODES for fault in (rejection, *rejection.others))
@@ -361,10 +365,11 @@ def _parsed(event: dict[str, Any], faults: list[Verdict]) -> ParsedEvent:
             faults = [defect]
         else:
             event = tolerant_json.load(mended)
-    too_large = size_rejection(raw, MAX_BODY_BYTES)
+    rejection = size_rejection(raw, MAX_BODY_BYTES)
     if faults:
-        others = (*faults[1:], too_large) if too_large is not None else tuple(faults[1:])
-        return ParsedEvent(raw, None, faults[0]._replace(others=others), warnings)
+        others = [*faults[1:], *tolerant_json.defects_of(raw)]
+        others += [] if rejection is None else [rejection]
+        rejection = faults[0]._replace(others=tuple(others))
     members = {name: value for name, value in event.items() if name != "timestamp"}
     members |= {name: Raw(tolerant_json.dump(event[name])) for name in ("properties", "context") if name in event}
     extra = (
@@ -372,10 +377,14 @@ def _parsed(event: dict[str, Any], faults: list[Verdict]) -> ParsedEvent:
         if "timestamp" in event and time is None
         else ""
     )
+    if faults:
+        # Validation adds what it finds in what is there; that nobody is named was said, where somebody should be.
+        nobody = {"userId": _NOBODY, "previousId": _NOBODY}
+        return ParsedEvent(raw, Event(**(nobody | members), timestamp=time), rejection, warnings)
     return ParsedEvent(
         raw,
         Event(**members, timestamp=time),
-        too_large,
+        rejection,
         warnings,
         extra,
         event.get("properties"),

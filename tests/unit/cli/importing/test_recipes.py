@@ -82,13 +82,17 @@ def test_archives_keep_the_time_of_their_collector(recipe: str) -> None:
 
 
 def test_posthog_events_are_anonymous_until_they_are_identified() -> None:
-    page, identify, order = events_of("posthog")
+    page, identify, order, from_warehouse = events_of("posthog")
     assert (page["type"], page.get("userId"), page["anonymousId"]) == ("page", None, "anon-1")
     assert "$ip" not in page["properties"]
     assert page["context"] == {"page": {"url": "https://shop.example/"}}
     assert (identify["type"], identify["userId"], identify["anonymousId"]) == ("identify", "ada", "anon-1")
     assert brief(order) == ("Order Completed", "ada", "ada", "2025-03-01T10:02:00+00:00", "1001", None)
     assert order["messageId"] == "0190-3"
+    # Parquet and tables have properties as a text of JSON.
+    assert (from_warehouse.get("userId"), from_warehouse["anonymousId"]) == (None, "anon-2")
+    assert from_warehouse["context"] == {"page": {"url": "https://shop.example/lamp"}}
+    assert "$ip" not in from_warehouse["properties"]
 
 
 def test_matomo_visits_are_an_event_for_each_action() -> None:
@@ -100,3 +104,22 @@ def test_matomo_visits_are_an_event_for_each_action() -> None:
     )  # fmt: skip
     lines = [{"product_id": "LAMP-1", "name": "Lamp", "price": 40, "quantity": 2}]
     assert order["properties"]["products"] == lines
+
+
+def test_woocommerce_orders_of_one_row_with_a_guest(tmp_path: Path) -> None:
+    """The header of an extension that writes a row for each order, and a guest as customer 0."""
+    file = tmp_path / "orders.csv"
+    file.write_text(
+        "order_id,order_number,order_date,paid_date,status,order_total,order_currency,customer_id,customer_user,"
+        "customer_email,billing_email,refund_items,line_item_1\n"
+        "9002,9002,2025-03-02 09:00:00,2025-03-02 09:00:00,completed,55.00,INR,12,ada,ada@x.example,ada@x.example,,"
+        "name:Eggs|product_id:10645|sku:|quantity:5|total:32.50\n"
+        "9003,9003,2025-03-03 09:00:00,,refunded,55.00,INR,0,,guest@x.example,guest@x.example,amount:55.00,name:Rice\n"
+    )
+    mapping = parse_mapping(read_recipe("woocommerce-orders"), "woocommerce-orders")
+    rows = list(read_rows(file, mapping, lambda _: None, find_form(file, mapping.file)))
+    assert [brief(json.loads(row.event)) for row in rows] == [
+        ("Order Completed", "12", "ada@x.example", "2025-03-02T09:00:00+00:00", "9002", 55.0),
+        ("Order Completed", "", "guest@x.example", "2025-03-03T09:00:00+00:00", "9003", 55.0),
+        ("Order Refunded", "", "guest@x.example", "2025-03-03T09:00:00+00:00", "9003", None),
+    ]

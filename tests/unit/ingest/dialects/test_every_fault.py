@@ -48,3 +48,44 @@ def test_all_faults_are_named(path: str, body: Any, fields: set[str]) -> None:
     faults = [verdict, *verdict.others]
     assert {fault.field for fault in faults} == fields
     assert len({(fault.code, fault.field) for fault in faults}) == len(faults)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "faults"),
+    [
+        (
+            {"topic": "orders/create", "test": "true"},
+            {"id": 5, "customer": {"id": "c" * 600}, "created_at": "0001-01-01T00:00:00+14:00"},
+            {
+                ("test_webhook", "X-Shopify-Test"),
+                ("too_long", "customer.id"),
+                ("time_out_of_range", "X-Shopify-Triggered-At"),
+            },
+        ),
+        (
+            {"topic": ""},
+            {"id": 5, "customer": {"id": [1]}, "note": "a"},
+            {("missing_field", "X-Shopify-Topic"), ("wrong_type", "customer.id")},
+        ),
+        (
+            {"topic": "orders/" + "x" * 600, "test": "true"},
+            {"id": 5, "customer": {"id": "u-1"}, "updated_at": "2026-11-23T20:00:00Z"},
+            {("test_webhook", "X-Shopify-Test"), ("too_long", "X-Shopify-Topic")},
+        ),
+        (
+            {"topic": "customers/merge"},
+            {"admin_graphql_api_customer_kept_id": "gid://shopify/Customer/" + "7" * 600, "status": "queued"},
+            {("missing_id", "customer.id"), ("unfinished_merge", "status"), ("too_long", "customer.id")},
+        ),
+    ],
+)
+def test_a_webhook_names_what_validation_finds_too(
+    headers: dict[str, str], body: dict[str, Any], faults: set[tuple[str, str]]
+) -> None:
+    named = [(f"x-shopify-{name}".encode(), value.encode()) for name, value in headers.items()]
+    (verdict,) = validated(parsed(post(body, path="/v1/shopify", headers=named))).verdicts
+    assert verdict is not None
+    assert verdict.status == "rejected"
+    every = [(fault.code, fault.field) for fault in (verdict, *verdict.others) if fault.status == "rejected"]
+    assert len(set(every)) == len(every)
+    assert faults <= set(every), every
