@@ -270,13 +270,16 @@ def _validate(
     link_limit: int,
 ) -> Result:
     """Returns what becomes of a request's events; those that are replayed are validatedd as at their first receipt."""
-    validated = partial(validate, parsed, source, RULES, timing=timing, link_limit=link_limit)
     if replay is None:
-        return validated(received_us=received_us, new_id=_random_id)
+        return validate(
+            parsed, source, RULES, received_us=received_us, new_id=_random_id, timing=timing, link_limit=link_limit
+        )
     require_each(replay, len(parsed.events))
     placeholder_id = _random_id()
     new_id = partial(str, placeholder_id) if replay.replay_of else _random_id
-    result = validated(received_us=replay.received_us, new_id=new_id)
+    result = validate(
+        parsed, source, RULES, received_us=replay.received_us, new_id=new_id, timing=timing, link_limit=link_limit
+    )
     return restamp(result, replay, received_us, placeholder_id)
 
 

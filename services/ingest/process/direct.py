@@ -5,8 +5,9 @@ Whatever is large, packed or slow, waits for its turn, or is meant for another p
 answer the same bytes. decisions/0022 has the numbers.
 
 What uvicorn does not document, beside the callbacks of httptools and asyncio, stands in this file: its `cycle`, `app`,
-`flow`, `server_state`, `on_response_complete` and `STATUS_LINE`. tests/property/ingest/test_direct.py holds them to the
-installed version. Must not import metrics (see supervisor.py): main.py gives the app.
+`flow`, `pipeline`, `server_state`, `timeout_keep_alive`, `on_response_complete` and `STATUS_LINE`.
+tests/property/ingest/test_direct.py holds them to the installed version. Must not import metrics (see supervisor.py):
+main.py gives the app.
 """
 
 import asyncio
@@ -50,8 +51,12 @@ class DirectHttpProtocol(HttpToolsProtocol):
     event_app: ClassVar[EventApp | None] = None
 
     _late: asyncio.TimerHandle | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
+    """Time of the event loop at which the last answer was sent; None once something came after it."""
 
     def data_received(self, data: bytes) -> None:
+        self._idle_since = None
         super().data_received(data)
         cycle: Any = self.cycle
         if type(cycle) is _DirectCycle and cycle.more_body:
@@ -62,6 +67,8 @@ class DirectHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_wait()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         cycle: Any = self.cycle
         if type(cycle) is _DirectCycle and cycle.more_body and cycle.body and self.event_app is not None:
             self.event_app.abandon()
@@ -103,6 +110,29 @@ class DirectHttpProtocol(HttpToolsProtocol):
             self._take_long_way(cycle)
         else:
             cycle.start(self.event_app)
+
+    def on_response_complete(self) -> None:
+        cycle: Any = self.cycle
+        if type(cycle) is not _DirectCycle or self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        # As uvicorn does, with one timer for all times that the connection is idle: a timer a request costs 2 us.
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+
+    def _check_idle(self) -> None:
+        """Closes the connection if nothing has come since its last answer for as long as uvicorn waits."""
+        self._idle_timer = None
+        if self._idle_since is None:
+            return  # the next answer sets the timer again
+        seconds = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if seconds <= 0:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_timer = self.loop.call_later(seconds, self._check_idle)
 
     def _take_long_way(self, direct: "_DirectCycle") -> None:
         """Starts an ASGI task for a request, with what has come of its body."""

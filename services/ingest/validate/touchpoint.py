@@ -193,6 +193,9 @@ class TouchpointBuilder(Struct, gc=False):
     """Whether they say where their event came from."""
     _traits: Raw = NO_RAW
     """The last event's traits, if there were any: a request of one person may give them once."""
+    _traits_text: str = ""
+    """They, as a member of a JSON object."""
+    _may_traits_hold_address: bool = False
     _others: str = ""
     """The last event's members beside properties, traits and context, as JSON without the outer braces."""
     _kept_others: str = ""
@@ -506,12 +509,15 @@ class TouchpointBuilder(Struct, gc=False):
             if len(rest) <= LONG_TEXT or not privacy.has_no_address(properties, rest, _PROPERTIES_START, self.rules):
                 may_hold_address = privacy.may_hold_address(rest)
         if event.traits and (event.traits is self._traits or _decode_object("traits", event.traits)):
-            self._traits = event.traits
-            traits = f'"traits":{str(event.traits, "utf-8")}'
-            may_hold_address = may_hold_address or privacy.may_hold_address(traits)
-            rest = f"{rest},{traits}" if rest else traits
+            if event.traits is not self._traits:
+                traits = f'"traits":{str(event.traits, "utf-8")}'
+                self._traits, self._traits_text = event.traits, traits
+                self._may_traits_hold_address = privacy.may_hold_address(traits)
+            may_hold_address = may_hold_address or self._may_traits_hold_address
+            rest = f"{rest},{self._traits_text}" if rest else self._traits_text
         kept_context = self._context
-        if parsed.context is not None or event.context != self.context_raw:
+        context = parsed.context
+        if context is not kept_context.context if context is not None else event.context != self.context_raw:
             kept_context = self._context_of(event, parsed)
         if may_hold_address:
             rest = privacy.kept_of_text(rest, self.ip, self.rules)

@@ -129,7 +129,9 @@ async def _control(scope: Scope, _: Receive, send: Send) -> None:
     await send_answer(send, 200, scope["path"].encode(), [(b"content-length", b"%d" % len(scope["path"]))])
 
 
-async def _converse(kind: type[LimitedHttpProtocol], pieces: list[bytes], *, acknowledges: bool) -> tuple[Any, ...]:
+async def _converse(
+    kind: type[LimitedHttpProtocol], pieces: list[bytes], *, acknowledges: bool, idle_seconds: int = 5
+) -> tuple[Any, ...]:
     async def read() -> list[SourceKey]:
         return [SourceKey(key_digest(KEY), 1, 1, "web", enabled=True)]
 
@@ -138,7 +140,15 @@ async def _converse(kind: type[LimitedHttpProtocol], pieces: list[bytes], *, ack
     kafka: Any = Kafka(acknowledges=acknowledges)
     metrics = MetricsBuffer()
     app = IngestApp(_control, Access(keys, Rates(lambda _: None)), kafka, metrics, body_seconds=5)
-    config = uvicorn.Config(app, http=kind, ws="none", interface="asgi3", access_log=False, log_config=None)
+    config = uvicorn.Config(
+        app,
+        http=kind,
+        ws="none",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=idle_seconds,
+    )
     config.load()
     state = ServerState()
     state.default_headers = [(b"date", b"Sat, 28 Nov 2026 20:00:00 GMT")]
@@ -227,3 +237,28 @@ def test_every_request_alone() -> None:
         assert ours == usual
         statuses.append(ours[0][9:12])
     assert set(statuses) >= {b"200", b"400", b"401", b"405", b"431"}
+
+
+@pytest.mark.parametrize("kind", [IngestHttpProtocol, LimitedHttpProtocol])
+def test_an_idle_connection_is_closed(kind: type[LimitedHttpProtocol]) -> None:
+    """After an answer on either way, and not while a request is on its way."""
+    whole = REQUESTS[0]
+    for pieces, is_closed in (([whole], True), ([whole, whole], True), ([whole + whole[:-1]], False)):
+        answered, closed, *_ = asyncio.run(_converse(kind, pieces, acknowledges=True, idle_seconds=0))
+        assert (answered.count(b" 200 OK"), closed) == (1, is_closed), pieces
+
+
+def test_a_connection_has_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests it has."""
+    timers: list[str] = []
+    call_later = asyncio.BaseEventLoop.call_later
+
+    def count(loop: Any, delay: float, callback: Any, *arguments: Any, **options: Any) -> Any:
+        timers.append(callback.__name__)
+        return call_later(loop, delay, callback, *arguments, **options)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "call_later", count)
+    answered = asyncio.run(_converse(IngestHttpProtocol, [REQUESTS[0]] * 5, acknowledges=True))[0]
+    assert answered.count(b" 200 OK") == 5
+    assert timers.count("_check_idle") == 1
+    assert "timeout_keep_alive_handler" not in timers

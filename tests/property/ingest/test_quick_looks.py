@@ -33,7 +33,7 @@ from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey, SourceSettings
 from throughline.store.access.modes import ConsentMode, IpMode
 
-NAMES = st.sampled_from([*fields._SLOTS, "price", "name"])
+NAMES = st.sampled_from([*fields._PLACES, "price", "name"])
 VALUES = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(["", "1", "u-1", True, 2**53, "yes"]) | JSON
 OTHERS = {f"other {number}": number for number in range(fields._MANY)}
 CONTEXTS: list[Any] = [
