@@ -13,6 +13,7 @@ import httpx
 
 from throughline.kit.clock import now_us
 from throughline.local import Child, free_port
+from throughline.store.access.modes import Scope
 from throughline.store.access.read_tokens import create_read_token
 from throughline.store.access.sources import create_source
 from throughline.store.access.workspaces import create_workspace
@@ -86,6 +87,15 @@ class Stack:
                 self.write_key = await create_write_key(connection, self.workspace, "web", now_us=now)
                 if with_read_token:
                     self.read_token = await create_read_token(connection, self.workspace, "dashboard", now_us=now)
+        finally:
+            await engine.dispose()
+
+    async def admin_token(self) -> str:
+        """A new token of the workspace that may administer."""
+        engine = create_engine(self.database)
+        try:
+            async with transaction(engine) as connection:
+                return await create_read_token(connection, self.workspace, "office", scope=Scope.ADMIN, now_us=now_us())
         finally:
             await engine.dispose()
 

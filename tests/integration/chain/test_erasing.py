@@ -14,11 +14,6 @@ import pytest
 
 from tests.support.command import Throughline
 from tests.support.stack import Stack, until
-from throughline.kit.clock import now_us
-from throughline.store.access.modes import Scope
-from throughline.store.access.read_tokens import create_read_token
-from throughline.store.engine.pool import create_engine
-from throughline.store.engine.unit_of_work import transaction
 
 SECRET = "shop-secret"
 PERSONAL = ("touchpoints", "ids", "links", "journeys", "transitions", "recent_events", "rejected")
@@ -29,15 +24,6 @@ def throughline(stack: Stack) -> Throughline:
     command = Throughline(stack.database)
     command.environment |= {"KAFKA": stack.kafka, "TOUCHPOINTS_TOPIC": stack.touchpoints}
     return command
-
-
-async def admin_token(stack: Stack) -> str:
-    engine = create_engine(stack.database)
-    try:
-        async with transaction(engine) as connection:
-            return await create_read_token(connection, stack.workspace, "office", scope=Scope.ADMIN, now_us=now_us())
-    finally:
-        await engine.dispose()
 
 
 async def dump(stack: Stack, database: str | None = None) -> dict[str, str]:
@@ -189,7 +175,7 @@ async def test_the_api_and_a_shop_erase_and_export(stack: Stack, throughline: Th
     await stack.start("stager")
     ingest = await stack.start("ingest", KEYS_REFRESH_SECONDS="0.2")
     api_service = await stack.start("api")
-    token = {"Authorization": f"Bearer {await admin_token(stack)}"}
+    token = {"Authorization": f"Bearer {await stack.admin_token()}"}
     set_secret = await throughline("source", "set", stack.workspace, "web", "--webhook-secret", SECRET)
     assert set_secret.status == 0, set_secret.err
     async with httpx.AsyncClient(base_url=ingest.url) as client, stack.api(api_service) as api:
