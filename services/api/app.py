@@ -16,6 +16,7 @@ from services.api.identity.routes import router as identity
 from services.api.journeys.routes import router as journeys
 from services.api.live.feeds import Feeds
 from services.api.models.routes import router as models
+from services.api.moves.routes import router as moves
 from services.api.persons.routes import router as persons
 from services.api.phases.routes import CountsQuestion
 from services.api.phases.routes import router as phases
@@ -34,6 +35,7 @@ ROUTERS = (
     history,
     funnel,
     flows,
+    moves,
     abandonment,
     customers,
     journeys,
@@ -95,6 +97,8 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics
         docs_url=None,  # both viewers load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        servers=[{"url": "/", "description": "the api that this document comes from"}],
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = context
     app.state.feeds = feeds

@@ -14,7 +14,8 @@ async def _require_no_min_cell(context: Context, token: Token) -> None:
         raise ServiceError(
             403,
             "withheld",
-            f"the workspace withholds counts of under {min_cell} customers, and so funnels, flows and variants",
+            f"the workspace withholds counts of under {min_cell} customers, and so lists of customers, funnels, flows "
+            "and variants",
         )
 
 

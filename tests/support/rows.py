@@ -129,6 +129,7 @@ class Rows:
         touchpoints: int = 0,
         channel: str = "direct",
         last_us: int | None = None,
+        memory: str = "",
     ) -> None:
         """Insert a customer whose transitions are `moves`: (seconds after AT_US, phase or ABANDON or CHURN)."""
         transitions, phase, lapsed_us, cycle, flags = self._transitions(customer, moves)
@@ -156,7 +157,7 @@ class Rows:
             last_place=0,
             last_message="m",
             last_actor=customer,
-            memory="",
+            memory=memory,
             look_us=0,
             since=0,
         )

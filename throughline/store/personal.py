@@ -60,7 +60,7 @@ PLACES = (
         ("id",),
         content=("workspace", "name", "reason", "refused", "first_us", "last_us"),
     ),
-    Place(journeys, ("customer",), content=("model", "id", "look_us", "since", *_STATE)),
+    Place(journeys, ("customer",), content=("model", "id", "look_us", "since", "last_day", "orders", *_STATE)),
     Place(checkpoints, ("customer",), content=("model", *_STATE)),
     Place(
         transitions,

@@ -68,16 +68,16 @@ export function arrive(place) {
 // --- customers of a phase ---
 
 export function showCustomers(place, phases, phase, model, failed) {
-  const load = (cursor, signal) => get("/v1/customers", { phase, model, cursor, limit: 50 }, signal);
+  const load = (cursor, signal) => get("/v1/customers", { phase, model, cursor, limit: 50, sort: "entered" }, signal);
   const label = phases.find((each) => each.name === phase)?.label ?? "Unplaced";
   latest(place, (signal) => load(null, signal), (page) => {
     const list = h("ul", { class: "customers" }, ...page.items.map(customerItem));
-    const none = h("p", { class: "note", text: page.withheld ? "The workspace withholds small groups, and so lists of customers." : "Nobody is here now." });
+    const none = h("p", { class: "note", text: "Nobody is here now." });
     const further = more(page.next_cursor, load, (next) => {
       list.append(...next.items.map(customerItem));
       return next.next_cursor;
     }, failed);
-    const note = h("p", { class: "note", text: "All sources and channels, in no particular order." });
+    const note = h("p", { class: "note", text: "All sources and channels, the latest first." });
     place.replaceChildren(card(label, ...(page.items.length ? [note, list, further] : [none])));
     arrive(place);
   }, failed);

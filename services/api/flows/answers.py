@@ -6,8 +6,11 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from services.api.flows.places import class_name, place_name
 from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
 from services.api.shared.days import Days
+from services.api.shared.links import Links, ListLinks, Query
+from services.api.shared.parameters import MAX_VALUES
 from services.api.shared.workspace import LiveModel
 from throughline.analytics import flows
 from throughline.journey.flows import CYCLE_CLASSES
@@ -18,6 +21,7 @@ from throughline.kit.clock import rfc3339
 Reading = Literal["moves", "paths"]
 Outcome = Literal["open", "abandoned", "churned", "ended"]
 OUTCOMES: dict[int, Outcome] = {OPEN: "open", ABANDONED: "abandoned", CHURNED: "churned", ENDED: "ended"}
+CYCLES = "/v1/variants/cycles"
 MAX_VARIANTS = 50
 """Maximum number of variants that are shown one by one."""
 
@@ -35,6 +39,13 @@ class FlowNode(Answer):
     in_: int = msgspec.field(name="in")
     out: Annotated[int, Meta(examples=[1702])]
     closing: Annotated[int, Meta(description="there at the end of the span", examples=[1518])]
+    links: Annotated[
+        Links,
+        Meta(
+            description="path of the list of exactly what a number counts, by its name: moves for in and out, "
+            "customers for opening and closing; those of cycles (`paths`) have no list of the two"
+        ),
+    ]
 
 
 class FlowEdge(Answer):
@@ -43,6 +54,13 @@ class FlowEdge(Answer):
     from_: NodeId = msgspec.field(name="from")
     to: Annotated[str, Meta(description="a node's id, or `(other)`: all that are not shown together")]
     moves: Annotated[int, Meta(examples=[1702])]
+    link: Annotated[
+        str | None,
+        Meta(
+            description="path of the list of exactly these moves; null: of an edge to `(other)` that is of too many",
+            examples=["/v1/moves?from_node=1%2Fdiscovery&to_node=1%2Fdecision"],
+        ),
+    ]
 
 
 class PhaseFlows(Answer):
@@ -69,6 +87,13 @@ class Variant(Answer):
     phases: Annotated[list[str], Meta(description="in their order", examples=[["discovery", "decision"]])]
     outcome: Outcome
     cycles: Annotated[int, Meta(examples=[410])]
+    link: Annotated[
+        str,
+        Meta(
+            description="path of the list of exactly these cycles",
+            examples=["/v1/variants/cycles?phases=discovery%2Cdecision&outcome=open"],
+        ),
+    ]
 
 
 class Variants(Answer):
@@ -83,13 +108,20 @@ class Variants(Answer):
     settled_until: SettledUntil
     history_from: HistoryFrom
     total: Annotated[int, Meta(examples=[5120])]
-    other: Annotated[int, Meta(description="cycles of all variants that are not shown", examples=[12])]
+    other: Annotated[
+        int,
+        Meta(description="cycles of all variants that are not shown; there is no list of them alone", examples=[12]),
+    ]
+    link: Annotated[
+        str, Meta(description="path of the list of all", examples=["/v1/variants/cycles?model=seven_phase"])
+    ]
     variants: list[Variant]
 
 
-def flows_answer(live: LiveModel, days: Days, reading: Reading, result: flows.Flows) -> PhaseFlows:
-    """The nodes and edges by name."""
+def flows_answer(live: LiveModel, days: Days, reading: Reading, result: flows.Flows, lists: ListLinks) -> PhaseFlows:
+    """The nodes and edges by name. `lists`: of those that the numbers count."""
     model = live.model
+    links = _FlowLinks(model, days, reading, result, lists)
     return PhaseFlows(
         model=model.name,
         reading=reading,
@@ -100,31 +132,88 @@ def flows_answer(live: LiveModel, days: Days, reading: Reading, result: flows.Fl
         history_from=instant(live.workspace.retention_cutoff_us),
         nodes=[
             FlowNode(
-                id=_id(model, node.place),
-                cycle=_cycle(node.place),
+                id=place_name(model, node.place),
+                cycle=class_name(node.place),
                 phase=None if node.place == flows.NEW else model.phases[node.place.phase - 1].name,
                 lapsed=node.place.lapsed,
                 opening=node.opening,
                 in_=node.into,
                 out=node.out,
                 closing=node.closing,
+                links=links.of_node(node.place),
             )
             for node in result.nodes
         ],
         edges=[
             FlowEdge(
-                from_=_id(model, edge.from_place),
-                to="(other)" if edge.to_place is None else _id(model, edge.to_place),
+                from_=place_name(model, edge.from_place),
+                to="(other)" if edge.to_place is None else place_name(model, edge.to_place),
                 moves=edge.number,
+                link=links.of_edge(edge),
             )
             for edge in result.edges
         ],
     )
 
 
-def variants_answer(live: LiveModel, days: Days, variants: Sequence[tuple[int, int, int]]) -> Variants:
-    """The variants by name. `variants`: (phases entered, outcome, number)."""
+class _FlowLinks:
+    """The lists behind the numbers of a flow."""
+
+    def __init__(self, model: Model, days: Days, reading: Reading, result: flows.Flows, lists: ListLinks) -> None:
+        self._model = model
+        self._reading = reading
+        self._lists = lists
+        self._from, self._to = rfc3339(days.from_us), rfc3339(days.end_us)
+        self._places = [node.place for node in result.nodes if node.into]
+        self._shown = {(edge.from_place, edge.to_place) for edge in result.edges}
+
+    def of_node(self, place: flows.Place) -> dict[str, str]:
+        name = place_name(self._model, place)
+        out = self._moves({"from_node": name})
+        if place == flows.NEW:
+            return {"opening": out, "out": out}
+        moves = {"in": self._moves({"to_node": name}), "out": out}
+        if self._reading == "paths":
+            return moves
+        phase = self._model.phases[place.phase - 1].name
+        standing = {"phase": phase, "activity": "lapsed" if place.lapsed else "active", "cycle": class_name(place)}
+        return moves | {
+            "opening": self._lists.customers({**standing, "as_of": self._from}),
+            "closing": self._lists.customers({**standing, "as_of": self._to}),
+        }
+
+    def of_edge(self, edge: flows.Edge) -> str | None:
+        targets = [edge.to_place]
+        if edge.to_place is None:
+            targets = [place for place in self._places if (edge.from_place, place) not in self._shown]
+        names = [place_name(self._model, place) for place in targets if place is not None]
+        if len(names) > MAX_VALUES:
+            return None
+        return self._moves({"from_node": place_name(self._model, edge.from_place), "to_node": names})
+
+    def _moves(self, query: Query) -> str:
+        return self._lists.moves({**query, "from": self._from, "to": self._to, "reading": self._reading})
+
+
+def variants_answer(
+    live: LiveModel, days: Days, variants: Sequence[tuple[int, int, int]], lists: ListLinks
+) -> Variants:
+    """The variants by name.
+
+    Args:
+        live: whose.
+        days: on which their cycles began.
+        variants: (phases entered, outcome, number).
+        lists: of those that the numbers count.
+    """
     model = live.model
+    span = {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
+
+    def shown(phases: int, outcome: int, number: int) -> Variant:
+        names = [phase.name for phase in model.phases if phases & 1 << (phase.number - 1)]
+        which = {"phases": ",".join(names), "outcome": OUTCOMES[outcome]}
+        return Variant(names, OUTCOMES[outcome], number, lists.path(CYCLES, {**which, **span}))
+
     in_order = sorted(variants, key=lambda variant: (-variant[2], variant))
     return Variants(
         model=model.name,
@@ -135,23 +224,6 @@ def variants_answer(live: LiveModel, days: Days, variants: Sequence[tuple[int, i
         history_from=instant(live.workspace.retention_cutoff_us),
         total=sum(number for _, _, number in in_order),
         other=sum(number for _, _, number in in_order[MAX_VARIANTS:]),
-        variants=[
-            Variant(
-                [phase.name for phase in model.phases if phases & 1 << (phase.number - 1)], OUTCOMES[outcome], number
-            )
-            for phases, outcome, number in in_order[:MAX_VARIANTS]
-        ],
+        link=lists.path(CYCLES, span),
+        variants=[shown(*variant) for variant in in_order[:MAX_VARIANTS]],
     )
-
-
-def _cycle(place: flows.Place) -> str | None:
-    if place == flows.NEW:
-        return None
-    return f"{place.cycle}+" if place.cycle == CYCLE_CLASSES else str(place.cycle)
-
-
-def _id(model: Model, place: flows.Place) -> str:
-    if place == flows.NEW:
-        return "new"
-    name = f"{_cycle(place)}/{model.phases[place.phase - 1].name}"
-    return f"{name}/lapsed" if place.lapsed else name

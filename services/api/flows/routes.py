@@ -10,9 +10,10 @@ from services.api.flows.answers import PhaseFlows, Reading, Variants, flows_answ
 from services.api.flows.queries import read_moves, read_variants
 from services.api.shared.context import Context
 from services.api.shared.days import SpanParameters, read_days
+from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.workspace import customer_filter, reading_model
+from services.api.shared.workspace import LiveModel, customer_filter, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.flows import MAX_EDGES, flows
 from throughline.journey.flows import MOVES, PATHS
@@ -43,7 +44,9 @@ async def get_flows(
         reading = MOVES if parameters.reading == "moves" else PATHS
         span = (days.from_us, days.end_us)
         moves = await read_moves(connection, live.generation.id, reading, span, customers)
-    return AnswerResponse(flows_answer(live, days, parameters.reading, flows(moves, parameters.edges)))
+    return AnswerResponse(
+        flows_answer(live, days, parameters.reading, flows(moves, parameters.edges), _lists(live, parameters))
+    )
 
 
 @router.get("/v1/variants", responses=problem_responses(400, 403, 409), summary="Which phases cycles enter")
@@ -55,4 +58,8 @@ async def get_variants(
     async with reading_model(context, "flows", token.workspace, parameters.model) as (connection, live):
         days, _ = read_days(live, parameters)
         variants = await read_variants(connection, live.generation.id, (days.from_us, days.end_us), customers)
-    return AnswerResponse(variants_answer(live, days, variants))
+    return AnswerResponse(variants_answer(live, days, variants, _lists(live, parameters)))
+
+
+def _lists(live: LiveModel, parameters: SpanParameters) -> ListLinks:
+    return ListLinks(live.model.name, parameters.source, parameters.channel)

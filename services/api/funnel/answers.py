@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from services.api.funnel.queries import CustomerInFunnel
+from services.api.funnel.queries import CustomerInFunnel, Outcome
 from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
 from services.api.shared.days import Days
+from services.api.shared.links import Links
 from services.api.shared.workspace import LiveModel
 from throughline.analytics import funnel as funnels
 from throughline.analytics.intervals import Interval, newcombe
@@ -17,8 +18,14 @@ from throughline.journey.funnel import EDGES_US, ENDED, LAPSED
 from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 
-Link = Callable[[str], str | None]
-"""Returns the path of the list of customers behind a step, given its phase."""
+Link = Callable[[str, Outcome], str | None]
+"""Returns the path of the list of customers behind a number of a step, given its phase; None: there is none."""
+_NUMBERS: Mapping[str, Outcome] = {
+    **{name: name for name in ("reached", "lapsed", "ended", "still")},
+    "within.mature": "mature",
+    "within.reached": "within",
+}
+"""The numbers of a step, and which outcome each counts."""
 Seconds = Annotated[float | None, Meta(description="seconds; null: so many never do", examples=[93600.0])]
 
 
@@ -67,6 +74,7 @@ class FunnelStep(Answer):
             examples=["/v1/funnel/customers?steps=discovery%2Cdecision&outcome=reached"],
         ),
     ]
+    links: Links
 
 
 class Cohort(Answer):
@@ -75,6 +83,7 @@ class Cohort(Answer):
     entered: Annotated[int, Meta(examples=[5120])]
     mature: Annotated[int, Meta(examples=[4310])]
     immature: Annotated[int, Meta(description="their window has not passed: in no rate", examples=[810])]
+    links: Links
 
 
 class FunnelPart(Answer):
@@ -138,6 +147,7 @@ class TrendDay(Answer):
     still: Annotated[int, Meta(examples=[7])]
     within: WithinWindow
     settled: Annotated[bool, Meta(description="false: the window has not passed for all of it")]
+    links: Links
 
 
 class Trend(Answer):
@@ -251,25 +261,28 @@ def funnel_answer(
         settled_until=instant(live.workspace.applied_watermark_us),
         history_from=instant(live.workspace.retention_cutoff_us),
         steps_from=_name(model, phases[0]),
-        cohort=_cohort(total[0]),
+        cohort=_cohort(model, *total),
         steps=_steps(model, *total),
-        breakdown=[FunnelPart(value, _cohort(part), _steps(model, part, link)) for value, part, link in parts],
+        breakdown=[
+            FunnelPart(value, _cohort(model, part, link), _steps(model, part, link)) for value, part, link in parts
+        ],
         compared=None if compared is None else _comparison(model, total[0], *compared),
     )
 
 
-def trend_day(from_us: int, day: funnels.Funnel, *, settled: bool) -> TrendDay:
+def trend_day(model: Model, from_us: int, day: funnels.Funnel, link: Link, *, settled: bool) -> TrendDay:
     """The last step of the funnel of one day's entries. `settled`: the window of all of them has passed."""
     step = day.steps[-1]
     return TrendDay(
         from_=rfc3339(from_us),
-        cohort=_cohort(day),
+        cohort=_cohort(model, day, link),
         reached=step.reached,
         lapsed=step.lapsed,
         ended=step.ended,
         still=step.still,
         within=_within(step.within),
         settled=settled,
+        links=_links(link, _name(model, step.phase), _NUMBERS),
     )
 
 
@@ -337,8 +350,15 @@ def _name(model: Model, phase: int) -> str:
     return model.phases[phase - 1].name
 
 
-def _cohort(funnel: funnels.Funnel) -> Cohort:
-    return Cohort(funnel.cohort, funnel.mature, funnel.immature)
+def _cohort(model: Model, funnel: funnels.Funnel, link: Link) -> Cohort:
+    phase = _name(model, funnel.steps[-1].phase)
+    outcomes: Mapping[str, Outcome] = {"entered": "cohort", "mature": "mature", "immature": "immature"}
+    return Cohort(funnel.cohort, funnel.mature, funnel.immature, _links(link, phase, outcomes))
+
+
+def _links(link: Link, phase: str, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
+    paths = ((number, link(phase, outcome)) for number, outcome in outcomes.items())
+    return {number: path for number, path in paths if path is not None}
 
 
 def _share(interval: Interval | None) -> Share | None:
@@ -366,7 +386,12 @@ def _steps(model: Model, funnel: funnels.Funnel, link: Link) -> list[FunnelStep]
             within=_within(step.within),
             of_previous=_within(step.of_previous),
             time=_time(step.time),
-            customers=link(_name(model, step.phase)),
+            customers=link(_name(model, step.phase), "reached"),
+            links=_links(
+                link,
+                _name(model, step.phase),
+                _NUMBERS if step.entered is None else {**_NUMBERS, "entered": "entered"},
+            ),
         )
         for step in funnel.steps
     ]
@@ -380,7 +405,7 @@ def _comparison(model: Model, total: funnels.Funnel, days: Days, before: funnels
     return Comparison(
         from_=rfc3339(days.from_us),
         to=rfc3339(days.end_us),
-        cohort=_cohort(before),
+        cohort=_cohort(model, before, link),
         steps=_steps(model, before, link),
         differences=[
             Difference(

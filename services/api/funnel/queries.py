@@ -2,40 +2,23 @@
 
 from typing import Literal, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    and_,
-    case,
-    exists,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-    text,
-    true,
-    tuple_,
-)
+from sqlalchemy import BigInteger, ColumnElement, and_, func, literal, null, select, text, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import Opening, opening_sql
-from services.api.shared.queries import CustomerFilter
+from services.api.shared.queries import CustomerFilter, counted_journeys
 from throughline.analytics.funnel import Count
-from throughline.journey.channels import STANDARD_CHANNELS
 from throughline.journey.funnel import CYCLE
 from throughline.journey.state import LAPSE
 from throughline.kit.errors import ServiceError
-from throughline.store.admission import CHANNEL, OTHER
 from throughline.store.schema.analytics import funnel_counts
-from throughline.store.schema.counts import admitted_names
 from throughline.store.schema.journeys import journeys, transitions
 
 MAX_CELLS = 200_000
 """Maximum number of sums that one question reads: days, ways on, ages and values of a dimension multiply."""
 
 Dimension = Literal["source", "channel"]
-Outcome = Literal["cohort", "reached", "within", "lapsed", "ended", "still"]
+Outcome = Literal["cohort", "mature", "immature", "reached", "entered", "within", "lapsed", "ended", "still"]
 
 
 class Position(NamedTuple):
@@ -169,6 +152,7 @@ async def list_customers(
     way = (
         select(
             func.min(moves.c.at_us).filter(moves.c.kind != LAPSE, moves.c.to_phase >= last).label("reached_us"),
+            func.bool_or(and_(moves.c.kind != LAPSE, moves.c.to_phase == last)).label("entered"),
             func.bool_or(moves.c.kind == LAPSE).label("lapsed"),
             func.bool_or(and_(moves.c.kind == LAPSE, moves.c.message_id != "")).label("ended"),
         )
@@ -180,6 +164,9 @@ async def list_customers(
     ended = func.coalesce(way.c.ended, False) if unit == CYCLE else literal(False)
     conditions: dict[Outcome, ColumnElement[bool]] = {
         "cohort": true(),
+        "mature": entered_us < mature_until_us,
+        "immature": entered_us >= mature_until_us,
+        "entered": func.coalesce(way.c.entered, False),
         "reached": reached_us.is_not(None),
         "within": and_(
             reached_us.is_not(None),
@@ -195,7 +182,9 @@ async def list_customers(
         .select_from(entries)
         .join(journeys, and_(j.customer == entries.c.customer, j.model == generation))
         .join(way, true())
-        .where(entered_us >= span[0], entered_us < span[1], conditions[outcome], *_counted(generation, customers))
+        .where(
+            entered_us >= span[0], entered_us < span[1], conditions[outcome], *counted_journeys(generation, customers)
+        )
     )
     if opening is not None:
         value = text(f"(SELECT opening.value FROM (SELECT) one {opening_sql(opening[0])}) = :opening_value")
@@ -206,18 +195,3 @@ async def list_customers(
         query = query.where(tuple_(entries.c.customer, entries.c.cycle) > tuple_(after.customer, after.cycle))
     rows = await connection.execute(query.order_by(entries.c.customer, entries.c.cycle).limit(count))
     return [CustomerInFunnel(*row) for row in rows]
-
-
-def _counted(generation: int, customers: CustomerFilter) -> list[ColumnElement[bool]]:
-    """Conditions on journeys: those that are counted under a source and a channel."""
-    conditions: list[ColumnElement[bool]] = []
-    if customers.sources:
-        conditions.append(journeys.c.source.in_(customers.sources))
-    if customers.channels:
-        a = admitted_names.c
-        is_named = or_(
-            journeys.c.channel.in_(sorted(STANDARD_CHANNELS)),
-            exists().where(a.kind == CHANNEL, a.model == generation, a.name == journeys.c.channel),
-        )
-        conditions.append(case((is_named, journeys.c.channel), else_=OTHER).in_(customers.channels))
-    return conditions

@@ -1,13 +1,9 @@
 """Funnels, the time between phases, and trends."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import MAX_VALUE, Opening
 from services.api.auth import Token
@@ -23,47 +19,25 @@ from services.api.funnel.answers import (
     trend_answer,
     trend_day,
 )
-from services.api.funnel.breakdown import BY_DESCRIPTION, By, filter_of, largest, read_counts
+from services.api.funnel.breakdown import BY_DESCRIPTION, By, largest, read_counts
 from services.api.funnel.queries import Outcome, Position, list_customers
+from services.api.funnel.question import UNITS, FunnelQuestion, StepParameters, read_steps, window_name
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
-from services.api.shared.days import Days, SpanParameters, read_days
+from services.api.shared.days import SpanParameters, in_calendar, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import TEXT, PageParameters
 from services.api.shared.phase_names import phase_number
-from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
-from services.api.shared.workspace import LiveModel, customer_filter, reading_model
+from services.api.shared.workspace import customer_filter, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics import funnel as funnels
-from throughline.analytics.funnel import WINDOWS_US, Count
-from throughline.journey.funnel import CUSTOMER, CYCLE
-from throughline.kit.clock import rfc3339, to_datetime
+from throughline.analytics.funnel import WINDOWS_US
+from throughline.journey.funnel import CYCLE
 from throughline.kit.errors import ServiceError
-from throughline.store.admission import OTHER
 
 router = APIRouter(tags=["funnel"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
 cursors = CursorCodec("f", Position)
-
-Unit = Literal["cycle", "customer"]
-UNITS: Mapping[Unit, int] = {"cycle": CYCLE, "customer": CUSTOMER}
-Window = Literal["1h", "1d", "3d", "7d", "14d", "30d", "60d", "90d", "180d", "365d", "none"]
-
-
-class StepParameters(SpanParameters):
-    """Which steps."""
-
-    steps: str | None = Field(
-        None,
-        description="two or more phases in ascending order, with commas; without it all phases",
-        examples=["discovery,decision,purchase"],
-    )
-    unit: Unit = Field(
-        "cycle",
-        description="cycle: each journey cycle counts once, and a lapse ends it; customer: each customer counts once, "
-        "on the day it first ever stood at the first step or beyond",
-    )
-    window: Window = Field("30d", description="the time from the entry within which a step has to be reached")
 
 
 class FunnelParameters(StepParameters):
@@ -91,8 +65,8 @@ class FunnelCustomersParameters(StepParameters, PageParameters):
 
     outcome: Outcome = Field(
         "reached",
-        description="those of the last step who are counted as such; cohort: all who came to the first step; within: "
-        "reached within the window, of the mature",
+        description="those of the last step who are counted as such; cohort: all who came to the first step, mature or "
+        "immature; entered: the phase itself; within: reached within the window, of the mature",
     )
     by: Opening | None = Field(None, description="with `value`: only cycles whose opening has it")
     value: str | None = Field(
@@ -108,8 +82,8 @@ async def get_funnel(
     still`; a rate counts only entries whose window has passed. The parts of a breakdown add up to the whole."""
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
-        days, phases, now_us = _question(live, parameters)
-        question = _Question(connection, live, parameters, phases, customers)
+        days, phases, now_us = read_steps(live, parameters)
+        question = FunnelQuestion(connection, live, parameters, phases, customers)
         by_value = await question.counts(days, parameters.by)
         total = question.funnel(days, now_us, [count for counts in by_value.values() for count in counts])
         compared = None
@@ -127,7 +101,7 @@ async def get_funnel(
             days,
             phases,
             unit=parameters.unit,
-            window=_window_name(parameters.window),
+            window=window_name(parameters.window),
             total=(total, question.link(days)),
             parts=parts,
             compared=compared,
@@ -149,7 +123,7 @@ async def get_funnel_customers(
     opening = None if parameters.by is None or parameters.value is None else (parameters.by, parameters.value)
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel_customers", token.workspace, parameters.model) as (connection, live):
-        days, phases, now_us = _question(live, parameters)
+        days, phases, now_us = read_steps(live, parameters)
         window_us = None if parameters.window == "none" else WINDOWS_US[parameters.window]
         rows = await list_customers(
             connection,
@@ -178,20 +152,22 @@ async def get_funnel_trend(
     """The same sums as of the funnel, one day (week, month) of entry at a time: all of them add up to the funnel."""
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
-        days, phases, now_us = _question(live, parameters)
-        question = _Question(connection, live, parameters, phases, customers)
+        days, phases, now_us = read_steps(live, parameters)
+        question = FunnelQuestion(connection, live, parameters, phases, customers)
         counts = (await question.counts(days)).get(None, [])
-    groups = _grouped(days, parameters.step, live)
+    groups = in_calendar(days, parameters.step, live.zone)
     return AnswerResponse(
         trend_answer(
             live,
             phases,
             unit=parameters.unit,
-            window=_window_name(parameters.window),
+            window=window_name(parameters.window),
             days=[
                 trend_day(
+                    live.model,
                     group.from_us,
                     question.funnel(group, now_us, counts),
+                    question.link(group),
                     settled=question.window_us is None or question.window_us <= now_us - group.end_us,
                 )
                 for group in groups
@@ -223,92 +199,3 @@ async def get_funnel_time(
             [(value, funnels.spells(counts, seen, phase)) for value, counts in parts],
         )
     )
-
-
-class _Question:
-    """One funnel question: how its sums are read and computed."""
-
-    def __init__(
-        self,
-        connection: AsyncConnection,
-        live: LiveModel,
-        parameters: StepParameters,
-        phases: Sequence[int],
-        customers: CustomerFilter,
-    ) -> None:
-        self._connection = connection
-        self._generation = live.generation.id
-        self._model = live.model
-        self._parameters = parameters
-        self._unit = UNITS[parameters.unit]
-        self.window_us = None if parameters.window == "none" else WINDOWS_US[parameters.window]
-        self._phases = phases
-        self._customers = customers
-
-    async def counts(self, days: Days, by: By | None = None) -> Mapping[int | str | None, list[Count]]:
-        """The sums of the entries into the first step, by value of a dimension; without one, all under None."""
-        return await read_counts(
-            self._connection, self._generation, self._unit, self._phases[0], days, self._customers, by
-        )
-
-    def funnel(self, days: Days, now_us: int, counts: Sequence[Count]) -> funnels.Funnel:
-        return funnels.funnel(counts, days.seen_until(now_us), self._phases, self.window_us, self._unit)
-
-    def link(self, days: Days, by: By | None = None, value: str = "") -> Link:
-        """What makes the paths of the lists of customers of these days, with one value of a dimension."""
-        asked_for = self._parameters
-        question = {"model": self._model.name, "unit": asked_for.unit, "window": asked_for.window}
-        question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us), "outcome": "reached"}
-        filters = {"source": asked_for.source, "channel": asked_for.channel} | filter_of(by, value)
-        first = self._model.phases[self._phases[0] - 1].name
-
-        def path(phase: str) -> str | None:
-            if by is not None and value == OTHER:
-                return None
-            return f"/v1/funnel/customers?{urlencode({'steps': f'{first},{phase}'} | question | filters, doseq=True)}"
-
-        return path
-
-
-def _question(live: LiveModel, parameters: StepParameters) -> tuple[Days, list[int], int]:
-    """The days, the numbers of the phases and the watermark of a question.
-
-    Raises:
-        ServiceError: 400: a parameter is wrong; 409 `restage_needed`.
-    """
-    model = live.model
-    if parameters.steps is None:
-        phases = [phase.number for phase in model.phases]
-    else:
-        phases = [phase_number(model, name.strip(), "steps") for name in parameters.steps.split(",")]
-        if len(phases) < 2 or phases != sorted(set(phases)):
-            raise ServiceError(
-                400,
-                "invalid_parameter",
-                f"steps: two or more phases of {model.name} in ascending order, such as "
-                f"{model.phases[0].name},{model.phases[-1].name}",
-                field="steps",
-            )
-    days, now_us = read_days(live, parameters)
-    return days, phases, now_us
-
-
-def _window_name(window: Window) -> str | None:
-    return None if window == "none" else window
-
-
-def _grouped(days: Days, step: str, live: LiveModel) -> list[Days]:
-    """The days in groups of a day, a week or a month of the workspace's calendar; the first and last may be cut."""
-    ends = (*days.starts[1:], days.end_us)
-    groups: list[Days] = []
-    for _, group in groupby(zip(days.starts, ends, strict=True), key=lambda day: _calendar(day[0], step, live)):
-        pairs = list(group)
-        groups.append(Days(tuple(start_us for start_us, _ in pairs), pairs[-1][1]))
-    return groups
-
-
-def _calendar(day_us: int, step: str, live: LiveModel) -> tuple[int, ...]:
-    local = to_datetime(day_us).astimezone(live.zone)
-    if step == "week":
-        return local.isocalendar()[:2]
-    return (local.year, local.month) if step == "month" else (local.year, local.month, local.day)

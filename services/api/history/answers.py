@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from services.api.history.span import Span
 from services.api.shared.answers import Answer, HistoryFrom, Instant, MinCell, ModelName, SettledUntil, instant
+from services.api.shared.links import MOVES, STANDINGS, ListLinks
+from services.api.shared.phase_names import UNPLACED_NAME
 from services.api.shared.sums import ZERO, Sums
 from throughline.journey.model import UNPLACED, Model
 from throughline.journey.rollup import Step
@@ -44,7 +46,7 @@ class Ends(Answer):
     closing: Annotated[int, Meta(examples=[125])]
 
 
-class HistoryStep(Answer):
+class StepHistory(Answer):
     """One step."""
 
     from_: Instant = msgspec.field(name="from")
@@ -67,7 +69,16 @@ class History(Answer):
     settled_until: SettledUntil
     history_from: HistoryFrom
     min_cell: MinCell
-    steps: list[HistoryStep]
+    steps: list[StepHistory]
+    links: Annotated[
+        dict[str, str],
+        Meta(
+            description="path of the list of exactly those that a number counts, by the number's name, with {phase}, "
+            "{from} and {to} of its phase and step to fill in (RFC 6570); `lapsed` is a difference, and has no list; "
+            "empty where the workspace withholds small counts",
+            examples=[{"entered": "/v1/moves?kind=enter&kind=return&to_phase={phase}&from={from}&to={to}"}],
+        ),
+    ]
 
 
 def history_answer(
@@ -80,6 +91,7 @@ def history_answer(
     retention_cutoff_us: int | None,
     time_zone: str,
     min_cell: int | None = None,
+    lists: ListLinks | None = None,
 ) -> History:
     """The counts at both ends of each step of `span`, and what changed in between.
 
@@ -91,16 +103,17 @@ def history_answer(
         retention_cutoff_us: touchpoints that occurred before it are deleted.
         time_zone: name of the workspace's time zone.
         min_cell: that of the workspace, by which the counts are rounded.
+        lists: of those that the counts count; None: there are none.
     """
     numbers = [UNPLACED, *(phase.number for phase in model.phases)]
     after = {number: closing.get(number, ZERO) for number in numbers}
-    steps: list[HistoryStep] = []
+    steps: list[StepHistory] = []
     end_us = span.end_us
     for start_us in reversed(span.starts):
         change = {number: changes.get((start_us, number), ZERO) for number in numbers}
         before = {number: after[number].minus(change[number]) for number in numbers}
         steps.append(
-            HistoryStep(
+            StepHistory(
                 from_=rfc3339(start_us),
                 to=rfc3339(end_us),
                 customers=Ends(_placed(model, before), _placed(model, after)),
@@ -122,7 +135,21 @@ def history_answer(
         history_from=instant(retention_cutoff_us),
         min_cell=min_cell,
         steps=steps[::-1],
+        links={} if lists is None or min_cell is not None else _templates(lists),
     )
+
+
+def _templates(lists: ListLinks) -> dict[str, str]:
+    links: dict[str, str] = {}
+    for end, moment in (("opening", "from"), ("closing", "to")):
+        links[f"customers.{end}"] = lists.customers({}, f"as_of={{{moment}}}")
+        links[f"unplaced.{end}"] = lists.customers({"phase": UNPLACED_NAME}, f"as_of={{{moment}}}")
+        for number in ("now", "active", "lapsed"):
+            links[f"{end}.{number}"] = lists.customers(STANDINGS[number], f"phase={{phase}}&as_of={{{moment}}}")
+    for number, which in MOVES.items():
+        phase = "from_phase" if number == "left" else "to_phase"
+        links[number] = lists.moves(which, f"{phase}={{phase}}&from={{from}}&to={{to}}")
+    return links
 
 
 def _placed(model: Model, sums: Mapping[int, Sums]) -> int:

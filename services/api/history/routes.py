@@ -11,8 +11,9 @@ from services.api.history.answers import History, history_answer
 from services.api.history.queries import read_past_counts
 from services.api.history.span import find_span
 from services.api.shared.context import Context
+from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, parse_optional_instant
+from services.api.shared.parameters import CustomerParameters, InstantText, parse_optional_instant
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.steps import DEFAULT_STEPS, MAX_PHASE_STEPS, MAX_STEPS
 from services.api.shared.workspace import customer_filter, min_cell_of, reading_model
@@ -24,17 +25,15 @@ router = APIRouter(tags=["phases"], route_class=AnswerRoute)
 class HistoryParameters(CustomerParameters):
     """Which customers, when, and in which steps."""
 
-    from_: str | None = Field(
+    from_: InstantText | None = Field(
         None,
         alias="from",
         description="the first step is the one that holds this instant (RFC 3339); without it there are "
         f"{DEFAULT_STEPS} steps",
-        examples=[EXAMPLE_INSTANT],
     )
-    to: str | None = Field(
+    to: InstantText | None = Field(
         None,
         description="steps that begin before this instant; without it up to settled_until",
-        examples=[EXAMPLE_INSTANT],
     )
     step: Step = Field(
         "hour",
@@ -87,6 +86,7 @@ async def get_history(
                     retention_cutoff_us=workspace.retention_cutoff_us,
                     time_zone=workspace.time_zone,
                     min_cell=min_cell,
+                    lists=ListLinks(live.model.name, parameters.source, parameters.channel),
                 )
             )
         )

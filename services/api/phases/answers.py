@@ -1,7 +1,7 @@
 """Answers about the live counts: `/v1/phases/counts` and its stream, `/v1/sources` and `/v1/channels`. Pure."""
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -19,8 +19,13 @@ from services.api.shared.answers import (
     weak_etag,
 )
 from services.api.shared.cells import is_hidden
+from services.api.shared.links import MOVES, STANDINGS, Links, ListLinks
+from services.api.shared.phase_names import UNPLACED_NAME
 from services.api.shared.sums import ZERO, Sums
 from throughline.journey.model import UNPLACED, Model
+
+MAX_GROUPS = 200
+"""Maximum number of values that counts are grouped by; the smaller ones are `(other)` together."""
 
 
 class PhaseCounts(Answer):
@@ -39,12 +44,23 @@ class PhaseCounts(Answer):
         bool,
         Meta(description="whether a 0 of active, lapsed or left may stand for up to min_cell - 1", examples=[False]),
     ]
+    links: Links
+
+
+class CountsGroup(Answer):
+    """Where the customers of one source or channel stand; all groups add up to the whole."""
+
+    value: Annotated[str, Meta(description="`(other)`: all further values together", examples=["email"])]
+    customers: Annotated[int, Meta(description="customers in a phase: the sum of now", examples=[120])]
+    unplaced: Annotated[int, Meta(description="customers whom no touchpoint has placed yet", examples=[3])]
+    phases: list[PhaseCounts]
+    links: Links
 
 
 class Counts(Answer):
     """Where all customers stand."""
 
-    TABLE: ClassVar[str] = "phases"
+    TABLE: ClassVar[str] = "groups.phases"
 
     model: ModelName
     as_of: Annotated[
@@ -59,6 +75,15 @@ class Counts(Answer):
         int, Meta(description="customers whom no touchpoint has placed yet, not in customers", examples=[3])
     ]
     phases: list[PhaseCounts]
+    links: Links
+    groups: Annotated[
+        list[CountsGroup],
+        Meta(description=f"by the value that `group_by` names, the largest first; beyond {MAX_GROUPS} `(other)`"),
+    ]
+
+    def table_items(self) -> list[CountsGroup]:
+        """The whole, whose value is empty, and its groups."""
+        return [CountsGroup("", self.customers, self.unplaced, self.phases, self.links), *self.groups]
 
 
 class SourceItem(Answer):
@@ -89,6 +114,14 @@ class Channels(Answer):
     next_cursor: NextCursor
 
 
+class CountedGroup(NamedTuple):
+    """The sums of the customers of one source or channel, and the lists of them (None: there are none)."""
+
+    value: str
+    sums: Mapping[int, Sums]
+    lists: ListLinks | None
+
+
 def counts_answer(
     model: Model,
     sums: Mapping[int, Sums],
@@ -97,6 +130,9 @@ def counts_answer(
     applied_watermark_us: int | None,
     retention_cutoff_us: int | None = None,
     min_cell: int | None = None,
+    lists: ListLinks | None = None,
+    is_past: bool = False,
+    groups: Sequence[CountedGroup] = (),
 ) -> EncodedAnswer[Counts]:
     """The counts of one moment. Their ETag names the counts, and not the time.
 
@@ -106,24 +142,47 @@ def counts_answer(
         applied_watermark_us: how far the state reaches.
         retention_cutoff_us: touchpoints that occurred before it are deleted.
         min_cell: that of the workspace, by which the counts are rounded.
+        lists: of those that the counts count; None: there are none.
+        is_past: whether the counts are of a past moment.
+        groups: what the counts are divided into.
     """
-    phases = [_phase_counts(phase.name, sums.get(phase.number, ZERO), min_cell) for phase in model.phases]
-    customers = sum(phase.now for phase in phases)
-    unplaced = sums.get(UNPLACED, ZERO).now
     as_of = instant(as_of_us)
+    moment = as_of if is_past else None
+    whole, *parts = (_group(model, group, min_cell, moment) for group in (CountedGroup("", sums, lists), *groups))
     counts = Counts(
         model=model.name,
         as_of=as_of,
         settled_until=instant(applied_watermark_us),
         history_from=instant(retention_cutoff_us),
         min_cell=min_cell,
-        customers=customers,
-        unplaced=unplaced,
-        phases=phases,
+        customers=whole.customers,
+        unplaced=whole.unplaced,
+        phases=whole.phases,
+        links=whole.links,
+        groups=parts,
     )
-    return EncodedAnswer(
-        msgspec.json.encode(counts), weak_etag((model.name, min_cell, customers, unplaced, phases)), as_of
-    )
+    state = [
+        (group.value, group.customers, group.unplaced, [*map(_numbers, group.phases)]) for group in (whole, *parts)
+    ]
+    return EncodedAnswer(msgspec.json.encode(counts), weak_etag((model.name, min_cell, state)), as_of)
+
+
+def _numbers(phase: PhaseCounts) -> tuple[object, ...]:
+    """All but the links, which have the time in them."""
+    return msgspec.structs.astuple(phase)[:-1]
+
+
+def _group(model: Model, group: CountedGroup, min_cell: int | None, moment: str | None) -> CountsGroup:
+    lists = group.lists if min_cell is None else None
+    phases = [_phase_counts(phase.name, group.sums.get(phase.number, ZERO), min_cell) for phase in model.phases]
+    links: dict[str, str] = {}
+    if lists is not None:
+        for phase in phases:
+            phase.links = _phase_links(lists, phase.phase, moment)
+        links["customers"] = lists.customers({"as_of": moment})
+        links["unplaced"] = lists.customers({"phase": UNPLACED_NAME, "as_of": moment})
+    unplaced = group.sums.get(UNPLACED, ZERO).now
+    return CountsGroup(group.value, sum(phase.now for phase in phases), unplaced, phases, links)
 
 
 def _phase_counts(phase: str, sums: Sums, min_cell: int | None) -> PhaseCounts:
@@ -138,4 +197,16 @@ def _phase_counts(phase: str, sums: Sums, min_cell: int | None) -> PhaseCounts:
         left=sums.left,
         returned=sums.returned,
         withheld=is_hidden(sums, min_cell),
+        links={},
     )
+
+
+def _phase_links(lists: ListLinks, phase: str, moment: str | None) -> dict[str, str]:
+    standings = {
+        number: lists.customers({"phase": phase, **which, "as_of": moment}) for number, which in STANDINGS.items()
+    }
+    moves = {
+        number: lists.moves({"from_phase" if number == "left" else "to_phase": phase, **which, "to": moment})
+        for number, which in MOVES.items()
+    }
+    return standings | moves

@@ -1,11 +1,12 @@
 """Statements over the live counts."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import func, literal, select, true
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, func, literal, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.shared.cells import shown
+from services.api.shared.cells import PARTS, Level, shown
 from services.api.shared.queries import (
     CustomerFilter,
     ModelGeneration,
@@ -16,10 +17,14 @@ from services.api.shared.queries import (
     rounded,
     summed,
 )
+from services.api.shared.steps import Buckets
 from services.api.shared.sums import Sums
+from throughline.journey.rollup import STEPS
 from throughline.store.schema.access import workspaces
-from throughline.store.schema.counts import phase_counts
+from throughline.store.schema.counts import phase_counts, phase_history
 from throughline.store.schema.operations import models
+
+Dimension = Literal["source", "channel"]
 
 
 class LiveCounts(NamedTuple):
@@ -86,6 +91,44 @@ async def read_live_counts(
             if row[phase] is not None
         },
     )
+
+
+async def read_groups(
+    connection: AsyncConnection,
+    generation: int,
+    customers: CustomerFilter,
+    by: Dimension,
+    *,
+    later: Sequence[Buckets],
+    min_cell: int | None,
+) -> dict[int | str, dict[int, Level]]:
+    """The cells of each source or channel, and of each phase, without what changed in the buckets `later`."""
+    key = ("source", "channel", "phase")
+
+    def cells_of(table: Table, sign: int, *conditions: ColumnElement[bool]) -> Select[Any]:
+        columns = [table.c[name] for name in key]
+        parts = [(part * sign).label(part.name) for part in parts_of(table)]
+        conditions = (table.c.model == generation, *customers.conditions(table), *conditions)
+        return select(*columns, *parts).where(*conditions).group_by(*columns)
+
+    h = phase_history.c
+    added = [cells_of(phase_counts, 1)]
+    for buckets in later:
+        conditions = [h.step == STEPS.index(buckets.step), h.bucket_us >= buckets.from_us]
+        conditions += [] if buckets.to_us is None else [h.bucket_us < buckets.to_us]
+        added.append(cells_of(phase_history, -1, *conditions))
+    a = union_all(*added).subquery("added").c
+    columns = [a[name] for name in key]
+    sums = [func.sum(a[name]).cast(BigInteger).label(name) for name in PARTS]
+    cells = select(*columns, *sums).group_by(*columns).subquery("cells")
+    value = cells.c[by]
+    rows = await connection.execute(
+        select(value, cells.c.phase, *levels(cells, min_cell or 1)).group_by(value, cells.c.phase)
+    )
+    groups: dict[int | str, dict[int, Level]] = {}
+    for value_, phase, *numbers in rows:
+        groups.setdefault(value_, {})[phase] = level_of(numbers)
+    return groups
 
 
 async def list_channels(

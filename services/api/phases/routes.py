@@ -1,6 +1,6 @@
 """The counts of a phase model: live, of a past moment, and as a stream; and the values that their filters take."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -11,16 +11,26 @@ from services.api.auth import Secret, Token, authenticate
 from services.api.history.queries import read_past_counts
 from services.api.live.feeds import Feed, Feeds
 from services.api.live.sse import event_stream
-from services.api.phases.answers import Channels, Counts, SourceItem, Sources, counts_answer
-from services.api.phases.queries import list_channels, read_live_counts
+from services.api.phases.answers import (
+    MAX_GROUPS,
+    Channels,
+    CountedGroup,
+    Counts,
+    SourceItem,
+    Sources,
+    counts_answer,
+)
+from services.api.phases.queries import Dimension, list_channels, read_groups, read_live_counts
 from services.api.shared.answers import EncodedAnswer
 from services.api.shared.cache import cached
+from services.api.shared.cells import NO_LEVEL, Level, shown
 from services.api.shared.context import ApiContext, Context
 from services.api.shared.cursors import CursorCodec, split_page
+from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import (
-    EXAMPLE_INSTANT,
     CustomerParameters,
+    InstantText,
     ModelParameters,
     NamesParameters,
     parse_optional_instant,
@@ -28,10 +38,20 @@ from services.api.shared.parameters import (
 from services.api.shared.queries import CustomerFilter, read_workspace
 from services.api.shared.responses import AnswerResponse, ConditionalResponse
 from services.api.shared.steps import floored, since
-from services.api.shared.workspace import customer_filter, live_generation, min_cell_of, reading_model, sources_of
+from services.api.shared.sums import Sums
+from services.api.shared.workspace import (
+    customer_filter,
+    list_links,
+    live_generation,
+    min_cell_of,
+    reading_model,
+    source_names,
+    sources_of,
+)
 from throughline.journey.durations import MINUTE_US
 from throughline.kit.errors import ServiceError
 from throughline.models import model_of
+from throughline.store.admission import OTHER
 
 router = APIRouter(tags=["phases"], route_class=AnswerRoute)
 
@@ -42,11 +62,14 @@ COUNTS_SECONDS = 0.25
 class MomentParameters(CustomerParameters):
     """Which customers to count, and when."""
 
-    as_of: str | None = Field(
+    group_by: Dimension | None = Field(
+        None, description="also divided by this fact of the customer's first touchpoint", examples=["channel"]
+    )
+
+    as_of: InstantText | None = Field(
         None,
         description="a past instant (RFC 3339), floored to the minute within two days, to the hour within 90 days, "
         "else to the day of the workspace's time zone; the answer's as_of says to which",
-        examples=[EXAMPLE_INSTANT],
     )
 
 
@@ -67,6 +90,14 @@ class PastQuestion(NamedTuple):
 
     counts: CountsQuestion
     at_us: int
+
+
+class GroupedQuestion(NamedTuple):
+    """A distinct question about the counts of each source or channel; `at_us` None: live."""
+
+    counts: CountsQuestion
+    at_us: int | None
+    by: Dimension
 
 
 async def counts_question(context: ApiContext, workspace: int, parameters: CustomerParameters) -> CountsQuestion:
@@ -100,6 +131,7 @@ async def live_counts(context: ApiContext, question: CountsQuestion) -> EncodedA
         applied_watermark_us=live.applied_watermark_us,
         retention_cutoff_us=live.retention_cutoff_us,
         min_cell=min_cell,
+        lists=await list_links(context, question.workspace, live.generation.name, question.customers),
     )
 
 
@@ -132,7 +164,79 @@ async def past_counts(context: ApiContext, question: PastQuestion) -> EncodedAns
         applied_watermark_us=past.applied_watermark_us,
         retention_cutoff_us=state.retention_cutoff_us,
         min_cell=min_cell,
+        lists=await list_links(context, workspace, live.model.name, customers),
+        is_past=True,
     )
+
+
+@cached(seconds=COUNTS_SECONDS)
+async def grouped_counts(context: ApiContext, question: GroupedQuestion) -> EncodedAnswer[Counts]:
+    """The counts, live or of a past moment, with those of each source or channel.
+
+    Raises:
+        ServiceError: 400 `unknown_model`; 403 `withheld`; 503 `no_model` or `database_away`.
+    """
+    (workspace, model_name, customers), at_us, by = question
+    min_cell = await min_cell_of(context, workspace, model_name)
+    async with reading_model(context, "counts", workspace, model_name) as (connection, live):
+        state, model = live.workspace, live.model
+        applied_us = state.applied_watermark_us
+        is_past = at_us is not None and applied_us is not None
+        moment = floored(min(at_us or 0, applied_us or 0), state.latest_watermark_us, live.zone) if is_past else None
+        later = [] if moment is None else since(moment, live.zone)
+        groups = await read_groups(connection, live.generation.id, customers, by, later=later, min_cell=min_cell)
+    names = await source_names(context, workspace)
+    lists = await list_links(context, workspace, model.name, customers)
+    return counts_answer(
+        model,
+        _shown(groups.values(), min_cell, is_whole=customers.is_everybody),
+        as_of_us=applied_us if moment is None else moment.at_us,
+        applied_watermark_us=applied_us,
+        retention_cutoff_us=state.retention_cutoff_us,
+        min_cell=min_cell,
+        lists=lists,
+        is_past=moment is not None,
+        groups=_groups(groups, names, lists, by, min_cell),
+    )
+
+
+def _groups(
+    groups: Mapping[int | str, Mapping[int, Level]],
+    names: Mapping[int, str],
+    lists: ListLinks,
+    by: Dimension,
+    min_cell: int | None,
+) -> list[CountedGroup]:
+    """The groups by name, the largest first; those beyond `MAX_GROUPS` together, with what is counted as `(other)`."""
+
+    def list_of(name: str) -> ListLinks | None:
+        if by == "source":
+            return lists._replace(sources=[name]) if name in names.values() else None
+        return lists._replace(channels=[name])
+
+    named = [
+        (names.get(value, f"deleted source {value}") if isinstance(value, int) else value, levels)
+        for value, levels in groups.items()
+    ]
+    shown = [(name, _shown([levels], min_cell, is_whole=False), levels) for name, levels in named]
+    shown.sort(key=lambda group: (group[0] == OTHER, -sum(sums.now for sums in group[1].values()), group[0]))
+    counted = [
+        CountedGroup(name, sums, list_of(name)) for name, sums, _ in shown[:MAX_GROUPS] if any(map(any, sums.values()))
+    ]
+    if rest := shown[MAX_GROUPS:]:
+        is_one = len(rest) == 1 and rest[0][0] == OTHER
+        sums = _shown([levels for _, _, levels in rest], min_cell, is_whole=False)
+        counted.append(CountedGroup(OTHER, sums, list_of(OTHER) if is_one else None))
+    return counted
+
+
+def _shown(groups: Iterable[Mapping[int, Level]], min_cell: int | None, *, is_whole: bool) -> dict[int, Sums]:
+    """The counts of some groups together that may be shown."""
+    levels: dict[int, Level] = {}
+    for group in groups:
+        for phase, level in group.items():
+            levels[phase] = levels.get(phase, NO_LEVEL).plus(level)
+    return {phase: shown(level, min_cell or 1, is_whole=is_whole) for phase, level in levels.items()}
 
 
 @router.get(
@@ -150,7 +254,10 @@ async def get_counts(
     The ETag names the last change of the counts, not the time of asking."""
     at_us = parse_optional_instant(parameters.as_of, "as_of")
     question = await counts_question(context, token.workspace, parameters)
-    if at_us is None:
+    if parameters.group_by is not None:
+        minute_us = None if at_us is None else at_us - at_us % MINUTE_US
+        counts = await grouped_counts(context, GroupedQuestion(question, minute_us, parameters.group_by))
+    elif at_us is None:
         counts = await live_counts(context, question)
     else:
         counts = await past_counts(context, PastQuestion(question, at_us - at_us % MINUTE_US))

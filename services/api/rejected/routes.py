@@ -18,7 +18,7 @@ from services.api.rejected.queries import (
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import EXAMPLE_INSTANT, TEXT, PageParameters, parse_instant
+from services.api.shared.parameters import TEXT, InstantText, PageParameters, parse_instant
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import source_id, source_names
 
@@ -29,10 +29,15 @@ cursors = CursorCodec("r", RejectedPosition)
 class RejectedParameters(PageParameters):
     """Which rejected events, and which page of their list."""
 
-    from_: str | None = Field(
-        None, alias="from", description="received at this instant (RFC 3339) or later", examples=[EXAMPLE_INSTANT]
+    from_: InstantText | None = Field(
+        None,
+        alias="from",
+        description="received at this instant (RFC 3339) or later",
     )
-    to: str | None = Field(None, description="received before this instant", examples=[EXAMPLE_INSTANT])
+    to: InstantText | None = Field(
+        None,
+        description="received before this instant",
+    )
     source: str | None = Field(None, pattern=TEXT, description="sent to this source", examples=["web"])
     stage: str | None = Field(
         None, pattern=TEXT, description="rejected by `ingest` or `stager`; `consent`: dropped", examples=["ingest"]

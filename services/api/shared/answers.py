@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta
 
+from services.api.shared.queries import MAX_COUNTED
 from throughline.kit.clock import rfc3339
 
 A_co = TypeVar("A_co", bound="Answer", covariant=True)
@@ -54,6 +55,38 @@ ModelName = Annotated[str, Meta(description="the phase model of this answer", ex
 NextCursor = Annotated[
     str | None, Meta(description="`cursor` of the next page; null: this is the last", examples=[None])
 ]
+Total = Annotated[
+    int | None,
+    Meta(
+        description="number of items on all pages; null: not counted, on pages after the first, and where counting "
+        "takes long",
+        examples=[1840],
+    ),
+]
+TotalIsExact = Annotated[
+    bool, Meta(description=f"false: more than `total`, which is {MAX_COUNTED:,} then, or not counted", examples=[True])
+]
+
+
+class CountedTotal(NamedTuple):
+    """The number of items of a list, as far as it was counted."""
+
+    total: int | None
+    is_exact: bool
+
+
+NOT_COUNTED = CountedTotal(None, is_exact=False)
+
+
+def counted_total(counted: int | None, is_kept: bool = False) -> CountedTotal:
+    """The total of a list.
+
+    Args:
+        counted: what `count_in_time` has counted; None: nothing.
+        is_kept: whether it is a kept count, however large.
+    """
+    is_exact = counted is not None and (is_kept or counted <= MAX_COUNTED)
+    return CountedTotal(counted if counted is None or is_exact else MAX_COUNTED, is_exact)
 
 
 class EncodedAnswer(NamedTuple, Generic[A_co]):

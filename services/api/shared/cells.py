@@ -7,6 +7,7 @@ than `min_cell` customers is 0 like an empty one. Decision 0023 has the proof.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import NamedTuple
 
 from services.api.shared.sums import Sums
@@ -37,6 +38,10 @@ class Level(NamedTuple):
     """Sum of the rounded cells."""
     cells: Parts = _NONE
     """Number of cells that are not rounded to 0."""
+
+    def plus(self, other: "Level") -> "Level":
+        """The cells of both."""
+        return Level(*(Parts(*map(add, ours, others)) for ours, others in zip(self, other, strict=True)))
 
     def minus(self, change: "Level") -> "Level":
         """The level before `change` happened."""

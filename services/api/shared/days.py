@@ -1,17 +1,18 @@
 """The days of a question to kept sums: from which to which, in the workspace's time zone."""
 
 from datetime import tzinfo
+from itertools import groupby
 from typing import NamedTuple
 
 from pydantic import Field
 
-from services.api.shared.parameters import EXAMPLE_INSTANT, CustomerParameters, parse_optional_instant
+from services.api.shared.parameters import CustomerParameters, InstantText, parse_optional_instant
 from services.api.shared.steps import ceiling, next_start, starts
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.funnel import Day
 from throughline.journey.durations import DAY_US, HOUR_US
 from throughline.journey.rollup import floor
-from throughline.kit.clock import rfc3339
+from throughline.kit.clock import rfc3339, to_datetime
 from throughline.kit.errors import ServiceError
 
 DEFAULT_DAYS = 30
@@ -21,17 +22,15 @@ MAX_DAYS = 400
 class SpanParameters(CustomerParameters):
     """Which customers, and which days of entry."""
 
-    from_: str | None = Field(
+    from_: InstantText | None = Field(
         None,
         alias="from",
         description="the first day is the one that holds this instant (RFC 3339); without it there are "
         f"{DEFAULT_DAYS} days",
-        examples=[EXAMPLE_INSTANT],
     )
-    to: str | None = Field(
+    to: InstantText | None = Field(
         None,
         description=f"days that begin before this instant; without it up to today. At most {MAX_DAYS} days",
-        examples=[EXAMPLE_INSTANT],
     )
 
 
@@ -111,3 +110,20 @@ def read_days(live: LiveModel, parameters: SpanParameters) -> tuple[Days, int]:
     from_us = parse_optional_instant(parameters.from_, "from")
     to_us = parse_optional_instant(parameters.to, "to")
     return find_days(from_us, to_us, now_us=now_us, zone=live.zone), now_us
+
+
+def in_calendar(days: Days, step: str, zone: tzinfo) -> list[Days]:
+    """Returns the days in groups of a day, a week or a month of the calendar; the first and last may be cut."""
+    ends = (*days.starts[1:], days.end_us)
+    groups: list[Days] = []
+    for _, group in groupby(zip(days.starts, ends, strict=True), key=lambda day: _calendar(day[0], step, zone)):
+        pairs = list(group)
+        groups.append(Days(tuple(start_us for start_us, _ in pairs), pairs[-1][1]))
+    return groups
+
+
+def _calendar(day_us: int, step: str, zone: tzinfo) -> tuple[int, ...]:
+    local = to_datetime(day_us).astimezone(zone)
+    if step == "week":
+        return local.isocalendar()[:2]
+    return (local.year, local.month) if step == "month" else (local.year, local.month, local.day)

@@ -19,6 +19,8 @@ MAX_NAME = 512
 MAX_VALUES = 50
 """Maximum number of values of a parameter that may be repeated."""
 
+InstantText = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=[EXAMPLE_INSTANT])]
+"""RFC 3339, read by `parse_instant`."""
 Name = Annotated[str, Field(pattern=TEXT, max_length=MAX_NAME)]
 Limit = Annotated[int, Field(ge=1, le=200, description="Maximum number of items")]
 

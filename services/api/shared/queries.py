@@ -1,15 +1,40 @@
 """Statements of several features: a workspace with its models and watermarks, its sources, and sums of counts."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, ScalarSelect, Table, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    ScalarSelect,
+    Select,
+    Table,
+    and_,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.cells import PARTS, Level, Parts
+from throughline.journey.channels import STANDARD_CHANNELS
 from throughline.journey.diff import COUNTS
+from throughline.store.admission import CHANNEL, OTHER
+from throughline.store.engine.errors import is_statement_timeout
+from throughline.store.engine.unit_of_work import part_of
 from throughline.store.schema.access import sources, workspaces
+from throughline.store.schema.counts import admitted_names
+from throughline.store.schema.journeys import journeys
 from throughline.store.schema.operations import models, offsets
+
+MAX_COUNTED = 100_000
+"""Maximum number of rows that are counted one by one for a total."""
+COUNT_SECONDS = 2.0
+"""Maximum time for that."""
 
 
 class ModelGeneration(NamedTuple):
@@ -68,6 +93,46 @@ class CustomerFilter(NamedTuple):
         if self.channels:
             conditions.append(table.c.channel.in_(self.channels))
         return conditions
+
+
+def counted_journeys(generation: int, customers: CustomerFilter) -> list[ColumnElement[bool]]:
+    """Conditions on journeys: those that are counted under sources and channels."""
+    conditions: list[ColumnElement[bool]] = []
+    if customers.sources:
+        conditions.append(journeys.c.source.in_(customers.sources))
+    if customers.channels:
+        channel, a = journeys.c.channel, admitted_names.c
+        is_admitted = exists().where(a.kind == CHANNEL, a.model == generation, a.name == channel)
+        standard = STANDARD_CHANNELS & set(customers.channels)
+        either: list[ColumnElement[bool]] = [channel.in_(sorted(standard))]
+        if named := set(customers.channels) - standard - {OTHER}:
+            either.append(and_(channel.in_(sorted(named)), is_admitted))
+        if OTHER in customers.channels:
+            either.append(and_(channel.not_in(sorted(STANDARD_CHANNELS)), ~is_admitted))
+        conditions.append(or_(*either))
+    return conditions
+
+
+async def plan_for_values(connection: AsyncConnection) -> None:
+    """Have PostgreSQL plan each statement for its values, not for any: filters differ too much in what they leave."""
+    await connection.execute(select(func.set_config("plan_cache_mode", "force_custom_plan", literal(True))))
+
+
+async def count_in_time(connection: AsyncConnection, query: Select[Any]) -> int | None:
+    """How many rows a query selects, `MAX_COUNTED` + 1 at most; None when that takes more than `COUNT_SECONDS`.
+
+    The last statement of a transaction.
+    """
+    some = query.with_only_columns(literal(1)).limit(MAX_COUNTED + 1).subquery()
+    try:
+        async with part_of(connection):
+            milliseconds = literal(str(round(COUNT_SECONDS * 1000)))
+            await connection.execute(select(func.set_config("statement_timeout", milliseconds, literal(True))))
+            return int(await connection.scalar(select(func.count()).select_from(some)) or 0)
+    except DBAPIError as error:
+        if not is_statement_timeout(error):
+            raise
+        return None
 
 
 def summed(table: Table) -> list[ColumnElement[int]]:

@@ -17,6 +17,8 @@ from services.api.shared.answers import Answer
 
 CSV = "text/csv"
 MEDIA_TYPE = f"{CSV}; charset=utf-8; header=present"
+LINKS = "links"
+"""The member of an answer that is no column: paths, which the answer as JSON has."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a text begins that a spreadsheet would take for a formula."""
 
@@ -97,7 +99,7 @@ def _columns(type_: type[Any], skipped: str | None = None) -> tuple[list[str], C
     names: list[str] = []
     parts: list[tuple[str, int, Cells | None]] = []
     for field in fields(type_):
-        if field.name == skipped:
+        if field.name in (skipped, LINKS):
             continue
         member = _bare(field.type)
         if isinstance(member, type) and issubclass(member, msgspec.Struct):

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.shared.cache import cached
 from services.api.shared.context import ApiContext
+from services.api.shared.links import ListLinks
 from services.api.shared.parameters import CustomerParameters
 from services.api.shared.queries import (
     CustomerFilter,
@@ -144,6 +145,12 @@ async def customer_filter(context: ApiContext, workspace: int, parameters: Custo
     """
     ids = {await source_id(context, workspace, name) for name in parameters.source}
     return CustomerFilter(tuple(sorted(id_ for id_ in ids if id_ is not None)), tuple(sorted(set(parameters.channel))))
+
+
+async def list_links(context: ApiContext, workspace: int, model: str, customers: CustomerFilter) -> ListLinks:
+    """Links to lists of these customers."""
+    names = await source_names(context, workspace) if customers.sources else {}
+    return ListLinks(model, [names.get(id_, str(id_)) for id_ in customers.sources], customers.channels)
 
 
 async def source_names(context: ApiContext, workspace: int) -> dict[int, str]:

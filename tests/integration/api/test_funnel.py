@@ -137,7 +137,8 @@ async def test_moves_explain_the_counts(api: httpx.AsyncClient, shop: Rows) -> N
 async def test_variants_add_up(api: httpx.AsyncClient, shop: Rows) -> None:
     answer = await ok(api, "/v1/variants", Variants, **SPAN)
     assert answer["total"] == sum(variant["cycles"] for variant in answer["variants"]) == 7
-    assert {"phases": ["discovery", "decision"], "outcome": "open", "cycles": 1} in answer["variants"]
+    shown = [(variant["phases"], variant["outcome"], variant["cycles"]) for variant in answer["variants"]]
+    assert (["discovery", "decision"], "open", 1) in shown
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ async def test_a_list_is_as_long_as_its_number(
         step = result.steps[0]
         numbers: Mapping[Outcome, int] = {
             "cohort": result.cohort,
+            "mature": result.mature,
+            "immature": result.immature,
+            **({} if step.entered is None else {"entered": step.entered}),
             "reached": step.reached,
             "within": step.within.reached,
             "lapsed": step.lapsed,

@@ -4,11 +4,12 @@ import asyncio
 
 import httpx
 
-from services.api.phases.answers import Channels, Counts, Sources
+from services.api.phases.answers import Channels, Counts, PhaseCounts, Sources
+from services.api.shared.workspace import SOURCES_SECONDS
 from tests.support.answers import ok, refused
 from tests.support.rows import AT_US, PHASES, SECOND_US, Rows
 from tests.support.stack import Stack, until
-from throughline.kit.clock import now_us
+from throughline.kit.clock import now_us, rfc3339
 from throughline.store.access.sources import create_source
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
@@ -34,6 +35,7 @@ async def test_counts_are_summed_over_shards_and_as_of_is_the_least_partition(
     body = await ok(api, "/v1/phases/counts", Counts)
     assert body["as_of"] == "2026-09-21T14:13:20Z"
     assert (body["customers"], body["unplaced"]) == (18, 4)
+    assert body["phases"][0].pop("links").keys() == set(body["phases"][0]) - {"phase", "withheld"}
     assert body["phases"][0] == {
         "phase": "discovery", "now": 11, "active": 9, "lapsed": 2, "abandoned": 1, "churned": 1, "entered": 15,
         "left": 4, "returned": 3, "withheld": False,
@@ -126,3 +128,44 @@ async def test_sources_and_channels_come_in_pages(api: httpx.AsyncClient, rows: 
         assert seen == expected
         await refused(api, 400, "bad_cursor", path, cursor="x")
     assert (await ok(api, "/v1/phases/counts", channel="(other)"))["customers"] == 2
+
+
+async def test_counts_by_group(api: httpx.AsyncClient, rows: Rows, stack: Stack) -> None:
+    engine = create_engine(stack.database)
+    async with transaction(engine) as connection:
+        pos = await create_source(connection, stack.workspace, "pos", now_us=now_us())
+    await engine.dispose()
+    await rows.through(AT_US + 3_600 * SECOND_US)
+    await rows.count(1, 10, lapsed=2, churned=1, channel="email")
+    await rows.count(0, 4, channel="email")
+    await rows.count(2, 3, source=pos, channel="email", shard=1, at_us=AT_US + 1_800 * SECOND_US)
+    await rows.count(1, 5, left=2, channel="direct", at_us=AT_US + 1_800 * SECOND_US)
+    numbers = set(PhaseCounts.__struct_fields__) - {"phase", "withheld", "links"}
+    for when in ({}, {"as_of": rfc3339(AT_US + 600 * SECOND_US)}):
+        for by, values in (("channel", ["email", "direct"]), ("source", ["web", "pos"])):
+            answer = await ok(api, "/v1/phases/counts", Counts, group_by=by, **when)
+            whole = await ok(api, "/v1/phases/counts", Counts, **when)
+            assert {**answer, "groups": []} == whole
+            shown = values if not when else [value for value in values if value in ("email", "web")]
+            assert [group["value"] for group in answer["groups"]] == shown
+            for group in answer["groups"]:
+                alone = await ok(api, "/v1/phases/counts", Counts, **{by: group["value"]}, **when)
+                assert {key: alone[key] for key in ("customers", "unplaced", "phases", "links")} == {
+                    key: group[key] for key in ("customers", "unplaced", "phases", "links")
+                }
+            for number in numbers:
+                for phase in range(len(PHASES)):
+                    parts = sum(group["phases"][phase][number] for group in answer["groups"])
+                    assert parts == answer["phases"][phase][number]
+    unchanged = await api.get("/v1/phases/counts?group_by=channel")
+    again = await api.get("/v1/phases/counts?group_by=channel", headers={"If-None-Match": unchanged.headers["etag"]})
+    assert again.status_code == 304
+    await rows.execute("UPDATE workspaces SET min_cell = 4")
+    await asyncio.sleep(SOURCES_SECONDS)
+    for when in ({}, {"as_of": rfc3339(AT_US + 600 * SECOND_US)}):
+        small = await ok(api, "/v1/phases/counts", Counts, group_by="channel", **when)
+        whole = await ok(api, "/v1/phases/counts", Counts, **when)
+        assert {**small, "groups": []} == whole
+        assert whole["links"] == {}
+        email = await ok(api, "/v1/phases/counts", Counts, channel="email", **when)
+        assert next(group for group in small["groups"] if group["value"] == "email")["phases"] == email["phases"]

@@ -54,7 +54,9 @@ INDEXES = {
     ("touchpoints", "anonymous_id"),
     ("rulings", "id, owner"),
     ("journeys", "customer, model"),
-    ("journeys", "model, phase, customer"),
+    ("journeys", "model, phase, entered_us, customer"),
+    ("journeys", "model, last_day, customer"),
+    ("journeys", "model, orders"),
     ("journeys", "look_us, customer"),
     ("bases", "actor, model"),
     ("recomputations", "customer, model"),
@@ -109,11 +111,12 @@ PARTIAL = {
     ("erasures", "state <> 'done'"),
     ("read_tokens", "session_of IS NOT NULL"),
     ("touchpoints", "bot OR test) AND (user_id IS NOT NULL"),
+    ("journeys", "orders > 0"),
 }
 
 CHANGES_WITH_EVENTS = {
     "ids": {"is_user", "marked"},
-    "journeys": {*Journey._fields, "since"} - {"phase"},
+    "journeys": {*Journey._fields, "since"} - {"phase", "entered_us"},
     "phase_counts": set(COUNTS),
     "phase_history": set(COUNTS),
     "funnel_counts": {"number"},

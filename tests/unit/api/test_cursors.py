@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.customers.routes import cursors as customer_cursors
+from services.api.funnel.routes import cursors as customer_cursors
 from services.api.journeys.queries import TouchpointPosition
 from services.api.journeys.routes import touchpoint_cursors
 from services.api.shared.cursors import split_page

@@ -122,3 +122,39 @@ def test_the_schema_of_an_answer_is_the_type_that_the_endpoint_returns() -> None
     assert isinstance(route, AnswerRoute)
     assert route.answer is Greeting
     assert route.responses[200]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Greeting"}
+
+
+def test_operations_have_names_of_their_own_and_a_server() -> None:
+    names = [operation(path)["operationId"] for path in PATHS]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"(get|post|stream)(_[a-z]+)+", name) for name in names), names
+    assert DOCUMENT["servers"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_instants_are_date_times(path: str) -> None:
+    instants = {"from", "to", "as_of", "entered_from", "entered_to", "seen_from", "seen_to"}
+    for parameter in operation(path).get("parameters", []):
+        if parameter["name"] in instants:
+            assert {"type": "string", "format": "date-time"} in [
+                {key: option.get(key) for key in ("type", "format")} for option in parameter["schema"]["anyOf"]
+            ], parameter["name"]
+
+
+def test_every_list_is_a_table() -> None:
+    answers = {route.answer for router in ROUTERS for route in router.routes if isinstance(route, AnswerRoute)}
+    lists = {answer for answer in answers if answer and "next_cursor" in answer.__struct_fields__}
+    assert len(lists) > 10
+    assert all(answer.TABLE for answer in lists)
+
+
+def test_only_lists_of_values_may_be_repeated() -> None:
+    for path in PATHS:
+        repeated = {
+            parameter["name"]
+            for parameter in operation(path).get("parameters", [])
+            if parameter["schema"].get("type") == "array"
+        }
+        assert repeated <= {
+            "source", "channel", "phase", "kind", "from_phase", "to_phase", "from_node", "to_node",
+        }, path  # fmt: skip

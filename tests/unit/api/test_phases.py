@@ -22,7 +22,7 @@ def test_counts_add_up_and_name_every_phase() -> None:
     assert [phase["phase"] for phase in body["phases"]] == [phase.name for phase in MODEL.phases]
     assert body["phases"][1] == {
         "phase": "consideration", "now": 7, "active": 5, "lapsed": 2, "abandoned": 1, "churned": 1, "entered": 9,
-        "left": 2, "returned": 4, "withheld": False,
+        "left": 2, "returned": 4, "withheld": False, "links": {},
     }  # fmt: skip
     assert body["phases"][0]["now"] == 0
 

@@ -14,6 +14,13 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @asynccontextmanager
+async def part_of(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Yields within an open transaction; what fails there leaves the transaction as it was."""
+    async with connection.begin_nested():
+        yield
+
+
+@asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection to read with: each statement is a snapshot of its own, and costs one round trip.
 

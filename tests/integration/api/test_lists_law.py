@@ -1,0 +1,159 @@
+"""The law of lists on real PostgreSQL: what stands behind each number of each answer is exactly as many as it says."""
+
+import csv
+import io
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.strategies.staging import Case, cases
+from tests.strategies.touchpoints import DAY_US, START_US
+from tests.support.app import api_of
+from tests.support.pipeline import Pipeline, open_pipeline
+from throughline.journey.memory import Memory
+from throughline.kit.clock import rfc3339
+from throughline.store.engine.unit_of_work import transaction
+
+SPAN = {"from": rfc3339(START_US), "to": rfc3339(START_US + 390 * DAY_US)}
+FOLLOWED = 15
+"""Number of links of one answer that are followed, those of numbers other than 0 first."""
+
+Numbers = Iterator[tuple[str, int, str]]
+"""(what it is, the number, its link)."""
+
+
+async def stage(engine: AsyncEngine, database: str, case: Case) -> Pipeline:
+    """A workspace into which the case's log is staged."""
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send(case.log)
+    await pipeline.finish()
+    await pipeline.tick(case.clock_us)
+    async with transaction(engine) as connection:
+        await connection.execute(
+            text("INSERT INTO offsets VALUES (:topic, 99, 1, '', :at, :at)"),
+            {"topic": pipeline.topic, "at": pipeline.watermark_us},
+        )
+        await connection.execute(
+            text("UPDATE offsets SET through_us = :at, swept_us = :at WHERE topic = :topic"),
+            {"topic": pipeline.topic, "at": pipeline.watermark_us},
+        )
+        for memory, flags, orders in await connection.execute(text("SELECT memory, flags, orders FROM journeys")):
+            assert Memory.load(memory, flags).standing == orders
+    return pipeline
+
+
+async def listed(api: httpx.AsyncClient, link: str) -> int:
+    """The length of a list, whose total and file agree with it."""
+    url = httpx.URL(link)
+    answer = (await api.get(url.copy_add_param("limit", 2))).raise_for_status().json()
+    length = len(answer["items"])
+    total, is_exact = answer.get("total"), answer.get("total_is_exact", False)
+    while answer["next_cursor"] is not None:
+        page = url.copy_merge_params({"limit": 2, "cursor": answer["next_cursor"]})
+        answer = (await api.get(page)).raise_for_status().json()
+        length += len(answer["items"])
+    assert (total, is_exact) in ((length, True), (None, False)), link
+    assert (total is None) is (("as_of" in link and "cycle" in link) or "/funnel/" in link), link
+    file = (await api.get(link, headers={"Accept": "text/csv"})).raise_for_status()
+    assert len(list(csv.reader(io.StringIO(file.text, newline="")))) == length + 1, link
+    return length
+
+
+async def follow(api: httpx.AsyncClient, numbers: Numbers, chance: random.Random) -> None:
+    links = [(bool(number), chance.random(), name, number, link) for name, number, link in numbers]
+    for _, _, name, number, link in sorted(links, reverse=True)[:FOLLOWED]:
+        assert await listed(api, link) == number, f"{name}: {link}"
+
+
+def of_counts(answer: Any) -> Numbers:
+    for part in (answer, *answer["phases"]):
+        assert part["links"]
+        for name, link in part["links"].items():
+            yield name, part[name], link
+
+
+def of_flows(answer: Any) -> Numbers:
+    for node in answer["nodes"]:
+        for name, link in node["links"].items():
+            yield f"{node['id']} {name}", node[name], link
+    for edge in answer["edges"]:
+        yield f"{edge['from']} -> {edge['to']}", edge["moves"], edge["link"]
+
+
+def of_variants(answer: Any) -> Numbers:
+    yield "total", answer["total"], answer["link"]
+    for variant in answer["variants"]:
+        yield str(variant["phases"]), variant["cycles"], variant["link"]
+
+
+def of_funnel(answer: Any) -> Numbers:
+    for part in (answer, *answer["breakdown"]):
+        for numbers in (part["cohort"], *part["steps"]):
+            yield from linked(numbers)
+
+
+def of_trend(answer: Any) -> Numbers:
+    for day in answer["days"]:
+        yield from linked(day["cohort"])
+        yield from linked(day)
+
+
+def linked(numbers: Any) -> Numbers:
+    for name, link in numbers["links"].items():
+        outer, _, inner = name.partition(".")
+        yield name, numbers[outer][inner] if inner else numbers[outer], link
+
+
+def of_history(answer: Any) -> Numbers:
+    for step in answer["steps"]:
+        for part in (step, *step["phases"]):
+            for name, template in answer["links"].items():
+                outer, _, inner = name.partition(".")
+                if outer in part:
+                    link = template.replace("{phase}", part.get("phase", ""))
+                    link = link.replace("{from}", step["from"]).replace("{to}", step["to"])
+                    yield f"{name} {step['from']}", part[outer][inner] if inner else part[outer], link
+
+
+@settings(
+    max_examples=8,
+    # Explaining a failure traces every line, which makes each example take minutes.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    case=cases(),
+    channel=st.sampled_from([[], ["direct"], ["email", "direct"]]),
+    edges=st.sampled_from([1, 3, 40]),
+    days=st.integers(0, 60),
+    seed=st.integers(0, 2**32),
+)
+async def test_every_number_has_its_customers(
+    database: str, engine: AsyncEngine, case: Case, channel: list[str], edges: int, days: int, seed: int
+) -> None:
+    pipeline = await stage(engine, database, case)
+    chance = random.Random(seed)
+    async with await api_of(engine, database, f"w{pipeline.workspace}", pipeline.topic) as api:
+
+        async def ask(path: str, **parameters: Any) -> Any:
+            return (await api.get(path, params={"channel": channel, **parameters})).raise_for_status().json()
+
+        await follow(api, of_counts(await ask("/v1/phases/counts")), chance)
+        past = await ask("/v1/phases/counts", as_of=rfc3339(START_US + days * DAY_US + days))
+        if past["as_of"] is not None:
+            await follow(api, of_counts(past), chance)
+        for reading in ("moves", "paths"):
+            await follow(api, of_flows(await ask("/v1/flows", **SPAN, reading=reading, edges=edges)), chance)
+        funnel = {**SPAN, "unit": chance.choice(["cycle", "customer"]), "window": chance.choice(["1d", "30d", "none"])}
+        by = chance.choice([{}, {"by": "channel"}])
+        await follow(api, of_funnel(await ask("/v1/funnel", **funnel, **by)), chance)
+        await follow(api, of_trend(await ask("/v1/funnel/trend", **funnel, step="month")), chance)
+        await follow(api, of_variants(await ask("/v1/variants", **SPAN)), chance)
+        history = {"step": "day", "from": rfc3339(START_US), "to": rfc3339(START_US + (1 + days) * DAY_US)}
+        await follow(api, of_history(await ask("/v1/phases/history", **history)), chance)
