@@ -104,9 +104,9 @@ class RoundLoop:
             partition.note_success()
 
     async def _next_round(self, write: asyncio.Task[None]) -> list[RoundStaging]:
-        positions: dict[TopicPartition, Position] = {}
-        """Where the partitions of the round stand."""
         self._turn += 1
+        # Where the partitions of the round stand. One that is located again meanwhile is not read any more.
+        positions: dict[TopicPartition, Position] = {}
 
         def located() -> list[TopicPartition]:
             positions.update(

@@ -77,8 +77,11 @@ class RoundStaging:
         return sum(map(len, self._records.values()))
 
     async def prepare(self) -> None:
-        """Decode the records, so that this is done by the time they are staged."""
-        self._prepared = await self._prepare(self._records)
+        """Decode the records, so that this is done by the time they are staged. What fails here fails there again."""
+        try:
+            self._prepared = await self._prepare(self._records)
+        except Exception as error:
+            log.debug("%d records could not be prepared: %s", self.size, error)
 
     async def stage(self, *, stopping: Callable[[], bool]) -> None:
         """Stage the records, and move the positions behind them.

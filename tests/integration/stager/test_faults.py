@@ -79,6 +79,7 @@ async def staged(
     for tp, position in positions.items():
         partitions[tp].position = position
     rounds = RoundStaging(context, partitions, {tps[0]: of_bob, tps[1]: of_ada}, positions)
+    await rounds.prepare()
     await rounds.stage(stopping=lambda: False)
     async with reading(engine) as connection:
         count = await connection.scalar(select(func.count()).select_from(touchpoints))
