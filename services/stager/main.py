@@ -34,7 +34,7 @@ log = logging.getLogger("stager")
 
 CONNECTIONS = SIDE_BY_SIDE + 3
 """Those of a round or of slices of maintenance, and of what goes on beside them: locating, the index, health."""
-FETCH_WAIT_MS = 250
+FETCH_WAIT_MS = 500
 """Maximum time that the broker holds a fetch when nothing comes. A partition that is not part of it waits as long: one
 just located, or one whose records were not taken from the client in time."""
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024

@@ -22,7 +22,7 @@ WINDOW_SECONDS = 0.08
 """Time that a round which is not full waits, after its first record."""
 LOOK_SECONDS = WINDOW_SECONDS / 2
 """Time between two looks at what has come, within the window and while the last round is being written."""
-REST_SECONDS = 0.25
+REST_SECONDS = 0.5
 """Maximum time that an idle process waits for a record of the partitions it knows."""
 
 Round = Mapping[TopicPartition, Sequence[Record]]
