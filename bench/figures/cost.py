@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import psutil
 
 from bench.load import Spec
 from bench.report import Goal, Row
-from bench.servers import OURS, Checkout, Deployment, Servers, Sizes, fetch_value, port_of, print_progress, send
+from bench.servers import OURS, Checkout, Deployment, Servers, Sizes, port_of, print_progress, send
 from tests.support.stack import Service
 
 RATES = (0, 50, 500, 2_000, 8_000)
@@ -30,8 +31,11 @@ REST_SECONDS = 11.0
 PROCESSES = ("ingest", "kafka", "stager", "postgres")
 STATE = "stager + postgres"
 COMMITS = "commits"
-_COMMITS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-_STAGED = "SELECT coalesce(sum(next_offset), 0)::bigint FROM offsets WHERE topic = $1"
+_PROGRESS = """
+SELECT coalesce(sum(next_offset), 0)::bigint,
+    (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database())
+FROM offsets WHERE topic = $1
+"""
 _GOALS = {
     (0, COMMITS): Goal("value", most=3),
     (0, "stager"): Goal("value", most=1),
@@ -118,14 +122,15 @@ async def _at(
         sending = asyncio.create_task(send(spec))
         await asyncio.sleep(WARM_SECONDS)
     loop = asyncio.get_running_loop()
-    began, events, commits = loop.time(), await _staged(deployment), await _commits(deployment)
+    began, (events, commits) = loop.time(), await _progress(deployment)
     used = {name: _cpu_seconds(pid) for name, pid in pids.items()}
     await asyncio.sleep(seconds)
     cpu_seconds = {name: _cpu_seconds(pid) - used[name] for name, pid in pids.items()}
+    staged, ended = await _progress(deployment)
     cost = Cost(
-        await _staged(deployment) - events,
+        staged - events,
         loop.time() - began,
-        await _commits(deployment) - commits,
+        ended - commits,
         cpu_seconds | {STATE: cpu_seconds["stager"] + cpu_seconds["postgres"]},
         os.getloadavg()[0],
     )
@@ -160,17 +165,20 @@ def _spec(
 async def _rest(deployment: Deployment) -> None:
     """Wait until nothing is left of what was sent."""
     before = -1
-    while (staged := await _staged(deployment)) != before:
+    while (staged := (await _progress(deployment))[0]) != before:
         before = staged
         await asyncio.sleep(REST_SECONDS)
 
 
-async def _staged(deployment: Deployment) -> int:
-    return await fetch_value(deployment.database, _STAGED, deployment.touchpoints)
-
-
-async def _commits(deployment: Deployment) -> int:
-    return await fetch_value(deployment.database, _COMMITS)
+async def _progress(deployment: Deployment) -> tuple[int, int]:
+    """Returns how many events are staged, and how many transactions of the database have ended."""
+    connection = await asyncpg.connect(deployment.database)
+    try:
+        row = await connection.fetchrow(_PROGRESS, deployment.touchpoints)
+    finally:
+        await connection.close()
+    assert row is not None  # of sums
+    return row[0], row[1]
 
 
 def _cpu_seconds(pid: int) -> float:
