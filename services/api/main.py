@@ -10,6 +10,7 @@ from functools import partial
 from types import FrameType
 
 import uvicorn
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api.app import create_app
 from services.api.live.feeds import Feeds
@@ -18,6 +19,7 @@ from services.api.phases.routes import live_counts
 from services.api.shared.context import ApiContext
 from services.api.shared.database import MAX_WAITING, STATEMENT_SECONDS, Database
 from services.api.shared.quotas import RequestRate
+from services.api.shared.replica import Replica
 from services.api.shared.shares import Shares
 from services.api.tokens import Tokens
 from throughline.kit import logs
@@ -53,19 +55,14 @@ def main() -> None:
 async def serve(settings: ApiSettings) -> int:
     """Run the service until it is told to stop; returns the exit status of the process."""
     set_build_info("api", settings.build_commit)
-    questions, access = (
-        create_engine(
-            settings.database_url,
-            pool_size=pool_size,
-            application_name="throughline api",
-            statement_seconds=STATEMENT_SECONDS,
-        )
-        for pool_size in (POOL_SIZE, ACCESS_POOL_SIZE)
-    )
-    measure_pool("api", POOL_SIZE, partial(count_in_use, questions))
-    measure_pool("api access", ACCESS_POOL_SIZE, partial(count_in_use, access))
+    questions = _create_pool("api", settings.database_url, POOL_SIZE)
+    access = _create_pool("api access", settings.database_url, ACCESS_POOL_SIZE)
+    replica: Replica | None = None
+    if settings.read_database_url is not None:
+        copy = _create_pool("api replica", settings.read_database_url, POOL_SIZE)
+        replica = Replica(copy, access, settings.touchpoints_topic, settings.read_lag_seconds)
     shares = Shares(slots=POOL_SIZE, each=settings.workspace_statements, queue=MAX_WAITING)
-    database = Database(questions, access, settings.database_url, shares)
+    database = Database(questions, access, settings.database_url, shares, replica)
     tokens = Tokens(database.read_tokens, database.write_last_uses)
     claims = ClaimLog(settings.kafka_servers(settings.kafka), settings.touchpoints_topic)
     context = ApiContext(
@@ -88,6 +85,7 @@ async def serve(settings: ApiSettings) -> int:
     preparing = asyncio.create_task(database.prepare())
     lag = asyncio.create_task(measure_loop_lag(API_LOOP_LAG_SECONDS.observe), name="loop lag")
     readiness = asyncio.create_task(measure_readiness("api", {"database": database.check}), name="readiness")
+    following = None if replica is None else asyncio.create_task(replica.follow(), name="replica")
     status = 0
     try:
         async with serving_metrics(settings, lambda: API_REGISTRY):
@@ -103,13 +101,23 @@ async def serve(settings: ApiSettings) -> int:
     finally:
         lag.cancel()
         readiness.cancel()
+        if following is not None:
+            following.cancel()
         preparing.cancel()
         with suppress(asyncio.CancelledError, MigrateError):
             await preparing
         await claims.close()
         await questions.dispose()
         await access.dispose()
+        if replica is not None:
+            await replica.engine.dispose()
     return status
+
+
+def _create_pool(name: str, url: str, size: int) -> AsyncEngine:
+    pool = create_engine(url, pool_size=size, application_name="throughline api", statement_seconds=STATEMENT_SECONDS)
+    measure_pool(name, size, partial(count_in_use, pool))
+    return pool
 
 
 class Server(uvicorn.Server):

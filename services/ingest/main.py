@@ -28,6 +28,7 @@ from throughline.kit.clock import now_us, to_us
 from throughline.kit.connection_limits import LimitedHttpProtocol
 from throughline.kit.health import Check
 from throughline.kit.kafka import require_compiled_records
+from throughline.kit.kafka_figures import measure_kafka
 from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS, set_build_info
 from throughline.kit.metrics_port import serving_metrics
 from throughline.kit.readiness import measure_readiness
@@ -116,6 +117,7 @@ def create_app() -> IngestApp:
         # Neither Kafka nor PostgreSQL has to run: /readyz says what is missing, requests are answered 503.
         works: list[Callable[[], Coroutine[Any, Any, None]]] = [keys.run, producer.run, batcher.run, count]
         works.append(partial(measure_readiness, "ingest", checks))
+        works.append(partial(measure_kafka, "ingest", lambda: producer.client))
         if settings.workers > 1:
             works.append(end_with_parent)
         background = [asyncio.create_task(work()) for work in works]

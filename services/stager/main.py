@@ -20,6 +20,7 @@ from services.stager.rejected.index import RejectedIndexer
 from services.stager.stage.models import ModelRegistry
 from throughline.kit import health, logs
 from throughline.kit.kafka import create_group_consumer, log_seconds, require_compiled_records, wait_for_topics
+from throughline.kit.kafka_figures import measure_kafka
 from throughline.kit.loop_lag import measure_loop_lag
 from throughline.kit.metrics import PORT_REFUSED, STAGER_LOOP_LAG_SECONDS, STAGER_REGISTRY, measure_pool, set_build_info
 from throughline.kit.metrics_port import serving_metrics
@@ -100,6 +101,8 @@ async def run(settings: StagerSettings) -> None:
         stack.callback(lag.cancel)
         readiness = asyncio.create_task(measure_readiness("stager", checks), name="readiness")
         stack.callback(readiness.cancel)
+        figures = asyncio.create_task(measure_kafka("stager", lambda: consumer), name="kafka figures")
+        stack.callback(figures.cancel)
         work = asyncio.create_task(_stage(settings, consumer, group, indexer), name="stage")
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)

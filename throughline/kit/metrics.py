@@ -53,6 +53,23 @@ POOL_SIZE = Gauge(
     ["pool"],
     registry=None,
 )
+KAFKA_CONNECTIONS = Gauge(
+    "throughline_kafka_connections",
+    "Open connections to brokers, of ingest and stager, by client: 0 means Kafka is away.",
+    ["client"],
+    registry=None,
+    multiprocess_mode="livesum",
+)
+KAFKA_REQUESTS = Gauge(
+    "throughline_kafka_requests_in_flight",
+    "Requests to brokers that await an answer, by client: many for long means slow brokers.",
+    ["client"],
+    registry=None,
+    multiprocess_mode="livesum",
+)
+for _registry in (INGEST_REGISTRY, STAGER_REGISTRY):
+    _registry.register(KAFKA_CONNECTIONS)
+    _registry.register(KAFKA_REQUESTS)
 for _registry in (INGEST_REGISTRY, STAGER_REGISTRY, API_REGISTRY):
     _registry.register(READY)
     _registry.register(BUILD_INFO)
@@ -233,6 +250,19 @@ API_QUERY_SECONDS = Histogram(
     "One query to PostgreSQL, by its name, the wait for a connection included.",
     ["query"],
     buckets=LATENCY_BUCKETS,
+    registry=API_REGISTRY,
+)
+API_QUESTIONS = Counter(
+    "throughline_api_questions_total",
+    "Questions to PostgreSQL, by which one was asked: primary or replica.",
+    ["database"],
+    registry=API_REGISTRY,
+)
+for _database in ("primary", "replica"):
+    API_QUESTIONS.labels(_database)
+API_REPLICA_LAG_SECONDS = Gauge(
+    "throughline_api_replica_lag_seconds",
+    "How far the replica is behind, by its watermark; infinite when it does not answer, 0 when there is none.",
     registry=API_REGISTRY,
 )
 API_STREAM_SUBSCRIBERS = Gauge(

@@ -155,6 +155,14 @@ class ApiSettings(ServiceSettings):
     """Settings of the api."""
 
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
+    read_database_url: str | None = Field(
+        None,
+        pattern=r"^postgres(ql)?://",
+        description="postgresql://user:password@host:port/database of a replica that answers questions",
+    )
+    read_lag_seconds: float = Field(
+        10.0, gt=0, description="how far the replica may be behind; beyond it questions go to DATABASE_URL"
+    )
     max_connections: int = Field(2048, ge=1, description="connections of one process, further ones are answered 503")
     token_requests: int = Field(100, ge=0, description="requests a second of one token, 0 = no limit")
     token_streams: int = Field(100, ge=1, description="streams that one token may have open at once in this process")

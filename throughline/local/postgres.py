@@ -74,7 +74,8 @@ class LocalPostgres(LocalServer):
         self._namespaces = namespaces
         self._password = self._folder.path / "password"
         self._programs = Path()
-        self._run_as = "same"
+        self.run_as = "same"
+        """Whom the server runs as, once it has started (see `run_as.py`)."""
 
     @property
     def url(self) -> str:
@@ -97,7 +98,7 @@ class LocalPostgres(LocalServer):
         """Find the binaries and the user to run as; check the data, or initialize it."""
         self._programs = binaries()
         has_data = self._data.exists()
-        self._run_as = await choose_run_as(
+        self.run_as = await choose_run_as(
             self._folder.path,
             self._data.stat() if has_data else None,
             probe=self._programs / "postgres",
@@ -150,7 +151,7 @@ class LocalPostgres(LocalServer):
     def _create_data_tool(self, fresh: Path) -> Child:
         if not self._password.exists():
             write_private(self._password, secrets.token_urlsafe(24) + "\n")
-        hand_over(self._folder.path, self._run_as)
+        hand_over(self._folder.path, self.run_as)
         return Child(
             "initdb",
             [
@@ -167,7 +168,7 @@ class LocalPostgres(LocalServer):
             log=self._folder.path / "initdb.log",
             env=ENVIRONMENT,
             stop_signal=signal.SIGKILL,
-            run_as=self._run_as,
+            run_as=self.run_as,
         )
 
     def _create_server(self) -> Child:
@@ -182,7 +183,7 @@ class LocalPostgres(LocalServer):
             log=self.log,
             env=ENVIRONMENT,
             stop_signal=signal.SIGINT,  # open transactions are rolled back
-            run_as=self._run_as,
+            run_as=self.run_as,
             pass_fds=(self._folder.lock_fd,),
         )
 

@@ -90,6 +90,12 @@ async def read_received_watermark(connection: AsyncConnection, topic: str, parti
     return smallest_us if staged_partitions >= partitions else 0
 
 
+async def read_newest_watermark(connection: AsyncConnection, topic: str) -> int:
+    """Returns the largest received watermark of any partition of a topic; 0 while none was staged."""
+    newest_us = await connection.scalar(select(func.max(offsets.c.through_us)).where(offsets.c.topic == topic))
+    return newest_us or 0
+
+
 _swept = UnnestParameters("swept", {"partition": offsets.c.partition.type})
 _swept_insert = insert(offsets).from_select(
     ["topic", "partition", "next_offset", "digest", "through_us", "swept_us"],

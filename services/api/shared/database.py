@@ -8,15 +8,17 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.api.shared.queries import AbsentWorkspaceError
+from services.api.shared.replica import Replica
 from services.api.shared.shares import QueueFullError, Shares
 from throughline.kit.clock import now_us
 from throughline.kit.errors import ServiceError
-from throughline.kit.metrics import API_QUERY_SECONDS
+from throughline.kit.metrics import API_QUERY_SECONDS, API_QUESTIONS
 from throughline.store.access.audit import record_audit
 from throughline.store.access.keys import ReadToken, read_open_tokens
 from throughline.store.access.page_sessions import open_session, take_page_code
 from throughline.store.access.read_tokens import write_last_uses
-from throughline.store.engine.errors import is_away, is_statement_timeout
+from throughline.store.engine.errors import failure_of, is_away, is_statement_timeout
 from throughline.store.engine.health import database_check
 from throughline.store.engine.unit_of_work import consistent_reading, reading, transaction
 from throughline.store.migrate import wait_until_migrated
@@ -39,10 +41,16 @@ MAX_LINKS = 20
 
 class Database:
     """Two pools of connections that are used only once the schema is up to date: one for questions, and one of its own
-    for access (tokens, health, administration), so that no question holds those up."""
+    for access (tokens, health, administration), so that no question holds those up.
 
-    def __init__(self, questions: AsyncEngine, access: AsyncEngine, url: str, shares: Shares) -> None:
+    Questions go to the replica, if there is one, for as long as it is usable; access never does.
+    """
+
+    def __init__(
+        self, questions: AsyncEngine, access: AsyncEngine, url: str, shares: Shares, replica: Replica | None = None
+    ) -> None:
         self._questions = questions
+        self._replica = replica
         self._shares = shares
         # Whoever opens a link has no token yet: they share one connection, however many codes a stranger tries.
         self._links = Shares(slots=1, each=1, queue=MAX_LINKS)
@@ -83,8 +91,17 @@ class Database:
             ServiceError: 429 `too_many_statements`; 503 `too_slow` or `database_away`.
         """
         connect = consistent_reading if consistent else reading
-        async with self._turn_of(workspace), self._asking(question, connect(self._questions)) as connection:
-            yield connection
+        async with self._turn_of(workspace):
+            replica = self._replica if self._replica is not None and self._replica.is_usable else None
+            API_QUESTIONS.labels("primary" if replica is None else "replica").inc()
+            engine = self._questions if replica is None else replica.engine
+            try:
+                async with self._asking(question, connect(engine)) as connection:
+                    yield connection
+            except ServiceError as error:
+                if replica is not None and error.code == "database_away":
+                    replica.distrust()
+                raise
 
     @asynccontextmanager
     async def _turn_of(self, workspace: int) -> AsyncIterator[None]:
@@ -186,6 +203,9 @@ class Database:
                     f"the question took more than {STATEMENT_SECONDS:g} s; ask for a shorter span or a smaller page",
                     headers={"Retry-After": "10"},
                 ) from error
+            if isinstance(error, AbsentWorkspaceError) or failure_of(error) == "contention":
+                # A replica is behind, or ends a statement whose rows the primary has cleared away meanwhile.
+                raise _away("the replica could not answer") from error
             if not is_away(error):
                 raise
             log.warning("the database is away: %s: %s", type(error).__name__, error)

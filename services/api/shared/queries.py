@@ -168,13 +168,21 @@ def level_of(values: Sequence[int]) -> Level:
     return Level(*(Parts(*values[start : start + size]) for start in range(0, 3 * size, size)))
 
 
+class AbsentWorkspaceError(LookupError):
+    """The database that was asked has no such workspace: a replica that is behind."""
+
+
 def applied_watermark(topic: str) -> ScalarSelect[int]:
     """Applied watermark of a topic: the smallest of its partitions; null before each of them was swept."""
     return select(func.nullif(func.min(offsets.c.swept_us), 0)).where(offsets.c.topic == topic).scalar_subquery()
 
 
 async def read_workspace(connection: AsyncConnection, workspace: int, topic: str) -> WorkspaceState:
-    """The workspace with its generations. `topic`: the touchpoints topic, whose offsets hold the watermarks."""
+    """The workspace with its generations. `topic`: the touchpoints topic, whose offsets hold the watermarks.
+
+    Raises:
+        AbsentWorkspaceError: the database has no such workspace (yet).
+    """
     latest = select(func.max(offsets.c.through_us)).where(offsets.c.topic == topic).scalar_subquery()
     w, m = workspaces.c, models.c
     rows = (
@@ -189,6 +197,8 @@ async def read_workspace(connection: AsyncConnection, workspace: int, topic: str
             .order_by(m.name.collate("C"), m.state.desc())
         )
     ).all()  # fmt: skip
+    if not rows:
+        raise AbsentWorkspaceError
     time_zone, default_model, retention_cutoff_us, applied_watermark_us, latest_watermark_us = rows[0][:5]
     generations = tuple(ModelGeneration(*row[5:]) for row in rows if row[5] is not None)
     return WorkspaceState(
@@ -207,9 +217,15 @@ async def list_sources(connection: AsyncConnection, workspace: int) -> list[Sour
 
 
 async def read_min_cell(connection: AsyncConnection, workspace: int) -> tuple[int | None, str]:
-    """The workspace's `min_cell` (None: it withholds nothing), and the name of its default model."""
+    """The workspace's `min_cell` (None: it withholds nothing), and the name of its default model.
+
+    Raises:
+        AbsentWorkspaceError: the database has no such workspace (yet).
+    """
     rows = await connection.execute(
         select(workspaces.c.min_cell, workspaces.c.default_model).where(workspaces.c.id == workspace)
     )
-    min_cell, default_model = rows.one()
-    return min_cell, default_model
+    row = rows.first()
+    if row is None:
+        raise AbsentWorkspaceError
+    return row.min_cell, row.default_model
