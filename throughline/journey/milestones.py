@@ -10,8 +10,8 @@ from functools import lru_cache
 from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Transition
 
 OPEN, ABANDONED, CHURNED, ENDED = 0, 1, 2, 3
-_OPEN_TEXT = str(OPEN)
 """Outcomes of a cycle: not over; lapsed without a purchase, or after one; ended by a touchpoint."""
+_OPEN_TEXT = str(OPEN)
 
 
 class Milestones:
@@ -67,9 +67,11 @@ def after(text: str, transitions: Iterable[Transition], revoked: Transition | No
         revoked: the lapse that ended the cycle of `text`, when it never was.
     """
     # As `Milestones` does, without reading the text: within a cycle phases only rise, so that what is new comes last.
-    entered, _, rest = text.partition(";")
-    reached, _, outcome = rest.partition(";")
-    highest = int(reached[reached.rfind(",") + 1 :].partition(":")[0]) if reached else 0
+    entered = reached = outcome = ""
+    highest = 0
+    if text:
+        entered, reached, outcome = text.split(";")
+        highest = int(reached[reached.rfind(",") + 1 :].partition(":")[0])
     if revoked is not None:
         outcome = _OPEN_TEXT
     for transition in transitions:
@@ -77,11 +79,15 @@ def after(text: str, transitions: Iterable[Transition], revoked: Transition | No
         if kind == LAPSE:
             outcome = str(outcome_of(transition))
             continue
-        entered = f"{entered},{phase}:{at_us}" if entered and kind != RETURN else f"{phase}:{at_us}"
+        instant = str(at_us)
+        part = f"{phase}:{instant}"
+        entered = f"{entered},{part}" if entered and kind != RETURN else part
         outcome = _OPEN_TEXT
-        while highest < phase:
-            highest += 1
-            reached = f"{reached},{highest}:{at_us}" if reached else f"{highest}:{at_us}"
+        if highest < phase:
+            for skipped in range(highest + 1, phase):
+                reached = f"{reached},{skipped}:{instant}" if reached else f"{skipped}:{instant}"
+            reached = f"{reached},{part}" if reached else part
+            highest = phase
     return f"{entered};{reached};{outcome}" if reached else ""
 
 
