@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 # Exported: ingest, which must not know journey, takes it from here.
 from throughline.journey.touchpoint import Touchpoint as Touchpoint
 from throughline.kit.clock import MAX_US, MIN_US
-from throughline.wire.fast import encode_usual
+from throughline.wire.fast import encoder
 from throughline.wire.v1.touchpoint_pb2 import Envelope as _Envelope
 from throughline.wire.v1.touchpoint_pb2 import Rejected as _Rejected
 from throughline.wire.v1.touchpoint_pb2 import Touchpoint as _Touchpoint
@@ -67,23 +67,19 @@ def partition_of(key: bytes, partitions: int) -> int:
     return zlib.crc32(key) % partitions
 
 
-def encode(touchpoint: Touchpoint) -> bytes:
-    """Returns the Kafka value of one touchpoint.
-
-    Raises:
-        ValueError: a text is not UTF-8 encodable (a lone surrogate), or an instant does not fit 64 bits.
-    """
-    try:
-        return encode_usual(touchpoint)
-    except IndexError:
-        return encode_plain(touchpoint)
-
-
 def encode_plain(touchpoint: Touchpoint) -> bytes:
-    """As `encode`, by the generated message: for whatever `fast.encode_usual` has no table for."""
+    """As `encode`, by the generated message: for whatever `fast.py` has no table for."""
     values: dict[str, Any] = touchpoint._asdict()
     values["rest"] = touchpoint.rest.encode()
     return _Touchpoint(**values).SerializeToString()
+
+
+encode = encoder(encode_plain)
+"""Returns the Kafka value of one touchpoint.
+
+Raises:
+    ValueError: a text is not UTF-8 encodable (a lone surrogate), or an instant does not fit 64 bits.
+"""
 
 
 _values_of = attrgetter(*Touchpoint._fields)
