@@ -115,7 +115,7 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics
         allow_origins=["*"],
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "If-None-Match", "Last-Event-ID"],
-        expose_headers=["ETag", "Retry-After"],
+        expose_headers=["ETag", "Link", "Retry-After"],
     )
     app.add_middleware(CsvPaths)
     app.add_middleware(Telemetry)
