@@ -49,8 +49,6 @@ router = APIRouter(tags=["customers"], route_class=AnswerRoute, dependencies=[RE
 
 MAX_ORDERS = 2**31 - 1
 """Maximum number of orders: what its column holds."""
-MAX_AHEAD_US = 400 * DAY_US
-"""How far after all that is known a moment may lie: a span of days may end there."""
 Direction = Literal["asc", "desc"]
 _CURSORS = {
     Order(sort, descending): CursorCodec(f"c{sort}{int(descending)}", CustomerPosition)
@@ -215,5 +213,4 @@ def _moment(live: LiveModel, at_us: int | None, question: CustomersQuestion, ord
             "the other parameters out",
             field="as_of",
         )
-    latest_us = live.workspace.latest_watermark_us
-    return floored(min(at_us, latest_us + MAX_AHEAD_US), latest_us, live.zone)
+    return floored(at_us, live.workspace.latest_watermark_us, live.zone)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from throughline.kit.clock import to_us
+from throughline.journey.durations import DAY_US
+from throughline.kit.clock import MAX_US, MIN_US, to_us
 from throughline.kit.errors import ServiceError
 
 EXAMPLE_INSTANT = "2026-11-23T20:28:00Z"
@@ -23,6 +24,9 @@ InstantText = Annotated[str, Field(json_schema_extra={"format": "date-time"}, ex
 """RFC 3339, read by `parse_instant`."""
 Name = Annotated[str, Field(pattern=TEXT, max_length=MAX_NAME)]
 Limit = Annotated[int, Field(ge=1, le=200, description="Maximum number of items")]
+
+# Days before and after these cannot be told in every zone. Nothing happened there.
+_FIRST_US, _LAST_US = MIN_US + 3 * DAY_US, MAX_US - 3 * DAY_US
 
 # A + of a zone offset that was not escaped in a query string arrives as a space.
 _BARE_PLUS = pattern(r" (?=\d\d:\d\d$)")
@@ -90,7 +94,7 @@ def parse_instant(text: str, field: str) -> int:
         parsed = datetime.fromisoformat(_BARE_PLUS.sub("+", upper, count=1) if "T" in upper else upper)
         if parsed.tzinfo is None:
             raise ValueError
-        return to_us(parsed)
+        return max(_FIRST_US, min(_LAST_US, to_us(parsed)))
     except (ValueError, OverflowError):
         raise ServiceError(
             400,
