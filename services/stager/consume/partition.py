@@ -36,6 +36,7 @@ class AssignedPartition:
         self.without_kafka_since: float | None = None
         """The instant, by the monotonic clock, since which Kafka has only failed. None: it works, or was not needed."""
         self._context = context
+        self._pauses_until = 0.0
         self._locating: asyncio.Task[None] | None = None
 
     @property
@@ -49,8 +50,9 @@ class AssignedPartition:
         return 0 if self.position is None else self.position.stored.received_watermark_us
 
     def locate(self) -> None:
-        """Begin to find out where to go on, unless that is known or under way."""
-        if self.position is None and (self._locating is None or self._locating.done()):
+        """Begin to find out where to go on, unless that is known or under way, or the partition is held up."""
+        is_idle = self._locating is None or self._locating.done()
+        if self.position is None and is_idle and time.monotonic() >= self._pauses_until:
             self._locating = asyncio.create_task(self._locate(), name=f"locate {self.tp.topic}/{self.tp.partition}")
 
     async def stop(self) -> None:
@@ -70,6 +72,11 @@ class AssignedPartition:
             self.without_kafka_since = None
         elif self.without_kafka_since is None:
             self.without_kafka_since = time.monotonic()
+
+    def hold_up(self, error: Exception) -> None:
+        """Note a failure that concerns this partition alone: it pauses, and the others go on."""
+        self.note_failure(error)
+        self._pauses_until = time.monotonic() + LONGEST_PAUSE_SECONDS
 
     def note_success(self) -> None:
         """Note that the partition goes on."""

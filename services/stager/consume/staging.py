@@ -37,6 +37,15 @@ class OutOfTimeError(Exception):
     """The transaction took too long and has written nothing."""
 
 
+class HeldUpError(Exception):
+    """The stager itself fails at a record of one partition, and may reject no more for faults of its own."""
+
+    def __init__(self, tp: TopicPartition, fault: Exception) -> None:
+        super().__init__(f"{tp.topic}/{tp.partition} waits for a better version: {first_line(fault)}")
+        self.tp = tp
+        self.fault = fault
+
+
 class Prepared(NamedTuple):
     """Records with the batch they make under some models."""
 
@@ -105,6 +114,10 @@ class RoundStaging:
                 log.warning("%s; the others go on", error)
                 metrics.STAGER_RETRIES.labels("stale").inc()
                 self._leave(error)
+            except HeldUpError as error:
+                log.error("%s; the others go on", error, exc_info=error.fault)
+                metrics.STAGER_RETRIES.labels("internal").inc()
+                self._partitions[error.tp].hold_up(error.fault)
             except Exception as error:
                 if kind_of(error) != "contention":
                     raise
@@ -143,16 +156,25 @@ class RoundStaging:
         """Whether one of the records is to blame for a failure: PostgreSQL, Kafka and other members are not away."""
         if is_value_at_fault(error):
             return True
-        is_known = failure_of(error) is not None or isinstance(error, KafkaError | StaleOffsetError)
-        return not is_known and not self._context.faults.is_reached
+        return failure_of(error) is None and not isinstance(error, KafkaError | StaleOffsetError | HeldUpError)
 
     async def _stage_in_time(self, records: Round) -> None:
-        """Stage records; once more when they run out of time: what does so twice is halved, as at a fault."""
+        """Stage records; once more when they run out of time: what does so twice is halved, as at a fault.
+
+        Raises:
+            HeldUpError: the records of one partition are at fault, and no more may be rejected for that.
+        """
         try:
-            await self._stage(records)
-        except OutOfTimeError as error:
-            log.warning("%d records: %s", sum(map(len, records.values())), error)
-            await self._stage(records)
+            try:
+                await self._stage(records)
+            except OutOfTimeError as error:
+                log.warning("%d records: %s", sum(map(len, records.values())), error)
+                await self._stage(records)
+        except Exception as error:
+            is_ours = self._is_record_at_fault(error) and not is_value_at_fault(error)
+            if is_ours and len(records) == 1 and self._context.faults.is_reached:
+                raise HeldUpError(next(iter(records)), error) from error
+            raise
 
     async def _stage(self, records: Round) -> None:
         while True:

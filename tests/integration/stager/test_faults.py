@@ -45,11 +45,11 @@ def _record(pipeline: Pipeline, actor: str, number: int) -> LogRecord:
 
 async def staged(
     engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch, faults: FaultLimit, *, poison: set[int]
-) -> tuple[int, list[Rejected], Position]:
+) -> tuple[int, list[Rejected], AssignedPartition]:
     """Stage five records of one partition and ten of another, at some of which the stager fails.
 
     Returns:
-        the number of touchpoints, what was rejected, and where the second partition stands.
+        the number of touchpoints, what was rejected, and the second partition.
     """
     pipeline = await open_pipeline(engine, database)
     of_bob, of_ada = ([_record(pipeline, actor, n) for n in range(size)] for actor, size in (("bob", 5), ("ada", 10)))
@@ -83,29 +83,35 @@ async def staged(
     await rounds.stage(stopping=lambda: False)
     async with reading(engine) as connection:
         count = await connection.scalar(select(func.count()).select_from(touchpoints))
-    return count or 0, rejected, positions[tps[1]]
+    return count or 0, rejected, partitions[tps[1]]
 
 
 async def test_the_others_are_staged(engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = STAGER_REGISTRY.get_sample_value("throughline_stager_faults_total") or 0.0
-    count, rejected, position = await staged(engine, database, monkeypatch, FaultLimit(), poison={POISON})
+    count, rejected, partition = await staged(engine, database, monkeypatch, FaultLimit(), poison={POISON})
     assert [(record.code, record.stage, record.origin.rpartition("/")[2]) for record in rejected] == [
         ("stager_fault", "stager", str(POISON))
     ]
     assert count == 14
-    assert position.stored.next_offset == 10
+    assert partition.next_offset == 10
     assert STAGER_REGISTRY.get_sample_value("throughline_stager_faults_total") == counted + 1
 
 
-async def test_a_bad_version_cannot_reject_everything(
+async def test_a_bad_version_cannot_reject_everything_and_holds_up_one_partition(
     engine: AsyncEngine, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults = FaultLimit()
     for _ in range(MAX_ISOLATED_FAULTS - 1):
         faults.note()
-    with pytest.raises(ZeroDivisionError):
-        await staged(engine, database, monkeypatch, faults, poison={POISON, POISON + 4})
+    count, rejected, partition = await staged(engine, database, monkeypatch, faults, poison={POISON, POISON + 4})
     assert faults.is_reached
+    assert [record.origin.rpartition("/")[2] for record in rejected] == [str(POISON)]
+    assert (partition.position, partition.trouble) == (None, "internal: a fault of the stager's own")
+    # All of the other partition, and of this one what was staged before it was held up.
+    assert 5 + POISON <= count < 5 + 9
+    # It is located again after a pause.
+    partition.locate()
+    assert partition._locating is None
 
 
 async def test_a_record_that_takes_too_long_twice_is_rejected_and_the_others_are_staged(
@@ -122,8 +128,8 @@ async def test_a_record_that_takes_too_long_twice_is_rejected_and_the_others_are
 
     monkeypatch.setattr(staging, "commit", slow)
     monkeypatch.setattr(staging, "ROUND_SECONDS", 0.5)
-    count, rejected, position = await staged(engine, database, monkeypatch, FaultLimit(), poison=set())
+    count, rejected, partition = await staged(engine, database, monkeypatch, FaultLimit(), poison=set())
     assert [(record.code, record.origin.rpartition("/")[2]) for record in rejected] == [("stager_fault", str(POISON))]
     assert count == 14
-    assert position.stored.next_offset == 10
+    assert partition.next_offset == 10
     assert attempts == [15, 15, 10, 10, 5, 5, 3, 3, 2, 2, 1, 1]
