@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any, NamedTuple
 
 from throughline.journey.ledger import Order, Report
@@ -177,34 +178,34 @@ class Memory:
 
     def dump(self) -> str:
         """Returns the text that `load` reads; equal memories give equal texts."""
-        parts: dict[str, object] = {}
+        # By hand, because an encoder takes ten times as long.
+        parts: list[str] = []
         if self.orphans:
-            parts["orphans"] = dict(sorted(self.orphans.items()))
+            parts.append(f'"orphans":{_encode(dict(sorted(self.orphans.items())))}')
         if self.foreign:
-            parts["foreign"] = dict(sorted(self.foreign.items()))
+            parts.append(f'"foreign":{_encode(dict(sorted(self.foreign.items())))}')
         if self.standing:
-            parts["standing"] = self.standing
+            parts.append(f'"standing":{self.standing}')
         if self.standing_before:
-            parts["standing_before"] = self.standing_before
+            parts.append(f'"standing_before":{self.standing_before}')
         if self.items_length:
-            parts["items_length"] = self.items_length
+            parts.append(f'"items_length":{self.items_length}')
         if self.cart:
-            parts["cart"] = dict(sorted(self.cart.items()))
+            lines = [
+                f"{_quote(product)}:{quantity!r}" if isfinite(quantity) else f"{_quote(product)}:{_encode(quantity)}"
+                for product, quantity in sorted(self.cart.items())
+            ]
+            parts.append(f'"cart":{{{",".join(lines)}}}')
         ledger = self._ledger
         if self._parsed is not None:
-            ledger = ",".join(
-                [
-                    f"{_quote(order)}:{entry.text() if type(entry) is Order else _encode(entry)}"
-                    for order, entry in self._parsed.items()
-                ]
-            )
-            ledger = f"{{{ledger}}}" if ledger else ""
-        head = (
-            (_encode(parts) if len(parts) > 1 or "standing" not in parts else f'{{"standing":{self.standing}}}')
-            if (parts or ledger)
-            else ""
-        )
-        return f"{head}\n{ledger}" if ledger else head
+            orders = [
+                f"{_quote(order)}:{entry.text() if type(entry) is Order else _encode(entry)}"
+                for order, entry in self._parsed.items()
+            ]
+            ledger = f"{{{','.join(orders)}}}" if orders else ""
+        if ledger:
+            return f"{{{','.join(parts)}}}\n{ledger}"
+        return f"{{{','.join(parts)}}}" if parts else ""
 
     @classmethod
     def load(cls, text: str, flags: int) -> "Memory":

@@ -41,7 +41,9 @@ def digits_of(currency: str) -> int:
 
 def minor_units(amount: float, currency: str) -> int:
     """Returns an amount in minor units of its currency; an amount beyond 10^13 counts as that."""
-    return round(max(-_MAX_AMOUNT, min(_MAX_AMOUNT, amount)) * _SCALES[_DIGITS.get(currency, _USUAL_DIGITS)])
+    if not -_MAX_AMOUNT <= amount <= _MAX_AMOUNT:
+        amount = _MAX_AMOUNT if amount > 0 else -_MAX_AMOUNT
+    return round(amount * _SCALES[_DIGITS.get(currency, _USUAL_DIGITS)])
 
 
 def in_currency(units: int, currency: str) -> int:
