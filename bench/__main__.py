@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from bench import report
-from bench.figures import batches, cost, fold, importing, journeys, latency, parse, scaling, single, staging
+from bench.figures import analytics, batches, cost, fold, importing, journeys, latency, parse, scaling, single, staging
 from bench.servers import QUICK, Checkout, Servers, Sizes, checkout_of, print_progress, start_servers
 
 FIGURES: dict[str, ModuleType] = {
@@ -27,6 +27,7 @@ FIGURES: dict[str, ModuleType] = {
     "staging": staging,
     "journeys": journeys,
     "import": importing,
+    "analytics": analytics,
     "cost": cost,
     "latency": latency,
     "scaling": scaling,

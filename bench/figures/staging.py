@@ -150,6 +150,7 @@ async def stage(
     *,
     profile: Path | None = None,
     sample: bool = False,
+    first: Callable[[Deployment], Awaitable[None]] | None = None,
     then: Callable[[Deployment], Awaitable[float]] | None = None,
     checkout: Checkout = OURS,
 ) -> tuple[float, str]:
@@ -158,10 +159,13 @@ async def stage(
     Args:
         profile: file for the profile of the stager; it then runs under the profiler.
         sample: whether to sample its sessions in PostgreSQL and print what they did.
+        first: prepares the database.
         then: does something else with what is staged while the stager runs; its seconds are those that count.
     """
     async with servers.deployment(topic, checkout) as deployment:
         assert deployment.workspace_id == 1
+        if first is not None:
+            await first(deployment)
         connection = await asyncpg.connect(deployment.database)
         try:
             stager = await deployment.run("stager", profile=profile, ready=False)

@@ -47,17 +47,17 @@ def openings(facts: Sequence[Touchpoint], customer: Customer, name: str) -> dict
 
 def stays(customer: Customer, phase: int) -> list[tuple[NaiveTransition, NaiveTransition | None, str]]:
     """The stays in a phase: entry, end, outcome."""
-    found: list[tuple[NaiveTransition, NaiveTransition | None, str]] = []
+    result: list[tuple[NaiveTransition, NaiveTransition | None, str]] = []
     for step, after in pairwise([*customer.transitions, None]):
         if step is None or step.kind == LAPSE or step.target != phase:
             continue
         if after is None:
-            found.append((step, None, "still"))
+            result.append((step, None, "still"))
         elif after.kind != LAPSE:
-            found.append((step, after, "advanced"))
+            result.append((step, after, "advanced"))
         else:
-            found.append((step, after, "ended" if after.message_id else "lapsed"))
-    return found
+            result.append((step, after, "ended" if after.message_id else "lapsed"))
+    return result
 
 
 def ends(
@@ -76,6 +76,28 @@ def ends(
     return counts
 
 
+def kind_paths(
+    facts: Sequence[Touchpoint], customer: Customer, goal: int, kind_of: KindOf, is_own: Callable[[Touchpoint], bool]
+) -> Counter[tuple[tuple[str, ...], bool, bool]]:
+    """(kinds of the cycle without repeats in a row, whether it came to the goal, whether it lapsed) -> cycles."""
+    counts: Counter[tuple[tuple[str, ...], bool, bool]] = Counter()
+    for number in {step.cycle for step in customer.transitions}:
+        cycle = [step for step in customer.transitions if step.cycle == number]
+        has_lapsed = cycle[-1].kind == LAPSE
+        path: list[str] = []
+        messages: set[str] = set()
+        for event in facts:
+            kind = kind_of(event)
+            is_within = event.order_key >= cycle[0][:4] and (not has_lapsed or event.occurred_us < cycle[-1].at_us)
+            if not is_within or kind is None or not is_own(event) or event.message_id in messages:
+                continue
+            messages.add(event.message_id)
+            path += [kind] if path[-1:] != [kind] else []
+        is_reached = any(step.kind != LAPSE and step.target >= goal for step in cycle)
+        counts[tuple(path[:40]), is_reached, has_lapsed] += 1
+    return counts
+
+
 def visits(
     log: Iterable[Touchpoint],
     customer: Customer,
@@ -90,7 +112,7 @@ def visits(
         if not groups or event.occurred_us - groups[-1][-1].occurred_us >= HALF_HOUR_US:
             groups.append([])
         groups[-1].append(event)
-    found = []
+    result = []
     for group in groups:
         at = [event.occurred_us for event in group if is_at(event)]
         if not at:
@@ -98,7 +120,7 @@ def visits(
         later = [event.occurred_us for event in events if event.order_key >= group[0].order_key and is_beyond(event)]
         devices = [device for device in (fact(event, "device") for event in group) if device]
         start = datetime.fromtimestamp(group[0].occurred_us // 1_000_000, UTC).replace(hour=0, minute=0, second=0)
-        found.append(
+        result.append(
             (
                 group[0].channel,
                 min(devices, default="(none)"),
@@ -108,4 +130,4 @@ def visits(
                 group,
             )
         )
-    return found
+    return result

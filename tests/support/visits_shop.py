@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import httpx
 
 from services.api.abandonment.answers import Abandonment, Friction, LastTouchpoints, StaysInPhase, Visits
+from services.api.flows.answers import KindVariants, Variants
 from tests.support.answers import ok
 from throughline.journey.durations import SECOND_US
 from throughline.kit.clock import to_us
@@ -81,7 +82,7 @@ def shop_events() -> Iterator[ShopEvent]:
         start_us = to_us(datetime.fromisoformat(f"{day}T{time}+00:00"))
         for event in events:
             at_us = start_us + int(event[1:]) * SECOND_US
-            yield ShopEvent(number, at_us, customer, EVENTS[event[0]], DEVICES[device], channel)
+            yield ShopEvent(number, at_us, f"user_{customer}", EVENTS[event[0]], DEVICES[device], channel)
             number += 1
 
 
@@ -186,3 +187,12 @@ async def check_stays(api: httpx.AsyncClient) -> None:
     assert [name for name, row in kinds.items() if row["shown"] and row["difference"]["low"] > 0] == [
         "support", "checkout_error",
     ]  # fmt: skip
+
+
+async def check_variants(api: httpx.AsyncClient) -> None:
+    """Variants of kinds add up to the cycles."""
+    question = {"model": "checkout", "from": "2024-05-19T00:00:00Z", "to": "2024-05-26T00:00:00Z"}
+    variants = await ok(api, "/v1/variants", Variants, **question)
+    kinds = await ok(api, "/v1/variants/kinds", KindVariants, **question, goal="purchase")
+    assert kinds["total"] == variants["total"] == sum(part["cycles"] for part in kinds["variants"]) + kinds["other"]
+    assert kinds["reached"] > 0

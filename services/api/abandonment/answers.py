@@ -7,12 +7,12 @@ import msgspec
 from msgspec import Meta
 
 from services.api.abandonment.queries import Ends, Stay
-from services.api.funnel.answers import Share
+from services.api.funnel.answers import Share, share
 from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
 from services.api.shared.days import Days
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.abandonment import Against, Stays
-from throughline.analytics.intervals import Interval, newcombe, wilson
+from throughline.analytics.intervals import newcombe, wilson
 from throughline.analytics.strata import Difference, Stratum, difference_in_strata, shown
 from throughline.journey.model import Kind, Model
 from throughline.kit.clock import rfc3339
@@ -255,11 +255,6 @@ class StaysInPhase(Answer):
     model: ModelName
     items: list[StayInPhase]
     next_cursor: NextCursor
-
-
-def share(interval: Interval | None) -> Share | None:
-    """An interval as an answer has it."""
-    return None if interval is None else Share(*interval)
 
 
 def stays_answer(model: Model, stays: Stays, baseline: Against | None, customers: str | None) -> PhaseStays:

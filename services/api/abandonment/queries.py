@@ -38,10 +38,11 @@ MAX_STRATA = 100_000
 
 
 class Position(NamedTuple):
-    """The place in a list: by customer digest and instant."""
+    """The place in a list: by customer digest, instant and cycle."""
 
     customer: bytes
     entered_us: int
+    cycle: int
 
 
 class Stay(NamedTuple):
@@ -58,7 +59,7 @@ class Stay(NamedTuple):
     @property
     def position(self) -> Position:
         """The place in the list."""
-        return Position(self.customer, self.entered_us)
+        return Position(self.customer, self.entered_us, self.cycle)
 
 
 _NEXT: Final = """
@@ -112,15 +113,15 @@ async def list_stays(
         conditions.append("opening.value = :opening")
         parameters["opening"] = opening[1]
     if after is not None:
-        conditions.append("(e.customer, e.at_us) > (:after_customer, :after_us)")
-        parameters |= {"after_customer": after.customer, "after_us": after.entered_us}
+        conditions.append("(e.customer, e.at_us, e.cycle) > (:after_customer, :after_us, :after_cycle)")
+        parameters |= {"after_customer": after.customer, "after_us": after.entered_us, "after_cycle": after.cycle}
     rows = await connection.execute(
         statement(f"""
             SELECT e.customer, j.id, e.cycle, e.at_us, n.at_us, {_OUTCOME}
             FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}
             {_NEXT} {"" if opening is None else opening_sql(opening[0])}
             WHERE {" AND ".join(conditions)}
-            ORDER BY e.customer, e.at_us LIMIT :count
+            ORDER BY e.customer, e.at_us, e.cycle LIMIT :count
         """),
         parameters,
     )

@@ -133,10 +133,7 @@ async def get_abandonment(
         window_us = None if window is None else WINDOWS_US[window]
         days, now_us = read_days(live, parameters)
         spans = [days, *([days.before(live.zone)] if parameters.baseline == "previous" else [])]
-        of_spans = [
-            await read_counts(connection, live.generation.id, CYCLE, phase, span, customers, parameters.by)
-            for span in spans
-        ]
+        of_spans = [await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by) for span in spans]
     seen = [span.seen_until(now_us) for span in spans]
     totals = [
         stays([count for counts in by_value.values() for count in counts], span, phase, window_us)
@@ -227,7 +224,7 @@ async def get_abandonment_last(
     async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
-        counts = await read_counts(connection, live.generation.id, CYCLE, phase, days, customers)
+        counts = await read_counts(connection, live, CYCLE, phase, days, customers)
         table = kind_table(live.model, lambda _word, _kind: 0)
         ends = await read_ends(
             connection,

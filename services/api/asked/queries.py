@@ -42,6 +42,9 @@ KIND_OF = """
 IS_OWN = "coalesce(k.own, true)"
 """Whether the customer did it: what no kind is known of is a sign of life too."""
 
+BEGINS = "(b.kind = 2 OR b.kind = 1 AND b.from_phase = 0)"
+"""Whether a transition `b` is the first of its cycle."""
+
 IN_JOURNEYS = "NOT t.bot AND NOT t.test AND t.call <> 'unlink' AND t.call <> 'relink'"
 """Whether a touchpoint `t` is folded."""
 
@@ -90,7 +93,10 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "edges": BigInteger,
     "values": Text,
 }
-_INTEGERS = ("model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "count")
+_INTEGERS = (
+    "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",
+    "kind", "from_phase", "to_phase", "first_cycle", "last_cycle", "phases", "ending",
+)  # fmt: skip
 """PostgreSQL would take them for integers of 32 bits beside numbers as small."""
 
 
@@ -160,8 +166,8 @@ def opening_sql(by: Opening) -> str:
     fact = _FACTS[by]
     return f"""
         CROSS JOIN LATERAL (
-            SELECT min(b.at_us) AS at_us FROM transitions b
-            WHERE b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle
+            SELECT b.at_us FROM transitions b
+            WHERE b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle AND {BEGINS}
         ) began
         CROSS JOIN LATERAL (
             SELECT coalesce((
@@ -175,20 +181,44 @@ def opening_sql(by: Opening) -> str:
 
 
 _WAYS: Final = f"""
-    SELECT {ENTRY} AS way, e.entered_us AS at_us
-    UNION ALL
-    SELECT way.way, m.at_us FROM transitions m CROSS JOIN LATERAL (
-        SELECT {REACHED} + passed AS way FROM generate_series(m.from_phase + 1, m.to_phase) passed WHERE m.kind = 1
-        UNION ALL SELECT {ENTERED} + m.to_phase WHERE m.kind = 1
-        UNION ALL SELECT {NEXT} + m.to_phase WHERE m.kind = 1 AND m.from_phase = :phase
-        UNION ALL SELECT CASE WHEN m.message_id = '' THEN {LAPSED} ELSE {ENDED} END + m.to_phase WHERE m.kind = 3
-    ) way
-    WHERE m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle AND (m.kind = 3 OR m.from_phase >= :phase)
+    SELECT {REACHED} + passed AS way FROM generate_series(m.from_phase + 1, m.to_phase) passed WHERE m.kind = 1
+    UNION ALL SELECT {ENTERED} + m.to_phase WHERE m.kind = 1
+    UNION ALL SELECT {NEXT} + m.to_phase WHERE m.kind = 1 AND m.from_phase = :phase
+    UNION ALL SELECT CASE WHEN m.message_id = '' THEN {LAPSED} ELSE {ENDED} END + m.to_phase WHERE m.kind = 3
 """
+"""The ways on that a transition `m` is, of an entry before it into the phase."""
+
+
+def _valued_sql(by: Opening) -> str:
+    """Returns a common table `valued`: the entries `e` with the `value` of their cycle's opening. All at once."""
+    if by == "cycle":
+        return f"valued AS MATERIALIZED (SELECT e.*, opening.value FROM e {opening_sql(by)})"
+    fact = _FACTS[by]
+    return f"""
+        began AS (
+            SELECT b.customer, b.cycle, b.at_us FROM e
+            JOIN transitions b ON b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle AND {BEGINS}
+        ), openings AS (
+            SELECT DISTINCT ON (b.customer, b.cycle) b.customer, b.cycle, left({fact}, {MAX_VALUE}) AS value
+            FROM began b JOIN ids i ON i.root = b.customer AND i.workspace = :workspace JOIN touchpoints t
+                ON t.actor = i.id AND t.occurred_us >= b.at_us - {VISIT_US} AND t.occurred_us <= b.at_us
+            WHERE t.attribution IS NOT NULL AND {IN_JOURNEYS} AND {fact} <> ''
+            ORDER BY b.customer, b.cycle, t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C"
+        ), valued AS MATERIALIZED (
+            SELECT e.*, coalesce(openings.value, '{NONE}') AS value FROM e LEFT JOIN openings USING (customer, cycle)
+        )
+    """
 
 
 async def count_by_opening(
-    connection: AsyncConnection, generation: int, phase: int, days: Days, customers: CustomerFilter, by: Opening
+    connection: AsyncConnection,
+    generation: int,
+    phase: int,
+    days: Days,
+    customers: CustomerFilter,
+    by: Opening,
+    *,
+    workspace: int,
 ) -> dict[int | str | None, list[Count]]:
     """Returns the sums of the cycles that entered a phase in some days, by value of a dimension of their opening.
 
@@ -199,20 +229,25 @@ async def count_by_opening(
         days: the days of entry.
         customers: whose.
         by: the dimension.
+        workspace: whose facts.
     """
     query = statement(f"""
         WITH e AS MATERIALIZED (
             SELECT e.customer, e.cycle, e.at_us AS entered_us
             FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}
             WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
-        ), valued AS MATERIALIZED (
-            SELECT e.*, opening.value FROM e {opening_sql(by)}
-        ), largest AS (
+        ), {_valued_sql(by)}, largest AS (
             SELECT value FROM valued GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}
+        ), placed AS MATERIALIZED (
+            SELECT e.customer, e.cycle, e.entered_us, largest.value, width_bucket(e.entered_us, :starts) AS day
+            FROM valued e LEFT JOIN largest ON largest.value = e.value
         )
-        SELECT largest.value, width_bucket(e.entered_us, :starts) AS day, ways.way,
-            width_bucket(ways.at_us - e.entered_us, :edges) AS age, count(*)
-        FROM valued e LEFT JOIN largest ON largest.value = e.value CROSS JOIN LATERAL ({_WAYS}) ways
+        SELECT value, day, {ENTRY} AS way, 1 AS age, count(*) FROM placed GROUP BY 1, 2
+        UNION ALL
+        SELECT e.value, e.day, ways.way, width_bucket(m.at_us - e.entered_us, :edges) AS age, count(*)
+        FROM placed e JOIN transitions m ON m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle
+            AND (m.kind = 3 OR m.from_phase >= :phase)
+        CROSS JOIN LATERAL ({_WAYS}) ways
         GROUP BY 1, 2, 3, 4
     """)
     rows = await connection.execute(
@@ -220,6 +255,7 @@ async def count_by_opening(
         customers_parameters(generation, customers)
         | {
             "phase": phase,
+            "workspace": workspace,
             "from_us": days.from_us,
             "to_us": days.end_us,
             "starts": list(days.starts),

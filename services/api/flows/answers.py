@@ -7,15 +7,18 @@ import msgspec
 from msgspec import Meta
 
 from services.api.flows.places import class_name, place_name
+from services.api.flows.queries import MAX_KINDS, KindPath
+from services.api.funnel.answers import Share, share
 from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
 from services.api.shared.days import Days
 from services.api.shared.links import Links, ListLinks, Query
 from services.api.shared.parameters import MAX_VALUES
 from services.api.shared.workspace import LiveModel
 from throughline.analytics import flows
+from throughline.analytics.intervals import wilson
 from throughline.journey.flows import CYCLE_CLASSES
 from throughline.journey.milestones import ABANDONED, CHURNED, ENDED, OPEN
-from throughline.journey.model import Model
+from throughline.journey.model import Kind, Model
 from throughline.kit.clock import rfc3339
 
 Reading = Literal["moves", "paths"]
@@ -116,6 +119,37 @@ class Variants(Answer):
         str, Meta(description="path of the list of all", examples=["/v1/variants/cycles?model=seven_phase"])
     ]
     variants: list[Variant]
+
+
+class KindVariant(Answer):
+    """Cycles that went through the same kinds of touchpoints."""
+
+    kinds: Annotated[
+        list[str],
+        Meta(description=f"repeats in a row are one; the first {MAX_KINDS}", examples=[["browse", "order"]]),
+    ]
+    cycles: Annotated[int, Meta(examples=[410])]
+    reached: Annotated[int, Meta(description="came to the goal or beyond", examples=[80])]
+    rate: Annotated[Share | None, Meta(description="of those")]
+    lapsed: Annotated[int, Meta(examples=[300])]
+
+
+class KindVariants(Answer):
+    """What the cycles that began in the span went through, the most frequent first; all add up to `total`."""
+
+    TABLE: ClassVar[str] = "variants"
+
+    model: ModelName
+    goal: Annotated[str, Meta(examples=["purchase"])]
+    time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    total: Annotated[int, Meta(examples=[5120])]
+    reached: Annotated[int, Meta(description="of all, came to the goal or beyond", examples=[800])]
+    other: Annotated[int, Meta(description="cycles of all variants that are not shown", examples=[12])]
+    variants: list[KindVariant]
 
 
 def flows_answer(live: LiveModel, days: Days, reading: Reading, result: flows.Flows, lists: ListLinks) -> PhaseFlows:
@@ -226,4 +260,33 @@ def variants_answer(
         other=sum(number for _, _, number in in_order[MAX_VARIANTS:]),
         link=lists.path(CYCLES, span),
         variants=[shown(*variant) for variant in in_order[:MAX_VARIANTS]],
+    )
+
+
+def kind_variants_answer(
+    live: LiveModel, days: Days, paths: Sequence[KindPath], kinds: Sequence[Kind], goal: int
+) -> KindVariants:
+    """The paths by name. `kinds`: by number; `goal`: the phase."""
+    return KindVariants(
+        model=live.model.name,
+        goal=live.model.phases[goal - 1].name,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        total=sum(path.cycles for path in paths),
+        reached=sum(path.reached for path in paths),
+        other=sum(path.cycles for path in paths if path.kinds is None),
+        variants=[
+            KindVariant(
+                [kinds[number].name for number in path.kinds],
+                path.cycles,
+                path.reached,
+                share(wilson(path.reached, path.cycles)),
+                path.lapsed,
+            )
+            for path in paths
+            if path.kinds is not None
+        ],
     )

@@ -1,8 +1,22 @@
-"""Statements over the sums of moves and of variants."""
+"""Statements over the sums of moves and of variants; variants of kinds are asked."""
+
+from typing import NamedTuple
 
 from sqlalchemy import BigInteger, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.api.asked.queries import (
+    BEGINS,
+    IN_JOURNEYS,
+    IS_OWN,
+    KIND_OF,
+    KINDS,
+    KindTable,
+    customers_parameters,
+    customers_sql,
+    statement,
+)
+from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
 from throughline.analytics.flows import Moves
 from throughline.journey.flows import MOVES
@@ -42,3 +56,101 @@ async def read_variants(
         .group_by(*keys)
     )
     return [(phases, outcome, number) for phases, outcome, number in rows if number]
+
+
+MAX_KINDS = 40
+"""Maximum number of kinds of a path that are told apart."""
+MAX_PATHS = 50
+"""Maximum number of paths that are shown one by one."""
+
+
+class KindPath(NamedTuple):
+    """Cycles that went through the same kinds; `kinds` None: all that are not shown together."""
+
+    kinds: tuple[int, ...] | None
+    """By number; repeats in a row are one."""
+    cycles: int
+    reached: int
+    """Came to the goal or beyond."""
+    lapsed: int
+
+
+async def read_kind_paths(
+    connection: AsyncConnection,
+    generation: int,
+    workspace: int,
+    days: Days,
+    customers: CustomerFilter,
+    kinds: KindTable,
+    goal: int,
+) -> list[KindPath]:
+    """Returns the paths of kinds of the cycles that began in some days, the most frequent first.
+
+    A path has what the customer did from the touchpoint that began the cycle until its lapse, in the kinds that the
+    vocabulary knows, and ends after `MAX_KINDS`.
+
+    Args:
+        connection: where to read.
+        generation: whose.
+        workspace: whose facts.
+        days: on which cycles began.
+        customers: whose.
+        kinds: the vocabulary.
+        goal: the phase by which a cycle has succeeded.
+    """
+    rows = await connection.execute(
+        statement(f"""
+            WITH {KINDS}, cycles AS MATERIALIZED (
+                SELECT row_number() OVER () AS number, b.customer, b.at_us, b.place, b.message_id, b.actor,
+                    coalesce(whole.lapsed_us, {2**63 - 1}) AS lapsed_us, whole.reached, whole.lapsed
+                FROM transitions b JOIN journeys j ON j.customer = b.customer AND {customers_sql(customers)}
+                CROSS JOIN LATERAL (
+                    SELECT max(t.at_us) FILTER (WHERE t.kind = 3) AS lapsed_us, bool_or(t.kind = 3) AS lapsed,
+                        coalesce(bool_or(t.kind <> 3 AND t.to_phase >= :goal), false) AS reached
+                    FROM transitions t WHERE t.customer = b.customer AND t.model = :model AND t.cycle = b.cycle
+                ) whole
+                WHERE b.model = :model AND {BEGINS} AND b.at_us BETWEEN :from_us AND :to_us - 1
+            ), steps AS (
+                SELECT c.number, k.kind, t.occurred_us, t.place, t.message_id, i.name, row_number() OVER (
+                    PARTITION BY c.number, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
+                ) AS nth
+                FROM cycles c JOIN ids i ON i.root = c.customer AND i.workspace = :workspace
+                JOIN touchpoints t ON t.actor = i.id AND t.occurred_us BETWEEN c.at_us AND c.lapsed_us {KIND_OF}
+                WHERE {IN_JOURNEYS} AND {IS_OWN} AND k.kind IS NOT NULL AND t.occurred_us < c.lapsed_us
+                    AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
+                        >= (c.at_us, c.place, c.message_id, c.actor)
+            ), changes AS (
+                SELECT *, lag(kind) OVER (
+                    PARTITION BY number ORDER BY occurred_us, place, message_id COLLATE "C", name COLLATE "C"
+                ) AS before
+                FROM steps WHERE nth = 1
+            ), ranked AS (
+                SELECT *, row_number() OVER (
+                    PARTITION BY number ORDER BY occurred_us, place, message_id COLLATE "C", name COLLATE "C"
+                ) AS rank
+                FROM changes WHERE before IS DISTINCT FROM kind
+            ), paths AS (
+                SELECT number, array_agg(kind ORDER BY rank) AS kinds FROM ranked WHERE rank <= {MAX_KINDS}
+                GROUP BY number
+            ), counted AS (
+                SELECT coalesce(paths.kinds, ARRAY[]::smallint[]) AS kinds, count(*) AS cycles,
+                    count(*) FILTER (WHERE reached) AS reached, count(*) FILTER (WHERE lapsed) AS lapsed
+                FROM cycles LEFT JOIN paths USING (number) GROUP BY 1
+            ), placed AS (
+                SELECT *, row_number() OVER (ORDER BY cycles DESC, kinds) AS rank FROM counted
+            )
+            SELECT kinds, cycles, reached, lapsed FROM placed WHERE rank <= {MAX_PATHS}
+            UNION ALL
+            SELECT NULL, CAST(sum(cycles) AS bigint), CAST(sum(reached) AS bigint), CAST(sum(lapsed) AS bigint)
+            FROM placed WHERE rank > {MAX_PATHS} HAVING count(*) > 0
+        """),
+        customers_parameters(generation, customers)
+        | kinds.parameters
+        | _span(days)
+        | {"workspace": workspace, "goal": goal},
+    )
+    return [KindPath(None if numbers is None else tuple(numbers), *sums) for numbers, *sums in rows]
+
+
+def _span(days: Days) -> dict[str, int]:
+    return {"from_us": days.from_us, "to_us": days.end_us}

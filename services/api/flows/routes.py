@@ -5,13 +5,23 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from services.api.asked.queries import kind_table
 from services.api.auth import Token
-from services.api.flows.answers import PhaseFlows, Reading, Variants, flows_answer, variants_answer
-from services.api.flows.queries import read_moves, read_variants
+from services.api.flows.answers import (
+    KindVariants,
+    PhaseFlows,
+    Reading,
+    Variants,
+    flows_answer,
+    kind_variants_answer,
+    variants_answer,
+)
+from services.api.flows.queries import read_kind_paths, read_moves, read_variants
 from services.api.shared.context import Context
 from services.api.shared.days import SpanParameters, read_days
 from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
+from services.api.shared.phase_names import phase_number
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, customer_filter, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
@@ -30,6 +40,14 @@ class FlowParameters(SpanParameters):
         "span, which explain the funnel",
     )
     edges: int = Field(MAX_EDGES, ge=1, le=400, description="Maximum number of edges shown one by one")
+
+
+class KindVariantsParameters(SpanParameters):
+    """What a success is."""
+
+    goal: str | None = Field(
+        None, description="the phase by which a cycle has succeeded; without it the last one", examples=["purchase"]
+    )
 
 
 @router.get("/v1/flows", responses=problem_responses(400, 403, 409), summary="Moves between phases")
@@ -59,6 +77,22 @@ async def get_variants(
         days, _ = read_days(live, parameters)
         variants = await read_variants(connection, live.generation.id, (days.from_us, days.end_us), customers)
     return AnswerResponse(variants_answer(live, days, variants, _lists(live, parameters)))
+
+
+@router.get("/v1/variants/kinds", responses=problem_responses(400, 403, 409), summary="What cycles go through")
+async def get_kind_variants(
+    context: Context, token: Token, parameters: Annotated[KindVariantsParameters, Query()]
+) -> AnswerResponse[KindVariants]:
+    """The cycles that began in the span by the kinds of touchpoints that they went through, and how many of them came
+    to the goal."""
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "kind_variants", token.workspace, parameters.model) as (connection, live):
+        days, _ = read_days(live, parameters)
+        model = live.model
+        goal = len(model.phases) if parameters.goal is None else phase_number(model, parameters.goal, "goal")
+        table = kind_table(model, lambda _word, _kind: 0)
+        paths = await read_kind_paths(connection, live.generation.id, token.workspace, days, customers, table, goal)
+    return AnswerResponse(kind_variants_answer(live, days, paths, table.kinds, goal))
 
 
 def _lists(live: LiveModel, parameters: SpanParameters) -> ListLinks:

@@ -361,12 +361,12 @@ def _links(link: Link, phase: str, outcomes: Mapping[str, Outcome]) -> dict[str,
     return {number: path for number, path in paths if path is not None}
 
 
-def _share(interval: Interval | None) -> Share | None:
+def share(interval: Interval | None) -> Share | None:
     return None if interval is None else Share(*interval)
 
 
 def _within(within: funnels.Within) -> WithinWindow:
-    return WithinWindow(within.mature, within.reached, _share(within.rate))
+    return WithinWindow(within.mature, within.reached, share(within.rate))
 
 
 def _time(time: funnels.Time) -> TimeToStep:
@@ -410,7 +410,7 @@ def _comparison(model: Model, total: funnels.Funnel, days: Days, before: funnels
         differences=[
             Difference(
                 _name(model, phase),
-                _share(difference),
+                share(difference),
                 shown=difference is not None and not difference.low <= 0 <= difference.high,
             )
             for phase, difference in differences

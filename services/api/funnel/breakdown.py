@@ -10,7 +10,7 @@ from services.api.funnel.queries import Dimension, read_funnel
 from services.api.shared.context import ApiContext
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
-from services.api.shared.workspace import source_names
+from services.api.shared.workspace import LiveModel, source_names
 from throughline.analytics.funnel import Count
 from throughline.journey.funnel import CYCLE, ENTRY
 from throughline.kit.errors import ServiceError
@@ -38,7 +38,7 @@ def filter_of(by: By | None, value: str) -> dict[str, list[str]]:
 
 async def read_counts(
     connection: AsyncConnection,
-    generation: int,
+    live: LiveModel,
     unit: int,
     phase: int,
     days: Days,
@@ -52,14 +52,18 @@ async def read_counts(
     """
     opening = opening_of(by)
     if opening is None:
-        kept: Dimension | None = "source" if by == "source" else "channel" if by == "channel" else None
-        return await read_funnel(connection, generation, unit, phase, (days.from_us, days.end_us), customers, kept)
+        dimension: Dimension | None = "source" if by == "source" else "channel" if by == "channel" else None
+        return await read_funnel(
+            connection, live.generation.id, unit, phase, (days.from_us, days.end_us), customers, dimension
+        )
     if unit != CYCLE:
         raise ServiceError(
             400, "invalid_parameter", f"by: {by} is a fact of cycles; ask for unit=cycle, or by source or channel",
             field="by",
         )  # fmt: skip
-    return await count_by_opening(connection, generation, phase, days, customers, opening)
+    return await count_by_opening(
+        connection, live.generation.id, phase, days, customers, opening, workspace=live.workspace.id
+    )
 
 
 async def largest(

@@ -54,7 +54,7 @@ class FunnelQuestion:
         customers: CustomerFilter,
     ) -> None:
         self._connection = connection
-        self._generation = live.generation.id
+        self._live = live
         self._model = live.model
         self._parameters = parameters
         self._unit = UNITS[parameters.unit]
@@ -64,9 +64,7 @@ class FunnelQuestion:
 
     async def counts(self, days: Days, by: By | None = None) -> Mapping[int | str | None, list[Count]]:
         """The sums of the entries into the first step, by value of a dimension; without one, all under None."""
-        return await read_counts(
-            self._connection, self._generation, self._unit, self._phases[0], days, self._customers, by
-        )
+        return await read_counts(self._connection, self._live, self._unit, self._phases[0], days, self._customers, by)
 
     def funnel(self, days: Days, now_us: int, counts: Sequence[Count]) -> funnels.Funnel:
         return funnels.funnel(counts, days.seen_until(now_us), self._phases, self.window_us, self._unit)

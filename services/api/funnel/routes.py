@@ -186,7 +186,7 @@ async def get_funnel_time(
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
-        by_value = await read_counts(connection, live.generation.id, CYCLE, phase, days, customers, parameters.by)
+        by_value = await read_counts(connection, live, CYCLE, phase, days, customers, parameters.by)
     seen = days.seen_until(now_us)
     parts = [] if parameters.by is None else await largest(context, token.workspace, parameters.by, by_value)
     total = [count for counts in by_value.values() for count in counts]

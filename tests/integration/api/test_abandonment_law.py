@@ -5,6 +5,7 @@ from typing import get_args
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.api.abandonment.queries import (
@@ -20,23 +21,29 @@ from services.api.abandonment.queries import (
     read_visits,
 )
 from services.api.asked.queries import Opening, count_by_opening, kind_table
+from services.api.flows.queries import read_kind_paths, read_moves, read_variants
 from services.api.funnel.queries import list_customers, read_funnel
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
 from tests.reference import Customer, replay
-from tests.reference.asked import ends, facts_of, openings, stays, visits
+from tests.reference.asked import ends, facts_of, kind_paths, openings, stays, visits
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.pipeline import open_pipeline
+from throughline.analytics.flows import flows
+from throughline.journey.flows import MOVES
 from throughline.journey.funnel import CYCLE, ENTRY
-from throughline.journey.model import Kind
+from throughline.journey.model import UNPLACED, Kind
+from throughline.journey.state import LAPSE, RETURN
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
 from throughline.store.engine.unit_of_work import reading
+from throughline.store.schema.counts import phase_counts
 
 MODEL = load_model("seven_phase")
 FIRST_US = START_US - START_US % DAY_US
 DAYS = Days(tuple(FIRST_US + day * DAY_US for day in range(2_000)), FIRST_US + 2_000 * DAY_US)
+SPAN = (DAYS.from_us, DAYS.end_us)
 FACTS = ("", '{"campaign":"spring"}', '{"device":{"type":"mobile"}}', '{"campaign":"sale","device":{"type":"tv"}}')
 
 law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -72,27 +79,54 @@ async def test_what_is_asked_is_a_naive_scan(
     customers = [each for each in everybody if channel is None or each.state.channel == channel]
     who = CustomerFilter((), () if channel is None else (channel,))
     async with reading(engine) as connection:
-        await check_openings(connection, model, phase, who, customers, log)
+        await check_openings(connection, model, pipeline.workspace, phase, who, customers, log)
         await check_ends(connection, model, pipeline.workspace, phase, who, customers, log)
         await check_visits(connection, model, pipeline.workspace, phase, who, customers, log)
+        await check_counts(connection, model, who)
+        await check_kind_paths(connection, model, pipeline.workspace, phase, who, customers, log)
+
+
+@law
+@given(case=cases(), days=st.integers(0, 200))
+async def test_what_is_asked_still_adds_up_once_facts_are_deleted(
+    database: str, engine: AsyncEngine, case: Case, days: int
+) -> None:
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send(with_facts([event for event in case.log if event.message_id.startswith("m")]))
+    await pipeline.finish()
+    await pipeline.cut(START_US + days * DAY_US)
+    model, who = pipeline.models["seven_phase"], CustomerFilter()
+    async with reading(engine) as connection:
+        table = kind_table(MODEL, lambda _word, _kind: 0)
+        cycles = sum(number for _, _, number in await read_variants(connection, model, SPAN, who))
+        paths = await read_kind_paths(connection, model, pipeline.workspace, DAYS, who, table, 4)
+        assert sum(path.cycles for path in paths) == cycles
+        for phase in range(1, 5):
+            sums = (await read_funnel(connection, model, CYCLE, phase, SPAN, who)).get(None, [])
+            for by in get_args(Opening):
+                asked = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=pipeline.workspace)
+                assert sum(count.entries for counts in asked.values() for count in counts) == sum(
+                    count.entries for count in sums
+                )
 
 
 async def check_openings(
     connection: AsyncConnection,
     model: int,
+    workspace: int,
     phase: int,
     who: CustomerFilter,
     customers: list[Customer],
     log: list[Touchpoint],
 ) -> None:
-    kept = await read_funnel(connection, model, CYCLE, phase, (DAYS.from_us, DAYS.end_us), who)
+    sums = await read_funnel(connection, model, CYCLE, phase, SPAN, who)
     for by in get_args(Opening):
-        counts = await count_by_opening(connection, model, phase, DAYS, who, by)
+        counts = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=workspace)
         summed = Counter[tuple[int, ...]]()
         for of_value in counts.values():
             for count in of_value:
                 summed[count[:4]] += count.entries
-        assert summed == Counter({count[:4]: count.entries for count in kept.get(None, [])})
+        assert summed == Counter({count[:4]: count.entries for count in sums.get(None, [])})
         expected: Counter[str] = Counter()
         for customer in customers:
             values = openings(facts_of(log, customer), customer, by)
@@ -103,7 +137,7 @@ async def check_openings(
         assert entered == expected
         for value, number in expected.items():
             rows = await list_customers(
-                connection, model, CYCLE, (phase, phase + 1), (DAYS.from_us, DAYS.end_us), who, "cohort",
+                connection, model, CYCLE, (phase, phase + 1), SPAN, who, "cohort",
                 window_us=None, mature_until_us=DAYS.end_us, after=None, count=1_000, opening=(by, value),
             )  # fmt: skip
             assert len(rows) == number
@@ -131,13 +165,13 @@ async def check_ends(
                 connection, model, phase, DAYS, who, outcome, opening=None, after=row.position, count=1_000
             )
     table = kind_table(MODEL, lambda _word, _kind: 0)
-    found = await read_ends(connection, model, phase, DAYS, who, table, "UTC", workspace=workspace)
+    answer = await read_ends(connection, model, phase, DAYS, who, table, "UTC", workspace=workspace)
     counts: Counter[tuple[str, str, str | int | None]] = Counter()
-    for (outcome, kind), number in found.kinds.items():
+    for (outcome, kind), number in answer.kinds.items():
         counts["kind", outcome, None if kind is None else table.kinds[kind].name] = number
-    for kind, number in found.last.items():
+    for kind, number in answer.last.items():
         counts["last", "", None if kind is None else table.kinds[kind].name] = number
-    for day, number in found.days.items():
+    for day, number in answer.days.items():
         counts["day", "", day] = number
     expected: Counter[tuple[str, str, str | int | None]] = Counter()
     for customer in customers:
@@ -188,3 +222,54 @@ async def check_visits(
                 value: (by[dimension][value, True] + by[dimension][value, False], by[dimension][value, True])
                 for value in values
             }
+
+
+async def check_counts(connection: AsyncConnection, model: int, who: CustomerFilter) -> None:
+    """Moves are the phase counts: what came into each phase and went out of it, and who stands there."""
+    moves = await read_moves(connection, model, MOVES, SPAN, who)
+    entered, left, lapsed = Counter[int](), Counter[int](), Counter[int]()
+    for move in moves:
+        if move.kind == LAPSE:
+            lapsed[move.to_phase] += move.number
+            continue
+        entered[move.to_phase] += move.number
+        left[move.from_phase] += move.number
+        if move.kind == RETURN:
+            lapsed[move.from_phase] -= move.number
+    del left[UNPLACED]
+    c = phase_counts.c
+    sums = (func.sum(c[name]) for name in ("entered", "left", "lapsed"))
+    rows = await connection.execute(
+        select(c.phase, *sums).where(c.model == model, c.phase > 0, *who.conditions(phase_counts)).group_by(c.phase)
+    )
+    counted = {row[0]: tuple(map(int, row[1:])) for row in rows if any(row[1:])}
+    assert counted == {phase: (entered[phase], left[phase], lapsed[phase]) for phase in sorted(entered)}
+    closing: Counter[int] = Counter()
+    for node in flows(moves).nodes:
+        assert node.opening + node.into == node.closing + node.out
+        closing[node.place.phase] += node.closing
+    assert all(closing[phase] == entered[phase] - left[phase] for phase in entered)
+
+
+async def check_kind_paths(
+    connection: AsyncConnection,
+    model: int,
+    workspace: int,
+    goal: int,
+    who: CustomerFilter,
+    customers: list[Customer],
+    log: list[Touchpoint],
+) -> None:
+    table = kind_table(MODEL, lambda _word, _kind: 0)
+    paths = await read_kind_paths(connection, model, workspace, DAYS, who, table, goal)
+    expected: Counter[tuple[str, ...]] = Counter()
+    reached: Counter[tuple[str, ...]] = Counter()
+    for customer in customers:
+        for (path, is_reached, _), number in kind_paths(
+            facts_of(log, customer), customer, goal, kind_of, is_own
+        ).items():
+            expected[path] += number
+            reached[path] += number * is_reached
+    assert all(path.kinds is not None for path in paths)
+    assert {tuple(table.kinds[kind].name for kind in path.kinds or ()): path.cycles for path in paths} == expected
+    assert sum(path.reached for path in paths) == reached.total()

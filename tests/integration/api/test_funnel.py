@@ -152,6 +152,14 @@ async def test_variants_add_up(api: httpx.AsyncClient, shop: Rows) -> None:
         ("/v1/funnel", {"from": "2020-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "invalid_parameter", "from"),
         ("/v1/funnel/time", {"phase": "nowhere"}, "unknown_phase", "phase"),
         ("/v1/flows", {"edges": "0"}, "invalid_parameter", "edges"),
+        ("/v1/variants/kinds", {"goal": "nowhere"}, "unknown_phase", "goal"),
+        ("/v1/funnel", {"by": "device", "unit": "customer"}, "invalid_parameter", "by"),
+        ("/v1/funnel/customers", {"by": "device"}, "invalid_parameter", "value"),
+        ("/v1/abandonment", {"phase": "nowhere"}, "unknown_phase", "phase"),
+        ("/v1/abandonment", {"phase": "decision", "window": "7d"}, "invalid_parameter", "window"),
+        ("/v1/abandonment/customers", {"phase": "decision", "value": "tv"}, "invalid_parameter", "value"),
+        ("/v1/abandonment/friction", {"phase": "decision", "kind": "nothing"}, "invalid_parameter", "kind"),
+        ("/v1/abandonment/visits", {"kind": "checkout", "next": "nothing"}, "invalid_parameter", "next"),
     ],
 )
 async def test_a_wrong_parameter_is_named(

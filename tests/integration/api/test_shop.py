@@ -19,6 +19,7 @@ from tests.support.visits_shop import (
     check_friction,
     check_stays,
     check_the_bug_and_the_incident,
+    check_variants,
     shop_events,
 )
 from throughline.journey.touchpoint import Touchpoint
@@ -63,6 +64,7 @@ async def test_the_figures_of_the_shop(shop: httpx.AsyncClient) -> None:
     await check_the_bug_and_the_incident(shop)
     await check_friction(shop)
     await check_stays(shop)
+    await check_variants(shop)
 
 
 async def test_half_of_the_customers_take_longer_than_half_of_the_buyers(shop: httpx.AsyncClient) -> None:

@@ -2,12 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.visits_shop import shop_events
 from throughline.analytics.survival import Bin, Cohort, age_at, grouped, incidence
+from throughline.journey.durations import DAY_US
+from throughline.kit.clock import to_us
 
 RELAPSED = (6, 6, 6, 7, 10, 13, 16, 22, 23)
 CENSORED = (6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35)
@@ -108,3 +112,26 @@ def test_without_censoring_the_estimate_is_the_plain_share(days: list[Cohort]) -
                 if end == way and bin_number <= number
             )
             assert share == pytest.approx(ended / entries)
+
+
+def test_half_of_a_shops_customers_take_longer_than_half_of_its_buyers() -> None:
+    """First product view to first purchase after it, as of 30 June."""
+    views: dict[str, int] = {}
+    events = sorted(shop_events(), key=lambda event: (event.at_us, event.number))
+    for event in events:
+        if event.name == "product_view":
+            views.setdefault(event.customer, event.at_us)
+    bought: dict[str, int] = {}
+    for event in events:
+        if event.name == "purchase" and event.customer in views and event.at_us >= views[event.customer]:
+            bought.setdefault(event.customer, event.at_us)
+    end_us = to_us(datetime(2024, 6, 30, tzinfo=UTC))
+    ended = [(at_us - views[customer], 1) for customer, at_us in bought.items()]
+    times, bins = exact_bins(ended, [end_us - views[customer] for customer in views.keys() - bought.keys()])
+    survival = incidence(bins).survival
+    days = [time / DAY_US for time, share in zip(times, survival, strict=True) if share <= 0.5]
+    assert round(days[0], 1) == 81.0
+    assert round(sorted(time for time, _ in ended)[len(ended) // 2] / DAY_US, 1) == 33.2
+    by_sixty = [share for time, share in zip(times, survival, strict=True) if time <= 60 * DAY_US]
+    assert 1 - by_sixty[-1] == pytest.approx(0.41, abs=0.005)
+    assert sum(time <= 60 * DAY_US for time, _ in ended) / len(views) == pytest.approx(0.40, abs=0.005)

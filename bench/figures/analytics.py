@@ -1,0 +1,237 @@
+"""Analytics: what keeping their sums costs the stager, the bytes that they take, and how long answers take.
+
+Answers are measured with few customers and with many, who are written as staging would have left them.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
+from statistics import quantiles
+from typing import Any, NamedTuple
+
+import asyncpg
+import httpx
+
+from bench.figures.staging import fill, ordered_log, stage
+from bench.report import Goal, Row
+from bench.servers import Deployment, Servers, Sizes, print_progress
+from throughline.journey import flows, funnel
+from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
+from throughline.journey.fold import fold
+from throughline.journey.state import Transition
+from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import now_us
+from throughline.models import load_model
+from throughline.store.digest import id_digest, message_digest
+from throughline.store.facts import TOUCHPOINT_COLUMNS, row_of
+from throughline.store.schema.analytics import TABLES
+
+FEW = 1_000
+CHUNK = 20_000
+CHANNELS = ("direct", "email", "organic_search", "paid_search", "social")
+DEVICES = ("desktop", "mobile", "tablet")
+KEPT = ("/v1/funnel?by=channel", "/v1/funnel/trend", "/v1/funnel/time?phase=discovery", "/v1/flows", "/v1/variants",
+        "/v1/abandonment?phase=discovery&by=channel")  # fmt: skip
+ASKED = ("/v1/funnel?by=cycle", "/v1/funnel?by=device", "/v1/abandonment/last?phase=discovery",
+         "/v1/abandonment/friction?phase=decision", "/v1/abandonment/visits?kind=cart_added&next=order&by=device",
+         "/v1/variants/kinds")  # fmt: skip
+REQUESTS = 20
+_SIZES = "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($1::text[]) name"
+
+
+async def measure(servers: Servers, sizes: Sizes) -> list[Row]:
+    """Staging with analytics and without, in turns; then the answers."""
+    return [*await _staging(servers, sizes), *await _answers(servers, sizes)]
+
+
+async def _staging(servers: Servers, sizes: Sizes) -> list[Row]:
+    events = sizes.staged_events
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    bytes_: list[float] = []
+
+    async def weigh(deployment: Deployment) -> float:
+        connection = await asyncpg.connect(deployment.database)
+        try:
+            bytes_.append(float(await connection.fetchval(_SIZES, [table.name for table in TABLES])))
+        finally:
+            await connection.close()
+        return 1.0
+
+    async def turn_off(deployment: Deployment) -> None:
+        connection = await asyncpg.connect(deployment.database)
+        try:
+            await connection.execute("UPDATE models SET has_funnels = false")
+        finally:
+            await connection.close()
+
+    async with servers.topic() as topic:
+        customers = await fill(servers, topic, ordered_log(events))
+        for number in range(sizes.rounds):
+            for is_on in (True, False) if number % 2 == 0 else (False, True):
+                rate, share = await stage(servers, topic, events, customers, first=None if is_on else turn_off)
+                rates[is_on].append(rate)
+                print_progress(f"analytics: {'with' if is_on else 'without'} them {rate:,.0f} events/s; {share}")
+                await servers.checkpoint()
+        await stage(servers, topic, events, customers, then=weigh)
+    return [
+        Row(
+            name="stager with analytics",
+            unit="events/s",
+            rounds=rates[True],
+            baseline="without",
+            baseline_rounds=rates[False],
+            goal=Goal("ratio", least=0.75),
+            note=f"{events:,} events of {customers:,} customers",
+        ),
+        Row(name="sums of analytics", unit="bytes/event", rounds=[size / events for size in bytes_]),
+        Row(name="sums of analytics", unit="bytes/customer", rounds=[size / customers for size in bytes_]),
+    ]
+
+
+class _Latencies(NamedTuple):
+    p95: float
+    status: int
+
+
+async def _answers(servers: Servers, sizes: Sizes) -> list[Row]:
+    p95: list[dict[str, _Latencies]] = []
+    async with servers.topic() as topic:
+        for customers in (FEW, sizes.customers):
+            async with servers.deployment(topic) as deployment, AsyncExitStack() as stack:
+                began = time.perf_counter()
+                await _fill_shop(deployment, customers)
+                print_progress(f"analytics: {customers:,} customers written in {time.perf_counter() - began:.0f} s")
+                await servers.checkpoint()
+                client = await stack.enter_async_context(deployment.api(await deployment.run("api")))
+                client.timeout = httpx.Timeout(30)
+                p95.append({path: await _p95(client, path, REQUESTS) for path in KEPT})
+                p95[-1] |= {path: await _p95(client, path, sizes.rounds) for path in ASKED}
+    few, many = p95
+    rows = [
+        Row(
+            name=f"kept {path}, p95",
+            unit="ms",
+            rounds=[many[path].p95],
+            baseline=f"{FEW:,} customers",
+            baseline_rounds=[few[path].p95],
+            goal=Goal("value", most=100),
+            note=f"{sizes.customers:,} customers",
+        )
+        for path in KEPT
+    ]
+    rows += [
+        Row(
+            name=f"asked {path}, p95",
+            unit="ms",
+            rounds=[many[path].p95],
+            baseline=f"{FEW:,} customers",
+            baseline_rounds=[few[path].p95],
+            goal=Goal("value", most=3_000),
+            note=f"status {many[path].status}, {sizes.customers:,} customers",
+        )
+        for path in ASKED
+    ]
+    return rows
+
+
+async def _p95(client: httpx.AsyncClient, path: str, requests: int) -> _Latencies:
+    seconds: list[float] = []
+    status = (await client.get(path)).status_code
+    for _ in range(requests):
+        began = time.perf_counter()
+        status = (await client.get(path)).status_code
+        seconds.append(time.perf_counter() - began)
+    worst = quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0]
+    print_progress(f"analytics: {path} {1e3 * worst:,.1f} ms, status {status}")
+    if status not in (200, 503):
+        raise RuntimeError(f"{path} is answered {status}")
+    return _Latencies(1e3 * worst, status)
+
+
+def _customers(deployment: Deployment, customers: int, now: int) -> Iterator[tuple[str, list[Touchpoint]]]:
+    """Customers of the last 30 days who look at products, some of whom put one into the cart, and buy."""
+    dice = random.Random(4)
+    for number in range(customers):
+        name, at_us = f"customer-{number:07d}", now - dice.randrange(30 * DAY_US)
+        steps = [
+            "session_start",
+            "product_view",
+            *dice.choice([[], [], ["add_to_cart"], ["add_to_cart", "payment_error"]]),
+        ]
+        if steps[-1] == "add_to_cart" and dice.random() < 0.5:
+            steps.append("purchase")
+        device, channel = dice.choice(DEVICES), dice.choice(CHANNELS)
+        touchpoints = []
+        for place, step in enumerate(steps):
+            event = Touchpoint(
+                at_us, 0, f"{number}-{place}", name, "track", step, deployment.workspace_id, 1, channel, at_us
+            )
+            order = f"o{number}" if step == "purchase" else ""
+            device_fact = f'{{"device":{{"type":"{device}"}}}}'
+            touchpoints.append(event._replace(user_id=name, order_id=order, attribution=device_fact))
+            at_us += dice.choice([MINUTE_US, 5 * MINUTE_US, HOUR_US, DAY_US])
+        yield name, [touchpoint for touchpoint in touchpoints if touchpoint.occurred_us <= now]
+
+
+def _day_of(at_us: int) -> int:
+    return at_us - at_us % DAY_US
+
+
+async def _fill_shop(deployment: Deployment, customers: int) -> None:
+    model, now = load_model("seven_phase"), now_us()
+    funnels: funnel.FunnelDeltas = {}
+    moves: flows.FlowDeltas = {}
+    variants: flows.VariantDeltas = {}
+    connection = await asyncpg.connect(deployment.database)
+    try:
+        records: dict[str, list[tuple[Any, ...]]] = {}
+        for number, (name, touchpoints) in enumerate(_customers(deployment, customers, now), start=1):
+            folded = fold(model, None, touchpoints, now)
+            assert folded.journey is not None
+            digest = id_digest(deployment.workspace_id, name)
+            arguments = (
+                deployment.model,
+                folded.journey,
+                None,
+                folded.transitions,
+                lambda at_us: at_us - at_us % DAY_US,
+            )
+            funnel.contribute(funnels, *arguments)
+            flows.contribute(moves, variants, *arguments)
+            records.setdefault("ids", []).append((deployment.workspace_id, digest, name, True, 1, 0, digest))
+            records.setdefault("journeys", []).append((digest, deployment.model, name, 1, 2**62, *folded.journey))
+            records.setdefault("transitions", []).extend(
+                (digest, deployment.model, *transition) for transition in folded.transitions
+            )
+            records.setdefault("touchpoints", []).extend(
+                row_of(digest, message_digest(touchpoint.message_id), touchpoint) for touchpoint in touchpoints
+            )
+            if number % CHUNK == 0 or number == customers:
+                for table, rows in records.items():
+                    columns = {
+                        "ids": ("workspace", "id", "name", "is_user", "members", "links", "root"),
+                        "journeys": ("customer", "model", "id", "since", "look_us", *folded.journey._fields),
+                        "transitions": ("customer", "model", *Transition._fields),
+                        "touchpoints": TOUCHPOINT_COLUMNS,
+                    }[table]
+                    await connection.copy_records_to_table(table, columns=columns, records=rows)
+                records = {}
+        tables: list[tuple[str, tuple[str, ...], Mapping[Any, int]]] = [
+            ("funnel_counts", funnel.FunnelCell._fields, funnels),
+            ("flow_counts", flows.FlowCell._fields, moves),
+            ("variant_counts", flows.VariantCell._fields, variants),
+        ]
+        for name, fields, cells in tables:
+            await connection.copy_records_to_table(
+                name,
+                columns=(*fields, "shard", "number"),
+                records=[(*cell, 0, number) for cell, number in cells.items() if number],
+            )
+        for partition in range(4):
+            await connection.execute(
+                "INSERT INTO offsets VALUES ($1, $2, 1, '', $3, $3)", deployment.touchpoints, partition, now
+            )
+        await connection.execute("ANALYZE")
+    finally:
+        await connection.close()
