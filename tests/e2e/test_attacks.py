@@ -5,6 +5,7 @@ every one of them must be visible soon.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,8 +18,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.shop import START_US, expect_folded, send, staged_through
+from services.stager.stage.identity import MAX_CUSTOMER_IDS
+from tests.support.shop import START_US, expect, expect_folded, send, staged_through
 from tests.support.stack import Service, Stack, until
+from tests.support.topic import read_touchpoints
 from throughline.journey.durations import MINUTE_US
 from throughline.journey.lapse import EVER
 from throughline.journey.touchpoint import Touchpoint
@@ -40,8 +43,9 @@ BATCH = 2_000
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VISIBLE_SECONDS = 2.0
 WATERMARK_SECONDS = 5.0
-PATIENCE = 5
-"""How many times as long an event may wait: tests share their processors. Once a neighbour waited for minutes."""
+PATIENCE, PATIENCE_WHEN_BUSY = 2, 8
+"""How many times as long an event may wait on two processors, which an attack shares with all that it attacks; and when
+others use these processors too."""
 RESIDENT_BYTES = 512 * 1024 * 1024
 LOOP_LAG_SECONDS = 0.2
 
@@ -157,6 +161,8 @@ async def start(stack: Stack) -> Services:
 
 async def attack(services: Services, stack: Stack, send: Callable[[], Awaitable[None]]) -> None:
     """Attack beside a neighbour, and check what the neighbour saw. `send` returns when nothing is left to do."""
+    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    patience = PATIENCE_WHEN_BUSY if is_busy else PATIENCE
     neighbour = Neighbour(stack, services)
     async with neighbour.watching():
         await send()
@@ -174,8 +180,8 @@ async def attack(services: Services, stack: Stack, send: Callable[[], Awaitable[
         f"resident {max(neighbour.resident_bytes) >> 20} MB, {late:.0f} of {metrics[f'{lag}_count']:.0f} ticks late, "
         f"{len(neighbour.visible_seconds)} events"
     )
-    assert max(neighbour.visible_seconds) < PATIENCE * VISIBLE_SECONDS, neighbour.visible_seconds
-    assert max(neighbour.watermark_age_seconds) < PATIENCE * WATERMARK_SECONDS, neighbour.watermark_age_seconds
+    assert max(neighbour.visible_seconds) < patience * VISIBLE_SECONDS, neighbour.visible_seconds
+    assert max(neighbour.watermark_age_seconds) < patience * WATERMARK_SECONDS, neighbour.watermark_age_seconds
     assert max(neighbour.resident_bytes) < RESIDENT_BYTES
     assert late <= metrics[f"{lag}_count"] / 100, metrics
 
@@ -200,10 +206,35 @@ async def attack_by_requests(stack: Stack, events: Iterator[dict[str, Any]], sen
 
 async def test_one_user_with_twenty_thousand_devices(stack: Stack) -> None:
     await attack_by_requests(stack, one_user_many_devices(), IDS)
+    assert len(await links_made(stack)) == MAX_CUSTOMER_IDS - 1
+    await expect_folded(stack, await log_of(stack))
 
 
 async def test_an_alias_chain_of_twenty_thousand(stack: Stack) -> None:
     await attack_by_requests(stack, chain_of_aliases(), IDS)
+    made = await links_made(stack)
+
+    def without_refused_link(t: Touchpoint) -> Touchpoint:
+        link = id_digest(t.workspace, t.previous_id), id_digest(t.workspace, t.user_id)
+        return t if link in made else t._replace(previous_id="")
+
+    # Which links are refused, because a customer has as many ids as it may have, is a matter of their order.
+    assert len(made) > IDS * 0.9
+    await expect(stack, [without_refused_link(t) for t in await log_of(stack)])
+
+
+async def links_made(stack: Stack) -> set[tuple[bytes, bytes]]:
+    """The links that were not refused: (digest of an id, digest of its owner)."""
+    connection = await asyncpg.connect(stack.database)
+    try:
+        return {(row["id"], row["owner"]) for row in await connection.fetch("SELECT id, owner FROM links")}
+    finally:
+        await connection.close()
+
+
+async def log_of(stack: Stack) -> list[Touchpoint]:
+    """What is on the topic of the workspace that is attacked."""
+    return [t for t in await read_touchpoints(stack.kafka, stack.touchpoints) if t.workspace == stack.workspace_id]
 
 
 @pytest.mark.parametrize("touchpoints", [100_000, pytest.param(1_000_000, marks=pytest.mark.deep)])

@@ -257,12 +257,12 @@ _first = (
     .correlate(_each)
     .lateral("first")
 )
-_earliest = select(_each.c.actor, _first.c.occurred_us).select_from(_each.join(_first, true()))
+_earliest = DriverStatement(select(_each.c.actor, _first.c.occurred_us).select_from(_each.join(_first, true())))
 
 
 async def read_earliest(connection: AsyncConnection, actors: Sequence[bytes]) -> dict[bytes, int]:
     """Returns when the first touchpoint of each actor occurred, by digest; actors without any are left out."""
-    rows = await connection.execute(_earliest, {"actors": list(actors)})
+    rows = await _earliest.fetch(connection, {"actors": actors})
     return {row[0]: row[1] for row in rows}
 
 

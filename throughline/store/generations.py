@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.models import ModelError, load_model, parse_model, shipped_models
 from throughline.store.access.names import AdminError, workspace_id
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.id_walk import RESTAGE, walked_fraction
 from throughline.store.recomputations import count_marks
 from throughline.store.schema.access import workspaces
@@ -111,7 +112,7 @@ _generations = (
     .order_by(models.c.id)
 )
 
-_lock_versions = (
+_lock_versions = DriverStatement(
     select(workspaces.c.id, workspaces.c.version)
     .where(workspaces.c.id == any_(bindparam("workspaces", type_=ARRAY(BigInteger))))
     .order_by(workspaces.c.id)
@@ -134,8 +135,8 @@ async def read_generations(connection: AsyncConnection) -> dict[int, WorkspaceGe
 
 async def lock_versions(connection: AsyncConnection, workspaces: Sequence[int]) -> dict[int, int]:
     """Returns the versions of workspaces by id; what is applied there cannot change before this transaction ends."""
-    rows = await connection.execute(_lock_versions, {"workspaces": sorted(set(workspaces))})
-    return {row.id: row.version for row in rows}
+    rows = await _lock_versions.fetch(connection, {"workspaces": sorted(set(workspaces))})
+    return {row[0]: row[1] for row in rows}
 
 
 async def list_models(connection: AsyncConnection, workspace: str | None = None) -> list[ModelInfo]:

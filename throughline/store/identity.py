@@ -130,11 +130,13 @@ _pairs_insert = insert(links).from_select(
 )
 _LINK_KEY = [links.c.id, links.c.owner, links.c.by]
 _insert_links = DriverStatement(_pairs_insert.on_conflict_do_nothing().returning(*_LINK_KEY))
-_move_links = _pairs_insert.on_conflict_do_update(
-    index_elements=_LINK_KEY,
-    set_={name: _pairs_insert.excluded[name] for name in ("occurred_us", "place", "message_id")},
-    where=tuple_(*(_pairs_insert.excluded[name] for name in ("occurred_us", "place", "message_id")))
-    < tuple_(links.c.occurred_us, links.c.place, links.c.message_id),
+_move_links = DriverStatement(
+    _pairs_insert.on_conflict_do_update(
+        index_elements=_LINK_KEY,
+        set_={name: _pairs_insert.excluded[name] for name in ("occurred_us", "place", "message_id")},
+        where=tuple_(*(_pairs_insert.excluded[name] for name in ("occurred_us", "place", "message_id")))
+        < tuple_(links.c.occurred_us, links.c.place, links.c.message_id),
+    )
 )
 
 
@@ -147,24 +149,25 @@ async def write_links(connection: AsyncConnection, rows: Sequence[LinkRow]) -> l
     inserted = {tuple(row) for row in await _insert_links.fetch(connection, _pairs.parameters(rows))}
     stored = [row for row in rows if row[:3] not in inserted]
     if stored:
-        await connection.execute(_move_links, _pairs.parameters(stored))
+        await _move_links.fetch(connection, _pairs.parameters(stored))
     return [key[0] for key in inserted]
 
 
 _these = bindparam("ids", type_=ARRAY(LargeBinary))
-_read_links = (
+_read_links = DriverStatement(
     select(*(links.c[name] for name in LinkRow._fields))
     .where(links.c.id == any_(_these), links.c.by >= bindparam("from_kind", type_=SmallInteger))
     .limit(bindparam("count", type_=Integer))
 )
+_read_void = DriverStatement(select(rulings.c.id, rulings.c.owner).where(rulings.c.id == any_(_these), rulings.c.void))
 
 
 async def read_links(
     connection: AsyncConnection, digests: Sequence[bytes], *, from_kind: int, count: int
 ) -> list[LinkRow]:
     """Returns links of some ids, `count` at most. `from_kind`: IDENTIFY for all, ALIAS for aliases only."""
-    rows = await connection.execute(_read_links, {"ids": list(digests), "from_kind": from_kind, "count": count})
-    return [LinkRow(*row) for row in rows]
+    rows = await _read_links.fetch(connection, {"ids": digests, "from_kind": from_kind, "count": count})
+    return [LinkRow._make(row) for row in rows]
 
 
 class RulingRow(NamedTuple):
@@ -196,8 +199,4 @@ async def write_rulings(connection: AsyncConnection, rows: Iterable[RulingRow]) 
 
 async def read_void(connection: AsyncConnection, digests: Sequence[bytes]) -> set[tuple[bytes, bytes]]:
     """Returns the unlinked pairs (id, owner) of some ids."""
-    rows = await connection.execute(
-        select(rulings.c.id, rulings.c.owner).where(rulings.c.id == any_(_these), rulings.c.void),
-        {"ids": list(digests)},
-    )
-    return {(row.id, row.owner) for row in rows}
+    return {(row[0], row[1]) for row in await _read_void.fetch(connection, {"ids": digests})}

@@ -104,10 +104,12 @@ async def write_journeys(connection: AsyncConnection, rows: Iterable[tuple[Any, 
 
 _gone = UnnestParameters("gone", {"customer": LargeBinary(), "model": journeys.c.model.type})
 _deletions = [
-    delete(table).where(
-        select(_gone.table.c.model)
-        .where(table.c.customer == _gone.table.c.customer, table.c.model == _gone.table.c.model)
-        .exists()
+    DriverStatement(
+        delete(table).where(
+            select(_gone.table.c.model)
+            .where(table.c.customer == _gone.table.c.customer, table.c.model == _gone.table.c.model)
+            .exists()
+        )
     )
     for table in (journeys, transitions, checkpoints)
 ]
@@ -117,7 +119,7 @@ async def delete_journeys(connection: AsyncConnection, keys: Iterable[JourneyKey
     """Delete journeys, with their transitions and checkpoints."""
     parameters = _gone.parameters(keys)
     for statement in _deletions:
-        await connection.execute(statement, parameters)
+        await statement.fetch(connection, parameters)
 
 
 _due = select(journeys.c.customer, journeys.c.model, journeys.c.id).where(

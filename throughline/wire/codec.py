@@ -87,6 +87,8 @@ _place_of = Touchpoint._fields.index
 _ACTOR, _MESSAGE_ID, _REST, _WARNINGS = map(_place_of, ("actor", "message_id", "rest", "warnings"))
 _OCCURRED, _RECEIVED = map(_place_of, ("occurred_us", "received_us"))
 _NUMBERS = [(_place_of(field.name), field.name) for field in _Touchpoint.DESCRIPTOR.fields if field.has_presence]
+_ZERO = bytes(7)
+"""What is in 0.0 and in -0.0, as the wire has them."""
 _new: Callable[[type[Touchpoint], Iterable[Any]], Touchpoint] = tuple.__new__  # `Touchpoint(...)` is four times slower
 
 
@@ -108,15 +110,17 @@ def decode(value: bytes) -> Touchpoint:
         raise UndecodableError("missing_field", "message_id", "the touchpoint has no message id")
     if not (MIN_US <= values[_OCCURRED] <= MAX_US and MIN_US <= values[_RECEIVED] <= MAX_US):
         raise UndecodableError("time_out_of_range", "occurred_us", "an instant lies outside the years 1-9999")
+    # A number that is there is hardly ever 0, so presence is seldom looked up: only a record with a run of zeros may
+    # hold one.
+    may_have_zero = _ZERO in value
     for place, field in _NUMBERS:
         number = values[place]
-        # A number that is there is hardly ever 0, so presence is seldom looked up.
         if not number:
-            if not message.HasField(field):
+            if not may_have_zero or not message.HasField(field):
                 values[place] = None
         elif not isfinite(number):
             raise UndecodableError("not_finite", field, f"{field} is not a finite number")
-    values[_WARNINGS] = tuple(values[_WARNINGS])
+    values[_WARNINGS] = tuple(values[_WARNINGS]) if values[_WARNINGS] else ()
     return _new(Touchpoint, values)
 
 
