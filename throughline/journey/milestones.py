@@ -111,7 +111,7 @@ def merge(texts: Iterable[str], furthest: str) -> str:
 _NONE: tuple[dict[int, int], dict[int, int], int] = ({}, {}, OPEN)
 
 
-# A journey's text is read by the fold, then for its funnels, then for its flows.
+# A journey's text is read for its funnels, then for its flows.
 @lru_cache(256)
 def _load(text: str) -> tuple[dict[int, int], dict[int, int], int]:
     entered, _, rest = text.partition(";")
