@@ -29,7 +29,7 @@ test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on rea
 test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each, fuzzing, and every SDK through outages (hours)
 	@$(BIN)/pytest -n auto --maxprocesses 4 -m deep tests/e2e tests/fuzz
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/fuzz/test_openapi.py
-	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/stager/test_staging_law.py tests/integration/stager/test_bounded_law.py tests/integration/stager/test_retention.py
+	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/stager/test_staging_law.py tests/integration/stager/test_rounds_law.py tests/integration/stager/test_bounded_law.py tests/integration/stager/test_retention.py
 
 fuzz: $(VENV)/.fuzz ## fuzz everything that reads bytes of others, guided by coverage, SECONDS=60 for each target
 	@for target in ingest size wire model; do $(BIN)/python -m tests.fuzz $$target --seconds=$(SECONDS) || exit 1; done
