@@ -30,10 +30,7 @@ Round = Mapping[TopicPartition, Sequence[Record]]
 
 
 SMALL_ROUND_RECORDS = 1_000
-"""Number of records up to which a round is one transaction."""
-SIDE_BY_SIDE = 4
-"""Maximum number of transactions of a large round: enough to compute while PostgreSQL works, few enough for its
-cores."""
+"""Number of records up to which a round is one transaction; a larger one may be two, side by side."""
 
 
 class Consumer(Protocol):
@@ -44,30 +41,18 @@ class Consumer(Protocol):
 
 
 class Gathering:
-    """A round in the making: at most `most_of_each` records of each partition, and `max_records` of all together."""
+    """A round in the making."""
 
-    def __init__(
-        self,
-        consumer: Consumer,
-        max_records: int,
-        *,
-        most_of_each: int | None = None,
-        piece_records: int = PIECE_RECORDS,
-    ) -> None:
+    def __init__(self, consumer: Consumer, max_records: int, *, piece_records: int = PIECE_RECORDS) -> None:
         self.records: dict[TopicPartition, list[Record]] = {}
         self._consumer = consumer
         self._left = max_records
-        self._most_of_each = most_of_each or max_records
         self._bytes_left = ROUND_BYTES
         self._piece_records = piece_records
 
     @property
     def is_full(self) -> bool:
-        """Whether the round does not wait for more records."""
-        return self._has_no_room or any(len(of) >= self._most_of_each for of in self.records.values())
-
-    @property
-    def _has_no_room(self) -> bool:
+        """Whether the round may have no more records."""
         return self._left <= 0 or self._bytes_left <= 0
 
     async def take(self, partitions: Sequence[TopicPartition], *, wait_seconds: float = 0.0) -> None:
@@ -79,20 +64,11 @@ class Gathering:
         if not partitions:
             return
         piece = max(1, min(self._piece_records, self._left // len(partitions)))
-        waiting = [tp for tp in partitions if self._room(tp) > 0]
-        if not waiting or await self._take_piece(waiting, min(piece, *map(self._room, waiting)), wait_seconds) == 0:
-            return
-        while waiting and not self._has_no_room:
-            waiting = [
-                tp
-                for tp in waiting
-                if not self._has_no_room
-                and (most := min(piece, self._room(tp))) > 0
-                and await self._take_piece([tp], most) == most
-            ]
-
-    def _room(self, tp: TopicPartition) -> int:
-        return self._most_of_each - len(self.records.get(tp, ()))
+        if await self._take_piece(partitions, piece, wait_seconds) < piece:
+            return  # that was all it had
+        waiting = list(partitions)
+        while waiting and not self.is_full:
+            waiting = [tp for tp in waiting if not self.is_full and await self._take_piece([tp], piece) == piece]
 
     async def _take_piece(self, partitions: Sequence[TopicPartition], piece: int, wait_seconds: float = 0.0) -> int:
         """Take up to `piece` records, of the first partitions that have some; returns how many."""
@@ -113,7 +89,6 @@ async def gather(
     partitions: Callable[[], Sequence[TopicPartition]],
     *,
     max_records: int,
-    most_of_each: int,
     ends: Callable[[], float],
     write: asyncio.Future[Any],
 ) -> Round:
@@ -122,14 +97,13 @@ async def gather(
     Args:
         partitions: those to read now, the one first whose turn it is.
         max_records: of all together.
-        most_of_each: of each partition.
         ends: when to end without any record, by the monotonic clock; looked at again and again.
         write: the writing of the last round. Until it has ended, a round that is not full goes on gathering.
 
     Raises:
         KafkaError: the broker refuses.
     """
-    gathering = Gathering(consumer, max_records, most_of_each=most_of_each)
+    gathering = Gathering(consumer, max_records)
     window_ends: float | None = None
     while True:
         turn = partitions()
@@ -149,16 +123,16 @@ async def gather(
 
 
 def side_by_side(records: Round) -> list[Round]:
-    """Returns a round as the transactions it is staged in: one for a small round, up to `SIDE_BY_SIDE` for a large one.
+    """Returns a round as the transactions it is staged in: one, or for a large round two with about half of it each.
 
-    While PostgreSQL works on one, the process computes for another. A partition is in one of them only.
+    While PostgreSQL works on one, the process computes for the other. A partition is in one of them only.
     """
-    total = sum(map(len, records.values()))
-    number = min(SIDE_BY_SIDE, len(records), 1 + (total - 1) // SMALL_ROUND_RECORDS)
-    parts: list[dict[TopicPartition, Sequence[Record]]] = [{} for _ in range(number)]
-    sizes = [0] * number
+    if len(records) < 2 or sum(map(len, records.values())) <= SMALL_ROUND_RECORDS:
+        return [records] if records else []
+    halves: list[dict[TopicPartition, Sequence[Record]]] = [{}, {}]
+    sizes = [0, 0]
     for tp, of in sorted(records.items(), key=lambda item: -len(item[1])):
-        smallest = sizes.index(min(sizes))
-        parts[smallest][tp] = of
-        sizes[smallest] += len(of)
-    return list(parts)
+        smaller = sizes.index(min(sizes))
+        halves[smaller][tp] = of
+        sizes[smaller] += len(of)
+    return list(halves)

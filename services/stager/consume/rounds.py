@@ -1,4 +1,4 @@
-"""The stager's heart: one loop, one transaction a round; several side by side for a large one.
+"""The stager's heart: one loop, one transaction a round; two side by side for a large one.
 
 The next round is gathered and prepared while PostgreSQL works on the last one. Once a second a heartbeat moves the
 watermark of quiet partitions and looks for maintenance, which has its turn after each round.
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from aiokafka import TopicPartition
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from services.stager.consume.gather import gather, side_by_side
+from services.stager.consume.gather import SMALL_ROUND_RECORDS, gather, side_by_side
 from services.stager.consume.partition import (
     LONGEST_PAUSE_SECONDS,
     AssignedPartition,
@@ -39,6 +39,8 @@ HEARTBEAT_SECONDS = 1.0
 ROUND_SECONDS = 1.0
 """Time that a round may take: after a longer one the next is smaller, so that no partition waits for long."""
 SMALLEST_ROUND_RECORDS = 50
+ALONE_SECONDS = 30.0
+"""Time after contention in which no two transactions of this process run side by side: they may be on one customer."""
 
 
 class RoundLoop:
@@ -51,9 +53,9 @@ class RoundLoop:
         self._is_stopping = False
         self._turn = 0
         """Number of the partition that is read first."""
-        # Of several partitions twice as much, in transactions of half of it at most.
-        self._most_records = context.batch_records * min(2, len(self.partitions))
-        self._max_records = self._most_records
+        self._max_records = min(context.batch_records, SMALL_ROUND_RECORDS)
+        self._alone_until = 0.0
+        """Until when large rounds are one transaction, too."""
         self._ready: list[RoundStaging] = []
         """The round that is written next, as its transactions."""
         self._next_heartbeat = 0.0
@@ -122,11 +124,12 @@ class RoundLoop:
             self._context.consumer,
             located,
             max_records=self._max_records,
-            most_of_each=min(self._max_records, self._context.batch_records),
             ends=lambda: self._rest_ends(write),
             write=write,
         )
-        ready = [RoundStaging(self._context, self.partitions, part, positions) for part in side_by_side(records)]
+        is_alone = time.monotonic() < self._alone_until
+        parts = [records] if is_alone and records else side_by_side(records)
+        ready = [RoundStaging(self._context, self.partitions, part, positions) for part in parts]
         for staging in ready:
             await staging.prepare()
         return ready
@@ -144,8 +147,10 @@ class RoundLoop:
             for error in await asyncio.gather(*stagings, return_exceptions=True):
                 if error is not None:
                     raise error
+            if any(staging.has_contended for staging in ready):
+                self._alone_until = time.monotonic() + ALONE_SECONDS
             size, seconds = sum(staging.size for staging in ready), time.monotonic() - started
-            self._max_records = next_round_records(self._max_records, size, seconds, self._most_records)
+            self._max_records = next_round_records(self._max_records, size, seconds, self._context.batch_records)
         if not self._is_stopping and time.monotonic() >= self._next_heartbeat:
             await self._beat()
         if not self._is_stopping:

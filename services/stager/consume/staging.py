@@ -72,6 +72,8 @@ class RoundStaging:
         records: Round,
         positions: Mapping[TopicPartition, Position],
     ) -> None:
+        self.has_contended = False
+        """Whether another transaction was in the way."""
         self._context = context
         self._partitions = partitions
         self._records = records
@@ -122,6 +124,7 @@ class RoundStaging:
                 if kind_of(error) != "contention":
                     raise
                 metrics.STAGER_RETRIES.labels("contention").inc()
+                self.has_contended = True
 
     def _current(self) -> Round:
         """Returns the records of those partitions that were not located again since they were gathered."""

@@ -14,7 +14,6 @@ from services.stager.consume import gather as module
 from services.stager.consume.gather import (
     PIECE_RECORDS,
     ROUND_BYTES,
-    SIDE_BY_SIDE,
     SMALL_ROUND_RECORDS,
     WINDOW_SECONDS,
     Gathering,
@@ -106,7 +105,7 @@ async def test_a_full_round_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(module, "WINDOW_SECONDS", 60.0)
     log = Log({TP: 10})
     pending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    records = await gather(log, lambda: [TP], max_records=10, most_of_each=10, ends=lambda: FOR_EVER, write=pending)
+    records = await gather(log, lambda: [TP], max_records=10, ends=lambda: FOR_EVER, write=pending)
     assert len(records[TP]) == 10
 
 
@@ -114,7 +113,7 @@ async def test_a_quiet_moment_gathers() -> None:
     log = Log({TP: 1})
     asyncio.get_running_loop().call_later(WINDOW_SECONDS / 2, log.add, Value(1, b"x"))
     began = time.monotonic()
-    records = await gather(log, lambda: [TP], max_records=10, most_of_each=10, ends=lambda: FOR_EVER, write=written())
+    records = await gather(log, lambda: [TP], max_records=10, ends=lambda: FOR_EVER, write=written())
     assert [record.offset for record in records[TP]] == [0, 1]
     assert time.monotonic() - began >= WINDOW_SECONDS
 
@@ -124,19 +123,14 @@ async def test_a_round_grows_while_the_last_one_is_written() -> None:
     write: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_later(3 * WINDOW_SECONDS, log.add, Value(1, b"x"))
     asyncio.get_running_loop().call_later(4 * WINDOW_SECONDS, write.set_result, None)
-    records = await gather(log, lambda: [TP], max_records=10, most_of_each=10, ends=lambda: FOR_EVER, write=write)
+    records = await gather(log, lambda: [TP], max_records=10, ends=lambda: FOR_EVER, write=write)
     assert [record.offset for record in records[TP]] == [0, 1]
 
 
 @pytest.mark.parametrize("partitions", [[], [TP]])
 async def test_nothing_comes(partitions: list[TopicPartition]) -> None:
     ends = time.monotonic() + 0.1
-    assert (
-        await gather(
-            Log({TP: 0}), lambda: partitions, max_records=9, most_of_each=9, ends=lambda: ends, write=written()
-        )
-        == {}
-    )
+    assert await gather(Log({TP: 0}), lambda: partitions, max_records=9, ends=lambda: ends, write=written()) == {}
     assert time.monotonic() >= ends - 0.001
 
 
@@ -145,43 +139,21 @@ async def test_what_is_due_does_not_wait_for_records_and_does_not_hold_the_loop(
     write: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_later(0.05, write.set_result, None)
     began = time.monotonic()
-    assert await gather(log, lambda: [TP], max_records=9, most_of_each=9, ends=lambda: 0.0, write=write) == {}
+    assert await gather(log, lambda: [TP], max_records=9, ends=lambda: 0.0, write=write) == {}
     assert time.monotonic() - began < 1.0
     assert len(log.timeouts_ms) < 20
 
 
-@given(
-    sizes=st.lists(st.integers(0, 300), min_size=1, max_size=8), most=st.integers(8, 500), of_each=st.integers(1, 200)
-)
-async def test_no_partition_takes_more_than_a_transaction_has_room_for(
-    sizes: list[int], most: int, of_each: int
-) -> None:
-    tps = [TopicPartition("touchpoints", number) for number in range(len(sizes))]
-    log = Log(dict(zip(tps, sizes, strict=True)))
-    gathering = Gathering(log, most, most_of_each=of_each)
-    await gathering.take(tps)
-    taken = [len(gathering.records.get(tp, ())) for tp in tps]
-    assert max(taken) <= of_each
-    assert sum(taken) == min(most, sum(min(size, of_each) for size in sizes))
-    assert gathering.is_full == (sum(taken) == most or max(taken) == of_each)
-
-
-@given(sizes=st.lists(st.integers(1, 5_000), min_size=1, max_size=8))
-def test_a_large_round_is_several_transactions(sizes: list[int]) -> None:
+@given(sizes=st.lists(st.integers(1, 3_000), max_size=8))
+def test_a_large_round_is_two_transactions_of_about_a_half(sizes: list[int]) -> None:
     records = {TopicPartition("touchpoints", n): [Value(0, b"")] * size for n, size in enumerate(sizes)}
     parts = side_by_side(records)
     assert {tp: of for part in parts for tp, of in part.items()} == records
     assert sum(map(len, parts)) == len(records)
     assert all(parts)
-    assert len(parts) == min(SIDE_BY_SIDE, len(sizes), -(-sum(sizes) // SMALL_ROUND_RECORDS))
-    # No part is larger than a fair share by more than a partition.
-    assert max(sum(map(len, part.values())) for part in parts) <= sum(sizes) / len(parts) + max(sizes)
-
-
-@given(sizes=st.lists(st.integers(1, 5_000), min_size=2, max_size=12))
-def test_no_transaction_is_larger_than_half_a_round(sizes: list[int]) -> None:
-    most = 5_000
-    while sum(sizes) > 2 * most:
-        sizes.pop()
-    records = {TopicPartition("touchpoints", n): [Value(0, b"")] * size for n, size in enumerate(sizes)}
-    assert max(sum(map(len, part.values())) for part in side_by_side(records)) <= most
+    is_large = sum(sizes) > SMALL_ROUND_RECORDS and len(sizes) > 1
+    assert len(parts) == (2 if is_large else min(1, len(sizes)))
+    if is_large:
+        halves = [sum(map(len, part.values())) for part in parts]
+        # No better than by a partition.
+        assert abs(halves[0] - halves[1]) <= max(sizes)

@@ -204,6 +204,7 @@ async def test_when_one_half_of_a_round_fails_the_other_is_finished(
 
     class Half:
         size = 1
+        has_contended = False
 
         def __init__(self, seconds: float, error: Exception | None = None) -> None:
             self._seconds = seconds
