@@ -55,7 +55,7 @@ class RoundLoop:
         """Number of the partition that is read first."""
         self._max_records = min(context.batch_records, SMALL_ROUND_RECORDS)
         self._alone_until = 0.0
-        """Until when large rounds are one transaction, too."""
+        """Until when the transactions of a round are not side by side."""
         self._ready: list[RoundStaging] = []
         """The round that is written next, as its transactions."""
         self._next_heartbeat = 0.0
@@ -127,9 +127,7 @@ class RoundLoop:
             ends=lambda: self._rest_ends(write),
             write=write,
         )
-        is_alone = time.monotonic() < self._alone_until
-        parts = [records] if is_alone and records else side_by_side(records)
-        ready = [RoundStaging(self._context, self.partitions, part, positions) for part in parts]
+        ready = [RoundStaging(self._context, self.partitions, part, positions) for part in side_by_side(records)]
         for staging in ready:
             await staging.prepare()
         return ready
@@ -143,18 +141,27 @@ class RoundLoop:
         """Commit a round, and do what else is due."""
         if ready:
             started = time.monotonic()
-            stagings = [staging.stage(stopping=lambda: self._is_stopping) for staging in ready]
-            for error in await asyncio.gather(*stagings, return_exceptions=True):
-                if error is not None:
-                    raise error
-            if any(staging.has_contended for staging in ready):
-                self._alone_until = time.monotonic() + ALONE_SECONDS
+            await self._stage(ready)
             size, seconds = sum(staging.size for staging in ready), time.monotonic() - started
             self._max_records = next_round_records(self._max_records, size, seconds, self._context.batch_records)
         if not self._is_stopping and time.monotonic() >= self._next_heartbeat:
             await self._beat()
         if not self._is_stopping:
             await self._maintenance.run_turn()
+
+    async def _stage(self, ready: Sequence[RoundStaging]) -> None:
+        """Stage the transactions of a round side by side; one after the other if they may be on the same customers."""
+        if time.monotonic() < self._alone_until or any(staging.has_many_aliases for staging in ready):
+            for staging in ready:
+                await staging.stage(stopping=lambda: self._is_stopping)
+            return
+        stagings = [staging.stage(stopping=lambda: self._is_stopping) for staging in ready]
+        errors = await asyncio.gather(*stagings, return_exceptions=True)
+        if any(staging.has_contended for staging in ready):
+            self._alone_until = time.monotonic() + ALONE_SECONDS
+        for error in errors:
+            if error is not None:
+                raise error
 
     async def _beat(self) -> None:
         """Move the watermark of quiet partitions and look for maintenance, in one transaction. Staging does without."""

@@ -87,6 +87,14 @@ class RoundStaging:
         """Number of records."""
         return sum(map(len, self._records.values()))
 
+    @property
+    def has_many_aliases(self) -> bool:
+        """Whether the records lead to customers of other partitions: more than a tenth are aliases."""
+        if self._prepared is None:
+            return False
+        arrived = self._prepared.batch.arrived.values()
+        return 10 * sum(touchpoint.call == "alias" for of in arrived for touchpoint in of) > self.size
+
     async def prepare(self) -> None:
         """Decode the records, so that this is done by the time they are staged. What fails here fails there again."""
         try:

@@ -205,6 +205,7 @@ async def test_when_one_half_of_a_round_fails_the_other_is_finished(
     class Half:
         size = 1
         has_contended = False
+        has_many_aliases = False
 
         def __init__(self, seconds: float, error: Exception | None = None) -> None:
             self._seconds = seconds
@@ -216,10 +217,15 @@ async def test_when_one_half_of_a_round_fails_the_other_is_finished(
                 raise self._error
             ended.append("committed")
 
-    halves: Any = [Half(0.0, ConnectionError("no database")), Half(0.05)]
+    halves: Any = [Half(0.05), Half(0.0, ConnectionError("no database"))]
     loop = RoundLoop(context, [TP, OTHER])
     with pytest.raises(ConnectionError):
         await loop._write(halves)
+    assert ended == ["committed"]
+    # Half a minute after contention, and with many aliases, the second one waits for the first.
+    halves[1].has_many_aliases = True
+    with pytest.raises(ConnectionError):
+        await loop._write(halves[::-1])
     assert ended == ["committed"]
     await loop.stop()
 
