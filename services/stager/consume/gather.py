@@ -30,7 +30,9 @@ Round = Mapping[TopicPartition, Sequence[Record]]
 
 
 SMALL_ROUND_RECORDS = 1_000
-"""Number of records up to which a round is one transaction; a larger one may be two, side by side."""
+"""Number of records up to which a round is one transaction; a larger one may be several, side by side."""
+LANES = 4
+"""Maximum number of transactions side by side."""
 
 
 class Consumer(Protocol):
@@ -122,17 +124,28 @@ async def gather(
             await gathering.take(turn, wait_seconds=min(left, REST_SECONDS if write.done() else LOOK_SECONDS))
 
 
-def side_by_side(records: Round) -> list[Round]:
-    """Returns a round as the transactions it is staged in: one, or for a large round two with about half of it each.
+def by_partition(records: Round, size: int) -> list[list[Round]]:
+    """Returns a round divided into lanes: each has some partitions, and about as many records as the others.
 
-    While PostgreSQL works on one, the process computes for the other. A partition is in one of them only.
+    A lane is staged in transactions of at most `size` records, one after the other. While PostgreSQL works for one
+    lane, the process computes for another.
     """
-    if len(records) < 2 or sum(map(len, records.values())) <= SMALL_ROUND_RECORDS:
-        return [records] if records else []
-    halves: list[dict[TopicPartition, Sequence[Record]]] = [{}, {}]
-    sizes = [0, 0]
+    if sum(map(len, records.values())) <= SMALL_ROUND_RECORDS:
+        return [by_order(records, size)] if records else []
+    lanes: list[dict[TopicPartition, Sequence[Record]]] = [{} for _ in range(min(LANES, len(records)))]
+    sizes = [0] * len(lanes)
     for tp, of in sorted(records.items(), key=lambda item: -len(item[1])):
-        smaller = sizes.index(min(sizes))
-        halves[smaller][tp] = of
-        sizes[smaller] += len(of)
-    return list(halves)
+        smallest = sizes.index(min(sizes))
+        lanes[smallest][tp] = of
+        sizes[smallest] += len(of)
+    return [by_order(lane, size) for lane in lanes]
+
+
+def by_order(records: Round, size: int) -> list[Round]:
+    """Returns records divided into transactions of about `size`, each with the next records of every partition."""
+    transactions = -(-sum(map(len, records.values())) // size)
+    ends = {tp: [len(of) * n // transactions for n in range(transactions + 1)] for tp, of in records.items()}
+    return [
+        {tp: of[ends[tp][n] : ends[tp][n + 1]] for tp, of in records.items() if ends[tp][n] < ends[tp][n + 1]}
+        for n in range(transactions)
+    ]

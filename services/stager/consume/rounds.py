@@ -1,4 +1,4 @@
-"""The stager's heart: one loop, one transaction a round; two side by side for a large one.
+"""The stager's heart: one loop, one transaction a round; some side by side for a large one.
 
 The next round is gathered and prepared while PostgreSQL works on the last one. Once a second a heartbeat moves the
 watermark of quiet partitions and looks for maintenance, which has its turn after each round.
@@ -7,12 +7,12 @@ watermark of quiet partitions and looks for maintenance, which has its turn afte
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from services.stager.consume.gather import SMALL_ROUND_RECORDS, gather, side_by_side
+from services.stager.consume.gather import LANES, SMALL_ROUND_RECORDS, Round, by_order, by_partition, gather
 from services.stager.consume.partition import (
     LONGEST_PAUSE_SECONDS,
     AssignedPartition,
@@ -42,6 +42,9 @@ SMALLEST_ROUND_RECORDS = 50
 ALONE_SECONDS = 30.0
 """Time after contention in which no two transactions of this process run side by side: they may be on one customer."""
 
+Lanes = Sequence[Sequence[RoundStaging]]
+"""The transactions of a round: those of a lane follow each other, the lanes are side by side."""
+
 
 class RoundLoop:
     """Stages some partitions until stopped."""
@@ -56,8 +59,8 @@ class RoundLoop:
         self._max_records = min(context.batch_records, SMALL_ROUND_RECORDS)
         self._alone_until = 0.0
         """Until when the transactions of a round are not side by side."""
-        self._ready: list[RoundStaging] = []
-        """The round that is written next, as its transactions."""
+        self._ready: Lanes = []
+        """The round that is written next."""
         self._next_heartbeat = 0.0
         self._failed_beats = 0
         self._heartbeat_trouble = ""
@@ -105,7 +108,7 @@ class RoundLoop:
         for partition in self.partitions.values():
             partition.note_success()
 
-    async def _next_round(self, write: asyncio.Task[None]) -> list[RoundStaging]:
+    async def _next_round(self, write: asyncio.Task[None]) -> Lanes:
         self._turn += 1
         # Where the partitions of the round stand. One that is located again meanwhile is not read any more.
         positions: dict[TopicPartition, Position] = {}
@@ -127,41 +130,57 @@ class RoundLoop:
             ends=lambda: self._rest_ends(write),
             write=write,
         )
-        ready = [RoundStaging(self._context, self.partitions, part, positions) for part in side_by_side(records)]
-        for staging in ready:
-            await staging.prepare()
-        return ready
+        if not records:
+            return []
+        size = self._context.batch_records
+        if time.monotonic() >= self._alone_until:
+            lanes = await self._prepare(by_partition(records, size), positions)
+            if len(lanes) == 1 or not any(staging.has_many_aliases for lane in lanes for staging in lane):
+                return lanes
+        # The transactions may be on the same customers. An alias costs less where the one before it is in the same.
+        return await self._prepare([by_order(records, size)], positions)
+
+    async def _prepare(
+        self, lanes: Sequence[Sequence[Round]], positions: Mapping[TopicPartition, Position]
+    ) -> list[list[RoundStaging]]:
+        prepared = [[RoundStaging(self._context, self.partitions, part, positions) for part in lane] for lane in lanes]
+        for lane in prepared:
+            for staging in lane:
+                await staging.prepare()
+        return prepared
 
     def _rest_ends(self, write: asyncio.Task[None]) -> float:
         """Returns until when there is nothing to do unless a record comes."""
         has_failed = write.done() and (write.cancelled() or write.exception() is not None)
         return 0.0 if has_failed or self._maintenance.is_due else self._next_heartbeat
 
-    async def _write(self, ready: Sequence[RoundStaging]) -> None:
+    async def _write(self, ready: Lanes) -> None:
         """Commit a round, and do what else is due."""
         if ready:
             started = time.monotonic()
             await self._stage(ready)
-            size, seconds = sum(staging.size for staging in ready), time.monotonic() - started
-            self._max_records = next_round_records(self._max_records, size, seconds, self._context.batch_records)
+            size = sum(staging.size for lane in ready for staging in lane)
+            seconds = time.monotonic() - started
+            self._max_records = next_round_records(
+                self._max_records, size, seconds, LANES * self._context.batch_records
+            )
         if not self._is_stopping and time.monotonic() >= self._next_heartbeat:
             await self._beat()
         if not self._is_stopping:
             await self._maintenance.run_turn()
 
-    async def _stage(self, ready: Sequence[RoundStaging]) -> None:
-        """Stage the transactions of a round side by side; one after the other if they may be on the same customers."""
-        if time.monotonic() < self._alone_until or any(staging.has_many_aliases for staging in ready):
-            for staging in ready:
-                await staging.stage(stopping=lambda: self._is_stopping)
-            return
-        stagings = [staging.stage(stopping=lambda: self._is_stopping) for staging in ready]
-        errors = await asyncio.gather(*stagings, return_exceptions=True)
-        if any(staging.has_contended for staging in ready):
+    async def _stage(self, lanes: Lanes) -> None:
+        """Stage the transactions of a round; raises the first error once all lanes have ended."""
+        errors = await asyncio.gather(*map(self._stage_lane, lanes), return_exceptions=True)
+        if any(staging.has_contended for lane in lanes for staging in lane):
             self._alone_until = time.monotonic() + ALONE_SECONDS
         for error in errors:
             if error is not None:
                 raise error
+
+    async def _stage_lane(self, lane: Sequence[RoundStaging]) -> None:
+        for staging in lane:
+            await staging.stage(stopping=lambda: self._is_stopping)
 
     async def _beat(self) -> None:
         """Move the watermark of quiet partitions and look for maintenance, in one transaction. Staging does without."""

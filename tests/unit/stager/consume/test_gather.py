@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 
 from services.stager.consume import gather as module
 from services.stager.consume.gather import (
+    LANES,
     PIECE_RECORDS,
     ROUND_BYTES,
     SMALL_ROUND_RECORDS,
     WINDOW_SECONDS,
     Gathering,
+    Round,
+    by_order,
+    by_partition,
     gather,
-    side_by_side,
 )
+from services.stager.stage.decode import Record
 
 TP = TopicPartition("touchpoints", 0)
 FOR_EVER = 1e12
@@ -144,16 +148,40 @@ async def test_what_is_due_does_not_wait_for_records_and_does_not_hold_the_loop(
     assert len(log.timeouts_ms) < 20
 
 
-@given(sizes=st.lists(st.integers(1, 3_000), max_size=8))
-def test_a_large_round_is_two_transactions_of_about_a_half(sizes: list[int]) -> None:
-    records = {TopicPartition("touchpoints", n): [Value(0, b"")] * size for n, size in enumerate(sizes)}
-    parts = side_by_side(records)
-    assert {tp: of for part in parts for tp, of in part.items()} == records
-    assert sum(map(len, parts)) == len(records)
-    assert all(parts)
-    is_large = sum(sizes) > SMALL_ROUND_RECORDS and len(sizes) > 1
-    assert len(parts) == (2 if is_large else min(1, len(sizes)))
-    if is_large:
-        halves = [sum(map(len, part.values())) for part in parts]
+ROUNDS = st.lists(st.integers(1, 3_000), max_size=8).map(
+    lambda sizes: {
+        TopicPartition("touchpoints", n): [Value(offset, b"") for offset in range(size)] for n, size in enumerate(sizes)
+    }
+)
+
+
+def joined(parts: list[Round]) -> Round:
+    """What transactions hold that follow each other."""
+    records: dict[TopicPartition, list[Record]] = {}
+    for part in parts:
+        for tp, of in part.items():
+            records.setdefault(tp, []).extend(of)
+    return records
+
+
+@given(records=ROUNDS, size=st.integers(100, 5_000))
+def test_a_large_round_has_lanes_of_whole_partitions(records: Round, size: int) -> None:
+    lanes = by_partition(records, size)
+    number = sum(map(len, records.values()))
+    assert len(lanes) == (min(LANES, len(records)) if number > SMALL_ROUND_RECORDS else bool(records))
+    of_lanes = [joined(lane) for lane in lanes]
+    assert {tp: of for lane in of_lanes for tp, of in lane.items()} == records
+    assert sum(map(len, of_lanes)) == len(records)
+    if len(lanes) > 1:
+        sizes = [sum(map(len, lane.values())) for lane in of_lanes]
         # No better than by a partition.
-        assert abs(halves[0] - halves[1]) <= max(sizes)
+        assert max(sizes) - min(sizes) <= max(map(len, records.values()))
+
+
+@given(records=ROUNDS, size=st.integers(100, 5_000))
+def test_transactions_that_follow_each_other_have_all_in_order(records: Round, size: int) -> None:
+    parts = by_order(records, size)
+    assert joined(parts) == records
+    assert all(of for part in parts for of in part.values())
+    # One more of each partition at most: its share is no whole number.
+    assert all(sum(map(len, part.values())) <= size + len(records) for part in parts)

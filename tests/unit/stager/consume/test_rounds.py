@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,11 @@ from aiokafka.errors import KafkaConnectionError
 from tenacity import RetryCallState
 
 from services.stager.consume import partition, rounds
+from services.stager.consume.gather import SMALL_ROUND_RECORDS
 from services.stager.consume.partition import AssignedPartition
 from services.stager.consume.position import Position
 from services.stager.consume.rounds import SMALLEST_ROUND_RECORDS, RoundLoop, next_round_records
+from services.stager.consume.staging import RoundStaging
 from services.stager.maintain.schedule import Maintenance
 from services.stager.stage.offset import StaleOffsetError
 from tests.support import stack
@@ -196,18 +199,18 @@ async def test_what_is_under_way_is_finished_unless_it_takes_too_long(
 
 
 @pytest.mark.usefixtures("_quiet")
-async def test_when_one_half_of_a_round_fails_the_other_is_finished(
+async def test_when_one_lane_of_a_round_fails_the_others_are_finished(
     monkeypatch: pytest.MonkeyPatch, context: Any
 ) -> None:
     monkeypatch.setattr(AssignedPartition, "locate", lambda _: None)
     ended: list[str] = []
 
-    class Half:
+    class Part:
         size = 1
         has_contended = False
-        has_many_aliases = False
 
-        def __init__(self, seconds: float, error: Exception | None = None) -> None:
+        def __init__(self, name: str, seconds: float, error: Exception | None = None) -> None:
+            self._name = name
             self._seconds = seconds
             self._error = error
 
@@ -215,18 +218,39 @@ async def test_when_one_half_of_a_round_fails_the_other_is_finished(
             await asyncio.sleep(self._seconds)
             if self._error is not None:
                 raise self._error
-            ended.append("committed")
+            ended.append(self._name)
 
-    halves: Any = [Half(0.05), Half(0.0, ConnectionError("no database"))]
+    slow, failing, never = Part("slow", 0.05), Part("failing", 0.0, ConnectionError("no database")), Part("never", 0.0)
+    lanes: Any = [[slow, Part("next", 0.0)], [failing, never]]
     loop = RoundLoop(context, [TP, OTHER])
     with pytest.raises(ConnectionError):
-        await loop._write(halves)
-    assert ended == ["committed"]
-    # Half a minute after contention, and with many aliases, the second one waits for the first.
-    halves[1].has_many_aliases = True
-    with pytest.raises(ConnectionError):
-        await loop._write(halves[::-1])
-    assert ended == ["committed"]
+        await loop._write(lanes)
+    assert ended == ["slow", "next"]
+    await loop.stop()
+
+
+@pytest.mark.usefixtures("_quiet")
+@pytest.mark.parametrize(
+    ("has_many_aliases", "has_contended", "lanes"), [(False, False, 2), (True, False, 1), (False, True, 1)]
+)
+async def test_transactions_that_may_be_on_the_same_customers_follow_each_other(
+    monkeypatch: pytest.MonkeyPatch, context: Any, has_many_aliases: bool, has_contended: bool, lanes: int
+) -> None:
+    monkeypatch.setattr(AssignedPartition, "locate", lambda _: None)
+    monkeypatch.setattr(RoundStaging, "has_many_aliases", has_many_aliases)
+    loop = RoundLoop(context, [TP, OTHER])
+    loop._alone_until = time.monotonic() + 60 * has_contended
+    records = {tp: [SimpleNamespace(offset=offset) for offset in range(SMALL_ROUND_RECORDS)] for tp in (TP, OTHER)}
+
+    async def gathered(*_: Any, **__: Any) -> Any:
+        return records
+
+    monkeypatch.setattr(rounds, "gather", gathered)
+    round_ = await loop._next_round(asyncio.create_task(asyncio.sleep(0)))
+    assert len(round_) == lanes
+    assert sum(staging.size for lane in round_ for staging in lane) == 2 * SMALL_ROUND_RECORDS
+    if lanes == 1:
+        assert all(staging._records.keys() == {TP, OTHER} for lane in round_ for staging in lane)
     await loop.stop()
 
 
