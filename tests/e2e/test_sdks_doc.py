@@ -1,6 +1,7 @@
 """The snippets of docs/sdks.md, run unchanged against a real ingest."""
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ from throughline.local import LocalKafka
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 180.0
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+"""With `throughline` on it, as `make run` says."""
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ async def execute(stack: Stack, *arguments: str, folder: Path = ROOT, **more: st
     process = await asyncio.create_subprocess_exec(
         *arguments,
         cwd=folder,
-        env=base_environment() | {"INGEST": stack.services[0].url, "WRITE_KEY": stack.write_key} | more,
+        env=base_environment() | {"INGEST": stack.services[0].url, "WRITE_KEY": stack.write_key, "PATH": PATH} | more,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

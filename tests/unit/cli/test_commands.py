@@ -87,8 +87,9 @@ def test_completion(words: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_completion_of_a_shell_is_printed(shell: str) -> None:
-    shown = CliRunner().invoke(app, ["--show-completion", shell], prog_name="throughline")
+def test_the_completion_of_a_shell_is_printed(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.completion._get_shell_name", lambda: shell)  # the parent process, else
+    shown = CliRunner().invoke(app, ["--show-completion"], prog_name="throughline")
     assert shown.exit_code == Status.DONE
     assert "_THROUGHLINE_COMPLETE" in shown.stdout
 
