@@ -161,7 +161,8 @@ async def start(stack: Stack) -> Services:
 
 async def attack(services: Services, stack: Stack, send: Callable[[], Awaitable[None]]) -> None:
     """Attack beside a neighbour, and check what the neighbour saw. `send` returns when nothing is left to do."""
-    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    has_company = "PYTEST_XDIST_WORKER" in os.environ  # the other half of the tests
+    is_busy = has_company or os.getloadavg()[0] > (os.cpu_count() or 1)
     patience = PATIENCE_WHEN_BUSY if is_busy else PATIENCE
     neighbour = Neighbour(stack, services)
     async with neighbour.watching():
