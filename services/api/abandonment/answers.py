@@ -14,6 +14,7 @@ from services.api.shared.workspace import LiveModel
 from throughline.analytics.abandonment import Against, Stays
 from throughline.analytics.intervals import newcombe, wilson
 from throughline.analytics.strata import Difference, Stratum, difference_in_strata, shown
+from throughline.journey.durations import HOUR_US
 from throughline.journey.model import Kind, Model
 from throughline.kit.clock import rfc3339
 
@@ -22,6 +23,8 @@ Link = Callable[[str | None], str | None]
 """Returns the path of the list of lapsed customers, given a value of the dimension; None: of all."""
 UNMAPPED = "(unmapped)"
 """The kind of touchpoints that the vocabulary does not know."""
+LONGEST_DAY_US = 25 * HOUR_US
+"""The length of the day on which the clock is set back."""
 
 Shown = Annotated[bool, Meta(description="false: no difference shown, chance alone may make as large a one")]
 PhaseName = Annotated[str, Meta(examples=["decision"])]
@@ -377,10 +380,6 @@ def last_answer(
         ],
         kinds=_kinds_before(ends, kinds),
     )
-
-
-LONGEST_DAY_US = 25 * 3_600_000_000
-"""The length of the day on which the clock is set back."""
 
 
 def _kind_name(kinds: Sequence[Kind], kind: int | None) -> str:

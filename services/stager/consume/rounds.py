@@ -1,4 +1,4 @@
-"""The stager's heart: one loop, one transaction a round; some side by side for a large one.
+"""The stager's heart: one loop, one transaction a round; a large round has several, some side by side.
 
 The next round is gathered and prepared while PostgreSQL works on the last one. Once a second a heartbeat moves the
 watermark of quiet partitions and looks for maintenance, which has its turn after each round.

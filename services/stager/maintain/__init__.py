@@ -1,4 +1,4 @@
-"""What a stager does between batches, a piece at a time: histories too long for a batch, lapses, restaging, retention,
+"""What a stager does between rounds, a piece at a time: histories too long for a round, lapses, restaging, retention,
 erasures.
 
 Read `schedule.py` next.

@@ -37,7 +37,7 @@ from throughline.store.snapshots import read_snapshots
 SLICE_ROWS = 2_000
 """Number of touchpoints and transitions in a slice."""
 SECONDS = 0.25
-"""Time for slices between two batches."""
+"""Time for slices between two rounds."""
 CANDIDATES = 100
 """Number of marks looked up at once."""
 

@@ -137,8 +137,9 @@ class Maintenance:
             Work.ERASE: share.partition in agenda.erasures,
             Work.SWEEP: len(due) == DUE_LOOKED_AT or any(first <= customer <= last for customer in due),
             Work.WALK: agenda.has_walks,
-            # The first partition works for all partitions where the work is not divided.
-            Work.DELETE: time.monotonic() >= self._next_pruning
+            # The first partition of the process prunes for its others, and the first of all works for all where the
+            # work is not divided.
+            Work.DELETE: (share.partition == self._partitions[0] and time.monotonic() >= self._next_pruning)
             or (
                 share.partition == 0
                 and (agenda.has_retired or agenda.has_retention or time.monotonic() >= self._next_suspects)
@@ -259,7 +260,7 @@ class Maintenance:
     async def _delete(self, _: ModelsByWorkspace, share: Share, watermark_us: int) -> bool:
         """Delete what nobody reads any more; returns whether there may be more."""
         engine = self._context.engine
-        if time.monotonic() >= self._next_pruning:
+        if share.partition == self._partitions[0] and time.monotonic() >= self._next_pruning:
             async with transaction(engine) as connection:
                 for partition in self._partitions:
                     await counts.prune_history(connection, partition, watermark_us)
