@@ -62,11 +62,12 @@ function askForToken(reason) {
 async function open() {
   await loadModels();
   await loadPhases();
+  await loadFilters();
+  // Last, so that nobody opens a panel that route() below would then begin anew.
   byId("lost").hidden = true;
   byId("ask").hidden = true;
   byId("main").hidden = false;
   byId("first-event").textContent = firstEvent();
-  await loadFilters();
   restart();
   route();
 }
