@@ -13,7 +13,7 @@ RELEASE = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep fuzz lint format types bench proto referrers licences rules sbom lock wheel image release up down clean
+.PHONY: help run test test-deep fuzz lint format types bench proto referrers vendor licences rules sbom lock wheel image release up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -51,6 +51,9 @@ proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 
 referrers: $(VENV)/.dev ## rebuild ingest's list of referring sites, after `make lock` locked a newer package
 	@$(BIN)/python -m tools.referrer_list > .referrers && mv .referrers services/ingest/enrich/referrers.txt
+
+vendor: $(VENV)/.dev ## fetch the page's libraries from npm again, after another version was named in tools/vendored.py
+	@$(BIN)/python -m tools.vendored
 
 licences: $(VENV)/.dev ## rebuild THIRD-PARTY.md, after `make lock` locked other packages
 	@$(BIN)/python -m tools.licence_list > .licences && mv .licences THIRD-PARTY.md

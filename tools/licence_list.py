@@ -8,6 +8,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from tools.vendored import packages
+
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements" / "services.txt"
 LIST_FILE = ROOT / "THIRD-PARTY.md"
@@ -31,6 +33,12 @@ it up to date. `make sbom` lists the same with hashes, as CycloneDX.
 | package | version | licence |
 |---|---|---|
 """
+PAGE = """
+The page's own, with their licence texts in `services/api/dashboard/vendor/`, fetched by `make vendor`:
+
+| package | version | licence |
+|---|---|---|
+"""
 TAIL = """
 `services/ingest/enrich/referrers.txt` is data of others, with its licence at its head. The base image is Debian with
 CPython: their licences are in the image, below `/usr/share/doc`.
@@ -40,7 +48,8 @@ CPython: their licences are in the image, below `/usr/share/doc`.
 def list_text() -> str:
     """Returns the text of `LIST_FILE`."""
     rows = (f"| {name} | {version} | {licence(name)} |\n" for name, version in locked())
-    return HEAD + "".join(rows) + TAIL
+    of_page = (f"| {name} | {each['version']} | {each['licence']} |\n" for name, each in packages().items())
+    return HEAD + "".join(rows) + PAGE + "".join(of_page) + TAIL
 
 
 def locked() -> Iterator[tuple[str, str]]:

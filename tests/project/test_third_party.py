@@ -1,5 +1,6 @@
 """What the image ships of others: the list of licences is that of the lock, and the bill of materials is whole."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -7,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tools.licence_list import LIST_FILE, list_text, locked
+from tools.vendored import FOLDER, LICENCE, PACKAGES, packages
 
 ROOT = Path(__file__).parents[2]
 COPYLEFT = re.compile(r"\b[AL]?GPL|SSPL|BUSL", re.IGNORECASE)
@@ -35,3 +37,16 @@ def test_the_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_pa
     assert components.keys() >= set(locked())
     for name, component in components.items():
         assert re.search(r"sha256:[0-9a-f]{64}|SHA-256", json.dumps(component)), name
+
+
+def test_what_the_page_ships_of_others_is_what_was_fetched() -> None:
+    listed = packages()
+    assert {name: each["version"] for name, each in listed.items()} == {
+        name: version for name, (version, _) in PACKAGES.items()
+    }, "run `make vendor`"
+    shipped = {
+        str(file.relative_to(FOLDER)): hashlib.sha256(file.read_bytes()).hexdigest() for file in FOLDER.glob("*/*")
+    }
+    sums = {name: each["sha256"].items() for name, each in listed.items()}
+    assert shipped == {f"{name}/{file}": digest for name, files in sums.items() for file, digest in files}
+    assert {name for name, each in listed.items() if LICENCE in each["sha256"]} == set(PACKAGES)
