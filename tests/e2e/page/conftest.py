@@ -1,0 +1,119 @@
+"""The page in a real browser, over a real api and database.
+
+One browser of a process, one api and one database of a module; each test has a workspace of its own.
+"""
+
+import dataclasses
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.conftest import execute
+from tests.support.rows import Rows
+from tests.support.stack import Service, Stack
+from throughline.kit.clock import now_us
+from throughline.local import LocalPostgres
+from throughline.store.access.page_sessions import create_page_code, page_link
+from throughline.store.engine.pool import create_engine
+from throughline.store.engine.unit_of_work import transaction
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">/../%2F?&#\u202eü"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A real browser."""
+    executable = shutil.which("chromium") or "/usr/bin/chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture(scope="module")
+async def module_stack(
+    postgres: LocalPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
+    """An api over a database, for all tests of a module."""
+    name = f"page_{secrets.token_hex(6)}"
+    await execute(postgres.url, f"create database {name} template {template}")
+    folder = tmp_path_factory.mktemp("page")
+    stack = Stack("127.0.0.1:1", postgres.url_of(name), "touchpoints", "touchpoints.rejected", folder)
+    await stack.start("api")
+    yield stack
+    await stack.stop()
+    await execute(postgres.url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def stack(module_stack: Stack) -> AsyncIterator[Stack]:
+    """A workspace of this test; what the test itself starts is stopped afterwards."""
+    stack = dataclasses.replace(module_stack, workspace=f"shop-{secrets.token_hex(4)}", services=[])
+    await stack.provision()
+    yield stack
+    await stack.stop()
+
+
+@pytest.fixture
+async def rows(stack: Stack) -> AsyncIterator[Rows]:
+    """Rows of this test's workspace; all that was sent is in them."""
+    async with Rows(stack.database, stack.workspace_id) as rows:
+        await rows.through(now_us())
+        yield rows
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page on which the browser may complain about nothing: no script error, no breach of the content policy."""
+    page = await browser.new_page(locale="en-GB", timezone_id="UTC")
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    # A refused token or an unknown customer is an error to the browser's console; anything else is one to us.
+    assert [text for text in complaints if "401" not in text and "404" not in text and "ERR_" not in text] == []
+    await page.close()
+
+
+@pytest.fixture
+def server(module_stack: Stack) -> Service:
+    """The api, in which nobody has a session."""
+    return module_stack.services[0]
+
+
+@pytest.fixture
+async def service(server: Service, stack: Stack, page: Page) -> Service:
+    """The api, in which the page has a session."""
+    await enter(page, server, stack)
+    return server
+
+
+async def enter(page: Page, service: Service, stack: Stack) -> None:
+    """Open a session of the workspace."""
+    headers = {"Authorization": f"Bearer {stack.read_token}"}
+    assert (await page.request.post(f"{service.url}/v1/session", headers=headers)).status == 204
+
+
+async def link_to(service: Service, stack: Stack) -> str:
+    """A link that opens the page once."""
+    engine = create_engine(stack.database)
+    async with transaction(engine) as connection:
+        code = await create_page_code(connection, stack.read_token, now_us=now_us())
+    await engine.dispose()
+    return page_link(service.url, code.code)
+
+
+def now_in(phase: str) -> str:
+    """Where the number of customers in a phase stands."""
+    return f'tr[data-phase="{phase}"] .now'
