@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from throughline.journey.milestones import OPEN, Milestones
-from throughline.journey.state import RETURN, Journey, Transition
+from throughline.journey.milestones import OPEN, outcome_of, read
+from throughline.journey.state import LAPSE, RETURN, Journey, Transition
 
 CYCLE_CLASSES = 3
 """Number of classes of cycles: the last one holds all later cycles. A move has one more: a return into it leads from a
@@ -65,24 +65,23 @@ def contribute(
 ) -> None:
     """Add a journey's transitions to the flows and variants. Arguments as of `funnel.contribute`."""
     source, channel = owner.source, owner.channel
-    milestones = Milestones("" if start is None else start.milestones)
-    entered = milestones.entered
+    entered, _, outcome = read("" if start is None else start.milestones)
+    began_us = min(entered.values(), default=0)
+    phases = sum([1 << (phase - 1) for phase in entered])
 
     def flow(transition: Transition, change: int) -> None:
         """Count a move. The milestones are those after it."""
         at_us, _, _, _, kind, from_phase, to_phase, cycle, _, _ = transition
-        move = (source, channel, kind, from_phase, to_phase, min(cycle, CYCLE_CLASSES + 1))
-        cell = (model, MOVES, day_of(at_us), *move)
+        if cycle > CYCLE_CLASSES:
+            cycle = CYCLE_CLASSES + 1
+        cell = (model, MOVES, day_of(at_us), source, channel, kind, from_phase, to_phase, cycle)
         flows[cell] = flows.get(cell, 0) + change
-        cell = (model, PATHS, day_of(min(entered.values())), *move)
+        cell = (model, PATHS, day_of(began_us), source, channel, kind, from_phase, to_phase, cycle)
         flows[cell] = flows.get(cell, 0) + change
 
     def variant(change: int) -> None:
-        if entered:
-            phases = 0
-            for phase in entered:
-                phases |= 1 << (phase - 1)
-            cell = (model, day_of(min(entered.values())), source, channel, phases, milestones.outcome)
+        if phases:
+            cell = (model, day_of(began_us), source, channel, phases, outcome)
             variants[cell] = variants.get(cell, 0) + change
 
     # A cycle is counted as it is before the first of its moves here, and after the last: in between nobody sees it.
@@ -90,15 +89,23 @@ def contribute(
     if revoked is not None:
         flow(revoked, -sign)
         variant(-sign)
-        milestones.outcome = OPEN
+        outcome = OPEN
     for transition in transitions:
-        if transition.kind == RETURN:
+        kind = transition[4]
+        if kind == RETURN:
             # A return leaves the cycle before as it ended.
             if has_moved:
                 variant(sign)
+            phases = 0
         elif not has_moved:
             variant(-sign)
-        milestones.move(transition)
+        if kind == LAPSE:
+            outcome = outcome_of(transition)
+        else:
+            outcome = OPEN
+            if not phases:
+                began_us = transition[0]
+            phases |= 1 << (transition[6] - 1)
         flow(transition, sign)
         has_moved = True
     if has_moved:

@@ -8,6 +8,7 @@ Nothing in a cell depends on the present: who is still on the way is what is lef
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
@@ -89,20 +90,20 @@ def contribute(
     entered, reached = milestones.entered, milestones.reached
     count = deltas.get
 
-    def add(unit: int, day_us: int, phase: int, way: int, age: int, change: int) -> None:
-        # A plain tuple, equal to the named one: naming costs more than all else here.
-        cell = (model, unit, day_us, source, channel, phase, way, age)
-        deltas[cell] = count(cell, 0) + change
-
+    # Every cell is a plain tuple, equal to the named one, and is counted where it is met: naming and calling cost more
+    # than all else here.
     def silence(change: int) -> None:
-        way = LAPSED + milestones.highest
+        way = LAPSED + len(reached)
         for phase, since_us in reached.items():
-            add(CUSTOMER, day_of(since_us), phase, way, 0, change)
+            cell = (model, CUSTOMER, day_of(since_us), source, channel, phase, way, 0)
+            deltas[cell] = count(cell, 0) + change
 
     def end(lapse: Transition, change: int) -> None:
         way = (ENDED if lapse.message_id else LAPSED) + lapse.to_phase
         for phase, since_us in entered.items():
-            add(CYCLE, day_of(since_us), phase, way, _bin_of(lapse.at_us - since_us), change)
+            age = bisect_right(EDGES_US, lapse.at_us - since_us) - 1
+            cell = (model, CYCLE, day_of(since_us), source, channel, phase, way, age)
+            deltas[cell] = count(cell, 0) + change
         silence(change)
 
     if revoked is not None:
@@ -114,27 +115,31 @@ def contribute(
             continue
         if kind == RETURN:
             silence(-sign)
+            entered.clear()
         else:
+            ways = _ways_on(from_phase, phase)
             for earlier, since_us in entered.items():
-                day_us, age = day_of(since_us), _bin_of(at_us - since_us)
-                for passed in range(from_phase + 1, phase + 1):
-                    add(CYCLE, day_us, earlier, REACHED + passed, age, sign)
-                add(CYCLE, day_us, earlier, ENTERED + phase, age, sign)
-                if earlier == from_phase:
-                    add(CYCLE, day_us, earlier, NEXT + phase, age, sign)
+                day_us, age = day_of(since_us), bisect_right(EDGES_US, at_us - since_us) - 1
+                for way in ways if earlier != from_phase else (*ways, NEXT + phase):
+                    cell = (model, CYCLE, day_us, source, channel, earlier, way, age)
+                    deltas[cell] = count(cell, 0) + sign
+        entered[phase] = at_us
         at_day_us = day_of(at_us)
-        add(CYCLE, at_day_us, phase, ENTRY, 0, sign)
+        cell = (model, CYCLE, at_day_us, source, channel, phase, ENTRY, 0)
+        deltas[cell] = count(cell, 0) + sign
         highest = len(reached)
-        milestones.move(transition)
         if phase > highest:
-            for earlier in range(1, phase):
-                since_us = reached[earlier]
-                day_us, age = day_of(since_us), _bin_of(at_us - since_us)
-                for passed in range(max(highest, earlier) + 1, phase + 1):
-                    add(CUSTOMER, day_us, earlier, REACHED + passed, age, sign)
             for passed in range(highest + 1, phase + 1):
-                add(CUSTOMER, at_day_us, passed, ENTRY, 0, sign)
+                for earlier, since_us in reached.items():
+                    age = bisect_right(EDGES_US, at_us - since_us) - 1
+                    cell = (model, CUSTOMER, day_of(since_us), source, channel, earlier, REACHED + passed, age)
+                    deltas[cell] = count(cell, 0) + sign
+                reached[passed] = at_us
+                cell = (model, CUSTOMER, at_day_us, source, channel, passed, ENTRY, 0)
+                deltas[cell] = count(cell, 0) + sign
 
 
-def _bin_of(age_us: int) -> int:
-    return bisect_right(EDGES_US, age_us) - 1
+@lru_cache(maxsize=1024)
+def _ways_on(from_phase: int, phase: int) -> tuple[int, ...]:
+    """Returns the ways that lead from every phase entered before to the one that is entered now."""
+    return (*range(REACHED + from_phase + 1, REACHED + phase + 1), ENTERED + phase)

@@ -4,7 +4,7 @@ A journey carries its milestones as text, so that a fold can go on from it. A la
 begins another one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from throughline.journey.state import CHURNED_NAME, LAPSE, RETURN, Transition
@@ -15,16 +15,16 @@ _OPEN_TEXT = str(OPEN)
 
 
 class Milestones:
-    """Changes with each transition. Instants are microseconds since the epoch, by phase number."""
+    """Read from a text. Instants are microseconds since the epoch, by phase number."""
 
     __slots__ = ("entered", "outcome", "reached")
 
     def __init__(self, text: str = "") -> None:
         """Read the text that `dump` wrote; "" has none."""
-        entered, reached, outcome = _load(text) if text else _NONE
-        self.entered = entered.copy()
+        entered, reached, outcome = read(text)
+        self.entered = dict(entered)
         """When each phase was entered in the latest cycle. Phases that were skipped are absent."""
-        self.reached = reached.copy()
+        self.reached = dict(reached)
         """When the customer first ever stood at the phase or beyond: never later for a lower phase."""
         self.outcome = outcome
         """How the latest cycle ended, or OPEN."""
@@ -33,18 +33,6 @@ class Milestones:
     def highest(self) -> int:
         """The highest phase ever; 0 while unplaced."""
         return len(self.reached)
-
-    def move(self, transition: Transition) -> None:
-        """Change by a transition that follows."""
-        if transition.kind == LAPSE:
-            self.outcome = outcome_of(transition)
-            return
-        if transition.kind == RETURN:
-            self.entered.clear()
-        self.outcome = OPEN
-        self.entered[transition.to_phase] = transition.at_us
-        for phase in range(self.highest + 1, transition.to_phase + 1):
-            self.reached[phase] = transition.at_us
 
     def dump(self) -> str:
         """Returns the text that is read again; equal milestones give equal texts."""
@@ -66,7 +54,7 @@ def after(text: str, transitions: Iterable[Transition], revoked: Transition | No
         transitions: in order.
         revoked: the lapse that ended the cycle of `text`, when it never was.
     """
-    # As `Milestones` does, without reading the text: within a cycle phases only rise, so that what is new comes last.
+    # Without reading the text: within a cycle phases only rise, so that what is new comes last.
     entered = reached = outcome = ""
     highest = 0
     if text:
@@ -108,15 +96,20 @@ def merge(texts: Iterable[str], furthest: str) -> str:
     return merged.dump()
 
 
-_NONE: tuple[dict[int, int], dict[int, int], int] = ({}, {}, OPEN)
+_NONE: tuple[Mapping[int, int], Mapping[int, int], int] = ({}, {}, OPEN)
 
 
 # A journey's text is read for its funnels, then for its flows.
 @lru_cache(256)
-def _load(text: str) -> tuple[dict[int, int], dict[int, int], int]:
+def read(text: str) -> tuple[Mapping[int, int], Mapping[int, int], int]:
+    """Returns the milestones in a text: `entered`, `reached` and `outcome` as of `Milestones`."""
+    if not text:
+        return _NONE
     entered, _, rest = text.partition(";")
     reached, _, outcome = rest.partition(";")
-    return _instants(entered), _instants(reached), int(outcome or OPEN)
+    instants = _instants(reached)
+    # Of a customer that has skipped no phase and never returned they are the same.
+    return instants if entered == reached else _instants(entered), instants, int(outcome or OPEN)
 
 
 def _instants(text: str) -> dict[int, int]:

@@ -54,7 +54,7 @@ class Days(dict[int, int]):
         self._zone = zone
 
     def __missing__(self, at_us: int) -> int:
-        day_us = self[at_us] = floor("day", at_us, self._zone)
+        day_us = self[at_us] = bucket_of("day", at_us - at_us % MINUTE_US, self._zone)
         return day_us
 
 
