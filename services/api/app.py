@@ -26,6 +26,7 @@ from services.api.shared.context import ApiContext
 from services.api.shared.csv_answers import CsvPaths
 from services.api.shared.openapi import describe_answers
 from services.api.telemetry import Telemetry
+from services.api.voice.routes import router as voice
 from throughline.kit import health
 from throughline.kit.metrics import API_REGISTRY
 
@@ -37,6 +38,7 @@ ROUTERS = (
     flows,
     moves,
     abandonment,
+    voice,
     customers,
     journeys,
     identity,

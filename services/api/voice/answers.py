@@ -1,0 +1,247 @@
+"""The answers of voices. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from services.api.funnel.answers import Share, share
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
+from services.api.shared.days import Days
+from services.api.shared.links import Links
+from services.api.shared.phase_names import UNPLACED_NAME
+from services.api.shared.workspace import LiveModel
+from services.api.voice.queries import Dimension, Opinion, OpinionPart, ReachRow
+from throughline.analytics.intervals import Interval, wilson
+from throughline.analytics.opinions import ENOUGH, Measure, Opinions, opinions, ranked_mean, scale_of
+from throughline.journey.model import UNPLACED, Model
+from throughline.kit.clock import rfc3339
+
+LinksOf = Callable[[str | None], dict[str, str]]
+"""Returns the links of a part, given its value; None: of the whole."""
+BOUNDS: dict[Measure, tuple[int, int]] = {"nps": (6, 9), "rating": (2, 4), "sentiment": (-1, 1)}
+"""Up to which value an answer is unfavourable, and from which on favourable, where that depends on no scale."""
+
+
+class Score(Answer):
+    """A figure with its interval of 95 %."""
+
+    value: Annotated[float, Meta(examples=[17.5])]
+    low: Annotated[float, Meta(examples=[14.1])]
+    high: Annotated[float, Meta(examples=[20.8])]
+
+
+class OpinionCount(Answer):
+    """Answers, and what they say."""
+
+    answers: Annotated[int, Meta(description="without those that the customer replaced", examples=[1000])]
+    enough: Annotated[bool, Meta(description=f"false: fewer than {ENOUGH} answers are too few to say")]
+    answered: Annotated[int, Meta(description="with those that were replaced", examples=[1010])]
+    asked: Annotated[int, Meta(description="requests for an answer; 0: nobody tells", examples=[4200])]
+    answer_rate: Annotated[Share | None, Meta(description="answered of asked; null: fewer were asked than answered")]
+    out_of_range: Annotated[int, Meta(description="answers outside their scale, which count nowhere", examples=[0])]
+    scale: Annotated[int | None, Meta(description="null: several scales, of which there is no mean", examples=[10])]
+    distribution: Annotated[dict[str, int], Meta(description="value -> answers", examples=[{"9": 120, "10": 130}])]
+    favourable: Annotated[
+        int,
+        Meta(description="nps: 9 and 10; csat: 80 % of the scale and more; ces: 5 of 7; rating: 4 stars; positive"),
+    ]
+    favourable_share: Share | None
+    unfavourable: Annotated[
+        int, Meta(description="nps: 0 to 6; csat: up to 40 % of the scale; ces: 3 of 7; rating: 2 stars; negative")
+    ]
+    unfavourable_share: Share | None
+    nps: Annotated[Score | None, Meta(description="100 x (promoters - detractors) / answers, adjusted Wald")]
+    mean: Annotated[Score | None, Meta(description="Student's t")]
+    ranked_mean: Annotated[
+        float | None,
+        Meta(description="the mean with ten answers at the mean of all: for rankings only", examples=[4.31]),
+    ]
+    links: Links
+
+
+class VoicePart(Answer):
+    """The answers with one value of the dimension."""
+
+    value: Annotated[str, Meta(description="`(other)`: all further values together", examples=["email"])]
+    count: OpinionCount
+
+
+class Voice(Answer):
+    """What customers answered; the parts add up to the total."""
+
+    TABLE: ClassVar[str] = "breakdown"
+
+    model: ModelName
+    measure: Annotated[Measure, Meta(examples=["nps"])]
+    by: Annotated[Dimension | None, Meta(description="phase: where the customer stood before it answered")]
+    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    total: OpinionCount
+    breakdown: list[VoicePart]
+
+    def table_items(self) -> list[VoicePart]:
+        """The whole, whose value is empty, and its parts."""
+        return [VoicePart("", self.total), *self.breakdown]
+
+
+class OpinionItem(Answer):
+    """One answer of a customer."""
+
+    customer: Annotated[str, Meta(examples=["user-1"])]
+    at: Instant
+    message_id: Annotated[str, Meta(examples=["m-1"])]
+    value: Annotated[float, Meta(examples=[9])]
+    channel: Annotated[str | None, Meta(examples=["email"])]
+    product: Annotated[str | None, Meta(examples=["p1"])]
+
+
+class OpinionList(Answer):
+    """A page of the answers behind a number."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    measure: Annotated[Measure, Meta(examples=["nps"])]
+    items: list[OpinionItem]
+    next_cursor: NextCursor
+
+
+class ReachItem(Answer):
+    """How often something was shown or part. The customers of a row are distinct; those of two rows overlap."""
+
+    what: Annotated[str, Meta(description="ads and messages were shown to the customer", examples=["shares"])]
+    events: Annotated[int, Meta(examples=[120])]
+    customers: Annotated[int, Meta(examples=[80])]
+    per_100_customers: Annotated[
+        float | None, Meta(description="events per hundred customers that stand in a phase; null: none does")
+    ]
+    frequency: Annotated[
+        dict[str, int],
+        Meta(description="events of one customer -> customers", examples=[{"1": 60, "2": 10, "3": 5, "4-9": 4}]),
+    ]
+    audience: Annotated[float, Meta(description="sum of `reach` of mentions, as sent", examples=[0])]
+
+
+class Reach(Answer):
+    """What was shown to customers, and what they told others."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    items: list[ReachItem]
+
+
+def voice_answer(
+    live: LiveModel, days: Days, measure: Measure, by: Dimension | None, parts: Sequence[OpinionPart], links: LinksOf
+) -> Voice:
+    """The whole and the parts."""
+    buckets = [bucket for part in parts for bucket in part.buckets]
+    usual_scale = scale_of(measure, buckets)
+    everything = opinions(measure, buckets, usual_scale)
+    total = _count(
+        everything,
+        everything,
+        sum(part.answered for part in parts),
+        sum(part.asked for part in parts),
+        links(None),
+    )
+    breakdown: list[VoicePart] = []
+    for part in parts if by is not None else ():
+        of_part = opinions(measure, part.buckets, usual_scale)
+        value = phase_name(live.model, int(part.value)) if by == "phase" else part.value
+        breakdown.append(VoicePart(value, _count(of_part, everything, part.answered, part.asked, links(value))))
+    return Voice(
+        model=live.model.name,
+        measure=measure,
+        by=by,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        total=total,
+        breakdown=breakdown,
+    )
+
+
+def phase_name(model: Model, phase: int) -> str:
+    """The name of a phase, or that of none."""
+    return UNPLACED_NAME if phase == UNPLACED else model.phases[phase - 1].name
+
+
+def list_answer(live: LiveModel, measure: Measure, page: Sequence[Opinion], next_cursor: str | None) -> OpinionList:
+    """One page."""
+    return OpinionList(
+        model=live.model.name,
+        measure=measure,
+        items=[
+            OpinionItem(
+                opinion.id,
+                rfc3339(opinion.occurred_us),
+                opinion.message_id,
+                opinion.value,
+                opinion.channel or None,
+                opinion.product_id or None,
+            )
+            for opinion in page
+        ],
+        next_cursor=next_cursor,
+    )
+
+
+def reach_answer(live: LiveModel, days: Days, rows: Sequence[ReachRow], placed: int) -> Reach:
+    """All rows. `placed`: how many customers stand in a phase."""
+    return Reach(
+        model=live.model.name,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        items=[
+            ReachItem(
+                what=row.what,
+                events=row.events,
+                customers=row.customers,
+                per_100_customers=100 * row.events / placed if placed else None,
+                frequency=dict(zip(("1", "2", "3", "4-9", "10+"), row.frequency, strict=True)),
+                audience=row.audience,
+            )
+            for row in rows
+        ],
+    )
+
+
+def _count(part: Opinions, everything: Opinions, answered: int, asked: int, links: dict[str, str]) -> OpinionCount:
+    return OpinionCount(
+        answers=part.answers,
+        enough=part.is_enough,
+        answered=answered,
+        asked=asked,
+        answer_rate=share(wilson(answered, asked)) if answered <= asked else None,
+        out_of_range=part.out_of_range,
+        scale=part.scale,
+        distribution={str(value): number for value, number in part.distribution.items()},
+        favourable=part.favourable,
+        favourable_share=share(part.favourable_share),
+        unfavourable=part.unfavourable,
+        unfavourable_share=share(part.unfavourable_share),
+        nps=_score(part.nps),
+        mean=_score(part.mean),
+        ranked_mean=ranked_mean(part, everything),
+        links=links,
+    )
+
+
+def _score(interval: Interval | None) -> Score | None:
+    return None if interval is None else Score(*interval)
