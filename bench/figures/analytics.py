@@ -5,10 +5,10 @@ Answers are measured with few customers and with many, who are written as stagin
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from statistics import quantiles
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 import httpx
@@ -16,19 +16,13 @@ import httpx
 from bench.figures.staging import fill, ordered_log, stage
 from bench.report import Goal, Row
 from bench.servers import Deployment, Servers, Sizes, print_progress
-from throughline.journey import flows, funnel
+from tests.support.folded import write_folded
 from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
-from throughline.journey.fold import fold
-from throughline.journey.state import Transition
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
-from throughline.models import load_model
-from throughline.store.digest import id_digest, message_digest
-from throughline.store.facts import TOUCHPOINT_COLUMNS, row_of
 from throughline.store.schema.analytics import TABLES
 
 FEW = 1_000
-CHUNK = 20_000
 CHANNELS = ("direct", "email", "organic_search", "paid_search", "social")
 DEVICES = ("desktop", "mobile", "tablet")
 KEPT = ("/v1/funnel?by=channel", "/v1/funnel/trend", "/v1/funnel/time?phase=discovery", "/v1/flows", "/v1/variants",
@@ -174,64 +168,17 @@ def _customers(deployment: Deployment, customers: int, now: int) -> Iterator[tup
         yield name, [touchpoint for touchpoint in touchpoints if touchpoint.occurred_us <= now]
 
 
-def _day_of(at_us: int) -> int:
-    return at_us - at_us % DAY_US
-
-
 async def _fill_shop(deployment: Deployment, customers: int) -> None:
-    model, now = load_model("seven_phase"), now_us()
-    funnels: funnel.FunnelDeltas = {}
-    moves: flows.FlowDeltas = {}
-    variants: flows.VariantDeltas = {}
+    now = now_us()
     connection = await asyncpg.connect(deployment.database)
     try:
-        records: dict[str, list[tuple[Any, ...]]] = {}
-        for number, (name, touchpoints) in enumerate(_customers(deployment, customers, now), start=1):
-            folded = fold(model, None, touchpoints, now)
-            assert folded.journey is not None
-            digest = id_digest(deployment.workspace_id, name)
-            arguments = (
-                deployment.model,
-                folded.journey,
-                None,
-                folded.transitions,
-                lambda at_us: at_us - at_us % DAY_US,
-            )
-            funnel.contribute(funnels, *arguments)
-            flows.contribute(moves, variants, *arguments)
-            records.setdefault("ids", []).append((deployment.workspace_id, digest, name, True, 1, 0, digest))
-            records.setdefault("journeys", []).append((digest, deployment.model, name, 1, 2**62, *folded.journey))
-            records.setdefault("transitions", []).extend(
-                (digest, deployment.model, *transition) for transition in folded.transitions
-            )
-            records.setdefault("touchpoints", []).extend(
-                row_of(digest, message_digest(touchpoint.message_id), touchpoint) for touchpoint in touchpoints
-            )
-            if number % CHUNK == 0 or number == customers:
-                for table, rows in records.items():
-                    columns = {
-                        "ids": ("workspace", "id", "name", "is_user", "members", "links", "root"),
-                        "journeys": ("customer", "model", "id", "since", "look_us", *folded.journey._fields),
-                        "transitions": ("customer", "model", *Transition._fields),
-                        "touchpoints": TOUCHPOINT_COLUMNS,
-                    }[table]
-                    await connection.copy_records_to_table(table, columns=columns, records=rows)
-                records = {}
-        tables: list[tuple[str, tuple[str, ...], Mapping[Any, int]]] = [
-            ("funnel_counts", funnel.FunnelCell._fields, funnels),
-            ("flow_counts", flows.FlowCell._fields, moves),
-            ("variant_counts", flows.VariantCell._fields, variants),
-        ]
-        for name, fields, cells in tables:
-            await connection.copy_records_to_table(
-                name,
-                columns=(*fields, "shard", "number"),
-                records=[(*cell, 0, number) for cell, number in cells.items() if number],
-            )
-        for partition in range(4):
-            await connection.execute(
-                "INSERT INTO offsets VALUES ($1, $2, 1, '', $3, $3)", deployment.touchpoints, partition, now
-            )
-        await connection.execute("ANALYZE")
+        await write_folded(
+            connection,
+            _customers(deployment, customers, now),
+            workspace=deployment.workspace_id,
+            model=deployment.model,
+            topic=deployment.touchpoints,
+            now_us=now,
+        )
     finally:
         await connection.close()

@@ -1,0 +1,135 @@
+// A figure: a sentence, a picture, and the table of the same rows one key away.
+
+import { h } from "../shell/dom.js";
+
+/** Titles of the figures that are read as tables: a figure that is drawn again stays one. */
+const asTables = new Set();
+let figures = 0;
+
+/**
+ * A <figure>. `picture(width)` draws it, and again when its width changes; `columns`: [heading, class]; `rows`: lists of
+ * cells, each a text, a number, an element, or { text, href } for a number that leads to those it counts; `csv`: the address
+ * of the same rows; `legend` and `note` stand below; `narrow`: below so many pixels the table comes first.
+ */
+export function figure({ title, sentence, picture, columns, rows, csv = null, legend = null, note = "", level = 2, narrow = 0 }) {
+  figures += 1;
+  const id = `figure-${figures}`;
+  const drawing = h("div", { class: "picture" });
+  const ruler = h("div", { class: "ruler" });
+  const tip = h("div", { class: "tip", "aria-hidden": "true", hidden: true });
+  const table = h("div", { class: "rows", tabindex: "0", role: "region", "aria-label": `${title}, as a table`, hidden: true }, tableOf(title, columns, rows));
+  const toggle = h("button", { type: "button", class: "quiet", "aria-keyshortcuts": "t", title: "Picture or table (t)" });
+  const element = h("figure", { class: "chart card", "aria-labelledby": id },
+    h("div", { class: "bar" }, h(`h${level}`, { id, text: title }),
+      h("div", { class: "tools" }, toggle, csv ? h("a", { class: "button quiet", href: csv, download: "", text: "CSV", "aria-label": `${title} as CSV` }) : null)),
+    h("p", { class: "sentence", text: sentence }), ruler, drawing, table, legend, note ? h("figcaption", { class: "note", text: note }) : null);
+
+  const hint = { isTable: asTables.has(title), isChosen: asTables.has(title) };
+  let width = 0;
+  let isDrawn = false;
+
+  function show() {
+    const focused = element.contains(document.activeElement) ? document.activeElement : null;
+    table.hidden = !hint.isTable;
+    drawing.hidden = hint.isTable;
+    if (legend) legend.hidden = hint.isTable;
+    toggle.textContent = hint.isTable ? "Picture" : "Table";
+    if (focused && !focused.checkVisibility()) toggle.focus();
+    if (!hint.isTable) draw();
+  }
+  function draw() {
+    if (!width || (isDrawn && drawing.dataset.width === String(width))) return;
+    const focused = marks().findIndex((each) => each === document.activeElement);
+    isDrawn = true;
+    drawing.dataset.width = String(width);
+    drawing.replaceChildren(picture(width), tip);
+    tip.hidden = true;
+    const all = marks();
+    if (focused >= 0) all[Math.min(focused, all.length - 1)]?.focus();
+    all[0]?.setAttribute("tabindex", "0");
+  }
+  const marks = () => [...drawing.querySelectorAll("[data-mark]")].sort((one, other) => one.dataset.mark - other.dataset.mark);
+
+  function swap() {
+    hint.isTable = !hint.isTable;
+    hint.isChosen = true;
+    if (hint.isTable) asTables.add(title);
+    else asTables.delete(title);
+    show();
+  }
+  toggle.addEventListener("click", swap);
+  element.addEventListener("swap", swap);
+  element.addEventListener("redraw", () => {
+    isDrawn = false;
+    show();
+  });
+  drawing.addEventListener("keydown", (event) => rove(event, marks()));
+  for (const [name, isOver] of [["pointerover", true], ["focusin", true], ["pointerleave", false], ["focusout", false]]) {
+    drawing.addEventListener(name, (event) => showTip(drawing, tip, isOver ? event.target.closest?.("[data-tip]") : null));
+  }
+  new ResizeObserver(([entry]) => {
+    const wide = Math.floor(entry.contentRect.width);
+    if (!wide || wide === width) return;
+    width = wide;
+    if (!hint.isChosen) hint.isTable = width < narrow;
+    show();
+  }).observe(ruler);
+  show();
+  return element;
+}
+
+/** Moves the focus among the marks of a picture, of which one is in the order of Tab. */
+function rove(event, marks) {
+  const at = marks.indexOf(document.activeElement);
+  if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+  const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: marks.length - 1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  const next = marks[Math.min(Math.max(to, 0), marks.length - 1)];
+  marks[at].setAttribute("tabindex", "-1");
+  next.setAttribute("tabindex", "0");
+  next.focus();
+}
+
+function showTip(drawing, tip, target) {
+  tip.hidden = !target;
+  if (!target) return;
+  tip.textContent = target.dataset.tip;
+  const [around, box] = [drawing.getBoundingClientRect(), target.getBoundingClientRect()];
+  const middle = box.left + box.width / 2 - around.left;
+  const half = tip.offsetWidth / 2;
+  tip.style.setProperty("left", `${Math.min(Math.max(middle, half), Math.max(around.width - half, half))}px`);
+  tip.style.setProperty("top", `${box.top - around.top}px`);
+}
+
+function tableOf(title, columns, rows) {
+  return h("table", { class: "list" },
+    h("caption", { class: "hidden", text: title }),
+    h("thead", {}, h("tr", {}, ...columns.map(([heading, style]) => h("th", { scope: "col", class: style ?? "", text: heading })))),
+    h("tbody", {}, ...rows.map((cells) => h("tr", {}, ...cells.map((cell, place) => {
+      const [heading, style] = columns[place];
+      return place ? h("td", { class: style ?? "", "data-label": heading }, content(cell)) : h("th", { scope: "row", class: style ?? "" }, content(cell));
+    })))));
+}
+
+function content(cell) {
+  if (cell instanceof Element) return cell;
+  const { text, href } = cell && typeof cell === "object" ? cell : { text: cell, href: null };
+  const worded = h("bdi", { text: String(text ?? "–") });
+  return href ? h("a", { href }, worded) : worded;
+}
+
+// One key for all: of the figure that has the focus, else of every figure.
+addEventListener("keydown", (event) => {
+  if (event.key !== "t" || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest?.("input, select, textarea")) return;
+  const here = document.activeElement?.closest("figure.chart");
+  for (const each of here ? [here] : document.querySelectorAll("figure.chart")) each.dispatchEvent(new CustomEvent("swap"));
+});
+
+/** A canvas keeps the colours that it was drawn with. */
+function redraw() {
+  for (const each of document.querySelectorAll("figure.chart")) each.dispatchEvent(new CustomEvent("redraw"));
+}
+new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", redraw);
