@@ -69,7 +69,13 @@ async def write_folded(
         rows = [(*cell, 0, number) for cell, number in cells.items() if number]
         await connection.copy_records_to_table(table, columns=(*fields, "shard", "number"), records=rows)
     for partition in range(PARTITIONS):
-        await connection.execute("INSERT INTO offsets VALUES ($1, $2, 1, '', $3, $3)", topic, partition, now_us)
+        await connection.execute(
+            "INSERT INTO offsets VALUES ($1, $2, 1, '', $3, $3) "
+            "ON CONFLICT (topic, partition) DO UPDATE SET through_us = excluded.through_us, swept_us = excluded.swept_us",
+            topic,
+            partition,
+            now_us,
+        )
     await connection.execute("ANALYZE")
 
 
