@@ -70,8 +70,8 @@ async def write_folded(
         await connection.copy_records_to_table(table, columns=(*fields, "shard", "number"), records=rows)
     for partition in range(PARTITIONS):
         await connection.execute(
-            "INSERT INTO offsets VALUES ($1, $2, 1, '', $3, $3) "
-            "ON CONFLICT (topic, partition) DO UPDATE SET through_us = excluded.through_us, swept_us = excluded.swept_us",
+            "INSERT INTO offsets VALUES ($1, $2, 1, '', $3, $3) ON CONFLICT (topic, partition) "
+            "DO UPDATE SET through_us = excluded.through_us, swept_us = excluded.swept_us",
             topic,
             partition,
             now_us,
