@@ -5,20 +5,22 @@ BIN := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --annotation-style=line
 SBOM := $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON requirements/services.txt
 
-export PORT INGEST_PORT DATA DEMO KAFKA DATABASE_URL
+export PORT INGEST_PORT DATA DEMO KAFKA BROKERS DATABASE_URL
 
 RELEASE = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-# Seconds for each target of `make fuzz`.
+# Seconds for each target of `make fuzz`; faults and seed of `make chaos`.
 SECONDS ?= 60
+FAULTS ?= 100
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep fuzz lint format types bench proto referrers vendor licences rules sbom lock wheel image release up down clean
+.PHONY: help run test test-deep fuzz lint format types bench chaos proto referrers vendor licences rules sbom lock wheel image release up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 	@echo
-	@echo "make run takes PORT=8080 INGEST_PORT=8081 (0 = any free port) DATA=.throughline DEMO=0 KAFKA=host:port DATABASE_URL=postgresql://..."
+	@echo "make run takes PORT=8080 INGEST_PORT=8081 (0 = any free port) DATA=.throughline DEMO=0 BROKERS=3 KAFKA=host:port DATABASE_URL=postgresql://..."
 
 run: $(VENV)/.local ## Kafka, Postgres, the three services, a demo shop and a live page (Ctrl-C stops all, data stays)
 	@$(BIN)/throughline run
@@ -27,7 +29,7 @@ test: $(VENV)/.dev ## everything: lint, types, drift checks and all tests on rea
 	@VENV=$(VENV) tests/run
 
 test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each, fuzzing, and every SDK through outages (hours)
-	@$(BIN)/pytest -n auto --maxprocesses 4 -m deep tests/e2e tests/fuzz
+	@$(BIN)/pytest -n auto --maxprocesses 4 -m deep tests/e2e tests/fuzz tests/integration/chain tests/integration/cli
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/fuzz/test_openapi.py
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/stager/test_staging_law.py tests/integration/stager/test_rounds_law.py tests/integration/stager/test_bounded_law.py tests/integration/stager/test_retention.py
 
@@ -45,6 +47,9 @@ types: $(VENV)/.dev ## mypy, strict
 
 bench: $(VENV)/.dev ## measure against named baselines; prints a table, writes bench.json (a quarter of an hour); ARGS=--help
 	@$(BIN)/python -m bench $(ARGS)
+
+chaos: $(VENV)/.dev ## FAULTS=100 SEED=1: kill, stop, cut off and fill a stack under load, then compare its state exactly; ARGS=--help
+	@$(BIN)/python -m bench.chaos --faults $(FAULTS) --seed $(SEED) $(ARGS)
 
 proto: $(VENV)/.dev ## regenerate throughline/wire/v1 from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I proto/throughline --python_out=throughline/wire --pyi_out=throughline/wire proto/throughline/v1/touchpoint.proto

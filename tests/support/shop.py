@@ -51,7 +51,7 @@ def shop_log(stack: Stack, events: int, *, customers: int = 60, seed: int = 1) -
     return log
 
 
-async def send(stack: Stack, log: list[Touchpoint], *, partitions: int = 4) -> None:
+async def send(stack: Stack, log: list[Touchpoint]) -> None:
     """Put a log on the topic, each touchpoint on the partition of its actor."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka, acks="all", enable_idempotence=True)
     await producer.start()
@@ -59,7 +59,7 @@ async def send(stack: Stack, log: list[Touchpoint], *, partitions: int = 4) -> N
         sent = []
         for event in log:
             key = event.actor.encode()
-            partition = partition_of(key, partitions)
+            partition = partition_of(key, stack.partitions)
             sent.append(await producer.send(stack.touchpoints, encode(event), key=key, partition=partition))
         await asyncio.gather(*sent)
     finally:
@@ -71,7 +71,7 @@ async def staged_through(stack: Stack, *, seconds: float = 60) -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers=stack.kafka)
     await consumer.start()
     try:
-        partitions = [TopicPartition(stack.touchpoints, n) for n in range(4)]
+        partitions = [TopicPartition(stack.touchpoints, n) for n in range(stack.partitions)]
         ends = {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
     finally:
         await consumer.stop()
@@ -105,7 +105,7 @@ async def projection_of(stack: Stack) -> Projection:
         async def swept() -> bool:
             rows = await connection.fetch("select swept_us from offsets where topic = $1", stack.touchpoints)
             marks = await connection.fetchval("select count(*) from recomputations")
-            return len(rows) == 4 and min(row[0] for row in rows) >= began_us and not marks
+            return len(rows) == stack.partitions and min(row[0] for row in rows) >= began_us and not marks
 
         await until(swept, what="every partition to be swept, and no journey to be recomputed aside")
     finally:

@@ -75,6 +75,8 @@ class Stack:
     workspace_id: int = 0
     model: int = 0
     services: list[Service] = field(default_factory=list)
+    partitions: int = 4
+    """Of the touchpoints topic."""
 
     async def provision(self, *, with_read_token: bool = True) -> None:
         """A workspace with one source, one write key and one read token."""

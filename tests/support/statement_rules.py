@@ -2,6 +2,9 @@
 
 import re
 
+from throughline.store import schema as schema  # the tables whose names the rules need
+from throughline.store.citus import distribution_columns
+
 WRITES = re.compile(r"^\s*(WITH\b.*\)\s*)?(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE | re.DOTALL)
 VOLATILE = re.compile(
     r"\b(now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|gen_random_uuid|nextval)\s*\("
@@ -22,9 +25,29 @@ NEVER = {
 }
 
 
+PARAMETER = re.compile(r"\$\d+|(?<![:\w]):[a-z_]\w*", re.IGNORECASE)
+UPDATE_OF_CONFLICT = re.compile(r"\bDO\s+UPDATE\s+SET\b(.*?)(\bRETURNING\b|$)", re.IGNORECASE | re.DOTALL)
+SPREAD = "|".join(distribution_columns())
+ON_SHARDS = re.compile(rf"\bINSERT\s+INTO\s+({SPREAD})\b", re.IGNORECASE)
+READS_SHARDS = re.compile(rf"\b(FROM|JOIN)\s+({SPREAD})\b", re.IGNORECASE)
+BARE_UNNEST = re.compile(r"\b(FROM|JOIN|,)\s*(LATERAL\s+)?unnest\s*\(([^()]|\([^()]*\))*,", re.IGNORECASE)
+MATERIALIZED = re.compile(r"\bAS\s+MATERIALIZED\s*\(\s*SELECT\b[^()]*\bFROM\s+unnest\s*\(", re.IGNORECASE)
+
+
+def broken_on_citus(sql: str) -> list[str]:
+    """The rules that hold where tables are spread over nodes, and that a statement breaks."""
+    broken = []
+    update = UPDATE_OF_CONFLICT.search(sql)
+    if ON_SHARDS.search(sql) and update and PARAMETER.search(update[1]):
+        broken.append("a parameter in DO UPDATE SET: the shard's statement lacks the types of the others")
+    if READS_SHARDS.search(sql) and len(BARE_UNNEST.findall(sql)) > len(MATERIALIZED.findall(sql)):
+        broken.append("unnest of several arrays beside a spread table: unnest them in a select list, or materialize")
+    return broken
+
+
 def broken_rules(sql: str) -> list[str]:
     """The rules that a statement breaks."""
-    broken = [name for name, pattern in NEVER.items() if pattern.search(sql)]
+    broken = [name for name, pattern in NEVER.items() if pattern.search(sql)] + broken_on_citus(sql)
     if not WRITES.search(sql):
         return broken
     if VOLATILE.search(sql):

@@ -26,6 +26,7 @@ def migrate(
 
     INGEST_DB_PASSWORD, STAGER_DB_PASSWORD, API_DB_PASSWORD and ADMIN_DB_PASSWORD let the roles throughline_ingest,
     throughline_stager, throughline_api and throughline_admin log in. The services wait for this command.
+    On a server with Citus new tables are spread over its nodes; CITUS=off keeps them in one place.
     """
     database = choose_database(data)
     try:
@@ -41,21 +42,22 @@ def migrate(
     }
     chosen = {role: password for role, password in passwords.items() if password is not None}
     try:
-        asyncio.run(_migrate(database.url, chosen, wait))
+        layout = asyncio.run(_migrate(database.url, chosen, wait, with_citus=settings.citus == "auto"))
     except MigrateError as error:
         fail(str(error), Status.UNREACHABLE if isinstance(error, UnreachableError) else Status.CANNOT)
     show_result(
-        {"version": version("throughline"), "passwords_set": [str(role) for role in chosen]},
-        "the tables and roles are up to date",
+        {"version": version("throughline"), "passwords_set": [str(role) for role in chosen], "citus": layout},
+        "; ".join(filter(None, ("the tables and roles are up to date", layout))),
         as_json=as_json,
     )
 
 
-async def _migrate(url: str, passwords: Mapping[Role, str], wait: float) -> None:
-    await upgrade(url, passwords=passwords, wait_seconds=wait)
+async def _migrate(url: str, passwords: Mapping[Role, str], wait: float, *, with_citus: bool) -> str:
+    layout = await upgrade(url, passwords=passwords, wait_seconds=wait, with_citus=with_citus)
     engine = create_engine(url, pool_size=1, application_name="throughline cli")
     try:
         async with administering(engine, "migrate", {"version": version("throughline")}):
             pass
     finally:
         await engine.dispose()
+    return layout

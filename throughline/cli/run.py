@@ -25,7 +25,7 @@ def run(data: DataOption = None) -> None:
     """Start Kafka, Postgres, the three services, a demo shop and a live page; Ctrl-C stops all, the data stays.
 
     Set by variables: PORT (8080), INGEST_PORT (8081), 0 = any free one; DATA (.throughline); DEMO=0, DEMO_RATE (20);
-    KAFKA, DATABASE_URL for your own.
+    KAFKA, DATABASE_URL for your own; BROKERS=3 for an embedded Kafka of three.
     """
     settings = load_or_exit(RunSettings)
     options = RunOptions(
@@ -33,6 +33,7 @@ def run(data: DataOption = None) -> None:
         port=settings.port,
         ingest_port=settings.ingest_port,
         kafka=settings.kafka,
+        brokers=settings.brokers,
         database_url=settings.database_url,
         demo_rate=settings.demo_rate if settings.demo else 0.0,
         encryption_keys=settings.encryption_keys,

@@ -27,6 +27,8 @@ HEARTBEAT_INTERVAL_MS = 1_000
 MAX_POLL_INTERVAL_MS = 3_600_000
 """A member that waits for its database is not thrown out of the group: only its heartbeat says whether it lives."""
 GROUP_REQUEST_TIMEOUT_MS = 20_000
+GROUP_METADATA_MS = 30_000
+"""Age at which a group fetches the metadata of its topics again: added partitions are staged as late as this."""
 _TOPICS_OWN = 1
 """What Kafka calls the origin of a setting that the topic itself has."""
 TOOL_REQUEST_TIMEOUT_MS = 10_000
@@ -101,6 +103,7 @@ def create_group_consumer(servers: Servers, group: str, **tuning: Unpack[FetchTu
         session_timeout_ms=SESSION_TIMEOUT_MS,
         heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
         request_timeout_ms=GROUP_REQUEST_TIMEOUT_MS,
+        metadata_max_age_ms=GROUP_METADATA_MS,
         **tuning,
     )
 

@@ -186,6 +186,7 @@ class RunSettings(BaseSettings):
         pattern=r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$",
         description="host:port[,host:port] of your own Kafka instead of the embedded one",
     )
+    brokers: int = Field(1, ge=1, le=5, description="brokers of the embedded Kafka; with 3, one may be lost")
     database_url: str | None = Field(
         None,
         pattern=r"^postgres(ql)?://",
@@ -209,7 +210,7 @@ class CommandSettings(KafkaSecuritySettings):
 
 
 class MigrateSettings(BaseSettings):
-    """Settings of `throughline migrate` only: the passwords with which the roles of the services log in."""
+    """Settings of `throughline migrate` only: passwords of the services' roles, and whether Citus is used."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
@@ -217,6 +218,9 @@ class MigrateSettings(BaseSettings):
     stager_db_password: Password | None = None
     api_db_password: Password | None = None
     admin_db_password: Password | None = None
+    citus: Literal["auto", "off"] = Field(
+        "auto", description="auto: tables are spread over the nodes of a server that has Citus; off: never"
+    )
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -6,9 +6,10 @@ the process that started them, gives addresses. Read `server.py` next, then `run
 
 from throughline.local.errors import LocalError
 from throughline.local.kafka import LocalKafka
+from throughline.local.kafka_cluster import LocalKafkaCluster
 from throughline.local.ports import free_port
 from throughline.local.postgres import LocalPostgres
 from throughline.local.process import Child
 from throughline.local.supervisor import Supervisor
 
-__all__ = ["Child", "LocalError", "LocalKafka", "LocalPostgres", "Supervisor", "free_port"]
+__all__ = ["Child", "LocalError", "LocalKafka", "LocalKafkaCluster", "LocalPostgres", "Supervisor", "free_port"]

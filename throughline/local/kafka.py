@@ -1,4 +1,7 @@
-"""Apache Kafka (KRaft, one broker that is its own controller) from jars and the Java of a wheel."""
+"""Apache Kafka (KRaft, brokers that are controllers too) from jars and the Java of a wheel.
+
+A broker is a cluster by itself, or one of several (`kafka_cluster.py`).
+"""
 
 import asyncio
 import contextlib
@@ -11,6 +14,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
 
@@ -24,13 +28,26 @@ from throughline.local.server import ENVIRONMENT, LocalServer
 
 JVM_OPTIONS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Xss512k"]
 CLUSTER_ID = "cluster_id"
+ALONE_STOP_S = 20.0
+MEMBER_STOP_S = 8.0
+"""Maximum time that a broker stops in order; then it is killed, which loses nothing either."""
+
+
+class Member(NamedTuple):
+    """A broker's place in a cluster of several."""
+
+    node: int
+    """Its number, from 1."""
+    cluster_id: str
+    controller_ports: tuple[int, ...]
+    """By number, one for each broker of the cluster."""
 
 
 class LocalKafka(LocalServer):
     """A broker whose data stays in `folder` (see `LocalServer`); its log is `folder/kafka.log`.
 
     Its jars are in `repository`, by default the user's Maven repository. `settings` go before those of
-    `kafka_files.py`, `format_options` to the tool that makes the data.
+    `kafka_files.py`, `format_options` to the tool that makes the data. Without `member` it is a cluster by itself.
     """
 
     name = "kafka"
@@ -45,7 +62,7 @@ class LocalKafka(LocalServer):
         folder: Path,
         *,
         port: int = 0,
-        controller_port: int = 0,
+        member: Member | None = None,
         report: Report = silent,
         repository: Path | None = None,
         heap_mb: int = 128,
@@ -53,11 +70,14 @@ class LocalKafka(LocalServer):
         format_options: Sequence[str] = (),
     ) -> None:
         super().__init__(folder, port=port, report=report)
-        self._fixed_controller_port = controller_port
-        self._controller_port = 0
+        self._member = member
+        self._node = member.node if member else 1
+        if member:
+            self.name, self.label = f"kafka-{self._node}", f"Kafka {self._node}"
+        self._controller_ports: tuple[int, ...] = ()
         self._repository = repository
         self._heap_mb = heap_mb
-        self._files = KafkaFiles(self._folder.path, settings)
+        self._files = KafkaFiles(self._folder.path, settings, self._node)
         self._format_options = format_options
         self._java: list[str] = []
 
@@ -80,7 +100,7 @@ class LocalKafka(LocalServer):
         """Fetch and check the jars; check the data, or format it."""
         self._java = [*self._java_command(), "-cp", ":".join(map(str, await self._jars()))]
         if self._data.exists():
-            require_sound(self._data, self._folder.settings.get(CLUSTER_ID, ""))
+            require_sound(self._data, self._folder.settings.get(CLUSTER_ID, ""), self._node)
         else:
             await self._create_data()
 
@@ -113,9 +133,12 @@ class LocalKafka(LocalServer):
             stop.set()
 
     def _create_data_tool(self, fresh: Path) -> Child:
-        cluster_id = self._folder.settings.get(CLUSTER_ID) or _new_cluster_id()
+        member = self._member
+        cluster_id = member.cluster_id if member else self._folder.settings.get(CLUSTER_ID) or new_cluster_id()
         self._folder.remember(**{CLUSTER_ID: cluster_id})
-        self._files.write(fresh, port=free_port(), controller_port=free_port())
+        self._files.write(
+            fresh, port=free_port(), controller_ports=member.controller_ports if member else (free_port(),)
+        )
         return Child(
             "kafka format",
             [
@@ -134,18 +157,20 @@ class LocalKafka(LocalServer):
         )
 
     def _create_server(self) -> Child:
-        self._controller_port = self._fixed_controller_port or free_port()
-        self._files.write(self._data, port=self.port, controller_port=self._controller_port)
+        self._controller_ports = self._member.controller_ports if self._member else (free_port(),)
+        self._files.write(self._data, port=self.port, controller_ports=self._controller_ports)
         return Child(
             "kafka",
             [*self._java, "kafka.Kafka", str(self._files.properties)],
             log=self._folder.path / "kafka.out",
             env=ENVIRONMENT,
             pass_fds=(self._folder.lock_fd,),
+            # The last brokers of a cluster that stops have no quorum to say goodbye to.
+            grace_s=MEMBER_STOP_S if self._member else ALONE_STOP_S,
         )
 
     def _ports(self) -> str:
-        return f"{self.port} or {self._controller_port}"
+        return f"{self.port} or {self._controller_ports[self._node - 1]}"
 
     async def _answers(self) -> bool:
         if not await accepts(self.port):
@@ -160,10 +185,12 @@ class LocalKafka(LocalServer):
             finally:
                 with contextlib.suppress(KafkaError, OSError, TimeoutError):
                     await admin.close()
-        return bool(cluster["brokers"]) and cluster["cluster_id"] == self._folder.settings[CLUSTER_ID]
+        nodes = {broker["node_id"] for broker in cluster["brokers"]}
+        return self._node in nodes and cluster["cluster_id"] == self._folder.settings[CLUSTER_ID]
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
+    """A random id as Kafka makes them."""
     # A leading dash would be read as an option.
     return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "0")
 

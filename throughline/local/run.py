@@ -15,13 +15,15 @@ from throughline.kit.settings import KafkaSecuritySettings
 from throughline.local.errors import LocalError
 from throughline.local.folder import DataFolder
 from throughline.local.kafka import LocalKafka
+from throughline.local.kafka_cluster import LocalKafkaCluster
+from throughline.local.kafka_files import copies_on
 from throughline.local.ports import free_port, require_free
 from throughline.local.postgres import LocalPostgres
 from throughline.local.process import Child
 from throughline.local.provision import encryption_key, page_code, provision
 from throughline.local.reports import Report
 from throughline.local.service import Service
-from throughline.local.supervisor import Supervised, Supervisor
+from throughline.local.supervisor import Supervisor
 from throughline.store import migrate
 from throughline.store.access.page_sessions import page_link
 from throughline.store.roles import Role, url_in_role
@@ -43,6 +45,7 @@ class RunOptions:
     port: int = 8080
     ingest_port: int = 8081
     kafka: str | None = None
+    brokers: int = 1
     database_url: str | None = None
     demo_rate: float = 0.0
     encryption_keys: tuple[str, ...] = ()
@@ -76,6 +79,7 @@ class Stack:
         self._step = step
         self._folder = DataFolder(options.data, "run", LAYOUT)
         self._running: Running | None = None
+        self._cluster: LocalKafkaCluster | None = None
         self._supervisor = Supervisor(say, self._write_run_file)
 
     @contextlib.asynccontextmanager
@@ -95,6 +99,8 @@ class Stack:
             self._running = None
             run_file.unlink(missing_ok=True)
             await self._supervisor.stop()
+            if self._cluster is not None:
+                await self._cluster.stop()
             self._folder.release()
 
     def kill(self) -> None:
@@ -118,11 +124,11 @@ class Stack:
 
         operator_secret = secrets.token_urlsafe()
 
-        security = {} if options.kafka else EMBEDDED_KAFKA_SECURITY
+        of_kafka = {} if options.kafka else _embedded_kafka_settings(options.brokers)
 
         def settings(role: Role, **others: str) -> dict[str, str]:
             url = url_in_role(database_url, role, passwords.get(role))
-            return {"KAFKA": kafka, "DATABASE_URL": url, **security, **others}
+            return {"KAFKA": kafka, "DATABASE_URL": url, **of_kafka, **others}
 
         ingest = self._service(
             "ingest",
@@ -160,16 +166,18 @@ class Stack:
         """Start the servers that are embedded; returns the address of Kafka, and the embedded PostgreSQL."""
         options, data = self._options, self._folder.path
         postgres = LocalPostgres(data / "postgres", report=self._step)
-        kafka = LocalKafka(data / "kafka", report=self._step)
-        embedded: list[Supervised] = []
-        if options.kafka is None:
-            embedded.append(kafka)
-        else:
+        brokers: list[LocalKafka] = []
+        if options.kafka is not None:
             await _require_broker(options.kafka)
-        if options.database_url is None:
-            embedded.append(postgres)
-        await self._supervisor.start(*embedded)
-        return options.kafka or kafka.bootstrap, postgres
+        elif options.brokers == 1:
+            brokers = [LocalKafka(data / "kafka", report=self._step)]
+        else:
+            self._cluster = LocalKafkaCluster(data / "kafka", brokers=options.brokers, report=self._step)
+            await self._cluster.prepare()
+            brokers = self._cluster.brokers
+        databases = [postgres] if options.database_url is None else []
+        await self._supervisor.start(*brokers, *databases)
+        return options.kafka or ",".join(broker.bootstrap for broker in brokers), postgres
 
     def _service(self, name: str, port: int, settings: Mapping[str, str]) -> Service:
         return Service(name, port=port, log=self._log(name), base=self._base, settings=settings)
@@ -185,6 +193,17 @@ class Stack:
     def _write_run_file(self) -> None:
         if self._running is not None:
             self._running.write_run_file()
+
+
+def _embedded_kafka_settings(brokers: int) -> dict[str, str]:
+    if brokers == 1:
+        return EMBEDDED_KAFKA_SECURITY
+    copies = copies_on(brokers)
+    return {
+        **EMBEDDED_KAFKA_SECURITY,
+        "REPLICATION_FACTOR": str(copies.replicas),
+        "MIN_INSYNC_REPLICAS": str(copies.in_sync),
+    }
 
 
 def _choose_port(port: int, variable: str) -> int:

@@ -80,6 +80,11 @@ class LocalServer(ABC):
                     self.port = 0
                 else:
                     break
+        except OSError as error:
+            await self.stop()
+            raise LocalError(
+                f"{self.product} cannot start in {self._folder.path}: {error.strerror}; see whether its disk is full"
+            ) from None
         except BaseException:
             await self.stop()
             raise

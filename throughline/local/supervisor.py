@@ -37,12 +37,20 @@ class Supervised(Protocol):
 class Supervisor:
     """Starts, watches, restarts and stops.
 
-    `report` gets a sentence for every crash and restart; `on_change` is called when a process id has changed.
+    `report` gets a sentence for every crash and restart; `on_change` is called when a process id has changed. The
+    pauses before restarts grow up to `longest_pause_s`.
     """
 
-    def __init__(self, report: Report, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        report: Report,
+        on_change: Callable[[], None] = lambda: None,
+        *,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+    ) -> None:
         self._report = report
         self._on_change = on_change
+        self._longest_pause_s = longest_pause_s
         self._children: dict[str, Supervised] = {}
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -98,7 +106,7 @@ class Supervisor:
             while not restarted:
                 self._report(f"{each.name} is started again in {pause:g} s")
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_S)
+                pause = min(pause * 2, self._longest_pause_s)
                 started = time.monotonic()
                 try:
                     await each.start()

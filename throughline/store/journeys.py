@@ -15,6 +15,7 @@ from sqlalchemy import (
     case,
     delete,
     func,
+    literal_column,
     select,
     true,
     tuple_,
@@ -86,7 +87,9 @@ def _write(next_check_us: Any) -> DriverStatement:
 
 
 # A check before its time costs one look, so a lapse that moves away leaves its index alone; a nearer one cannot wait.
-_write_journeys = _write(case((_new.look_us == NEVER, NEVER), else_=func.least(journeys.c.look_us, _new.look_us)))
+# Constants as they are: a shard's statement would lack the types of the parameters that it does not need.
+_never = literal_column(str(NEVER), BigInteger)
+_write_journeys = _write(case((_new.look_us == _never, _never), else_=func.least(journeys.c.look_us, _new.look_us)))
 _write_journeys_exactly = _write(_new.look_us)
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_fixed
 
+from throughline.store import citus
 from throughline.store.engine.errors import driver_error, is_refused
 from throughline.store.engine.pool import create_engine, without_password
 from throughline.store.engine.unit_of_work import transaction
@@ -57,11 +58,13 @@ async def upgrade(
     passwords: Mapping[Role, str] = MappingProxyType({}),
     wait_seconds: float = 0.0,
     migrations: Path = MIGRATIONS,
-) -> None:
+    with_citus: bool = True,
+) -> str:
     """Apply every revision the database does not have yet, and give the roles their rights and `passwords`.
 
-    The user of the URL is to own the database. Does nothing when all is as it should be. Any number of processes may
-    call this at once: one migrates, the others wait for it, and up to `wait_seconds` for a server.
+    Where the server has Citus, new tables are spread over its nodes, unless `with_citus` is False; returns a sentence
+    on that, "" if nothing was done. The user of the URL is to own the database. Any number of processes may call this
+    at once: one migrates, the others wait for it, and up to `wait_seconds` for a server.
 
     Raises:
         MigrateError: no server answers, it refuses the user or the database, or a newer version has migrated it.
@@ -69,12 +72,21 @@ async def upgrade(
     config, scripts = _scripts(migrations)
     # One session throughout: the lock belongs to it and goes with it, whatever happens.
     async with _session(database_url, wait_seconds) as connection:
-        if not passwords and await _is_current(connection, scripts) and await have_rights(connection):
-            return
+        if (
+            not passwords
+            and await _is_current(connection, scripts)
+            and await have_rights(connection)
+            and not (with_citus and await _tables_to_lay_out(connection))
+        ):
+            return ""
         await _lock(connection)
         if not await _is_current(connection, scripts):
             await connection.run_sync(_apply, config)
             await connection.rollback()  # leaves no lock to wait for
+        layout = ""
+        if with_citus and (tables := await _tables_to_lay_out(connection)):
+            async with transaction(connection.engine) as laying:
+                layout = await citus.lay_out(laying, tables)
         try:
             async with transaction(connection.engine) as granting:
                 await give_rights(granting, passwords)
@@ -86,6 +98,13 @@ async def upgrade(
                 f"{without_password(database_url)}: {refusal}; migrate as the owner of the database, who may make "
                 f"roles (ALTER ROLE ... CREATEROLE), or have a superuser make {', '.join(Role)} first"
             ) from None
+    return layout
+
+
+async def _tables_to_lay_out(connection: AsyncConnection) -> list[str]:
+    tables = await citus.tables_to_lay_out(connection)
+    await connection.rollback()
+    return tables
 
 
 async def wait_until_migrated(database_url: str) -> None:

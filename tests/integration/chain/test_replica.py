@@ -2,91 +2,27 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import httpx
 import pytest
 
-from tests.support.stack import HOST, ROLE_PASSWORD, Service, Stack, until
+from tests.support.copied_server import CopiedServer
+from tests.support.stack import ROLE_PASSWORD, Service, Stack, until
 from throughline.kit.clock import now_us, to_us
-from throughline.local import Child, LocalPostgres, free_port
-from throughline.local.postgres import binaries
-from throughline.local.server import ENVIRONMENT
+from throughline.local import LocalPostgres
 from throughline.store.roles import Role, url_in_role
 
 LAG_SECONDS = 3
 QUESTIONS = 'throughline_api_questions_total{database="%s"}'
 
 
-class StreamingReplica:
-    """A base backup of the session's server, which follows it."""
-
-    def __init__(self, primary: LocalPostgres) -> None:
-        self.port = free_port()
-        self._primary = primary
-        self._folder = primary.log.parent / f"replica-{self.port}"  # where the server's user may write
-        self._server: Child | None = None
-
-    async def start(self) -> None:
-        copying = self._child(
-            "pg_basebackup",
-            f"--dbname={self._primary.url}",
-            f"--pgdata={self._folder}",
-            "--checkpoint=fast",
-            "--write-recovery-conf",
-        )
-        await copying.start()
-        assert await copying.wait() == 0, copying.tail(20)
-        options = {
-            "port": self.port,
-            "listen_addresses": HOST,
-            "unix_socket_directories": "",
-            "max_connections": 200,
-            "max_wal_senders": 10,
-            "io_method": "sync",
-        }
-        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        self._server = self._child("postgres", "-D", str(self._folder), *words)
-        await self._server.start()
-        await until(self._answers, what=lambda: f"the replica:\n{self._server and self._server.tail(20)}")
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            await self._server.kill()
-
-    def url_of(self, database: str) -> str:
-        """The address of a copied database."""
-        parts = urlsplit(database)
-        return urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{HOST}:{self.port}"))
-
-    async def execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url_of(self._primary.url))
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    async def _answers(self) -> bool:
-        try:
-            await self.execute("select 1")
-        except (OSError, asyncpg.PostgresError):
-            return False
-        return True
-
-    def _child(self, program: str, *words: str) -> Child:
-        log = self._primary.log.with_name(f"{program}-{self.port}.log")
-        return Child(
-            program, [str(binaries() / program), *words], log=log, env=ENVIRONMENT, run_as=self._primary.run_as
-        )
-
-
 @pytest.fixture
-async def replica(postgres: LocalPostgres, stack: Stack) -> AsyncIterator[StreamingReplica]:
-    """A replica that has the database of the stack."""
-    copy = StreamingReplica(postgres)
+async def replica(postgres: LocalPostgres, stack: Stack) -> AsyncIterator[CopiedServer]:
+    """A base backup that follows its server, with the database of the stack."""
+    copy = CopiedServer(postgres, "replica")
     try:
-        await copy.start()
+        await copy.copy("--write-recovery-conf")
+        await copy.serve()
         yield copy
     finally:
         await copy.stop()
@@ -106,7 +42,7 @@ async def age_seconds(client: httpx.AsyncClient) -> float:
     return (now_us() - to_us(datetime.fromisoformat(answer.json()["as_of"]))) / 1_000_000
 
 
-async def test_questions_go_to_a_replica_that_is_there_and_near(stack: Stack, replica: StreamingReplica) -> None:
+async def test_questions_go_to_a_replica_that_is_there_and_near(stack: Stack, replica: CopiedServer) -> None:
     url = url_in_role(replica.url_of(stack.database), Role.API, ROLE_PASSWORD)
     ingest = await stack.start("ingest")
     await stack.start("stager")

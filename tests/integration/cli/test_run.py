@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from tests.support.stack import until
 from throughline.local import Child
@@ -83,6 +84,22 @@ async def ended(child: Child) -> int:
 
 def have_ended(pids: list[int]) -> bool:
     return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+
+
+@pytest.mark.deep
+async def test_with_three_brokers_one_may_be_killed(tmp_path: Path) -> None:
+    child = run(tmp_path, BROKERS="3")
+    await child.start()
+    try:
+        running = await ready(child, tmp_path)
+        brokers = [name for name in running["pids"] if name.startswith("kafka")]
+        assert brokers == ["kafka-1", "kafka-2", "kafka-3"]
+        await order(running, "ada", 1)
+        os.kill(running["pids"]["kafka-1"], signal.SIGKILL)
+        await order(running, "ada", 2)
+        await journey(running, "ada", 2)
+    finally:
+        await child.stop()
 
 
 async def test_it_runs_survives_kills_stops_and_goes_on(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.support.stack import Stack, until
 from throughline.kit.kafka import create_group_consumer, create_producer, create_reader, ensure_topics
 from throughline.kit.kafka_servers import KafkaServers
 from throughline.local import LocalKafka, free_port
+from throughline.local.kafka import Member, new_cluster_id
 
 HOST = "127.0.0.1"
 USER, PASSWORD = "ada", "pass:word;42"
@@ -80,7 +81,7 @@ async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secu
     server = LocalKafka(
         folder / "kafka",
         port=ports["BROKER"],
-        controller_port=ports["CONTROLLER"],
+        member=Member(1, new_cluster_id(), (ports["CONTROLLER"],)),
         settings=settings,
         format_options=scram,
     )

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from throughline.kit.kafka import create_admin, ensure_topics
-from throughline.local import LocalError, LocalKafka, jars
+from throughline.local import LocalError, LocalKafka, LocalKafkaCluster, jars
 from throughline.local.errors import BrokenFolderError, LockedError, PortInUseError
 
 TOPIC = "kept"
@@ -54,6 +54,16 @@ async def test_data_outlives_a_kill_a_stop_and_the_object(tmp_path: Path) -> Non
         with pytest.raises(LockedError, match=rf"in use by another running instance \(process {os.getpid()}\)"):
             await LocalKafka(tmp_path / "a" / "kafka").start()
     assert any("preparing a new data folder" in line for line in news)
+
+
+async def test_a_folder_keeps_its_number_of_brokers(tmp_path: Path) -> None:
+    three = LocalKafkaCluster(tmp_path / "kafka")
+    await three.prepare()
+    await three.stop()
+    with pytest.raises(BrokenFolderError, match="has 3 brokers, not 5; start with BROKERS=3"):
+        await LocalKafkaCluster(tmp_path / "kafka", brokers=5).prepare()
+    with pytest.raises(BrokenFolderError, match="is a kafka cluster folder, not a kafka one"):
+        await LocalKafka(tmp_path / "kafka").start()
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import secrets
 import shutil
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,15 +65,6 @@ def upgrade() -> None:
     op.execute("CREATE TABLE half_way (id bigint)")
     op.execute("SELECT 1 / 0")
 '''
-
-
-@pytest.fixture
-async def empty(postgres: LocalPostgres, template: str) -> AsyncIterator[str]:
-    """The URL of a database without tables, on a server whose roles have passwords since the `template`."""
-    name = f"empty_{secrets.token_hex(6)}"
-    await execute(postgres.url, f"create database {name}")
-    yield postgres.url_of(name)
-    await execute(postgres.url, f"drop database {name} with (force)")
 
 
 @pytest.fixture

@@ -118,6 +118,9 @@ def test_source_keeps_the_rules(file: Path) -> None:
         "text('DELETE FROM t USING u WHERE t.a = u.a')",
         "text('TRUNCATE t')",
         "text('LOCK TABLE t')",
+        "text('INSERT INTO journeys VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET n = CASE WHEN true THEN $2 END')",
+        "text('INSERT INTO ids VALUES (:a) ON CONFLICT (id) DO UPDATE SET name = :name RETURNING id')",
+        "text('SELECT t.a FROM touchpoints t JOIN unnest($1::bytea[], $2::int[]) AS x(a, b) ON x.a = t.actor')",
     ],
 )
 def test_rules_can_fail(source: str) -> None:
@@ -131,6 +134,11 @@ def test_rules_can_fail(source: str) -> None:
         "INSERT INTO t VALUES (1) RETURNING id",
         "UPDATE sources SET enabled = true WHERE id = 1",
         "SELECT now()",
+        "INSERT INTO journeys VALUES ($1) ON CONFLICT (id) DO UPDATE SET n = excluded.n::int RETURNING id",
+        "INSERT INTO offsets VALUES ($1) ON CONFLICT (topic) DO UPDATE SET digest = $1",
+        "SELECT a FROM touchpoints t JOIN (SELECT unnest($1::int[]) AS a, unnest($2::int[]) AS b) AS x ON a = actor",
+        "SELECT a FROM touchpoints JOIN unnest($1::bytea[]) AS x(a) ON a = actor",
+        "WITH k AS MATERIALIZED (SELECT * FROM unnest($1, $2) AS k (a, b)) SELECT a FROM ids JOIN k ON a = id",
         "SELECT id, version FROM workspaces WHERE id = ANY ($1) ORDER BY id FOR SHARE",
     ],
 )

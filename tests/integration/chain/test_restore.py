@@ -1,0 +1,86 @@
+"""A backup taken under traffic and restored: what it lacks is staged again from Kafka, and the state is exact."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from tests.support.copied_server import CopiedServer
+from tests.support.shop import expect, send, shop_log, staged_through
+from tests.support.stack import Stack, until
+from throughline.local import LocalPostgres
+
+EVENTS = 4_000
+
+
+class Archive:
+    """PostgreSQL's log, received by another process into a folder, up to the moment at which it is stopped."""
+
+    def __init__(self, server: CopiedServer, primary: LocalPostgres) -> None:
+        self.folder = server.folder.with_name(f"{server.folder.name}-wal")
+        self.folder.mkdir()
+        words = [f"--dbname={primary.url}", f"--directory={self.folder}", "--synchronous", "--no-loop"]
+        self._receiving = server.program("pg_receivewal", *words)
+
+    async def start(self) -> None:
+        await self._receiving.start()
+
+        async def receives() -> bool:
+            return any(file.suffix == ".partial" for file in self.folder.iterdir())
+
+        await until(receives, what=lambda: f"the archive:\n{self._receiving.tail(20)}")
+
+    async def stop(self) -> None:
+        """The last segment counts as far as it is filled."""
+        await self._receiving.stop()
+        for file in self.folder.glob("*.partial"):
+            file.rename(file.with_suffix(""))
+
+
+@pytest.fixture
+async def copy(postgres: LocalPostgres, stack: Stack) -> AsyncIterator[CopiedServer]:
+    server = CopiedServer(postgres, "restored")
+    yield server
+    await server.stop()
+
+
+async def facts(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM touchpoints"))
+    finally:
+        await connection.close()
+
+
+async def test_a_restored_database_goes_on_from_kafka(
+    stack: Stack, postgres: LocalPostgres, copy: CopiedServer
+) -> None:
+    archive = Archive(copy, postgres)
+    await archive.start()
+    stager = await stack.start("stager", BATCH_RECORDS="100")
+    log = shop_log(stack, EVENTS, customers=200)
+    third = len(log) // 3
+
+    async def has(events: int) -> bool:
+        return await facts(stack.database) >= events
+
+    traffic = asyncio.create_task(send(stack, log[: 2 * third]))
+    try:
+        await until(lambda: has(1), what="the first facts")
+        await copy.copy("--wal-method=none")
+        await traffic
+        await until(lambda: has(third), what="facts after the base backup")
+    finally:
+        await archive.stop()
+    await send(stack, log[2 * third :])
+    await until(lambda: has(EVENTS), what="facts that only the lost server had")
+    await stager.child.stop()
+
+    (copy.folder / "recovery.signal").touch()
+    await copy.serve(restore_command=f"cp {archive.folder}/%f %p")
+    stack.database = copy.url_of(stack.database)
+    assert third <= await facts(stack.database) < EVENTS
+    await stack.start("stager")
+    await staged_through(stack)
+    await expect(stack, log)
