@@ -149,24 +149,47 @@ def refunded(story: Sequence[tuple[str, Touchpoint]], placing: int) -> bool:
     if due is None or not refunds:
         return False
     for own in [currency] if currency else {event.currency for event in refunds} - {""} or {""}:
-        paid_back: dict[str, int] = defaultdict(int)
-        for event in refunds:
-            first, second = (event.value, event.total) if gross is None else (event.total, event.value)
-            amount = second if first is None else first
-            if amount is not None:
-                paid_back[event.currency] += minor(abs(amount), event.currency)
-            for _, quantity, price in () if money(event) else lines(event):
-                if price is not None:
-                    paid_back[event.currency] += minor(abs(price) * abs(quantity), event.currency)
-        in_all = rounded(paid_back[""], own) + (paid_back[own] if own else 0)
-        for product in {product for product, _, price in returned if price is None}:
-            price = next((price for name, _, price in sold if name == product and price is not None), None)
-            if price is not None:
-                open_ = sum(abs(quantity) for name, quantity, cost in returned if name == product and cost is None)
-                in_all += minor(abs(price) * open_, own)
-        if in_all >= (due if currency else rounded(due, own)):
+        if paid_back(refunds, sold, gross, own) >= (due if currency else rounded(due, own)):
             return True
     return False
+
+
+def paid_back(
+    refunds: Sequence[Touchpoint], sold: Sequence[tuple[str, float, float | None]], gross: int | None, own: str
+) -> int:
+    """What refunds pay back in a currency, and without one."""
+    returned = [line for event in refunds if not money(event) for line in lines(event)]
+    sums: dict[str, int] = defaultdict(int)
+    for event in refunds:
+        first, second = (event.value, event.total) if gross is None else (event.total, event.value)
+        amount = second if first is None else first
+        if amount is not None:
+            sums[event.currency] += minor(abs(amount), event.currency)
+        for _, quantity, price in () if money(event) else lines(event):
+            if price is not None:
+                sums[event.currency] += minor(abs(price) * abs(quantity), event.currency)
+    in_all = rounded(sums[""], own) + (sums[own] if own else 0)
+    for product in {product for product, _, price in returned if price is None}:
+        price = next((price for name, _, price in sold if name == product and price is not None), None)
+        if price is not None:
+            open_ = sum(abs(quantity) for name, quantity, cost in returned if name == product and cost is None)
+            in_all += minor(abs(price) * open_, own)
+    return in_all
+
+
+def conversions(model: NaiveModel, events: Sequence[Touchpoint]) -> dict[str, tuple[int, int, int, str]]:
+    """The live orders: key -> (when placed, gross, net, currency)."""
+    result: dict[str, tuple[int, int, int, str]] = {}
+    for order in standing(model, events):
+        story = [(effect(model, event), event) for event in events if effect(model, event) and order_of(event) == order]
+        placing = next(n for n, (what, _) in enumerate(story) if what in PLACING)
+        sold, gross, net, currency = charged(story, placing)
+        due = (net if gross is None else gross) or 0
+        refunds = [event for what, event in story if what == "refund"]
+        left = due if due <= 0 else max(0, due - paid_back(refunds, sold, gross, currency))
+        key = order[1] if order[0] == "order" else f"\x1f{order[1]}"
+        result[key] = (story[placing][1].occurred_us, due, left, currency)
+    return result
 
 
 def charged(

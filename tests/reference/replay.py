@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tests.reference.counts import Table, counts_at, history
 from tests.reference.funnel import Cells, cells_of
 from tests.reference.links import distinct, owners, root
-from tests.reference.models import foreign, naive_model, orphans
+from tests.reference.models import conversions, foreign, naive_model, orphans
 from tests.reference.walk import NaiveTransition, State, in_order, walk
 from throughline.journey.touchpoint import Touchpoint
 
@@ -39,6 +39,8 @@ class Replayed(NamedTuple):
     """By source: refunds in another currency than that of their order."""
     cells: Cells
     """Funnels, flows and variants."""
+    conversions: dict[tuple[str, str], tuple[int, int, int, str]]
+    """(customer, order) -> when placed, gross, net, currency."""
 
     def counts_at(self, before_us: int) -> Table:
         """The counts as of a past instant, computed from the whole log."""
@@ -80,4 +82,9 @@ def replay(log: Iterable[Touchpoint], model_name: str, watermark_us: int = 0, zo
         orphan_refunds=dict(orphan_refunds),
         foreign_refunds=dict(foreign_refunds),
         cells=cells_of(journeys, zone),
+        conversions={
+            (customer, order): conversion
+            for customer in customers
+            for order, conversion in conversions(model, in_order(theirs[customer])).items()
+        },
     )

@@ -22,6 +22,8 @@ class Projection(NamedTuple):
     orphan_refunds: dict[int, int]
     foreign_refunds: dict[int, int]
     cells: Cells
+    conversions: dict[tuple[str, str], tuple[int, int, int, str]]
+    """(customer, order) -> when placed, gross, net, currency."""
 
 
 async def read_projection(url: str, model: int) -> Projection:
@@ -51,6 +53,14 @@ async def read_projection(url: str, model: int) -> Projection:
                 await _refunds(connection, model, "events"),
                 await _refunds(connection, model, "foreign_currency"),
                 await _cells(connection, model),
+                {
+                    (row["id"], row["order"]): tuple(row[2:])
+                    for row in await connection.fetch(
+                        'SELECT j.id, c."order", c.at_us, c.gross, c.net, c.currency FROM conversions c '
+                        "LEFT JOIN journeys j USING (customer, model) WHERE model = $1",
+                        model,
+                    )
+                },
             )
     finally:
         await connection.close()
@@ -158,6 +168,7 @@ def assert_same(actual: Projection, expected: Replayed, watermark_us: int) -> No
     assert actual.orphan_refunds == expected.orphan_refunds
     assert actual.foreign_refunds == expected.foreign_refunds
     assert actual.cells == expected.cells
+    assert actual.conversions == expected.conversions
     for step in STEPS:
         assert stored(actual.history, step, watermark_us) == stored(expected.history, step, watermark_us)
 

@@ -112,6 +112,14 @@ class Order:
         return any(self._paid_back(currency, which) >= self._charged(charged, currency) for currency in currencies)
 
     @property
+    def amounts(self) -> tuple[int, int]:
+        """What was charged, and that less the refunds in the order's currency, never less than nothing."""
+        charged, which = (self.net, 1) if self.gross is None else (self.gross, 0)
+        if charged is None or charged <= 0 or not (self.refunds or self.returned):
+            return charged or 0, charged or 0
+        return charged, max(0, charged - self._paid_back(self.currency, which))
+
+    @property
     def foreign(self) -> Mapping[str, int]:
         """By source: refunds in another currency than that of the order, once it is placed and has one."""
         if not self.refunds_by_source or not self.placed_us or not self.currency:

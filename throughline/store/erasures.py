@@ -21,7 +21,7 @@ from throughline.store.rejected import Reason, add_counts
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.facts import touchpoints
 from throughline.store.schema.identity import ids, links, rulings
-from throughline.store.schema.journeys import checkpoints, journeys, transitions
+from throughline.store.schema.journeys import checkpoints, conversions, journeys, transitions
 from throughline.store.schema.operations import recent_events, rejected
 from throughline.store.schema.rights import data_requests, erasures, suppressions
 
@@ -375,7 +375,7 @@ async def delete_person(
 
 async def delete_journeys_of(connection: AsyncConnection, digests: Sequence[bytes]) -> None:
     """Delete whatever journeys some ids still have, whose counts are taken back."""
-    for table in (transitions, checkpoints, journeys):
+    for table in (transitions, checkpoints, conversions, journeys):
         await connection.execute(delete(table).where(table.c.customer == any_(_these)), {"digests": list(digests)})
 
 

@@ -28,7 +28,7 @@ from throughline.store.schema.counts import (
     phase_history,
     unmapped,
 )
-from throughline.store.schema.journeys import checkpoints, journeys, snapshots, transitions
+from throughline.store.schema.journeys import checkpoints, conversions, journeys, snapshots, transitions
 from throughline.store.schema.operations import models, restage_slots
 
 State = Literal["live", "building", "retired"]
@@ -46,6 +46,8 @@ class Generation(NamedTuple):
     document: str | None
     has_funnels: bool
     """Whether funnels, flows and variants are kept of it."""
+    has_conversions: bool = True
+    """Whether conversions are."""
 
 
 class WorkspaceGenerations(NamedTuple):
@@ -107,6 +109,7 @@ _generations = (
         models.c.state,
         models.c.document,
         models.c.has_funnels,
+        models.c.has_conversions,
     )
     .outerjoin(models, and_(models.c.workspace == workspaces.c.id, models.c.state.in_(_APPLIED)))
     .order_by(models.c.id)
@@ -127,9 +130,7 @@ async def read_generations(connection: AsyncConnection) -> dict[int, WorkspaceGe
         none = WorkspaceGenerations(row.version, row.time_zone, row.horizon_us, [], row.suppressed > 0)
         applied = by_workspace.setdefault(row.workspace, none)
         if row.id is not None:
-            applied.generations.append(
-                Generation(row.id, row.workspace, row.name, row.state, row.document, row.has_funnels)
-            )
+            applied.generations.append(Generation(*(getattr(row, name) for name in Generation._fields)))
     return by_workspace
 
 
@@ -335,7 +336,7 @@ async def drop_retired(connection: AsyncConnection, count: int) -> int:
     customers = rows.all()
     if not customers and await count_marks(connection, retired):
         return 1  # the recomputation aside removes what it has, then its marks
-    for table in (transitions, checkpoints, journeys):
+    for table in (transitions, checkpoints, conversions, journeys):
         await connection.execute(delete(table).where(table.c.customer.in_(customers), table.c.model == retired))
     if not customers:
         sums = (phase_counts, phase_history, unmapped, orphan_refunds, *ANALYTICS, admitted_names, admissions)

@@ -10,7 +10,7 @@ from sqlalchemy import Table
 from throughline.store import schema
 from throughline.store.schema.facts import touchpoints
 from throughline.store.schema.identity import identity_suspects, ids, links, rulings
-from throughline.store.schema.journeys import checkpoints, journeys, recomputations, snapshots, transitions
+from throughline.store.schema.journeys import checkpoints, conversions, journeys, recomputations, snapshots, transitions
 from throughline.store.schema.operations import recent_events, rejected
 from throughline.store.schema.rights import data_requests
 
@@ -69,6 +69,7 @@ PLACES = (
             "model", "at_us", "place", "message_id", "actor", "kind", "from_phase", "to_phase", "cycle", "name", "rule",
         ),
     ),
+    Place(conversions, ("customer",), content=("model", "order", "at_us", "gross", "net", "currency")),
     Place(
         recomputations,
         ("customer",),
@@ -120,7 +121,7 @@ IMPERSONAL = {
     "page_codes": {"digest", "token", "expires_us"},
     # Operators, and digests where an act was about a person.
     "audit_log": {"id", "at_us", "who", "action", "arguments"},
-    "models": {"id", "workspace", "name", "state", "document", "created_us", "has_funnels"},
+    "models": {"id", "workspace", "name", "state", "document", "created_us", "has_funnels", "has_conversions"},
     "restage_slots": {"model", "slot", "cursor", "done", "customers", "touchpoints"},
     "horizon_slots": {"workspace", "slot", "cursor", "done", "touchpoints"},
     "offsets": {"topic", "partition", "next_offset", "digest", "through_us", "swept_us"},

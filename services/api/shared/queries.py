@@ -49,6 +49,8 @@ class ModelGeneration(NamedTuple):
     created_us: int
     has_funnels: bool
     """Whether funnels, flows and variants are kept of it."""
+    has_conversions: bool
+    """Whether conversions are."""
 
 
 class WorkspaceState(NamedTuple):

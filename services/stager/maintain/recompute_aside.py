@@ -229,7 +229,7 @@ class _Slice:
         if self._journey is not None:
             self._changes.count_customer(self._active, self._journey, sign=-1)
         self._changes.count_customer(self._active, new, sign=1)
-        self._changes.count_refunds(self._active, self._journey, new)
+        self._changes.count_orders(self._mark.customer, self._active, self._journey, new)
         place = BEGINNING if start is None else start.last_key
         await journeys.replace_checkpoints(self._connection, self._mark.key, place)
         await self._write_journey(self._mark.model, new, since, due_us(self._active.model, new))
@@ -258,7 +258,7 @@ class _Slice:
             return
         if self._journey is not None:
             self._changes.count_customer(self._active, self._journey, sign=-1)
-            self._changes.count_refunds(self._active, self._journey, None)
+            self._changes.count_orders(self._mark.customer, self._active, self._journey, None)
             self._journey = None
         await journeys.delete_journeys(self._connection, [self._mark.key])
         self._is_done = self._is_gone or self._mark.changed_us == NEVER

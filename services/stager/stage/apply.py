@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.stager.stage.changes import ChangeSet
-from throughline.store import counts, journeys
+from throughline.store import conversions, counts, journeys
 from throughline.store.admission import channels_admitted
 from throughline.store.analytics import add_analytics
 
@@ -23,12 +23,16 @@ async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: 
         await journeys.remove_transitions(connection, sorted(changes.removed_transitions))
     if changes.removed_checkpoints:
         await journeys.remove_checkpoints(connection, sorted(changes.removed_checkpoints))
+    if changes.removed_conversions:
+        await conversions.remove_conversions(connection, sorted(changes.removed_conversions))
     if changes.journeys:
         await journeys.write_journeys(connection, sorted(changes.journeys), exact=exact)
     if changes.transitions:
         await journeys.write_transitions(connection, sorted(changes.transitions))
     if changes.checkpoints:
         await journeys.write_checkpoints(connection, sorted(changes.checkpoints))
+    if changes.conversions:
+        await conversions.write_conversions(connection, sorted(changes.conversions))
     changes.count_under(await channels_admitted(connection, changes.channels))
     await counts.add_counts(connection, shard, changes.deltas, changes.zones, changes.watermark_us)
     await add_analytics(connection, shard, changes.funnel, changes.flows, changes.variants)

@@ -8,6 +8,7 @@ from services.stager.stage.customer import Customer
 from services.stager.stage.models import ActiveModel
 from throughline.journey import flows, funnel
 from throughline.journey.checkpoint import advance
+from throughline.journey.conversions import changed_conversions
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.flows import FlowDeltas, VariantDeltas
 from throughline.journey.funnel import FunnelDeltas
@@ -29,6 +30,10 @@ CheckpointRow = tuple[bytes, int, *tuple[int | str, ...]]
 """(customer digest, model id, *Journey)."""
 CheckpointKey = tuple[bytes, int, int, int, str, str]
 """(customer digest, model id, *order key of the last touchpoint): what tells a checkpoint from all others."""
+ConversionRow = tuple[bytes, int, str, int, int, int, str]
+"""(customer digest, model id, *Conversion)."""
+ConversionKey = tuple[bytes, int, str]
+"""(customer digest, model id, key of the order)."""
 
 
 class ChangeSet:
@@ -42,6 +47,8 @@ class ChangeSet:
         self.removed_transitions: list[TransitionKey] = []
         self.checkpoints: list[CheckpointRow] = []
         self.removed_checkpoints: list[CheckpointKey] = []
+        self.conversions: list[ConversionRow] = []
+        self.removed_conversions: list[ConversionKey] = []
         self.removed_journeys: set[JourneyKey] = set()
         """Journeys of which nothing is left: all ids of their customers belong to others."""
         self.deltas: Deltas = {}
@@ -75,7 +82,7 @@ class ChangeSet:
             self._remove_transitions(customer, active, [advanced.revoked])
         self._write(customer, active, advanced.journey, advanced.since, advanced.transitions, advanced.checkpoints)
         self._count(active, advanced.journey, start, advanced.transitions, revoked=advanced.revoked)
-        self.count_refunds(active, start, advanced.journey)
+        self.count_orders(customer.digest, active, start, advanced.journey)
 
     def replace(
         self,
@@ -106,7 +113,7 @@ class ChangeSet:
         if old_journey is not None:
             self._count(active, old_journey, start, old_transitions, sign=-1)
         self._count(active, new_journey, start, new_transitions)
-        self.count_refunds(active, old_journey, new_journey)
+        self.count_orders(customer.digest, active, old_journey, new_journey)
         rewritten = {_key_of(transition) for transition in new_transitions}
         self._remove_transitions(customer, active, (t for t in old_transitions if _key_of(t) not in rewritten))
         self._write(customer, active, new_journey, since, new_transitions, checkpoints)
@@ -116,7 +123,7 @@ class ChangeSet:
     ) -> None:
         """Take back a whole journey of a customer (given by digest) of whom nothing is left."""
         self._count(active, journey, None, transitions, sign=-1)
-        self.count_refunds(active, journey, None)
+        self.count_orders(customer, active, journey, None)
         self.removed_journeys.add((customer, active.id))
 
     def count_stretch(
@@ -176,13 +183,23 @@ class ChangeSet:
         else:
             counted[:] = [counted[0] + events, min(counted[1], first_us), max(counted[2], last_us)]
 
-    def count_refunds(self, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
-        """Count how many more refunds of no order, and in another currency than their order's, a journey has now."""
-        for journey, sign in ((before, -1), (after, 1)):
-            if journey is not None and journey.memory:
-                for n, counted in enumerate(refund_counts_of(journey.memory)):
-                    for source, events in counted.items():
-                        self.refunds.setdefault((active.id, int(source)), [0, 0])[n] += sign * events
+    def count_orders(self, customer: bytes, active: ActiveModel, before: Journey | None, after: Journey | None) -> None:
+        """Take what the orders of a customer (given by digest) are now in place of what they were.
+
+        These are its conversions, and how many refunds of no order, and in another currency than their order's, it has.
+        """
+        memory = "" if before is None else before.memory
+        new_memory = "" if after is None else after.memory
+        if memory == new_memory:
+            return
+        for text, sign in ((memory, -1), (new_memory, 1)):
+            for n, counted in enumerate(refund_counts_of(text)):
+                for source, events in counted.items():
+                    self.refunds.setdefault((active.id, int(source)), [0, 0])[n] += sign * events
+        if active.has_conversions:
+            changed = changed_conversions(memory, new_memory)
+            self.conversions += [(customer, active.id, *conversion) for conversion in changed.written]
+            self.removed_conversions += [(customer, active.id, order) for order in changed.removed]
 
     def _write(
         self,

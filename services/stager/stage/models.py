@@ -32,6 +32,8 @@ class ActiveModel(NamedTuple):
     """Whether ids may have snapshots: the workspace has a retention cutoff."""
     has_funnels: bool = True
     """Whether funnels, flows and variants are kept of it."""
+    has_conversions: bool = True
+    """Whether conversions are."""
 
 
 class WorkspaceModels(NamedTuple):
@@ -80,6 +82,7 @@ class ModelRegistry:
                         backfilling=generation.id in backfilling,
                         has_snapshots=applied.retention_cutoff_us is not None,
                         has_funnels=generation.has_funnels,
+                        has_conversions=generation.has_conversions,
                     )
                     for generation in applied.generations
                 ],

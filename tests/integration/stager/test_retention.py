@@ -45,9 +45,7 @@ async def facts_before(pipeline: Pipeline, retention_cutoff_us: int) -> int:
 def without_members(state: Projection | Replayed) -> Projection:
     """Who belonged to a customer is no longer all to be seen in facts."""
     customers = {name: customer._replace(members=frozenset()) for name, customer in state.customers.items()}
-    return Projection(
-        customers, state.counts, state.history, state.unmapped, state.orphan_refunds, state.foreign_refunds, state.cells
-    )
+    return Projection(customers, *(getattr(state, name) for name in Projection._fields[1:]))
 
 
 @law

@@ -31,6 +31,7 @@ DISTRIBUTED = {
     "journeys": "customer",
     "checkpoints": "customer",
     "transitions": "customer",
+    "conversions": "customer",
     "bases": "actor",
     "recomputations": "customer",
 }
@@ -63,6 +64,8 @@ INDEXES = {
     ("checkpoints", "customer, model, last_us, last_place, last_message, last_actor"),
     ("horizon_slots", "workspace, slot"),
     ("transitions", "customer, model, at_us, place, message_id, actor, kind"),
+    ("conversions", "customer, model, order"),
+    ("conversions", "model, at_us, customer"),
     ("phase_counts", "model, shard, source, channel, phase"),
     ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),
     ("funnel_counts", "model, unit, phase, day_us, source, channel, way, age, shard"),

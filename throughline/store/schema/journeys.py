@@ -107,6 +107,22 @@ transitions = Table(
     postgresql_partition_by="HASH (customer)",
 )
 
+# The live orders of each customer (throughline/journey/conversions.py), of generations with `has_conversions`.
+conversions = Table(
+    "conversions",
+    metadata,
+    Column("customer", LargeBinary, nullable=False),
+    Column("model", BigInteger, nullable=False),
+    Column("order", sorted_text(), nullable=False),  # its id; of one without an id U+001F and the message id
+    Column("at_us", BigInteger, nullable=False),  # when it was placed
+    Column("gross", BigInteger, nullable=False),  # minor units of the currency
+    Column("net", BigInteger, nullable=False),  # less refunds
+    Column("currency", Text, nullable=False),  # '' for none: the amounts have four decimals
+    PrimaryKeyConstraint("customer", "model", "order"),
+    postgresql_partition_by="HASH (customer)",
+)
+Index("conversions_by_time", conversions.c.model, conversions.c.at_us, conversions.c.customer)
+
 # Snapshots: what is left of an id's facts before the retention cutoff (throughline/journey/snapshot.py). `actor` was a
 # customer of its own then; `transitions`: all that led to the state, as JSON.
 snapshots = Table(

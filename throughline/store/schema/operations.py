@@ -31,6 +31,8 @@ models = Table(
     Column("created_us", BigInteger, nullable=False),
     # Whether funnels, flows and variants are kept; not of generations computed before there were any.
     Column("has_funnels", Boolean, nullable=False, server_default=text("true")),
+    # Whether conversions are kept; likewise.
+    Column("has_conversions", Boolean, nullable=False, server_default=text("true")),
 )
 Index("models_live", models.c.workspace, models.c.name, unique=True, postgresql_where=models.c.state == "live")
 Index("models_building", models.c.workspace, models.c.name, unique=True, postgresql_where=models.c.state == "building")
