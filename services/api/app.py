@@ -27,10 +27,12 @@ from services.api.shared.csv_answers import CsvPaths
 from services.api.shared.openapi import describe_answers
 from services.api.telemetry import Telemetry
 from services.api.voice.routes import router as voice
+from services.api.workspaces.routes import router as workspaces
 from throughline.kit import health
 from throughline.kit.metrics import API_REGISTRY
 
 ROUTERS = (
+    workspaces,
     models,
     phases,
     history,

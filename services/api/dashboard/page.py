@@ -1,5 +1,8 @@
-"""The page at `/`: its files. `session.py` lets it in."""
+"""The page at `/`: the files below this folder. `session.py` lets it in."""
 
+import gzip
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from starlette.requests import Request
@@ -7,35 +10,55 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 FOLDER = Path(__file__).parent
-
-FILES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/api.js": ("api.js", "text/javascript; charset=utf-8"),
-    "/detail.js": ("detail.js", "text/javascript; charset=utf-8"),
-    "/events.js": ("events.js", "text/javascript; charset=utf-8"),
-    "/dom.js": ("dom.js", "text/javascript; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+"""The kinds of files that are served; of any other nothing is."""
+MODULES = b"<!-- modules -->"
+"""Where `index.html` gets a link to each script, so that a browser asks for all of them at once."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
 }
 
 
 def routes() -> list[Route]:
-    """Routes of the page's files."""
-    return [_file_route(path, *file) for path, file in FILES.items()]
+    """Routes of the page's files: a list made now, so that no request names a file."""
+    return [_file_route(path, content, media_type) for path, content, media_type in files()]
 
 
-def _file_route(path: str, name: str, media_type: str) -> Route:
-    content = (FOLDER / name).read_bytes()
+def files() -> Iterator[tuple[str, bytes, str]]:
+    """Yields the path of each file of the page, what it holds, and its media type."""
+    found = sorted(path for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES)
+    paths = {f"/{path.relative_to(FOLDER).as_posix()}": path for path in found}
+    preloads = "".join(f'<link rel="modulepreload" href="{path}">\n' for path in paths if path.endswith(".js"))
+    for path, file in paths.items():
+        content = file.read_bytes().replace(MODULES, preloads.encode())
+        yield "/" if path == "/index.html" else path, content, MEDIA_TYPES[file.suffix]
 
-    async def serve(_: Request) -> Response:
-        return Response(content, media_type=media_type, headers={**HEADERS, "Cache-Control": "no-cache"})
+
+def _file_route(path: str, content: bytes, media_type: str) -> Route:
+    packed = gzip.compress(content, mtime=0)
+    digest = sha256(content).hexdigest()[:32]
+
+    async def serve(request: Request) -> Response:
+        accepted = request.headers.get("accept-encoding", "")
+        is_packed = any(coding.strip().lower() in ("gzip", "gzip;q=1", "gzip;q=1.0") for coding in accepted.split(","))
+        etag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
+        headers = {**HEADERS, "ETag": etag}
+        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if etag in known or "*" in known:
+            return Response(status_code=304, headers=headers)
+        if is_packed:
+            headers["Content-Encoding"] = "gzip"
+        return Response(packed if is_packed else content, media_type=media_type, headers=headers)
 
     return Route(path, serve)

@@ -39,7 +39,7 @@ async def test_a_link_opens_the_page_once_for_all_tabs(
     stranger = await browser.new_page()
     await stranger.goto(link)
     await expect(stranger.locator("#ask-error")).to_contain_text("used before or has expired")
-    await expect(stranger.locator("main")).to_be_hidden()
+    await expect(stranger.locator("#frame")).to_be_hidden()
     await stranger.goto(await link_to(server, stack))  # in the same tab: only what follows # changes
     await expect(stranger.locator("#customers")).to_have_text("3")
     await stranger.close()
@@ -49,7 +49,7 @@ async def test_without_a_token_it_asks(page: Page, server: Service, stack: Stack
     await rows.count(1, 3)
     await page.goto(server.url)
     await expect(page.get_by_role("heading", name="Open a workspace")).to_be_visible()
-    await expect(page.locator("main")).to_be_hidden()
+    await expect(page.locator("#frame")).to_be_hidden()
     await page.get_by_label("Token", exact=True).fill("tlr_wrong")
     await page.get_by_role("button", name="Open").click()
     await expect(page.locator("#ask-error")).to_contain_text("unknown or was revoked")

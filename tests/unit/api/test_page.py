@@ -1,10 +1,14 @@
-"""Whose requests the page's session counts in, and that the page's scripts fit together."""
+"""Whose requests the page's session counts in, how its files are served, and that its scripts fit together."""
 
+import gzip
 import re
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import Request
 
+from services.api.dashboard import page
 from services.api.dashboard.page import FOLDER
 from services.api.dashboard.session import session_of
 
@@ -46,15 +50,57 @@ def test_nobody_else_has(request_: Request) -> None:
     assert session_of(request_) is None
 
 
+SCRIPTS = {path: path.read_text() for path in FOLDER.rglob("*.js") if "vendor" not in path.parts}
+
+
 def test_what_a_script_imports_its_neighbour_exports() -> None:
-    scripts = {path.name: path.read_text() for path in FOLDER.glob("*.js")}
     imports = [
-        (name, neighbour, imported.strip())
-        for name, text in scripts.items()
-        for names, neighbour in re.findall(r'import \{([^}]*)\} from "\./([\w.]+)"', text)
+        (path, (path.parent / neighbour).resolve(), imported.strip())
+        for path, text in SCRIPTS.items()
+        for names, neighbour in re.findall(r'import \{([^}]*)\} from "(\.[\w./-]+)"', text)
         for imported in names.split(",")
+        if "vendor" not in neighbour
     ]
-    assert len(imports) > 10
-    for name, neighbour, imported in imports:
+    assert len(imports) > 30
+    for path, neighbour, imported in imports:
         exported = rf"^export (async )?(function|class|const|let) {imported}\b"
-        assert re.search(exported, scripts[neighbour], re.MULTILINE), f"{name}: {neighbour} exports no {imported}"
+        assert re.search(exported, SCRIPTS[neighbour], re.MULTILINE), f"{path}: {neighbour} exports no {imported}"
+        uses = len(re.findall(rf"(?<![\w$]){imported}(?![\w$])", SCRIPTS[path]))
+        assert uses > 1, f"{path} does not use {imported}"
+
+
+@pytest.fixture
+def client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=page.routes())), base_url="http://page")
+
+
+async def test_files_are_served_packed_and_only_when_they_have_changed(client: httpx.AsyncClient) -> None:
+    packed = await client.get("/shell/app.js", headers={"Accept-Encoding": "br, gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    plain = await client.get("/shell/app.js", headers={"Accept-Encoding": "gzip;q=0"})
+    assert "content-encoding" not in plain.headers
+    assert packed.text == plain.text == (FOLDER / "shell" / "app.js").read_text()
+    assert packed.headers["etag"] != plain.headers["etag"]
+    for etag in (packed.headers["etag"], f'"other", W/{packed.headers["etag"]}', "*"):
+        again = await client.get("/shell/app.js", headers={"Accept-Encoding": "gzip", "If-None-Match": etag})
+        assert (again.status_code, again.content) == (304, b"")
+        assert "default-src 'none'" in again.headers["content-security-policy"]
+    assert (await client.get("/shell/app.js", headers={"If-None-Match": '"older"'})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/page.py", "/shell/../page.py", "/shell/%2e%2e/page.py", "/index.html", "/shell", "/__init__.py"]
+)
+async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+async def test_every_script_is_asked_for_at_once(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/")).text
+    for path in SCRIPTS:
+        assert f'<link rel="modulepreload" href="/{path.relative_to(FOLDER).as_posix()}">' in text
+
+
+def test_the_page_is_small() -> None:
+    packed = sum(len(gzip.compress(content)) for _, content, _ in page.files())
+    assert packed <= 120_000, f"{packed:,} bytes"

@@ -18,12 +18,30 @@ export async function openSession(secret) {
   await request("/v1/session", {}, { method: "POST", headers: { Authorization: `Bearer ${secret}` } });
 }
 
+let aheadMs = 0;
+
+/** The service's time in milliseconds: the clock of this machine may be wrong. */
+export const serviceNow = () => Date.now() - aheadMs;
+
+/** A path with parameters; a list is repeated, and what is null, undefined or "" is left out. */
+export function pathOf(path, parameters) {
+  const query = new URLSearchParams(path.split("?")[1]);
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const each of [value].flat()) if (each !== null && each !== undefined && each !== "") query.append(name, each);
+  }
+  return `${path.split("?")[0]}?${query}`;
+}
+
 async function request(path, parameters, options = {}) {
-  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
-  const response = await fetch(`${path}?${query}`, { cache: "no-store", ...options });
+  const response = await fetch(pathOf(path, parameters), { cache: "no-store", ...options });
+  const date = Date.parse(response.headers.get("Date") ?? "");
+  if (Number.isFinite(date)) aheadMs = Date.now() - date;
   if (!response.ok && response.status !== 304) throw new ApiError(response.status, await response.json().catch(() => ({})));
   return response;
 }
+
+/** Resolves when the service answers anything. */
+export const ping = async (signal) => void (await fetch("/healthz", { cache: "no-store", signal }));
 
 /** The JSON at `path`. Throws `ApiError`, or TypeError when the service cannot be reached. */
 export async function get(path, parameters = {}, signal = undefined) {
@@ -31,11 +49,11 @@ export async function get(path, parameters = {}, signal = undefined) {
 }
 
 /** The items of all pages of a list, which stand in `member` of its answers. */
-export async function getAll(path, member) {
+export async function getAll(path, member, parameters = {}) {
   const items = [];
   let cursor = null;
   do {
-    const page = await get(path, { cursor });
+    const page = await get(path, { ...parameters, cursor });
     items.push(...page[member]);
     cursor = page.next_cursor;
   } while (cursor);
@@ -57,9 +75,7 @@ export async function follow(filter, lastId, signal, on) {
   const either = AbortSignal.any([signal, silent.signal]);
   const headers = lastId ? { "Last-Event-ID": lastId } : {};
   const response = await request("/v1/phases/counts/stream", filter, { signal: either, headers });
-  // Lag is measured by the service's clock, because the clock of this machine may be wrong.
-  const ahead = Date.now() - Date.parse(response.headers.get("Date") ?? new Date().toUTCString());
-  const lag = (instant) => (instant ? Math.max(0, Date.now() - ahead - Date.parse(instant)) : null);
+  const lag = (instant) => (instant ? Math.max(0, serviceNow() - Date.parse(instant)) : null);
   on.open();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -50,10 +50,48 @@ export function duration(seconds) {
   return `${seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds)} s`;
 }
 
+/** Sets a text, and has the element flash when it says another thing than before. */
+export function change(element, text) {
+  if (element.textContent === text) return;
+  const isFirst = element.textContent === "–" || element.textContent === "";
+  element.textContent = text;
+  if (isFirst) return;
+  element.classList.remove("changed");
+  void element.offsetWidth; // lets the animation start again
+  element.classList.add("changed");
+}
+
 /** An id, set apart so that its direction and length disturb nothing around it. */
 export const id = (text) => h("bdi", { class: "id", text });
 
 export const customerLink = (customer) => `#/customer/${encodeURIComponent(customer)}`;
+
+/** A <select> in its <label>. `options`: [value, text]; `choose` gets the value that is chosen. */
+export function choice(label, options, value, choose, properties = {}) {
+  const select = h("select", properties, ...options.map(([each, text]) => h("option", { value: each, text })));
+  select.value = value;
+  select.addEventListener("change", () => choose(select.value));
+  return h("label", {}, h("span", { text: label }), select);
+}
+
+/** A card with a heading, and what stands beside it. */
+export function card(title, ...children) {
+  return h("section", { class: "card" }, h("h2", {}, title), ...children);
+}
+
+export const tag = (text) => (text ? h("span", { class: "tag" }, h("bdi", { text })) : null);
+
+/** "1 customer", "12 customers". */
+export const counted = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
+
+/** A phase's place on the scale of tints, from the first phase (0) to the last (1). */
+export function tinted(element, phases, name) {
+  const rank = phases.findIndex((phase) => phase.name === name);
+  element.style.setProperty("--rank", Math.max(rank, 0) / Math.max(phases.length - 1, 1));
+  return element;
+}
+
+export const labelOf = (phases, name) => phases.find((phase) => phase.name === name)?.label ?? name ?? "Unplaced";
 
 /** How to send an event, for who has sent none. */
 export function firstEvent() {

@@ -1,68 +1,54 @@
-// The panel of the last events: what a source sends and what became of it, as it comes, for whoever wires up an SDK.
+// The last events: what a source sends and what became of it, as it comes, for whoever wires up an SDK.
 
-import { get, getIfNew } from "./api.js";
-import { arrive, card, clear, tag } from "./detail.js";
-import { customerLink, exactTime, firstEvent, h, hour, id, number } from "./dom.js";
+import { getIfNew } from "../shell/api.js";
+import { choice, customerLink, exactTime, firstEvent, h, hour, id, number, tag } from "../shell/dom.js";
 
 const EVERY_MS = 1000;
 const AFTER_FAILURE_MS = 3000;
-const SPEAK_MS = 10_000;
 const SHOWN = 100;
 const MOST_PARTS = 5;
 const WORDS = { ok: "OK", warning: "Warning", rejected: "Rejected", dropped: "Dropped" };
 
-let open = null; // the AbortController of the panel that is shown
+export const events = {
+  name: "events",
+  title: "Live events",
+  group: "Sources",
+  parameters: { verdict: ["", ...Object.keys(WORDS)] },
+  common: ["source"],
 
-/** Ends the panel, if it is shown. */
-export function leaveEvents() {
-  open?.abort();
-  open = null;
-}
+  async show(place, question, tools) {
+    const feed = new Feed(question, tools);
+    place.replaceChildren(feed.element);
+    await feed.ask();
+    feed.run();
+  },
+};
 
-/** Shows the panel in `place`, with the events of one of `sources` or ("") of all. */
-export function showEvents(place, sources, source, failed) {
-  leaveEvents();
-  open = new AbortController();
-  const panel = new Panel(place, sources, source, open.signal);
-  panel.run().catch(failed);
-}
-
-class Panel {
-  constructor(place, sources, source, signal) {
-    this.signal = signal;
-    this.filter = { source: sources.includes(source) ? source : "", verdict: "" };
+class Feed {
+  constructor({ values }, tools) {
+    this.tools = tools;
+    this.signal = tools.signal;
+    this.filter = { source: values.source, verdict: values.verdict };
     this.rows = new Map();
     this.etag = null;
-    this.asking = null;
     this.paused = false;
     this.wake = () => {};
     this.unspoken = { events: 0, rejected: 0 };
-    this.spokenAt = 0;
-    const all = h("option", { value: "", text: "All" });
-    const bySource = select("Source", [all, ...sources.map((name) => h("option", { value: name, text: name }))]);
-    bySource.value = this.filter.source;
-    bySource.addEventListener("change", () => this.choose({ source: bySource.value }));
-    const verdicts = Object.entries(WORDS).map(([value, text]) => h("option", { value, text }));
-    const byVerdict = select("Show", [h("option", { value: "", text: "All" }), ...verdicts]);
-    byVerdict.addEventListener("change", () => this.choose({ verdict: byVerdict.value }));
+    const verdicts = Object.entries(WORDS);
+    const byVerdict = choice("Show", [["", "All"], ...verdicts], values.verdict, (verdict) => tools.go({ verdict }), { id: "verdict" });
     this.pause = h("button", { type: "button", text: "Pause", on: { click: () => this.toggle() } });
     this.note = h("p", { class: "note", text: "Asking for the last events…" });
     this.list = h("ol", { class: "events", "aria-label": "Events, newest first" });
     this.empty = h("div", { class: "none", hidden: true });
     this.counts = h("p", { class: "note", hidden: true });
-    this.spoken = h("p", { class: "hidden", "aria-live": "polite" });
-    const names = h("details", {}, h("summary", { text: "Names and refunds without a meaning" }));
-    names.addEventListener("toggle", () => names.open && this.showUnmapped(names));
-    const controls = h("div", { class: "filters" }, bySource.parentElement, byVerdict.parentElement, this.pause);
-    clear(place);
-    place.replaceChildren(card("Live events", controls, this.note, this.counts, this.empty, this.list, names, this.spoken));
-    this.arrive = () => arrive(place);
-    document.addEventListener("visibilitychange", () => this.wake(), { signal });
-    signal.addEventListener("abort", () => this.wake());
+    this.element = h("div", { class: "card" }, h("div", { class: "filters" }, byVerdict, this.pause), this.note, this.counts, this.empty, this.list);
+    document.addEventListener("visibilitychange", () => this.wake(), { signal: this.signal });
+    this.signal.addEventListener("abort", () => this.wake());
   }
 
-  /** Asks once a second, while the page can be seen and nobody has paused it, until the panel is left. */
+  /** Asks once a second, while the page can be seen and nobody has paused it, until the view is left. */
   async run() {
+    await this.rest(EVERY_MS);
     while (!this.signal.aborted) {
       if (this.paused || document.hidden) {
         await this.rest(null);
@@ -73,8 +59,6 @@ class Panel {
         await this.ask();
       } catch (error) {
         if (this.signal.aborted) return;
-        if (error.status === 401) throw error;
-        if (error.name === "AbortError") continue; // the filter has changed
         this.say(`The events cannot be read: ${error.status ? error.message : "the service cannot be reached"}.`, true);
         wait = AFTER_FAILURE_MS;
       }
@@ -83,16 +67,12 @@ class Panel {
   }
 
   async ask() {
-    this.asking = new AbortController();
-    const signal = AbortSignal.any([this.signal, this.asking.signal]);
-    const answer = await getIfNew("/v1/events/recent", { ...this.filter, limit: SHOWN }, this.etag, signal);
-    if (this.paused || signal.aborted) return;
+    const answer = await getIfNew("/v1/events/recent", { ...this.filter, limit: SHOWN }, this.etag, this.signal);
+    if (this.paused || this.signal.aborted) return;
     this.say("Newest first, as they come.");
     if (!answer) return;
     this.show(answer.body, this.etag === null);
     this.etag = answer.etag;
-    this.arrive();
-    this.arrive = () => {};
   }
 
   rest(milliseconds) {
@@ -100,43 +80,6 @@ class Panel {
       this.wake = resolve;
       if (milliseconds !== null) setTimeout(resolve, milliseconds);
     });
-  }
-
-  /** Shows the names that the model does not know, and refunds that take no order back, by source. */
-  async showUnmapped(place) {
-    const lines = [];
-    try {
-      const { items, orphan_refunds, foreign_currency_refunds } = await get("/v1/events/unmapped", { limit: 20 }, this.signal);
-      for (const { name, events, did_you_mean } of items) {
-        const meant = did_you_mean ? `; did you mean ${did_you_mean}?` : "";
-        lines.push(h("li", {}, id(name), `: ${number(events)} events${meant}`));
-      }
-      const refunds = [
-        [orphan_refunds, "refunds or cancellations of orders that their customer never placed"],
-        [foreign_currency_refunds, "refunds in another currency than that of their order"],
-      ];
-      for (const [counted, what] of refunds) {
-        for (const { source, events } of counted) {
-          lines.push(h("li", {}, id(source ?? "A source that is gone"), `: ${number(events)} ${what}`));
-        }
-      }
-    } catch (error) {
-      if (this.signal.aborted) return;
-      lines.push(h("li", { text: `They cannot be read: ${error.status ? error.message : "the service cannot be reached"}.` }));
-    }
-    if (!lines.length) lines.push(h("li", { text: "Every name has a meaning, and every refund its order." }));
-    place.replaceChildren(place.firstChild, h("ul", {}, ...lines));
-  }
-
-  choose(change) {
-    this.filter = { ...this.filter, ...change };
-    history.replaceState(null, "", `#/events/${encodeURIComponent(this.filter.source)}`);
-    this.rows.clear();
-    this.list.replaceChildren();
-    this.etag = null;
-    if (this.paused) this.toggle();
-    this.asking?.abort();
-    this.wake();
   }
 
   toggle() {
@@ -204,12 +147,9 @@ class Panel {
     this.counts.textContent = `Since ${hour(since)}: ${sums.join("; ")}.${more}`;
   }
 
-  /** Tells screen readers how many events came, at most every `SPEAK_MS`. */
   speak() {
-    const { events, rejected } = this.unspoken;
-    if (!events || Date.now() - this.spokenAt < SPEAK_MS) return;
-    this.spokenAt = Date.now();
-    this.spoken.textContent = `${number(events)} new events, ${number(rejected)} of them rejected`;
+    const { events: came, rejected } = this.unspoken;
+    if (came) this.tools.announce(`${number(came)} new events, ${number(rejected)} of them rejected`);
     this.unspoken = { events: 0, rejected: 0 };
   }
 }
@@ -224,12 +164,6 @@ function summed(counts, by) {
   if (named.length > MOST_PARTS) words.push("…");
   const all = [...parts.values()].reduce((sum, events) => sum + events, 0);
   return `${number(all)}${words.length ? ` (${words.join(", ")})` : ""}`;
-}
-
-function select(label, options) {
-  const element = h("select", {}, ...options);
-  h("label", {}, `${label} `, element);
-  return element;
 }
 
 function eventRow(event, isFirst) {

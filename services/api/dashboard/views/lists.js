@@ -1,0 +1,51 @@
+// The lists behind the numbers of other views: exactly those that a number counts, found by the api's own path.
+
+import { h, id, labelOf, number, time } from "../shell/dom.js";
+import { chips, listTable } from "./list.js";
+
+const WORDS = { lapse: "fell silent", enter: "came", return: "came back" };
+const FILTERS = ["from_phase", "to_phase", "from_node", "to_node", "kind", "from", "to", "reading", "steps", "phases", "phase", "unit", "window", "outcome", "by", "value", "next", "goal"];
+const REPEATED = ["from_phase", "to_phase", "from_node", "to_node", "kind"];
+
+const common = ["model", "source", "channel"];
+const customer = ["Customer", (item, { tools }) => h("a", { href: tools.link("customer", { customer: item.customer }) }, id(item.customer))];
+const instant = (name, member) => [name, (item) => time(item[member])];
+const phase = (name, member) => [name, (item, { phases }) => (item[member] === null ? "–" : labelOf(phases, item[member]))];
+const cycle = ["Cycle", (item) => (item.cycle ? number(item.cycle) : "–"), "number"];
+
+/** A list: where it stands in the api and in the page, what it lists, and its columns. */
+const list = (name, title, parent, noun, columns) => ({
+  name,
+  title,
+  parent,
+  common,
+  parameters: Object.fromEntries(FILTERS.map((filter) => [filter, REPEATED.includes(filter) ? [] : null])),
+  async show(place, question, tools) {
+    const own = Object.fromEntries(FILTERS.map((filter) => [filter, question.values[filter]]));
+    const given = Object.entries(own).flatMap(([filter, value]) => [value].flat().filter(Boolean).map((each) => [filter.replaceAll("_", " "), wordOf(question.phases, filter, each), null]));
+    const context = { tools, phases: question.phases };
+    const rows = await listTable({
+      tools,
+      path: `/v1/${name}`,
+      parameters: { ...question.filter, ...own },
+      columns: columns.map(([heading, cell, style]) => [heading, (item) => cell(item, context), style]),
+      heading: (total) => `${total} ${total === "1" ? noun : `${noun}s`}`,
+      empty: h("div", { class: "card state" }, h("h2", { text: "Nobody is like this" }), h("p", { text: "The number may have moved on since." })),
+    });
+    place.replaceChildren(...[chips(given, tools, name)].filter(Boolean), ...rows);
+  },
+});
+
+export const lists = [
+  list("moves", "Moves", "now", "move", [customer, phase("From", "from"), phase("To", "to"), ["What", (item) => WORDS[item.kind]], instant("When", "at"),
+    ["By", (item) => (item.event ? h("bdi", { text: item.event }) : item.rule)], cycle]),
+  list("funnel/customers", "Customers of the funnel", "funnel", "entry", [customer, instant("Entered", "entered_at"), instant("Reached", "reached_at"), cycle]),
+  list("variants/cycles", "Cycles", "flows", "cycle", [customer, cycle, instant("Began", "began_at"),
+    ["Phases", (item, { phases }) => item.phases.map((each) => labelOf(phases, each)).join(" → ")], ["Outcome", (item) => item.outcome], instant("Ended", "ended_at")]),
+  list("abandonment/customers", "Stays", "abandonment", "stay", [customer, instant("Entered", "entered_at"), instant("Until", "ended_at"), ["Outcome", (item) => item.outcome], cycle]),
+];
+
+function wordOf(phases, filter, value) {
+  if (["steps", "phases"].includes(filter)) return value.split(",").map((name) => labelOf(phases, name)).join(" → ");
+  return filter.endsWith("phase") ? (value === "unplaced" ? "Unplaced" : labelOf(phases, value)) : value;
+}
