@@ -39,7 +39,8 @@ def files() -> Iterator[tuple[str, bytes, str]]:
     """Yields the path of each file of the page, what it holds, and its media type."""
     found = sorted(path for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES)
     paths = {f"/{path.relative_to(FOLDER).as_posix()}": path for path in found}
-    preloads = "".join(f'<link rel="modulepreload" href="{path}">\n' for path in paths if path.endswith(".js"))
+    modules = [path for path in paths if path.endswith(".js") and not path.startswith("/vendor/")]
+    preloads = "".join(f'<link rel="modulepreload" href="{path}">\n' for path in modules)
     for path, file in paths.items():
         content = file.read_bytes().replace(MODULES, preloads.encode())
         yield "/" if path == "/index.html" else path, content, MEDIA_TYPES[file.suffix]
