@@ -6,6 +6,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.abandonment.routes import router as abandonment
+from services.api.annotations.routes import router as annotations
 from services.api.customers.routes import router as customers
 from services.api.dashboard import page, session
 from services.api.events.routes import router as events
@@ -21,10 +22,12 @@ from services.api.persons.routes import router as persons
 from services.api.phases.routes import CountsQuestion
 from services.api.phases.routes import router as phases
 from services.api.rejected.routes import router as rejected
+from services.api.search.routes import router as search
 from services.api.shared import problems
 from services.api.shared.context import ApiContext
 from services.api.shared.csv_answers import CsvPaths
 from services.api.shared.openapi import describe_answers
+from services.api.sharing.routes import router as shares
 from services.api.telemetry import Telemetry
 from services.api.voice.routes import router as voice
 from services.api.workspaces.routes import router as workspaces
@@ -42,10 +45,13 @@ ROUTERS = (
     abandonment,
     voice,
     customers,
+    search,
     journeys,
     identity,
     events,
     rejected,
+    annotations,
+    shares,
     persons,
 )
 """The features, in the order of the OpenAPI document."""
@@ -117,7 +123,7 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics
     app.add_middleware(
         _ApiCors,
         allow_origins=["*"],
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["Authorization", "If-None-Match", "Last-Event-ID"],
         expose_headers=["ETag", "Link", "Retry-After"],
     )

@@ -1,4 +1,7 @@
-"""Bearer tokens: each opens one workspace, for reading or also for administration, until it expires or is revoked."""
+"""Bearer tokens: each opens one workspace, for reading, editing or also administration, until it expires or is revoked.
+
+That of a shared link opens a few questions of a workspace.
+"""
 
 from typing import Annotated
 
@@ -10,6 +13,7 @@ from services.api.shared.context import ApiContext, Context
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import ReadToken
 from throughline.store.access.modes import Scope
+from throughline.store.access.shares import question_digest
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -44,10 +48,17 @@ async def authenticate(context: ApiContext, secret: str | None) -> ReadToken:
     return await context.tokens.find(secret)
 
 
-async def _authenticated(context: Context, secret: Secret) -> ReadToken:
+async def _authenticated(request: Request, context: Context, secret: Secret) -> ReadToken:
     token = await authenticate(context, secret)
     context.rate.take(token)
-    context.tokens.use(token)
+    if token.questions is None:
+        context.tokens.use(token)
+    elif request.method != "GET" or question_digest(request.url.path, request.url.query) not in token.questions:
+        raise ServiceError(
+            403,
+            "other_question",
+            "this is the token of a shared link, whose view does not ask this; GET /v1/shared lists what it asks",
+        )
     return token
 
 
@@ -55,15 +66,43 @@ Token = Annotated[ReadToken, Depends(_authenticated)]
 """The parameter of an endpoint that requires a token, and receives the workspace that the token opens."""
 
 
-async def _administrator(token: Token) -> ReadToken:
-    if token.scope != Scope.ADMIN:
+async def _of_shared_link(context: Context, secret: Secret) -> ReadToken:
+    token = await authenticate(context, secret)
+    context.rate.take(token)
+    if token.questions is None:
+        raise ServiceError(
+            404,
+            "not_shared",
+            "this is no token of a shared link, and may ask anything that /openapi.json lists",
+        )
+    return token
+
+
+SharedToken = Annotated[ReadToken, Depends(_of_shared_link)]
+"""The parameter of an endpoint that receives the token of a shared link."""
+
+
+def _require(token: ReadToken, scope: Scope) -> ReadToken:
+    if token.scope not in (scope, Scope.ADMIN):
         raise ServiceError(
             403,
             "insufficient_scope",
-            "this needs a token of the scope admin: throughline token create --scope admin",
-            headers={"WWW-Authenticate": 'Bearer realm="throughline", error="insufficient_scope", scope="admin"'},
+            f"this needs a token of the scope {scope}: throughline token create --scope {scope}",
+            headers={"WWW-Authenticate": f'Bearer realm="throughline", error="insufficient_scope", scope="{scope}"'},
         )
     return token
+
+
+async def _editor(token: Token) -> ReadToken:
+    return _require(token, Scope.EDIT)
+
+
+EditToken = Annotated[ReadToken, Depends(_editor)]
+"""The parameter of an endpoint that shares or annotates. `token.who` is what the audit log calls whoever asks."""
+
+
+async def _administrator(token: Token) -> ReadToken:
+    return _require(token, Scope.ADMIN)
 
 
 AdminToken = Annotated[ReadToken, Depends(_administrator)]

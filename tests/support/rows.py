@@ -58,6 +58,11 @@ class Rows:
         """Execute any other statement."""
         await self._connection.execute(statement, *values)
 
+    async def fetch(self, query: str, *values: Any) -> list[Any]:
+        """The rows of a query."""
+        rows: list[Any] = await self._connection.fetch(query, *values)
+        return rows
+
     async def through(self, at_us: int, *, partition: int = 0, topic: str | None = None) -> None:
         """Move the watermark of a partition to `at_us`."""
         await self._connection.execute(

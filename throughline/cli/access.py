@@ -264,7 +264,7 @@ def create_token(
     workspace: WorkspaceOption,
     name: Annotated[str, typer.Option("--name", help="What it is for, to tell tokens apart.")],
     scope: Annotated[
-        Scope, typer.Option(help="What it may do: read, or also administer (erase and export persons).")
+        Scope, typer.Option(help="What it may do: read; also share and annotate; also erase and export persons.")
     ] = Scope.READ,
     expires: Annotated[
         str | None,

@@ -13,6 +13,7 @@ from throughline.kit.process import user_and_host
 from throughline.kit.secret_box import new_key
 from throughline.store.access import keys
 from throughline.store.access.audit import record_audit
+from throughline.store.access.modes import Scope
 from throughline.store.access.page_sessions import create_page_code
 from throughline.store.access.read_tokens import create_read_token
 from throughline.store.access.sources import create_source, list_sources, set_source_enabled
@@ -97,7 +98,7 @@ async def _create(connection: AsyncConnection) -> LocalKeys:
     created = LocalKeys(
         WORKSPACE,
         await create_write_key(connection, WORKSPACE, SOURCE, now_us=now),
-        await create_read_token(connection, WORKSPACE, "throughline run", now_us=now, created_by=who),
+        await create_read_token(connection, WORKSPACE, "throughline run", now_us=now, scope=Scope.EDIT, created_by=who),
     )
     await record_audit(connection, who=who, action="run", arguments={**created._asdict(), "source": SOURCE}, now_us=now)
     return created

@@ -119,6 +119,12 @@ IMPERSONAL = {
         "last_used_us", "session_of",
     },
     "page_codes": {"digest", "token", "expires_us"},
+    # Questions about numbers, none of which names a person; and what people write about days.
+    "shares": {
+        "id", "digest", "hint", "workspace", "token", "name", "view", "questions", "question_digests", "created_us",
+        "created_by", "expires_us",
+    },
+    "annotations": {"id", "workspace", "at_us", "until_us", "kind", "text", "created_us", "created_by"},
     # Operators, and digests where an act was about a person.
     "audit_log": {"id", "at_us", "who", "action", "arguments"},
     "models": {"id", "workspace", "name", "state", "document", "created_us", "has_funnels", "has_conversions"},

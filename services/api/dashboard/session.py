@@ -46,6 +46,10 @@ async def _open(request: Request) -> Response:
     else:
         token = await context.tokens.find(secret)
         context.rate.take(token)
+        if token.questions is not None:
+            raise ServiceError(
+                403, "other_question", "the token of a shared link opens no session; send it with each question"
+            )
         session = await context.database.open_session(token)
     response = Response(status_code=204, headers={"Cache-Control": "no-store"})
     response.set_cookie(

@@ -170,19 +170,19 @@ class Database:
     async def administering(
         self, token: ReadToken, action: str, arguments: Mapping[str, object]
     ) -> AsyncIterator[AsyncConnection]:
-        """A transaction with its entry in the audit log, for what an admin token changes.
+        """A transaction with its entry in the audit log, for what a token changes.
 
         Args:
             token: of the request.
             action: what the request does, such as `erasure create`.
-            arguments: see `record_audit`.
+            arguments: see `record_audit`; as they are at the end of the block.
 
         Raises:
             ServiceError: 503 `database_away`.
         """
-        entry = {"workspace": token.workspace_name, **arguments}
         async with self._asking("administration", transaction(self._access)) as connection:
             yield connection
+            entry = {"workspace": token.workspace_name, **arguments}
             await record_audit(connection, who=token.who, action=action, arguments=entry, now_us=now_us())
 
     @asynccontextmanager

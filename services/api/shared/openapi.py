@@ -92,24 +92,26 @@ def _answer_type(endpoint: Callable[..., Any]) -> type[Answer] | None:
     return answer
 
 
-def problem_responses(*statuses: int, not_found: str = "") -> Described:
-    """For a route's `responses`: the problems that it answers with, beside 401, 429 and 503.
+def problem_responses(*statuses: int, not_found: str = "", conflict: str = "") -> Described:
+    """For a route's `responses`: the problems that it answers with, beside 401, 403, 429 and 503.
 
     Args:
-        statuses: 400 when the route takes parameters; 403 when it administers.
+        statuses: 400 when the route takes parameters; 403 when it edits or administers.
         not_found: the meaning of a 404; empty when the route never answers 404.
+        conflict: the meaning of a 409; empty when it is that of `statuses`.
     """
     descriptions = {
         400: "a parameter is wrong; `field` names it",
         401: "no token, or an unknown, revoked or expired one",
-        403: "the token lacks the scope admin, or the workspace withholds small counts, and so this answer",
+        403: "the token lacks the scope, or is of a shared link that does not ask this; or the workspace withholds "
+        "small counts, and so this answer",
         404: not_found,
-        409: "the model has to be restaged first",
+        409: conflict or "the model has to be restaged first",
         429: "too many requests a second, streams, or statements of the workspace at once; see Retry-After",
         503: "the database is away, or the service is full or stopping; see Retry-After",
     }
     content = {MEDIA_TYPE: {"schema": {"$ref": SCHEMAS.format(name="Problem")}}}
-    answered = {401, 429, 503, *statuses, *([404] if not_found else [])}
+    answered = {401, 403, 429, 503, *statuses, *([404] if not_found else []), *([409] if conflict else [])}
     return {status: {"description": descriptions[status], "content": content} for status in sorted(answered)}
 
 

@@ -50,6 +50,7 @@ INDEXES = {
     ("touchpoints", "actor, occurred_us"),
     ("ids", "workspace, id"),
     ("ids", "root"),
+    ("ids", "workspace, lower(name)"),
     ("links", "id, owner, by"),
     ("links", "owner"),
     ("touchpoints", "anonymous_id"),
@@ -78,6 +79,11 @@ INDEXES = {
     ("identity_suspects", "workspace, id"),
     ("offsets", "topic, partition"),
     ("restage_slots", "model, slot"),
+    ("shares", "id"),
+    ("shares", "digest"),
+    ("shares", "workspace, id"),
+    ("annotations", "id"),
+    ("annotations", "workspace, at_us, id"),
     ("workspaces", "id"),
     ("workspaces", "name"),
     ("sources", "id"),
@@ -226,7 +232,8 @@ async def test_identities_are_bigint_and_given_by_the_database(catalog: asyncpg.
         """,
     )
     rights = {"erasures", "suppressions", "data_requests"}
-    identified = {"workspaces", "sources", "write_keys", "read_tokens", "audit_log", "models", "rejected", *rights}
+    access = {"workspaces", "sources", "write_keys", "read_tokens", "shares", "annotations", "audit_log"}
+    identified = {*access, "models", "rejected", *rights}
     assert columns == {(table, "id", "bigint", "a") for table in identified}
     assert await rows(
         catalog, "SELECT format_type(seqtypid, NULL) FROM pg_sequence JOIN pg_class ON oid = seqrelid"

@@ -79,7 +79,7 @@ def test_the_page_has_every_path_with_its_parameters_and_a_request(path: str) ->
 
 
 def test_the_page_has_no_path_that_is_not_there() -> None:
-    assert sorted(re.findall(r"^### ((?:GET|POST) \S+)$", PAGE, re.MULTILINE)) == PATHS
+    assert sorted(re.findall(r"^### ((?:GET|POST|PATCH|DELETE) \S+)$", PAGE, re.MULTILINE)) == PATHS
 
 
 def test_the_page_has_every_error_code_and_no_other() -> None:

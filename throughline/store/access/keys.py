@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.kit.secret_box import SecretBox, SecretBoxError
 from throughline.store.access.modes import ConsentMode, IpMode, Scope
 from throughline.store.identity_suspects import read_suspect_names
-from throughline.store.schema.access import read_tokens, sources, workspaces, write_keys
+from throughline.store.schema.access import read_tokens, shares, sources, workspaces, write_keys
 
 
 class SourceSettings(NamedTuple):
@@ -42,6 +42,8 @@ class SourceSettings(NamedTuple):
     """Paths of addresses of whose queries the parameters of campaigns and clicks are kept."""
 
 
+QUESTION_BYTES = 16
+"""Number of bytes of the digest of a question."""
 DEFAULT_SETTINGS = SourceSettings()
 WITHOUT_KEYS = SecretBox()
 
@@ -79,6 +81,8 @@ class ReadToken(NamedTuple):
     """When it ends, a session at the latest with its token; None: never."""
     session_of: int | None = None
     """The token that opened this session; None: this is a token."""
+    questions: frozenset[bytes] | None = None
+    """Digests of the questions that a shared link may ask; None: this is a token or a session, which may ask any."""
 
     @property
     def owner(self) -> int:
@@ -182,8 +186,9 @@ def _opened(stored: str, open_secret: Callable[[str], str]) -> str | None:
 
 
 async def read_open_tokens(connection: AsyncConnection) -> list[ReadToken]:
-    """Returns every token and session that is not revoked, expired ones too."""
-    return [_read_token(*row) for row in await connection.execute(_open_tokens())]
+    """Returns every token, session and shared link that is not revoked, expired ones too."""
+    tokens = [_read_token(*row) for row in await connection.execute(_open_tokens())]
+    return tokens + [_read_share(*row) for row in await connection.execute(_open_shares())]
 
 
 async def find_read_token(connection: AsyncConnection, digest: bytes, *, now_us: int) -> ReadToken | None:
@@ -226,3 +231,28 @@ def _open_tokens() -> Select[Any]:
 def _read_token(*stored: Any) -> ReadToken:
     token = ReadToken(*stored)
     return token._replace(scope=Scope(token.scope))
+
+
+def _open_shares() -> Select[Any]:
+    c, maker = shares.c, read_tokens.alias("maker")
+    return (
+        select(
+            c.digest,
+            -c.id,  # a number that no token has
+            c.name,
+            c.workspace,
+            workspaces.c.name,
+            func.least(c.expires_us, maker.c.expires_us),
+            c.question_digests,
+        )
+        .join(workspaces, workspaces.c.id == c.workspace)
+        .join(maker, maker.c.id == c.token)
+        .where(maker.c.revoked_us.is_(None))
+    )
+
+
+def _read_share(
+    digest: bytes, id_: int, name: str, workspace: int, workspace_name: str, expires_us: int, digests: bytes
+) -> ReadToken:
+    questions = frozenset(digests[start : start + QUESTION_BYTES] for start in range(0, len(digests), QUESTION_BYTES))
+    return ReadToken(digest, id_, name, workspace, workspace_name, Scope.READ, expires_us, questions=questions)

@@ -10,8 +10,10 @@ class Scope(StrEnum):
     """What a token may do in its workspace."""
 
     READ = "read"
+    EDIT = "edit"
+    """It also shares views and annotates."""
     ADMIN = "admin"
-    """It also administers, such as erasing a person. It reads, too."""
+    """It also administers, such as erasing a person."""
 
 
 class IpMode(StrEnum):

@@ -1,7 +1,7 @@
 """How the page gets in: a link with a one-time code, or a token, is exchanged for a session.
 
-A session is a row among the tokens, which only reads and ends with its token. Its secret lives in a cookie that no
-script can read.
+A session is a row among the tokens, which ends with its token. It reads, and it shares and annotates if its token may,
+but it never administers. Its secret lives in a cookie that no script can read.
 """
 
 from typing import NamedTuple
@@ -89,7 +89,7 @@ async def open_session(connection: AsyncConnection, token: ReadToken, *, now_us:
         hint=hint_of(secret),
         workspace=token.workspace,
         name=token.name,
-        scope=Scope.READ,
+        scope=Scope.READ if token.scope == Scope.READ else Scope.EDIT,
         created_us=now_us,
         expires_us=now_us + SESSION_US,
         session_of=token.owner,

@@ -12,7 +12,7 @@ from throughline.store.access.modes import Scope
 from throughline.store.access.names import AdminError, check_name, insert_row, within_workspace, workspace_id
 from throughline.store.schema.access import read_tokens, workspaces
 
-PREFIXES = {Scope.READ: "tlr_", Scope.ADMIN: "tla_"}
+PREFIXES = {Scope.READ: "tlr_", Scope.EDIT: "tle_", Scope.ADMIN: "tla_"}
 """How a token of each scope begins."""
 LAST_USE_US = 60_000_000
 """Minimum time between two writes of a token's last use."""

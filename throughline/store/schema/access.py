@@ -1,4 +1,5 @@
-"""Tables of who may write and read: workspaces, their sources, write keys and tokens; and who administered what."""
+"""Tables of who may write and read (workspaces, their sources, write keys, tokens and shared links), what people write
+on time axes, and who administered what."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -93,6 +94,42 @@ page_codes = Table(
     Column("expires_us", BigInteger, nullable=False),
     info=grant(Rights(stager=NOTHING, api=READ | {"DELETE"})),
 )
+
+# Shared links: each opens one view of the page with a token of its own, which may ask the view's questions only.
+shares = Table(
+    "shares",
+    metadata,
+    identity_column(),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of its token
+    Column("hint", Text, nullable=False),
+    Column("workspace", BigInteger, nullable=False),
+    Column("token", BigInteger, nullable=False),  # the token that made it, with which it ends
+    Column("name", Text, nullable=False),
+    Column("view", Text, nullable=False),  # what follows the page's address
+    Column("questions", ARRAY(Text), nullable=False),  # paths of the api with their parameters
+    Column("question_digests", LargeBinary, nullable=False),  # of these, one after the other
+    Column("created_us", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    info=grant(Rights(stager=NOTHING, api=WRITE)),
+)
+Index("shares_by_workspace", shares.c.workspace, shares.c.id)
+
+# What people write on the time axes of a workspace.
+annotations = Table(
+    "annotations",
+    metadata,
+    identity_column(),
+    Column("workspace", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("until_us", BigInteger),  # null: an instant
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    info=grant(Rights(stager=NOTHING, api=WRITE)),
+)
+Index("annotations_by_time", annotations.c.workspace, annotations.c.at_us, annotations.c.id)
 
 # Who administered what. A row is written in the transaction of the change and stays for ever.
 audit_log = Table(

@@ -11,7 +11,9 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    collate,
     false,
+    func,
 )
 
 from throughline.store.metadata import metadata
@@ -39,6 +41,10 @@ ids = Table(
     postgresql_partition_by="HASH (id)",
 )
 Index("ids_by_root", ids.c.root)
+
+# What people search ids by: A to Z as small letters, whatever the database's collation.
+id_key = func.lower(collate(ids.c.name, "C"))
+Index("ids_by_key", ids.c.workspace, id_key)
 
 # Every pair of ids that facts link: the first link of each kind.
 links = Table(
