@@ -15,7 +15,11 @@ FAULTS ?= 100
 SEED ?= 1
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help run test test-deep fuzz lint format types bench chaos proto referrers vendor licences rules sbom lock wheel image release up down clean
+=======
+.PHONY: help run test test-deep fuzz lint format types bench proto referrers vendor screenshots licences rules sbom lock wheel image release up down clean
+>>>>>>> 3f8a9cf (Demo: ninety days of a shop that every view can tell something of; make screenshots)
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -59,6 +63,9 @@ referrers: $(VENV)/.dev ## rebuild ingest's list of referring sites, after `make
 
 vendor: $(VENV)/.dev ## fetch the page's libraries from npm again, after another version was named in tools/vendored.py
 	@$(BIN)/python -m tools.vendored
+
+screenshots: $(VENV)/.dev ## take the README's pictures of the page, while `make run` is going
+	@$(BIN)/python -m tools.screenshots
 
 licences: $(VENV)/.dev ## rebuild THIRD-PARTY.md, after `make lock` locked other packages
 	@$(BIN)/python -m tools.licence_list > .licences && mv .licences THIRD-PARTY.md

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Annotated
@@ -10,10 +12,13 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
+from throughline.cli.common.deliver import IngestAwayError, NotTakenError
 from throughline.cli.common.options import DataOption, JsonOption, UrlOption, WriteKeyOption
-from throughline.cli.common.output import show_result, stderr_console
+from throughline.cli.common.output import fail, show_result, stderr_console
+from throughline.cli.common.running import data_folder
 from throughline.cli.common.status import Status
-from throughline.cli.common.target import TargetError, find_target
+from throughline.cli.common.target import Target, TargetError, find_target
+from throughline.cli.story import import_story
 from throughline.demo.sdk import Sender
 from throughline.demo.send import Traffic, send
 from throughline.demo.shop import SHOPPERS_AT_ONCE, stream
@@ -35,6 +40,10 @@ def demo(
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="Stop after so many seconds.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
     burst: Annotated[int, typer.Option(min=0, help="So many events at once to begin with.")] = 0,
+    history: Annotated[
+        int,
+        typer.Option(min=0, metavar="CUSTOMERS", help="Begin with 90 days of so many customers, once a data folder."),
+    ] = 0,
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
@@ -45,6 +54,8 @@ def demo(
     except TargetError as error:
         console.print(Text(str(error)))
         raise typer.Exit(Status.WRONG_USE) from None
+    if history:
+        _import_history(target, data_folder(data), seed, history, lambda news: console.print(Text(news)))
     stop = threading.Event()
     _on_signals(stop)
     sender = Sender(target.url, target.write_key, persistent=True, report=lambda news: console.print(Text(news)))
@@ -70,6 +81,18 @@ def demo(
         console.print(Text(f"  {times:,} times: {reason}"))
     if sender.failed:
         raise typer.Exit(Status.CANNOT)
+
+
+def _import_history(target: Target, folder: Path, seed: int, customers: int, say: Callable[[str], None]) -> None:
+    """Before signals are handled: what is stopped goes on when it is run again."""
+    try:
+        import_story(target, folder, seed=seed, customers=customers, say=say)
+    except KeyboardInterrupt:
+        raise typer.Exit(Status.INTERRUPTED) from None
+    except NotTakenError as error:
+        fail(str(error), Status.UNREACHABLE if isinstance(error, IngestAwayError) else Status.CANNOT)
+    except OSError as error:
+        fail(f"{error.filename or folder}: {error.strerror or error}", Status.WRONG_USE)
 
 
 def _line(sender: Sender) -> Text:

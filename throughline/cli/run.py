@@ -24,8 +24,13 @@ from throughline.store.migrate import MigrateError
 def run(data: DataOption = None) -> None:
     """Start Kafka, Postgres, the three services, a demo shop and a live page; Ctrl-C stops all, the data stays.
 
+<<<<<<< HEAD
     Set by variables: PORT (8080), INGEST_PORT (8081), 0 = any free one; DATA (.throughline); DEMO=0, DEMO_RATE (20);
     KAFKA, DATABASE_URL for your own; BROKERS=3 for an embedded Kafka of three.
+=======
+    Set by variables: PORT (8080), INGEST_PORT (8081), 0 = any free one; DATA (.throughline); DEMO=0, DEMO_RATE (5),
+    DEMO_CUSTOMERS (3000, with whose 90 days the shop begins); KAFKA, DATABASE_URL for your own.
+>>>>>>> 3f8a9cf (Demo: ninety days of a shop that every view can tell something of; make screenshots)
     """
     settings = load_or_exit(RunSettings)
     options = RunOptions(
@@ -36,6 +41,7 @@ def run(data: DataOption = None) -> None:
         brokers=settings.brokers,
         database_url=settings.database_url,
         demo_rate=settings.demo_rate if settings.demo else 0.0,
+        demo_customers=settings.demo_customers,
         encryption_keys=settings.encryption_keys,
     )
     output = RunOutput()

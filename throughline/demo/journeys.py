@@ -78,9 +78,9 @@ def _browse(shopper: Shopper, basket: list[Product]) -> Script:
     if random.random() < 0.25:
         yield _track(random, "Product List Filtered", {"filters": [{"type": "brand", "value": first.brand}]})
     for product in (*basket, random.choice(PRODUCTS)):
-        yield _track(random, "Product Viewed", _product(product))
+        yield _track(random, "Product Viewed", product_properties(product))
     if random.random() < 0.25:
-        yield _track(random, "Product Added to Wishlist", {"wishlist_name": "Someday", **_product(first)})
+        yield _track(random, "Product Added to Wishlist", {"wishlist_name": "Someday", **product_properties(first)})
     if random.random() < 0.2:
         yield _track(random, "Reviews Viewed", {"product_id": first.sku})
     if random.random() < 0.1:
@@ -93,8 +93,10 @@ def _check_out(shopper: Shopper, basket: list[Product], order_id: str) -> Script
     random = shopper.random
     checkout_id, total = _token(random), _total(basket)
     for product in basket:
-        yield _track(random, "Product Added", {"cart_id": checkout_id, **_product(product)})
-    yield _track(random, "Cart Viewed", {"cart_id": checkout_id, "products": [_product(item) for item in basket]})
+        yield _track(random, "Product Added", {"cart_id": checkout_id, **product_properties(product)})
+    yield _track(
+        random, "Cart Viewed", {"cart_id": checkout_id, "products": [product_properties(item) for item in basket]}
+    )
     coupon = ""
     if random.random() < 0.2:
         coupon = random.choice(COUPONS)
@@ -103,7 +105,7 @@ def _check_out(shopper: Shopper, basket: list[Product], order_id: str) -> Script
         yield _track(random, name, {"coupon_id": coupon, "cart_id": checkout_id})
         coupon = coupon if applied else ""
     if random.random() < 0.2:
-        yield _track(random, "Product Removed", {"cart_id": checkout_id, **_product(basket[0])})
+        yield _track(random, "Product Removed", {"cart_id": checkout_id, **product_properties(basket[0])})
         return False
     yield _track(random, "Checkout Started", {"checkout_id": checkout_id, "value": total, "currency": CURRENCY})
     step = {"checkout_id": checkout_id, "step": 1, "shipping_method": random.choice(("standard", "express"))}
@@ -127,7 +129,7 @@ def _visit_store(shopper: Shopper, basket: list[Product], order_id: str) -> Scri
     if random.random() < 0.15:
         return False
     wearable = basket[0].category in ("Footwear", "Clothing")
-    yield _track(random, "fitting_room" if wearable else "demo", {"store": store, **_product(basket[0])})
+    yield _track(random, "fitting_room" if wearable else "demo", {"store": store, **product_properties(basket[0])})
     if random.random() < 0.35:
         return False
     sale = _order(random, "pos_sale", order_id, basket, "")
@@ -177,7 +179,7 @@ def _recommend(shopper: Shopper, basket: list[Product]) -> Iterator[Step]:
         review = {"product_id": product.sku, "review_id": _token(random), "rating": random.choice((4, 5, 5))}
         yield _track(random, "Product Reviewed", review)
     elif choice < 0.55:
-        yield _track(random, "Product Shared", {"share_via": "chat", **_product(product)})
+        yield _track(random, "Product Shared", {"share_via": "chat", **product_properties(product)})
     elif choice < 0.75:
         yield _track(random, "Invite Sent", {"invitee_role": "friend"})
     elif choice < 0.85:
@@ -190,8 +192,8 @@ def _buy_again(shopper: Shopper, number: int) -> Iterator[Step]:
     random = shopper.random
     basket = random.sample(PRODUCTS, k=random.choice((1, 2)))
     for product in basket:
-        yield _track(random, "Product Viewed", _product(product))
-        yield _track(random, "Product Added", _product(product))
+        yield _track(random, "Product Viewed", product_properties(product))
+        yield _track(random, "Product Added", product_properties(product))
     yield _order(random, "Order Completed", _order_id(shopper, number), basket, "")
 
 
@@ -200,6 +202,11 @@ def _order_id(shopper: Shopper, number: int) -> str:
 
 
 def _order(random: Random, name: str, order_id: str, basket: list[Product], coupon: str) -> Step:
+    return _track(random, name, order_properties(order_id, basket, coupon))
+
+
+def order_properties(order_id: str, basket: list[Product], coupon: str) -> Properties:
+    """The properties of an order; a coupon takes a tenth off."""
     total = _total(basket)
     discount = round(total * 0.1, 2) if coupon else 0.0
     properties = {
@@ -207,18 +214,19 @@ def _order(random: Random, name: str, order_id: str, basket: list[Product], coup
         "total": round(total - discount, 2),
         "revenue": round(total - discount, 2),
         "currency": CURRENCY,
-        "products": [_product(item) for item in basket],
+        "products": [product_properties(item) for item in basket],
     }
     if coupon:
         properties |= {"coupon": coupon, "discount": discount}
-    return _track(random, name, properties)
+    return properties
 
 
 def _total(basket: list[Product]) -> float:
     return round(sum(product.price for product in basket), 2)
 
 
-def _product(product: Product) -> Properties:
+def product_properties(product: Product) -> Properties:
+    """The properties of a product, once."""
     return {
         "product_id": product.sku,
         "sku": product.sku,

@@ -180,7 +180,10 @@ class RunSettings(BaseSettings):
     ingest_port: int = Field(8081, ge=0, le=65535, description="port of ingest, 0 = any free one")
     data: Path = Field(Path(".throughline"), description="folder that keeps all data")
     demo: bool = Field(True, description="1 or 0: whether a demo shop sends traffic")
-    demo_rate: float = Field(20.0, ge=0.01, le=100_000, description="events a second of the demo shop")
+    demo_rate: float = Field(5.0, ge=0.01, le=100_000, description="events a second of the demo shop")
+    demo_customers: int = Field(
+        3_000, ge=0, le=100_000, description="customers with whose 90 days the demo shop begins, 0 = none"
+    )
     kafka: str | None = Field(
         None,
         pattern=r"^[^\s:,]+:\d+(,[^\s:,]+:\d+)*$",

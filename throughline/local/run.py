@@ -38,7 +38,8 @@ EMBEDDED_KAFKA_SECURITY = dict.fromkeys((name.upper() for name in KafkaSecurityS
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What to run. `kafka` and `database_url` None = embedded; ports 0 = any free one; `demo_rate` 0 = no demo;
+    """What to run. `kafka` and `database_url` None = embedded; ports 0 = any free one; `demo_rate` 0 = no demo,
+    which begins with the history of `demo_customers`;
     no `encryption_keys` = the one of the data folder."""
 
     data: Path
@@ -48,6 +49,7 @@ class RunOptions:
     brokers: int = 1
     database_url: str | None = None
     demo_rate: float = 0.0
+    demo_customers: int = 0
     encryption_keys: tuple[str, ...] = ()
 
 
@@ -158,7 +160,7 @@ class Stack:
         if options.demo_rate:
             # The demo reads the write key from run.json, which is there long before it looks: a key does not belong on
             # a command line, where every user of the machine can see it.
-            await self._supervisor.start(self._demo(options.demo_rate))
+            await self._supervisor.start(self._demo(options.demo_rate, options.demo_customers))
         self._write_run_file()
         return self._running
 
@@ -182,9 +184,9 @@ class Stack:
     def _service(self, name: str, port: int, settings: Mapping[str, str]) -> Service:
         return Service(name, port=port, log=self._log(name), base=self._base, settings=settings)
 
-    def _demo(self, rate: float) -> Child:
+    def _demo(self, rate: float, customers: int) -> Child:
         command = Path(sysconfig.get_path("scripts")) / "throughline"
-        arguments = ["demo", "--rate", f"{rate:g}", "--data", str(self._folder.path)]
+        arguments = ["demo", "--rate", f"{rate:g}", "--history", str(customers), "--data", str(self._folder.path)]
         return Child("demo", [str(command), *arguments], log=self._log("demo"), env=self._base)
 
     def _log(self, name: str) -> Path:

@@ -180,7 +180,7 @@ async def _have_ended(pids: list[int]) -> bool:
 
 async def test_two_side_by_side_one_with_a_demo_one_on_the_others_servers(tmp_path: Path) -> None:
     first_folder, second_folder = tmp_path / "one", tmp_path / "two"
-    first = run(first_folder, DEMO="1", DEMO_RATE="50")
+    first = run(first_folder, DEMO="1", DEMO_RATE="50", DEMO_CUSTOMERS="40")
     await first.start()
     try:
         running = await ready(first, first_folder)
