@@ -104,7 +104,7 @@ async def change_annotation(
     )
 
 
-async def delete_annotation(connection: AsyncConnection, workspace: int, annotation: int) -> Annotation | None:
+async def drop_annotation(connection: AsyncConnection, workspace: int, annotation: int) -> Annotation | None:
     """Delete an annotation; returns what it was, None: the workspace has none of that id."""
     query = delete(annotations).where(_c.workspace == workspace, _c.id == annotation).returning(*_columns)
     row = (await connection.execute(query)).first()

@@ -25,7 +25,7 @@ from throughline.store.annotations import (
     TooManyAnnotationsError,
     change_annotation,
     create_annotation,
-    delete_annotation,
+    drop_annotation,
     find_annotation,
     list_annotations,
     list_model_starts,
@@ -145,10 +145,10 @@ async def patch_annotation(
     responses=problem_responses(400, not_found=_NOT_FOUND),
     summary="Delete an annotation",
 )
-async def remove_annotation(context: Context, token: EditToken, annotation: _Id) -> AnswerResponse[AnnotationAnswer]:
+async def delete_annotation(context: Context, token: EditToken, annotation: _Id) -> AnswerResponse[AnnotationAnswer]:
     """Delete an annotation; the answer is what it was."""
     async with context.database.administering(token, "annotation delete", {"annotation": annotation}) as connection:
-        deleted = await delete_annotation(connection, token.workspace, annotation)
+        deleted = await drop_annotation(connection, token.workspace, annotation)
         if deleted is None:
             raise ServiceError(404, "unknown_annotation", _NOT_FOUND)
     return AnswerResponse(annotation_answer(deleted))

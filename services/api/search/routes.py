@@ -36,7 +36,7 @@ class SearchParameters(ModelParameters):
 
 
 @router.get("/v1/customers/search", responses=problem_responses(400, 403), summary="Customers by how an id begins")
-async def search_customers(
+async def get_customers_search(
     context: Context, token: Token, parameters: Annotated[SearchParameters, Query()]
 ) -> AnswerResponse[Suggestions]:
     """The first customers with an id that begins like a text: any of their ids, each customer once. An e-mail address

@@ -71,7 +71,7 @@ async def test_a_link_opens_its_questions_and_nothing_else(
         assert counts["phases"][0]["now"] == 7
         assert counts["phases"] == (await editor.get(QUESTION)).json()["phases"]
         assert (await guest.get("/v1/phases/counts?source=web&channel=email")).status_code == 200
-        assert (await guest.get("/v1/phases/counts.csv?source=%77eb&channel=email")).text.startswith("phase")
+        assert (await guest.get("/v1/phases/counts.csv?source=%77eb&channel=email")).text.startswith("value,customers,")
         assert (await guest.get("/v1/phases")).status_code == 200
         for other in (
             "/v1/phases/counts", "/v1/phases/counts?channel=email", f"{QUESTION}&source=web", f"{QUESTION}&model=x",
