@@ -15,11 +15,7 @@ FAULTS ?= 100
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test test-deep fuzz lint format types bench chaos proto referrers vendor licences rules sbom lock wheel image release up down clean
-=======
-.PHONY: help run test test-deep fuzz lint format types bench proto referrers vendor screenshots licences rules sbom lock wheel image release up down clean
->>>>>>> 3f8a9cf (Demo: ninety days of a shop that every view can tell something of; make screenshots)
+.PHONY: help run test test-deep fuzz lint format types bench chaos proto referrers vendor screenshots licences rules sbom lock wheel image release up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12

@@ -24,13 +24,9 @@ from throughline.store.migrate import MigrateError
 def run(data: DataOption = None) -> None:
     """Start Kafka, Postgres, the three services, a demo shop and a live page; Ctrl-C stops all, the data stays.
 
-<<<<<<< HEAD
-    Set by variables: PORT (8080), INGEST_PORT (8081), 0 = any free one; DATA (.throughline); DEMO=0, DEMO_RATE (20);
-    KAFKA, DATABASE_URL for your own; BROKERS=3 for an embedded Kafka of three.
-=======
     Set by variables: PORT (8080), INGEST_PORT (8081), 0 = any free one; DATA (.throughline); DEMO=0, DEMO_RATE (5),
-    DEMO_CUSTOMERS (3000, with whose 90 days the shop begins); KAFKA, DATABASE_URL for your own.
->>>>>>> 3f8a9cf (Demo: ninety days of a shop that every view can tell something of; make screenshots)
+    DEMO_CUSTOMERS (3000, with whose 90 days the shop begins); KAFKA, DATABASE_URL for your own; BROKERS=3 for an
+    embedded Kafka of three.
     """
     settings = load_or_exit(RunSettings)
     options = RunOptions(
