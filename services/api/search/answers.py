@@ -15,7 +15,7 @@ class Suggestion(Answer):
     """A customer with an id that begins as typed."""
 
     customer: Annotated[str, Meta(description="the customer's own id", examples=["ada"])]
-    matched: Annotated[str, Meta(description="the first of its ids that begins so", examples=["Ada@shop.example"])]
+    id: Annotated[str, Meta(description="the first of its ids that begins so", examples=["Ada@shop.example"])]
     phase: Annotated[str | None, Meta(description="null: unplaced", examples=["purchase"])]
     activity: Literal["active", "lapsed"]
     last_seen: Instant
@@ -35,7 +35,7 @@ def suggestion(model: Model, row: CustomerRow, matched: str) -> Suggestion:
     """One customer."""
     return Suggestion(
         customer=row.id,
-        matched=matched,
+        id=matched,
         phase=phase_name(model, row.phase),
         activity="lapsed" if row.lapsed_us else "active",
         last_seen=rfc3339(row.last_us),

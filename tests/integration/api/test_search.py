@@ -26,7 +26,7 @@ async def person(rows: Rows, customer: str, *ids: str) -> None:
 
 async def search(api: httpx.AsyncClient, text: str, **parameters: Any) -> list[tuple[str, str]]:
     answer = await ok(api, PATH, Suggestions, text=text, **parameters)
-    return [(item["customer"], item["matched"]) for item in answer["items"]]
+    return [(item["customer"], item["id"]) for item in answer["items"]]
 
 
 async def test_by_the_beginning_of_any_id_in_any_case(api: httpx.AsyncClient, rows: Rows) -> None:
@@ -43,7 +43,7 @@ async def test_by_the_beginning_of_any_id_in_any_case(api: httpx.AsyncClient, ro
         "items": [
             {
                 "customer": "user-1",
-                "matched": "Ada@Shop.Example",
+                "id": "Ada@Shop.Example",
                 "phase": "purchase",
                 "activity": "active",
                 "last_seen": rfc3339(AT_US + 5_000_000),
@@ -67,7 +67,7 @@ async def test_by_the_beginning_of_any_id_in_any_case(api: httpx.AsyncClient, ro
     await refused(api, 400, "missing_parameter", PATH)
     await refused(api, 400, "invalid_parameter", PATH, text="a", limit=21)
     response = await api.get(f"{PATH}.csv", params={"text": "anon-77"})
-    assert response.text.splitlines()[0].startswith("customer,matched,phase")
+    assert response.text.splitlines()[0].startswith("customer,id,phase")
 
 
 async def test_a_customer_with_many_ids_alike_leaves_room(api: httpx.AsyncClient, rows: Rows) -> None:

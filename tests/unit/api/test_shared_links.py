@@ -20,7 +20,7 @@ ROUTES = {
     for route in router.routes
     if isinstance(route, AnswerRoute) and "GET" in (route.methods or ())
 }
-PERSONAL = {"customer", "actor", "user_id", "anonymous_id", "payload", "matched"}
+PERSONAL = {"customer", "actor", "user_id", "anonymous_id", "payload"}
 
 
 def fields_of(kind: Any) -> set[str]:
