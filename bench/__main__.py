@@ -16,7 +16,20 @@ from types import ModuleType
 from typing import Any
 
 from bench import report
-from bench.figures import analytics, batches, cost, fold, importing, journeys, latency, parse, scaling, single, staging
+from bench.figures import (
+    analytics,
+    batches,
+    cost,
+    fold,
+    importing,
+    journeys,
+    latency,
+    page,
+    parse,
+    scaling,
+    single,
+    staging,
+)
 from bench.servers import QUICK, Checkout, Servers, Sizes, checkout_of, print_progress, start_servers
 
 FIGURES: dict[str, ModuleType] = {
@@ -31,6 +44,7 @@ FIGURES: dict[str, ModuleType] = {
     "cost": cost,
     "latency": latency,
     "scaling": scaling,
+    "page": page,
 }
 IN_PROCESS = frozenset({"parse", "fold"})
 """Figures that need neither Kafka nor PostgreSQL."""
