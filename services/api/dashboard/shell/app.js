@@ -182,7 +182,8 @@ function toolsOf(view, values, signal) {
     /** The address of a view, with the common values of this one and `changes`. */
     link: (name, changes = {}) => linkTo(name, view, values, changes),
     /** Changes the address: of this view, by `changes`. */
-    go: (changes) => go(format(view, { ...values, ...changes })),
+    // The values are those of the address by now: another control may have changed it while this view was waiting.
+    go: (changes) => go(format(view, { ...(shown?.view === view ? shown.values : values), ...changes })),
     /** The address of the list at a path of the api. */
     list: (path) => path && `#/${path.replace("/v1/", "")}`,
     announce,
