@@ -16,11 +16,13 @@ from services.api.history.routes import router as history
 from services.api.identity.routes import router as identity
 from services.api.journeys.routes import router as journeys
 from services.api.live.feeds import Feeds
+from services.api.messages.routes import router as messages
 from services.api.models.routes import router as models
 from services.api.moves.routes import router as moves
 from services.api.persons.routes import router as persons
 from services.api.phases.routes import CountsQuestion
 from services.api.phases.routes import router as phases
+from services.api.referrals.routes import router as referrals
 from services.api.rejected.routes import router as rejected
 from services.api.search.routes import router as search
 from services.api.shared import problems
@@ -43,7 +45,9 @@ ROUTERS = (
     flows,
     moves,
     abandonment,
+    messages,
     voice,
+    referrals,
     customers,
     search,
     journeys,

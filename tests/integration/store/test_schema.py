@@ -50,10 +50,11 @@ INDEXES = {
     ("touchpoints", "actor, occurred_us"),
     ("ids", "workspace, id"),
     ("ids", "root"),
-    ("ids", "workspace, lower(name)"),
+    ("ids", "workspace"),  # and lower(name), which is no column
     ("links", "id, owner, by"),
     ("links", "owner"),
     ("touchpoints", "anonymous_id"),
+    ("touchpoints", "actor"),
     ("rulings", "id, owner"),
     ("journeys", "customer, model"),
     ("journeys", "model, phase, entered_us, customer"),

@@ -38,6 +38,14 @@ touchpoints = Table(
     postgresql_partition_by="HASH (actor)",
 )
 Index("touchpoints_by_time", touchpoints.c.actor, touchpoints.c.occurred_us)
+# Few facts name a referral code, so that few are in the index.
+HAS_REFERRAL_CODE = "t.attribution LIKE '%\"referral_code\"%'"
+"""Condition on a touchpoint `t` that it names a referral code."""
+Index(
+    "touchpoints_with_code",
+    touchpoints.c.actor,
+    postgresql_where=touchpoints.c.attribution.like('%"referral_code"%'),
+)
 # Which facts name another id than their actor's without a row in `links`: those that are in no journey.
 Index(
     "touchpoints_unlinked",

@@ -1,0 +1,229 @@
+"""Statements over messages. All of it is computed of the facts of the span, and of what followed clicks."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.api.asked.queries import (
+    IN_JOURNEYS,
+    KIND_OF,
+    KINDS,
+    MAX_VALUE,
+    MAX_VALUES,
+    NONE,
+    KindTable,
+    customers_parameters,
+    customers_sql,
+    kind_table,
+    statement,
+)
+from services.api.shared.days import Days
+from services.api.shared.queries import CustomerFilter
+from throughline.journey.durations import DAY_US
+from throughline.journey.model import Kind, Model
+from throughline.store.admission import OTHER
+
+Dimension = Literal["campaign", "message", "channel"]
+Stage = Literal["sent", "delivered", "opened", "clicked", "bounced", "unsubscribed"]
+STAGES: Final[tuple[Stage, ...]] = ("sent", "delivered", "opened", "clicked", "bounced", "unsubscribed")
+AFTER_US: Final = (DAY_US, 7 * DAY_US)
+"""Times after a click within which an advance counts; orders count within the longer one."""
+
+_KINDS: Mapping[str, Stage] = {
+    "message_sent": "sent",
+    "message_delivered": "delivered",
+    "message_opened": "opened",
+    "message_clicked": "clicked",
+    "message_failed": "bounced",
+}
+_WORDS: Mapping[str, Stage] = {"unsubscribed": "unsubscribed", "emailmarkedasspam": "unsubscribed"}
+_CLICKED: Final = STAGES.index("clicked") + 1
+
+
+def stage_table(model: Model) -> KindTable:
+    """Returns a model's vocabulary, marked by the number of the stage, from 1."""
+
+    def marks(word: str, kind: Kind) -> int:
+        stage = _WORDS.get(word) if kind.name == "leaving" else _KINDS.get(kind.name)
+        return 0 if stage is None else 1 + STAGES.index(stage)
+
+    return kind_table(model, marks)
+
+
+class StageCount(NamedTuple):
+    """How often something was done with messages."""
+
+    events: int
+    customers: int
+    cycles: int
+    """Customers once for each of their cycles."""
+
+
+class Money(NamedTuple):
+    """Orders of one currency, and what they are worth in its minor units."""
+
+    currency: str
+    orders: int
+    gross: int
+    net: int
+
+
+class After(NamedTuple):
+    """What came of clicks within a time: of customers whose first click is as long ago."""
+
+    mature: int
+    advanced: int
+
+
+class MessageRow(NamedTuple):
+    """What became of the messages with one value of a dimension."""
+
+    value: str
+    stages: Mapping[Stage, StageCount]
+    after: tuple[After, After]
+    """For each of `AFTER_US`."""
+    money: list[Money]
+    """Of orders within the longer time after a click, each once."""
+
+
+class MessageQuestion(NamedTuple):
+    """Which messages."""
+
+    workspace: int
+    generation: int
+    model: Model
+    days: Days
+    customers: CustomerFilter
+    now_us: int
+    """The applied watermark."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of the statements."""
+        return {
+            **customers_parameters(self.generation, self.customers),
+            **stage_table(self.model).parameters,
+            "workspace": self.workspace,
+            "from_us": self.days.from_us,
+            "to_us": self.days.end_us,
+            "now_us": self.now_us,
+        }
+
+
+def _property(*names: str) -> str:
+    return ", ".join(f"nullif(properties ->> '{name}', '')" for name in names)
+
+
+_VALUES: Mapping[Dimension | None, str] = {
+    None: "NULL",
+    "campaign": "nullif(CAST(attribution AS json) ->> 'campaign', ''), "
+    + _property("campaign_name", "campaign_id")
+    + ", nullif(properties -> 'campaign' ->> 'name', '')",
+    "message": _property("email_id", "message_id", "template_id", "notification_id", "email_subject"),
+    "channel": "CASE WHEN word LIKE 'email%' THEN 'email' WHEN word LIKE 'push%' THEN 'push' "
+    "WHEN word LIKE 'sms%' THEN 'sms' END, nullif(channel, '')",
+}
+_ORDER: Final = 'm.occurred_us, m.place, m.message_id COLLATE "C", m.actor COLLATE "C"'
+_TABLES: Final = f"""
+    facts AS (
+        SELECT f.*, CASE WHEN pg_input_is_valid(rest, 'jsonb') THEN CAST(rest AS jsonb) -> 'properties' END
+            AS properties
+        FROM (
+            SELECT i.root AS customer, i.name AS actor, t.occurred_us, t.place, t.message_id, t.channel, t.attribution,
+                t.rest, k.marks AS stage, lower(regexp_replace(t.name, '[\\s_-]+', '', 'g')) AS word,
+                row_number() OVER (
+                    PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
+                ) AS nth
+            FROM ids i JOIN touchpoints t ON t.actor = i.id
+            JOIN journeys j ON j.customer = i.root AND /* customers */ {KIND_OF}
+            WHERE i.workspace = :workspace AND t.occurred_us >= :from_us AND t.occurred_us < :to_us
+                AND {IN_JOURNEYS} AND k.marks > 0
+        ) f
+    ), valued AS (
+        SELECT f.*, left(coalesce(/* value */, '{NONE}'), {MAX_VALUE}) AS value FROM facts f WHERE nth = 1
+    ), ranked AS (
+        SELECT value, row_number() OVER (ORDER BY count(*) DESC, value COLLATE "C") AS rank FROM valued GROUP BY value
+    ), messages AS MATERIALIZED (
+        SELECT v.customer, v.actor, v.occurred_us, v.place, v.message_id, v.stage,
+            CASE WHEN rank <= {MAX_VALUES} THEN value ELSE '{OTHER}' END AS value, rank
+        FROM valued v JOIN ranked USING (value)
+    )
+"""
+_CYCLE: Final = f"""
+    LEFT JOIN LATERAL (
+        SELECT t.cycle FROM transitions t
+        WHERE t.customer = m.customer AND t.model = :model AND t.kind <> 3
+            AND (t.at_us, t.place, t.message_id, t.actor) <= ({_ORDER})
+        ORDER BY t.at_us DESC, t.place DESC, t.message_id DESC, t.actor DESC LIMIT 1
+    ) c ON true
+"""
+"""The cycle in which the customer stood."""
+
+
+def _advanced(after_us: int) -> str:
+    """Whether the customer came to a further phase within a time after the click, and not by the click itself."""
+    return f"""
+        EXISTS (
+            SELECT FROM transitions t
+            WHERE t.customer = m.customer AND t.model = :model AND t.kind = 1 AND t.from_phase > 0
+                AND (t.at_us, t.place, t.message_id, t.actor) > ({_ORDER}) AND t.at_us <= m.occurred_us + {after_us}
+        )
+    """
+
+
+async def read_messages(
+    connection: AsyncConnection, question: MessageQuestion, by: Dimension | None
+) -> list[MessageRow]:
+    """Returns what became of messages by a dimension (None: all as one), the most frequent values first."""
+    tables = f"WITH {KINDS}, {_TABLES}".replace("/* customers */", customers_sql(question.customers)).replace(
+        "/* value */", _VALUES[by]
+    )
+    stages = await connection.execute(
+        statement(f"""
+            {tables}
+            SELECT m.value, min(m.rank) AS rank, m.stage, count(*), count(DISTINCT m.customer),
+                count(DISTINCT (m.customer, coalesce(c.cycle, 0)))
+            FROM messages m {_CYCLE} GROUP BY m.value, m.stage ORDER BY m.value = '{OTHER}', 2, m.stage
+        """),
+        question.parameters,
+    )
+    rows: dict[str, MessageRow] = {}
+    none = StageCount(0, 0, 0)
+    for value, _, stage, *counts in stages:
+        row = rows.setdefault(value, MessageRow(value, dict.fromkeys(STAGES, none), (After(0, 0), After(0, 0)), []))
+        rows[value] = row._replace(stages={**row.stages, STAGES[stage - 1]: StageCount(*counts)})
+    day_us, week_us = AFTER_US
+    followed = await connection.execute(
+        statement(f"""
+            {tables}, clicks AS MATERIALIZED (
+                SELECT DISTINCT ON (m.value, m.customer) m.*
+                FROM messages m WHERE m.stage = {_CLICKED}
+                ORDER BY m.value, m.customer, {_ORDER}
+            )
+            SELECT m.value, count(*) FILTER (WHERE m.occurred_us + {day_us} < :now_us),
+                count(*) FILTER (WHERE m.occurred_us + {day_us} < :now_us AND {_advanced(day_us)}),
+                count(*) FILTER (WHERE m.occurred_us + {week_us} < :now_us),
+                count(*) FILTER (WHERE m.occurred_us + {week_us} < :now_us AND {_advanced(week_us)})
+            FROM clicks m GROUP BY m.value
+        """),
+        question.parameters,
+    )
+    for value, *numbers in followed:
+        rows[value] = rows[value]._replace(after=(After(*numbers[:2]), After(*numbers[2:])))
+    orders = await connection.execute(
+        statement(f"""
+            {tables}, ordered AS (
+                SELECT DISTINCT m.value, o.customer, o."order", o.currency, o.gross, o.net
+                FROM messages m JOIN conversions o ON o.customer = m.customer AND o.model = :model
+                    AND o.at_us > m.occurred_us AND o.at_us <= m.occurred_us + {week_us}
+                WHERE m.stage = {_CLICKED}
+            )
+            SELECT value, currency, count(*), CAST(sum(gross) AS bigint), CAST(sum(net) AS bigint)
+            FROM ordered GROUP BY value, currency ORDER BY value, currency
+        """),
+        question.parameters,
+    )
+    for value, *money in orders:
+        rows[value].money.append(Money(*money))
+    return list(rows.values())

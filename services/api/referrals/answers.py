@@ -1,0 +1,228 @@
+"""The answers of referrals. Pure."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from services.api.funnel.answers import Share, share
+from services.api.referrals.queries import Claims, Everybody, Money, Person
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
+from services.api.shared.days import Days
+from services.api.shared.phase_names import UNPLACED_NAME
+from services.api.shared.workspace import LiveModel
+from throughline.analytics.intervals import newcombe, wilson
+from throughline.analytics.referrals import Network, Referral
+from throughline.journey.model import UNPLACED, Model
+from throughline.kit.clock import rfc3339
+
+MAX_ADVOCATES = 50
+"""Number of advocates that are shown one by one."""
+MAX_LISTED = 200
+"""Number of referred customers of one that are shown one by one."""
+RESAMPLES = 200
+
+CustomerId = Annotated[str, Meta(examples=["user-1"])]
+
+
+class ReferredOrders(Answer):
+    """Orders that stand of referred customers."""
+
+    currency: Annotated[str | None, Meta(description="null: the orders name none", examples=["EUR"])]
+    orders: Annotated[int, Meta(examples=[12])]
+    gross: Annotated[int, Meta(description="in minor units of the currency", examples=[118000])]
+    net: Annotated[int, Meta(description="less refunds", examples=[112000])]
+
+
+class Advocate(Answer):
+    """A customer who brought others in the span."""
+
+    customer: CustomerId
+    referred: Annotated[int, Meta(examples=[4])]
+    reached: Annotated[int, Meta(description="of these, came to the goal", examples=[2])]
+    orders: Annotated[int, Meta(description="orders that stand of these", examples=[3])]
+    link: Annotated[str, Meta(examples=["/v1/customers/user-1/referrals"])]
+
+
+class Spread(Answer):
+    """How many new customers one customer brings: k = invites a customer x conversion of an invite, in this span."""
+
+    customers: Annotated[int, Meta(description="seen in the span", examples=[5000])]
+    invites: Annotated[int, Meta(examples=[800])]
+    invites_per_customer: float | None
+    reached: Annotated[int, Meta(description="referred in the span who came to the goal", examples=[40])]
+    reached_per_invite: Annotated[float | None, Meta(description="null: no invite was sent as an event")]
+    k: Annotated[float | None, Meta(description="null: nobody was seen", examples=[0.008])]
+    low: Annotated[float | None, Meta(description="bootstrap over advocates, 95 %; null: nobody came to the goal")]
+    high: float | None
+
+
+class Referrals(Answer):
+    """Who brought whom in the span, and what became of them."""
+
+    TABLE: ClassVar[str] = "advocates"
+
+    model: ModelName
+    goal: Annotated[str, Meta(description="the phase that counts as success", examples=["purchase"])]
+    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+    referred: Annotated[int, Meta(description="customers who came by a code of another one", examples=[120])]
+    advocate_count: Annotated[int, Meta(description="customers who brought them", examples=[80])]
+    unclaimed: Annotated[int, Meta(description="of all time: came with a code that nobody shared", examples=[3])]
+    own: Annotated[int, Meta(description="of all time: came with a code of their own, which is void", examples=[1])]
+    rings: Annotated[int, Meta(description="of all time: were brought by those whom they brought; cut", examples=[0])]
+    contested_codes: Annotated[int, Meta(description="shared by several customers; the first has it", examples=[0])]
+    phases: Annotated[dict[str, int], Meta(description="phase -> referred customers that stand there now")]
+    orders: list[ReferredOrders]
+    first_seen: Annotated[int, Meta(description="referred customers who were first seen in the span", examples=[110])]
+    reached_rate: Annotated[Share | None, Meta(description="of `first_seen`, came to the goal")]
+    others_rate: Annotated[Share | None, Meta(description="the same of customers whom nobody referred")]
+    difference: Annotated[Share | None, Meta(description="of the two (Newcombe)")]
+    shown: Annotated[bool, Meta(description="false: no difference shown, chance alone may make as large a one")]
+    spread: Spread
+    advocates: Annotated[list[Advocate], Meta(description=f"up to {MAX_ADVOCATES}, who brought most first")]
+
+
+class ReferredCustomer(Answer):
+    """A customer whom this one brought."""
+
+    customer: CustomerId
+    code: Annotated[str, Meta(examples=["ADA10"])]
+    at: Instant
+    phase: Annotated[str, Meta(examples=["purchase"])]
+    orders: Annotated[int, Meta(examples=[1])]
+
+
+class ReferredBy(Answer):
+    """The customer who brought this one."""
+
+    customer: CustomerId
+    code: Annotated[str, Meta(examples=["ADA10"])]
+    at: Instant
+
+
+class CustomerReferrals(Answer):
+    """Who brought a customer, and whom it brought."""
+
+    TABLE: ClassVar[str] = "referred"
+
+    model: ModelName
+    customer: CustomerId
+    codes: Annotated[list[str], Meta(description="that the customer shared", examples=[["ADA10"]])]
+    referred_by: Annotated[ReferredBy | None, Meta(description="null: nobody")]
+    total: Annotated[int, Meta(examples=[4])]
+    referred: Annotated[list[ReferredCustomer], Meta(description=f"the first {MAX_LISTED}")]
+
+
+def referrals_answer(
+    live: LiveModel,
+    days: Days,
+    goal: int,
+    all_time: Network,
+    claims: Claims,
+    in_span: Sequence[Referral],
+    people: Mapping[bytes, Person],
+    money: Sequence[Money],
+    everybody: Everybody,
+    links: Mapping[bytes, str],
+) -> Referrals:
+    """The whole answer. `in_span`: the referrals of the days; `people`: all that these name; `links`: of advocates."""
+    model = live.model
+    of_advocate: dict[bytes, list[Person]] = {}
+    for referral in in_span:
+        of_advocate.setdefault(referral.advocate, []).append(people[referral.customer])
+    reached = {advocate: sum(p.highest_phase >= goal for p in brought) for advocate, brought in of_advocate.items()}
+    first_seen = [person for brought in of_advocate.values() for person in brought if person.first_us >= days.from_us]
+    successes = sum(person.highest_phase >= goal for person in first_seen)
+    others = (max(0, everybody.first_seen - len(first_seen)), max(0, everybody.reached - successes))
+    difference = newcombe(successes, len(first_seen), others[1], others[0])
+    ranked = sorted(of_advocate, key=lambda advocate: (-len(of_advocate[advocate]), people[advocate].id))
+    standing = Counter(people[referral.customer].phase for referral in in_span)
+    return Referrals(
+        model=model.name,
+        goal=model.phases[goal - 1].name,
+        time_zone=live.workspace.time_zone,
+        from_=rfc3339(days.from_us),
+        to=rfc3339(days.end_us),
+        settled_until=instant(live.workspace.applied_watermark_us),
+        history_from=instant(live.workspace.retention_cutoff_us),
+        referred=len(in_span),
+        advocate_count=len(of_advocate),
+        unclaimed=all_time.unclaimed,
+        own=all_time.own,
+        rings=all_time.rings,
+        contested_codes=claims.contested,
+        phases={_phase_name(model, phase): number for phase, number in sorted(standing.items())},
+        orders=[ReferredOrders(each.currency or None, each.orders, each.gross, each.net) for each in money],
+        first_seen=len(first_seen),
+        reached_rate=share(wilson(successes, len(first_seen))),
+        others_rate=share(wilson(others[1], others[0])),
+        difference=share(difference),
+        shown=difference is not None and not difference.low <= 0 <= difference.high,
+        spread=_spread(everybody, list(reached.values())),
+        advocates=[
+            Advocate(
+                people[advocate].id,
+                len(of_advocate[advocate]),
+                reached[advocate],
+                sum(person.orders for person in of_advocate[advocate]),
+                links[advocate],
+            )
+            for advocate in ranked[:MAX_ADVOCATES]
+        ],
+    )
+
+
+def customer_answer(
+    model: Model, customer: bytes, codes: list[str], network: Network, people: Mapping[bytes, Person]
+) -> CustomerReferrals:
+    """One customer's answer. `people`: the customer, who brought it, and the first whom it brought."""
+    by = next((each for each in network.referrals if each.customer == customer and each.advocate in people), None)
+    brought = [referral for referral in network.referrals if referral.advocate == customer]
+    return CustomerReferrals(
+        model=model.name,
+        customer=people[customer].id,
+        codes=codes,
+        referred_by=None if by is None else ReferredBy(people[by.advocate].id, by.code, rfc3339(by.at_us)),
+        total=len(brought),
+        referred=[
+            ReferredCustomer(
+                people[referral.customer].id,
+                referral.code,
+                rfc3339(referral.at_us),
+                _phase_name(model, people[referral.customer].phase),
+                people[referral.customer].orders,
+            )
+            for referral in brought[:MAX_LISTED]
+            if referral.customer in people
+        ],
+    )
+
+
+def _phase_name(model: Model, phase: int) -> str:
+    return UNPLACED_NAME if phase == UNPLACED else model.phases[phase - 1].name
+
+
+def _spread(everybody: Everybody, reached: Sequence[int]) -> Spread:
+    customers, invites, successes = everybody.seen, everybody.invites, sum(reached)
+    low = high = None
+    if customers and successes:
+        dice = random.Random(1)  # the same question has the same answer
+        sums = sorted(sum(dice.choices(reached, k=len(reached))) / customers for _ in range(RESAMPLES))
+        low, high = sums[round(0.025 * (RESAMPLES - 1))], sums[round(0.975 * (RESAMPLES - 1))]
+    return Spread(
+        customers=customers,
+        invites=invites,
+        invites_per_customer=invites / customers if customers else None,
+        reached=successes,
+        reached_per_invite=successes / invites if invites else None,
+        k=successes / customers if customers else None,
+        low=low,
+        high=high,
+    )

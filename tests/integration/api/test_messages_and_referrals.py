@@ -1,0 +1,168 @@
+"""What messages do and who brought whom, out of rows that were staged, by figures worked out by hand."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.api.messages.answers import Messages
+from services.api.referrals.answers import CustomerReferrals, Referrals
+from services.api.voice.answers import OpinionList, Reach, Voice
+from services.stager.stage.models import ModelRegistry
+from tests.support.answers import ok
+from tests.support.pipeline import PARTITIONS, Pipeline
+from tests.support.rows import Rows
+from tests.support.stack import Service, Stack
+from throughline.journey.durations import DAY_US, HOUR_US
+from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import rfc3339
+
+START_US = 1_790_000_000_000_000 - 1_790_000_000_000_000 % DAY_US
+SPAN = {"from": rfc3339(START_US), "to": rfc3339(START_US + 30 * DAY_US)}
+SPRING = {"campaign": "spring"}
+HOSTILE = '{"properties":{"campaign_name":"\\u0000","score":9}}'
+
+
+def sent(who: str, hour: int, name: str, properties: dict[str, Any] | None = None, **fields: Any) -> Touchpoint:
+    """An event of a customer, so many hours after the start."""
+    at_us = START_US + hour * HOUR_US
+    attribution = fields.pop("attribution", {})
+    code = (properties or {}).get("referral_code")
+    if code:
+        attribution = {**attribution, "referral_code": code}
+    return Touchpoint(
+        at_us, 0, f"{who}-{hour}-{name}", who, "track", name, received_us=at_us, user_id=who, channel="direct",
+        rest=fields.pop("rest", json.dumps({"properties": properties or {}})),
+        attribution=json.dumps(attribution, separators=(",", ":")) if attribution else "", **fields,
+    )  # fmt: skip
+
+
+def events() -> list[Touchpoint]:
+    """Ann clicks, looks and buys; Ben clicks only; Cem clicks too late for anybody to know; Dee bounces."""
+    log = [sent(who, 1, "email_sent", attribution=SPRING) for who in ("ann", "ben", "cem", "dee")]
+    log += [sent(who, 2, "email_delivered", attribution=SPRING) for who in ("ann", "ben", "cem")]
+    log.append(sent("dee", 2, "email_bounced", attribution=SPRING))
+    log += [sent("ann", hour, "email_opened", attribution=SPRING) for hour in (3, 4)]
+    log += [
+        sent("ann", 5, "email_link_clicked", attribution=SPRING),
+        sent("ann", 10, "add_to_cart"),
+        sent("ann", 40, "Order Completed", order_id="o1", value=50.0, total=50.0, currency="EUR"),
+        sent("ann", 24 * 20, "Order Completed", order_id="o2", value=70.0, total=70.0, currency="EUR"),
+        sent("ben", 6, "email_link_clicked", {"campaign_name": "spring"}),
+        sent("cem", 24 * 25, "push_notification_tapped", {"campaign_name": "late"}),
+        sent("ben", 7, "unsubscribed", rest=HOSTILE),
+    ]
+    # Ann invites; Eve buys by her code, Fay and Gus only come; Gus's own code brings Ann, which makes a ring.
+    log += [
+        sent("ann", 50, "invite_sent", {"referral_code": "ANN10"}),
+        sent("eve", 60, "page_view", {"referral_code": "ANN10"}),
+        sent("eve", 61, "Order Completed", order_id="o3", value=20.0, total=20.0, currency="EUR"),
+        sent("fay", 62, "product_view", {"referral_code": "ANN10"}),
+        sent("gus", 63, "product_view", {"referral_code": "ANN10"}),
+        sent("gus", 64, "Product Shared", {"referral_code": "GUS"}),
+        sent("ben", 70, "Product Shared", {"referral_code": "ANN10"}),  # claimed before
+        sent("hal", 71, "page_view", {"referral_code": "NOBODY"}),
+        sent("gus", 72, "page_view", {"referral_code": "GUS"}),  # not the first code it came with
+        sent("fay", 73, "Product Shared", {"referral_code": "FAY"}),
+        sent("ivy", 74, "Product Shared", {"referral_code": "IVY"}),
+        sent("ivy", 75, "page_view", {"referral_code": "IVY"}),
+        sent("jon", 76, "Product Shared", {"referral_code": "JON"}),
+        sent("kim", 77, "page_view", {"referral_code": "JON"}),
+        sent("kim", 78, "Product Shared", {"referral_code": "KIM"}),
+        sent("jon", 79, "page_view", {"referral_code": "KIM"}),  # a ring
+    ]
+    log += [
+        sent("ann", 80, "nps_answered", score=10.0),
+        sent("ben", 80, "survey_answered", score=3.0),
+        sent("ben", 81, "nps_answered", score=9.0),
+        sent("eve", 80, "Product Reviewed", rating=5.0, product_id="p1"),
+        sent("fay", 80, "survey_shown"),
+    ]
+    return log
+
+
+@pytest.fixture
+async def shop(stack: Stack, rows: Rows, engine: AsyncEngine, service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api."""
+    models = {"seven_phase": rows.model}
+    pipeline = Pipeline(engine, stack.database, stack.workspace_id, models, stack.touchpoints, ModelRegistry(engine))
+    pipeline.send([event._replace(source=rows.source) for event in events()])
+    end_us = START_US + 26 * DAY_US
+    for partition in range(PARTITIONS):
+        while pipeline.waiting[partition]:
+            await pipeline.stage(partition, 500)
+        await rows.through(end_us, partition=partition)
+    await pipeline.tick(end_us)
+    async with stack.api(service) as client:
+        yield client
+
+
+async def test_the_figures(shop: httpx.AsyncClient) -> None:
+    await check_messages(shop)
+    await check_referrals(shop)
+    await check_voices(shop)
+
+
+async def check_messages(shop: httpx.AsyncClient) -> None:
+    answer = await ok(shop, "/v1/messages", Messages, **SPAN)
+    by_value = {item["value"]: item for item in answer["items"]}
+    assert list(by_value) == ["spring", "(none)", "late"]
+    spring = by_value["spring"]
+    counts = {stage: (spring[stage]["events"], spring[stage]["customers"]) for stage in ("sent", "opened", "clicked")}
+    assert counts == {"sent": (4, 4), "opened": (2, 1), "clicked": (2, 2)}
+    assert (spring["bounced"]["events"], spring["opened"]["inflated"]) == (1, True)
+    assert spring["advanced_24h"] | {"rate": None} == {"clicked": 2, "advanced": 1, "rate": None}
+    assert spring["orders"] == [{"currency": "EUR", "orders": 1, "gross": 5000, "net": 5000}]
+    assert by_value["(none)"]["unsubscribed"]["customers"] == 1
+    late = by_value["late"]
+    assert (late["clicked"]["customers"], late["advanced_24h"]["clicked"], late["advanced_7d"]["clicked"]) == (1, 0, 0)
+    by_channel = await ok(shop, "/v1/messages", Messages, by="channel", **SPAN)
+    assert {item["value"] for item in by_channel["items"]} == {"email", "push", "direct"}
+
+
+async def check_referrals(shop: httpx.AsyncClient) -> None:
+    answer = await ok(shop, "/v1/referrals", Referrals, **SPAN)
+    figures = {name: answer[name] for name in ("referred", "unclaimed", "own", "rings", "contested_codes")}
+    assert figures == {"referred": 4, "unclaimed": 1, "own": 1, "rings": 1, "contested_codes": 1}
+    assert [(row["customer"], row["referred"], row["reached"], row["orders"]) for row in answer["advocates"]] == [
+        ("ann", 3, 1, 1),
+        ("jon", 1, 0, 0),
+    ]
+    assert answer["orders"] == [{"currency": "EUR", "orders": 1, "gross": 2000, "net": 2000}]
+    assert answer["reached_rate"]["rate"] == 0.25
+    assert not answer["shown"]
+    spread = answer["spread"]
+    assert (spread["customers"], spread["invites"], spread["reached"]) == (11, 1, 1)
+    assert spread["low"] <= spread["k"] == 1 / 11 <= spread["high"]
+    ann = await ok(shop, answer["advocates"][0]["link"], CustomerReferrals)
+    assert (ann["codes"], ann["referred_by"], ann["total"]) == (["ANN10"], None, 3)
+    assert [(row["customer"], row["phase"]) for row in ann["referred"]] == [
+        ("eve", "advocacy"),
+        ("fay", "consideration"),
+        ("gus", "consideration"),
+    ]
+    eve = await ok(shop, "/v1/customers/eve/referrals", CustomerReferrals)
+    assert eve["referred_by"]["customer"] == "ann"
+    unknown = await shop.get("/v1/customers/zoe/referrals")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_customer")
+
+
+async def check_voices(shop: httpx.AsyncClient) -> None:
+    answer = await ok(shop, "/v1/voice", Voice, by="phase", **SPAN)
+    total = answer["total"]
+    assert (total["answers"], total["answered"], total["asked"], total["enough"]) == (2, 3, 1, False)
+    assert (total["favourable"], total["nps"]["value"], total["distribution"]) == (2, 100, {"9": 1, "10": 1})
+    assert sum(part["count"]["answers"] for part in answer["breakdown"]) == 2
+    listed = await ok(shop, total["links"]["favourable"], OpinionList)
+    assert [item["customer"] for item in listed["items"]] == ["ann", "ben"]
+    every = await ok(shop, "/v1/voice", Voice, each="true", **SPAN)
+    assert every["total"]["unfavourable"] == 1
+    stars = await ok(shop, "/v1/voice", Voice, measure="rating", by="product", **SPAN)
+    assert [(part["value"], part["count"]["answers"]) for part in stars["breakdown"]] == [("p1", 1)]
+    reach = await ok(shop, "/v1/voice/reach", Reach, **SPAN)
+    assert {item["what"]: item["events"] for item in reach["items"] if item["events"]} == {
+        "messages": 3, "shares": 6, "invites": 1, "reviews": 1,
+    }  # fmt: skip
