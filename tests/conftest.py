@@ -1,16 +1,20 @@
 """One real Kafka and one real PostgreSQL for the whole session, in temporary folders, on free ports."""
 
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from hypothesis import settings
+from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.stack import ROLE_PASSWORD, Stack
+from tests.support.statement_rules import broken_on_citus
 from throughline.kit.kafka import ensure_topics
 from throughline.local import LocalKafka, LocalPostgres
 from throughline.store import migrate
@@ -24,6 +28,26 @@ PARTITIONS = 4
 settings.register_profile("steady", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("deep", max_examples=10_000, deadline=None)
 settings.load_profile("steady")
+
+
+_statements: set[str] = set()
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def require_rules(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    """Every statement that is sent in this process keeps Citus's rules; migrations run before tables are spread."""
+    if statement not in _statements and (broken := broken_on_citus(statement)) and not _is_migrating():
+        raise AssertionError(f"{'; '.join(broken)}:\n{statement}")
+    _statements.add(statement)
+
+
+def _is_migrating() -> bool:
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if "migrations" in Path(frame.f_code.co_filename).parts:
+            return True
+    return False
 
 
 @dataclass(frozen=True)

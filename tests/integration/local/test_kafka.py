@@ -108,6 +108,15 @@ async def test_what_is_no_folder_or_not_writable_is_named(tmp_path: Path) -> Non
         await LocalKafka(Path("/proc/kafka")).start()
 
 
+async def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    """As on a full disk: whoever watches the server tries again, and does not end."""
+    server = LocalKafka(tmp_path / "kafka")
+    await server._folder.claim()
+    (tmp_path / "kafka" / "server.properties").mkdir()
+    with pytest.raises(LocalError, match=r"Kafka cannot start in .*kafka: Is a directory"):
+        await server.start()
+
+
 async def test_a_tampered_jar_is_refused(tmp_path: Path) -> None:
     """A repository of links to the user's own, with one file replaced."""
     user_repository = jars.user_repository()
