@@ -1,4 +1,4 @@
-"""Node's packages, installed once a session."""
+"""Packages of npm, installed once a session."""
 
 import asyncio
 import os
@@ -36,16 +36,18 @@ async def run(*arguments: str, folder: Path, seconds: float, **variables: str) -
     return out.decode()
 
 
-@pytest.fixture(scope="session")
-async def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the locked packages of `node/package.json` and the scripts beside it."""
+async def installed(project: Path, folder: Path) -> Path:
+    """`folder` with the files of a project, and its locked packages."""
     if shutil.which("npm") is None and not os.environ.get("CI"):
         # In CI a missing Node is a failure; a developer may do without it.
         pytest.skip("Node is not installed")
-    folder = tmp_path_factory.mktemp("node")
-    for path in PROJECT.iterdir():
-        if path.is_file():
-            shutil.copy(path, folder / path.name)
+    shutil.copytree(project, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
     # None of the packages needs its install script.
     await run("npm", "ci", "--prefer-offline", "--ignore-scripts", folder=folder, seconds=INSTALL_SECONDS)
     return folder
+
+
+@pytest.fixture(scope="session")
+async def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the locked packages of `node/package.json` and the scripts beside it."""
+    return await installed(PROJECT, tmp_path_factory.mktemp("node"))

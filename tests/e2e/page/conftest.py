@@ -6,12 +6,14 @@ One browser of a process, one api and one database of a module; each test has a 
 import dataclasses
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.conftest import execute
+from tests.e2e.conftest import installed
 from tests.support.rows import Rows
 from tests.support.stack import Service, Stack
 from throughline.kit.clock import now_us
@@ -39,6 +41,25 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
         await browser.close()
+
+
+@pytest.fixture(scope="session")
+async def faults_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page], Awaitable[list[str]]]:
+    """What axe finds wrong in a page: nothing, or each fault with the elements that have it."""
+    folder = await installed(Path(__file__).parent / "axe", tmp_path_factory.mktemp("axe"))
+    axe = (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+    async def find(page: Page) -> list[str]:
+        if not await page.evaluate("Boolean(window.axe)"):
+            await page.evaluate(axe)
+        found = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
+        return [
+            f"{fault['id']}: {node['html'][:200]} {node['failureSummary']}"
+            for fault in found["violations"]
+            for node in fault["nodes"]
+        ]
+
+    return find
 
 
 @pytest.fixture(scope="module")

@@ -320,8 +320,12 @@ addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("click", (event) => {
-  const href = event.target.closest("#place a[href^='#']")?.getAttribute("href");
+  const href = event.target.closest("main a[href^='#']")?.getAttribute("href");
   if (href) history.replaceState({ focus: href, scroll: scrollY }, "");
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address is the view's
+  byId("title").focus();
 });
 addEventListener("popstate", () => (byHistory = history.state !== null));
 addEventListener("hashchange", () => {

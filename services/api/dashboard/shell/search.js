@@ -1,6 +1,6 @@
 // Finding a customer: what is typed is trimmed, and ids are suggested meanwhile.
 
-import { ApiError, get } from "./api.js";
+import { get } from "./api.js";
 import { byId, h, id } from "./dom.js";
 
 const AFTER_MS = 150;
@@ -34,31 +34,50 @@ export function installSearch(open) {
     input.setAttribute("aria-activedescendant", options[active].id);
   };
 
+  async function find(text) {
+    asking?.abort();
+    asking = new AbortController();
+    return (await get("/v1/customers/search", { text, limit: SHOWN }, asking.signal)).items;
+  }
+
+  function show(items) {
+    active = -1;
+    list.replaceChildren(...items.map((item, index) => {
+      const option = h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": "false", "data-customer": item.customer },
+        id(item.matched), h("span", { class: "soft" }, ...(item.matched === item.customer ? [] : [" of ", id(item.customer)]), item.activity === "lapsed" ? " lapsed" : null));
+      option.addEventListener("pointerdown", (event) => {
+        event.preventDefault(); // the focus stays in the input
+        choose(item.customer);
+      });
+      return option;
+    }));
+    if (!items.length) list.append(h("li", { role: "option", "aria-disabled": "true", class: "soft", text: "No id begins so." }));
+    list.hidden = false;
+    input.setAttribute("aria-expanded", "true");
+  }
+
+  /** An error shows nothing: Enter opens the very id that was typed. */
   async function suggest() {
     const text = input.value.trim();
-    asking?.abort();
-    if (!text) return close();
-    asking = new AbortController();
-    const { signal } = asking;
-    try {
-      const { items } = await get("/v1/customers/search", { text, limit: SHOWN }, signal);
-      if (signal.aborted || document.activeElement !== input) return null;
-      active = -1;
-      list.replaceChildren(...items.map((item, index) => {
-        const option = h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": "false" }, id(item.id), item.id === item.customer ? null : h("span", { class: "soft" }, " of ", id(item.customer)));
-        option.addEventListener("pointerdown", (event) => {
-          event.preventDefault(); // the focus stays in the input
-          choose(item.customer);
-        });
-        return option;
-      }));
-      if (!items.length) list.append(h("li", { class: "soft", text: "No id begins so." }));
-      list.hidden = false;
-      input.setAttribute("aria-expanded", "true");
-    } catch (error) {
-      if (!signal.aborted && error instanceof ApiError) close();
+    if (!text) {
+      close();
+      return;
     }
-    return null;
+    const items = await find(text).catch(() => null);
+    if (items && document.activeElement === input && input.value.trim() === text) show(items);
+  }
+
+  async function submit() {
+    const text = input.value.trim();
+    const marked = list.hidden ? null : list.children[active]?.dataset.customer;
+    if (marked) choose(marked);
+    if (marked || !text) return;
+    clearTimeout(timer);
+    const items = await find(text).catch((error) => (error.name === "AbortError" ? null : []));
+    if (!items) return;
+    const exact = items.find((item) => item.matched === text) ?? (items.length === 1 ? items[0] : null);
+    if (exact || !items.length) choose(exact?.customer ?? text);
+    else show(items);
   }
 
   input.addEventListener("input", () => {
@@ -67,7 +86,7 @@ export function installSearch(open) {
   });
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
-    const options = list.hidden ? 0 : list.querySelectorAll("[role=option]").length;
+    const options = list.hidden ? 0 : list.querySelectorAll("[data-customer]").length;
     if (event.key === "ArrowDown" && options) mark(active + 1);
     else if (event.key === "ArrowUp" && options) mark(active < 0 ? options - 1 : active - 1);
     else if (event.key === "Escape" && !list.hidden) close();
@@ -76,8 +95,6 @@ export function installSearch(open) {
   });
   byId("search").addEventListener("submit", (event) => {
     event.preventDefault();
-    const option = list.children[active];
-    const customer = option && !list.hidden ? option.querySelector(".soft .id")?.textContent ?? option.querySelector(".id").textContent : input.value.trim();
-    if (customer) choose(customer);
+    submit();
   });
 }

@@ -96,7 +96,7 @@ class PhaseTable {
       parts.share.textContent = share(phase.now, counts.customers);
     }
     this.showEmpty(counts);
-    this.tools.announce(`${number(counts.customers)} customers, ${number(counts.unplaced)} unplaced`);
+    this.tools.announce(`${counted(counts.customers, "customer")}, ${number(counts.unplaced)} unplaced`);
     this.isChanged = true;
   }
 
