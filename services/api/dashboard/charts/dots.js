@@ -30,11 +30,11 @@ export function dots(rows, { name, width, zero = false, stacked = false, format 
           ...[each.value.low, each.value.high].map((end) => s("line", { x1: x(end), x2: x(end), y1: y - 4, y2: y + 4, class: "range" })),
           each.before ? s("rect", { x: x(each.before.rate) - 4, y: y - 4, width: 8, height: 8, class: "before" }) : null,
           s("circle", { cx: x(each.value.rate), cy: y, r: 5, class: `spot ${each.isQuiet ? "quiet" : ""}` })]
-        : [words(left, y + 4, each.text, { class: "small" })];
+        : [];
       return s("g", {},
         words(isNarrow ? 0 : left - 16, isNarrow ? y - 18 : y + 4, fitted(each.label, isNarrow ? width * 0.5 : left - 20), { class: "label", "text-anchor": isNarrow ? "start" : "end" }),
         mark({ label: each.says, href: each.href }, s("rect", { x: 0, y: y - 13, width, height: 26, class: "hit" }), ...shapes),
-        each.value ? words(width, isNarrow ? y - 18 : y + 4, fitted(each.text, isNarrow ? width * 0.48 : right - 14, 12), { class: "small", "text-anchor": "end" }) : null);
+        each.value ? words(width, isNarrow ? y - 18 : y + 4, fitted(each.text, isNarrow ? width * 0.48 : right - 14, 12), { class: "small", "text-anchor": "end" }) : words(left, y + 4, each.text, { class: "small" }));
     }),
   ]);
 }

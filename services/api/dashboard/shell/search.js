@@ -44,7 +44,7 @@ export function installSearch(open) {
     active = -1;
     list.replaceChildren(...items.map((item, index) => {
       const option = h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": "false", "data-customer": item.customer },
-        id(item.matched), h("span", { class: "soft" }, ...(item.matched === item.customer ? [] : [" of ", id(item.customer)]), item.activity === "lapsed" ? " lapsed" : null));
+        id(item.id), h("span", { class: "soft" }, ...(item.id === item.customer ? [] : [" of ", id(item.customer)]), item.activity === "lapsed" ? " lapsed" : null));
       option.addEventListener("pointerdown", (event) => {
         event.preventDefault(); // the focus stays in the input
         choose(item.customer);
@@ -75,7 +75,7 @@ export function installSearch(open) {
     clearTimeout(timer);
     const items = await find(text).catch((error) => (error.name === "AbortError" ? null : []));
     if (!items) return;
-    const exact = items.find((item) => item.matched === text) ?? (items.length === 1 ? items[0] : null);
+    const exact = items.find((item) => item.id === text) ?? (items.length === 1 ? items[0] : null);
     if (exact || !items.length) choose(exact?.customer ?? text);
     else show(items);
   }
