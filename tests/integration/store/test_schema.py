@@ -121,6 +121,7 @@ PARTIAL = {
     ("erasures", "state <> 'done'"),
     ("read_tokens", "session_of IS NOT NULL"),
     ("touchpoints", "bot OR test) AND (user_id IS NOT NULL"),
+    ("touchpoints", """attribution ~~ '%"referral_code"%'"""),
     ("journeys", "orders > 0"),
 }
 
