@@ -13,6 +13,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.memory_folder import memory_folder
 from tests.support.stack import ROLE_PASSWORD, Stack
 from tests.support.statement_rules import broken_on_citus
 from throughline.kit.kafka import ensure_topics
@@ -69,8 +70,9 @@ async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local
 @pytest.fixture(scope="session")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalPostgres]:
     """The session's server. A test that kills it must start it again."""
-    async with LocalPostgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
+    with memory_folder(tmp_path_factory.mktemp("postgres")) as folder:
+        async with LocalPostgres(folder / "postgres") as server:
+            yield server
 
 
 @pytest.fixture(scope="session")

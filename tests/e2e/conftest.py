@@ -6,6 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from playwright.async_api import expect
+
+expect.set_options(timeout=30_000)  # five seconds are short beside other tests
 
 PROJECT = Path(__file__).parent / "node"
 INSTALL_SECONDS = 280.0

@@ -23,7 +23,7 @@ DAY = 24 * 60
 NOON = DAY + 60
 """The minute at which something goes wrong."""
 MINUTES = NOON + DAY + 120
-BEFORE = 3 * 60
+BEFORE = 2 * 60
 """How much of the health before it a scenario that ends within hours is given: evaluating takes long."""
 ALWAYS = range(MINUTES)
 HALF_AN_HOUR = range(NOON, NOON + 30)

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.fork_server import ForkedChild
 from throughline.kit.clock import now_us
 from throughline.local import Child, free_port
 from throughline.store.access.modes import Scope
@@ -54,7 +55,7 @@ class Service:
 
     async def metrics(self) -> dict[str, float]:
         """Samples by name and labels, as Prometheus would scrape them."""
-        async with httpx.AsyncClient(timeout=5) as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             text = (await client.get(f"{self.url}/metrics")).text
         lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in lines}
@@ -118,7 +119,7 @@ class Stack:
             **variables,
         }
         number = sum(service.name == name for service in self.services)
-        child = Child(
+        child = ForkedChild(
             name,
             [sys.executable, "-m", f"services.{name}"],
             log=self.folder / f"{name}-{number}.log",
@@ -140,12 +141,12 @@ class Stack:
     def api(self, service: Service) -> httpx.AsyncClient:
         """A client of a running api, with the workspace's read token."""
         return httpx.AsyncClient(
-            base_url=service.url, headers={"Authorization": f"Bearer {self.read_token}"}, timeout=10
+            base_url=service.url, headers={"Authorization": f"Bearer {self.read_token}"}, timeout=30
         )
 
 
 async def until(
-    condition: Callable[[], Awaitable[Any]], *, seconds: float = 30, what: Callable[[], str] | str = "it"
+    condition: Callable[[], Awaitable[Any]], *, seconds: float = 60, what: Callable[[], str] | str = "it"
 ) -> Any:
     """Wait until a condition is true. Returns its value.
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from throughline.local.errors import LocalError
 
@@ -78,18 +79,21 @@ class Child:
                 self.log.replace(self.log.with_suffix(".log.1"))
             with self.log.open("ab") as output:
                 self._log_start = output.tell()
-                self._process = await asyncio.create_subprocess_exec(
-                    *bound_to_parent(self.argv, death_signal=self.stop_signal, run_as=self.run_as),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=asyncio.subprocess.STDOUT,
-                    env=self.env,
-                    cwd=self.cwd,
-                    start_new_session=True,
-                    pass_fds=self.pass_fds,
-                )
+                self._process = await self._spawn(output)
         except OSError as error:
             raise LocalError(f"cannot start {self.name}: {error}") from None
+
+    async def _spawn(self, output: BinaryIO) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *bound_to_parent(self.argv, death_signal=self.stop_signal, run_as=self.run_as),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.env,
+            cwd=self.cwd,
+            start_new_session=True,
+            pass_fds=self.pass_fds,
+        )
 
     async def wait(self) -> int:
         """Wait until the program ends, then kill its process group; returns the exit status (-N = signal N)."""

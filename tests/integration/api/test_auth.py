@@ -34,7 +34,7 @@ async def test_tokens(api: httpx.AsyncClient, stack: Stack) -> None:
     async def is_refused() -> bool:
         return (await api.get("/v1/phases")).status_code == 401
 
-    await until(is_refused, seconds=5)
+    await until(is_refused)
 
 
 async def test_other_origins_may_read_with_a_token_but_get_nothing_else(api: httpx.AsyncClient) -> None:
@@ -89,7 +89,7 @@ async def test_a_link_opens_one_session(stack: Stack, service: Service) -> None:
         async def is_refused() -> bool:
             return (await browser.get("/v1/phases")).status_code == 401
 
-        await until(is_refused, seconds=5, what="the session to end with its token")
+        await until(is_refused, what="the session to end with its token")
 
 
 async def test_a_token_opens_a_session_and_nothing_else_does(stack: Stack, service: Service) -> None:

@@ -144,7 +144,7 @@ async def test_a_late_event_restates_the_past(api: httpx.AsyncClient, past: Past
     async def restated() -> bool:
         return bool((await ok(api, "/v1/phases/counts", as_of=as_of))["customers"] == before + 1)
 
-    await until(restated, seconds=5)
+    await until(restated)
     after = await api.get("/v1/phases/counts", params={"as_of": as_of})
     again = {"If-None-Match": after.headers["etag"]}
     assert (await api.get("/v1/phases/counts", params={"as_of": as_of}, headers=again)).status_code == 304

@@ -96,7 +96,7 @@ async def test_old_events_go_and_what_is_shown_stays(stack: Stack, api: httpx.As
         answer = await send(event("c1", "Product Viewed", 31))
         return bool(answer["rejected"] == 1 and answer["verdicts"][0]["code"] == "before_horizon")
 
-    await until(refused, seconds=20, what=lambda: "ingest to know the retention cutoff")
+    await until(refused, what=lambda: "ingest to know the retention cutoff")
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ async def _ready(child: Child, folder: Path) -> bool:
 async def journey(running: dict[str, Any], customer: str, touchpoints: int) -> dict[str, Any]:
     """The customer's journey, once it has so many touchpoints."""
     headers = {"Authorization": f"Bearer {running['read_token']}"}
-    async with httpx.AsyncClient(base_url=running["api_url"], headers=headers, timeout=5) as client:
+    async with httpx.AsyncClient(base_url=running["api_url"], headers=headers, timeout=30) as client:
 
         async def whole_journey() -> dict[str, Any] | None:
             try:
@@ -134,7 +134,7 @@ async def test_it_runs_survives_kills_stops_and_goes_on(tmp_path: Path) -> None:
         shown = await asyncio.to_thread(subprocess.run, ["sh", "-c", see], capture_output=True, text=True, timeout=30)
         assert json.loads(shown.stdout)["customer"] == "ada"
 
-        async with httpx.AsyncClient(timeout=5) as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             page = await client.get(first["api_url"] + "/")
         assert (page.status_code, "text/html" in page.headers["content-type"]) == (200, True)
 
@@ -191,7 +191,7 @@ async def test_two_side_by_side_one_with_a_demo_one_on_the_others_servers(tmp_pa
             assert sorted(running["pids"]) == sorted([*NAMES, "demo"])
             assert sorted(other["pids"]) == ["api", "ingest", "stager"]
             headers = {"Authorization": f"Bearer {other['read_token']}"}
-            async with httpx.AsyncClient(base_url=other["api_url"], headers=headers, timeout=5) as client:
+            async with httpx.AsyncClient(base_url=other["api_url"], headers=headers, timeout=30) as client:
 
                 async def counted() -> bool:
                     return bool((await client.get("/v1/phases/counts")).json()["customers"] > 0)

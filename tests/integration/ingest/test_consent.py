@@ -97,7 +97,7 @@ async def test_what_has_no_consent_is_counted_and_nothing_else(stack: Stack, thr
         metrics = await ingest.metrics()
         return metrics.get(taken % "dropped") == 5 + len(flood) and metrics.get(taken % "rejected") == 1
 
-    await until(told, seconds=10, what=lambda: "the counts of verdicts")
+    await until(told, what=lambda: "the counts of verdicts")
     shown = (await throughline("tail", "app", "--no-follow")).out.splitlines()
     assert [line.split()[2:] for line in shown if " dropped " in line] == [["dropped", "no_consent"]] * 2
     shown = (await throughline("tail", "web", "--no-follow", "-n", "1000")).out.splitlines()

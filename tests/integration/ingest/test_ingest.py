@@ -217,7 +217,7 @@ async def test_keys_take_effect_within_seconds(client: httpx.AsyncClient, stack:
         async def answered() -> bool:
             return await status(key) == expected
 
-        await until(answered, seconds=5, what=f"a {expected}")
+        await until(answered, what=f"a {expected}")
 
     try:
         assert await status(stack.write_key) == 200
@@ -259,7 +259,7 @@ async def test_what_is_counted(client: httpx.AsyncClient, ingest: Service) -> No
             and not any("stager" in name for name in metrics)
         )
 
-    await until(counted, seconds=5)
+    await until(counted)
 
 
 OUTCOMES = ("ok", "warning", "rejected")

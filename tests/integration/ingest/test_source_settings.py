@@ -242,7 +242,7 @@ async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> N
         async def limited() -> bool:
             return (await send(old, 10)).status_code == 429
 
-        await until(limited, seconds=20, what=lambda: "the source's own rate")
+        await until(limited, what=lambda: "the source's own rate")
         await throughline("source", "set", "till", "web", "--unset", "rate")
 
         result = await throughline("key", "rotate", old, "--overlap", "4s")
@@ -256,7 +256,7 @@ async def test_ingest_keeps_to_them(stack: Stack, throughline: Throughline) -> N
         async def only_new() -> bool:
             return [(await send(key)).status_code for key in (old, new)] == [401, 200]
 
-        await until(both, seconds=20, what=lambda: "both keys")
-        await until(only_new, seconds=20, what=lambda: "the new key only")
+        await until(both, what=lambda: "both keys")
+        await until(only_new, what=lambda: "the new key only")
     late = await throughline("key", "rotate", old)
     assert "no longer taken" in late.err

@@ -37,7 +37,7 @@ async def test_webhooks_are_taken_from_who_knows_the_secret(stack: Stack, databa
         async def taken() -> bool:
             return (await send(SECRET)).status_code == 200
 
-        await until(taken, seconds=20, what=lambda: "the secret known to ingest")
+        await until(taken, what=lambda: "the secret known to ingest")
         for secret in ("", "other"):
             refused = await send(secret)
             assert (refused.status_code, refused.json()["code"]) == (401, "invalid_signature")
@@ -56,7 +56,7 @@ async def test_webhooks_are_taken_from_who_knows_the_secret(stack: Stack, databa
         async def has_key() -> bool:
             return (await client.post("/v1/pos", content=sales, params={"writeKey": key})).status_code == 200
 
-        await until(has_key, seconds=20, what=lambda: "the till's key known to ingest")
+        await until(has_key, what=lambda: "the till's key known to ingest")
         till = await client.post("/v1/pos", content=sales, params={"writeKey": key})
         assert [(verdict["row"], verdict["verdict"]) for verdict in till.json()["verdicts"]] == [
             (1, "ok"),

@@ -152,7 +152,7 @@ asyncio.run(main())
     async def have_ended() -> bool:
         return not any(alive(pid) for pid in family)
 
-    await until(have_ended, seconds=20, what="all children to be gone")
+    await until(have_ended, what="all children to be gone")
 
 
 async def test_a_program_that_cannot_run_is_named(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ async def until(condition: Callable[[], object]) -> None:
     async def holds() -> bool:
         return bool(condition())
 
-    await stack.until(holds, seconds=10, what="the loop of rounds")
+    await stack.until(holds, what="the loop of rounds")
 
 
 @pytest.mark.usefixtures("_quiet")
