@@ -15,10 +15,10 @@ from services.ingest.http.access import Access, Rates, by_source
 from services.ingest.http.app import IngestApp
 from services.ingest.http.control import create_control
 from services.ingest.http.cors import error_app
+from services.ingest.http.direct import DirectHttpProtocol
 from services.ingest.http.keys import Keys
 from services.ingest.http.suppressed import SuppressedIds
 from services.ingest.metrics_buffer import FLUSH_SECONDS, MetricsBuffer
-from services.ingest.process.direct import DirectHttpProtocol
 from services.ingest.process.worker import end_with_parent, worker_metrics
 from services.ingest.publish.batcher import Batcher
 from services.ingest.publish.producer import ReconnectingProducer

@@ -13,8 +13,8 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from services.ingest.process.direct import IngestHttpProtocol
 from throughline.kit import logs
+from throughline.kit.connection_limits import LimitedHttpProtocol
 from throughline.kit.server import port_config
 from throughline.kit.settings import IngestSettings, load_or_exit, set_environment
 
@@ -22,8 +22,11 @@ BACKLOG = 4096
 """Maximum number of connections that wait to be accepted."""
 
 
-def serve() -> None:
-    """Listens until SIGTERM or SIGINT, then answers the requests that were accepted and returns."""
+def serve(http: type[LimitedHttpProtocol]) -> None:
+    """Listens until SIGTERM or SIGINT, then answers the requests that were accepted and returns.
+
+    `http` is the class of the workers' connections.
+    """
     settings = load_or_exit(IngestSettings)
     logs.configure(settings.log_level)
     # When uvicorn is done it raises the signal that stopped it once more, which must not end this process.
@@ -37,7 +40,7 @@ def serve() -> None:
     config = port_config(
         "services.ingest.main:create_app",
         settings,
-        http=IngestHttpProtocol,
+        http=http,
         factory=True,
         workers=settings.workers,
         loop="uvloop",

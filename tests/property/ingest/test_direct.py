@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from services.ingest.http import direct
 from services.ingest.http.access import Access, Rates
 from services.ingest.http.app import IngestApp
 from services.ingest.http.cors import error_app
+from services.ingest.http.direct import DirectHttpProtocol, IngestHttpProtocol
 from services.ingest.http.keys import Keys
 from services.ingest.http.responses import send_answer
 from services.ingest.metrics_buffer import MetricsBuffer
-from services.ingest.process import direct
-from services.ingest.process.direct import DirectHttpProtocol, IngestHttpProtocol
 from services.ingest.publish.batcher import Delivery
 from throughline.kit.connection_limits import LimitedHttpProtocol
 from throughline.store.access.keys import SourceKey, key_digest

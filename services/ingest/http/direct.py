@@ -6,8 +6,8 @@ answer the same bytes. decisions/0022 has the numbers.
 
 What uvicorn does not document, beside the callbacks of httptools and asyncio, stands in this file: its `cycle`, `app`,
 `flow`, `pipeline`, `server_state`, `timeout_keep_alive`, `on_response_complete` and `STATUS_LINE`.
-tests/property/ingest/test_direct.py holds them to the installed version. Must not import metrics (see supervisor.py):
-main.py gives the app.
+tests/property/ingest/test_direct.py holds them to the installed version. Must not import metrics (see
+process/supervisor.py): main.py gives the app.
 """
 
 import asyncio
