@@ -155,8 +155,9 @@ class Memory:
     def add(self, product: str, quantity: float | None) -> None:
         """Put a product into the cart; without a quantity, one of it."""
         amount = 1.0 if quantity is None else quantity
-        if amount > 0 and (product in self.cart or len(self.cart) < MAX_CART_LINES):
-            self.cart[product] = self.cart.get(product, 0.0) + amount
+        cart = self.cart
+        if amount > 0 and (product in cart or len(cart) < MAX_CART_LINES):
+            cart[product] = cart.get(product, 0.0) + amount
             self.emptied = False
 
     def remove(self, product: str, quantity: float | None) -> None:

@@ -63,19 +63,17 @@ def after(text: str, transitions: Iterable[Transition], revoked: Transition | No
     if revoked is not None:
         outcome = _OPEN_TEXT
     for transition in transitions:
-        at_us, _, _, _, kind, _, phase, *_ = transition
+        at_us, _, _, _, kind, _, phase, _, _, _ = transition
         if kind == LAPSE:
             outcome = str(outcome_of(transition))
             continue
-        instant = str(at_us)
-        part = f"{phase}:{instant}"
+        part = f"{phase}:{at_us}"
         entered = f"{entered},{part}" if entered and kind != RETURN else part
         outcome = _OPEN_TEXT
         if highest < phase:
-            for skipped in range(highest + 1, phase):
-                reached = f"{reached},{skipped}:{instant}" if reached else f"{skipped}:{instant}"
+            while (highest := highest + 1) < phase:
+                reached = f"{reached},{highest}:{at_us}" if reached else f"{highest}:{at_us}"
             reached = f"{reached},{part}" if reached else part
-            highest = phase
     return f"{entered};{reached};{outcome}" if reached else ""
 
 

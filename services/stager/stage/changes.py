@@ -150,9 +150,9 @@ class ChangeSet:
 
     def count_unmapped(self, active: ActiveModel, touchpoints: Iterable[Touchpoint]) -> None:
         """Count new track events that the vocabulary of a model does not know."""
-        kind_of = active.model.kind
+        kinds = active.model.kinds["track"]
         for touchpoint in touchpoints:
-            if touchpoint.call == "track" and kind_of("track", touchpoint.name) is None:
+            if touchpoint.call == "track" and kinds[touchpoint.name] is None:
                 at_us = touchpoint.occurred_us
                 self._add_unmapped((active.id, touchpoint.source, touchpoint.name), 1, at_us, at_us)
 
