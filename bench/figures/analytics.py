@@ -5,7 +5,7 @@ Answers are measured with few customers and with many, who are written as stagin
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from statistics import quantiles
 from typing import NamedTuple
@@ -18,11 +18,15 @@ from bench.report import Goal, Row
 from bench.servers import Deployment, Servers, Sizes, print_progress
 from tests.support.folded import write_folded
 from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
+from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
+from throughline.store.facts import TOUCHPOINT_COLUMNS
 from throughline.store.schema.analytics import TABLES
 
 FEW = 1_000
+FOLDED = 20_000
+"""Maximum number of customers that are folded one by one; the others are copies of them, made in PostgreSQL."""
 CHANNELS = ("direct", "email", "organic_search", "paid_search", "social")
 DEVICES = ("desktop", "mobile", "tablet")
 KEPT = ("/v1/funnel?by=channel", "/v1/funnel/trend", "/v1/funnel/time?phase=discovery", "/v1/flows", "/v1/variants",
@@ -169,16 +173,55 @@ def _customers(deployment: Deployment, customers: int, now: int) -> Iterator[tup
 
 
 async def _fill_shop(deployment: Deployment, customers: int) -> None:
+    """Write customers and their sums: some, and as many copies of each, with other ids, as make up the number."""
     now = now_us()
+    copies = max(0, customers // FOLDED - 1)
     connection = await asyncpg.connect(deployment.database)
     try:
         await write_folded(
             connection,
-            _customers(deployment, customers, now),
+            _customers(deployment, min(customers, FOLDED), now),
             workspace=deployment.workspace_id,
             model=deployment.model,
             topic=deployment.touchpoints,
             now_us=now,
         )
+        if copies:
+            for table in _COLUMNS:
+                await connection.execute(_copy_sql(table, copies))
+            for sums in TABLES:
+                await connection.execute(f"UPDATE {sums.name} SET number = number * {1 + copies}")
+        await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
+
+
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "ids": ("workspace", "id", "name", "is_user", "members", "links", "root"),
+    "journeys": ("customer", "model", "id", "since", "look_us", *Journey._fields),
+    "transitions": ("customer", "model", *Transition._fields),
+    "touchpoints": TOUCHPOINT_COLUMNS,
+}
+_DIGESTS: Mapping[str, tuple[str, ...]] = {
+    "ids": ("id", "root"),
+    "journeys": ("customer",),
+    "transitions": ("customer",),
+    "touchpoints": ("actor",),
+}
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "ids": ("name",),
+    "journeys": ("id", "last_actor"),
+    "transitions": ("actor",),
+    "touchpoints": ("user_id",),
+}
+
+
+def _copy_sql(table: str, copies: int) -> str:
+    """The statement that copies all rows of a table, under other ids in each copy."""
+    columns = dict(zip(_COLUMNS[table], _COLUMNS[table], strict=True))
+    columns |= {name: f"substr(sha256({name} || int4send(copy)), 1, 16)" for name in _DIGESTS[table]}
+    columns |= {name: f"{name} || '-' || copy" for name in _NAMES[table]}
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "
+        f"FROM {table}, generate_series(1, {copies}) copy"
+    )

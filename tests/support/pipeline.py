@@ -25,6 +25,7 @@ from tests.support.projection import Projection, read_projection
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store import generations, retention
 from throughline.store.access.workspaces import create_workspace
+from throughline.store.analytics import ShardMerger
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.id_walk import SLOTS
 from throughline.store.offsets import Offset, OffsetMove
@@ -219,6 +220,14 @@ class Pipeline:
                 assert chunk <= rows
                 deleted += chunk
         return deleted
+
+    async def merge_shards(self, before_us: int, count: int) -> None:
+        """Merge the shards of all sums of days before an instant, looking at `count` rows at a time."""
+        merger = ShardMerger()
+        has_more = True
+        while has_more:
+            async with transaction(self.engine) as connection:
+                has_more = await merger.run(connection, before_us, count)
 
     async def projection(self, model: int) -> Projection:
         """The state of one generation."""

@@ -4,6 +4,7 @@ The estimator is Aalen and Johansen's for competing risks, grouped into bins of 
 Kaplan and Meier's. Only those whose whole bin has been seen are at risk in it, so nobody is judged before the time.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import NamedTuple
@@ -45,21 +46,20 @@ def grouped(cohorts: Sequence[Cohort], edges_us: Sequence[int]) -> list[Bin]:
         edges_us: ages at which bins begin, ascending from 0. The last bin has no end, so nobody has been seen for all
             of it, and it is left out. A cohort counts in the bins that end before `seen_us`, in others it is censored.
     """
-    bins: list[Bin] = []
-    for number, end_us in enumerate(edges_us[1:]):
-        at_risk = 0
-        ends: dict[int, int] = {}
-        for cohort in cohorts:
-            if end_us > cohort.seen_us:
-                continue
-            at_risk += cohort.entries
-            for (way, bin_number), count in cohort.ends.items():
-                if bin_number < number:
-                    at_risk -= count
-                elif bin_number == number:
-                    ends[way] = ends.get(way, 0) + count
-        bins.append(Bin(at_risk, ends))
-    return bins
+    at_risk = [0] * (len(edges_us) - 1)
+    ends: list[dict[int, int]] = [{} for _ in at_risk]
+    for cohort in cohorts:
+        seen = bisect_right(edges_us, cohort.seen_us) - 1
+        ended = [0] * len(edges_us)
+        for (way, number), count in cohort.ends.items():
+            ended[number] += count
+            if number < seen:
+                ends[number][way] = ends[number].get(way, 0) + count
+        remaining = cohort.entries
+        for number in range(seen):
+            at_risk[number] += remaining
+            remaining -= ended[number]
+    return [Bin(*each) for each in zip(at_risk, ends, strict=True)]
 
 
 def incidence(bins: Sequence[Bin]) -> Curve:

@@ -132,7 +132,9 @@ async def get_abandonment(
         window = _window(live.model, phase, parameters.window)
         window_us = None if window is None else WINDOWS_US[window]
         days, now_us = read_days(live, parameters)
-        spans = [days, *([days.before(live.zone)] if parameters.baseline == "previous" else [])]
+        spans = [days.alike(now_us)]
+        if parameters.baseline == "previous":
+            spans.append(days.before(live.zone).alike(now_us))
         of_spans = [await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by) for span in spans]
     seen = [span.seen_until(now_us) for span in spans]
     totals = [
@@ -224,7 +226,8 @@ async def get_abandonment_last(
     async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
-        counts = await read_counts(connection, live, CYCLE, phase, days, customers)
+        alike = days.alike(now_us)
+        counts = await read_counts(connection, live, CYCLE, phase, alike, customers)
         table = kind_table(live.model, lambda _word, _kind: 0)
         ends = await read_ends(
             connection,
@@ -236,7 +239,7 @@ async def get_abandonment_last(
             live.workspace.time_zone,
             workspace=token.workspace,
         )
-    lapsed = stays(counts.get(None, []), days.seen_until(now_us), phase, None).lapsed
+    lapsed = stays(counts.get(None, []), alike.seen_until(now_us), phase, None).lapsed
     return AnswerResponse(last_answer(live, days, phase, lapsed, ends, table.kinds, now_us))
 
 

@@ -6,12 +6,26 @@ the vocabulary as a table of parameters.
 The campaign and the device of a cycle's opening are the first that the customer's touchpoints name in the half hour
 up to the one that began the cycle. Cycles are counted by them in the cells of the kept sums, so that all that is
 computed of those holds for these.
+
+Each statement joins whole sets, partition by partition, and counts before it tells ways apart.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, SmallInteger, Text, TextClause, bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    SmallInteger,
+    Text,
+    TextClause,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
@@ -118,6 +132,8 @@ MAX_VALUES = 20
 """Maximum number of values; the smaller ones are `(other)` together."""
 MAX_VALUE = 200
 """Maximum number of characters of a value."""
+WORK_MEM = "32MB"
+"""Memory for each sort or join of an asked question; beyond it PostgreSQL goes to disk."""
 VISIT_US = 30 * MINUTE_US
 """A silence after which the next touchpoint opens a visit."""
 
@@ -156,13 +172,23 @@ def customers_parameters(generation: int, customers: CustomerFilter) -> dict[str
     return parameters
 
 
+def join_counted(customers: CustomerFilter) -> str:
+    """Returns a join that leaves those rows `e` whose customer is counted; "" where everybody is."""
+    if customers.is_everybody:
+        return ""
+    return f"JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}"
+
+
+async def prepare_to_ask(connection: AsyncConnection) -> None:
+    """Have PostgreSQL plan the statements of this transaction for their values, and join partition by partition."""
+    settings = {"plan_cache_mode": "force_custom_plan", "enable_partitionwise_join": "on", "work_mem": WORK_MEM}
+    await connection.execute(select(*(func.set_config(name, value, literal(True)) for name, value in settings.items())))
+
+
 def opening_sql(by: Opening) -> str:
     """Returns a lateral join `opening` with the `value` of the cycle `e.cycle` of the customer `e.customer`."""
     if by == "cycle":
-        return (
-            f"CROSS JOIN LATERAL (SELECT CASE WHEN e.cycle < {CYCLE_CLASSES} THEN CAST(e.cycle AS text) "
-            f"ELSE '{CYCLE_CLASSES}+' END AS value) opening"
-        )
+        return f"CROSS JOIN LATERAL (SELECT {_CLASS} AS value) opening"
     fact = _FACTS[by]
     return f"""
         CROSS JOIN LATERAL (
@@ -180,19 +206,23 @@ def opening_sql(by: Opening) -> str:
     """
 
 
+_CLASS: Final = f"CASE WHEN e.cycle < {CYCLE_CLASSES} THEN CAST(e.cycle AS text) ELSE '{CYCLE_CLASSES}+' END"
+"""The class of a cycle."""
 _WAYS: Final = f"""
     SELECT {REACHED} + passed AS way FROM generate_series(m.from_phase + 1, m.to_phase) passed WHERE m.kind = 1
     UNION ALL SELECT {ENTERED} + m.to_phase WHERE m.kind = 1
     UNION ALL SELECT {NEXT} + m.to_phase WHERE m.kind = 1 AND m.from_phase = :phase
-    UNION ALL SELECT CASE WHEN m.message_id = '' THEN {LAPSED} ELSE {ENDED} END + m.to_phase WHERE m.kind = 3
+    UNION ALL SELECT CASE WHEN m.silent THEN {LAPSED} ELSE {ENDED} END + m.to_phase WHERE m.kind = 3
 """
-"""The ways on that a transition `m` is, of an entry before it into the phase."""
+"""The ways on that transitions `m` are, of an entry before them into the phase."""
 
 
-def _valued_sql(by: Opening) -> str:
-    """Returns a common table `valued`: the entries `e` with the `value` of their cycle's opening. All at once."""
+def _placed_sql(by: Opening) -> str:
+    """Returns common tables, the last of which is `placed`: the entries `e` with their day and the `value` of their
+    cycle's opening, null where that is one of too many."""
+    day = "width_bucket(e.entered_us, :starts) AS day"
     if by == "cycle":
-        return f"valued AS MATERIALIZED (SELECT e.*, opening.value FROM e {opening_sql(by)})"
+        return f"placed AS NOT MATERIALIZED (SELECT e.customer, e.cycle, e.entered_us, {_CLASS} AS value, {day} FROM e)"
     fact = _FACTS[by]
     return f"""
         began AS (
@@ -206,6 +236,10 @@ def _valued_sql(by: Opening) -> str:
             ORDER BY b.customer, b.cycle, t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C"
         ), valued AS MATERIALIZED (
             SELECT e.*, coalesce(openings.value, '{NONE}') AS value FROM e LEFT JOIN openings USING (customer, cycle)
+        ), largest AS (
+            SELECT value FROM valued GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}
+        ), placed AS MATERIALIZED (
+            SELECT e.customer, e.cycle, e.entered_us, largest.value, {day} FROM valued e LEFT JOIN largest USING (value)
         )
     """
 
@@ -232,24 +266,22 @@ async def count_by_opening(
         workspace: whose facts.
     """
     query = statement(f"""
-        WITH e AS MATERIALIZED (
-            SELECT e.customer, e.cycle, e.at_us AS entered_us
-            FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}
+        WITH e AS {"NOT MATERIALIZED" if by == "cycle" else "MATERIALIZED"} (
+            SELECT e.customer, e.cycle, e.at_us AS entered_us FROM transitions e {join_counted(customers)}
             WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
-        ), {_valued_sql(by)}, largest AS (
-            SELECT value FROM valued GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}
-        ), placed AS MATERIALIZED (
-            SELECT e.customer, e.cycle, e.entered_us, largest.value, width_bucket(e.entered_us, :starts) AS day
-            FROM valued e LEFT JOIN largest ON largest.value = e.value
+        ), {_placed_sql(by)}, m AS (
+            SELECT e.value, e.day, m.kind, m.from_phase, m.to_phase, m.message_id = '' AS silent,
+                width_bucket(m.at_us - e.entered_us, :edges) AS age, count(*) AS number
+            FROM placed e JOIN transitions m ON m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle
+                AND (m.kind = 3 OR m.from_phase >= :phase)
+            GROUP BY 1, 2, 3, 4, 5, 6, 7
         )
         SELECT value, day, {ENTRY} AS way, 1 AS age, count(*) FROM placed GROUP BY 1, 2
         UNION ALL
-        SELECT e.value, e.day, ways.way, width_bucket(m.at_us - e.entered_us, :edges) AS age, count(*)
-        FROM placed e JOIN transitions m ON m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle
-            AND (m.kind = 3 OR m.from_phase >= :phase)
-        CROSS JOIN LATERAL ({_WAYS}) ways
-        GROUP BY 1, 2, 3, 4
+        SELECT m.value, m.day, ways.way, m.age, CAST(sum(m.number) AS bigint) FROM m
+        CROSS JOIN LATERAL ({_WAYS}) ways GROUP BY 1, 2, 3, 4
     """)
+    await prepare_to_ask(connection)
     rows = await connection.execute(
         query,
         customers_parameters(generation, customers)

@@ -47,15 +47,15 @@ async def read_counts(
 ) -> Mapping[int | str | None, list[Count]]:
     """The sums of the entries into a phase, by value of a dimension; without one, all under None.
 
+    `days`: of entry, or groups of days: each has sums of its own.
+
     Raises:
         ServiceError: 400 `invalid_parameter`: they would be too many, or the dimension is none of customers.
     """
     opening = opening_of(by)
     if opening is None:
         dimension: Dimension | None = "source" if by == "source" else "channel" if by == "channel" else None
-        return await read_funnel(
-            connection, live.generation.id, unit, phase, (days.from_us, days.end_us), customers, dimension
-        )
+        return await read_funnel(connection, live.generation.id, unit, phase, days, customers, dimension)
     if unit != CYCLE:
         raise ServiceError(
             400, "invalid_parameter", f"by: {by} is a fact of cycles; ask for unit=cycle, or by source or channel",

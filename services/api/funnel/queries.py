@@ -2,10 +2,11 @@
 
 from typing import Literal, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, and_, func, literal, null, select, text, true, tuple_
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, and_, func, literal, null, select, text, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import Opening, opening_sql
+from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter, counted_journeys
 from throughline.analytics.funnel import Count
 from throughline.journey.funnel import CYCLE
@@ -49,7 +50,7 @@ async def read_funnel(
     generation: int,
     unit: int,
     phase: int,
-    span: tuple[int, int],
+    days: Days,
     customers: CustomerFilter,
     by: Dimension | None = None,
 ) -> dict[int | str | None, list[Count]]:
@@ -59,7 +60,7 @@ async def read_funnel(
         generation: whose.
         unit: CYCLE or CUSTOMER.
         phase: the phase that was come to.
-        span: first day, and the start of the day after the last.
+        days: of entry, or groups of days: each with sums of its own.
         customers: whose.
         by: the dimension.
 
@@ -68,15 +69,16 @@ async def read_funnel(
     """
     c = funnel_counts.c
     value = null() if by is None else c[by]
-    keys = (c.day_us, c.way, c.age)
+    day = func.width_bucket(c.day_us, literal(list(days.starts), ARRAY(BigInteger))).label("day")
+    keys = (day, c.way, c.age)
     result = await connection.execute(
         select(value.label("value"), *keys, func.sum(c.number).cast(BigInteger).label("number"))
         .where(
             c.model == generation,
             c.unit == unit,
             c.phase == phase,
-            c.day_us >= span[0],
-            c.day_us < span[1],
+            c.day_us >= days.from_us,
+            c.day_us < days.end_us,
             *customers.conditions(funnel_counts),
         )
         .group_by(*keys, *([] if by is None else [value]))
@@ -91,9 +93,9 @@ async def read_funnel(
             field="from",
         )
     counts: dict[int | str | None, list[Count]] = {}
-    for value_, day_us, way, age, number in rows:
+    for value_, day_number, way, age, number in rows:
         if number:
-            counts.setdefault(value_, []).append(Count(day_us, phase, way, age, number))
+            counts.setdefault(value_, []).append(Count(days.starts[day_number - 1], phase, way, age, number))
     return counts
 
 

@@ -84,17 +84,18 @@ async def get_funnel(
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
         days, phases, now_us = read_steps(live, parameters)
         question = FunnelQuestion(connection, live, parameters, phases, customers)
-        by_value = await question.counts(days, parameters.by)
-        total = question.funnel(days, now_us, [count for counts in by_value.values() for count in counts])
+        alike = days.alike(now_us)
+        by_value = await question.counts(alike, parameters.by)
+        total = question.funnel(alike, now_us, [count for counts in by_value.values() for count in counts])
         compared = None
         if parameters.compare is not None:
             before = days.before(live.zone)
-            counts = (await question.counts(before)).get(None, [])
-            compared = before, question.funnel(before, now_us, counts), question.link(before)
+            counts = (await question.counts(before.alike(now_us))).get(None, [])
+            compared = before, question.funnel(before.alike(now_us), now_us, counts), question.link(before)
     parts: list[tuple[str, funnels.Funnel, Link]] = []
     if parameters.by is not None:
         for value, counts in await largest(context, token.workspace, parameters.by, by_value):
-            parts.append((value, question.funnel(days, now_us, counts), question.link(days, parameters.by, value)))
+            parts.append((value, question.funnel(alike, now_us, counts), question.link(days, parameters.by, value)))
     return AnswerResponse(
         funnel_answer(
             live,
@@ -186,8 +187,9 @@ async def get_funnel_time(
     async with reading_model(context, "funnel", token.workspace, parameters.model) as (connection, live):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
-        by_value = await read_counts(connection, live, CYCLE, phase, days, customers, parameters.by)
-    seen = days.seen_until(now_us)
+        alike = days.alike(now_us)
+        by_value = await read_counts(connection, live, CYCLE, phase, alike, customers, parameters.by)
+    seen = alike.seen_until(now_us)
     parts = [] if parameters.by is None else await largest(context, token.workspace, parameters.by, by_value)
     total = [count for counts in by_value.values() for count in counts]
     return AnswerResponse(

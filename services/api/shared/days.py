@@ -1,5 +1,6 @@
 """The days of a question to kept sums: from which to which, in the workspace's time zone."""
 
+from bisect import bisect_right
 from datetime import tzinfo
 from itertools import groupby
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from services.api.shared.steps import ceiling, next_start, starts
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.funnel import Day
 from throughline.journey.durations import DAY_US, HOUR_US
+from throughline.journey.funnel import EDGES_US
 from throughline.journey.rollup import floor
 from throughline.kit.clock import rfc3339, to_datetime
 from throughline.kit.errors import ServiceError
@@ -56,6 +58,13 @@ class Days(NamedTuple):
         if window_us is None:
             return self.end_us
         return max((end_us for end_us in ends if window_us <= now_us - end_us), default=self.from_us)
+
+    def alike(self, now_us: int) -> "Days":
+        """Returns the days in groups that answers need not tell apart: all of a group have been seen for the same bins
+        of age. However long the span, there are few."""
+        seen = [bisect_right(EDGES_US, day.seen_us) for day in self.seen_until(now_us)]
+        first = [number for number in range(len(seen)) if number == 0 or seen[number] != seen[number - 1]]
+        return Days(tuple(self.starts[number] for number in first), self.end_us)
 
     def before(self, zone: tzinfo) -> "Days":
         """Returns as many days that end where these begin."""

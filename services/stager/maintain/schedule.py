@@ -20,10 +20,12 @@ from services.stager.maintain.restage import restage
 from services.stager.maintain.retention import delete_old_facts, move_retention_cutoffs
 from services.stager.maintain.walk import EVERYBODY, Share
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
+from throughline.journey.durations import DAY_US
 from throughline.kit import metrics
 from throughline.kit.clock import now_us
 from throughline.store import counts, journeys, offsets, recomputations
 from throughline.store.agenda import Agenda, read_agenda
+from throughline.store.analytics import ShardMerger
 from throughline.store.engine.errors import failure_of
 from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.generations import drop_retired
@@ -37,6 +39,10 @@ SIDE_BY_SIDE = 4
 cores."""
 PRUNE_SECONDS = 600.0
 """Time between prunings of the history of counts."""
+MERGE_SECONDS = 3_600.0
+"""Time between two walks through the sums of analytics that merge the shards of settled days."""
+SETTLED_US = 3 * DAY_US
+"""Age from which a day counts as settled: most of its entries have gone on, and each walk merges again."""
 SUSPECTS_SECONDS = 10.0
 """Time between prunings of identity suspects, of which every round may write some."""
 CAUGHT_UP_US = 15_000_000
@@ -57,6 +63,7 @@ class Work(IntEnum):
     SWEEP = 3
     WALK = 4
     DELETE = 5
+    MERGE = 6
 
 
 class _ShareWork:
@@ -76,7 +83,7 @@ class _ShareWork:
 
 
 class Maintenance:
-    """Recomputing aside, lapses, restaging and deletion, of the shares of some partitions.
+    """Recomputing aside, lapses, restaging, deletion and merging, of the shares of some partitions.
 
     What fails is tried again after a pause; staging goes on meanwhile.
     """
@@ -94,6 +101,8 @@ class Maintenance:
         self._has_retired = False
         self._next_pruning = 0.0
         self._next_suspects = 0.0
+        self._next_merge = time.monotonic() + MERGE_SECONDS
+        self._merger = ShardMerger()
 
     @property
     def is_due(self) -> bool:
@@ -144,6 +153,7 @@ class Maintenance:
                 share.partition == 0
                 and (agenda.has_retired or agenda.has_retention or time.monotonic() >= self._next_suspects)
             ),
+            Work.MERGE: share.partition == 0 and time.monotonic() >= self._next_merge,
         }
         return {kind for kind, is_due in work.items() if is_due}
 
@@ -205,6 +215,7 @@ class Maintenance:
             Work.SWEEP: self._sweep,
             Work.WALK: self._walk,
             Work.DELETE: self._delete,
+            Work.MERGE: self._merge_shards,
         }
         for kind in sorted(share.due):
             models = await self._context.models.current()
@@ -276,6 +287,14 @@ class Maintenance:
             return False
         async with transaction(engine) as connection:
             return await drop_retired(connection, RETIRED_JOURNEYS) > 0
+
+    async def _merge_shards(self, _: ModelsByWorkspace, _share: Share, watermark_us: int) -> bool:
+        """Merge the shards of a few sums of settled days; returns whether there are more."""
+        async with transaction(self._context.engine) as connection:
+            has_more = await self._merger.run(connection, watermark_us - SETTLED_US)
+        if not has_more:
+            self._next_merge = time.monotonic() + MERGE_SECONDS
+        return has_more
 
 
 def _measure_marks(share: Share, marks: recomputations.OpenMarks) -> None:

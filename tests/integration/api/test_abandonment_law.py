@@ -102,7 +102,7 @@ async def test_what_is_asked_still_adds_up_once_facts_are_deleted(
         paths = await read_kind_paths(connection, model, pipeline.workspace, DAYS, who, table, 4)
         assert sum(path.cycles for path in paths) == cycles
         for phase in range(1, 5):
-            sums = (await read_funnel(connection, model, CYCLE, phase, SPAN, who)).get(None, [])
+            sums = (await read_funnel(connection, model, CYCLE, phase, DAYS, who)).get(None, [])
             for by in get_args(Opening):
                 asked = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=pipeline.workspace)
                 assert sum(count.entries for counts in asked.values() for count in counts) == sum(
@@ -119,7 +119,7 @@ async def check_openings(
     customers: list[Customer],
     log: list[Touchpoint],
 ) -> None:
-    sums = await read_funnel(connection, model, CYCLE, phase, SPAN, who)
+    sums = await read_funnel(connection, model, CYCLE, phase, DAYS, who)
     for by in get_args(Opening):
         counts = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=workspace)
         summed = Counter[tuple[int, ...]]()

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.api.flows.answers import PhaseFlows, Variants
 from services.api.funnel import queries
 from services.api.funnel.answers import Funnel, FunnelCustomers, PhaseTime, Trend
+from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
 from tests.support.answers import ok, refused
 from tests.support.rows import AT_US, SECOND_US, Rows
@@ -194,7 +195,7 @@ async def test_a_breakdown_names_the_channels_counted_as_one_once(api: httpx.Asy
 async def test_a_question_reads_so_many_sums_at_most(
     shop: Rows, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    question = (shop.model, funnel.CYCLE, 1, (START_US, NOW_US), CustomerFilter())
+    question = (shop.model, funnel.CYCLE, 1, Days((START_US,), NOW_US), CustomerFilter())
     async with reading(engine) as connection:
         cells = sum(map(len, (await queries.read_funnel(connection, *question)).values()))
         monkeypatch.setattr(queries, "MAX_CELLS", cells)

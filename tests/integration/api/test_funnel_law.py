@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api.funnel.queries import Outcome, list_customers, read_funnel
+from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.pipeline import open_pipeline
 from throughline.analytics.funnel import WINDOWS_US, Day, funnel
-from throughline.journey.funnel import CUSTOMER, CYCLE
+from throughline.journey.funnel import CUSTOMER, CYCLE, EDGES_US
 from throughline.store.engine.unit_of_work import reading
 
 DAYS_SEEN = 400
@@ -44,15 +45,20 @@ async def test_a_list_is_as_long_as_its_number(
     model = pipeline.models["seven_phase"]
     start_us = START_US - START_US % DAY_US
     span = (start_us, start_us + DAYS_SEEN * DAY_US)
+    each_day = Days(tuple(start_us + n * DAY_US for n in range(DAYS_SEEN)), span[1])
     now_us = pipeline.watermark_us
-    days = [Day(day_us, now_us - day_us - DAY_US) for day_us in (start_us + n * DAY_US for n in range(DAYS_SEEN))]
+    days = [Day(day_us, now_us - day_us - DAY_US) for day_us in each_day.starts]
     mature_until_us = max(
         (day.start_us + DAY_US for day in days if window_us is None or window_us <= day.seen_us), default=start_us
     )
     customers = CustomerFilter(channels=() if channel is None else (channel,))
     async with reading(engine) as connection:
-        counts = (await read_funnel(connection, model, unit, first, span, customers)).get(None, [])
+        counts = (await read_funnel(connection, model, unit, first, each_day, customers)).get(None, [])
         result = funnel(counts, days, (first, first + more), window_us, unit)
+        alike = each_day.alike(now_us)
+        assert len(alike.starts) <= len(EDGES_US) + 1
+        in_groups = (await read_funnel(connection, model, unit, first, alike, customers)).get(None, [])
+        assert funnel(in_groups, alike.seen_until(now_us), (first, first + more), window_us, unit) == result
         step = result.steps[0]
         numbers: Mapping[Outcome, int] = {
             "cohort": result.cohort,

@@ -25,8 +25,14 @@ law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Healt
 
 
 @law
-@given(case=cases(), zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]))
-async def test_any_log_in_any_way_is_a_sorted_replay(database: str, engine: AsyncEngine, case: Case, zone: str) -> None:
+@given(
+    case=cases(),
+    zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]),
+    merged_rows=st.sampled_from([None, 1, 7, 1_000]),
+)
+async def test_any_log_in_any_way_is_a_sorted_replay(
+    database: str, engine: AsyncEngine, case: Case, zone: str, merged_rows: int | None
+) -> None:
     pipeline = await open_pipeline(engine, database, zone=zone)
     whole = case.log + case.log[: case.repeated]
     pipeline.send(whole)
@@ -35,7 +41,11 @@ async def test_any_log_in_any_way_is_a_sorted_replay(database: str, engine: Asyn
             if step.clock_us is not None:
                 await pipeline.tick(step.clock_us)
             await pipeline.stage(step.partition, step.count, dies=step.dies)
+            if merged_rows is not None and step.clock_us is not None:
+                await pipeline.merge_shards(step.clock_us, merged_rows)
         await pipeline.finish()
+    if merged_rows is not None:
+        await pipeline.merge_shards(case.clock_us, merged_rows)
     for name, model in pipeline.models.items():
         expected = replay(whole, name, pipeline.watermark_us, zone)
         assert_same(await pipeline.projection(model), expected, pipeline.watermark_us)

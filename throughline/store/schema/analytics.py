@@ -1,7 +1,7 @@
 """Tables of the sums that analytics are read from: funnels, flows and variants, by day of the workspace's time zone.
 
-One row per shard (= Kafka partition), as of the phase counts. Rows may be negative, their sums cannot. `source` and
-`channel` are those of the customer's first touchpoint.
+One row per shard (= Kafka partition), as of the phase counts, until those of settled days are merged. Rows may be
+negative, their sums cannot. `source` and `channel` are those of the customer's first touchpoint.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, SmallI
 from sqlalchemy.types import TypeEngine
 
 from throughline.store.metadata import metadata
+
+MERGED = -1
+"""The shard of rows that stand for those of all shards."""
 
 _TYPES: Mapping[str, type[TypeEngine[Any]]] = {
     "model": BigInteger,
