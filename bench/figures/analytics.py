@@ -16,12 +16,10 @@ import httpx
 from bench.figures.staging import fill, ordered_log, stage
 from bench.report import Goal, Row
 from bench.servers import Deployment, Servers, Sizes, print_progress
-from tests.support.folded import write_folded
+from tests.support.folded import COLUMNS, write_folded
 from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
-from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
-from throughline.store.facts import TOUCHPOINT_COLUMNS
 from throughline.store.schema.analytics import TABLES
 
 FEW = 1_000
@@ -187,7 +185,7 @@ async def _fill_shop(deployment: Deployment, customers: int) -> None:
             now_us=now,
         )
         if copies:
-            for table in _COLUMNS:
+            for table in COLUMNS:
                 await connection.execute(_copy_sql(table, copies))
             for sums in TABLES:
                 await connection.execute(f"UPDATE {sums.name} SET number = number * {1 + copies}")
@@ -196,12 +194,6 @@ async def _fill_shop(deployment: Deployment, customers: int) -> None:
         await connection.close()
 
 
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "ids": ("workspace", "id", "name", "is_user", "members", "links", "root"),
-    "journeys": ("customer", "model", "id", "since", "look_us", *Journey._fields),
-    "transitions": ("customer", "model", *Transition._fields),
-    "touchpoints": TOUCHPOINT_COLUMNS,
-}
 _DIGESTS: Mapping[str, tuple[str, ...]] = {
     "ids": ("id", "root"),
     "journeys": ("customer",),
@@ -218,7 +210,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 
 def _copy_sql(table: str, copies: int) -> str:
     """The statement that copies all rows of a table, under other ids in each copy."""
-    columns = dict(zip(_COLUMNS[table], _COLUMNS[table], strict=True))
+    columns = dict(zip(COLUMNS[table], COLUMNS[table], strict=True))
     columns |= {name: f"substr(sha256({name} || int4send(copy)), 1, 16)" for name in _DIGESTS[table]}
     columns |= {name: f"{name} || '-' || copy" for name in _NAMES[table]}
     return (

@@ -140,6 +140,14 @@ async def suppress(connection: AsyncConnection, workspace: int, digests: Iterabl
         )
 
 
+async def list_erasures(connection: AsyncConnection, workspace: int, before: int | None, count: int) -> list[Erasure]:
+    """Returns erasures of a workspace, newest first, `count` at most; `before`: those older than this one."""
+    query = select(*_columns).where(erasures.c.workspace == workspace).order_by(erasures.c.id.desc()).limit(count)
+    if before is not None:
+        query = query.where(erasures.c.id < before)
+    return [_erasure(row) for row in await connection.execute(query)]
+
+
 async def find_erasure(connection: AsyncConnection, workspace: int, name: str) -> Erasure | None:
     """Returns an erasure by its name; None when its record is not staged."""
     row = (

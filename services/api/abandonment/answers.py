@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from services.api.abandonment.queries import Ends, Stay
 from services.api.funnel.answers import Share, share
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
-from services.api.shared.days import Days
+from services.api.shared.answers import Answer, Instant, ModelName, NextCursor, instant
+from services.api.shared.days import Days, OfDays, of_days
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.abandonment import Against, Stays
 from throughline.analytics.intervals import newcombe, wilson
@@ -19,8 +19,8 @@ from throughline.journey.model import Kind, Model
 from throughline.kit.clock import rfc3339
 
 BaselineName = Literal["others", "previous"]
-Link = Callable[[str | None], str | None]
-"""Returns the path of the list of lapsed customers, given a value of the dimension; None: of all."""
+Link = Callable[[str | None, Sequence[str]], str]
+"""Returns the path of the list of lapsed customers: of a value of the dimension (None: of all), of those shown."""
 UNMAPPED = "(unmapped)"
 """The kind of touchpoints that the vocabulary does not know."""
 LONGEST_DAY_US = 25 * HOUR_US
@@ -59,10 +59,9 @@ class PhaseStays(Answer):
     rate: Annotated[Share | None, Meta(description="null: none is mature")]
     baseline: Annotated[Baseline | None, Meta(description="null: there are no others")]
     customers: Annotated[
-        str | None,
+        str,
         Meta(
-            description="path of the list of those who lapsed; `outcome` makes it that of another number; null: of "
-            "`(other)` values together there is none",
+            description="path of the list of those who lapsed; `outcome` makes it that of another number",
             examples=["/v1/abandonment/customers?phase=decision&outcome=lapsed"],
         ),
     ]
@@ -75,20 +74,14 @@ class AbandonmentPart(Answer):
     stays: PhaseStays
 
 
-class Abandonment(Answer):
+class Abandonment(OfDays):
     """Of those who came to a phase in the span, how many lapsed there; the parts add up to the total."""
 
     TABLE: ClassVar[str] = "breakdown"
 
-    model: ModelName
     phase: PhaseName
     window: WindowName
     baseline: Annotated[BaselineName, Meta(description="others: of the breakdown; previous: as many days before")]
-    time_zone: Zone
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     total: PhaseStays
     breakdown: list[AbandonmentPart]
 
@@ -127,20 +120,14 @@ class VisitPart(Answer):
     count: VisitCount
 
 
-class Visits(Answer):
+class Visits(OfDays):
     """Of the visits with a kind of touchpoint, how many went on to another; the parts add up to the total."""
 
     TABLE: ClassVar[str] = "breakdown"
 
-    model: ModelName
     kind: Annotated[str, Meta(examples=["checkout"])]
     next: Annotated[str, Meta(examples=["order"])]
     baseline: Annotated[BaselineName, Meta(description="others: of the breakdown; previous: as many days before")]
-    time_zone: Zone
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     total: VisitCount
     breakdown: list[VisitPart]
 
@@ -177,18 +164,12 @@ class KindBefore(Answer):
     shown: Shown
 
 
-class LastTouchpoints(Answer):
+class LastTouchpoints(OfDays):
     """When those who lapsed left, where, and after what."""
 
     TABLE: ClassVar[str] = "kinds"
 
-    model: ModelName
     phase: PhaseName
-    time_zone: Zone
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     lapsed: Annotated[int, Meta(description="lapsed stays that began in the span", examples=[611])]
     lapsed_known: Annotated[
         int, Meta(description="those whose last touchpoints are kept; they add up in `days` and `places`")
@@ -222,19 +203,13 @@ class FrictionRow(Answer):
     shown: Shown
 
 
-class Friction(Answer):
+class Friction(OfDays):
     """What went with not going on, by visit: never said to be the cause."""
 
     TABLE: ClassVar[str] = "rows"
 
-    model: ModelName
     phase: PhaseName
     kind: Annotated[str | None, Meta(description="visits with this kind; null: with any kind of the phase")]
-    time_zone: Zone
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     visits: Annotated[int, Meta(examples=[798])]
     advanced: Annotated[int, Meta(description="went on beyond the phase within a day", examples=[470])]
     rows: Annotated[list[FrictionRow], Meta(description="the largest differences first")]
@@ -260,7 +235,7 @@ class StaysInPhase(Answer):
     next_cursor: NextCursor
 
 
-def stays_answer(model: Model, stays: Stays, baseline: Against | None, customers: str | None) -> PhaseStays:
+def stays_answer(model: Model, stays: Stays, baseline: Against | None, customers: str) -> PhaseStays:
     """One row."""
     return PhaseStays(
         entered=stays.entered,
@@ -300,15 +275,10 @@ def abandonment_answer(
 ) -> Abandonment:
     """The total and the parts, each against its baseline."""
     return Abandonment(
-        model=live.model.name,
+        **of_days(live, days),
         phase=live.model.phases[phase - 1].name,
         window=window,
         baseline=baseline,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         total=total,
         breakdown=breakdown,
     )
@@ -340,15 +310,10 @@ def visits_answer(
 ) -> Visits:
     """The total and the parts, each against its baseline. `kinds`: of what visits have, and of what they go on to."""
     return Visits(
-        model=live.model.name,
+        **of_days(live, days),
         kind=kinds[0],
         next=kinds[1],
         baseline=baseline,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         total=total,
         breakdown=breakdown,
     )
@@ -360,13 +325,8 @@ def last_answer(
     """When, where and after what. `lapsed`: all stays that lapsed; `kinds`: by number."""
     window_us = live.model.phases[phase - 1].window_us
     return LastTouchpoints(
-        model=live.model.name,
+        **of_days(live, days),
         phase=live.model.phases[phase - 1].name,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         lapsed=lapsed,
         lapsed_known=ends.lapsed,
         advanced_known=ends.advanced,
@@ -433,14 +393,9 @@ def friction_answer(
     ]
     rows.sort(key=lambda row: (not row.shown, 0 if row.difference is None else -abs(row.difference.rate), row.name))
     return Friction(
-        model=live.model.name,
+        **of_days(live, days),
         phase=live.model.phases[phase - 1].name,
         kind=kind,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         visits=visits[0],
         advanced=visits[1],
         rows=rows,

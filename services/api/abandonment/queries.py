@@ -15,7 +15,7 @@ from services.api.asked.queries import (
     NONE,
     VISIT_US,
     KindTable,
-    Opening,
+    ValueFilter,
     customers_parameters,
     customers_sql,
     opening_sql,
@@ -87,7 +87,7 @@ async def list_stays(
     customers: CustomerFilter,
     outcome: Outcome,
     *,
-    opening: tuple[Opening, str] | None,
+    valued: ValueFilter | None,
     after: Position | None,
     count: int,
 ) -> list[Stay]:
@@ -100,7 +100,7 @@ async def list_stays(
         days: the days of entry.
         customers: whose.
         outcome: how they ended.
-        opening: those whose cycle's opening has this value.
+        valued: under which values of a dimension.
         after: the last of the page before.
         count: the maximum number.
     """
@@ -109,9 +109,14 @@ async def list_stays(
     if outcome != "entered":
         conditions.append(f"{_OUTCOME} = :outcome")
         parameters["outcome"] = outcome
-    if opening is not None:
-        conditions.append("opening.value = :opening")
-        parameters["opening"] = opening[1]
+    by = None if valued is None else valued.opening
+    if valued is not None and by is not None:
+        conditions.append(f"opening.value {valued.comparison}")
+        parameters["values"] = list(valued.values)
+    elif valued is not None and not valued.customers.is_everybody:
+        is_counted = customers_sql(valued.customers, "value_")
+        conditions.append(f"NOT ({is_counted})" if valued.is_other else is_counted)
+        parameters |= customers_parameters(generation, valued.customers, "value_")
     if after is not None:
         conditions.append("(e.customer, e.at_us, e.cycle) > (:after_customer, :after_us, :after_cycle)")
         parameters |= {"after_customer": after.customer, "after_us": after.entered_us, "after_cycle": after.cycle}
@@ -119,7 +124,7 @@ async def list_stays(
         statement(f"""
             SELECT e.customer, j.id, e.cycle, e.at_us, n.at_us, {_OUTCOME}
             FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}
-            {_NEXT} {"" if opening is None else opening_sql(opening[0])}
+            {_NEXT} {"" if by is None else opening_sql(by)}
             WHERE {" AND ".join(conditions)}
             ORDER BY e.customer, e.at_us, e.cycle LIMIT :count
         """),

@@ -1,5 +1,6 @@
 """Where customers leave, when, after what and with which friction."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -42,14 +43,22 @@ from services.api.abandonment.queries import (
     read_visits,
     strata_of,
 )
-from services.api.asked.queries import MAX_VALUE, VISIT_US, KindTable, Opening, kind_table
+from services.api.asked.queries import VISIT_US, KindTable, kind_table
 from services.api.auth import Token
-from services.api.funnel.breakdown import BY_DESCRIPTION, By, filter_of, largest, read_counts
+from services.api.funnel.breakdown import (
+    BY_DESCRIPTION,
+    By,
+    ValueParameters,
+    filter_of,
+    largest,
+    read_counts,
+    value_filter,
+)
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import Days, SpanParameters, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import TEXT, PageParameters
+from services.api.shared.parameters import PageParameters
 from services.api.shared.phase_names import phase_number
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, customer_filter, reading_model
@@ -110,14 +119,10 @@ class VisitsParameters(SpanParameters):
     )
 
 
-class AbandonmentCustomersParameters(PhaseParameters, PageParameters):
+class AbandonmentCustomersParameters(PhaseParameters, ValueParameters, PageParameters):
     """Which number of abandonment."""
 
     outcome: Outcome = Field("lapsed", description="how the stay ended; entered: all of them")
-    by: Opening | None = Field(None, description="with `value`: only cycles whose opening has it")
-    value: str | None = Field(
-        None, pattern=TEXT, max_length=MAX_VALUE, description="of the dimension in `by`", examples=["mobile"]
-    )
 
 
 @router.get("/v1/abandonment", responses=problem_responses(400, 403, 409), summary="Where customers leave")
@@ -147,14 +152,15 @@ async def get_abandonment(
     parts: list[AbandonmentPart] = []
     if parameters.by is not None:
         named_before = dict(await largest(context, token.workspace, parameters.by, of_spans[-1]))
-        for value, counts in await largest(context, token.workspace, parameters.by, of_spans[0]):
+        values = await largest(context, token.workspace, parameters.by, of_spans[0])
+        shown = [value for value, _ in values]
+        for value, counts in values:
             part = stays(counts, seen[0], phase, window_us)
             if before is None:
                 baseline = against_others(part, total)
             else:
                 baseline = _against(part, stays(named_before.get(value, []), seen[1], phase, window_us))
-            path = None if value == OTHER else link(value)
-            parts.append(AbandonmentPart(value, stays_answer(live.model, part, baseline, path)))
+            parts.append(AbandonmentPart(value, stays_answer(live.model, part, baseline, link(value, shown))))
     return AnswerResponse(
         abandonment_answer(
             live,
@@ -162,7 +168,7 @@ async def get_abandonment(
             phase,
             window=window,
             baseline=parameters.baseline,
-            total=stays_answer(live.model, total, None if before is None else _against(total, before), link(None)),
+            total=stays_answer(live.model, total, None if before is None else _against(total, before), link(None, ())),
             breakdown=parts,
         )
     )
@@ -290,9 +296,7 @@ async def get_abandonment_customers(
     """Exactly those whom abandonment counts for the same parameters, in a stable order: a customer comes once for each
     cycle."""
     after = cursors.decode(parameters.cursor)
-    if (parameters.by is None) != (parameters.value is None):
-        raise ServiceError(400, "invalid_parameter", "value: by and value go together", field="value")
-    opening = None if parameters.by is None or parameters.value is None else (parameters.by, parameters.value)
+    valued = await value_filter(context, token.workspace, parameters)
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "abandonment_customers", token.workspace, parameters.model) as (
         connection,
@@ -307,7 +311,7 @@ async def get_abandonment_customers(
             days,
             customers,
             parameters.outcome,
-            opening=opening,
+            valued=valued,
             after=after,
             count=parameters.limit + 1,
         )
@@ -347,9 +351,9 @@ def _link(live: LiveModel, days: Days, parameters: AbandonmentParameters) -> Lin
     question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
     filters = {"source": parameters.source, "channel": parameters.channel}
 
-    def path(value: str | None) -> str:
+    def path(value: str | None, shown: Sequence[str]) -> str:
         by = None if value is None else parameters.by
-        asked_for = question | filters | filter_of(by, value or "")
+        asked_for = question | filters | filter_of(by, value or "", shown)
         return f"/v1/abandonment/customers?{urlencode(asked_for, doseq=True)}"
 
     return path

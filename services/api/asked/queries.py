@@ -102,6 +102,8 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "kind_marks": BigInteger,
     "sources": BigInteger,
     "channels": Text,
+    "value_sources": BigInteger,
+    "value_channels": Text,
     "standard_channels": Text,
     "starts": BigInteger,
     "edges": BigInteger,
@@ -137,34 +139,53 @@ WORK_MEM = "32MB"
 VISIT_US = 30 * MINUTE_US
 """A silence after which the next touchpoint opens a visit."""
 
+
+class ValueFilter(NamedTuple):
+    """Those counted under some values of a dimension, or under any others."""
+
+    opening: Opening | None = None
+    """The dimension of the cycle's opening; None: `customers` has the values."""
+    values: tuple[str, ...] = ()
+    customers: CustomerFilter = CustomerFilter()
+    is_other: bool = False
+
+    @property
+    def comparison(self) -> str:
+        """Compares a value with the array `:values`."""
+        return "<> ALL(:values)" if self.is_other else "= ANY(:values)"
+
+
 _FACTS: Mapping[Opening, str] = {
     "campaign": "CAST(t.attribution AS json) ->> 'campaign'",
     "device": "CAST(t.attribution AS json) -> 'device' ->> 'type'",
 }
 
 
-def customers_sql(customers: CustomerFilter) -> str:
-    """Returns the condition on a journey `j` that its customer is counted under a source and a channel."""
+def customers_sql(customers: CustomerFilter, prefix: str = "") -> str:
+    """Returns the condition on a journey `j` that its customer is counted under a source and a channel.
+
+    `prefix`: of the names of its parameters.
+    """
     conditions = ["j.model = :model"]
     if customers.sources:
-        conditions.append("j.source = ANY(:sources)")
+        conditions.append(f"j.source = ANY(:{prefix}sources)")
     if customers.channels:
         conditions.append(
             "CASE WHEN j.channel = ANY(:standard_channels) OR EXISTS (SELECT FROM admitted_names a "
             "WHERE a.kind = :channel_kind AND a.model = :model AND a.name = j.channel) "
-            "THEN j.channel ELSE :other END = ANY(:channels)"
+            f"THEN j.channel ELSE :other END = ANY(:{prefix}channels)"
         )
     return " AND ".join(conditions)
 
 
-def customers_parameters(generation: int, customers: CustomerFilter) -> dict[str, Any]:
+def customers_parameters(generation: int, customers: CustomerFilter, prefix: str = "") -> dict[str, Any]:
     """Returns the parameters of `customers_sql`."""
     parameters: dict[str, Any] = {"model": generation}
     if customers.sources:
-        parameters["sources"] = list(customers.sources)
+        parameters[f"{prefix}sources"] = list(customers.sources)
     if customers.channels:
         parameters |= {
-            "channels": list(customers.channels),
+            f"{prefix}channels": list(customers.channels),
             "standard_channels": sorted(STANDARD_CHANNELS),
             "channel_kind": CHANNEL,
             "other": OTHER,
@@ -183,6 +204,14 @@ async def prepare_to_ask(connection: AsyncConnection) -> None:
     """Have PostgreSQL plan the statements of this transaction for their values, and join partition by partition."""
     settings = {"plan_cache_mode": "force_custom_plan", "enable_partitionwise_join": "on", "work_mem": WORK_MEM}
     await connection.execute(select(*(func.set_config(name, value, literal(True)) for name, value in settings.items())))
+
+
+def is_of_campaigns() -> str:
+    """Returns the condition that the opening of a customer's present cycle in `journeys` names one of `:values`."""
+    return (
+        "(SELECT opening.value FROM (SELECT journeys.customer, journeys.cycle) e "
+        f"{opening_sql('campaign')}) = ANY(:values)"
+    )
 
 
 def opening_sql(by: Opening) -> str:

@@ -1,7 +1,7 @@
 """Statements over customers as a list: as they stand, and as they stood at a past moment."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.api.asked.queries import is_of_campaigns, statement
 from services.api.shared.queries import CustomerFilter, count_in_time, counted_journeys, summed
 from services.api.shared.sums import Sums
 from throughline.journey.durations import DAY_US
@@ -86,16 +87,19 @@ class CustomersQuestion(NamedTuple):
     seen: Span = EVER
     orders: Span = EVER
     lapsing_until_us: int | None = None
+    campaigns: tuple[str, ...] = ()
+    """That the opening of the present cycle names; empty: any."""
 
     @property
     def is_of_most(self) -> bool:
         """Whether nothing that is asked leaves few customers of a phase, or none."""
-        return (self.seen, self.orders, self.lapsing_until_us, self.standing.lapse) == (EVER, EVER, None, None)
+        few = (self.seen, self.orders, self.lapsing_until_us, self.campaigns, self.standing.lapse)
+        return few == (EVER, EVER, None, (), None)
 
     @property
     def is_of_kept_counts(self) -> bool:
         """Whether the counts of the phases know how many these are."""
-        return self[2:] == (EVER, EVER, EVER, EVER, None)
+        return self[2:] == (EVER, EVER, EVER, EVER, None, ())
 
 
 class Order(NamedTuple):
@@ -297,6 +301,9 @@ def _conditions(model: Model, question: CustomersQuestion) -> list[ColumnElement
         conditions.append(and_(c.lapsed_us != 0, is_churned if lapse == "churned" else ~is_churned))
     if question.lapsing_until_us is not None:
         conditions += _lapsing(model, question.lapsing_until_us)
+    if question.campaigns:
+        parameters: dict[str, Any] = {"model": question.generation, "values": list(question.campaigns)}
+        conditions.append(cast("Any", statement(is_of_campaigns()).bindparams(**parameters)))
     return conditions
 
 

@@ -96,6 +96,12 @@ class CustomersParameters(CustomerParameters, PageParameters):
     lapsing_within_days: int | None = Field(
         None, ge=1, le=3_660, description="active, and lapse within so many days unless they do something", examples=[7]
     )
+    campaign: list[Name] = Field(
+        [],
+        max_length=MAX_VALUES,
+        description="the opening of the present cycle names this campaign, or `(none)`; repeated: any of these",
+        examples=[["spring"]],
+    )
     as_of: InstantText | None = Field(
         None,
         description="as they stood at a past instant, floored as for /v1/phases/counts: by phase, activity, lapse, "
@@ -133,6 +139,7 @@ async def get_customers(
             spans.seen,
             spans.orders,
             None if within_days is None else now_us + within_days * DAY_US,
+            tuple(sorted(set(parameters.campaign))),
         )
         moment = _moment(live, spans.as_of_us, question, order)
         await plan_for_values(connection)

@@ -9,10 +9,9 @@ from msgspec import Meta
 from services.api.flows.places import class_name, place_name
 from services.api.flows.queries import MAX_KINDS, KindPath
 from services.api.funnel.answers import Share, share
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
-from services.api.shared.days import Days
+from services.api.shared.answers import Answer
+from services.api.shared.days import Days, OfDays, of_days
 from services.api.shared.links import Links, ListLinks, Query
-from services.api.shared.parameters import MAX_VALUES
 from services.api.shared.workspace import LiveModel
 from throughline.analytics import flows
 from throughline.analytics.intervals import wilson
@@ -58,28 +57,22 @@ class FlowEdge(Answer):
     to: Annotated[str, Meta(description="a node's id, or `(other)`: all that are not shown together")]
     moves: Annotated[int, Meta(examples=[1702])]
     link: Annotated[
-        str | None,
+        str,
         Meta(
-            description="path of the list of exactly these moves; null: of an edge to `(other)` that is of too many",
+            description="path of the list of exactly these moves",
             examples=["/v1/moves?from_node=1%2Fdiscovery&to_node=1%2Fdecision"],
         ),
     ]
 
 
-class PhaseFlows(Answer):
+class PhaseFlows(OfDays):
     """The moves of a span. Cutting changes no node: what is not shown is in its edge to `(other)`."""
 
     TABLE: ClassVar[str] = "edges"
 
-    model: ModelName
     reading: Annotated[
         Reading, Meta(description="moves: all of the span; paths: those of the cycles that began in the span")
     ]
-    time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     nodes: list[FlowNode]
     edges: list[FlowEdge]
 
@@ -99,24 +92,18 @@ class Variant(Answer):
     ]
 
 
-class Variants(Answer):
+class Variants(OfDays):
     """Which phases the cycles that began in the span have entered, the most frequent first; all add up to `total`."""
 
     TABLE: ClassVar[str] = "variants"
 
-    model: ModelName
-    time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     total: Annotated[int, Meta(examples=[5120])]
-    other: Annotated[
-        int,
-        Meta(description="cycles of all variants that are not shown; there is no list of them alone", examples=[12]),
-    ]
+    other: Annotated[int, Meta(description="cycles of all variants that are not shown", examples=[12])]
     link: Annotated[
         str, Meta(description="path of the list of all", examples=["/v1/variants/cycles?model=seven_phase"])
+    ]
+    other_link: Annotated[
+        str | None, Meta(description="path of the list of those that are not shown; null: there are none")
     ]
     variants: list[Variant]
 
@@ -134,18 +121,12 @@ class KindVariant(Answer):
     lapsed: Annotated[int, Meta(examples=[300])]
 
 
-class KindVariants(Answer):
+class KindVariants(OfDays):
     """What the cycles that began in the span went through, the most frequent first; all add up to `total`."""
 
     TABLE: ClassVar[str] = "variants"
 
-    model: ModelName
     goal: Annotated[str, Meta(examples=["purchase"])]
-    time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     total: Annotated[int, Meta(examples=[5120])]
     reached: Annotated[int, Meta(description="of all, came to the goal or beyond", examples=[800])]
     other: Annotated[int, Meta(description="cycles of all variants that are not shown", examples=[12])]
@@ -157,13 +138,8 @@ def flows_answer(live: LiveModel, days: Days, reading: Reading, result: flows.Fl
     model = live.model
     links = _FlowLinks(model, days, reading, result, lists)
     return PhaseFlows(
-        model=model.name,
+        **of_days(live, days),
         reading=reading,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         nodes=[
             FlowNode(
                 id=place_name(model, node.place),
@@ -216,13 +192,11 @@ class _FlowLinks:
             "closing": self._lists.customers({**standing, "as_of": self._to}),
         }
 
-    def of_edge(self, edge: flows.Edge) -> str | None:
+    def of_edge(self, edge: flows.Edge) -> str:
         targets = [edge.to_place]
         if edge.to_place is None:
             targets = [place for place in self._places if (edge.from_place, place) not in self._shown]
         names = [place_name(self._model, place) for place in targets if place is not None]
-        if len(names) > MAX_VALUES:
-            return None
         return self._moves({"from_node": place_name(self._model, edge.from_place), "to_node": names})
 
     def _moves(self, query: Query) -> str:
@@ -249,17 +223,15 @@ def variants_answer(
         return Variant(names, OUTCOMES[outcome], number, lists.path(CYCLES, {**which, **span}))
 
     in_order = sorted(variants, key=lambda variant: (-variant[2], variant))
+    rows = [shown(*variant) for variant in in_order[:MAX_VARIANTS]]
+    but = [f"{','.join(row.phases)}:{row.outcome}" for row in rows]
     return Variants(
-        model=model.name,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
+        **of_days(live, days),
         total=sum(number for _, _, number in in_order),
         other=sum(number for _, _, number in in_order[MAX_VARIANTS:]),
         link=lists.path(CYCLES, span),
-        variants=[shown(*variant) for variant in in_order[:MAX_VARIANTS]],
+        other_link=lists.path(CYCLES, {**span, "except": but}) if in_order[MAX_VARIANTS:] else None,
+        variants=rows,
     )
 
 
@@ -268,13 +240,8 @@ def kind_variants_answer(
 ) -> KindVariants:
     """The paths by name. `kinds`: by number; `goal`: the phase."""
     return KindVariants(
-        model=live.model.name,
+        **of_days(live, days),
         goal=live.model.phases[goal - 1].name,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         total=sum(path.cycles for path in paths),
         reached=sum(path.reached for path in paths),
         other=sum(path.cycles for path in paths if path.kinds is None),

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from services.api.funnel.queries import CustomerInFunnel, Outcome
 from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
-from services.api.shared.days import Days
+from services.api.shared.days import Days, OfDays, of_days
 from services.api.shared.links import Links
 from services.api.shared.workspace import LiveModel
 from throughline.analytics import funnel as funnels
@@ -18,7 +18,7 @@ from throughline.journey.funnel import EDGES_US, ENDED, LAPSED
 from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 
-Link = Callable[[str, Outcome], str | None]
+Link = Callable[[str, Outcome], str]
 """Returns the path of the list of customers behind a number of a step, given its phase; None: there is none."""
 _NUMBERS: Mapping[str, Outcome] = {
     **{name: name for name in ("reached", "lapsed", "ended", "still")},
@@ -67,10 +67,9 @@ class FunnelStep(Answer):
     of_previous: Annotated[WithinWindow, Meta(description="the same, of those who came to the step before in time")]
     time: TimeToStep
     customers: Annotated[
-        str | None,
+        str,
         Meta(
-            description="path of the list of those who reached it; `outcome` makes it that of another number; null: of "
-            "`(other)` values together there is none",
+            description="path of the list of those who reached it; `outcome` makes it that of another number",
             examples=["/v1/funnel/customers?steps=discovery%2Cdecision&outcome=reached"],
         ),
     ]
@@ -112,19 +111,13 @@ class Comparison(Answer):
     differences: list[Difference]
 
 
-class Funnel(Answer):
+class Funnel(OfDays):
     """Of those who came to the first step in the span: how many went on, how soon, and what became of the others."""
 
     TABLE: ClassVar[str] = "breakdown.steps"
 
-    model: ModelName
     unit: Annotated[str, Meta(examples=["cycle"])]
     window: Annotated[str | None, Meta(description="null: without an end", examples=["30d"])]
-    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     steps_from: Annotated[str, Meta(description="the first step", examples=["discovery"])]
     cohort: Cohort
     steps: list[FunnelStep]
@@ -187,18 +180,12 @@ class TimePart(Answer):
     ages: list[Age]
 
 
-class PhaseTime(Answer):
+class PhaseTime(OfDays):
     """How stays in a phase end, by their age. A lapse shows only once the phase's window has passed."""
 
     TABLE: ClassVar[str] = "breakdown.ages"
 
-    model: ModelName
     phase: Annotated[str, Meta(examples=["consideration"])]
-    time_zone: Annotated[str, Meta(examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     entered: Annotated[int, Meta(examples=[5120])]
     ages: list[Age]
     breakdown: list[TimePart]
@@ -252,14 +239,9 @@ def funnel_answer(
     """The funnel with its breakdown and comparison, each with the links to the customers behind it."""
     model = live.model
     return Funnel(
-        model=model.name,
+        **of_days(live, days),
         unit=unit,
         window=window,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         steps_from=_name(model, phases[0]),
         cohort=_cohort(model, *total),
         steps=_steps(model, *total),
@@ -310,13 +292,8 @@ def time_answer(
     """The curves of a phase, of all and of each value of a dimension."""
     model = live.model
     return PhaseTime(
-        model=model.name,
+        **of_days(live, days),
         phase=_name(model, phase),
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         entered=total.entered,
         ages=_ages(model, phase, total),
         breakdown=[TimePart(value, part.entered, _ages(model, phase, part)) for value, part in parts],
@@ -357,8 +334,7 @@ def _cohort(model: Model, funnel: funnels.Funnel, link: Link) -> Cohort:
 
 
 def _links(link: Link, phase: str, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
-    paths = ((number, link(phase, outcome)) for number, outcome in outcomes.items())
-    return {number: path for number, path in paths if path is not None}
+    return {number: link(phase, outcome) for number, outcome in outcomes.items()}
 
 
 def share(interval: Interval | None) -> Share | None:

@@ -1,16 +1,19 @@
 """Dividing funnel sums by a dimension: by kept ones at once, by those of the cycle's opening when asked."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.asked.queries import MAX_VALUES, Opening, count_by_opening
+from services.api.asked.queries import MAX_VALUES, Opening, ValueFilter, count_by_opening
 from services.api.funnel.queries import Dimension, read_funnel
 from services.api.shared.context import ApiContext
 from services.api.shared.days import Days
+from services.api.shared.parameters import MAX_NAME, TEXT, Parameters
+from services.api.shared.parameters import MAX_VALUES as MAX_LISTED
 from services.api.shared.queries import CustomerFilter
-from services.api.shared.workspace import LiveModel, source_names
+from services.api.shared.workspace import LiveModel, source_id, source_names
 from throughline.analytics.funnel import Count
 from throughline.journey.funnel import CYCLE, ENTRY
 from throughline.kit.errors import ServiceError
@@ -29,10 +32,44 @@ def opening_of(by: By | None) -> Opening | None:
     return next((opening for opening in get_args(Opening) if opening == by), None)
 
 
-def filter_of(by: By | None, value: str) -> dict[str, list[str]]:
-    """Returns the parameters of a list that stand for one value of a dimension."""
+class ValueParameters(Parameters):
+    """Which part of a breakdown."""
+
+    by: By | None = Field(None, description="with `value`: only those counted under it")
+    value: list[Annotated[str, Field(pattern=TEXT, max_length=MAX_NAME)]] = Field(
+        [], max_length=MAX_LISTED, description="of the dimension in `by`; repeated: any of these", examples=[["mobile"]]
+    )
+    other: bool = Field(False, description="under none of these values: the row `(other)` of a breakdown")
+
+
+async def value_filter(context: ApiContext, workspace: int, parameters: ValueParameters) -> ValueFilter | None:
+    """The part of a breakdown that a request is about; None: the whole.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter` or `unknown_source`.
+    """
+    by, values = parameters.by, tuple(sorted(set(parameters.value)))
+    if (by is None) != (not values and not parameters.other):
+        raise ServiceError(400, "invalid_parameter", "value: by and value go together", field="value")
+    if by is None:
+        return None
+    opening = opening_of(by)
+    if opening is not None:
+        return ValueFilter(opening, values, is_other=parameters.other)
+    sources: tuple[int, ...] = ()
+    if by == "source":
+        ids = {await source_id(context, workspace, name) for name in values}
+        sources = tuple(sorted(id_ for id_ in ids if id_ is not None))
+    customers = CustomerFilter(sources, values if by == "channel" else ())
+    return ValueFilter(customers=customers, is_other=parameters.other)
+
+
+def filter_of(by: By | None, value: str, shown: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Returns the parameters of a list that stand for one value of a dimension; for `(other)`, all but those shown."""
     if by is None:
         return {}
+    if value == OTHER:
+        return {"by": [by], "value": [name for name in shown if name != OTHER], "other": ["true"]}
     return {by: [value]} if opening_of(by) is None else {"by": [by], "value": [value]}
 
 

@@ -1,11 +1,11 @@
 """Statements over funnel sums, and over the transitions of those behind a number."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, and_, func, literal, null, select, text, true, tuple_
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, and_, func, literal, not_, null, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.asked.queries import Opening, opening_sql
+from services.api.asked.queries import ValueFilter, opening_sql, statement
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter, counted_journeys
 from throughline.analytics.funnel import Count
@@ -112,7 +112,7 @@ async def list_customers(
     mature_until_us: int,
     after: Position | None,
     count: int,
-    opening: tuple[Opening, str] | None = None,
+    valued: ValueFilter | None = None,
 ) -> list[CustomerInFunnel]:
     """Up to `count` of those whom a funnel counts, after a position, in the order of customer and cycle.
 
@@ -127,7 +127,7 @@ async def list_customers(
         mature_until_us: entries from then on are immature.
         after: the last of the page before.
         count: the maximum number.
-        opening: cycles whose opening has this value.
+        valued: under which values of a dimension.
     """
     first, last = steps
     t = transitions.c
@@ -188,12 +188,22 @@ async def list_customers(
             entered_us >= span[0], entered_us < span[1], conditions[outcome], *counted_journeys(generation, customers)
         )
     )
-    if opening is not None:
-        value = text(f"(SELECT opening.value FROM (SELECT) one {opening_sql(opening[0])}) = :opening_value")
-        query = query.where(
-            value.bindparams(opening_value=opening[1], **({} if opening[0] == "cycle" else {"model": generation}))
-        )
+    if valued is not None:
+        query = query.where(_of_value(generation, valued))
     if after is not None:
         query = query.where(tuple_(entries.c.customer, entries.c.cycle) > tuple_(after.customer, after.cycle))
     rows = await connection.execute(query.order_by(entries.c.customer, entries.c.cycle).limit(count))
     return [CustomerInFunnel(*row) for row in rows]
+
+
+def _of_value(generation: int, valued: ValueFilter) -> ColumnElement[bool]:
+    """The condition on an entry `e` that it is counted under values of a dimension."""
+    if valued.opening is None:
+        is_counted = and_(true(), *counted_journeys(generation, valued.customers))
+        return not_(is_counted) if valued.is_other and not valued.customers.is_everybody else is_counted
+    value = statement(f"(SELECT opening.value FROM (SELECT) one {opening_sql(valued.opening)}) {valued.comparison}")
+    parameters: dict[str, Any] = {"values": list(valued.values)} | (
+        {} if valued.opening == "cycle" else {"model": generation}
+    )
+    condition: Any = value.bindparams(**parameters)
+    return cast("ColumnElement[bool]", condition)

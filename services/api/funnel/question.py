@@ -19,7 +19,6 @@ from throughline.analytics.funnel import WINDOWS_US, Count
 from throughline.journey.funnel import CUSTOMER, CYCLE
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
-from throughline.store.admission import OTHER
 
 Unit = Literal["cycle", "customer"]
 UNITS: Mapping[Unit, int] = {"cycle": CYCLE, "customer": CUSTOMER}
@@ -69,17 +68,18 @@ class FunnelQuestion:
     def funnel(self, days: Days, now_us: int, counts: Sequence[Count]) -> funnels.Funnel:
         return funnels.funnel(counts, days.seen_until(now_us), self._phases, self.window_us, self._unit)
 
-    def link(self, days: Days, by: By | None = None, value: str = "") -> Link:
-        """What makes the paths of the lists of customers of these days, with one value of a dimension."""
+    def link(self, days: Days, by: By | None = None, value: str = "", shown: Sequence[str] = ()) -> Link:
+        """What makes the paths of the lists of customers of these days, with one value of a dimension.
+
+        `shown`: all values, of which `(other)` is the rest.
+        """
         asked_for = self._parameters
         question = {"model": self._model.name, "unit": asked_for.unit, "window": asked_for.window}
         question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
-        filters = {"source": asked_for.source, "channel": asked_for.channel} | filter_of(by, value)
+        filters = {"source": asked_for.source, "channel": asked_for.channel} | filter_of(by, value, shown)
         first = self._model.phases[self._phases[0] - 1].name
 
-        def path(phase: str, outcome: Outcome) -> str | None:
-            if by is not None and value == OTHER:
-                return None
+        def path(phase: str, outcome: Outcome) -> str:
             steps = {"steps": f"{first},{phase}", "outcome": outcome}
             return f"/v1/funnel/customers?{urlencode(steps | question | filters, doseq=True)}"
 

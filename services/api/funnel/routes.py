@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from services.api.asked.queries import MAX_VALUE, Opening
 from services.api.auth import Token
 from services.api.funnel.answers import (
     Funnel,
@@ -19,14 +18,14 @@ from services.api.funnel.answers import (
     trend_answer,
     trend_day,
 )
-from services.api.funnel.breakdown import BY_DESCRIPTION, By, largest, read_counts
+from services.api.funnel.breakdown import BY_DESCRIPTION, By, ValueParameters, largest, read_counts, value_filter
 from services.api.funnel.queries import Outcome, Position, list_customers
 from services.api.funnel.question import UNITS, FunnelQuestion, StepParameters, read_steps, window_name
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import SpanParameters, in_calendar, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import TEXT, PageParameters
+from services.api.shared.parameters import PageParameters
 from services.api.shared.phase_names import phase_number
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import customer_filter, reading_model
@@ -60,17 +59,13 @@ class TimeParameters(SpanParameters):
     by: By | None = Field(None, description=BY_DESCRIPTION)
 
 
-class FunnelCustomersParameters(StepParameters, PageParameters):
+class FunnelCustomersParameters(StepParameters, ValueParameters, PageParameters):
     """Which number of a funnel."""
 
     outcome: Outcome = Field(
         "reached",
         description="those of the last step who are counted as such; cohort: all who came to the first step, mature or "
         "immature; entered: the phase itself; within: reached within the window, of the mature",
-    )
-    by: Opening | None = Field(None, description="with `value`: only cycles whose opening has it")
-    value: str | None = Field(
-        None, pattern=TEXT, max_length=MAX_VALUE, description="of the dimension in `by`", examples=["mobile"]
     )
 
 
@@ -94,8 +89,11 @@ async def get_funnel(
             compared = before, question.funnel(before.alike(now_us), now_us, counts), question.link(before)
     parts: list[tuple[str, funnels.Funnel, Link]] = []
     if parameters.by is not None:
-        for value, counts in await largest(context, token.workspace, parameters.by, by_value):
-            parts.append((value, question.funnel(alike, now_us, counts), question.link(days, parameters.by, value)))
+        values = await largest(context, token.workspace, parameters.by, by_value)
+        shown = [value for value, _ in values]
+        for value, counts in values:
+            link = question.link(days, parameters.by, value, shown)
+            parts.append((value, question.funnel(alike, now_us, counts), link))
     return AnswerResponse(
         funnel_answer(
             live,
@@ -117,11 +115,9 @@ async def get_funnel_customers(
     """Exactly those whom the funnel of the same parameters counts, in a stable order. Of cycles, a customer comes once
     for each cycle."""
     after = cursors.decode(parameters.cursor)
-    if (parameters.by is None) != (parameters.value is None) or (parameters.by and parameters.unit != "cycle"):
-        raise ServiceError(
-            400, "invalid_parameter", "value: by and value go together, and with unit=cycle", field="value"
-        )
-    opening = None if parameters.by is None or parameters.value is None else (parameters.by, parameters.value)
+    valued = await value_filter(context, token.workspace, parameters)
+    if valued is not None and valued.opening is not None and parameters.unit != "cycle":
+        raise ServiceError(400, "invalid_parameter", "by: an opening is one of cycles; ask for unit=cycle", field="by")
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel_customers", token.workspace, parameters.model) as (connection, live):
         days, phases, now_us = read_steps(live, parameters)
@@ -138,7 +134,7 @@ async def get_funnel_customers(
             mature_until_us=days.mature_until(now_us, window_us),
             after=after,
             count=parameters.limit + 1,
-            opening=opening,
+            valued=valued,
         )
     page, last = split_page(rows, parameters.limit)
     return AnswerResponse(

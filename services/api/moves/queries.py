@@ -82,9 +82,11 @@ class CycleFilter(NamedTuple):
     customers: CustomerFilter
     first_us: int
     end_us: int
-    phases: tuple[int, ...] | None = None
-    """Those that were entered, and no others; None: any."""
+    phases: int | None = None
+    """Those that were entered, and no others, as bits; None: any."""
     outcome: int | None = None
+    but: tuple[tuple[int, int], ...] = ()
+    """Variants that these are none of: phases as bits, and outcome."""
 
 
 class CyclePosition(NamedTuple):
@@ -177,9 +179,11 @@ def cycles_of(cycles: CycleFilter) -> Select[Any]:
         *counted_journeys(cycles.generation, cycles.customers),
     ]
     if cycles.phases is not None:
-        conditions.append(way.c.phases == sum(1 << (phase - 1) for phase in cycles.phases))
+        conditions.append(way.c.phases == cycles.phases)
     if cycles.outcome is not None:
         conditions.append(way.c.outcome == cycles.outcome)
+    if cycles.but:
+        conditions.append(tuple_(way.c.phases, way.c.outcome).not_in(cycles.but))
     return (
         select(t.customer, j.id, t.cycle, t.at_us.label("began_us"), way.c.phases, way.c.outcome, way.c.ended_us)
         .join(journeys, and_(j.customer == t.customer, j.model == cycles.generation))

@@ -1,5 +1,6 @@
 """The moves and the cycles behind numbers of counts, flows and variants."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -37,12 +38,16 @@ from services.api.shared.queries import count_in_time, plan_for_values
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import customer_filter, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
+from throughline.journey.model import Model
 from throughline.kit.errors import ServiceError
 
 router = APIRouter(tags=["flows"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
 move_cursors = CursorCodec("v", MovePosition)
 cycle_cursors = CursorCodec("y", CyclePosition)
 
+MAX_TARGETS = 120
+"""Maximum number of nodes of a list: more than moves can lead to from one, with as many phases as a model may have."""
+_OUTCOMES: Mapping[str, int] = {name: number for number, name in OUTCOMES.items()}
 _Names = Annotated[list[Name], Field(max_length=MAX_VALUES)]
 
 
@@ -53,7 +58,9 @@ class MovesParameters(CustomerParameters, PageParameters):
     from_phase: _Names = Field([], description="out of this phase, or `unplaced`; repeated: any of these")
     to_phase: _Names = Field([], description="into this phase, or of a lapse in it; repeated: any of these")
     from_node: _Names = Field([], description="from this node of /v1/flows; repeated: any of these")
-    to_node: _Names = Field([], description="to this node of /v1/flows; repeated: any of these")
+    to_node: list[Name] = Field(
+        [], max_length=MAX_TARGETS, description="to this node of /v1/flows; repeated: any of these"
+    )
     from_: InstantText | None = Field(None, alias="from", description="at this instant (RFC 3339) or later")
     to: InstantText | None = Field(None, description="before this instant")
     reading: Reading = Field(
@@ -70,6 +77,13 @@ class CyclesParameters(SpanParameters, PageParameters):
         examples=["discovery,decision"],
     )
     outcome: Outcome | None = Field(None, description="that ended in this way, or are open; without it any")
+    but: list[Name] = Field(
+        [],
+        alias="except",
+        max_length=MAX_VALUES,
+        description="of none of these variants: phases with commas, a colon and the outcome",
+        examples=[["discovery,decision:open"]],
+    )
 
 
 @router.get("/v1/moves", responses=problem_responses(400, 403), summary="The moves behind a number")
@@ -125,7 +139,6 @@ async def get_variant_cycles(
     """Exactly those that /v1/variants counts. The first page has their number."""
     after = cycle_cursors.decode(parameters.cursor)
     customers = await customer_filter(context, token.workspace, parameters)
-    outcomes = {name: number for number, name in OUTCOMES.items()}
     total: int | None = None
     async with reading_model(context, "moves", token.workspace, parameters.model) as (connection, live):
         model = live.model
@@ -136,8 +149,9 @@ async def get_variant_cycles(
             customers,
             days.from_us,
             days.end_us,
-            None if names is None else tuple({phase_number(model, name.strip(), "phases") for name in names}),
-            None if parameters.outcome is None else outcomes[parameters.outcome],
+            None if names is None else _phases(model, names, "phases"),
+            None if parameters.outcome is None else _OUTCOMES[parameters.outcome],
+            tuple(_variant(model, text) for text in parameters.but),
         )
         await plan_for_values(connection)
         rows = await list_cycles(connection, cycles, after, parameters.limit + 1)
@@ -155,3 +169,23 @@ async def get_variant_cycles(
             next_cursor=None if last is None else cycle_cursors.encode(last.position),
         )
     )
+
+
+def _phases(model: Model, names: Sequence[str], field: str) -> int:
+    """The phases of these names, as bits."""
+    return sum({1 << (phase_number(model, name.strip(), field) - 1) for name in names})
+
+
+def _variant(model: Model, text: str) -> tuple[int, int]:
+    """The phases and the outcome of a variant.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter` or `unknown_phase`.
+    """
+    names, _, outcome = text.rpartition(":")
+    if outcome not in _OUTCOMES:
+        raise ServiceError(
+            400, "invalid_parameter", f"except: give phases with commas, a colon and one of {', '.join(_OUTCOMES)}",
+            field="except",
+        )  # fmt: skip
+    return _phases(model, names.split(","), "except"), _OUTCOMES[outcome]

@@ -35,6 +35,15 @@ class ErasureAnswer(Answer):
     ]
 
 
+class Erasures(Answer):
+    """A page of erasures, newest first."""
+
+    TABLE: ClassVar[str] = "items"
+
+    items: list[ErasureAnswer]
+    next_cursor: NextCursor
+
+
 class DataRequest(Answer):
     """A person's request for a copy, as a shop has passed it on."""
 

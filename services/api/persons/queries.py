@@ -9,7 +9,7 @@ from throughline.store.schema.rights import data_requests
 
 
 class RequestPosition(NamedTuple):
-    """A place in the list of requests."""
+    """A place in the list of requests, or of erasures."""
 
     id: int
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import StreamingResponse
 
 from services.api.auth import AdminToken
-from services.api.persons.answers import DataRequest, DataRequests, ErasureAnswer, erasure_answer
+from services.api.persons.answers import DataRequest, DataRequests, ErasureAnswer, Erasures, erasure_answer
 from services.api.persons.queries import RequestPosition, find_request, list_requests
 from services.api.shared.context import ApiContext, Context
 from services.api.shared.cursors import CursorCodec, split_page
@@ -21,13 +21,14 @@ from throughline.kit.clock import now_us, rfc3339
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import ReadToken
 from throughline.store.digest import id_digest
-from throughline.store.erasures import find_erasure
+from throughline.store.erasures import find_erasure, list_erasures
 from throughline.store.exports import export_person
 from throughline.wire.claims import ERASE, Claim
 from throughline.wire.names import MAX_ID, clean_name, names_in
 
 router = APIRouter(tags=["persons"], route_class=AnswerRoute)
 cursors = CursorCodec("d", RequestPosition)
+erasure_cursors = CursorCodec("x", RequestPosition)
 
 MAX_EXPORTS = 1
 """Maximum number of exports under way at once in a process: each reads page by page for as long as its client does."""
@@ -72,6 +73,24 @@ async def post_erasure(context: Context, token: AdminToken, body: ErasureBody) -
             done_at=None,
             log_clear_at=None if context.log_seconds is None else rfc3339(claim.at_us + int(context.log_seconds * 1e6)),
             proof={},
+        )
+    )
+
+
+@router.get("/v1/erasures", responses=problem_responses(400, 403), summary="Erasures")
+async def get_erasures(
+    context: Context, token: AdminToken, parameters: Annotated[PageParameters, Query()]
+) -> AnswerResponse[Erasures]:
+    """All erasures that are staged, newest first: those under way, and those that are done with their proof."""
+    after = erasure_cursors.decode(parameters.cursor)
+    async with context.database.reading("erasures", token.workspace) as connection:
+        before = None if after is None else after.id
+        rows = await list_erasures(connection, token.workspace, before, parameters.limit + 1)
+    page, last = split_page(rows, parameters.limit)
+    return AnswerResponse(
+        Erasures(
+            items=[erasure_answer(row) for row in page],
+            next_cursor=None if last is None else erasure_cursors.encode(RequestPosition(last.id)),
         )
     )
 

@@ -3,10 +3,13 @@
 from bisect import bisect_right
 from datetime import tzinfo
 from itertools import groupby
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, TypedDict
 
+import msgspec
+from msgspec import Meta
 from pydantic import Field
 
+from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
 from services.api.shared.parameters import CustomerParameters, InstantText, parse_optional_instant
 from services.api.shared.steps import ceiling, next_start, starts
 from services.api.shared.workspace import LiveModel
@@ -34,6 +37,28 @@ class SpanParameters(CustomerParameters):
         None,
         description=f"days that begin before this instant; without it up to today. At most {MAX_DAYS} days",
     )
+
+
+class OfDays(Answer):
+    """What all answers of a model about some days have."""
+
+    model: ModelName
+    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
+    from_: Instant = msgspec.field(name="from")
+    to: Instant
+    settled_until: SettledUntil
+    history_from: HistoryFrom
+
+
+class DaysFields(TypedDict):
+    """The fields of `OfDays`."""
+
+    model: str
+    time_zone: str
+    from_: str
+    to: str
+    settled_until: str | None
+    history_from: str | None
 
 
 class Days(NamedTuple):
@@ -72,6 +97,18 @@ class Days(NamedTuple):
         for _ in self.starts:
             start_us = floor("day", start_us - 1, zone)
         return Days(tuple(starts("day", start_us, self.from_us, zone)), self.from_us)
+
+
+def of_days(live: LiveModel, days: Days) -> DaysFields:
+    """Returns what an answer has of its model and days."""
+    return {
+        "model": live.model.name,
+        "time_zone": live.workspace.time_zone,
+        "from_": rfc3339(days.from_us),
+        "to": rfc3339(days.end_us),
+        "settled_until": instant(live.workspace.applied_watermark_us),
+        "history_from": instant(live.workspace.retention_cutoff_us),
+    }
 
 
 def find_days(from_us: int | None, to_us: int | None, *, now_us: int, zone: tzinfo) -> Days:

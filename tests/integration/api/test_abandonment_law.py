@@ -20,7 +20,7 @@ from services.api.abandonment.queries import (
     read_ends,
     read_visits,
 )
-from services.api.asked.queries import Opening, count_by_opening, kind_table
+from services.api.asked.queries import Opening, ValueFilter, count_by_opening, kind_table
 from services.api.flows.queries import read_kind_paths, read_moves, read_variants
 from services.api.funnel.queries import list_customers, read_funnel
 from services.api.shared.days import Days
@@ -34,11 +34,13 @@ from throughline.analytics.flows import flows
 from throughline.journey.flows import MOVES
 from throughline.journey.funnel import CYCLE, ENTRY
 from throughline.journey.model import UNPLACED, Kind
+from throughline.journey.rollup import STEPS
 from throughline.journey.state import LAPSE, RETURN
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
 from throughline.store.engine.unit_of_work import reading
-from throughline.store.schema.counts import phase_counts
+from throughline.store.schema.analytics import flow_counts
+from throughline.store.schema.counts import phase_counts, phase_history
 
 MODEL = load_model("seven_phase")
 FIRST_US = START_US - START_US % DAY_US
@@ -136,11 +138,17 @@ async def check_openings(
         }
         assert entered == expected
         for value, number in expected.items():
-            rows = await list_customers(
-                connection, model, CYCLE, (phase, phase + 1), SPAN, who, "cohort",
-                window_us=None, mature_until_us=DAYS.end_us, after=None, count=1_000, opening=(by, value),
-            )  # fmt: skip
-            assert len(rows) == number
+            for is_other, length in ((False, number), (True, expected.total() - number)):
+                valued = ValueFilter(by, (value,), is_other=is_other)
+                rows = await list_customers(
+                    connection, model, CYCLE, (phase, phase + 1), SPAN, who, "cohort",
+                    window_us=None, mature_until_us=DAYS.end_us, after=None, count=1_000, valued=valued,
+                )  # fmt: skip
+                assert len(rows) == length
+                stayed = await list_stays(
+                    connection, model, phase, DAYS, who, "entered", valued=valued, after=None, count=1_000
+                )
+                assert len(stayed) == length
 
 
 async def check_ends(
@@ -156,13 +164,13 @@ async def check_ends(
     for outcome in get_args(Outcome):
         number = outcomes.total() if outcome == "entered" else outcomes[outcome]
         rows = await list_stays(
-            connection, model, phase, DAYS, who, outcome, opening=None, after=None, count=1_000
+            connection, model, phase, DAYS, who, outcome, valued=None, after=None, count=1_000
         )  # fmt: skip
         assert len(rows) == number
         assert {row.outcome for row in rows} <= {outcome} or outcome == "entered"
         for place, row in enumerate(rows[:2]):
             assert rows[place + 1 :] == await list_stays(
-                connection, model, phase, DAYS, who, outcome, opening=None, after=row.position, count=1_000
+                connection, model, phase, DAYS, who, outcome, valued=None, after=row.position, count=1_000
             )
     table = kind_table(MODEL, lambda _word, _kind: 0)
     answer = await read_ends(connection, model, phase, DAYS, who, table, "UTC", workspace=workspace)
@@ -244,6 +252,20 @@ async def check_counts(connection: AsyncConnection, model: int, who: CustomerFil
     )
     counted = {row[0]: tuple(map(int, row[1:])) for row in rows if any(row[1:])}
     assert counted == {phase: (entered[phase], left[phase], lapsed[phase]) for phase in sorted(entered)}
+    # Day by day they are the history of the counts.
+    f, h = flow_counts.c, phase_history.c
+    for phase_of, number in ((f.to_phase, h.entered), (f.from_phase, h.left)):
+        of_flows = select(f.day_us, phase_of, func.sum(f.number)).where(
+            f.model == model, f.reading == MOVES, f.kind != LAPSE, phase_of > UNPLACED, *who.conditions(flow_counts)
+        )
+        of_history = select(h.bucket_us, h.phase, func.sum(number)).where(
+            h.model == model, h.step == STEPS.index("day"), h.phase > UNPLACED, *who.conditions(phase_history)
+        )
+        by_day = [
+            {(day_us, phase): int(number) for day_us, phase, number in await connection.execute(query) if number}
+            for query in (of_flows.group_by(f.day_us, phase_of), of_history.group_by(h.bucket_us, h.phase))
+        ]
+        assert by_day[0] == by_day[1]
     closing: Counter[int] = Counter()
     for node in flows(moves).nodes:
         assert node.opening + node.into == node.closing + node.out

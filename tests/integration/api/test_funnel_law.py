@@ -26,6 +26,7 @@ DAYS_SEEN = 400
     more=st.integers(1, 3),
     unit=st.sampled_from([CYCLE, CUSTOMER]),
     window_us=st.sampled_from([None, *WINDOWS_US.values()]),
+    later_us=st.integers(0, 200 * DAY_US),
     channel=st.sampled_from([None, "direct", "email"]),
 )
 async def test_a_list_is_as_long_as_its_number(
@@ -36,6 +37,7 @@ async def test_a_list_is_as_long_as_its_number(
     more: int,
     unit: int,
     window_us: int | None,
+    later_us: int,
     channel: str | None,
 ) -> None:
     pipeline = await open_pipeline(engine, database)
@@ -95,3 +97,12 @@ async def test_a_list_is_as_long_as_its_number(
                 )
             ]  # fmt: skip
             assert after == rows
+    # Time alone settles: it takes nobody back.
+    await pipeline.tick(now_us + later_us)
+    async with reading(engine) as connection:
+        counts = (await read_funnel(connection, model, unit, first, each_day, customers)).get(None, [])
+    settled = funnel(counts, each_day.seen_until(pipeline.watermark_us), (first, first + more), window_us, unit)
+    assert (settled.cohort, settled.steps[0].reached) == (result.cohort, step.reached)
+    assert settled.mature >= result.mature
+    assert settled.steps[0].within.reached >= step.within.reached
+    assert settled.steps[0].still <= step.still

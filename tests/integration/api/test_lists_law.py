@@ -4,14 +4,19 @@ import csv
 import io
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.api.asked import queries as asked
+from services.api.flows import answers as flows
+from services.api.funnel import breakdown
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.app import api_of
@@ -21,6 +26,7 @@ from throughline.kit.clock import rfc3339
 from throughline.store.engine.unit_of_work import transaction
 
 SPAN = {"from": rfc3339(START_US), "to": rfc3339(START_US + 390 * DAY_US)}
+FACTS = ("", '{"campaign":"spring"}', '{"device":{"type":"mobile"}}', '{"campaign":"sale","device":{"type":"tv"}}')
 FOLLOWED = 15
 """Number of links of one answer that are followed, those of numbers other than 0 first."""
 
@@ -59,15 +65,16 @@ async def listed(api: httpx.AsyncClient, link: str) -> int:
         answer = (await api.get(page)).raise_for_status().json()
         length += len(answer["items"])
     assert (total, is_exact) in ((length, True), (None, False)), link
-    assert (total is None) is (("as_of" in link and "cycle" in link) or "/funnel/" in link), link
+    is_uncounted = ("as_of" in link and "cycle" in link) or "/funnel/" in link or "/abandonment/" in link
+    assert (total is None) is is_uncounted, link
     file = (await api.get(link, headers={"Accept": "text/csv"})).raise_for_status()
     assert len(list(csv.reader(io.StringIO(file.text, newline="")))) == length + 1, link
     return length
 
 
-async def follow(api: httpx.AsyncClient, numbers: Numbers, chance: random.Random) -> None:
+async def follow(api: httpx.AsyncClient, numbers: Numbers, chance: random.Random, most: int = FOLLOWED) -> None:
     links = [(bool(number), chance.random(), name, number, link) for name, number, link in numbers]
-    for _, _, name, number, link in sorted(links, reverse=True)[:FOLLOWED]:
+    for _, _, name, number, link in sorted(links, reverse=True)[:most]:
         assert await listed(api, link) == number, f"{name}: {link}"
 
 
@@ -90,6 +97,16 @@ def of_variants(answer: Any) -> Numbers:
     yield "total", answer["total"], answer["link"]
     for variant in answer["variants"]:
         yield str(variant["phases"]), variant["cycles"], variant["link"]
+    if answer["other_link"] is not None:
+        yield "other", answer["other"], answer["other_link"]
+    assert bool(answer["other"]) is (answer["other_link"] is not None)
+
+
+def of_abandonment(answer: Any) -> Numbers:
+    for part in (answer["total"], *(part["stays"] for part in answer["breakdown"])):
+        yield "lapsed", part["lapsed"], part["customers"]
+        for outcome in ("entered", "ended", "still"):
+            yield outcome, part[outcome], part["customers"].replace("outcome=lapsed", f"outcome={outcome}")
 
 
 def of_funnel(answer: Any) -> Numbers:
@@ -137,8 +154,26 @@ def of_history(answer: Any) -> Numbers:
 async def test_every_number_has_its_customers(
     database: str, engine: AsyncEngine, case: Case, channel: list[str], edges: int, days: int, seed: int
 ) -> None:
-    pipeline = await stage(engine, database, case)
+    log = [event._replace(attribution=FACTS[number % len(FACTS)]) for number, event in enumerate(case.log)]
+    pipeline = await stage(engine, database, replace(case, log=log))
     chance = random.Random(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        # So few values and variants are shown that there is a rest.
+        patch.setattr(asked, "MAX_VALUES", 1)
+        patch.setattr(breakdown, "MAX_VALUES", 1)
+        patch.setattr(flows, "MAX_VARIANTS", 1)
+        await follow_all(engine, database, pipeline, chance, channel, edges, days)
+
+
+async def follow_all(
+    engine: AsyncEngine,
+    database: str,
+    pipeline: Pipeline,
+    chance: random.Random,
+    channel: list[str],
+    edges: int,
+    days: int,
+) -> None:
     async with await api_of(engine, database, f"w{pipeline.workspace}", pipeline.topic) as api:
 
         async def ask(path: str, **parameters: Any) -> Any:
@@ -151,9 +186,16 @@ async def test_every_number_has_its_customers(
         for reading in ("moves", "paths"):
             await follow(api, of_flows(await ask("/v1/flows", **SPAN, reading=reading, edges=edges)), chance)
         funnel = {**SPAN, "unit": chance.choice(["cycle", "customer"]), "window": chance.choice(["1d", "30d", "none"])}
-        by = chance.choice([{}, {"by": "channel"}])
+        by = chance.choice([{}, {"by": "channel"}, {"by": "campaign"}, {"by": "device"}])
+        if by.get("by") in ("campaign", "device"):
+            funnel["unit"] = "cycle"
         await follow(api, of_funnel(await ask("/v1/funnel", **funnel, **by)), chance)
         await follow(api, of_trend(await ask("/v1/funnel/trend", **funnel, step="month")), chance)
+        of_phase = {"phase": chance.choice(["discovery", "decision", "purchase"])}
+        by = {"by": chance.choice(["source", "channel", "campaign", "device", "cycle"])}
+        await follow(api, of_abandonment(await ask("/v1/abandonment", **SPAN, **of_phase, **by)), chance, 5)
+        of_campaign = [await ask("/v1/customers", campaign=name) for name in ("spring", "sale", "(none)")]
+        assert sum(answer["total"] for answer in of_campaign) == (await ask("/v1/customers"))["total"]
         await follow(api, of_variants(await ask("/v1/variants", **SPAN)), chance)
         history = {"step": "day", "from": rfc3339(START_US), "to": rfc3339(START_US + (1 + days) * DAY_US)}
         await follow(api, of_history(await ask("/v1/phases/history", **history)), chance)

@@ -197,6 +197,7 @@ async def test_the_api_and_a_shop_erase_and_export(stack: Stack, throughline: Th
         erasure = await until(done)
         assert set(erasure["proof"].values()) == {0}
         assert erasure["log_clear_at"] == accepted["log_clear_at"]
+        assert (await api.get("/v1/erasures", headers=token)).json() == {"items": [erasure], "next_cursor": None}
 
         async def webhook(topic: str, body: dict[str, Any], secret: str = SECRET) -> httpx.Response:
             content = json.dumps(body).encode()

@@ -1,8 +1,12 @@
 """Numbers out of kept sums are a naive count of journeys; they add up over steps, parts and days, and only time settles
 them."""
 
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -190,3 +194,37 @@ def test_the_zone_of_the_process_is_in_no_number(zone: str, monkeypatch: pytest.
         monkeypatch.undo()
         time.tzset()
     assert (result.cohort, [step.reached for step in result.steps]) == (1, [1, 1])
+
+
+PRINTED = """
+from tests.property.analytics.test_numbers import printed_numbers
+print(printed_numbers())
+"""
+
+
+def printed_numbers() -> str:
+    """A funnel, and the curve of stays, of a few customers."""
+    names = ["Session Start", "Product Viewed", "Product Added", "Order Completed"]
+    logs = [
+        [
+            Touchpoint(
+                START_US + day * DAY_US, 0, f"m{day}", f"c{last}", "track", name, order_id=f"o{day}", channel=name
+            )
+            for day, name in enumerate(names[:last])
+        ]
+        for last in range(1, 5)
+    ]
+    now_us = START_US + 60 * DAY_US
+    counts = [count for log in logs for count in counts_of(log, now_us, CYCLE)]
+    days = days_until(now_us)
+    return repr((funnel(counts, days, (1, 3, 4), 7 * DAY_US), spells(counts, days, 1)))
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONHASHSEED": "1", "LC_ALL": "C"}, {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo"}]
+)
+def test_the_seed_and_the_locale_of_the_process_are_in_no_number(environment: dict[str, str]) -> None:
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", PRINTED]
+    output = subprocess.run(command, cwd=root, env=os.environ | environment, capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == printed_numbers()

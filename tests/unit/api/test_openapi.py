@@ -156,5 +156,6 @@ def test_only_lists_of_values_may_be_repeated() -> None:
             if parameter["schema"].get("type") == "array"
         }
         assert repeated <= {
-            "source", "channel", "phase", "kind", "from_phase", "to_phase", "from_node", "to_node",
+            "source", "channel", "phase", "kind", "from_phase", "to_phase", "from_node", "to_node", "value",
+            "campaign", "except",
         }, path  # fmt: skip

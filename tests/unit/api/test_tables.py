@@ -72,9 +72,9 @@ def test_a_list_of_names_is_one_column() -> None:
 
 def test_a_funnel_has_its_whole_before_its_parts() -> None:
     within = WithinWindow(1, 1, None)
-    step = FunnelStep("decision", 1, 1, 0, 0, 0, within, within, TimeToStep(None, None, None, {"1d": 0.5}), None, {})
+    step = FunnelStep("decision", 1, 1, 0, 0, 0, within, within, TimeToStep(None, None, None, {"1d": 0.5}), "", {})
     at = rfc3339(0)
-    funnel = Funnel("m", "cycle", None, "UTC", at, at, None, None, "discovery", Cohort(1, 1, 0, {}), [step], [], None)
+    funnel = Funnel("m", "UTC", at, at, None, None, "cycle", None, "discovery", Cohort(1, 1, 0, {}), [step], [], None)
     table = Table(Funnel)
     row = dict(zip(table.header, next(table.rows(funnel)), strict=True))
     assert (row["value"], row["cohort.entered"], row["phase"], row["within.rate.low"]) == ("", 1, "decision", None)
