@@ -106,8 +106,8 @@ async def test_what_is_asked_still_adds_up_once_facts_are_deleted(
         for phase in range(1, 5):
             sums = (await read_funnel(connection, model, CYCLE, phase, DAYS, who)).get(None, [])
             for by in get_args(Opening):
-                asked = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=pipeline.workspace)
-                assert sum(count.entries for counts in asked.values() for count in counts) == sum(
+                sums_by = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=pipeline.workspace)
+                assert sum(count.entries for counts in sums_by.values() for count in counts) == sum(
                     count.entries for count in sums
                 )
 
