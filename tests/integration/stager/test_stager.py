@@ -182,7 +182,8 @@ async def test_a_recreated_topic_is_noticed_and_started_over(stack: Stack) -> No
     assert "RECREATED" in again.child.tail(60)
 
 
-async def test_lost_records_are_counted_and_said(stack: Stack) -> None:
+async def test_lost_records_are_counted_and_said_and_sending_again_mends_it(stack: Stack) -> None:
+    """Kafka's retention was shorter than an outage of the stager."""
     stager = await stack.start("stager")
     log = [event for event in shop_log(stack, 200) if partition_of(event.actor.encode(), 4) == 0]
     await send(stack, log)
@@ -202,3 +203,6 @@ async def test_lost_records_are_counted_and_said(stack: Stack) -> None:
     await expect(stack, log + late)
     assert (await again.metrics())["throughline_stager_lost_records_total"] == len(lost)
     assert f"LOST {len(lost)} records" in again.child.tail(60)
+    await send(stack, log + lost + late)
+    await staged_through(stack)
+    await expect(stack, log + lost + late)
