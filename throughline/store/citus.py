@@ -59,8 +59,8 @@ async def tables_to_lay_out(connection: AsyncConnection) -> list[str]:
     """Returns the tables that Citus does not know yet; none where there is no Citus."""
     if await connection.scalar(_VERSION) is None:
         return []
-    known = set(await connection.scalars(_LAID_OUT))
-    return [name for name in (*distribution_columns(), *whole_tables()) if name not in known]
+    laid_out = set(await connection.scalars(_LAID_OUT))
+    return [name for name in (*distribution_columns(), *whole_tables()) if name not in laid_out]
 
 
 async def lay_out(connection: AsyncConnection, tables: Sequence[str]) -> str:
