@@ -18,7 +18,9 @@ from services.api.asked.queries import (
     ValueFilter,
     customers_parameters,
     customers_sql,
+    join_counted,
     opening_sql,
+    prepare_to_ask,
     statement,
 )
 from services.api.shared.days import Days
@@ -160,12 +162,13 @@ async def read_ends(
     workspace: int,
 ) -> Ends:
     """Returns what came before stays lapsed or went on; arguments as of `list_stays`."""
+    await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(f"""
             WITH {KINDS}, stays AS MATERIALIZED (
                 SELECT row_number() OVER () AS stay, e.customer, n.at_us AS end_us, n.place, n.message_id, n.actor,
                     {_OUTCOME} AS outcome
-                FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)} {_NEXT}
+                FROM transitions e {join_counted(customers)} {_NEXT}
                 WHERE {_ENTRIES} AND n.at_us IS NOT NULL AND (n.kind <> 3 OR n.message_id = '')
             ), before AS (
                 SELECT s.stay, s.outcome, b.*
@@ -311,6 +314,7 @@ async def count_visits(
         values: those to tell apart; None: the most frequent. All others are `(other)` together.
     """
     value = f"'{NONE}'" if by is None else by
+    await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(
             f"""
@@ -347,6 +351,7 @@ class Visits(NamedTuple):
 
 async def read_visits(connection: AsyncConnection, question: VisitQuestion, time_zone: str) -> list[Visits]:
     """Returns visits in groups, up to `MAX_STRATA` of them and one more. `time_zone`: in which weeks begin."""
+    await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(f"""
             {question.common_tables}

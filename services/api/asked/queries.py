@@ -111,7 +111,7 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
 }
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",
-    "kind", "from_phase", "to_phase", "first_cycle", "last_cycle", "phases", "ending",
+    "since_us", "kind", "from_phase", "to_phase", "first_cycle", "last_cycle", "phases", "ending",
 )  # fmt: skip
 """PostgreSQL would take them for integers of 32 bits beside numbers as small."""
 
@@ -246,6 +246,11 @@ _WAYS: Final = f"""
 """The ways on that transitions `m` are, of an entry before them into the phase."""
 
 
+_JOIN_BEGAN: Final = f"""
+    JOIN transitions b ON b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle AND {BEGINS}
+"""
+
+
 def _placed_sql(by: Opening) -> str:
     """Returns common tables, the last of which is `placed`: the entries `e` with their day and the `value` of their
     cycle's opening, null where that is one of too many."""
@@ -255,14 +260,17 @@ def _placed_sql(by: Opening) -> str:
     fact = _FACTS[by]
     return f"""
         began AS (
-            SELECT b.customer, b.cycle, b.at_us FROM e
-            JOIN transitions b ON b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle AND {BEGINS}
-        ), openings AS (
-            SELECT DISTINCT ON (b.customer, b.cycle) b.customer, b.cycle, left({fact}, {MAX_VALUE}) AS value
+            SELECT b.customer, b.cycle, b.at_us FROM e {_JOIN_BEGAN}
+        ), near AS (
+            SELECT b.customer, b.cycle, t.occurred_us, t.place, t.message_id, i.name, left({fact}, {MAX_VALUE}) AS value
             FROM began b JOIN ids i ON i.root = b.customer AND i.workspace = :workspace JOIN touchpoints t
                 ON t.actor = i.id AND t.occurred_us >= b.at_us - {VISIT_US} AND t.occurred_us <= b.at_us
-            WHERE t.attribution IS NOT NULL AND {IN_JOURNEYS} AND {fact} <> ''
-            ORDER BY b.customer, b.cycle, t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C"
+            WHERE t.occurred_us >= :since_us - {VISIT_US} AND t.occurred_us < :to_us
+                AND t.attribution IS NOT NULL AND {IN_JOURNEYS}
+            OFFSET 0
+        ), openings AS (
+            SELECT DISTINCT ON (customer, cycle) customer, cycle, value FROM near WHERE value <> ''
+            ORDER BY customer, cycle, occurred_us, place, message_id COLLATE "C", name COLLATE "C"
         ), valued AS MATERIALIZED (
             SELECT e.*, coalesce(openings.value, '{NONE}') AS value FROM e LEFT JOIN openings USING (customer, cycle)
         ), largest AS (
@@ -294,11 +302,12 @@ async def count_by_opening(
         by: the dimension.
         workspace: whose facts.
     """
+    entries = f"""
+        SELECT e.customer, e.cycle, e.at_us AS entered_us FROM transitions e {join_counted(customers)}
+        WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
+    """
     query = statement(f"""
-        WITH e AS {"NOT MATERIALIZED" if by == "cycle" else "MATERIALIZED"} (
-            SELECT e.customer, e.cycle, e.at_us AS entered_us FROM transitions e {join_counted(customers)}
-            WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
-        ), {_placed_sql(by)}, m AS (
+        WITH e AS {"NOT MATERIALIZED" if by == "cycle" else "MATERIALIZED"} ({entries}), {_placed_sql(by)}, m AS (
             SELECT e.value, e.day, m.kind, m.from_phase, m.to_phase, m.message_id = '' AS silent,
                 width_bucket(m.at_us - e.entered_us, :edges) AS age, count(*) AS number
             FROM placed e JOIN transitions m ON m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle
@@ -311,18 +320,19 @@ async def count_by_opening(
         CROSS JOIN LATERAL ({_WAYS}) ways GROUP BY 1, 2, 3, 4
     """)
     await prepare_to_ask(connection)
-    rows = await connection.execute(
-        query,
-        customers_parameters(generation, customers)
-        | {
-            "phase": phase,
-            "workspace": workspace,
-            "from_us": days.from_us,
-            "to_us": days.end_us,
-            "starts": list(days.starts),
-            "edges": list(EDGES_US),
-        },
-    )
+    parameters = customers_parameters(generation, customers) | {
+        "phase": phase,
+        "from_us": days.from_us,
+        "to_us": days.end_us,
+    }
+    if by != "cycle":
+        # From when facts are looked at: an entry into the lowest phase begins its cycle, others go on with one.
+        since_us = days.from_us
+        if phase > 1:
+            first = statement(f"SELECT min(b.at_us) FROM ({entries}) e {_JOIN_BEGAN}")
+            since_us = (await connection.execute(first, parameters)).scalar() or since_us
+        parameters |= {"since_us": since_us, "workspace": workspace}
+    rows = await connection.execute(query, parameters | {"starts": list(days.starts), "edges": list(EDGES_US)})
     counts: dict[int | str | None, list[Count]] = {}
     for value, day, way, age, number in rows:
         counts.setdefault(OTHER if value is None else value, []).append(

@@ -13,7 +13,8 @@ from services.api.asked.queries import (
     KINDS,
     KindTable,
     customers_parameters,
-    customers_sql,
+    join_counted,
+    prepare_to_ask,
     statement,
 )
 from services.api.shared.days import Days
@@ -98,25 +99,28 @@ async def read_kind_paths(
         kinds: the vocabulary.
         goal: the phase by which a cycle has succeeded.
     """
+    await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(f"""
-            WITH {KINDS}, cycles AS MATERIALIZED (
+            WITH {KINDS}, begun AS (
+                SELECT e.customer, e.cycle, e.at_us, e.place, e.message_id, e.actor
+                FROM transitions e {join_counted(customers)}
+                WHERE e.model = :model AND {BEGINS.replace("b.", "e.")} AND e.at_us BETWEEN :from_us AND :to_us - 1
+            ), cycles AS MATERIALIZED (
                 SELECT row_number() OVER () AS number, b.customer, b.at_us, b.place, b.message_id, b.actor,
-                    coalesce(whole.lapsed_us, {2**63 - 1}) AS lapsed_us, whole.reached, whole.lapsed
-                FROM transitions b JOIN journeys j ON j.customer = b.customer AND {customers_sql(customers)}
-                CROSS JOIN LATERAL (
-                    SELECT max(t.at_us) FILTER (WHERE t.kind = 3) AS lapsed_us, bool_or(t.kind = 3) AS lapsed,
-                        coalesce(bool_or(t.kind <> 3 AND t.to_phase >= :goal), false) AS reached
-                    FROM transitions t WHERE t.customer = b.customer AND t.model = :model AND t.cycle = b.cycle
-                ) whole
-                WHERE b.model = :model AND {BEGINS} AND b.at_us BETWEEN :from_us AND :to_us - 1
+                    coalesce(max(t.at_us) FILTER (WHERE t.kind = 3), {2**63 - 1}) AS lapsed_us,
+                    bool_or(t.kind = 3) AS lapsed, bool_or(t.kind <> 3 AND t.to_phase >= :goal) AS reached
+                FROM begun b
+                JOIN transitions t ON t.customer = b.customer AND t.model = :model AND t.cycle = b.cycle
+                GROUP BY b.customer, b.cycle, b.at_us, b.place, b.message_id, b.actor
             ), steps AS (
                 SELECT c.number, k.kind, t.occurred_us, t.place, t.message_id, i.name, row_number() OVER (
                     PARTITION BY c.number, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
                 ) AS nth
                 FROM cycles c JOIN ids i ON i.root = c.customer AND i.workspace = :workspace
                 JOIN touchpoints t ON t.actor = i.id AND t.occurred_us BETWEEN c.at_us AND c.lapsed_us {KIND_OF}
-                WHERE {IN_JOURNEYS} AND {IS_OWN} AND k.kind IS NOT NULL AND t.occurred_us < c.lapsed_us
+                WHERE t.occurred_us >= :from_us AND {IN_JOURNEYS} AND {IS_OWN} AND k.kind IS NOT NULL
+                    AND t.occurred_us < c.lapsed_us
                     AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
                         >= (c.at_us, c.place, c.message_id, c.actor)
             ), changes AS (
