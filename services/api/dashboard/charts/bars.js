@@ -17,7 +17,8 @@ export function bars(rows, { name, width, stacked = false }) {
   const right = isNarrow ? 0 : 220;
   const space = width - left - right - (isNarrow ? 0 : 24);
   const hasRates = rows.some(({ rate }) => rate);
-  const above = isNarrow ? (rows.some(({ texts }) => texts.length > 1) ? 44 : 24) : 4;
+  const lines = Math.max(...rows.map(({ texts }) => texts.filter(Boolean).length), 1);
+  const above = isNarrow ? 8 + 17 * lines : 4;
   const height = above + BAR + (hasRates ? LANE : 0) + (isNarrow ? 20 : 30);
   return picture(name, width, rows.length * height, (pattern) => rows.map((row, place) =>
     s("g", { transform: `translate(0 ${place * height})` }, ...rowOf(row, { isNarrow, left, space, above, width, pattern }))));
@@ -38,7 +39,7 @@ function rowOf(row, { isNarrow, left, space, above, width, pattern }) {
   const [strong, ...soft] = row.texts;
   const beside = isNarrow
     ? [words(0, 16, fitted(row.label, width * 0.72, 14), { class: "label" }), words(width, 16, strong, { class: "strong", "text-anchor": "end" }),
-      words(width, 34, fitted(soft.join(" · "), width, 12), { class: "small", "text-anchor": "end" })]
+      ...soft.map((text, line) => words(width, 33 + 16 * line, fitted(text, width, 12), { class: "small", "text-anchor": "end" }))]
     : [words(0, above + 16, fitted(row.label, left - 8, 14), { class: "label" }), words(left + space + 24, above + 13, strong, { class: "strong" }),
       ...soft.map((text, line) => words(left + space + 24, above + 30 + 16 * line, fitted(text, 196, 12), { class: "small" }))];
   return [s("rect", { x: left, y: above, width: space, height: BAR, rx: 3, class: "base" }), ...shapes, ...lane(row, left, space, above + BAR), ...beside];

@@ -95,7 +95,7 @@ class Abandonment {
     const rows = all.map(({ phase, total, window }) => ({
       label: this.label(phase), value: total.mature >= ENOUGH ? total.rate : null, isQuiet: phase !== this.phase,
       text: total.mature >= ENOUGH ? `${share(total.rate.rate)} of ${number(total.mature)} ${withinWords(window)}` : tooFew(total.mature),
-      says: `${this.label(phase)}: ${number(total.lapsed_within)} of ${number(total.mature)} settled stays lapsed ${withinWords(window)}${total.mature >= ENOUGH ? ` (${interval(total.rate)})` : ""}`,
+      says: `${this.label(phase)}: ${number(total.lapsed_within)} of ${number(total.mature)} settled stays lapsed ${withinWords(window)}, ${total.mature >= ENOUGH ? interval(total.rate) : tooFew(total.mature)}`,
       href: this.tools.link("abandonment", { phase, window: "", kind: "", next: "" }),
     }));
     const [worst] = all.filter(({ total }) => total.mature >= ENOUGH).sort((one, other) => other.total.rate.rate - one.total.rate.rate);
@@ -163,7 +163,7 @@ class Abandonment {
     const rows = answer.kinds.slice(0, SHOWN).map((each) => ({
       label: word(each.kind), value: isEnough ? each.lapsed_share : null, before: each.advanced_share, isQuiet: !each.shown,
       text: isEnough ? differenceWords(each.difference, each.shown) : tooFew(Math.min(answer.lapsed_known, answer.advanced_known)),
-      says: `${word(each.kind)}: among the last three touchpoints of ${share(each.lapsed_share?.rate)} of the lapsed, and of ${share(each.advanced_share?.rate)} of those who went on: ${differenceWords(each.difference, each.shown)}`,
+      says: `${word(each.kind)}: ${isEnough ? "" : `${tooFew(Math.min(answer.lapsed_known, answer.advanced_known))}; `}among the last three touchpoints of ${share(each.lapsed_share?.rate)} of the lapsed, and of ${share(each.advanced_share?.rate)} of those who went on: ${differenceWords(each.difference, each.shown)}`,
     }));
     const [first] = answer.kinds.filter(({ shown, difference }) => shown && difference.rate > 0);
     const sentence = first && isEnough
@@ -186,7 +186,7 @@ class Abandonment {
     const rows = answer.rows.slice(0, SHOWN).map((each) => ({
       label: `${each.name} (${each.friction})`, value: each.difference && each.visits >= ENOUGH ? each.difference : null, isQuiet: !each.shown,
       text: each.visits >= ENOUGH && each.difference ? `${differenceWords(each.difference, each.shown)} · ${counted(each.visits, "visit")}` : tooFew(each.visits),
-      says: `${each.name}: ${number(each.advanced)} of ${counted(each.visits, "visit")} with it went on (${share(each.share?.rate)}), ${share(each.other_share?.rate)} without it: ${differenceWords(each.difference, each.shown)}`,
+      says: `${each.name}: ${each.visits >= ENOUGH && each.difference ? "" : `${tooFew(each.visits)}; `}${number(each.advanced)} of ${counted(each.visits, "visit")} with it went on (${share(each.share?.rate)}), ${share(each.other_share?.rate)} without it: ${differenceWords(each.difference, each.shown)}`,
     }));
     const [worst] = answer.rows.filter(({ shown }) => shown);
     const sentence = worst ? `“${worst.name}” went with ${worst.difference.rate < 0 ? "fewer" : "more"} visits that went on: ${share(worst.share?.rate)} with it, ${share(worst.other_share?.rate)} without (${inPoints(worst.difference.rate)} within a week, a channel and a device).` : "No friction went with fewer visits that went on: no difference shown.";

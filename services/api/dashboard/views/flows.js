@@ -144,7 +144,11 @@ class Flows {
       picture: (width) => bars(rows, { name: "What became of each phase", width, stacked: true }),
       legend: legend([["reached", "went on"], ["lapsed", "lapsed"], ["still", "there at the end"]]),
       columns: [["Phase"], ["At the beginning", "number"], ["In", "number"], ["Out", "number"], ["At the end", "number"]],
-      rows: answer.nodes.map((node) => [this.nameOf(node.id), this.cell(node.opening, node.links.opening), this.cell(node.in, node.links.in), this.cell(node.out, node.links.out), this.cell(node.closing, node.links.closing)]),
+      rows: answer.nodes.map((node) => {
+        // Of cycles that began in the span, some began with a return from a lapse of one that did not.
+        const earlier = Math.max(-node.closing, 0);
+        return [this.nameOf(node.id), this.cell(node.opening + earlier, node.links.opening), this.cell(node.in, node.links.in), this.cell(node.out, node.links.out), this.cell(node.closing + earlier, node.links.closing)];
+      }),
       note: "At the beginning and in are as many as out and at the end, in every row. Out counts lapses too.",
     });
   }
@@ -188,7 +192,7 @@ class Flows {
     const rows = answer.variants.slice(0, SHOWN).map((variant) => ({
       label: way(variant), value: variant.cycles >= ENOUGH ? variant.rate : null,
       text: variant.cycles >= ENOUGH ? `${share(variant.rate.rate)} of ${number(variant.cycles)}` : tooFew(variant.cycles),
-      says: `${way(variant)}: ${number(variant.reached)} of ${number(variant.cycles)} reached ${this.label(goal)}${variant.cycles >= ENOUGH ? ` (${interval(variant.rate)})` : ""}`,
+      says: `${way(variant)}: ${number(variant.reached)} of ${number(variant.cycles)} reached ${this.label(goal)}, ${variant.cycles >= ENOUGH ? interval(variant.rate) : tooFew(variant.cycles)}`,
     }));
     const sentence = `Of ${counted(answer.total, "cycle")}, ${number(answer.reached)} reached ${this.label(goal)}: by what they went through, the most frequent first.`;
     const element = figure({
