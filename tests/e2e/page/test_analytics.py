@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from tests.support.rows import Rows
 from tests.support.stack import Service, Stack
 from throughline.kit.clock import now_us
 
+Faults = Callable[[Page], Awaitable[list[str]]]
 CUSTOMERS = 700
 SPAN = "90d"
 PATIENCE_MS = 30_000
@@ -244,6 +245,19 @@ async def test_what_cannot_be_drawn_says_why(page: Page, shop: str) -> None:
     await expect(page.get_by_role("heading", name="Nothing yet")).to_be_visible()
     await page.goto(f"{shop}/#/funnel?span=28d&window=365d")
     await expect(page.get_by_text("too few to say").first).to_be_attached()
+
+
+async def test_axe_finds_nothing_in_tables(page: Page, shop: str, faults_of: Faults) -> None:
+    for address in (
+        "funnel?window=7d&by=channel&compare=previous",
+        "flows?of=kinds&reading=paths",
+        f"abandonment?span={SPAN}&phase=decision&by=device&baseline=previous",
+    ):
+        await show(page, shop, address)
+        await page.keyboard.press("t")
+        await expect(page.get_by_role("button", name="Picture").first).to_be_visible()
+        assert await faults_of(page) == [], address
+        await page.keyboard.press("t")
 
 
 async def test_a_part_that_fails_says_so_in_its_place(page: Page, shop: str) -> None:

@@ -1,6 +1,9 @@
 // A figure: a sentence, a picture, and the table of the same rows one key away.
 
-import { h } from "../shell/dom.js";
+import { h, number } from "../shell/dom.js";
+
+/** Number of rows of a table that stand there at once. */
+const AT_ONCE = 200;
 
 /** Titles of the figures that are read as tables: a figure that is drawn again stays one. */
 const asTables = new Set();
@@ -17,7 +20,7 @@ export function figure({ title, sentence, picture, columns, rows, csv = null, le
   const drawing = h("div", { class: "picture" });
   const ruler = h("div", { class: "ruler" });
   const tip = h("div", { class: "tip", "aria-hidden": "true", hidden: true });
-  const table = h("div", { class: "rows", tabindex: "0", role: "region", "aria-label": `${title}, as a table`, hidden: true }, tableOf(title, columns, rows));
+  const table = h("div", { class: "rows", tabindex: "0", role: "region", "aria-label": `${title}, as a table`, hidden: true });
   const toggle = h("button", { type: "button", class: "quiet", "aria-keyshortcuts": "t", title: "Picture or table (t)" });
   const element = h("figure", { class: "chart card", "aria-labelledby": id },
     h("div", { class: "bar" }, h(`h${level}`, { id, text: title }),
@@ -30,6 +33,7 @@ export function figure({ title, sentence, picture, columns, rows, csv = null, le
 
   function show() {
     const focused = element.contains(document.activeElement) ? document.activeElement : null;
+    if (hint.isTable && !table.firstChild) table.append(tableOf(title, columns, rows));
     table.hidden = !hint.isTable;
     drawing.hidden = hint.isTable;
     if (legend) legend.hidden = hint.isTable;
@@ -102,14 +106,24 @@ function showTip(drawing, tip, target) {
   tip.style.setProperty("top", `${box.top - around.top}px`);
 }
 
+/** The table of the rows; of many the first ones, and all of them when one asks for them. */
 function tableOf(title, columns, rows) {
-  return h("table", { class: "list" },
+  const rowOf = (cells) => h("tr", {}, ...cells.map((cell, place) => {
+    const [heading, style] = columns[place];
+    return place ? h("td", { class: style ?? "", "data-label": heading }, content(cell)) : h("th", { scope: "row", class: style ?? "" }, content(cell));
+  }));
+  const body = h("tbody", {}, ...rows.slice(0, AT_ONCE).map(rowOf));
+  const table = h("table", { class: "list" },
     h("caption", { class: "hidden", text: title }),
-    h("thead", {}, h("tr", {}, ...columns.map(([heading, style]) => h("th", { scope: "col", class: style ?? "", text: heading })))),
-    h("tbody", {}, ...rows.map((cells) => h("tr", {}, ...cells.map((cell, place) => {
-      const [heading, style] = columns[place];
-      return place ? h("td", { class: style ?? "", "data-label": heading }, content(cell)) : h("th", { scope: "row", class: style ?? "" }, content(cell));
-    })))));
+    h("thead", {}, h("tr", {}, ...columns.map(([heading, style]) => h("th", { scope: "col", class: style ?? "", text: heading })))), body);
+  if (rows.length <= AT_ONCE) return table;
+  const more = h("button", { type: "button", text: `All ${number(rows.length)} rows` });
+  const place = h("p", { class: "more" }, more);
+  more.addEventListener("click", () => {
+    body.append(...rows.slice(AT_ONCE).map(rowOf));
+    place.remove();
+  });
+  return h("div", {}, table, place);
 }
 
 function content(cell) {
