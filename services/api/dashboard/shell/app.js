@@ -115,8 +115,8 @@ async function draw() {
   byId("title").textContent = title;
   document.title = [title, ...worded(view, values, span)].join(" · ") + " – Throughline";
   drawNavigation(view, values);
-  byId("controls").replaceChildren();
   if (faults.length) {
+    byId("controls").replaceChildren();
     showFaults(faults, format(view, values));
     shown = null;
     if (!followed) follow({ model: "", source: [], channel: [] });
