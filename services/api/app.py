@@ -122,7 +122,7 @@ def create_app(context: ApiContext, feeds: Feeds[CountsQuestion], *, has_metrics
     app.router.routes.extend(
         health.routes({"database": context.database.check}, (lambda: API_REGISTRY) if has_metrics else None)
     )
-    app.router.routes.extend((*page.routes(), *session.routes()))
+    app.router.routes.extend((*page.routes(context.ingest_url), *session.routes()))
     describe_answers(app, ROUTERS)
     app.add_middleware(
         _ApiCors,

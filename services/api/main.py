@@ -72,6 +72,7 @@ async def serve(settings: ApiSettings) -> int:
         RequestRate(settings.token_requests),
         claims,
         log_seconds(settings.log_retention_hours),
+        ingest_url=settings.ingest_url,
     )
     feeds = Feeds(partial(live_counts, context), each=settings.token_streams)
     app = create_app(context, feeds, has_metrics=settings.metrics_port is None)

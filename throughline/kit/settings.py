@@ -164,6 +164,11 @@ class ApiSettings(ServiceSettings):
         10.0, gt=0, description="how far the replica may be behind; beyond it questions go to DATABASE_URL"
     )
     max_connections: int = Field(2048, ge=1, description="connections of one process, further ones are answered 503")
+    ingest_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#@;,'\"]+$",
+        description="where browsers reach ingest, such as https://events.shop.example: the page can send a first event",
+    )
     token_requests: int = Field(100, ge=0, description="requests a second of one token, 0 = no limit")
     token_streams: int = Field(100, ge=1, description="streams that one token may have open at once in this process")
     workspace_statements: int = Field(

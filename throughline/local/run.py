@@ -138,7 +138,7 @@ class Stack:
             settings(Role.INGEST, OPERATOR_SECRET=operator_secret, ENCRYPTION_KEYS=",".join(encryption_keys)),
         )
         stager = self._service("stager", free_port(), settings(Role.STAGER))
-        api = self._service("api", port, settings(Role.API))
+        api = self._service("api", port, settings(Role.API, INGEST_URL=ingest.url))
         self._step("starting ingest, stager and api")
         await self._supervisor.start(ingest, stager, api)
         await asyncio.gather(*(service.until_ready() for service in (ingest, stager, api)))

@@ -1,7 +1,7 @@
 """The page at `/`: the files below this folder. `session.py` lets it in."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,9 +30,17 @@ HEADERS = {
 }
 
 
-def routes() -> list[Route]:
-    """Routes of the page's files: a list made now, so that no request names a file."""
-    return [_file_route(path, content, media_type) for path, content, media_type in files()]
+def routes(ingest_url: str | None = None) -> list[Route]:
+    """Routes of the page's files: a list made now, so that no request names a file.
+
+    Args:
+        ingest_url: where the page may send a first event; None: nowhere.
+    """
+    headers = dict(HEADERS)
+    if ingest_url is not None:
+        policy = headers["Content-Security-Policy"]
+        headers["Content-Security-Policy"] = policy.replace("connect-src 'self'", f"connect-src 'self' {ingest_url}")
+    return [_file_route(path, content, media_type, headers) for path, content, media_type in files()]
 
 
 def files() -> Iterator[tuple[str, bytes, str]]:
@@ -46,7 +54,7 @@ def files() -> Iterator[tuple[str, bytes, str]]:
         yield "/" if path == "/index.html" else path, content, MEDIA_TYPES[file.suffix]
 
 
-def _file_route(path: str, content: bytes, media_type: str) -> Route:
+def _file_route(path: str, content: bytes, media_type: str, of_all: Mapping[str, str]) -> Route:
     packed = gzip.compress(content, mtime=0)
     digest = sha256(content).hexdigest()[:32]
 
@@ -54,7 +62,7 @@ def _file_route(path: str, content: bytes, media_type: str) -> Route:
         accepted = request.headers.get("accept-encoding", "")
         is_packed = any(coding.strip().lower() in ("gzip", "gzip;q=1", "gzip;q=1.0") for coding in accepted.split(","))
         etag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
-        headers = {**HEADERS, "ETag": etag}
+        headers = {**of_all, "ETag": etag}
         known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
         if etag in known or "*" in known:
             return Response(status_code=304, headers=headers)

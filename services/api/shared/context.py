@@ -25,6 +25,8 @@ class ApiContext:
     log_seconds: float | None = None
     """The time after which Kafka holds nothing any more of what it holds now; None: unknown."""
     csv_streams: CsvStreams = field(default_factory=CsvStreams)
+    ingest_url: str | None = None
+    """Where browsers reach ingest; None: unknown."""
 
 
 def _context_of(request: Request) -> ApiContext:

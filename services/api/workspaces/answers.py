@@ -16,3 +16,7 @@ class Workspace(Answer):
     min_cell: MinCell
     settled_until: SettledUntil
     history_from: HistoryFrom
+    ingest_url: Annotated[
+        str | None,
+        Meta(description="where browsers reach ingest; null: unknown", examples=["https://events.shop.example"]),
+    ]

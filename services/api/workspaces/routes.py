@@ -29,5 +29,6 @@ async def get_workspace(context: Context, token: Token) -> AnswerResponse[Worksp
             min_cell=min_cell,
             settled_until=instant(state.applied_watermark_us),
             history_from=instant(state.retention_cutoff_us),
+            ingest_url=context.ingest_url,
         )
     )

@@ -12,7 +12,7 @@ from throughline.kit.clock import now_us
 async def test_events_are_shown_as_they_come_with_what_became_of_them(page: Page, service: Service, rows: Rows) -> None:
     await page.goto(f"{service.url}/#/events/web")
     panel = page.locator("#place")
-    await expect(panel.get_by_text("Nothing has come yet")).to_be_visible()
+    await expect(panel.get_by_role("heading", name="No events yet")).to_be_visible()
     await expect(panel.locator("pre").first).to_contain_text("curl -u WRITE_KEY: http://127.0.0.1:8081/v1/track")
     await rows.customer(HOSTILE, [(0, 1)])
     await rows.recent("m1", AT_US, actor=HOSTILE, name=HOSTILE, channel=HOSTILE)

@@ -1,11 +1,13 @@
 """The live counts by phase, and what the span says of them."""
 
+import json
 import re
+from base64 import b64encode
 
 import httpx
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Request, Route, expect
 
-from tests.e2e.page.conftest import now_in
+from tests.e2e.page.conftest import enter, now_in
 from tests.support.rows import AT_US, SECOND_US, Rows
 from tests.support.stack import Service, Stack
 from throughline.kit.clock import now_us
@@ -114,6 +116,35 @@ async def test_an_empty_workspace_shows_how_to_start(page: Page, service: Servic
     await rows.count(1, 1)
     await expect(page.locator("#empty")).to_be_hidden()
     await expect(page.locator(now_in("discovery"))).to_have_text("1")
+
+
+async def test_the_first_event_is_sent_by_a_button_that_says_what_arrived(page: Page, stack: Stack, rows: Rows) -> None:
+    ingest = "http://127.0.0.1:9"
+    service = await stack.start("api", INGEST_URL=ingest)
+    await enter(page, service, stack)
+    sent: list[Request] = []
+
+    async def accept(route: Route) -> None:
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "authorization, content-type"}
+        if route.request.method == "POST":
+            sent.append(route.request)
+        await route.fulfill(status=200, headers=headers, json={"success": True})
+
+    await page.route(f"{ingest}/**", accept)
+    await page.goto(service.url)
+    snippet, button = page.locator("#first-event"), page.get_by_role("button", name="Send this event")
+    await button.click()
+    await expect(page.locator("#sent")).to_have_text("Paste a write key first.")
+    await page.get_by_label("Write key").fill(stack.write_key)
+    await expect(snippet).to_contain_text(f"curl -u {stack.write_key}: {ingest}/v1/track")
+    await button.click()
+    await expect(page.locator("#sent")).to_contain_text("Waiting until it is staged")
+    message_id = json.loads(sent[0].post_data or "{}")["messageId"]
+    assert await sent[0].header_value("authorization") == f"Basic {b64encode(f'{stack.write_key}:'.encode()).decode()}"
+    await rows.count(2, 1)
+    await rows.recent(message_id, now_us(), actor="first-customer")
+    await expect(page.locator("#sent")).to_contain_text("Arrived: ok, “Product Viewed” of first-customer")
+    await expect(page.locator(now_in("consideration"))).to_have_text("1")
 
 
 async def test_a_filter_that_leaves_nobody_is_named(page: Page, service: Service, rows: Rows) -> None:

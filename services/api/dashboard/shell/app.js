@@ -85,6 +85,7 @@ async function load() {
   const [workspace, models, sources] = await Promise.all([get("/v1/workspace"), getAll("/v1/models", "models"), getAll("/v1/sources", "sources")]);
   known.zone = workspace.time_zone;
   known.usualModel = workspace.default_model;
+  known.ingestUrl = workspace.ingest_url;
   known.models = models.filter((model) => model.state === "live");
   known.sources = sources.map((source) => source.name);
   known.phases.clear();
@@ -178,6 +179,7 @@ function leave() {
 function toolsOf(view, values, signal) {
   return {
     signal,
+    ingestUrl: known.ingestUrl,
     get: (path, parameters = {}) => get(path, parameters, signal),
     /** The address of a view, with the common values of this one and `changes`. */
     link: (name, changes = {}) => linkTo(name, view, values, changes),

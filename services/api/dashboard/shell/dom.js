@@ -92,10 +92,3 @@ export function tinted(element, phases, name) {
 }
 
 export const labelOf = (phases, name) => phases.find((phase) => phase.name === name)?.label ?? name ?? "Unplaced";
-
-/** How to send an event, for who has sent none. */
-export function firstEvent() {
-  const address = `${location.protocol}//${location.hostname}:8081/v1/track`;
-  const event = JSON.stringify({ userId: "user-1", event: "Product Viewed", properties: { product_id: "p1" } });
-  return `curl -u WRITE_KEY: ${address} \\\n  -H 'Content-Type: application/json' \\\n  -d '${event}'`;
-}

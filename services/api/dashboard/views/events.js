@@ -1,7 +1,8 @@
 // The last events: what a source sends and what became of it, as it comes, for whoever wires up an SDK.
 
 import { getIfNew } from "../shell/api.js";
-import { choice, customerLink, exactTime, firstEvent, h, hour, id, number, tag } from "../shell/dom.js";
+import { choice, customerLink, exactTime, h, hour, id, number, tag } from "../shell/dom.js";
+import { emptyWorkspace } from "./start.js";
 
 const EVERY_MS = 1000;
 const AFTER_FAILURE_MS = 3000;
@@ -124,17 +125,15 @@ class Feed {
   }
 
   showEmpty(isNothing) {
+    const was = this.empty.hidden;
     this.empty.hidden = !isNothing;
-    if (!isNothing) return;
+    if (!isNothing || !was) return; // a key that somebody types stays
     if (this.filter.verdict === "dropped") {
       this.empty.replaceChildren(h("p", { text: "Of what is dropped for want of consent only the number is kept." }));
     } else if (this.filter.verdict) {
       this.empty.replaceChildren(h("p", { text: "None like this among the last events." }));
     } else {
-      this.empty.replaceChildren(
-        h("p", { text: "Nothing has come yet. Send a first event with the source’s write key:" }),
-        h("pre", {}, h("code", { text: firstEvent() })),
-        h("p", { text: "It appears here within a second, with what became of it." }));
+      this.empty.replaceChildren(emptyWorkspace(this.tools));
     }
   }
 

@@ -106,6 +106,11 @@ class PhaseTable {
     const { source, channel } = this.question.filter;
     const isFiltered = source.length + channel.length > 0;
     if (this.empty.hidden === !isEmpty) return;
+    // What was just sent from here says what arrived, beside the counts that it made.
+    if (!isEmpty && this.empty.querySelector("#sent")?.textContent) {
+      this.card.hidden = this.note.hidden = this.totals.hidden = false;
+      return;
+    }
     this.empty.hidden = !isEmpty;
     this.card.hidden = this.note.hidden = this.totals.hidden = isEmpty && !isFiltered;
     if (!isEmpty) this.tools.reloadChannels().catch(() => {});
