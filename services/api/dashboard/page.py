@@ -45,8 +45,8 @@ def routes(ingest_url: str | None = None) -> list[Route]:
 
 def files() -> Iterator[tuple[str, bytes, str]]:
     """Yields the path of each file of the page, what it holds, and its media type."""
-    found = sorted(path for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES)
-    paths = {f"/{path.relative_to(FOLDER).as_posix()}": path for path in found}
+    scanned = sorted(path for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES)
+    paths = {f"/{path.relative_to(FOLDER).as_posix()}": path for path in scanned}
     modules = [path for path in paths if path.endswith(".js") and not path.startswith("/vendor/")]
     preloads = "".join(f'<link rel="modulepreload" href="{path}">\n' for path in modules)
     for path, file in paths.items():
@@ -63,8 +63,8 @@ def _file_route(path: str, content: bytes, media_type: str, of_all: Mapping[str,
         is_packed = any(coding.strip().lower() in ("gzip", "gzip;q=1", "gzip;q=1.0") for coding in accepted.split(","))
         etag = f'"{digest}-gzip"' if is_packed else f'"{digest}"'
         headers = {**of_all, "ETag": etag}
-        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if etag in known or "*" in known:
+        etags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if etag in etags or "*" in etags:
             return Response(status_code=304, headers=headers)
         if is_packed:
             headers["Content-Encoding"] = "gzip"

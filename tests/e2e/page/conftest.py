@@ -52,10 +52,10 @@ async def faults_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page]
     async def find(page: Page) -> list[str]:
         if not await page.evaluate("Boolean(window.axe)"):
             await page.evaluate(axe)
-        found = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
+        result = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
         return [
             f"{fault['id']}: {node['html'][:200]} {node['failureSummary']}"
-            for fault in found["violations"]
+            for fault in result["violations"]
             for node in fault["nodes"]
         ]
 

@@ -65,14 +65,14 @@ async def settled(page: Page, address: str) -> None:
 
 
 async def test_axe_finds_nothing_in_any_view(shop: Page, service: Service, faults_of: Faults) -> None:
-    found: dict[str, list[str]] = {}
+    faults_by_view: dict[str, list[str]] = {}
     for address in await addresses(shop, service):
         await settled(shop, address)
         for scheme in ("light", "dark"):
             await shop.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
             if faults := await faults_of(shop):
-                found[f"{address} {scheme}"] = faults
-    assert not found, json.dumps(found, indent=1)
+                faults_by_view[f"{address} {scheme}"] = faults
+    assert not faults_by_view, json.dumps(faults_by_view, indent=1)
 
 
 async def test_every_view_fits_a_narrow_screen_and_paper(shop: Page, service: Service) -> None:

@@ -122,12 +122,12 @@ async def test_the_first_event_is_sent_by_a_button_that_says_what_arrived(page: 
     ingest = "http://127.0.0.1:9"
     service = await stack.start("api", INGEST_URL=ingest)
     await enter(page, service, stack)
-    sent: list[Request] = []
+    requests: list[Request] = []
 
     async def accept(route: Route) -> None:
         headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "authorization, content-type"}
         if route.request.method == "POST":
-            sent.append(route.request)
+            requests.append(route.request)
         await route.fulfill(status=200, headers=headers, json={"success": True})
 
     await page.route(f"{ingest}/**", accept)
@@ -139,8 +139,10 @@ async def test_the_first_event_is_sent_by_a_button_that_says_what_arrived(page: 
     await expect(snippet).to_contain_text(f"curl -u {stack.write_key}: {ingest}/v1/track")
     await button.click()
     await expect(page.locator("#sent")).to_contain_text("Waiting until it is staged")
-    message_id = json.loads(sent[0].post_data or "{}")["messageId"]
-    assert await sent[0].header_value("authorization") == f"Basic {b64encode(f'{stack.write_key}:'.encode()).decode()}"
+    message_id = json.loads(requests[0].post_data or "{}")["messageId"]
+    assert (
+        await requests[0].header_value("authorization") == f"Basic {b64encode(f'{stack.write_key}:'.encode()).decode()}"
+    )
     await rows.count(2, 1)
     await rows.recent(message_id, now_us(), actor="first-customer")
     await expect(page.locator("#sent")).to_contain_text("Arrived: ok, “Product Viewed” of first-customer")

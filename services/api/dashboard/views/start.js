@@ -12,7 +12,7 @@ export function emptyWorkspace(tools) {
   const address = `${ingestUrl ?? `${location.protocol}//${location.hostname}:8081`}/v1/track`;
   const event = { userId: "first-customer", event: "Product Viewed", properties: { product_id: "p1" } };
   const code = h("code");
-  const key = h("input", { id: "write-key", type: "text", autocomplete: "off", spellcheck: "false", placeholder: "tlk_…" });
+  const key = h("input", { id: "write-key", type: "text", autocomplete: "off", spellcheck: "false", placeholder: "tlw_…" });
   const say = h("p", { id: "sent", role: "status" });
   const send = h("button", { type: "button", class: "primary", text: "Send this event", on: { click: run } });
   const word = () => (code.textContent = `curl -u ${key.value.trim() || "WRITE_KEY"}: ${address} \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(event)}'`);
