@@ -72,6 +72,11 @@ _NEXT: Final = """
         ORDER BY n.at_us, n.place, n.message_id, n.actor, n.kind LIMIT 1
     ) n ON true
 """
+# The same of the stays that have ended, as a set: within a cycle one move at most leads out of a phase.
+_END: Final = """
+    JOIN transitions n ON n.customer = e.customer AND n.model = :model AND n.cycle = e.cycle
+        AND n.from_phase = :phase AND n.kind IN (1, 3)
+"""
 _OUTCOME: Final = """
     CASE WHEN n.at_us IS NULL THEN 'still' WHEN n.kind <> 3 THEN 'advanced'
         WHEN n.message_id = '' THEN 'lapsed' ELSE 'ended' END
@@ -168,8 +173,8 @@ async def read_ends(
             WITH {KINDS}, stays AS MATERIALIZED (
                 SELECT row_number() OVER () AS stay, e.customer, n.at_us AS end_us, n.place, n.message_id, n.actor,
                     {_OUTCOME} AS outcome
-                FROM transitions e {join_counted(customers)} {_NEXT}
-                WHERE {_ENTRIES} AND n.at_us IS NOT NULL AND (n.kind <> 3 OR n.message_id = '')
+                FROM transitions e {join_counted(customers)} {_END}
+                WHERE {_ENTRIES} AND (n.kind <> 3 OR n.message_id = '')
             ), before AS (
                 SELECT s.stay, s.outcome, b.*
                 FROM stays s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
