@@ -103,7 +103,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page
     # A refused token, an unknown customer, a busy or absent service is an error to the browser's console only.
-    assert [text for text in complaints if not any(code in text for code in ("401", "404", "503", "ERR_"))] == []
+    assert [text for text in complaints if not any(code in text for code in ("401", "403", "404", "503", "ERR_"))] == []
     await page.close()
 
 

@@ -196,6 +196,20 @@ async def test_the_address_is_the_question(page: Page, shop: str) -> None:
     assert "steps=consideration" in page.url
 
 
+async def test_an_annotation_is_written_and_stands_on_the_axis(page: Page, shop: str, quarter: Stack) -> None:
+    await show(page, shop, "funnel?window=7d")
+    trend = figure_of(page, "Trend")
+    await trend.get_by_text("Annotate a day").click()
+    await trend.get_by_label("Text").fill("New checkout <b>")
+    await trend.get_by_role("button", name="Annotate").click()
+    await expect(trend.get_by_role("alert")).to_contain_text("this needs a token of the scope edit")
+    headers = {"Authorization": f"Bearer {await quarter.admin_token()}"}
+    assert (await page.request.post(f"{shop}/v1/session", headers=headers)).status == 204
+    await trend.get_by_role("button", name="Annotate").click()
+    await expect(trend.get_by_role("list", name="Annotations")).to_contain_text("release New checkout <b>")
+    await expect(trend.locator("canvas")).to_have_count(1)
+
+
 async def test_flows_add_up_and_are_a_table_where_it_is_narrow(page: Page, shop: str, api: httpx.AsyncClient) -> None:
     await show(page, shop, f"flows?span={SPAN}")
     told = await answer(api, page, "/v1/flows")

@@ -4,7 +4,10 @@ import { h } from "../shell/dom.js";
 
 const SKELETON_MS = 300;
 
-/** A place for what `make()` gives (an element, or null for nothing); until it has come, a skeleton after a moment. */
+/**
+ * A place for what `make()` gives (an element, or null for nothing); until it has come, a skeleton after a moment. An event
+ * "again" inside has it made anew.
+ */
 export function later(tools, title, make) {
   const place = h("div", { class: "later", role: "group", "aria-label": title, "aria-busy": "true" });
   const run = async () => {
@@ -23,6 +26,7 @@ export function later(tools, title, make) {
     }
     place.removeAttribute("aria-busy");
   };
+  place.addEventListener("again", run);
   run();
   return place;
 }

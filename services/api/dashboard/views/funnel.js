@@ -1,5 +1,6 @@
 // How many go on from phase to phase, how soon, and what became of the others.
 
+import { annotationsOf, annotationsPart } from "../charts/annotations.js";
 import { areas } from "../charts/areas.js";
 import { bars } from "../charts/bars.js";
 import { figure } from "../charts/figure.js";
@@ -235,7 +236,8 @@ class Question {
     const [from, to] = [this.label(trend.steps_from), this.label(trend.steps_to)];
     const open = trend.days.filter(({ settled }) => !settled).length;
     const sentence = `From ${from} to ${to} by the ${values.step} of entry${open ? `; the last ${open === 1 ? values.step : `${open} ${values.step}s`} can still rise` : ""}.`;
-    const notes = await this.annotations();
+    const written = await annotationsOf(question.span, tools);
+    const notes = written.map(({ at, text }) => ({ at: Date.parse(at) / 1000, text }));
     const element = figure({
       title: "Trend", sentence, note: "Hatched and dashed: not settled, the window has not passed.",
       picture: (width) => line(days, { name: sentence, width, zone: question.zone, notes }),
@@ -245,11 +247,8 @@ class Question {
       csv: pathOf("/v1/funnel/trend.csv", asked),
     });
     element.querySelector(".tools").prepend(choice("By", [["day", "Day"], ["week", "Week"], ["month", "Month"]], values.step, (step) => tools.go({ step }), { id: "step" }));
+    element.append(annotationsPart(written, question, tools));
     return element;
-  }
-
-  async annotations() {
-    return [];
   }
 
   async time() {
