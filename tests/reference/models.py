@@ -59,6 +59,7 @@ class NaiveModel:
         return self.by_name.get(plain(event.name)) if event.call == "track" else None
 
 
+@cache
 def plain(name: str) -> str:
     """The name without case, spaces, hyphens and underscores."""
     return re.sub(r"[-_\s]", "", name.casefold())

@@ -76,21 +76,28 @@ async def staged_through(stack: Stack, *, seconds: float = 60) -> None:
     finally:
         await consumer.stop()
 
+    connection: asyncpg.Connection | None = None
+
     async def reached() -> bool:
+        nonlocal connection
         try:
-            connection = await asyncpg.connect(stack.database)
-        except (OSError, asyncpg.PostgresError):
-            return False
-        try:
+            connection = connection or await asyncpg.connect(stack.database)
             rows = await connection.fetch(
                 "select partition, next_offset from offsets where topic = $1", stack.touchpoints
             )
-        finally:
-            await connection.close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            if connection is not None:
+                connection.terminate()
+            connection = None
+            return False
         return {row["partition"]: row["next_offset"] for row in rows} == ends
 
     logs = [service.child for service in stack.services]
-    await until(reached, seconds=seconds, what=lambda: "\n".join(log.tail(30) for log in logs))
+    try:
+        await until(reached, seconds=seconds, what=lambda: "\n".join(log.tail(30) for log in logs))
+    finally:
+        if connection is not None:
+            connection.terminate()
 
 
 async def projection_of(stack: Stack) -> Projection:
