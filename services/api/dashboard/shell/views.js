@@ -9,12 +9,14 @@ import { funnel } from "../views/funnel.js";
 import { lists } from "../views/lists.js";
 import { now } from "../views/now.js";
 import { quality } from "../views/quality.js";
+import { voices } from "../views/voices.js";
 
 export const views = [
   now,
   funnel,
   flows,
   abandonment,
+  voices,
   customers,
   events,
   quality,
