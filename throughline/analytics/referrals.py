@@ -31,7 +31,7 @@ class Network(NamedTuple):
     referrals: list[Referral]
     unclaimed: int
     """Came with a code that nobody has claimed."""
-    own: int
+    self_referred: int
     """Came with a code of their own."""
     rings: int
     """Were brought by somebody whom they had brought, or whom those had."""
@@ -45,20 +45,20 @@ def network(owners: Mapping[str, bytes], arrivals: Iterable[Arrival]) -> Network
         arrivals: one of each customer, in any order.
     """
     referrals: list[Referral] = []
-    unclaimed = own = rings = 0
+    unclaimed = self_referred = rings = 0
     top: dict[bytes, bytes] = {}
     for arrival in sorted(arrivals):
         advocate = owners.get(arrival.code)
         if advocate is None:
             unclaimed += 1
         elif advocate == arrival.customer:
-            own += 1
+            self_referred += 1
         elif _first_advocate(top, advocate) == arrival.customer:
             rings += 1
         else:
             top[arrival.customer] = advocate
             referrals.append(Referral(arrival.at_us, arrival.customer, advocate, arrival.code))
-    return Network(referrals, unclaimed, own, rings)
+    return Network(referrals, unclaimed, self_referred, rings)
 
 
 def _first_advocate(top: dict[bytes, bytes], customer: bytes) -> bytes:

@@ -42,10 +42,12 @@ _rulings = (
 
 async def read_customer_identity(connection: AsyncConnection, workspace: int, name: str) -> CustomerIdentity | None:
     """Returns the customer that an id of a workspace belongs to; None when no fact has the id."""
-    (own,) = await _rows(connection, [id_digest(workspace, name)]) or (None,)
-    if own is None:
+    (row,) = await _rows(connection, [id_digest(workspace, name)]) or (None,)
+    if row is None:
         return None
-    rows = sorted(await read_member_rows(connection, [own.root]), key=lambda row: (row.id != own.root, row.name))
+    rows = sorted(
+        await read_member_rows(connection, [row.root]), key=lambda member: (member.id != row.root, member.name)
+    )
     digests = [row.id for row in rows]
     link_rows = [LinkRow(*row) for row in await connection.execute(_links, {"ids": digests})]
     ruling_rows = [RulingRow(*row) for row in await connection.execute(_rulings, {"ids": digests})]
@@ -57,8 +59,8 @@ async def read_customer_identity(connection: AsyncConnection, workspace: int, na
 
 async def read_customer(connection: AsyncConnection, digest: bytes) -> list[IdRow]:
     """Returns all ids of the customer that an id belongs to, given by digest; none when no fact has the id."""
-    (own,) = await _rows(connection, [digest]) or (None,)
-    return [] if own is None else await read_member_rows(connection, [own.root])
+    (row,) = await _rows(connection, [digest]) or (None,)
+    return [] if row is None else await read_member_rows(connection, [row.root])
 
 
 async def read_ruling(connection: AsyncConnection, id_digest: bytes, owner: bytes) -> RulingRow | None:

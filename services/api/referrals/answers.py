@@ -75,7 +75,9 @@ class Referrals(Answer):
     referred: Annotated[int, Meta(description="customers who came by a code of another one", examples=[120])]
     advocate_count: Annotated[int, Meta(description="customers who brought them", examples=[80])]
     unclaimed: Annotated[int, Meta(description="of all time: came with a code that nobody shared", examples=[3])]
-    own: Annotated[int, Meta(description="of all time: came with a code of their own, which is void", examples=[1])]
+    self_referred: Annotated[
+        int, Meta(description="of all time: came with a code of their own, which is void", examples=[1])
+    ]
     rings: Annotated[int, Meta(description="of all time: were brought by those whom they brought; cut", examples=[0])]
     contested_codes: Annotated[int, Meta(description="shared by several customers; the first has it", examples=[0])]
     phases: Annotated[dict[str, int], Meta(description="phase -> referred customers that stand there now")]
@@ -155,7 +157,7 @@ def referrals_answer(
         referred=len(in_span),
         advocate_count=len(of_advocate),
         unclaimed=all_time.unclaimed,
-        own=all_time.own,
+        self_referred=all_time.self_referred,
         rings=all_time.rings,
         contested_codes=claims.contested,
         phases={_phase_name(model, phase): number for phase, number in sorted(standing.items())},

@@ -38,7 +38,7 @@ class OpinionCount(Answer):
     answers: Annotated[int, Meta(description="without those that the customer replaced", examples=[1000])]
     enough: Annotated[bool, Meta(description=f"false: fewer than {ENOUGH} answers are too few to say")]
     answered: Annotated[int, Meta(description="with those that were replaced", examples=[1010])]
-    asked: Annotated[int, Meta(description="requests for an answer; 0: nobody tells", examples=[4200])]
+    requests: Annotated[int, Meta(description="requests for an answer; 0: nobody tells", examples=[4200])]
     answer_rate: Annotated[Share | None, Meta(description="answered of asked; null: fewer were asked than answered")]
     out_of_range: Annotated[int, Meta(description="answers outside their scale, which count nowhere", examples=[0])]
     scale: Annotated[int | None, Meta(description="null: several scales, of which there is no mean", examples=[10])]
@@ -112,7 +112,7 @@ class OpinionList(Answer):
 
 
 class ReachItem(Answer):
-    """How often something was shown or part. The customers of a row are distinct; those of two rows overlap."""
+    """How often something was shown or said. The customers of a row are distinct; those of two rows overlap."""
 
     what: Annotated[str, Meta(description="ads and messages were shown to the customer", examples=["shares"])]
     events: Annotated[int, Meta(examples=[120])]
@@ -152,14 +152,14 @@ def voice_answer(
         everything,
         everything,
         sum(part.answered for part in parts),
-        sum(part.asked for part in parts),
+        sum(part.requests for part in parts),
         links(None),
     )
     breakdown: list[VoicePart] = []
     for part in parts if by is not None else ():
         of_part = opinions(measure, part.buckets, usual_scale)
         value = phase_name(live.model, int(part.value)) if by == "phase" else part.value
-        breakdown.append(VoicePart(value, _count(of_part, everything, part.answered, part.asked, links(value))))
+        breakdown.append(VoicePart(value, _count(of_part, everything, part.answered, part.requests, links(value))))
     return Voice(
         model=live.model.name,
         measure=measure,
@@ -222,13 +222,13 @@ def reach_answer(live: LiveModel, days: Days, rows: Sequence[ReachRow], placed: 
     )
 
 
-def _count(part: Opinions, everything: Opinions, answered: int, asked: int, links: dict[str, str]) -> OpinionCount:
+def _count(part: Opinions, everything: Opinions, answered: int, requests: int, links: dict[str, str]) -> OpinionCount:
     return OpinionCount(
         answers=part.answers,
         enough=part.is_enough,
         answered=answered,
-        asked=asked,
-        answer_rate=share(wilson(answered, asked)) if answered <= asked else None,
+        requests=requests,
+        answer_rate=share(wilson(answered, requests)) if answered <= requests else None,
         out_of_range=part.out_of_range,
         scale=part.scale,
         distribution={str(value): number for value, number in part.distribution.items()},

@@ -217,7 +217,7 @@ class OpinionPart(NamedTuple):
     buckets: list[Bucket]
     answered: int
     """Number of answers, with those that were replaced."""
-    asked: int
+    requests: int
     """Number of requests for an answer."""
 
 
@@ -244,7 +244,7 @@ async def read_opinions(
     for value, _, is_answer, replaced, scale, bucket, number, total, squares in rows:
         part = parts.setdefault(value, OpinionPart(value, [], 0, 0))
         if not is_answer:
-            part = part._replace(asked=part.asked + number)
+            part = part._replace(requests=part.requests + number)
         else:
             part = part._replace(answered=part.answered + number)
             if not replaced:

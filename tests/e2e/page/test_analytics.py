@@ -93,20 +93,20 @@ def number(text: str) -> int:
 
 async def test_a_funnel_shows_the_figures_of_the_api(page: Page, shop: str, api: httpx.AsyncClient) -> None:
     await show(page, shop, f"funnel?span={SPAN}&window=7d&by=channel&compare=previous")
-    told = await answer(api, page, "/v1/funnel")
+    shown = await answer(api, page, "/v1/funnel")
     rows = await table_of(page, "Steps")
-    assert [number(rows[0][1]), number(rows[0][7])] == [told["cohort"]["entered"], told["cohort"]["mature"]]
-    for row, step in zip(rows[1:], told["steps"], strict=True):
+    assert [number(rows[0][1]), number(rows[0][7])] == [shown["cohort"]["entered"], shown["cohort"]["mature"]]
+    for row, step in zip(rows[1:], shown["steps"], strict=True):
         assert [number(cell) for cell in row[1:6]] == [step[name] for name in OUTCOMES]
         assert [number(cell) for cell in row[6:8]] == [step["within"]["reached"], step["within"]["mature"]]
         assert row[8] == f"{100 * step['within']['rate']['rate']:.1f}%"
-        assert number(row[1]) + sum(map(number, row[3:6])) == told["cohort"]["entered"]
+        assert number(row[1]) + sum(map(number, row[3:6])) == shown["cohort"]["entered"]
     parts = await table_of(page, "By channel")
     assert {row[0]: number(row[1]) for row in parts} == {
-        part["value"]: part["cohort"]["entered"] for part in told["breakdown"]
+        part["value"]: part["cohort"]["entered"] for part in shown["breakdown"]
     }
     trend = await table_of(page, "Trend")
-    assert sum(number(row[1]) for row in trend) == told["cohort"]["entered"]
+    assert sum(number(row[1]) for row in trend) == shown["cohort"]["entered"]
     assert trend[0][-1] == "yes"
     assert trend[-1][-1] == "not yet"
     assert "not settled" in await figure_of(page, "Steps").locator(".sentence").inner_text()
@@ -128,9 +128,9 @@ async def test_each_number_leads_to_those_it_counts(page: Page, shop: str, api: 
         cursor = None
         while cursor or not items:
             page_of = f"&cursor={quote(cursor)}" if cursor else ""
-            told = (await api.get(f"/v1/{path}?{query}&limit=200{page_of}")).json()
-            items += told["items"]
-            if (cursor := told["next_cursor"]) is None:
+            shown = (await api.get(f"/v1/{path}?{query}&limit=200{page_of}")).json()
+            items += shown["items"]
+            if (cursor := shown["next_cursor"]) is None:
                 break
         assert len(items) == number(cell), address
         before = page.url
@@ -212,16 +212,16 @@ async def test_an_annotation_is_written_and_stands_on_the_axis(page: Page, shop:
 
 async def test_flows_add_up_and_are_a_table_where_it_is_narrow(page: Page, shop: str, api: httpx.AsyncClient) -> None:
     await show(page, shop, f"flows?span={SPAN}")
-    told = await answer(api, page, "/v1/flows")
+    shown = await answer(api, page, "/v1/flows")
     names = (
         await figure_of(page, "Flows")
         .locator("[data-mark]")
         .evaluate_all("marks => marks.map((mark) => mark.getAttribute('aria-label'))")
     )
-    discovery = next(node for node in told["nodes"] if node["id"] == "1/discovery")
+    discovery = next(node for node in shown["nodes"] if node["id"] == "1/discovery")
     assert any(f"{discovery['in']:,} in" in name and f"{discovery['closing']:,} at the end" in name for name in names)
     rows = await table_of(page, "Flows")
-    assert [number(row[2]) for row in rows] == [edge["moves"] for edge in told["edges"]]
+    assert [number(row[2]) for row in rows] == [edge["moves"] for edge in shown["edges"]]
     nodes = await table_of(page, "What became of each phase")
     assert all(number(row[1]) + number(row[2]) == number(row[3]) + number(row[4]) for row in nodes)
     await page.reload()
@@ -234,12 +234,12 @@ async def test_abandonment_names_what_failed_and_shows_no_chance_difference(
     page: Page, shop: str, api: httpx.AsyncClient
 ) -> None:
     await show(page, shop, f"abandonment?span={SPAN}&phase=decision&by=device")
-    told = await answer(api, page, "/v1/abandonment/visits")
+    shown = await answer(api, page, "/v1/abandonment/visits")
     rows = await table_of(page, "Which visits go on")
     assert [(row[0], number(row[1]), number(row[2])) for row in rows[1:]] == [
-        (part["value"], part["count"]["visits"], part["count"]["advanced"]) for part in told["breakdown"]
+        (part["value"], part["count"]["visits"], part["count"]["advanced"]) for part in shown["breakdown"]
     ]
-    for row, part in zip(rows[1:], told["breakdown"], strict=True):
+    for row, part in zip(rows[1:], shown["breakdown"], strict=True):
         assert (row[5] == "no difference shown") is not part["count"]["baseline"]["shown"]
     friction = await table_of(page, "With which friction")
     assert friction[0][0] == "paymenterror"

@@ -125,8 +125,8 @@ async def check_messages(shop: httpx.AsyncClient) -> None:
 
 async def check_referrals(shop: httpx.AsyncClient) -> None:
     answer = await ok(shop, "/v1/referrals", Referrals, **SPAN)
-    figures = {name: answer[name] for name in ("referred", "unclaimed", "own", "rings", "contested_codes")}
-    assert figures == {"referred": 4, "unclaimed": 1, "own": 1, "rings": 1, "contested_codes": 1}
+    figures = {name: answer[name] for name in ("referred", "unclaimed", "self_referred", "rings", "contested_codes")}
+    assert figures == {"referred": 4, "unclaimed": 1, "self_referred": 1, "rings": 1, "contested_codes": 1}
     assert [(row["customer"], row["referred"], row["reached"], row["orders"]) for row in answer["advocates"]] == [
         ("ann", 3, 1, 1),
         ("jon", 1, 0, 0),
@@ -153,7 +153,7 @@ async def check_referrals(shop: httpx.AsyncClient) -> None:
 async def check_voices(shop: httpx.AsyncClient) -> None:
     answer = await ok(shop, "/v1/voice", Voice, by="phase", **SPAN)
     total = answer["total"]
-    assert (total["answers"], total["answered"], total["asked"], total["enough"]) == (2, 3, 1, False)
+    assert (total["answers"], total["answered"], total["requests"], total["enough"]) == (2, 3, 1, False)
     assert (total["favourable"], total["nps"]["value"], total["distribution"]) == (2, 100, {"9": 1, "10": 1})
     assert sum(part["count"]["answers"] for part in answer["breakdown"]) == 2
     listed = await ok(shop, total["links"]["favourable"], OpinionList)

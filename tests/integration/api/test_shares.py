@@ -48,22 +48,22 @@ async def share(editor: httpx.AsyncClient, *questions: str, **fields: Any) -> di
     body = {"view": VIEW, "questions": questions or [QUESTION], **fields}
     response = await editor.post("/v1/shares", json=body)
     assert response.status_code == 200, response.text
-    made: dict[str, Any] = response.json()
-    return made
+    created: dict[str, Any] = response.json()
+    return created
 
 
 async def test_a_link_opens_its_questions_and_nothing_else(
     editor: httpx.AsyncClient, rows: Rows, service: Service, stack: Stack
 ) -> None:
-    made = await share(editor, QUESTION, "/v1/phases", name="E-mail")
-    assert made["token"].startswith(made["hint"])
-    assert made["link"] == f"/#/shared/{made['token']}"
+    created = await share(editor, QUESTION, "/v1/phases", name="E-mail")
+    assert created["token"].startswith(created["hint"])
+    assert created["link"] == f"/#/shared/{created['token']}"
     (row,) = await rows.fetch("select * from shares")
-    assert made["token"] not in str(dict(row))
+    assert created["token"] not in str(dict(row))
     listed = await ok(editor, "/v1/shares", Shares)
-    assert listed["items"] == [{name: value for name, value in made.items() if name not in ("token", "link")}]
+    assert listed["items"] == [{name: value for name, value in created.items() if name not in ("token", "link")}]
 
-    async with httpx.AsyncClient(base_url=service.url, headers=bearer(made["token"]), timeout=10) as guest:
+    async with httpx.AsyncClient(base_url=service.url, headers=bearer(created["token"]), timeout=10) as guest:
         opened = await ok(guest, "/v1/shared", Shared)
         assert (opened["name"], opened["view"], opened["workspace"]) == ("E-mail", VIEW, stack.workspace)
         assert opened["questions"] == [QUESTION, "/v1/phases"]
@@ -83,7 +83,7 @@ async def test_a_link_opens_its_questions_and_nothing_else(
         for method, path in (("POST", "/v1/shares"), ("POST", "/v1/annotations"), ("POST", "/v1/exports")):
             answer = await guest.request(method, path, json={"id": "ada"})
             assert (answer.status_code, answer.json()["code"]) == (403, "other_question"), path
-        assert (await guest.delete(f"/v1/shares/{made['id']}")).json()["code"] == "other_question"
+        assert (await guest.delete(f"/v1/shares/{created['id']}")).json()["code"] == "other_question"
         session = await guest.post("/v1/session")
         assert (session.status_code, session.json()["code"]) == (403, "other_question")
         await refused(editor, 404, "not_shared", "/v1/shared")
@@ -95,16 +95,16 @@ async def test_a_link_opens_its_questions_and_nothing_else(
 
         await until(is_rounded, what="small cells to be withheld from the link too")
 
-        revoked = await editor.delete(f"/v1/shares/{made['id']}")
-        assert (revoked.status_code, revoked.json()["id"]) == (200, made["id"])
+        revoked = await editor.delete(f"/v1/shares/{created['id']}")
+        assert (revoked.status_code, revoked.json()["id"]) == (200, created["id"])
 
         async def is_refused() -> bool:
             return (await guest.get(QUESTION)).status_code == 401
 
         await until(is_refused, what="a revoked link to open nothing")
-    assert (await editor.delete(f"/v1/shares/{made['id']}")).json()["code"] == "unknown_share"
+    assert (await editor.delete(f"/v1/shares/{created['id']}")).json()["code"] == "unknown_share"
     actions = [tuple(row) for row in await rows.fetch("select action, arguments->>'share' from audit_log order by id")]
-    assert actions == [("share create", str(made["id"])), ("share revoke", str(made["id"]))]
+    assert actions == [("share create", str(created["id"])), ("share revoke", str(created["id"]))]
 
 
 async def test_who_may_share_what(editor: httpx.AsyncClient, api: httpx.AsyncClient, rows: Rows, stack: Stack) -> None:
@@ -153,17 +153,17 @@ async def test_who_may_share_what(editor: httpx.AsyncClient, api: httpx.AsyncCli
     full = await editor.post("/v1/shares", json=body)
     assert (full.status_code, full.json()["code"]) == (409, "too_many_shares")
     await rows.execute("update shares set expires_us = 1 where id % 2 = 0")
-    made = await share(editor)
+    created = await share(editor)
     assert (await rows.fetch("select count(*) from shares where expires_us = 1"))[0][0] == 0
 
-    # A link ends with the token that made it.
+    # A link ends with the token that created it.
     engine = create_engine(stack.database)
     async with transaction(engine) as connection:
         await revoke_read_token(connection, editor.headers["authorization"].partition(" ")[2], now_us=now_us())
     await engine.dispose()
 
     async def is_refused() -> bool:
-        return (await api.get(QUESTION, headers=bearer(made["token"]))).status_code == 401
+        return (await api.get(QUESTION, headers=bearer(created["token"]))).status_code == 401
 
     await until(is_refused, what="the link to end with its token")
     assert len((await ok(api, "/v1/shares", Shares))["items"]) <= 1  # that of the office's session

@@ -122,8 +122,8 @@ async def check(
         assert {part.value for part in parts} == set(of_part)
         for part in parts:
             items = of_part[part.value]
-            asked = sum(number for key, number in items.items() if not key[0])
-            assert (part.asked, part.answered) == (asked, items.total() - asked)
+            requests = sum(number for key, number in items.items() if not key[0])
+            assert (part.requests, part.answered) == (requests, items.total() - requests)
             assert Counter({(bucket.scale, bucket.value): bucket.answers for bucket in part.buckets}) == sum(
                 (Counter({key[2:]: number}) for key, number in items.items() if key[0] and not key[1]), Counter()
             )

@@ -27,7 +27,7 @@ def naive(owners: Mapping[str, bytes], came: list[Arrival]) -> Network:
         if advocate is None:
             result = result._replace(unclaimed=result.unclaimed + 1)
         elif advocate == customer:
-            result = result._replace(own=result.own + 1)
+            result = result._replace(self_referred=result.self_referred + 1)
         elif customer in above:
             result = result._replace(rings=result.rings + 1)
         else:
@@ -42,7 +42,7 @@ def test_nobody_brings_itself_and_the_order_of_what_is_read_does_not_matter(
 ) -> None:
     answer = network(owners, came)
     assert answer == naive(owners, came)
-    assert len(answer.referrals) + answer.unclaimed + answer.own + answer.rings == len(came)
+    assert len(answer.referrals) + answer.unclaimed + answer.self_referred + answer.rings == len(came)
     mixed = list(came)
     dice.shuffle(mixed)
     assert network(owners, mixed) == answer

@@ -24,11 +24,11 @@ def test_what_changes_is_the_difference_of_two_memories(log: list[Touchpoint], o
     another = fold(MODEL, None, distinct(other)).journey
     memories.append("" if another is None else another.memory)
     memories += ['{"orders":{"1001":12.5}}', '{"cancelled":["1001"]}', ""]
-    kept: dict[str, tuple[object, ...]] = {}
+    stored: dict[str, tuple[object, ...]] = {}
     for before, after in pairwise(memories):
         changed = changed_conversions(before, after)
         for order in changed.removed:
-            del kept[order]
-        assert all(kept.get(conversion.order) != conversion for conversion in changed.written)
-        kept |= {conversion.order: conversion for conversion in changed.written}
-        assert kept == {conversion.order: conversion for conversion in conversions_of(after)}
+            del stored[order]
+        assert all(stored.get(conversion.order) != conversion for conversion in changed.written)
+        stored |= {conversion.order: conversion for conversion in changed.written}
+        assert stored == {conversion.order: conversion for conversion in conversions_of(after)}

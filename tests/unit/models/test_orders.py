@@ -24,14 +24,14 @@ CANCELLED: Sent = ("Order Cancelled", {})
 PAID = ("Order Paid", {"value": 100.0})
 
 
-def refund(value: float | None = None, **said: Any) -> Sent:
-    return "Order Refunded", {"value": value, **said}
+def refund(value: float | None = None, **fields: Any) -> Sent:
+    return "Order Refunded", {"value": value, **fields}
 
 
 def events_of(sent: list[Sent], order: str = "1001") -> list[Touchpoint]:
     return [
-        Touchpoint(at, 0, f"m{at}", "c", "track", name, source=SOURCE, order_id=order)._replace(**said)
-        for at, (name, said) in enumerate(sent, start=1)
+        Touchpoint(at, 0, f"m{at}", "c", "track", name, source=SOURCE, order_id=order)._replace(**fields)
+        for at, (name, fields) in enumerate(sent, start=1)
     ]
 
 
@@ -194,8 +194,8 @@ def test_a_memory_has_an_end() -> None:
     assert len(memory.cart) == MAX_CART_LINES
 
 
-def cart(name: str, items: str = "", **said: Any) -> Sent:
-    return name, {"items": items, **said}
+def cart(name: str, items: str = "", **fields: Any) -> Sent:
+    return name, {"items": items, **fields}
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class Voices {
       says: `${name}: ${this.score(count)}${count.enough ? ` (${this.range(count)})` : ""}, ${counted(count.answers, "answer")}`,
       href: count.links.answers ? this.tools.list(count.links.answers) : null,
     }));
-    const rate = total.answer_rate ? ` ${share(total.answer_rate.rate)} of ${number(total.asked)} who were asked.` : "";
+    const rate = total.answer_rate ? ` ${share(total.answer_rate.rate)} of ${number(total.requests)} who were asked.` : "";
     const sentence = total.enough
       ? `${measure === "nps" ? `The score is ${inPoints(total.nps.value)}` : `${share(total.favourable_share.rate)} ${FAVOURABLE[measure]}`} (${this.range(total)}) of ${counted(total.answers, "answer")}.${rate}`
       : `Too few to say: ${counted(total.answers, "answer")} of the ${ENOUGH} that it takes.${rate}`;
@@ -106,7 +106,7 @@ class Voices {
         note: by === "phase" ? "By the phase in which the customer stood before the answer." : "With 95 % intervals; under 30 answers nothing is drawn.",
         columns: [[DIMENSIONS[by]], ["Answers", "number"], ["Favourable", "number"], ["Unfavourable", "number"], ["Score", "number"], ["95 % interval", "number"], ["Mean", "number"], ["Asked", "number"]],
         rows: all.map(([name, count]) => [name, this.cell(count.answers, count.links.answers), this.cell(count.favourable, count.links.favourable), this.cell(count.unfavourable, count.links.unfavourable), this.score(count), this.range(count),
-          count.mean ? number(Math.round(count.mean.value * 100) / 100) : "–", count.asked ? number(count.asked) : "–"]),
+          count.mean ? number(Math.round(count.mean.value * 100) / 100) : "–", count.requests ? number(count.requests) : "–"]),
         csv: pathOf("/v1/voice.csv", this.asked),
       }),
       values.length ? figure({
