@@ -100,8 +100,10 @@ class Ground:
             for service in self.stack.services:
                 await service.ready(seconds=SETTLE_S)
         ended = time.monotonic()
+        report(f"      {ended - began:6.1f} s  every event is acknowledged; waiting until all are staged")
         await staged_through(self.stack, seconds=SETTLE_S)
         staged_after_s = time.monotonic() - ended
+        report(f"      {time.monotonic() - began:6.1f} s  all are staged; comparing")
         verdict, records = await self._compare(customers.acknowledged)
         return Outcome(
             Counter(fault.kind for fault in faults),
