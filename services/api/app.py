@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.abandonment.routes import router as abandonment
 from services.api.annotations.routes import router as annotations
+from services.api.attribution.routes import router as attribution
 from services.api.customers.routes import router as customers
 from services.api.dashboard import page, session
 from services.api.events.routes import router as events
@@ -48,6 +49,7 @@ ROUTERS = (
     messages,
     voice,
     referrals,
+    attribution,
     customers,
     search,
     journeys,

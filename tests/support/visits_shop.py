@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 from urllib.parse import parse_qsl
 
 import httpx
 
 from services.api.abandonment.answers import Abandonment, Friction, LastTouchpoints, StaysInPhase, Visits
+from services.api.attribution.answers import AttributedOrders, OrderPaths, Paths
+from services.api.attribution.queries import Dimension
 from services.api.flows.answers import KindVariants, Variants
 from tests.support.answers import ok
 from throughline.journey.durations import SECOND_US
@@ -196,3 +198,45 @@ async def check_variants(api: httpx.AsyncClient) -> None:
     kinds = await ok(api, "/v1/variants/kinds", KindVariants, **question, goal="purchase")
     assert kinds["total"] == variants["total"] == sum(part["cycles"] for part in kinds["variants"]) + kinds["other"]
     assert kinds["reached"] > 0
+
+
+async def check_attribution(api: httpx.AsyncClient) -> None:
+    """All credit is all orders and their money, by whatever rule and dimension; lists are as long as their numbers."""
+    question = {"model": "checkout", **ALL, "lookback": "90d"}
+    compared = "first,last,linear,position,j_shaped,inverse_j,time_decay,custom,unique_linear,markov,shapley"
+    answers = [
+        await ok(api, "/v1/attribution", AttributedOrders, **question, by=by, compare_rules=compared, limit=3)
+        for by in get_args(Dimension)
+    ]
+    for answer in answers:
+        assert answer["adds_up"]
+        assert (answer["orders"], answer["totals"]) == (answers[0]["orders"], answers[0]["totals"])
+        for total in answer["totals"]:
+            parts = [
+                part for row in answer["rows"] for part in row["currencies"] if part["currency"] == total["currency"]
+            ]
+            for rule in (None, *compared.split(",")):
+                credits = [part if rule is None else part["rules"][rule] for part in parts]
+                assert round(sum(credit["conversions"] for credit in credits), 6) == total["orders"], rule
+                for amount in ("gross", "net"):
+                    assert sum(credit[amount] for credit in credits) == total[amount], rule
+    orders = sum(event.name == "purchase" for event in shop_events())
+    assert answers[0]["orders"] == orders
+    for row in answers[0]["rows"]:
+        assert (row["orders"] is None) == (row["value"] in ("(other)", "(baseline)"))
+        if row["orders"] is not None:
+            path, _, query = row["links"]["orders"].partition("?")
+            listed: list[dict[str, Any]] = []
+            cursor: dict[str, str] = {}
+            while not listed or cursor:
+                page = await ok(api, path, OrderPaths, **dict(parse_qsl(query)), limit=200, **cursor)
+                listed += page["items"]
+                cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+            assert len(listed) == row["orders"]
+            for order in listed[:20]:
+                for rule, whole in (("linear", 1), ("time_decay", 1), ("last_non_direct", 1)):
+                    credit = sum(touch["credit"][rule] for touch in order["touches"])
+                    assert round(credit, 6) == (whole if order["touches"] else 0)
+    paths = await ok(api, "/v1/attribution/paths", Paths, **question)
+    assert paths["conversions"] == orders == sum(path["conversions"] for path in (*paths["paths"], paths["other"]))
+    assert paths["nulls"] == sum(path["nulls"] for path in (*paths["paths"], paths["other"]))

@@ -27,6 +27,7 @@ _COMMANDS = {
     "model": ("models", "models"),
     "restage": ("restage", "restage"),
     "import": ("importing.command", "import_file"),
+    "cost": ("costs", "costs"),
     "identity": ("identity.commands", "identity"),
     "tail": ("tail", "tail"),
     "rejected": ("rejected.commands", "rejected"),

@@ -131,6 +131,8 @@ IMPERSONAL = {
     "restage_slots": {"model", "slot", "cursor", "done", "customers", "touchpoints"},
     "horizon_slots": {"workspace", "slot", "cursor", "done", "touchpoints"},
     "offsets": {"topic", "partition", "next_offset", "digest", "through_us", "swept_us"},
+    # What operators say was spent.
+    "costs": {"workspace", "dimension", "day", "value", "currency", "amount"},
     # Sums over customers and events.
     "phase_counts": {
         "model", "shard", "source", "channel", "phase", "active", "lapsed", "churned", "entered", "left", "returned",

@@ -108,10 +108,11 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "starts": BigInteger,
     "edges": BigInteger,
     "values": Text,
+    "touch_channels": Text,
 }
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",
-    "since_us", "kind", "from_phase", "to_phase", "first_cycle", "last_cycle", "phases", "ending",
+    "since_us", "lookback_us", "kind", "from_phase", "to_phase", "first_cycle", "last_cycle", "phases", "ending",
 )  # fmt: skip
 """PostgreSQL would take them for integers of 32 bits beside numbers as small."""
 

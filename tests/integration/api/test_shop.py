@@ -16,6 +16,7 @@ from tests.support.visits_shop import (
     ALL,
     END_US,
     MODEL,
+    check_attribution,
     check_friction,
     check_stays,
     check_the_bug_and_the_incident,
@@ -46,6 +47,8 @@ async def shop(stack: Stack, rows: Rows, engine: AsyncEngine, service: Service) 
                 received_us=event.at_us,
                 user_id=event.customer,
                 order_id=f"o{event.number}" if event.name == "purchase" else "",
+                total=event.number % 97 + 0.95 if event.name == "purchase" else None,
+                currency=("EUR", "JPY", "")[event.number % 3] if event.name == "purchase" else "",
                 attribution=f'{{"device":{{"type":"{event.device}"}}}}',
             )
             for event in shop_events()
@@ -65,6 +68,7 @@ async def test_the_figures_of_the_shop(shop: httpx.AsyncClient) -> None:
     await check_friction(shop)
     await check_stays(shop)
     await check_variants(shop)
+    await check_attribution(shop)
 
 
 async def test_half_of_the_customers_take_longer_than_half_of_the_buyers(shop: httpx.AsyncClient) -> None:

@@ -67,6 +67,7 @@ INDEXES = {
     ("horizon_slots", "workspace, slot"),
     ("transitions", "customer, model, at_us, place, message_id, actor, kind"),
     ("conversions", "customer, model, order"),
+    ("costs", "workspace, dimension, day, value, currency"),
     ("conversions", "model, at_us, customer"),
     ("phase_counts", "model, shard, source, channel, phase"),
     ("phase_history", "model, step, bucket_us, shard, source, channel, phase"),

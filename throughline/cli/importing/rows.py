@@ -150,6 +150,13 @@ def read_rows(
 
 
 @contextmanager
+def opened_text(file: Path, form: FileForm) -> Iterator[TextIO]:
+    """The text of a file."""
+    with _opened(file) as (_, opened), _text(opened, form.encoding) as text:
+        yield text
+
+
+@contextmanager
 def _opened(file: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """The file, and its content unpacked."""
     with file.open("rb") as raw:

@@ -8,6 +8,7 @@ so that one statement over them is consistent. Instants are microseconds since t
 from throughline.store.metadata import metadata as metadata
 from throughline.store.schema import access as access
 from throughline.store.schema import analytics as analytics
+from throughline.store.schema import costs as costs
 from throughline.store.schema import counts as counts
 from throughline.store.schema import facts as facts
 from throughline.store.schema import identity as identity
