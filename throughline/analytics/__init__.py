@@ -1,1 +1,1 @@
-"""What the kept sums say: rates with their intervals, curves of time, funnels and flows. Pure: no I/O, no clock."""
+"""What sums and paths say: rates with intervals, curves of time, funnels, flows, credit. Pure: no I/O, no clock."""

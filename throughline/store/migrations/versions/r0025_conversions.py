@@ -1,4 +1,4 @@
-"""The live orders of each customer, which channels are credited with, and what channels cost."""
+"""The live orders of each customer, which channels are credited with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,13 +32,3 @@ def upgrade() -> None:
             f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {remainder})"
         )
     op.create_index("conversions_by_time", "conversions", ["model", "at_us", "customer"])
-    op.create_table(
-        "costs",
-        sa.Column("workspace", sa.BigInteger, nullable=False),
-        sa.Column("dimension", sa.Text, nullable=False),
-        sa.Column("day", sa.Integer, nullable=False),
-        sa.Column("value", sa.Text, nullable=False),
-        sa.Column("currency", sa.Text, nullable=False),
-        sa.Column("amount", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("workspace", "dimension", "day", "value", "currency"),
-    )
