@@ -6,6 +6,7 @@ Answers are measured with few customers and with many, who are written as stagin
 import random
 import time
 from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from statistics import quantiles
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from bench.figures.staging import fill, ordered_log, stage
 from bench.report import Goal, Row
 from bench.servers import Deployment, Servers, Sizes, print_progress
 from tests.support.folded import COLUMNS, write_folded
+from tests.support.folded import write_folded
+from throughline.analytics.paths import PathCount, markov_credit, shapley_credit
 from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import now_us
@@ -31,14 +34,45 @@ KEPT = ("/v1/funnel?by=channel", "/v1/funnel/trend", "/v1/funnel/time?phase=disc
         "/v1/abandonment?phase=discovery&by=channel")  # fmt: skip
 ASKED = ("/v1/funnel?by=cycle", "/v1/funnel?by=device", "/v1/abandonment/last?phase=discovery",
          "/v1/abandonment/friction?phase=decision", "/v1/abandonment/visits?kind=cart_added&next=order&by=device",
-         "/v1/variants/kinds")  # fmt: skip
+         "/v1/variants/kinds", "/v1/attribution", "/v1/attribution?by=device&rule=time_decay&compare_rules=shapley",
+         "/v1/attribution/paths", "/v1/attribution/orders")  # fmt: skip
 REQUESTS = 20
+PATHS = 10_000
+CHANNELS_OF_PATHS = 12
 _SIZES = "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($1::text[]) name"
 
 
 async def measure(servers: Servers, sizes: Sizes) -> list[Row]:
     """Staging with analytics and without, in turns; then the answers."""
-    return [*await _staging(servers, sizes), *await _answers(servers, sizes)]
+    return [*_models(sizes), *await _staging(servers, sizes), *await _answers(servers, sizes)]
+
+
+def _models(sizes: Sizes) -> list[Row]:
+    """How long models of paths take: a chain of order 2 with its removal effects, and one of order 1 with intervals."""
+    dice = random.Random(6)
+    names = [f"channel-{number}" for number in range(CHANNELS_OF_PATHS)]
+    paths = [
+        PathCount(
+            tuple(dice.choices(names, k=1 + min(20, int(dice.expovariate(0.25))))), *dice.choice([(1, 0), (0, 3)])
+        )
+        for _ in range(PATHS)
+    ]
+    models: dict[str, Callable[[], object]] = {
+        "Markov, order 2": lambda: markov_credit(paths, 2, with_bounds=False),
+        "Markov, order 1, 200 resamples": lambda: markov_credit(paths, 1, with_bounds=True),
+        "incremental Shapley": lambda: shapley_credit(paths, with_bounds=False),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(sizes.rounds):
+        for name, compute in models.items():
+            began = time.process_time()
+            compute()
+            seconds[name].append(time.process_time() - began)
+    note = f"{PATHS:,} paths of {CHANNELS_OF_PATHS} channels"
+    return [
+        Row(name=name, unit="s of CPU", rounds=rounds, goal=Goal("value", most=10), note=note)
+        for name, rounds in seconds.items()
+    ]
 
 
 async def _staging(servers: Servers, sizes: Sizes) -> list[Row]:
@@ -57,7 +91,7 @@ async def _staging(servers: Servers, sizes: Sizes) -> list[Row]:
     async def turn_off(deployment: Deployment) -> None:
         connection = await asyncpg.connect(deployment.database)
         try:
-            await connection.execute("UPDATE models SET has_funnels = false")
+            await connection.execute("UPDATE models SET has_funnels = false, has_conversions = false")
         finally:
             await connection.close()
 

@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 
 from throughline.journey import flows, funnel
+from throughline.journey.conversions import Conversion, conversions_of
 from throughline.journey.durations import DAY_US
 from throughline.journey.fold import fold
 from throughline.journey.state import Journey, Transition
@@ -20,6 +21,7 @@ COLUMNS = {
     "ids": ("workspace", "id", "name", "is_user", "members", "links", "root"),
     "journeys": ("customer", "model", "id", "since", "look_us", *Journey._fields),
     "transitions": ("customer", "model", *Transition._fields),
+    "conversions": ("customer", "model", *Conversion._fields),
     "touchpoints": TOUCHPOINT_COLUMNS,
 }
 
@@ -53,6 +55,8 @@ async def write_folded(
         records.setdefault("ids", []).append((workspace, digest, name, True, 1, 0, digest))
         records.setdefault("journeys", []).append((digest, model, name, 1, 2**62, *folded.journey))
         records.setdefault("transitions", []).extend((digest, model, *transition) for transition in folded.transitions)
+        conversions = conversions_of(folded.journey.memory)
+        records.setdefault("conversions", []).extend((digest, model, *conversion) for conversion in conversions)
         records.setdefault("touchpoints", []).extend(
             row_of(digest, message_digest(touchpoint.message_id), touchpoint) for touchpoint in touchpoints
         )
