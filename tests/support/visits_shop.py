@@ -217,7 +217,7 @@ async def check_attribution(api: httpx.AsyncClient) -> None:
             ]
             for rule in (None, *compared.split(",")):
                 credits = [part if rule is None else part["rules"][rule] for part in parts]
-                assert round(sum(credit["conversions"] for credit in credits), 6) == total["orders"], rule
+                assert round(sum(credit["credited"] for credit in credits), 6) == total["orders"], rule
                 for amount in ("gross", "net"):
                     assert sum(credit[amount] for credit in credits) == total[amount], rule
     orders = sum(event.name == "purchase" for event in shop_events())

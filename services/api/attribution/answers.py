@@ -55,7 +55,7 @@ class Money(Answer):
 class RuleCredit(Answer):
     """What another rule credits."""
 
-    conversions: Conversions
+    credited: Conversions
     gross: Minor
     net: Minor
 
@@ -64,7 +64,7 @@ class CurrencyCredit(Answer):
     """What is credited to a value in one currency."""
 
     currency: Currency
-    conversions: Conversions
+    credited: Conversions
     gross: Minor
     net: Minor
     rules: Annotated[dict[str, RuleCredit], Meta(description="by rule of `compare_rules`")]
@@ -306,7 +306,7 @@ def _of_currency(
     """The credit in one currency. `conversions`: credited in all."""
     return CurrencyCredit(
         currency=currency,
-        conversions=first.conversions,
+        credited=first.credited,
         gross=first.gross,
         net=first.net,
         rules=others,

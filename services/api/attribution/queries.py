@@ -23,7 +23,8 @@ from services.api.asked.queries import (
 )
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
-from throughline.analytics.attribution import NONE
+from throughline.analytics.attribution import NONE, OTHER
+from throughline.analytics.paths import BASELINE
 from throughline.journey.durations import DAY_US
 from throughline.journey.model import Kind, Model
 from throughline.journey.touches import CHANNELS, FIRST_TOUCHES, LAST_TOUCHES, VISIT_US, kind_of_touch
@@ -37,6 +38,8 @@ MAX_PATHS = 50_000
 LONGEST_CYCLE_US = 400 * DAY_US
 """How far before its end a cycle's touches are looked for at most."""
 
+_RESERVED: Final = f"'{NONE}', '{OTHER}', '{BASELINE}'"
+"""Names of rows of their own: a touch that names itself so names nothing."""
 _TOUCH, _EXPOSURE, _CHANNEL = 1, 2, 4
 """Marks of kinds: a touch by its kind; an exposure; from this bit on the number of the channel."""
 
@@ -216,11 +219,13 @@ def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") 
             ) e
         ), before AS (
             SELECT e.path, e.last_us - f.occurred_us AS age_us, f.channel, f.exposure, f.occurred_us,
-                left(coalesce({_VALUES[question.by]}, '{NOT_SET}'), {MAX_VALUE}) AS value,
+                CASE WHEN v.value IN ('', {_RESERVED}) THEN '{NOT_SET}'
+                    ELSE coalesce(left(v.value, {MAX_VALUE}), '{NOT_SET}') END AS value,
                 row_number() OVER (PARTITION BY e.path ORDER BY {_IN_ORDER}) AS nth,
                 count(*) OVER (PARTITION BY e.path) AS count
             FROM ends e JOIN all_touches f ON f.customer = e.customer AND f.is_touch
                 AND f.occurred_us > e.after_us AND f.occurred_us <= e.last_us
+            CROSS JOIN LATERAL (SELECT {_VALUES[question.by]} AS value) v
         ), touches AS (
             SELECT * FROM before WHERE nth <= {FIRST_TOUCHES} OR nth > count - {LAST_TOUCHES}
         )

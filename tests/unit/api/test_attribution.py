@@ -33,7 +33,7 @@ def test_rows_add_up_to_the_totals_whatever_is_cut() -> None:
             for credited in (parts, [part.rules["first"] for part in parts]):
                 assert sum(part.gross for part in credited) == total.gross
                 assert sum(part.net for part in credited) == total.net
-                assert round(sum(part.conversions for part in credited), 6) == total.orders
+                assert round(sum(part.credited for part in credited), 6) == total.orders
             assert sum(part.cost or 0 for part in parts) == (total.cost or 0)
         assert round(sum(row.share or 0 for row in rows), 6) == 1
 
@@ -76,7 +76,7 @@ def test_models_share_all_orders_and_say_how_sure_they_are() -> None:
         for total in totals(FOUND):
             parts = [part for row in rows for part in row.currencies if part.currency == total.currency]
             assert sum(part.gross for part in parts) == total.gross
-            assert round(sum(part.conversions for part in parts), 6) == total.orders
+            assert round(sum(part.credited for part in parts), 6) == total.orders
         email = next(row for row in rows if row.value == "email")
         assert email.low is not None
         assert email.high is not None
