@@ -135,7 +135,7 @@ def paths_of(
             if end.kind != LAPSE or any(began_us <= at_us <= end.at_us for at_us in times):
                 continue
             own = [event.occurred_us for event in events if is_own(event) and event.occurred_us <= end.at_us]
-            left_us = max(own, default=end.at_us)
+            left_us = max([began_us, *own])
             touched = before(left_us, began_us, previous_to=began_us)
             paths.append(NaivePath(name, None, None, 0, 0, end.at_us, touched))
     return paths

@@ -180,7 +180,7 @@ def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") 
         ), facts AS (
             SELECT s.customer, i.name AS actor, t.occurred_us, t.place, t.message_id, t.rest, t.attribution,
                 CASE WHEN t.channel = 'direct'
-                    THEN coalesce(nullif((:touch_channels)[coalesce(k.marks, 0) / {_CHANNEL} + 1], ''), t.channel)
+                    THEN coalesce(nullif((:touch_channels)[CAST(coalesce(k.marks, 0) / {_CHANNEL} + 1 AS integer)], ''), t.channel)
                     ELSE t.channel END AS channel,
                 coalesce(k.own, true) AS own, coalesce(k.marks & {_TOUCH} > 0, false) AS by_kind,
                 {exposure} AS exposure, t.channel AS own_channel,
@@ -211,7 +211,7 @@ def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") 
             FROM visits f
         ), ends AS MATERIALIZED (
             SELECT e.*, greatest(e.bound_us, e.last_us - :lookback_us) AS after_us FROM (
-                SELECT e.*, coalesce(l.last_us, e.end_us) AS last_us FROM ended e LEFT JOIN (
+                SELECT e.*, coalesce(greatest(l.last_us, e.began_us), e.end_us) AS last_us FROM ended e LEFT JOIN (
                     SELECT e.path, max(f.occurred_us) AS last_us FROM ended e JOIN origins f
                         ON f.customer = e.customer AND f.own AND f.occurred_us <= e.end_us
                     WHERE e.name IS NULL GROUP BY e.path
