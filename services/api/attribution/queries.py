@@ -179,9 +179,9 @@ def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") 
             SELECT customer, {earliest} AS from_us, max(end_us) AS to_us FROM ended GROUP BY customer
         ), facts AS (
             SELECT s.customer, i.name AS actor, t.occurred_us, t.place, t.message_id, t.rest, t.attribution,
-                CASE WHEN t.channel = 'direct'
-                    THEN coalesce(nullif((:touch_channels)[CAST(coalesce(k.marks, 0) / {_CHANNEL} + 1 AS integer)], ''), t.channel)
-                    ELSE t.channel END AS channel,
+                CASE WHEN t.channel = 'direct' THEN coalesce(
+                    nullif((:touch_channels)[CAST(coalesce(k.marks, 0) / {_CHANNEL} + 1 AS integer)], ''), t.channel
+                ) ELSE t.channel END AS channel,
                 coalesce(k.own, true) AS own, coalesce(k.marks & {_TOUCH} > 0, false) AS by_kind,
                 {exposure} AS exposure, t.channel AS own_channel,
                 row_number() OVER (
