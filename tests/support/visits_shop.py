@@ -240,3 +240,9 @@ async def check_attribution(api: httpx.AsyncClient) -> None:
     paths = await ok(api, "/v1/attribution/paths", Paths, **question)
     assert paths["conversions"] == orders == sum(path["conversions"] for path in (*paths["paths"], paths["other"]))
     assert paths["nulls"] == sum(path["nulls"] for path in (*paths["paths"], paths["other"]))
+    # A day on which nobody's cycle ended says nothing to a chain; the shop's own lapses do.
+    day = {"from": "2024-01-01T00:00:00Z", "to": "2024-01-02T00:00:00Z"}
+    empty = await ok(api, "/v1/attribution", AttributedOrders, **{**question, **day}, rule="shapley", intervals=True)
+    assert empty["orders"] == sum(row["conversions"] for row in empty["rows"])
+    bounds = await ok(api, "/v1/attribution", AttributedOrders, **question, rule="markov", intervals=True)
+    assert any(row["low"] is not None and row["low"] <= row["conversions"] <= row["high"] for row in bounds["rows"])

@@ -161,6 +161,11 @@ async def test_variants_add_up(api: httpx.AsyncClient, shop: Rows) -> None:
         ("/v1/abandonment/customers", {"phase": "decision", "value": "tv"}, "invalid_parameter", "value"),
         ("/v1/abandonment/friction", {"phase": "decision", "kind": "nothing"}, "invalid_parameter", "kind"),
         ("/v1/abandonment/visits", {"kind": "checkout", "next": "nothing"}, "invalid_parameter", "next"),
+        ("/v1/attribution", {"compare_rules": "first,worst"}, "invalid_parameter", "compare_rules"),
+        ("/v1/attribution", {"weights": "1,2"}, "invalid_parameter", "weights"),
+        ("/v1/attribution", {"weights": "0,0,0"}, "invalid_parameter", "weights"),
+        ("/v1/attribution/orders", {"weights": "1,nan,2"}, "invalid_parameter", "weights"),
+        ("/v1/attribution/orders", {"cursor": "nothing"}, "bad_cursor", "cursor"),
     ],
 )
 async def test_a_wrong_parameter_is_named(
@@ -172,6 +177,11 @@ async def test_a_wrong_parameter_is_named(
 async def test_a_generation_of_before_has_to_be_restaged(api: httpx.AsyncClient, shop: Rows) -> None:
     await shop.execute("update models set has_funnels = false where id = $1", shop.model)
     problem = await refused(api, 409, "restage_needed", "/v1/funnel")
+    assert "throughline restage --model seven_phase" in problem["message"]
+    await shop.execute(
+        "update models set has_funnels = true, has_conversions = false where id = $1", shop.model
+    )  # fmt: skip
+    problem = await refused(api, 409, "restage_needed", "/v1/attribution")
     assert "throughline restage --model seven_phase" in problem["message"]
 
 
