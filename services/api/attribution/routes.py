@@ -45,6 +45,7 @@ from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, customer_filter, list_links, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.attribution import (
+    MICRO,
     RULES,
     SUMS_TO_MORE,
     Converting,
@@ -77,6 +78,7 @@ MAX_COSTS = 10_000
 """Maximum number of values with a cost that one answer reads."""
 _EPOCH = date(1970, 1, 1).toordinal()
 MAX_HALF_LIFE_DAYS = 365
+MAX_WEIGHT = 1_000_000
 
 
 class TouchParameters(SpanParameters):
@@ -401,8 +403,8 @@ def _settings(parameters: RuleParameters) -> Settings:
     if parameters.weights is None:
         return Settings(half_life_us)
     try:
-        first, middle, last = (round(float(part) * 1_000_000) for part in parameters.weights.split(","))
-        if min(first, middle, last) < 0 or first + middle + last == 0:
+        first, middle, last = (round(float(part) * MICRO) for part in parameters.weights.split(","))
+        if min(first, middle, last) < 0 or not 0 < first + middle + last <= MAX_WEIGHT * MICRO:
             raise ValueError
     except (ValueError, OverflowError):
         raise ServiceError(
