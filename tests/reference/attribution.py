@@ -123,8 +123,8 @@ def paths_of(
                     at_us for at_us in customer_times if at_us < (end_us if previous_to is None else previous_to)
                 ]
                 after_us = max([after_us, *earlier])
-            found = [touch for touch in all_touches if after_us < touch.at_us <= end_us]
-            return tuple(found) if len(found) <= 64 else (*found[:8], *found[-56:])
+            within = [touch for touch in all_touches if after_us < touch.at_us <= end_us]
+            return tuple(within) if len(within) <= 64 else (*within[:8], *within[-56:])
 
         begins = [cycle[0].at_us for cycle in _cycles(customer)]
         for at_us, order, gross, net, currency in orders:
@@ -134,8 +134,8 @@ def paths_of(
             began_us, end = cycle[0].at_us, cycle[-1]
             if end.kind != LAPSE or any(began_us <= at_us <= end.at_us for at_us in times):
                 continue
-            own = [event.occurred_us for event in events if is_own(event) and event.occurred_us <= end.at_us]
-            left_us = max([began_us, *own])
+            times_of_own = [event.occurred_us for event in events if is_own(event) and event.occurred_us <= end.at_us]
+            left_us = max([began_us, *times_of_own])
             touched = before(left_us, began_us, previous_to=began_us)
             paths.append(NaivePath(name, None, None, 0, 0, end.at_us, touched))
     return paths

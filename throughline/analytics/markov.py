@@ -129,27 +129,27 @@ def _chance(rows: Sequence[Mapping[int, float]], stay: Sequence[bool]) -> float:
     if not numbers or numbers[0] != 0:
         return 0.0
     places = {number: place for place, number in enumerate(numbers)}
-    own: list[float] = []
+    staying: list[float] = []
     converted: list[float] = []
     others: list[list[tuple[int, float]]] = []
     for number in numbers:
         row = rows[number]
-        own.append(row.get(number, 0.0))
+        staying.append(row.get(number, 0.0))
         converted.append(row.get(_CONVERTED, 0.0))
         others.append([(places[to], part) for to, part in row.items() if to in places and to != number])
     solve = _eliminated if len(numbers) <= _DENSE_STATES else _iterated
-    return solve(own, converted, others)
+    return solve(staying, converted, others)
 
 
-def _eliminated(own: list[float], converted: list[float], others: Sequence[Sequence[tuple[int, float]]]) -> float:
+def _eliminated(staying: list[float], converted: list[float], others: Sequence[Sequence[tuple[int, float]]]) -> float:
     """State after state is left out, from the last, and its ways led past it. Nothing is ever subtracted but a stay."""
-    size = len(own)
+    size = len(staying)
     table = [[0.0] * size for _ in range(size)]
     for place, of_state in enumerate(others):
         for to, part in of_state:
             table[place][to] = part
     for left_out in range(size - 1, 0, -1):
-        leaving = 1.0 - own[left_out]
+        leaving = 1.0 - staying[left_out]
         if leaving <= 0.0:
             continue
         row, chance = table[left_out], converted[left_out]
@@ -161,17 +161,17 @@ def _eliminated(own: list[float], converted: list[float], others: Sequence[Seque
                 converted[place] += part * chance
                 for to in range(left_out):
                     target[to] += part * row[to]
-                own[place] += target[place]
+                staying[place] += target[place]
                 target[place] = 0.0
-    leaving = 1.0 - own[0]
+    leaving = 1.0 - staying[0]
     return converted[0] / leaving if leaving > 0.0 else 0.0
 
 
-def _iterated(own: list[float], converted: list[float], others: Sequence[Sequence[tuple[int, float]]]) -> float:
+def _iterated(staying: list[float], converted: list[float], others: Sequence[Sequence[tuple[int, float]]]) -> float:
     """Gauss and Seidel's iteration, from below, until no number changes any more. The last states first."""
-    x = [0.0] * len(own)
-    leaving = [1.0 - part for part in own]
-    order = [place for place in range(len(own) - 1, -1, -1) if leaving[place] > 0.0]
+    x = [0.0] * len(staying)
+    leaving = [1.0 - part for part in staying]
+    order = [place for place in range(len(staying) - 1, -1, -1) if leaving[place] > 0.0]
     change = math.inf
     while change > _TOLERANCE:
         change = 0.0

@@ -80,9 +80,9 @@ class ModelCredit(NamedTuple):
     bounds: dict[str, tuple[float, float]]
     """Value -> bounds of its share; empty where these are not computed."""
 
-    def credits(self, found: Iterable[Converting]) -> Credits:
+    def credits(self, orders: Iterable[Converting]) -> Credits:
         """The credit of each value."""
-        return shared_out(found, self.shares)
+        return shared_out(orders, self.shares)
 
 
 def markov_credit(counts: Sequence[PathCount], order: int, *, with_bounds: bool) -> ModelCredit:
@@ -129,13 +129,13 @@ def shapley_credit(counts: Sequence[PathCount], *, with_bounds: bool) -> ModelCr
         return {BASELINE: result.baseline / whole, **{v: part / whole for v, part in result.values.items()}}
 
     numbers = [of_set[0] for of_set in sets.values()] + [of_set[1] for of_set in sets.values()]
-    found = shares(numbers) or {}
-    if found:
+    of_values = shares(numbers) or {}
+    if of_values:
         # The orders without a touch are in the baseline.
-        found[NONE] = 0.0
+        of_values[NONE] = 0.0
     players = {value for name in names for value in name}
     bounds = intervals(numbers, shares) if with_bounds and len(players) <= RESAMPLED_PLAYERS else {}
-    return ModelCredit(found, sum(row.conversions for row in rows), bounds)
+    return ModelCredit(of_values, sum(row.conversions for row in rows), bounds)
 
 
 def _few_values(counts: Sequence[PathCount], most: int) -> list[PathCount]:
@@ -147,10 +147,10 @@ def _few_values(counts: Sequence[PathCount], most: int) -> list[PathCount]:
     ranked = sorted(numbers, key=lambda value: (value == OTHER, -numbers[value], value))
     if len(ranked) <= most:
         return list(counts)
-    kept = set(ranked[:most])
+    told_apart = set(ranked[:most])
     merged: dict[tuple[str, ...], list[int]] = {}
     for row in counts:
-        of_values = merged.setdefault(tuple(value if value in kept else OTHER for value in row.values), [0, 0])
+        of_values = merged.setdefault(tuple(value if value in told_apart else OTHER for value in row.values), [0, 0])
         of_values[0] += row.conversions
         of_values[1] += row.nulls
     return [PathCount(values, *of_values) for values, of_values in merged.items()]

@@ -53,14 +53,14 @@ def intervals(
         seed: the same seed gives the same bounds.
     """
     dice = random.Random(seed)
-    found: dict[str, list[float]] = {}
+    samples: dict[str, list[float]] = {}
     taken = 0
     for numbers in _computed(counts, compute, resamples, dice):
         taken += 1
         for name, number in numbers.items():
-            found.setdefault(name, []).append(number)
+            samples.setdefault(name, []).append(number)
     bounds = {}
-    for name, values in found.items():
+    for name, values in samples.items():
         ordered = sorted([*values, *[0.0] * (taken - len(values))])
         bounds[name] = (_quantile(ordered, 0.025), _quantile(ordered, 0.975))
     return bounds

@@ -49,7 +49,7 @@ def kind_of_touch(word: str, kind: Kind) -> KindOfTouch | None:
         word: the event's name in lower case without separators; of a kind by call the call.
         kind: of the touchpoint.
     """
-    found = _BY_KIND.get(kind.name) or _BY_NAME.get(word)
-    if found is None or found.channel:
-        return found
-    return found._replace(channel=next((channel for channel in _MESSAGES if word.startswith(channel)), ""))
+    kind_of_touchpoint = _BY_KIND.get(kind.name) or _BY_NAME.get(word)
+    if kind_of_touchpoint is None or kind_of_touchpoint.channel:
+        return kind_of_touchpoint
+    return kind_of_touchpoint._replace(channel=next((channel for channel in _MESSAGES if word.startswith(channel)), ""))

@@ -206,11 +206,11 @@ def largest_values(credits: Sequence[Credits], count: int) -> list[str]:
     return sorted(values, key=lambda value: ([-of_rule.get(value, 0) for of_rule in conversions], value))[:count]
 
 
-def _cut(credits: Credits, kept: Sequence[str]) -> Credits:
+def _cut(credits: Credits, told_apart: Sequence[str]) -> Credits:
     """The credits with all further values put together as `(other)`."""
     merged: Credits = {}
     for value, of_value in credits.items():
-        row = merged.setdefault(value if value in kept or value in _ROWS_OF_THEIR_OWN else OTHER, {})
+        row = merged.setdefault(value if value in told_apart or value in _ROWS_OF_THEIR_OWN else OTHER, {})
         for currency, part in of_value.items():
             row[currency] = row.get(currency, NO_CREDIT).plus(part)
     return merged
@@ -231,7 +231,7 @@ def _printed(credits: Credits, names: Sequence[str]) -> dict[tuple[str, str], Ru
 
 
 def value_rows(
-    found: Sequence[Converting],
+    converting: Sequence[Converting],
     credits: Mapping[str, Credits],
     limit: int,
     bounds: Mapping[str, tuple[float, float]],
@@ -241,35 +241,37 @@ def value_rows(
     """The rows of the values, those with the most credit first.
 
     Args:
-        found: the orders by path.
+        converting: the orders by path.
         credits: by rule, the question's first.
         limit: the maximum number of values told apart.
         bounds: value -> bounds of its share by the first rule.
         path: of the lists of orders.
         costs: of the dimension's values, those with the largest first.
     """
-    kept = largest_values([*credits.values()], limit)
+    told_apart = largest_values([*credits.values()], limit)
     # What costs and brings nothing is worth a row, too.
-    spent_on = dict.fromkeys(value for value, _, _ in costs if value not in (*kept, *_ROWS_OF_THEIR_OWN))
-    if not any(value not in kept for of_rule in credits.values() for value in of_rule.keys() - _ROWS_OF_THEIR_OWN):
-        kept += [*spent_on][: limit - len(kept)]
+    spent_on = dict.fromkeys(value for value, _, _ in costs if value not in (*told_apart, *_ROWS_OF_THEIR_OWN))
+    if not any(
+        value not in told_apart for of_rule in credits.values() for value in of_rule.keys() - _ROWS_OF_THEIR_OWN
+    ):
+        told_apart += [*spent_on][: limit - len(told_apart)]
     spent: dict[tuple[str, str], int] = {}
     for value, currency, amount in costs:
-        key = (value if value in kept else OTHER, currency)
+        key = (value if value in told_apart else OTHER, currency)
         spent[key] = spent.get(key, 0) + amount
-    cut = {rule: _cut(of_rule, kept) for rule, of_rule in credits.items()}
+    cut = {rule: _cut(of_rule, told_apart) for rule, of_rule in credits.items()}
     of_their_own = {name for of_rule in cut.values() for name in of_rule} | {name for name, _ in spent}
     last = [name for name in (OTHER, BASELINE, NONE) if name in of_their_own]
-    names = [*kept, *last]
+    names = [*told_apart, *last]
     printed = {rule: _printed(of_rule, names) for rule, of_rule in cut.items()}
     (first, of_first), *others = printed.items()
     with_value: dict[str, int] = {}
     orders = 0
-    for row in found:
+    for row in converting:
         orders += row.conversions
         for value in {touch.value for touch in row.path} or {NONE}:
             with_value[value] = with_value.get(value, 0) + row.conversions
-    currencies = sorted({row.currency for row in found} | {currency for _, currency in spent})
+    currencies = sorted({row.currency for row in converting} | {currency for _, currency in spent})
     nothing = RuleCredit(0.0, 0, 0)
     rows = []
     for name in names:
@@ -316,10 +318,10 @@ def _of_currency(
     )
 
 
-def totals(found: Sequence[Converting], costs: Costs = ()) -> list[Money]:
+def totals(converting: Sequence[Converting], costs: Costs = ()) -> list[Money]:
     """All orders by currency, and what was spent."""
     sums: dict[str, list[int]] = {}
-    for row in found:
+    for row in converting:
         of_currency = sums.setdefault(row.currency, [0, 0, 0])
         for place, number in enumerate((row.conversions, row.gross, row.net)):
             of_currency[place] += number

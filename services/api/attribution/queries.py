@@ -92,10 +92,10 @@ def touch_table(model: Model) -> KindTable:
     """Returns a model's vocabulary, marked for questions about touches."""
 
     def marks(word: str, kind: Kind) -> int:
-        found = kind_of_touch(word, kind)
-        if found is None:
+        touch = kind_of_touch(word, kind)
+        if touch is None:
             return 0
-        return (_EXPOSURE if found.is_exposure else _TOUCH) | CHANNELS.index(found.channel) * _CHANNEL
+        return (_EXPOSURE if touch.is_exposure else _TOUCH) | CHANNELS.index(touch.channel) * _CHANNEL
 
     return kind_table(model, marks)
 
@@ -118,7 +118,7 @@ _BOUNDS: Final[Mapping[Scope, tuple[str, str]]] = {
     "cycle": (_BEGAN, f"began.at_us - {VISIT_US} - 1"),
     "since_previous": (_PREVIOUS, "previous.at_us"),
 }
-"""How the instant after which touches count is found, beside the look-back."""
+"""How the instant after which touches count is looked up, beside the look-back."""
 _IN_ORDER: Final = 'occurred_us, place, message_id COLLATE "C", actor COLLATE "C"'
 
 

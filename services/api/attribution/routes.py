@@ -163,7 +163,7 @@ async def get_attribution(
     def path(value: str | None) -> str:
         return links.path("/v1/attribution/orders", {**_asked(parameters, days), "value": value})
 
-    found, rows = await asyncio.to_thread(_credited, journeys, rules, settings, parameters, path, costs)
+    orders, rows = await asyncio.to_thread(_credited, journeys, rules, settings, parameters, path, costs)
     return AnswerResponse(
         AttributedOrders(
             model=live.model.name,
@@ -178,8 +178,8 @@ async def get_attribution(
             to=rfc3339(days.end_us),
             settled_until=instant(live.workspace.applied_watermark_us),
             history_from=instant(live.workspace.retention_cutoff_us),
-            orders=sum(row.conversions for row in found),
-            totals=totals(found, costs),
+            orders=sum(row.conversions for row in orders),
+            totals=totals(orders, costs),
             adds_up=parameters.rule not in SUMS_TO_MORE,
             rows=rows,
             links={"orders": path(None)},
@@ -314,18 +314,18 @@ def _credited(
     Raises:
         ServiceError: 400 `invalid_parameter`: a model says nothing about these paths.
     """
-    found = converting(journeys)
+    orders = converting(journeys)
     credits: dict[str, Credits] = {}
     bounds: dict[str, tuple[float, float]] = {}
     for place, rule in enumerate(rules):
         if rule in RULES:
-            credits[rule] = credit(found, rule, settings, parameters.direct, parameters.transform)
+            credits[rule] = credit(orders, rule, settings, parameters.direct, parameters.transform)
             continue
         model = _of_model(journeys, rule, parameters, with_bounds=parameters.intervals and place == 0)
-        credits[rule] = model.credits(found)
+        credits[rule] = model.credits(orders)
         if place == 0:
             bounds = model.bounds
-    return found, value_rows(found, credits, parameters.limit, bounds, path, costs)
+    return orders, value_rows(orders, credits, parameters.limit, bounds, path, costs)
 
 
 def _of_model(
@@ -432,10 +432,10 @@ def _shares(path: Path, settings: Settings, parameters: TouchParameters) -> dict
     """Rule -> credit of each touch of a path; those that are left out have none."""
     numbered = tuple(touch._replace(age_us=place) for place, touch in enumerate(path))
     places = [touch.age_us for touch in prepared(numbered, parameters.direct, parameters.transform)]
-    kept = tuple(path[place] for place in places)
+    counted_touches = tuple(path[place] for place in places)
     result: dict[str, list[int]] = {}
     for rule in RULES:
         of_rule = result[rule] = [0] * len(path)
-        for place, share in zip(places, shares_of(kept, rule, settings), strict=True):
+        for place, share in zip(places, shares_of(counted_touches, rule, settings), strict=True):
             of_rule[place] = share
     return result

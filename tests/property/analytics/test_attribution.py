@@ -50,15 +50,15 @@ def totals(credits: Credits) -> dict[str, Credit]:
 
 @given(st.lists(conversions, max_size=12), rules, weights, directs, transforms)
 def test_all_credit_is_all_orders(
-    found: list[Converting],
+    orders: list[Converting],
     rule: Rule,
     custom: tuple[int, int, int],
     direct: Direct,
     transform: Transform,
 ) -> None:
-    credits = credit(found, rule, Settings(weights=custom), direct, transform)
+    credits = credit(orders, rule, Settings(weights=custom), direct, transform)
     expected: dict[str, Credit] = {}
-    for _, currency, number, gross, net in found:
+    for _, currency, number, gross, net in orders:
         part = Credit(number * MICRO, gross * MICRO, net * MICRO)
         expected[currency] = expected.get(currency, Credit()).plus(part)
     if rule in SUMS_TO_MORE:
@@ -74,21 +74,21 @@ def test_all_credit_is_all_orders(
 
 @given(st.lists(conversions, min_size=1, max_size=8), rules, st.randoms(use_true_random=False), st.integers(2, 5))
 def test_credit_does_not_hang_on_order_rows_names_or_scale(
-    found: list[Converting], rule: Rule, dice: object, times: int
+    orders: list[Converting], rule: Rule, dice: object, times: int
 ) -> None:
-    credits = credit(found, rule)
-    shuffled = sorted(found, key=lambda _: dice.random())  # type: ignore[attr-defined]
+    credits = credit(orders, rule)
+    shuffled = sorted(orders, key=lambda _: dice.random())  # type: ignore[attr-defined]
     assert credit(shuffled, rule) == credits
-    split = [Converting(path, currency, 1, 0, 0) for path, currency, number, _, _ in found for _ in range(number - 1)]
-    split += [row._replace(conversions=1) for row in found]
+    split = [Converting(path, currency, 1, 0, 0) for path, currency, number, _, _ in orders for _ in range(number - 1)]
+    split += [row._replace(conversions=1) for row in orders]
     assert credit(split, rule) == credits
     renamed = [
-        row._replace(path=tuple(touch._replace(value=f"x-{touch.value}") for touch in row.path)) for row in found
+        row._replace(path=tuple(touch._replace(value=f"x-{touch.value}") for touch in row.path)) for row in orders
     ]
     assert credit(renamed, rule) == {
         value if value == "(none)" else f"x-{value}": part for value, part in credits.items()
     }
-    scaled = [row._replace(conversions=row.conversions * times) for row in found]
+    scaled = [row._replace(conversions=row.conversions * times) for row in orders]
     assert {value: {c: part.conversions for c, part in of.items()} for value, of in credit(scaled, rule).items()} == {
         value: {c: part.conversions * times for c, part in of.items()} for value, of in credits.items()
     }
