@@ -5,8 +5,7 @@ Answers are measured with few customers and with many, who are written as stagin
 
 import random
 import time
-from collections.abc import Iterator, Mapping
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from statistics import quantiles
 from typing import NamedTuple
@@ -18,7 +17,6 @@ from bench.figures.staging import fill, ordered_log, stage
 from bench.report import Goal, Row
 from bench.servers import Deployment, Servers, Sizes, print_progress
 from tests.support.folded import COLUMNS, write_folded
-from tests.support.folded import write_folded
 from throughline.analytics.paths import PathCount, markov_credit, shapley_credit
 from throughline.journey.durations import DAY_US, HOUR_US, MINUTE_US
 from throughline.journey.touchpoint import Touchpoint
