@@ -230,22 +230,25 @@ _DIGESTS: Mapping[str, tuple[str, ...]] = {
     "ids": ("id", "root"),
     "journeys": ("customer",),
     "transitions": ("customer",),
+    "conversions": ("customer",),
     "touchpoints": ("actor",),
 }
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "ids": ("name",),
     "journeys": ("id", "last_actor"),
     "transitions": ("actor",),
+    "conversions": (),
     "touchpoints": ("user_id",),
 }
 
 
 def _copy_sql(table: str, copies: int) -> str:
     """The statement that copies all rows of a table, under other ids in each copy."""
-    columns = dict(zip(COLUMNS[table], COLUMNS[table], strict=True))
+    columns = {name: f'"{name}"' for name in COLUMNS[table]}
     columns |= {name: f"substr(sha256({name} || int4send(copy)), 1, 16)" for name in _DIGESTS[table]}
     columns |= {name: f"{name} || '-' || copy" for name in _NAMES[table]}
+    names = ", ".join(f'"{name}"' for name in columns)
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "
+        f"INSERT INTO {table} ({names}) SELECT {', '.join(columns.values())} "
         f"FROM {table}, generate_series(1, {copies}) copy"
     )
