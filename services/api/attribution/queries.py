@@ -160,7 +160,7 @@ def _ended_sql(question: PathQuestion) -> str:
 
 
 def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") -> str:
-    """Common tables: `ends` (orders, and cycles that ended without one), and `touches` with the number of their end.
+    """Common tables, each computed once: `ends` (orders, and cycles that ended without one), and `touches` with the number of their end.
 
     `of_orders`: a further condition on the orders and their order.
     """
@@ -203,7 +203,7 @@ def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") 
         ), visits AS (
             SELECT f.*, count(*) FILTER (WHERE f.opens) OVER (PARTITION BY f.customer ORDER BY {_IN_ORDER}) AS visit
             FROM origins f
-        ), all_touches AS (
+        ), all_touches AS MATERIALIZED (
             SELECT f.*, f.exposure OR f.own AND (
                 f.opens OR f.by_kind OR f.comes_from IS NOT NULL AND f.comes_from IS DISTINCT FROM lag(f.comes_from)
                 OVER (PARTITION BY f.customer, f.visit, f.own AND f.comes_from IS NOT NULL ORDER BY {_IN_ORDER})
@@ -226,7 +226,7 @@ def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") 
             FROM ends e JOIN all_touches f ON f.customer = e.customer AND f.is_touch
                 AND f.occurred_us > e.after_us AND f.occurred_us <= e.last_us
             CROSS JOIN LATERAL (SELECT {_VALUES[question.by]} AS value) v
-        ), touches AS (
+        ), touches AS MATERIALIZED (
             SELECT * FROM before WHERE nth <= {FIRST_TOUCHES} OR nth > count - {LAST_TOUCHES}
         )
     """
@@ -260,7 +260,7 @@ async def read_path_rows(
     ages_sql = "array_agg(age_us ORDER BY nth)" if has_ages else "CAST('{}' AS bigint[])"
     rows = await connection.execute(
         statement(f"""
-            {_paths_sql(question, has_nulls=has_nulls)}, paths AS (
+            {_paths_sql(question, has_nulls=has_nulls)}, paths AS MATERIALIZED (
                 SELECT path, array_agg(value ORDER BY nth) AS values,
                     array_agg(channel = 'direct' ORDER BY nth) AS are_direct, {ages_sql} AS ages
                 FROM touches GROUP BY path
@@ -346,7 +346,7 @@ async def list_orders(
         parameters["value"] = value
     rows = await connection.execute(
         statement(f"""
-            {_paths_sql(question, has_nulls=False, of_orders=of_orders)}, paths AS (
+            {_paths_sql(question, has_nulls=False, of_orders=of_orders)}, paths AS MATERIALIZED (
                 SELECT path, max(count) AS count, array_agg(occurred_us ORDER BY nth) AS times,
                     array_agg(age_us ORDER BY nth) AS ages, array_agg(value ORDER BY nth) AS values,
                     array_agg(channel ORDER BY nth) AS channels, array_agg(exposure ORDER BY nth) AS exposures
