@@ -160,7 +160,8 @@ def _ended_sql(question: PathQuestion) -> str:
 
 
 def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") -> str:
-    """Common tables, each computed once: `ends` (orders, and cycles that ended without one), and `touches` with the number of their end.
+    """Common tables, each computed once: `ends` (orders, and cycles that ended without one), and `touches` with the
+    number of their end.
 
     `of_orders`: a further condition on the orders and their order.
     """
