@@ -34,6 +34,12 @@ _CHUNK = 10_000
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
+@costs.callback()
+def _costs() -> None:
+    """Costs: what was spent a day on channels, campaigns and the like."""
+    # A group with one command would be that command.
+
+
 @costs.command("import")
 def import_costs(
     file: Annotated[
