@@ -14,7 +14,7 @@ SHAREABLE = frozenset(
     }
 )  # fmt: skip
 """Paths whose answers name no person."""
-MAX_QUESTIONS = 12
+MAX_QUESTIONS = 24
 MAX_QUESTION = 2_000
 """Maximum number of characters of a question."""
 

@@ -74,6 +74,19 @@ async def test_the_demo_sends_customers_as_of_now(edge: Edge) -> None:
     assert all(t.order_id and t.value for t in touchpoints if t.name in ("Order Completed", "pos_sale"))
 
 
+async def test_the_history_is_sent_once_for_a_data_folder(edge: Edge, tmp_path: Path) -> None:
+    command = ("demo", *edge.target, "--history", "20", "--data", str(tmp_path), "--count", "1", "--rate", "100")
+    status, output = await run(*command)
+    assert (status, "events of history sent" in output) == (0, True), output
+    status, output = await run(*command)
+    assert (status, "history" in output) == (0, False), output
+    touchpoints = await read_touchpoints(edge.stack.kafka, edge.stack.touchpoints)
+    history = [t for t in touchpoints if t.message_id.startswith("story-")]
+    assert len({t.message_id for t in history}) == len(history) > 100
+    assert len(touchpoints) == len(history) + 2
+    assert min(t.occurred_us for t in history) < now_us() - 80 * 86_400_000_000
+
+
 async def test_the_demo_flushes_and_ends_well_on_sigterm(edge: Edge) -> None:
     process = await start("demo", *edge.target, "--rate", "100")
 

@@ -18,6 +18,22 @@ export async function openSession(secret) {
   await request("/v1/session", {}, { method: "POST", headers: { Authorization: `Bearer ${secret}` } });
 }
 
+/** The questions of the view that is shown, and those about the workspace that every view needs. */
+export const asked = new Set();
+const OF_EVERY_VIEW = /^\/v1\/(workspace|models|sources|channels|phases)(\?|$)/;
+
+/** Forgets the questions of the last view. */
+export function forgetAsked() {
+  for (const path of asked) if (!OF_EVERY_VIEW.test(path)) asked.delete(path);
+}
+
+let linkHeaders = {};
+
+/** Has every further question go with the token of a shared link; "": with the session again. */
+export function useLink(token) {
+  linkHeaders = token ? { Authorization: `Bearer ${token}` } : {};
+}
+
 let aheadMs = 0;
 
 /** The service's time in milliseconds: the clock of this machine may be wrong. */
@@ -33,7 +49,9 @@ export function pathOf(path, parameters) {
 }
 
 async function request(path, parameters, options = {}) {
-  const response = await fetch(pathOf(path, parameters), { cache: "no-store", ...options });
+  const address = pathOf(path, parameters);
+  if (!options.method && !path.endsWith("/stream")) asked.add(address.replace(/\?$/, ""));
+  const response = await fetch(address, { cache: "no-store", ...options, headers: { ...linkHeaders, ...options.headers } });
   const date = Date.parse(response.headers.get("Date") ?? "");
   if (Number.isFinite(date)) aheadMs = Date.now() - date;
   if (!response.ok && response.status !== 304) throw new ApiError(response.status, await response.json().catch(() => ({})));
@@ -52,6 +70,12 @@ export const ping = async (signal) => void (await fetch("/healthz", { cache: "no
 /** The JSON at `path`. Throws `ApiError`, or TypeError when the service cannot be reached. */
 export async function get(path, parameters = {}, signal = undefined) {
   return (await request(path, parameters, { signal })).json();
+}
+
+/** Sends a change as JSON; gives the answer's. Throws as `get` does. */
+export async function send(method, path, body = undefined) {
+  const headers = body ? { "Content-Type": "application/json" } : {};
+  return (await request(path, {}, { method, headers, body: body && JSON.stringify(body) })).json();
 }
 
 /** The items of all pages of a list, which stand in `member` of its answers. */

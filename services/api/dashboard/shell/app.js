@@ -1,11 +1,13 @@
 // The page: it opens a session, reads the address, and has the view that stands there shown.
 
-import { ApiError, get, getAll, openSession, serviceNow } from "./api.js";
+import { ApiError, forgetAsked, get, getAll, openSession, serviceNow, useLink } from "./api.js";
 import { carried, format, parse } from "./address.js";
+import { offerAnnotating } from "./annotating.js";
 import { controls } from "./controls.js";
 import { byId, h } from "./dom.js";
 import { Pulse } from "./pulse.js";
 import { installSearch } from "./search.js";
+import { offerSharing, openShared, sharedToken } from "./sharing.js";
 import { comparedWith, spanOf } from "./span.js";
 import { views } from "./views.js";
 
@@ -20,6 +22,7 @@ let latestCounts = null;
 let followed = "";
 let shown = null; // { view, question, controller, place }
 let isOpen = false;
+let sharedView = ""; // the address of the view that a shared link shows
 let byHistory = false;
 
 const pulse = new Pulse({
@@ -44,7 +47,11 @@ function takeCode() {
 async function start(secret) {
   let reason = "";
   try {
-    if (secret) {
+    useLink("");
+    if (sharedToken() && !secret) {
+      sharedView = (await openShared(sharedToken())).view;
+    } else if (secret) {
+      if (sharedToken()) history.replaceState(null, "", "#/");
       await openSession(secret).catch((error) => {
         if (!(error instanceof ApiError && error.status === 401)) throw error;
         reason = error.message; // there may be a session all the same: a link that was opened twice, say
@@ -106,11 +113,12 @@ async function phasesOf(model) {
 
 async function draw() {
   if (!isOpen) return;
-  const { view, values, faults, clean } = parse(location.hash, views, home);
-  if (!faults.length && clean !== location.hash && location.hash.length > 2) history.replaceState(history.state, "", clean);
+  const { view, values, faults, clean } = parse(sharedView || location.hash, views, home);
+  if (!sharedView && !faults.length && clean !== location.hash && location.hash.length > 2) history.replaceState(history.state, "", clean);
   await check(view, values, faults);
   const isNew = !shown || shown.view !== view || shown.values[view.argument] !== values[view.argument];
   leave();
+  forgetAsked();
   const span = spanOf(values.span ?? "28d", serviceNow(), known.zone);
   const title = view.titleOf?.(values) ?? view.title;
   byId("title").textContent = title;
@@ -132,7 +140,10 @@ async function draw() {
   if (focused && !isNew) byId(focused)?.focus();
   if (isNew) byId("place").replaceChildren(h("section", { class: `view view-${view.name.replaceAll("/", "-")}` }));
   shown = { view, values, question, controller: new AbortController(), place: byId("place").firstElementChild };
-  follow(question.filter);
+  offerSharing(question);
+  offerAnnotating(question, () => draw());
+  if (sharedView) pulse.say("live", "Shared view");
+  else follow(question.filter);
   await run(shown, isNew);
 }
 
@@ -204,7 +215,7 @@ function linkTo(name, view, values, changes) {
 }
 
 function go(address) {
-  if (address !== location.hash) location.hash = address;
+  if (!sharedView && address !== location.hash) location.hash = address;
 }
 
 /** The counts that the view is about; a filter that it does not take is of no view. */
@@ -323,6 +334,7 @@ addEventListener("keydown", (event) => {
 });
 document.addEventListener("click", (event) => {
   const href = event.target.closest("main a[href^='#']")?.getAttribute("href");
+  if (sharedView && href) event.preventDefault(); // a shared link leads nowhere else
   if (href) history.replaceState({ focus: href, scroll: scrollY }, "");
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
@@ -331,6 +343,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => (byHistory = history.state !== null));
 addEventListener("hashchange", () => {
+  if (sharedView || sharedToken()) location.reload();
   const code = takeCode();
   if (code) start(code);
   else draw().catch(failed);
