@@ -265,6 +265,7 @@ def _online(person: _Person) -> None:
 
 def _land(person: _Person, campaign: Campaign) -> None:
     if campaign.medium == "email":
+        person.track("email_sent", campaign_id=campaign.name)
         person.track("Email Delivered", campaign_id=campaign.name)
         person.track("Email Opened", campaign_id=campaign.name)
         person.track("Email Link Clicked", campaign_id=campaign.name)
@@ -327,11 +328,14 @@ def _keep(person: _Person, basket: list[Product], order_id: str) -> None:
     person.wait(150 if is_late else 45)
     person.track("Order Delivered", order_id=order_id)
     if is_late or _chance(person, 0.06):
-        person.track("support_ticket", topic="delivery" if is_late else "size")
+        topic, sentiment = ("delivery", "negative") if is_late else ("size", "neutral")
+        person.track("support_ticket", topic=topic, sentiment=sentiment)
     happy = 0.25 if is_late else 0.85
     score = person.random.choice((9, 9, 10, 10, 8)) if _chance(person, happy) else person.random.randrange(0, 8)
+    person.wait(110)
+    person.track("survey_sent", survey="nps")
     if _chance(person, 0.45):
-        person.wait(120)
+        person.wait(10)
         person.track("survey_answered", survey="nps", score=score)
     if _chance(person, 0.22):
         person.wait(60)
