@@ -111,7 +111,7 @@ def _began(until_us: int) -> int:
 def _first_visits(random: Random, until_us: int) -> Iterator[tuple[int, Campaign]]:
     """When and by which campaign somebody comes for the first time, in no order."""
     usual = [1.0 + 0.4 * (day % 7 in (5, 6)) + 0.3 * day / DAYS for day in range(DAYS)]
-    extra = [1.1 * (day in SUMMIT_DAYS) + 1.3 * (day in FLASH_DAYS) for day in range(DAYS)]
+    extra = [1.1 * (day in SUMMIT_DAYS) + 2.2 * (day in FLASH_DAYS) for day in range(DAYS)]
     weights = [*usual, *extra]
     while True:
         place = random.choices(range(2 * DAYS), weights)[0]
@@ -240,7 +240,7 @@ def _online(person: _Person) -> None:
     """The life of somebody who comes by the website."""
     campaign = person.campaign or CAMPAIGNS[-1]
     # How likely somebody goes on at each step, by what brought him.
-    drive = {SUMMIT: 1.25, FLASH: 0.3, FRIEND: 1.3}.get(campaign, 1.0)
+    drive = {SUMMIT: 1.45, FLASH: 0.3, FRIEND: 1.4}.get(campaign, 1.0)
     basket = _basket(person)
     _land(person, campaign)
     if not _chance(person, min(0.95, 0.66 * drive)):
