@@ -50,7 +50,7 @@ function draw(Plot, place, days, { width, zone, notes, format, most }) {
     bands: [{ series: [2, 1], fill: paint.band }],
     hooks: {
       drawClear: [(plot) => firstOpen >= 0 && hatch(plot, days[Math.max(firstOpen - 1, 0)].at, paint)],
-      draw: [(plot) => notes.forEach((note) => annotate(plot, note, paint))],
+      draw: [(plot) => notes.forEach((note, place) => annotate(plot, note, place % 4, paint))],
       setCursor: [({ cursor: { idx } }) => Number.isInteger(idx) && place.dispatchEvent(new CustomEvent("point", { detail: idx }))],
     },
   };
@@ -78,7 +78,8 @@ function hatch({ ctx, bbox, valToPos }, from, paint) {
   ctx.restore();
 }
 
-function annotate({ ctx, bbox, valToPos }, { at, text }, paint) {
+/** A line at an instant with its text, in one of a few rows, so that texts of near days do not cover each other. */
+function annotate({ ctx, bbox, valToPos }, { at, text }, row, paint) {
   const x = Math.round(valToPos(at, "x", true));
   if (x < bbox.left || x > bbox.left + bbox.width) return;
   ctx.save();
@@ -93,7 +94,7 @@ function annotate({ ctx, bbox, valToPos }, { at, text }, paint) {
   ctx.font = `${11 * devicePixelRatio}px ${paint.font}`;
   const isLate = x > bbox.left + bbox.width * 0.75;
   ctx.textAlign = isLate ? "right" : "left";
-  ctx.fillText([...text].slice(0, 30).join(""), x + (isLate ? -5 : 5) * devicePixelRatio, bbox.top + 12 * devicePixelRatio);
+  ctx.fillText([...text].slice(0, 30).join(""), x + (isLate ? -5 : 5) * devicePixelRatio, bbox.top + (12 + 13 * row) * devicePixelRatio);
   ctx.restore();
 }
 
