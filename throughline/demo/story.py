@@ -90,16 +90,16 @@ def story(seed: int, until_us: int, customers: int) -> Iterator[bytes]:
     invited: deque[_Invitation] = deque()
     visits = _first_visits(random, until_us)
     for number in range(1, customers):
-        own = Random(random.getrandbits(64))
-        if invited and own.random() < 0.9:
+        choices = Random(random.getrandbits(64))
+        if invited and choices.random() < 0.9:
             invitation = invited.popleft()
             at_us, campaign, code = invitation.at_us, FRIEND, invitation.code
         else:
             at_us, campaign = next(visits)
             code = ""
-        person = _Person(own, run, number, until_us, at_us, own.choices(DEVICES, DEVICE_WEIGHTS)[0])
+        person = _Person(choices, run, number, until_us, at_us, choices.choices(DEVICES, DEVICE_WEIGHTS)[0])
         person.campaign, person.code = campaign, code
-        yield from person.tell(_in_store if not code and own.random() < 0.1 else _online)
+        yield from person.tell(_in_store if not code and choices.random() < 0.1 else _online)
         invited += person.invitations
     yield from _odd_events(random, run, until_us, customers)
 
