@@ -1,4 +1,4 @@
-"""A shared link, in a browser that has no session: its view, and nothing else. And what is written on the time axis."""
+"""A shared link, in a browser that has no session: its view, and nothing else."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ PATIENCE_MS = 30_000
 
 @pytest.fixture(scope="module")
 async def shop(module_stack: Stack) -> Stack:
-    """A workspace with a few customers, and as its token one that shares and annotates."""
+    """A workspace with a few customers, and as its token one that shares."""
     stack = dataclasses.replace(module_stack, workspace="sharing", services=[])
     await stack.provision()
     connection = await asyncpg.connect(stack.database)
@@ -46,7 +46,7 @@ async def shop(module_stack: Stack) -> Stack:
 
 @pytest.fixture
 async def editor(page: Page, server: Service, shop: Stack) -> Page:
-    """The page of somebody who shares and annotates, with a funnel."""
+    """The page of somebody who shares, with a funnel."""
     headers = {"Authorization": f"Bearer {shop.read_token}"}
     assert (await page.request.post(f"{server.url}/v1/session", headers=headers)).status == 204
     await page.goto(f"{server.url}/#/funnel?span=90d")
@@ -95,17 +95,3 @@ async def test_a_view_is_shared_and_revoked(editor: Page, guest: Page, server: S
     await expect(editor.get_by_text("None is open.")).to_be_visible(timeout=PATIENCE_MS)
     await editor.keyboard.press("Escape")
     await expect(editor.get_by_role("button", name="Share")).to_be_focused()
-
-
-async def test_what_is_annotated_stands_on_the_time_axis(editor: Page) -> None:
-    await editor.get_by_role("button", name="Annotate").click()
-    await expect(editor.get_by_text("None in this span.")).to_be_visible(timeout=PATIENCE_MS)
-    await editor.get_by_label("Text", exact=True).fill("New <b>checkout</b>")
-    await editor.get_by_label("Kind").select_option("release")
-    await editor.get_by_role("button", name="Add").click()
-    await expect(editor.get_by_role("listitem").filter(has_text="New <b>checkout</b>")).to_be_visible()
-    await expect(editor.locator("figcaption").filter(has_text="New <b>checkout</b>.")).to_be_attached(
-        timeout=PATIENCE_MS
-    )
-    await editor.get_by_role("button", name="Delete New <b>checkout</b>").click()
-    await expect(editor.get_by_text("None in this span.")).to_be_visible(timeout=PATIENCE_MS)

@@ -1,6 +1,6 @@
 // Annotations of a time axis: those of a span, listed below the picture, and a form that writes one more.
 
-import { post } from "../shell/api.js";
+import { send } from "../shell/api.js";
 import { choice, h } from "../shell/dom.js";
 import { startOf } from "../shell/span.js";
 import { dayWords } from "./words.js";
@@ -33,7 +33,7 @@ export function annotationsPart(written, { span, zone }, tools) {
     fault.textContent = "";
     try {
       const at = new Date(startOf(date.value, zone)).toISOString();
-      await post("/v1/annotations", { at, text: text.value.trim(), kind: kind.querySelector("select").value }, tools.signal);
+      await send("POST", "/v1/annotations", { at, text: text.value.trim(), kind: kind.querySelector("select").value }, tools.signal);
       form.dispatchEvent(new Event("again", { bubbles: true }));
     } catch (error) {
       if (error.name !== "AbortError") fault.textContent = error.status ? error.message : "The service cannot be reached.";

@@ -58,12 +58,6 @@ async function request(path, parameters, options = {}) {
   return response;
 }
 
-/** Sends JSON to `path`, and gives the JSON of the answer. Throws as `get` does. */
-export async function post(path, body, signal = undefined) {
-  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
-  return (await request(path, {}, options)).json();
-}
-
 /** Resolves when the service answers anything. */
 export const ping = async (signal) => void (await fetch("/healthz", { cache: "no-store", signal }));
 
@@ -73,9 +67,9 @@ export async function get(path, parameters = {}, signal = undefined) {
 }
 
 /** Sends a change as JSON; gives the answer's. Throws as `get` does. */
-export async function send(method, path, body = undefined) {
+export async function send(method, path, body = undefined, signal = undefined) {
   const headers = body ? { "Content-Type": "application/json" } : {};
-  return (await request(path, {}, { method, headers, body: body && JSON.stringify(body) })).json();
+  return (await request(path, {}, { method, headers, body: body && JSON.stringify(body), signal })).json();
 }
 
 /** The items of all pages of a list, which stand in `member` of its answers. */

@@ -2,7 +2,6 @@
 
 import { ApiError, forgetAsked, get, getAll, openSession, serviceNow, useLink } from "./api.js";
 import { carried, format, parse } from "./address.js";
-import { offerAnnotating } from "./annotating.js";
 import { controls } from "./controls.js";
 import { byId, h } from "./dom.js";
 import { Pulse } from "./pulse.js";
@@ -141,7 +140,6 @@ async function draw() {
   if (isNew) byId("place").replaceChildren(h("section", { class: `view view-${view.name.replaceAll("/", "-")}` }));
   shown = { view, values, question, controller: new AbortController(), place: byId("place").firstElementChild };
   offerSharing(question);
-  offerAnnotating(question, () => draw());
   if (sharedView) pulse.say("live", "Shared view");
   else follow(question.filter);
   await run(shown, isNew);
