@@ -6,7 +6,7 @@ import { attempt, openDialog } from "./dialog.js";
 import { byId, h, time } from "./dom.js";
 
 /** Views whose numbers can be shared: those that name nobody. */
-const SHAREABLE = new Set(["funnel", "flows", "abandonment", "channels", "voices"]);
+const SHAREABLE = new Set(["funnel", "flows", "abandonment"]);
 
 /** Questions of the frame about the view: search, links, further pages of names. */
 const OF_NO_VIEW = /^\/v1\/(shares|customers\/search)|[?&]cursor=/;
