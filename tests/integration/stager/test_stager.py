@@ -36,7 +36,7 @@ async def sums_while(stack: Stack, ended: asyncio.Event) -> set[tuple[int, int]]
 
 async def test_two_stagers_share_a_shuffled_log(stack: Stack) -> None:
     first, second = await stack.start("stager"), await stack.start("stager")
-    log = shop_log(stack, 3_000)
+    log = shop_log(stack, 3_000, customers=300)
     staged = asyncio.Event()
     looking = asyncio.create_task(sums_while(stack, staged))
     await send(stack, log)
@@ -90,7 +90,7 @@ async def test_a_member_that_leaves_drains_and_commits_the_groups_offsets(stack:
 
 async def test_database_and_broker_may_be_killed(stack: Stack, kafka: LocalKafka, postgres: LocalPostgres) -> None:
     stager = await stack.start("stager", BATCH_RECORDS="200")
-    log = shop_log(stack, 9_000, customers=300)
+    log = shop_log(stack, 9_000, customers=600)
     await send(stack, log[:3_000])
     await postgres.kill()
     await send(stack, log[3_000:6_000])
