@@ -82,6 +82,8 @@ async def test_its_ids_and_who_it_is_under_another_one(page: Page, service: Serv
     await expect(page.get_by_text("device-1 belongs to the customer ada.")).to_be_visible()
     identity = page.locator(".ids li")
     await expect(identity).to_have_text([re.compile(r"device-1 linked .* message login-1")])
+    await page.get_by_text("Who brought this customer").click()
+    await expect(page.get_by_text("Nobody brought this customer, and it brought nobody.")).to_be_visible()
 
 
 async def test_five_thousand_touchpoints_scroll_smoothly(page: Page, service: Service, rows: Rows) -> None:

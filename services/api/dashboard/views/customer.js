@@ -1,5 +1,6 @@
 // One customer: where it stands and why, cycle by cycle, its touchpoints as they were sent, and its ids.
 
+import { later } from "../charts/later.js";
 import { get } from "../shell/api.js";
 import { counted, duration, h, id, labelOf, number, tag, time, tinted } from "../shell/dom.js";
 import { furtherPages } from "./list.js";
@@ -37,6 +38,7 @@ export const customer = {
         journey.why ? h("p", { class: "reason" }, ...reason(journey, phases)) : nowhere),
       ...(journey.why ? [h("div", { class: "card" }, h("h2", { text: "Phases by cycle" }), bands.element, moves, earlier)] : []),
       touchpoints(journey, values, load, tools),
+      referralsCard(journey.customer, values.model, phases, tools),
       identity(journey, load));
   },
 };
@@ -155,6 +157,26 @@ function touchpointItem(touchpoint) {
       named === touchpoint.call ? null : h("span", { class: "call", text: touchpoint.call }), time(touchpoint.occurred_at)),
     h("div", { class: "tags" }, tag(touchpoint.source), tag(touchpoint.channel), ...origin(touchpoint.attribution), ...facts),
     sent);
+}
+
+/** Asked when somebody opens it: the api follows every code of the workspace for it. */
+function referralsCard(name, model, phases, tools) {
+  const details = h("details", {}, h("summary", { text: "Who brought this customer, and whom it brought" }));
+  details.addEventListener("toggle", () => {
+    if (details.open && details.childElementCount === 1) details.append(later(tools, "Referrals", () => referrals(name, model, phases, tools)));
+  });
+  return h("div", { class: "card" }, h("h2", { text: "Referrals" }), details);
+}
+
+/** Who brought the customer, and whom it brought. */
+async function referrals(name, model, phases, tools) {
+  const { codes, referred_by: by, referred, total } = await tools.get(`/v1/customers/${encodeURIComponent(name)}/referrals`, { model });
+  if (!codes.length && !by && !total) return h("p", { class: "note", text: "Nobody brought this customer, and it brought nobody." });
+  const link = (other) => h("a", { href: tools.link("customer", { customer: other, only: "" }) }, id(other));
+  return h("div", {},
+    by ? h("p", {}, "Came by the code ", id(by.code), " of ", link(by.customer), ", ", time(by.at), ".") : null,
+    codes.length ? h("p", {}, "Shared the code ", ...codes.flatMap((code, place) => [place ? ", " : "", id(code)]), `, which brought ${counted(total, "customer")}.`) : null,
+    referred.length ? h("ul", { class: "ids" }, ...referred.map((other) => h("li", {}, link(other.customer), h("span", { class: "soft" }, ` by ${other.code}, `, time(other.at), ` · ${labelOf(phases, other.phase)} · ${counted(other.orders, "order")}`)))) : null);
 }
 
 function identity({ customer: name, ids }, load) {
