@@ -11,7 +11,7 @@ import psutil
 
 MEMORY = Path("/dev/shm")
 PREFIX = "throughline-tests-"
-LEAST_BYTES = 6_000_000_000
+LEAST_BYTES = 12_000_000_000
 """Where less is free, as in most containers, the folder is on disk."""
 
 
