@@ -52,7 +52,6 @@ from throughline.analytics.attribution import (
     Credits,
     Direct,
     Path,
-    Rule,
     Settings,
     Touch,
     Transform,
@@ -72,6 +71,11 @@ cursors = CursorCodec("o", OrderPosition)
 
 Model = Literal["markov", "shapley"]
 MODELS: tuple[Model, ...] = get_args(Model)
+RuleOrModel = Literal[
+    "first", "last", "last_non_direct", "linear", "position", "j_shaped", "inverse_j", "time_decay", "custom",
+    "participation", "unique_linear", "markov", "shapley",
+]  # fmt: skip
+"""One list, so that a generated client has one type of them."""
 Lookback = Literal["7d", "14d", "30d", "60d", "90d"]
 MAX_LISTED_PATHS = 500
 MAX_COSTS = 10_000
@@ -117,7 +121,7 @@ class RuleParameters(TouchParameters):
 class AttributionParameters(RuleParameters):
     """By which rule."""
 
-    rule: Rule | Model = Field("last_non_direct", description="a rule; or a model of all paths")
+    rule: RuleOrModel = Field("last_non_direct", description="a rule; or a model of all paths")
     compare_rules: str | None = Field(
         None, max_length=200, description="further rules and models, with commas", examples=["first,linear"]
     )
@@ -303,7 +307,7 @@ async def _read(
 
 def _credited(
     journeys: Sequence[Journeys],
-    rules: Sequence[Rule | Model],
+    rules: Sequence[RuleOrModel],
     settings: Settings,
     parameters: AttributionParameters,
     path: OrdersPath,
@@ -329,7 +333,7 @@ def _credited(
 
 
 def _of_model(
-    journeys: Sequence[Journeys], rule: Rule | Model, parameters: AttributionParameters, *, with_bounds: bool
+    journeys: Sequence[Journeys], rule: RuleOrModel, parameters: AttributionParameters, *, with_bounds: bool
 ) -> ModelCredit:
     counts = counted(journeys, parameters.direct, parameters.transform)
     if rule == "shapley":
@@ -369,14 +373,14 @@ async def _read_costs(connection: AsyncConnection, question: PathQuestion, days:
     return costs
 
 
-def _rules(parameters: AttributionParameters) -> list[Rule | Model]:
+def _rules(parameters: AttributionParameters) -> list[RuleOrModel]:
     """The rule of the question, and those to compare with it.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: there is no such rule.
     """
-    rules: list[Rule | Model] = [parameters.rule]
-    every: dict[str, Rule | Model] = {name: name for name in (*RULES, *MODELS)}
+    rules: list[RuleOrModel] = [parameters.rule]
+    every: dict[str, RuleOrModel] = {name: name for name in (*RULES, *MODELS)}
     for name in (parameters.compare_rules or "").split(","):
         if not name.strip():
             continue
