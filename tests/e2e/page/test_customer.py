@@ -3,7 +3,6 @@
 import json
 import re
 
-import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.page.conftest import HOSTILE
@@ -151,30 +150,31 @@ async def test_a_hostile_id_stays_text(page: Page, service: Service, rows: Rows)
     assert await page.title() != "owned"
 
 
-@pytest.mark.parametrize("customer", ["مرحبا بالعالم", "👩‍👩‍👧‍👦🎉", "x" * 512, "a b/c?d#e&f=g%h", "a;b,c"])
-async def test_any_id_has_an_address(page: Page, service: Service, rows: Rows, customer: str) -> None:
-    await rows.customer(customer, [(0, 1)], touchpoints=1)
-    await rows.count(1, 1)
-    await page.goto(f"{service.url}/#/customers")
-    await page.locator("tbody th a").click()
-    await expect(page.locator("#title")).to_have_text(customer)
-    await page.reload()
-    await expect(page.locator(".touchpoints li")).to_have_count(1)
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+async def test_any_id_has_an_address(page: Page, service: Service, rows: Rows) -> None:
+    ids = ["مرحبا بالعالم", "👩‍👩‍👧‍👦🎉", "x" * 512, "a b/c?d#e&f=g%h", "a;b,c"]
+    for customer in ids:
+        await rows.customer(customer, [(0, 1)], touchpoints=1)
+    for customer in ids:
+        await page.goto(f"{service.url}/#/customers")
+        await page.get_by_role("link", name=customer, exact=True).click()
+        await expect(page.locator("#title")).to_have_text(customer)
+        await page.reload()
+        await expect(page.locator(".touchpoints li")).to_have_count(1)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), customer
 
 
-@pytest.mark.parametrize("width", [360, 820, 1400])
-async def test_nothing_is_cut_off(page: Page, service: Service, rows: Rows, width: int) -> None:
+async def test_nothing_is_cut_off(page: Page, service: Service, rows: Rows) -> None:
     await rows.count(1, 1_234_567_890, lapsed=1_234_567_890)
     await rows.customer("x" * 300, [(0, 1), (5, 2)], touchpoints=2)
-    await page.set_viewport_size({"width": width, "height": 800})
-    await page.goto(f"{service.url}/#/customer/{'x' * 300}")
-    await expect(page.locator(".timeline > li")).to_have_count(2)
 
     async def fits() -> bool:
         return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
-    await until(fits, seconds=5, what="the page to fit its window")
-    await page.goto(f"{service.url}/#/now")
-    await expect(page.locator("#customers")).to_have_text("2,469,135,780")
-    await until(fits, seconds=5, what="the page to fit its window")
+    for width in (360, 820, 1400):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await page.goto(f"{service.url}/#/customer/{'x' * 300}")
+        await expect(page.locator(".timeline > li")).to_have_count(2)
+        await until(fits, seconds=5, what="the page to fit its window")
+        await page.goto(f"{service.url}/#/now")
+        await expect(page.locator("#customers")).to_have_text("2,469,135,780")
+        await until(fits, seconds=5, what="the page to fit its window")
