@@ -32,7 +32,10 @@ def customers(number: int, workspace: int, source: int, now_us: int) -> Iterator
             place = len(touchpoints)
             event = Touchpoint(at_us, 0, f"{each}-{place}", name, "track", step, workspace, source, channel, at_us)
             order = f"o{each}-{place}" if step == "purchase" else ""
-            touchpoints.append(event._replace(user_id=name, order_id=order, attribution=fact))
+            value, currency = (10.0 + each % 90, "EUR") if order else (None, "")
+            touchpoints.append(
+                event._replace(user_id=name, order_id=order, value=value, currency=currency, attribution=fact)
+            )
         yield name, touchpoints
 
 

@@ -1,6 +1,7 @@
 // The views, in the order of the navigation; those without a `group` are reached by links only.
 
 import { abandonment } from "../views/abandonment.js";
+import { channels } from "../views/channels.js";
 import { customer } from "../views/customer.js";
 import { customers } from "../views/customers.js";
 import { events } from "../views/events.js";
@@ -16,6 +17,7 @@ export const views = [
   funnel,
   flows,
   abandonment,
+  channels,
   voices,
   customers,
   events,
