@@ -119,6 +119,7 @@ async def test_each_number_leads_to_those_it_counts(page: Page, shop: str, api: 
         (f"flows?span={SPAN}", "Flows", 4, 2),
         (f"flows?span={SPAN}&reading=paths", "Ways through the phases", 1, 2),
         (f"abandonment?span={SPAN}&by=device&phase=decision", "Who leaves Decision", 1, 3),
+        ("channels?span=28d", "Orders by channel", 0, 4),
     ):
         await show(page, shop, address)
         cell = (await table_of(page, title))[row][column]
@@ -251,8 +252,20 @@ async def test_abandonment_names_what_failed_and_shows_no_chance_difference(
     assert "phase=consideration" in page.url
 
 
+async def test_channels_add_up_to_the_orders(page: Page, shop: str, api: httpx.AsyncClient) -> None:
+    await show(page, shop, "channels?span=28d&rule=linear&beside=last")
+    told = await answer(api, page, "/v1/attribution")
+    rows = await table_of(page, "Orders by channel")
+    assert [row[0] for row in rows] == [row["value"] for row in told["rows"]]
+    assert sum(float(row[1].replace(",", "")) for row in rows) == pytest.approx(told["orders"], abs=0.05 * len(rows))
+    gross = [float(row[5].removeprefix("€").replace(",", "")) for row in rows]
+    assert sum(gross) == pytest.approx(told["totals"][0]["gross"] / 100)
+    await page.locator("#rule").select_option("participation")
+    await expect(figure_of(page, "Orders by channel")).to_contain_text("more than all orders")
+
+
 async def test_what_cannot_be_drawn_says_why(page: Page, shop: str) -> None:
-    for view in ("funnel", "flows", "abandonment"):
+    for view in ("funnel", "flows", "abandonment", "channels"):
         await page.goto(f"{shop}/#/{view}?span=2026-01-01..2026-01-05")
         await expect(page.get_by_role("heading", name=re.compile("None in this span|Nothing yet"))).to_be_visible()
     await page.goto(f"{shop}/#/funnel?span=2020-01-01..2020-01-05")
