@@ -19,9 +19,8 @@ LIST_FILE = FOLDER / "packages.json"
 LICENCE = "LICENSE"
 PACKAGES = {
     "uplot": ("1.6.32", ("dist/uPlot.iife.min.js", "dist/uPlot.min.css")),
+    # Of d3-array and d3-shape it needs three sums, which the page has itself, and links, which the page draws itself.
     "d3-sankey": ("0.12.3", ("dist/d3-sankey.min.js",)),
-    # d3-sankey takes its sums from it. It needs d3-shape too, for links, which the page draws itself.
-    "d3-array": ("2.12.1", ("dist/d3-array.min.js",)),
 }
 """Package -> version, and the files that the page loads."""
 

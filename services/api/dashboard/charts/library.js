@@ -25,9 +25,15 @@ export async function uPlotLibrary() {
   return window.uPlot;
 }
 
-/** d3-sankey's layout. */
+const valuesOf = (items, of) => Array.from(items, of).filter((value) => value !== undefined && value !== null);
+
+/** d3-sankey's layout. What it takes of d3-array is here: three sums do not need a library. */
 export async function sankeyLibrary() {
-  await load("script", "/vendor/d3-array/d3-array.min.js");
+  window.d3 ??= {
+    max: (items, of) => valuesOf(items, of).reduce((most, value) => (most >= value ? most : value), undefined),
+    min: (items, of) => valuesOf(items, of).reduce((least, value) => (least <= value ? least : value), undefined),
+    sum: (items, of) => valuesOf(items, of).reduce((all, value) => all + Number(value), 0),
+  };
   await load("script", "/vendor/d3-sankey/d3-sankey.min.js");
   return window.d3;
 }
