@@ -40,7 +40,7 @@ async def test_a_new_member_brings_the_new_partitions(stack: Stack) -> None:
     log = await send_while_growing(stack)
     await stack.start("stager")
     await old.child.stop()
-    await staged_through(stack)
+    await staged_through(stack, seconds=120)
     await expect(stack, log)
 
 

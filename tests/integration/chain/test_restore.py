@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -20,6 +21,7 @@ class Archive:
     def __init__(self, server: CopiedServer, primary: LocalPostgres) -> None:
         self.folder = server.folder.with_name(f"{server.folder.name}-wal")
         self.folder.mkdir()
+        self._url = primary.url
         words = [f"--dbname={primary.url}", f"--directory={self.folder}", "--synchronous", "--no-loop"]
         self._receiving = server.program("pg_receivewal", *words)
 
@@ -32,7 +34,14 @@ class Archive:
         await until(receives, what=lambda: f"the archive:\n{self._receiving.tail(20)}")
 
     async def stop(self) -> None:
-        """The last segment counts as far as it is filled."""
+        """Stop once all that is written by now has arrived; the last segment counts as far as it is filled."""
+        written = await fetch(self._url, "SELECT pg_current_wal_flush_lsn()::text")
+
+        async def has_arrived() -> bool:
+            flushed = f"SELECT bool_or(flush_lsn >= '{written}') FROM pg_stat_replication"
+            return bool(await fetch(self._url, f"{flushed} WHERE application_name = 'pg_receivewal'"))
+
+        await until(has_arrived, what=lambda: f"the archive:\n{self._receiving.tail(20)}")
         await self._receiving.stop()
         for file in self.folder.glob("*.partial"):
             file.rename(file.with_suffix(""))
@@ -45,12 +54,16 @@ async def copy(postgres: LocalPostgres, stack: Stack) -> AsyncIterator[CopiedSer
     await server.stop()
 
 
-async def facts(url: str) -> int:
+async def fetch(url: str, query: str) -> Any:
     connection = await asyncpg.connect(url)
     try:
-        return int(await connection.fetchval("SELECT count(*) FROM touchpoints"))
+        return await connection.fetchval(query)
     finally:
         await connection.close()
+
+
+async def facts(url: str) -> int:
+    return int(await fetch(url, "SELECT count(*) FROM touchpoints"))
 
 
 async def test_a_restored_database_goes_on_from_kafka(
@@ -67,14 +80,14 @@ async def test_a_restored_database_goes_on_from_kafka(
 
     traffic = asyncio.create_task(send(stack, log[: 2 * third]))
     try:
-        await until(lambda: has(1), what="the first facts")
+        await until(lambda: has(1), seconds=90, what="the first facts")
         await copy.copy("--wal-method=none")
         await traffic
-        await until(lambda: has(third), what="facts after the base backup")
+        await until(lambda: has(third), seconds=90, what="facts after the base backup")
     finally:
         await archive.stop()
     await send(stack, log[2 * third :])
-    await until(lambda: has(EVENTS), what="facts that only the lost server had")
+    await until(lambda: has(EVENTS), seconds=90, what="facts that only the lost server had")
     await stager.child.stop()
 
     (copy.folder / "recovery.signal").touch()
@@ -82,5 +95,5 @@ async def test_a_restored_database_goes_on_from_kafka(
     stack.database = copy.url_of(stack.database)
     assert third <= await facts(stack.database) < EVENTS
     await stack.start("stager")
-    await staged_through(stack)
+    await staged_through(stack, seconds=120)
     await expect(stack, log)

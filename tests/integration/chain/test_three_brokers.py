@@ -75,7 +75,7 @@ async def expect_nothing_lost(stack: Stack, load: Load) -> None:
     assert set(load.statuses) <= {200, 503}
     log = await read_touchpoints(stack.kafka, stack.touchpoints)
     assert load.acknowledged <= {touchpoint.message_id for touchpoint in log}
-    await staged_through(stack)
+    await staged_through(stack, seconds=120)
     await expect(stack, log)
 
 
@@ -87,11 +87,11 @@ async def test_one_broker_may_be_lost_and_of_two_one_has_to_come_back(
         first = await leader_of_the_first_partition(on_three, cluster)
         second = next(broker for broker in cluster.brokers if broker is not first)
         await first.kill()
-        await load.reaches(200, 100)
+        await load.reaches(200, 100, seconds=120)
         await second.kill()
         await load.reaches(503, 8)
         await first.start()
-        await load.reaches(200, 100)
+        await load.reaches(200, 100, seconds=120)
     finally:
         await load.stop()
     await expect_nothing_lost(on_three, load)
