@@ -47,10 +47,10 @@ KINDS = """
 """
 """A common table of the vocabulary: `marks` is what the question wants to know of a kind."""
 
-KIND_OF = """
-    LEFT JOIN kinds k ON k.is_call = (t.call <> 'track') AND k.key = CASE
-        WHEN t.call = 'track' THEN lower(regexp_replace(t.name, '[\\s_-]+', '', 'g')) ELSE t.call END
-"""
+KIND_KEY = "CASE WHEN t.call = 'track' THEN lower(regexp_replace(t.name, '[\\s_-]+', '', 'g')) ELSE t.call END"
+"""The key by which the kind of a touchpoint `t` stands in `kinds`."""
+
+KIND_OF = f"LEFT JOIN kinds k ON k.is_call = (t.call <> 'track') AND k.key = {KIND_KEY}"
 """Joins `kinds` to touchpoints `t`."""
 
 IS_OWN = "coalesce(k.own, true)"

@@ -12,13 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.api.asked.queries import (
     BEGINS,
     IN_JOURNEYS,
-    KIND_OF,
+    KIND_KEY,
     KINDS,
     MAX_VALUE,
     KindTable,
     customers_parameters,
     customers_sql,
+    join_counted,
     kind_table,
+    prepare_to_ask,
     statement,
 )
 from services.api.shared.days import Days
@@ -130,7 +132,7 @@ def _orders_sql(question: PathQuestion) -> str:
             e.gross, e.net
         FROM (
             SELECT c.customer, c.at_us AS end_us, c."order" AS name, c.currency, c.gross, c.net
-            FROM conversions c JOIN journeys j ON j.customer = c.customer AND {customers_sql(question.customers)}
+            FROM conversions c {join_counted(question.customers).replace("e.customer", "c.customer")}
             WHERE c.model = :model AND c.at_us >= :from_us AND c.at_us < :to_us
         ) e {join}
     """
@@ -178,20 +180,25 @@ def _paths_sql(question: PathQuestion, *, has_nulls: bool, of_orders: str = "") 
             SELECT row_number() OVER () AS path, both_kinds.* FROM ({both}) both_kinds
         ), spans AS MATERIALIZED (
             SELECT customer, {earliest} AS from_us, max(end_us) AS to_us FROM ended GROUP BY customer
+        ), named AS MATERIALIZED (
+            SELECT s.customer, i.name AS actor, t.message, t.occurred_us, t.place, t.message_id, t.rest, t.attribution,
+                t.channel, t.call <> 'track' AS is_call, {KIND_KEY} AS key
+            FROM spans s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
+            JOIN touchpoints t ON t.actor = i.id AND t.occurred_us > s.from_us - {VISIT_US}
+                AND t.occurred_us <= s.to_us
+            WHERE {IN_JOURNEYS}
         ), facts AS (
-            SELECT s.customer, i.name AS actor, t.occurred_us, t.place, t.message_id, t.rest, t.attribution,
+            SELECT t.customer, t.actor, t.occurred_us, t.place, t.message_id, t.rest, t.attribution,
                 CASE WHEN t.channel = 'direct' THEN coalesce(
                     nullif((:touch_channels)[CAST(coalesce(k.marks, 0) / {_CHANNEL} + 1 AS integer)], ''), t.channel
                 ) ELSE t.channel END AS channel,
                 coalesce(k.own, true) AS own, coalesce(k.marks & {_TOUCH} > 0, false) AS by_kind,
                 {exposure} AS exposure, t.channel AS own_channel,
                 row_number() OVER (
-                    PARTITION BY s.customer, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
+                    PARTITION BY t.customer, t.message ORDER BY t.occurred_us, t.place, t.actor COLLATE "C"
                 ) AS nth
-            FROM spans s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
-            JOIN touchpoints t ON t.actor = i.id AND t.occurred_us > s.from_us - {VISIT_US}
-                AND t.occurred_us <= s.to_us {KIND_OF}
-            WHERE {IN_JOURNEYS} AND {taken}
+            FROM named t LEFT JOIN kinds k ON k.is_call = t.is_call AND k.key = t.key
+            WHERE {taken}
         ), origins AS (
             SELECT f.customer, f.actor, f.occurred_us, f.place, f.message_id, f.rest, f.channel, f.own, f.by_kind,
                 f.exposure, a.facts - 'device' AS origin, a.facts -> 'device' ->> 'type' AS device,
@@ -258,6 +265,7 @@ async def read_path_rows(
         has_nulls: whether to read the paths of cycles too that ended without an order.
         has_ages: whether to tell paths apart by how long before the order each touch was.
     """
+    await prepare_to_ask(connection)
     ages_sql = "array_agg(age_us ORDER BY nth)" if has_ages else "CAST('{}' AS bigint[])"
     rows = await connection.execute(
         statement(f"""
@@ -332,6 +340,7 @@ async def list_orders(
         after: the last of the page before.
         count: the maximum number.
     """
+    await prepare_to_ask(connection)
     parameters = question.parameters | {"count": count}
     of_orders = ""
     if after is not None:
