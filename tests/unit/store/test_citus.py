@@ -52,3 +52,4 @@ def test_a_partitioned_table_is_made_anew_in_one_piece() -> None:
     assert set(firsts[2:-1]) == {f"CREATE INDEX {index.name}" for index in TABLES["ids"].indexes}
     assert statements[-1] == "ALTER TABLE ids SET (fillfactor=70)"
     assert not any("PARTITION" in statement for statement in statements)
+    assert not any("%%" in statement for statement in rebuilding([*distribution_columns()], {}))
