@@ -27,19 +27,19 @@ export function figure({ title, sentence, picture, columns, rows, csv = null, le
       h("div", { class: "tools" }, toggle, csv ? h("a", { class: "button quiet", href: csv, download: "", text: "CSV", "aria-label": `${title} as CSV` }) : null)),
     h("p", { class: "sentence", text: sentence }), ruler, drawing, table, legend, note ? h("figcaption", { class: "note", text: note }) : null);
 
-  const hint = { isTable: asTables.has(title), isChosen: asTables.has(title) };
+  const reading = { isTable: asTables.has(title), isChosen: asTables.has(title) };
   let width = 0;
   let isDrawn = false;
 
   function show() {
     const focused = element.contains(document.activeElement) ? document.activeElement : null;
-    if (hint.isTable && !table.firstChild) table.append(tableOf(title, columns, rows));
-    table.hidden = !hint.isTable;
-    drawing.hidden = hint.isTable;
-    if (legend) legend.hidden = hint.isTable;
-    toggle.textContent = hint.isTable ? "Picture" : "Table";
+    if (reading.isTable && !table.firstChild) table.append(tableOf(title, columns, rows));
+    table.hidden = !reading.isTable;
+    drawing.hidden = reading.isTable;
+    if (legend) legend.hidden = reading.isTable;
+    toggle.textContent = reading.isTable ? "Picture" : "Table";
     if (focused && !focused.checkVisibility()) toggle.focus();
-    if (!hint.isTable) draw();
+    if (!reading.isTable) draw();
   }
   function draw() {
     if (!width || (isDrawn && drawing.dataset.width === String(width))) return;
@@ -55,9 +55,9 @@ export function figure({ title, sentence, picture, columns, rows, csv = null, le
   const marks = () => [...drawing.querySelectorAll("[data-mark]")].sort((one, other) => one.dataset.mark - other.dataset.mark);
 
   function swap() {
-    hint.isTable = !hint.isTable;
-    hint.isChosen = true;
-    if (hint.isTable) asTables.add(title);
+    reading.isTable = !reading.isTable;
+    reading.isChosen = true;
+    if (reading.isTable) asTables.add(title);
     else asTables.delete(title);
     show();
   }
@@ -75,7 +75,7 @@ export function figure({ title, sentence, picture, columns, rows, csv = null, le
     const wide = Math.floor(entry.contentRect.width);
     if (!wide || wide === width) return;
     width = wide;
-    if (!hint.isChosen) hint.isTable = width < narrow;
+    if (!reading.isChosen) reading.isTable = width < narrow;
     show();
   }).observe(ruler);
   show();

@@ -259,14 +259,14 @@ class Question {
     const ages = answer.ages.filter(({ at_risk: atRisk }) => atRisk > 0);
     const name = this.label(phase);
     const select = choice("Phase", this.phases.map((each) => [each.name, each.label]), phase, (time) => tools.go({ time }), { id: "time" });
-    const later_ = Object.keys(answer.ages[0]?.advanced ?? {});
+    const laterPhases = Object.keys(answer.ages[0]?.advanced ?? {});
     const says = (place) => {
       const at = ages[place];
-      const gone = later_.filter((each) => at.advanced[each] > 0.0005).map((each) => `${share(at.advanced[each])} on to ${this.label(each)}`);
+      const gone = laterPhases.filter((each) => at.advanced[each] > 0.0005).map((each) => `${share(at.advanced[each])} on to ${this.label(each)}`);
       return [`By ${age(at.to_seconds)}`, ...gone, `${share(at.lapsed)} lapsed`, ...(at.ended ? [`${share(at.ended)} ended`] : []), `${share(at.still)} still there`].join(", ");
     };
     const layers = [
-      ...later_.filter((each) => ages.some(({ advanced }) => advanced[each] > 0)).map((each, place) => ({ kind: "advanced", step: place / Math.max(later_.length, 1), label: this.label(each), values: ages.map(({ advanced }) => advanced[each]) })),
+      ...laterPhases.filter((each) => ages.some(({ advanced }) => advanced[each] > 0)).map((each, place) => ({ kind: "advanced", step: place / Math.max(laterPhases.length, 1), label: this.label(each), values: ages.map(({ advanced }) => advanced[each]) })),
       { kind: "lapsed", values: ages.map(({ lapsed }) => lapsed) },
       { kind: "ended", values: ages.map(({ ended }) => ended) },
       { kind: "still", values: ages.map(({ still }) => still) },
@@ -276,8 +276,8 @@ class Question {
       title: "Time in a phase", sentence, note: "Of all who began, not of those who arrived. A lapse shows only after the phase's window.",
       picture: (width) => areas(layers, ages.map(({ to_seconds: to }) => to), { name: sentence, width, says }),
       legend: legend([["reached", "went on (a shade for each phase)"], ["lapsed", "lapsed"], ["still", "still there"]]),
-      columns: [["Age"], ["At risk", "number"], ...later_.map((each) => [this.label(each), "number"]), ["Lapsed", "number"], ["Ended", "number"], ["Still", "number"], ["±", "number"]],
-      rows: ages.map((at) => [`up to ${age(at.to_seconds)}`, number(at.at_risk), ...later_.map((each) => share(at.advanced[each])), share(at.lapsed), share(at.ended), share(at.still), share(1.96 * at.still_error)]),
+      columns: [["Age"], ["At risk", "number"], ...laterPhases.map((each) => [this.label(each), "number"]), ["Lapsed", "number"], ["Ended", "number"], ["Still", "number"], ["±", "number"]],
+      rows: ages.map((at) => [`up to ${age(at.to_seconds)}`, number(at.at_risk), ...laterPhases.map((each) => share(at.advanced[each])), share(at.lapsed), share(at.ended), share(at.still), share(1.96 * at.still_error)]),
       csv: pathOf("/v1/funnel/time.csv", { ...this.common, phase }),
     });
     element.querySelector(".tools").prepend(select);
