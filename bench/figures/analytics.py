@@ -25,7 +25,7 @@ from throughline.store.schema.analytics import TABLES
 
 FEW = 1_000
 FOLDED = 20_000
-"""Maximum number of customers that are folded one by one; the others are copies of them, made in PostgreSQL."""
+"""Number of customers from which on they are not all folded: the others are copies, made in PostgreSQL."""
 CHANNELS = ("direct", "email", "organic_search", "paid_search", "social")
 DEVICES = ("desktop", "mobile", "tablet")
 KEPT = ("/v1/funnel?by=channel", "/v1/funnel/trend", "/v1/funnel/time?phase=discovery", "/v1/flows", "/v1/variants",
@@ -210,7 +210,7 @@ async def _fill_shop(deployment: Deployment, customers: int) -> None:
     try:
         await write_folded(
             connection,
-            _customers(deployment, min(customers, FOLDED), now),
+            _customers(deployment, customers // (1 + copies), now),
             workspace=deployment.workspace_id,
             model=deployment.model,
             topic=deployment.touchpoints,

@@ -109,6 +109,7 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "edges": BigInteger,
     "values": Text,
     "touch_channels": Text,
+    "path": SmallInteger,
 }
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",

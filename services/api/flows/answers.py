@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Meta
 
 from services.api.flows.places import class_name, place_name
-from services.api.flows.queries import MAX_KINDS, KindPath
+from services.api.flows.queries import MAX_KINDS, KindCycle, KindPath
 from services.api.funnel.answers import Share, share
-from services.api.shared.answers import Answer
+from services.api.shared.answers import Answer, Instant, ModelName, NextCursor, instant
 from services.api.shared.days import Days, OfDays, of_days
 from services.api.shared.links import Links, ListLinks, Query
 from services.api.shared.workspace import LiveModel
@@ -24,6 +24,9 @@ Reading = Literal["moves", "paths"]
 Outcome = Literal["open", "abandoned", "churned", "ended"]
 OUTCOMES: dict[int, Outcome] = {OPEN: "open", ABANDONED: "abandoned", CHURNED: "churned", ENDED: "ended"}
 CYCLES = "/v1/variants/cycles"
+KIND_CYCLES = "/v1/variants/kinds/cycles"
+NO_KINDS = "(none)"
+"""The path of cycles none of whose touchpoints the vocabulary knows."""
 MAX_VARIANTS = 50
 """Maximum number of variants that are shown one by one."""
 
@@ -119,6 +122,7 @@ class KindVariant(Answer):
     reached: Annotated[int, Meta(description="came to the goal or beyond", examples=[80])]
     rate: Annotated[Share | None, Meta(description="of those")]
     lapsed: Annotated[int, Meta(examples=[300])]
+    links: Links
 
 
 class KindVariants(OfDays):
@@ -130,7 +134,28 @@ class KindVariants(OfDays):
     total: Annotated[int, Meta(examples=[5120])]
     reached: Annotated[int, Meta(description="of all, came to the goal or beyond", examples=[800])]
     other: Annotated[int, Meta(description="cycles of all variants that are not shown", examples=[12])]
+    links: Links
     variants: list[KindVariant]
+
+
+class KindCycleItem(Answer):
+    """A cycle and how it went."""
+
+    customer: Annotated[str, Meta(examples=["user-1"])]
+    cycle: Annotated[int, Meta(examples=[1])]
+    began_at: Instant
+    lapsed_at: Annotated[Instant | None, Meta(description="null: it goes on")]
+    reached: Annotated[bool, Meta(description="came to the goal or beyond")]
+
+
+class KindCycles(Answer):
+    """A page of the cycles behind a number."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    items: list[KindCycleItem]
+    next_cursor: NextCursor
 
 
 def flows_answer(live: LiveModel, days: Days, reading: Reading, result: flows.Flows, lists: ListLinks) -> PhaseFlows:
@@ -236,24 +261,43 @@ def variants_answer(
 
 
 def kind_variants_answer(
-    live: LiveModel, days: Days, paths: Sequence[KindPath], kinds: Sequence[Kind], goal: int
+    live: LiveModel, days: Days, paths: Sequence[KindPath], kinds: Sequence[Kind], goal: int, lists: ListLinks
 ) -> KindVariants:
-    """The paths by name. `kinds`: by number; `goal`: the phase."""
+    """The paths by name. `kinds`: by number; `goal`: the phase; `lists`: of those that the numbers count."""
+    span = {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us), "goal": live.model.phases[goal - 1].name}
+
+    def variant(path: KindPath, numbers: Sequence[int]) -> KindVariant:
+        names = [kinds[number].name for number in numbers]
+        which = {**span, "kinds": ",".join(names) or NO_KINDS}
+        links = {
+            "cycles": lists.path(KIND_CYCLES, which),
+            "reached": lists.path(KIND_CYCLES, {**which, "outcome": "reached"}),
+            "lapsed": lists.path(KIND_CYCLES, {**which, "outcome": "lapsed"}),
+        }
+        rate = share(wilson(path.reached, path.cycles))
+        return KindVariant(names, path.cycles, path.reached, rate, path.lapsed, links)
+
     return KindVariants(
         **of_days(live, days),
-        goal=live.model.phases[goal - 1].name,
+        goal=span["goal"],
         total=sum(path.cycles for path in paths),
         reached=sum(path.reached for path in paths),
         other=sum(path.cycles for path in paths if path.kinds is None),
-        variants=[
-            KindVariant(
-                [kinds[number].name for number in path.kinds],
-                path.cycles,
-                path.reached,
-                share(wilson(path.reached, path.cycles)),
-                path.lapsed,
-            )
-            for path in paths
-            if path.kinds is not None
+        links={
+            "total": lists.path(KIND_CYCLES, span),
+            "reached": lists.path(KIND_CYCLES, {**span, "outcome": "reached"}),
+            "other": lists.path(KIND_CYCLES, {**span, "other": "true"}),
+        },
+        variants=[variant(path, path.kinds) for path in paths if path.kinds is not None],
+    )
+
+
+def kind_cycles_answer(model: str, rows: Sequence[KindCycle], next_cursor: str | None) -> KindCycles:
+    """A page of the list."""
+    return KindCycles(
+        model=model,
+        items=[
+            KindCycleItem(row.id, row.cycle, rfc3339(row.began_us), instant(row.lapsed_us), row.reached) for row in rows
         ],
+        next_cursor=next_cursor,
     )

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.api.asked import queries as asked
 from services.api.flows import answers as flows
+from services.api.flows import queries as paths
 from services.api.funnel import breakdown
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
@@ -65,7 +66,9 @@ async def listed(api: httpx.AsyncClient, link: str) -> int:
         answer = (await api.get(page)).raise_for_status().json()
         length += len(answer["items"])
     assert (total, is_exact) in ((length, True), (None, False)), link
-    is_uncounted = ("as_of" in link and "cycle" in link) or "/funnel/" in link or "/abandonment/" in link
+    is_uncounted = (
+        ("as_of" in link and "cycle" in link) or "/funnel/" in link or "/abandonment/" in link or "/kinds/" in link
+    )
     assert (total is None) is is_uncounted, link
     file = (await api.get(link, headers={"Accept": "text/csv"})).raise_for_status()
     assert len(list(csv.reader(io.StringIO(file.text, newline="")))) == length + 1, link
@@ -100,6 +103,12 @@ def of_variants(answer: Any) -> Numbers:
     if answer["other_link"] is not None:
         yield "other", answer["other"], answer["other_link"]
     assert bool(answer["other"]) is (answer["other_link"] is not None)
+
+
+def of_kind_variants(answer: Any) -> Numbers:
+    for part in (answer, *answer["variants"]):
+        for name, link in part["links"].items():
+            yield f"{part.get('kinds')} {name}", part[name], link
 
 
 def of_abandonment(answer: Any) -> Numbers:
@@ -162,6 +171,7 @@ async def test_every_number_has_its_customers(
         patch.setattr(asked, "MAX_VALUES", 1)
         patch.setattr(breakdown, "MAX_VALUES", 1)
         patch.setattr(flows, "MAX_VARIANTS", 1)
+        patch.setattr(paths, "MAX_PATHS", 1)
         await follow_all(engine, database, pipeline, chance, channel, edges, days)
 
 
@@ -196,6 +206,7 @@ async def follow_all(
         await follow(api, of_abandonment(await ask("/v1/abandonment", **SPAN, **of_phase, **by)), chance, 5)
         of_campaign = [await ask("/v1/customers", campaign=name) for name in ("spring", "sale", "(none)")]
         assert sum(answer["total"] for answer in of_campaign) == (await ask("/v1/customers"))["total"]
+        await follow(api, of_kind_variants(await ask("/v1/variants/kinds", **SPAN, goal="decision")), chance, 5)
         await follow(api, of_variants(await ask("/v1/variants", **SPAN)), chance)
         history = {"step": "day", "from": rfc3339(START_US), "to": rfc3339(START_US + (1 + days) * DAY_US)}
         await follow(api, of_history(await ask("/v1/phases/history", **history)), chance)
