@@ -207,16 +207,9 @@ async def list_kind_cycles(
     after: KindCyclePosition | None,
     count: int,
 ) -> list[KindCycle]:
-    """Returns up to `count` of the cycles that `read_kind_paths` counts, after a position, by customer and cycle.
+    """Returns up to `count` of the cycles that `read_kind_paths` counts for the same arguments, by customer and cycle.
 
     Args:
-        connection: where to read.
-        generation: whose.
-        workspace: whose facts.
-        days: on which cycles began.
-        customers: whose.
-        kinds: the vocabulary.
-        goal: the phase by which a cycle has succeeded.
         path: through which kinds, by number; None: any.
         is_other: whether only those of paths that are not shown one by one.
         outcome: all, those that came to the goal, or those that lapsed.
