@@ -32,7 +32,8 @@ class _Sums:
         )
 
     async def add(self, connection: AsyncConnection, shard: int, deltas: Mapping[Any, int]) -> None:
-        rows = sorted((*cell, shard, number) for cell, number in deltas.items() if number)
+        # The statement sorts them, so that all transactions lock rows in one order.
+        rows = [(*cell, shard, number) for cell, number in deltas.items() if number]
         if rows:
             await self._statement.fetch(connection, self._parameters.parameters(rows))
 

@@ -55,6 +55,7 @@ async def add_counts(
     """
     sums: dict[tuple[Any, ...], list[int]] = {}
     history: dict[tuple[Any, ...], list[int]] = {}
+    minutes: list[tuple[Any, ...]] = []
     for (model, source, channel, phase, minute_us), delta in deltas.items():
         if not any(delta):
             continue
@@ -62,11 +63,14 @@ async def add_counts(
         _add(sums, (model, *where), delta)
         zone = zones[model]
         for step in kept_steps(minute_us, watermark_us):
-            _add(history, (model, _NUMBER_OF[step], bucket_of(step, minute_us, zone), *where), delta)
+            if step == "minute":
+                minutes.append((model, _NUMBER_OF[step], minute_us, *where, *delta))
+            else:
+                _add(history, (model, _NUMBER_OF[step], bucket_of(step, minute_us, zone), *where), delta)
     if sums:
         await _add_counts.fetch(connection, _deltas.parameters(_rows(sums)))
     if history:
-        await _add_history.fetch(connection, _changes.parameters(_rows(history)))
+        await _add_history.fetch(connection, _changes.parameters([*minutes, *_rows(history)]))
 
 
 def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: list[int]) -> None:
@@ -80,7 +84,8 @@ def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: li
 
 
 def _rows(sums: dict[tuple[Any, ...], list[int]]) -> list[tuple[Any, ...]]:
-    return sorted((*key, *delta) for key, delta in sums.items())
+    # The statements sort them, so that all transactions lock rows in one order.
+    return [(*key, *delta) for key, delta in sums.items()]
 
 
 _prune = delete(phase_history).where(

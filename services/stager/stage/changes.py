@@ -228,9 +228,11 @@ class ChangeSet:
         sign: int = 1,
         revoked: Transition | None = None,
     ) -> None:
+        moves = list(transitions)
+        if start is not None and not moves and revoked is None:
+            return
         self.zones[active.id] = active.zone
         self.channels.add((active.id, owner.channel))
-        moves = list(transitions)
         contribute(self.deltas, active.id, owner, start, moves, sign=sign, revoked=revoked)
         if active.has_funnels and (moves or revoked is not None):
             arguments = (active.id, owner, start, moves, self._days_of(active.zone).__getitem__)

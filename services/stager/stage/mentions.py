@@ -40,15 +40,19 @@ class Mentions:
     def add(self, actor: bytes, touchpoints: Sequence[Touchpoint]) -> None:
         """Add the new events of one actor, given by digest; at least one."""
         self._digests[touchpoints[0].workspace, touchpoints[0].actor] = actor
+        last_user = ""
         for t in touchpoints:
             workspace, user, anonymous, previous = t.workspace, t.user_id, t.anonymous_id, t.previous_id
             if t.call in RULINGS:
                 self._add_ruling(t)
                 continue
+            if user and user == last_user and not anonymous and not previous:
+                continue  # it says what the last one has said
             if not user:
                 self._request(workspace, anonymous or t.actor, False)
                 continue
             owner = self._request(workspace, user, True)
+            last_user = user
             if t.actor != user:
                 self._request(workspace, t.actor, False)
             if not anonymous and not previous:
