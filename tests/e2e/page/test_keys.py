@@ -49,6 +49,7 @@ async def test_a_choice_keeps_the_focus(page: Page, service: Service, rows: Rows
 async def test_the_views_of_a_narrow_screen(page: Page, service: Service, rows: Rows) -> None:
     await page.set_viewport_size({"width": 360, "height": 800})
     await page.goto(service.url)
+    await expect(page.locator("#title")).to_have_text("Now")
     menu = page.get_by_role("button", name="Views")
     await expect(page.get_by_role("link", name="Customers")).to_be_hidden()
     await menu.press("Enter")

@@ -275,7 +275,6 @@ function drawNavigation(view, values) {
       const isHere = each === view || each.name === view.parent;
       return h("li", {}, h("a", { href: format(each, carried(values, each)), "aria-current": isHere ? "page" : null, text: each.title }));
     })))));
-  byId("menu").setAttribute("aria-expanded", "false");
 }
 
 // --- focus, keys, what is spoken ---
@@ -341,6 +340,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => (byHistory = history.state !== null));
 addEventListener("hashchange", () => {
+  byId("menu").setAttribute("aria-expanded", "false");
   if (sharedView || sharedToken()) location.reload();
   const code = takeCode();
   if (code) start(code);
