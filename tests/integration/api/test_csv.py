@@ -22,6 +22,7 @@ TABLES = sorted(
 )
 
 NEEDED = {
+    "/v1/customers/search": {"text": "ada"},
     "/v1/funnel/time": {"phase": "discovery"},
     "/v1/abandonment": {"phase": "discovery"},
     "/v1/abandonment/customers": {"phase": "discovery"},
