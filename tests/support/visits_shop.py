@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import httpx
 
 from services.api.abandonment.answers import Abandonment, Friction, LastTouchpoints, StaysInPhase, Visits
-from services.api.attribution.answers import AttributedOrders, Paths
+from services.api.attribution.answers import AttributedOrders, OrderPaths, Paths
 from services.api.flows.answers import KindVariants, Variants
 from tests.support.answers import ok
 from throughline.journey.durations import SECOND_US
@@ -199,6 +199,25 @@ async def check_variants(api: httpx.AsyncClient) -> None:
     assert kinds["reached"] > 0
 
 
+async def _listed(api: httpx.AsyncClient, link: str) -> list[dict[str, Any]]:
+    """All orders behind a number, each of which credits its touches with one order."""
+    path, _, query = link.partition("?")
+    orders: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = await ok(
+            api, path, OrderPaths, **dict(parse_qsl(query)), limit=200, **({"cursor": cursor} if cursor else {})
+        )
+        orders += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    for order in orders:
+        for rule in ("linear", "time_decay", "last_non_direct"):
+            assert round(sum(touch["credit"][rule] for touch in order["touches"]), 6) == bool(order["touches"])
+    return orders
+
+
 async def check_attribution(api: httpx.AsyncClient) -> None:
     """All credit is all orders and their money, by whatever rule and dimension; lists are as long as their numbers."""
     question = {"model": "checkout", **ALL, "lookback": "90d"}
@@ -220,8 +239,13 @@ async def check_attribution(api: httpx.AsyncClient) -> None:
                 for amount in ("gross", "net"):
                     assert sum(credit[amount] for credit in credits) == total[amount], rule
     orders = sum(event.name == "purchase" for event in shop_events())
+    money = {(total["currency"], total["orders"], total["gross"]) for total in answers[0]["totals"]}
+    assert money == {("EUR", 177, 847_215), ("JPY", 153, 7_628), ("", 140, 61_640_000)}
     assert answers[0]["orders"] == orders
     assert all((row["orders"] is None) == (row["value"] in ("(other)", "(baseline)")) for row in answers[0]["rows"])
+    for row in answers[0]["rows"]:
+        if row["orders"] is not None:
+            assert len(await _listed(api, row["links"]["orders"])) == row["orders"]
     paths = await ok(api, "/v1/attribution/paths", Paths, **question)
     assert paths["conversions"] == orders == sum(path["conversions"] for path in (*paths["paths"], paths["other"]))
     assert paths["nulls"] == sum(path["nulls"] for path in (*paths["paths"], paths["other"]))
