@@ -73,6 +73,11 @@ async def call_all(client: Any, document: Any) -> None:
     arguments: dict[str, dict[str, Any]] = {
         "get_counts": {"as_of": instant, "channel": ["direct", "email"]},
         "get_history": {"from_": instant, "step": bodies.GetHistoryStep.MINUTE},
+        "get_customers_search": {"text": "ada"},
+        "get_customer_referrals": {"customer": "ada"},
+        "post_share": {"body": bodies.ShareBody(view="#/funnel", questions=["/v1/funnel"])},
+        "post_annotation": {"body": bodies.AnnotationBody(at=instant, text="a sale")},
+        "patch_annotation": {"body": bodies.AnnotationChangeBody(text="a campaign")},
         "get_customers": {"phase": ["purchase"], "seen_from": instant},
         "get_funnel_time": {"phase": "discovery"},
         "get_abandonment": {"phase": "discovery"},
@@ -93,10 +98,22 @@ async def call_all(client: Any, document: Any) -> None:
     }
     tags = {name: operation["tags"][0] for name, operation in operations.items()}
     assert len(tags) > 25
-    for name in sorted(tags.keys() - {ENDLESS, "get_erasure"}):
+    # What is changed and deleted has been made before.
+    verbs = ("get", "post", "patch", "delete")
+    for name in sorted(
+        tags.keys() - {ENDLESS, "get_erasure", "get_shared"}, key=lambda name: (verbs.index(name.split("_")[0]), name)
+    ):
         call = importlib.import_module(f"{PACKAGE}.api.{tags[name]}.{name}")
         answer = await call.asyncio_detailed(client=client, **arguments.get(name, {}))
         assert answer.status_code == 200, (name, answer.content)
+        if name in ("post_annotation", "post_share"):
+            what = name.removeprefix("post_")
+            arguments[f"delete_{what}"] = {what: answer.parsed.id}
+            arguments.setdefault(f"patch_{what}", {})[what] = answer.parsed.id
+        if name == "post_share":
+            shared = importlib.import_module(f"{PACKAGE}.api.{tags['get_shared']}.get_shared")
+            async with type(client)(base_url=client._base_url, token=answer.parsed.token) as visitor:
+                assert (await shared.asyncio_detailed(client=visitor)).status_code == 200
         schema = operations[name]["responses"]["200"]["content"]["application/json"].get("schema")
         if schema:
             assert type(answer.parsed).__name__ == schema["$ref"].rpartition("/")[2], name
