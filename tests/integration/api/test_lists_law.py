@@ -148,7 +148,7 @@ def of_history(answer: Any) -> Numbers:
 
 
 @settings(
-    max_examples=8,
+    max_examples=6,
     # Explaining a failure traces every line, which makes each example take minutes.
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
