@@ -168,7 +168,10 @@ def assert_same(actual: Projection, expected: Replayed, watermark_us: int) -> No
     assert actual.orphan_refunds == expected.orphan_refunds
     assert actual.foreign_refunds == expected.foreign_refunds
     assert actual.cells == expected.cells
-    assert actual.conversions == expected.conversions
+    assert actual.conversions == expected.conversions, (
+        f"{actual.conversions.items() - expected.conversions.items()} "
+        f"not {expected.conversions.items() - actual.conversions.items()}"
+    )
     for step in STEPS:
         assert stored(actual.history, step, watermark_us) == stored(expected.history, step, watermark_us)
 

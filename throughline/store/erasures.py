@@ -360,8 +360,8 @@ async def read_linked(connection: AsyncConnection, digests: Sequence[bytes]) -> 
     return [(row[0], row[1]) for row in await connection.execute(_neighbours, {"digests": list(digests)})]
 
 
-_WITH_COUNTS = (touchpoints, journeys, checkpoints, transitions)
-"""Places whose rows are deleted together with what they add to counts."""
+_WITH_COUNTS = (touchpoints, journeys, checkpoints, transitions, conversions)
+"""Places whose rows are deleted together with what they add to counts, or with the journey that they follow from."""
 
 
 async def delete_person(

@@ -22,7 +22,7 @@ ADMINISTRATION = {
     "migrate", "workspace create", "workspace retention", "source create", "source set", "source disable",
     "source enable", "key create", "key rotate", "key revoke", "token create", "token revoke", "token link",
     "model add", "model use", "model retire", "restage", "identity unlink", "identity relink", "rejected replay",
-    "rejected export", "secrets rotate", "identity erase", "identity export", "workspace set",
+    "rejected export", "secrets rotate", "identity erase", "identity export", "workspace set", "cost import",
 }  # fmt: skip
 """Commands that change something, or take events or a person's data out. Each writes an entry of this action."""
 OTHERS = {

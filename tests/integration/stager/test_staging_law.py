@@ -28,7 +28,7 @@ law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Healt
 @given(
     case=cases(),
     zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]),
-    merged_rows=st.sampled_from([None, 1, 7, 1_000]),
+    merged_rows=st.sampled_from([None, 40, 1_000]),
 )
 async def test_any_log_in_any_way_is_a_sorted_replay(
     database: str, engine: AsyncEngine, case: Case, zone: str, merged_rows: int | None

@@ -321,8 +321,8 @@ async def test_a_database_of_the_first_version_keeps_its_facts_and_is_filled_aga
         await until(filled, what="the journeys to be filled")
     finally:
         await stack.stop()
-    # Funnels are kept of generations that are computed from then on.
-    expected = replay(OLD_LOG, "seven_phase", now_us())._replace(cells=Cells())
+    # Funnels and conversions are kept of generations that are computed from then on.
+    expected = replay(OLD_LOG, "seven_phase", now_us())._replace(cells=Cells(), conversions={})
     assert_same(await read_projection(empty, 1), expected, now_us())
 
 

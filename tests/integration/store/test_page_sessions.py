@@ -51,7 +51,11 @@ async def test_a_session_reads_and_ends_with_its_token(shop: AsyncEngine) -> Non
         digest = key_digest(await open_session(connection, token, now_us=NOW))
         session = await find_read_token(connection, digest, now_us=NOW + SESSION_US - 1)
         assert session is not None
-        assert (session.scope, session.owner, session.workspace_name) == (Scope.READ, 1, "shop")
+        assert (session.scope, session.owner, session.workspace_name) == (
+            Scope.EDIT,
+            1,
+            "shop",
+        )  # at most, whatever the token is for
         assert await find_read_token(connection, digest, now_us=NOW + SESSION_US) is None
         late = key_digest(await open_session(connection, token, now_us=EXPIRES_US - 1))
         assert await find_read_token(connection, late, now_us=EXPIRES_US) is None
