@@ -55,7 +55,7 @@ async def test_a_session_reads_and_ends_with_its_token(shop: AsyncEngine) -> Non
             Scope.EDIT,
             1,
             "shop",
-        )  # at most, whatever the token is for
+        )
         assert await find_read_token(connection, digest, now_us=NOW + SESSION_US) is None
         late = key_digest(await open_session(connection, token, now_us=EXPIRES_US - 1))
         assert await find_read_token(connection, late, now_us=EXPIRES_US) is None
