@@ -124,6 +124,10 @@ async def inflict(fault: Fault, surroundings: Surroundings) -> None:
                 await asyncio.sleep(fault.seconds)
             finally:
                 disk.free()
+            if fault.victim != "postgres":
+                # As an operator would: a broker whose disk was full when it first needed its zstd library refuses
+                # compressed batches until it is started again.
+                _signal(_tree(surroundings, fault)[:1], signal.SIGKILL)
         case "slow disk":
             assert surroundings.database_url is not None
             try:
