@@ -341,3 +341,28 @@ async def count_by_opening(
             Count(days.starts[day - 1], phase, way, age - 1, number)
         )
     return counts
+
+
+def marked_facts_sql(customers: CustomerFilter) -> str:
+    """Returns a common table `facts`: touchpoints of some days whose kind has marks, each message of a customer once.
+
+    `word` is the event's name (of other calls the call) as models compare it. `properties` is NULL where PostgreSQL
+    cannot read them: it takes neither NUL nor half of a surrogate pair.
+    """
+    return f"""
+        facts AS (
+            SELECT f.*, CASE WHEN pg_input_is_valid(rest, 'jsonb') THEN CAST(rest AS jsonb) -> 'properties' END
+                AS properties
+            FROM (
+                SELECT i.root AS customer, i.name AS actor, j.id, t.occurred_us, t.place, t.message_id, t.channel,
+                    t.product_id, t.score, t.rating, t.attribution, t.rest, k.marks,
+                    {KIND_KEY} AS word, row_number() OVER (
+                        PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
+                    ) AS nth
+                FROM ids i JOIN touchpoints t ON t.actor = i.id
+                JOIN journeys j ON j.customer = i.root AND {customers_sql(customers)} {KIND_OF}
+                WHERE i.workspace = :workspace AND t.occurred_us >= :from_us AND t.occurred_us < :to_us
+                    AND {IN_JOURNEYS} AND k.marks > 0
+            ) f WHERE nth = 1
+        )
+    """

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar
 
-import msgspec
 from msgspec import Meta
 
 from services.api.attribution.queries import OrderRow
 from services.api.funnel.answers import Share, share
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil
+from services.api.shared.answers import Answer, Instant, ModelName, NextCursor
+from services.api.shared.days import DaysFields, OfDays
 from throughline.analytics.attribution import MICRO, NO_CREDIT, NONE, OTHER, Converting, Credits, rounded_to
 from throughline.analytics.intervals import wilson
 from throughline.analytics.paths import BASELINE, PathCount
@@ -22,7 +22,6 @@ OrdersPath = Callable[[str | None], str]
 """Returns the path of the list of orders with a touch of a value; None: of all."""
 _ROWS_OF_THEIR_OWN = frozenset({NONE, OTHER, BASELINE})
 
-Zone = Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
 Currency = Annotated[str, Meta(description="ISO 4217; empty: nobody said which", examples=["EUR"])]
 Minor = Annotated[int, Meta(description="in minor units of the currency", examples=[129900])]
 Cost = Annotated[
@@ -97,23 +96,32 @@ class ValueCredit(Answer):
     currencies: list[CurrencyCredit]
 
 
-class AttributedOrders(Answer):
-    """Orders of the span and their money by what came before them; the rows add up to the totals."""
+class OfPaths(OfDays):
+    """What all answers about paths have: the days, and which touches count."""
 
-    TABLE: ClassVar[str] = "rows.currencies"
-
-    model: ModelName
-    rule: Annotated[str, Meta(examples=["last_non_direct"])]
     by: Annotated[str, Meta(examples=["channel"])]
     lookback: Annotated[str, Meta(examples=["30d"])]
     scope: Annotated[str, Meta(examples=["customer"])]
     direct: Annotated[str, Meta(examples=["keep"])]
     transform: Annotated[str, Meta(examples=["none"])]
-    time_zone: Zone
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
+
+
+class PathsFields(DaysFields):
+    """The fields of `OfPaths`."""
+
+    by: str
+    lookback: str
+    scope: str
+    direct: str
+    transform: str
+
+
+class AttributedOrders(OfPaths):
+    """Orders of the span and their money by what came before them; the rows add up to the totals."""
+
+    TABLE: ClassVar[str] = "rows.currencies"
+
+    rule: Annotated[str, Meta(examples=["last_non_direct"])]
     orders: Annotated[int, Meta(description="live orders of the span", examples=[410])]
     totals: list[Money]
     adds_up: Annotated[
@@ -172,22 +180,11 @@ class PathItem(Answer):
     rate: Annotated[Share | None, Meta(description="orders of both")]
 
 
-class Paths(Answer):
+class Paths(OfPaths):
     """The paths of the orders of the span, and of the cycles that ended in it without one."""
 
     TABLE: ClassVar[str] = "paths"
 
-    model: ModelName
-    by: Annotated[str, Meta(examples=["channel"])]
-    lookback: Annotated[str, Meta(examples=["30d"])]
-    scope: Annotated[str, Meta(examples=["customer"])]
-    direct: Annotated[str, Meta(examples=["keep"])]
-    transform: Annotated[str, Meta(examples=["none"])]
-    time_zone: Zone
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     conversions: Annotated[int, Meta(description="live orders of the span", examples=[410])]
     nulls: Annotated[int, Meta(description="cycles that ended in the span without one", examples=[2210])]
     open_cycles: Annotated[

@@ -16,6 +16,7 @@ from services.api.attribution.answers import (
     OrderPaths,
     OrdersPath,
     Paths,
+    PathsFields,
     ValueCredit,
     order_item,
     path_items,
@@ -34,10 +35,9 @@ from services.api.attribution.queries import (
     touch_table,
 )
 from services.api.auth import Token
-from services.api.shared.answers import instant
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
-from services.api.shared.days import Days, SpanParameters, read_days
+from services.api.shared.days import Days, SpanParameters, of_days, read_days, require_conversions
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import TEXT, PageParameters
 from services.api.shared.queries import CustomerFilter
@@ -170,18 +170,8 @@ async def get_attribution(
     orders, rows = await asyncio.to_thread(_credited, journeys, rules, settings, parameters, path, costs)
     return AnswerResponse(
         AttributedOrders(
-            model=live.model.name,
+            **_of_paths(live, days, parameters),
             rule=parameters.rule,
-            by=parameters.by,
-            lookback=parameters.lookback,
-            scope=parameters.scope,
-            direct=parameters.direct,
-            transform=parameters.transform,
-            time_zone=live.workspace.time_zone,
-            from_=rfc3339(days.from_us),
-            to=rfc3339(days.end_us),
-            settled_until=instant(live.workspace.applied_watermark_us),
-            history_from=instant(live.workspace.retention_cutoff_us),
             orders=sum(row.conversions for row in orders),
             totals=totals(orders, costs),
             adds_up=parameters.rule not in SUMS_TO_MORE,
@@ -206,17 +196,7 @@ async def get_attribution_paths(
     items, other = path_items(counts, parameters.limit)
     return AnswerResponse(
         Paths(
-            model=live.model.name,
-            by=parameters.by,
-            lookback=parameters.lookback,
-            scope=parameters.scope,
-            direct=parameters.direct,
-            transform=parameters.transform,
-            time_zone=live.workspace.time_zone,
-            from_=rfc3339(days.from_us),
-            to=rfc3339(days.end_us),
-            settled_until=instant(live.workspace.applied_watermark_us),
-            history_from=instant(live.workspace.retention_cutoff_us),
+            **_of_paths(live, days, parameters),
             conversions=sum(row.conversions for row in counts),
             nulls=sum(row.nulls for row in counts),
             open_cycles=open_cycles,
@@ -255,13 +235,7 @@ def _question(
         ServiceError: 400 `invalid_parameter`; 409 `restage_needed`.
     """
     days, _ = read_days(live, parameters)
-    if not live.generation.has_conversions:
-        raise ServiceError(
-            409,
-            "restage_needed",
-            f"the journeys of {live.generation.name} are older than attribution: "
-            f"throughline restage --model {live.generation.name}",
-        )
+    require_conversions(live)
     question = PathQuestion(
         workspace,
         live.generation.id,
@@ -418,6 +392,17 @@ def _settings(parameters: RuleParameters) -> Settings:
             field="weights",
         ) from None
     return Settings(half_life_us, (first, middle, last))
+
+
+def _of_paths(live: LiveModel, days: Days, parameters: TouchParameters) -> PathsFields:
+    return {
+        **of_days(live, days),
+        "by": parameters.by,
+        "lookback": parameters.lookback,
+        "scope": parameters.scope,
+        "direct": parameters.direct,
+        "transform": parameters.transform,
+    }
 
 
 def _asked(parameters: AttributionParameters, days: Days) -> dict[str, str]:

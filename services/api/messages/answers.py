@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
-import msgspec
 from msgspec import Meta
 
 from services.api.funnel.answers import Share, share
 from services.api.messages.queries import After, Dimension, MessageRow, StageCount
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
-from services.api.shared.days import Days
+from services.api.shared.answers import Answer
+from services.api.shared.days import Days, OfDays, of_days
+from services.api.shared.money import OrderMoney, order_money
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.intervals import wilson
-from throughline.kit.clock import rfc3339
 
 
 class MessageCount(Answer):
@@ -37,15 +36,6 @@ class AdvancedCount(Answer):
     rate: Share | None
 
 
-class OrderMoney(Answer):
-    """Orders that stand, within 7 days after a click of the customer, each once in a row."""
-
-    currency: Annotated[str | None, Meta(description="null: the orders name none", examples=["EUR"])]
-    orders: Annotated[int, Meta(examples=[12])]
-    gross: Annotated[int, Meta(description="in minor units of the currency", examples=[118000])]
-    net: Annotated[int, Meta(description="less refunds", examples=[112000])]
-
-
 class MessageItem(Answer):
     """What became of some messages."""
 
@@ -61,31 +51,20 @@ class MessageItem(Answer):
     orders: Annotated[list[OrderMoney], Meta(description="went with a click; attribution says what else did")]
 
 
-class Messages(Answer):
+class Messages(OfDays):
     """Messages of the span. An order may follow clicks of two rows, so that rows have no sum of orders."""
 
     TABLE: ClassVar[str] = "items"
 
-    model: ModelName
     by: Annotated[Dimension | None, Meta(examples=["campaign"])]
-    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     items: list[MessageItem]
 
 
 def messages_answer(live: LiveModel, days: Days, by: Dimension | None, rows: Sequence[MessageRow]) -> Messages:
     """All rows."""
     return Messages(
-        model=live.model.name,
+        **of_days(live, days),
         by=by,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         items=[_item(row) for row in rows],
     )
 
@@ -102,7 +81,7 @@ def _item(row: MessageRow) -> MessageItem:
         unsubscribed=_count(stages["unsubscribed"]),
         advanced_24h=_advanced(row.after[0]),
         advanced_7d=_advanced(row.after[1]),
-        orders=[OrderMoney(money.currency or None, money.orders, money.gross, money.net) for money in row.money],
+        orders=[order_money(sums) for sums in row.money],
     )
 
 

@@ -6,19 +6,18 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import (
-    IN_JOURNEYS,
-    KIND_OF,
     KINDS,
     MAX_VALUE,
     MAX_VALUES,
     NONE,
     KindTable,
     customers_parameters,
-    customers_sql,
     kind_table,
+    marked_facts_sql,
     statement,
 )
 from services.api.shared.days import Days
+from services.api.shared.money import OrderSums
 from services.api.shared.queries import CustomerFilter
 from throughline.journey.durations import DAY_US
 from throughline.journey.model import Kind, Model
@@ -60,15 +59,6 @@ class StageCount(NamedTuple):
     """Customers once for each of their cycles."""
 
 
-class Money(NamedTuple):
-    """Orders of one currency, and what they are worth in its minor units."""
-
-    currency: str
-    orders: int
-    gross: int
-    net: int
-
-
 class After(NamedTuple):
     """What came of clicks within a time: of customers whose first click is as long ago."""
 
@@ -83,7 +73,7 @@ class MessageRow(NamedTuple):
     stages: Mapping[Stage, StageCount]
     after: tuple[After, After]
     """For each of `AFTER_US`."""
-    money: list[Money]
+    money: list[OrderSums]
     """Of orders within the longer time after a click, each once."""
 
 
@@ -126,26 +116,12 @@ _VALUES: Mapping[Dimension | None, str] = {
 }
 _ORDER: Final = 'm.occurred_us, m.place, m.message_id COLLATE "C", m.actor COLLATE "C"'
 _TABLES: Final = f"""
-    facts AS (
-        SELECT f.*, CASE WHEN pg_input_is_valid(rest, 'jsonb') THEN CAST(rest AS jsonb) -> 'properties' END
-            AS properties
-        FROM (
-            SELECT i.root AS customer, i.name AS actor, t.occurred_us, t.place, t.message_id, t.channel, t.attribution,
-                t.rest, k.marks AS stage, lower(regexp_replace(t.name, '[\\s_-]+', '', 'g')) AS word,
-                row_number() OVER (
-                    PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
-                ) AS nth
-            FROM ids i JOIN touchpoints t ON t.actor = i.id
-            JOIN journeys j ON j.customer = i.root AND /* customers */ {KIND_OF}
-            WHERE i.workspace = :workspace AND t.occurred_us >= :from_us AND t.occurred_us < :to_us
-                AND {IN_JOURNEYS} AND k.marks > 0
-        ) f
-    ), valued AS (
-        SELECT f.*, left(coalesce(/* value */, '{NONE}'), {MAX_VALUE}) AS value FROM facts f WHERE nth = 1
+    valued AS (
+        SELECT f.*, left(coalesce(/* value */, '{NONE}'), {MAX_VALUE}) AS value FROM facts f
     ), ranked AS (
         SELECT value, row_number() OVER (ORDER BY count(*) DESC, value COLLATE "C") AS rank FROM valued GROUP BY value
     ), messages AS MATERIALIZED (
-        SELECT v.customer, v.actor, v.occurred_us, v.place, v.message_id, v.stage,
+        SELECT v.customer, v.actor, v.occurred_us, v.place, v.message_id, v.marks AS stage,
             CASE WHEN rank <= {MAX_VALUES} THEN value ELSE '{OTHER}' END AS value, rank
         FROM valued v JOIN ranked USING (value)
     )
@@ -176,9 +152,8 @@ async def read_messages(
     connection: AsyncConnection, question: MessageQuestion, by: Dimension | None
 ) -> list[MessageRow]:
     """Returns what became of messages by a dimension (None: all as one), the most frequent values first."""
-    tables = f"WITH {KINDS}, {_TABLES}".replace("/* customers */", customers_sql(question.customers)).replace(
-        "/* value */", _VALUES[by]
-    )
+    facts = marked_facts_sql(question.customers)
+    tables = f"WITH {KINDS}, {facts}, {_TABLES}".replace("/* value */", _VALUES[by])
     stages = await connection.execute(
         statement(f"""
             {tables}
@@ -225,5 +200,5 @@ async def read_messages(
         question.parameters,
     )
     for value, *money in orders:
-        rows[value].money.append(Money(*money))
+        rows[value].money.append(OrderSums(*money))
     return list(rows.values())

@@ -9,7 +9,7 @@ from services.api.auth import Token
 from services.api.messages.answers import Messages, messages_answer
 from services.api.messages.queries import Dimension, MessageQuestion, read_messages
 from services.api.shared.context import Context
-from services.api.shared.days import SpanParameters, read_days
+from services.api.shared.days import SpanParameters, read_days, require_conversions
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import customer_filter, reading_model
@@ -37,6 +37,7 @@ async def get_messages(
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "messages", token.workspace, parameters.model) as (connection, live):
         days, now_us = read_days(live, parameters)
+        require_conversions(live)
         question = MessageQuestion(token.workspace, live.generation.id, live.model, days, customers, now_us)
         rows = await read_messages(connection, question, parameters.by)
     return AnswerResponse(messages_answer(live, days, parameters.by, rows))

@@ -5,18 +5,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
-import msgspec
 from msgspec import Meta
 
 from services.api.funnel.answers import Share, share
-from services.api.referrals.queries import Claims, Everybody, Money, Person
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, SettledUntil, instant
-from services.api.shared.days import Days
-from services.api.shared.phase_names import UNPLACED_NAME
+from services.api.referrals.queries import Claims, Everybody, Person
+from services.api.shared.answers import Answer, Instant, ModelName
+from services.api.shared.days import Days, OfDays, of_days
+from services.api.shared.money import OrderMoney, OrderSums, order_money
+from services.api.shared.phase_names import phase_name
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.intervals import newcombe, wilson
 from throughline.analytics.referrals import Network, Referral
-from throughline.journey.model import UNPLACED, Model
+from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 
 MAX_ADVOCATES = 50
@@ -26,15 +26,6 @@ MAX_LISTED = 200
 RESAMPLES = 200
 
 CustomerId = Annotated[str, Meta(examples=["user-1"])]
-
-
-class ReferredOrders(Answer):
-    """Orders that stand of referred customers."""
-
-    currency: Annotated[str | None, Meta(description="null: the orders name none", examples=["EUR"])]
-    orders: Annotated[int, Meta(examples=[12])]
-    gross: Annotated[int, Meta(description="in minor units of the currency", examples=[118000])]
-    net: Annotated[int, Meta(description="less refunds", examples=[112000])]
 
 
 class Advocate(Answer):
@@ -60,18 +51,12 @@ class Spread(Answer):
     high: float | None
 
 
-class Referrals(Answer):
+class Referrals(OfDays):
     """Who brought whom in the span, and what became of them."""
 
     TABLE: ClassVar[str] = "advocates"
 
-    model: ModelName
     goal: Annotated[str, Meta(description="the phase that counts as success", examples=["purchase"])]
-    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     referred: Annotated[int, Meta(description="customers who came by a code of another one", examples=[120])]
     advocate_count: Annotated[int, Meta(description="customers who brought them", examples=[80])]
     unclaimed: Annotated[int, Meta(description="of all time: came with a code that nobody shared", examples=[3])]
@@ -81,7 +66,7 @@ class Referrals(Answer):
     rings: Annotated[int, Meta(description="of all time: were brought by those whom they brought; cut", examples=[0])]
     contested_codes: Annotated[int, Meta(description="shared by several customers; the first has it", examples=[0])]
     phases: Annotated[dict[str, int], Meta(description="phase -> referred customers that stand there now")]
-    orders: list[ReferredOrders]
+    orders: list[OrderMoney]
     first_seen: Annotated[int, Meta(description="referred customers who were first seen in the span", examples=[110])]
     reached_rate: Annotated[Share | None, Meta(description="of `first_seen`, came to the goal")]
     others_rate: Annotated[Share | None, Meta(description="the same of customers whom nobody referred")]
@@ -130,7 +115,7 @@ def referrals_answer(
     claims: Claims,
     in_span: Sequence[Referral],
     people: Mapping[bytes, Person],
-    money: Sequence[Money],
+    money: Sequence[OrderSums],
     everybody: Everybody,
     links: Mapping[bytes, str],
 ) -> Referrals:
@@ -147,21 +132,16 @@ def referrals_answer(
     ranked = sorted(of_advocate, key=lambda advocate: (-len(of_advocate[advocate]), people[advocate].id))
     standing = Counter(people[referral.customer].phase for referral in in_span)
     return Referrals(
-        model=model.name,
+        **of_days(live, days),
         goal=model.phases[goal - 1].name,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         referred=len(in_span),
         advocate_count=len(of_advocate),
         unclaimed=all_time.unclaimed,
         self_referred=all_time.self_referred,
         rings=all_time.rings,
         contested_codes=claims.contested,
-        phases={_phase_name(model, phase): number for phase, number in sorted(standing.items())},
-        orders=[ReferredOrders(each.currency or None, each.orders, each.gross, each.net) for each in money],
+        phases={phase_name(model, phase): number for phase, number in sorted(standing.items())},
+        orders=[order_money(sums) for sums in money],
         first_seen=len(first_seen),
         reached_rate=share(wilson(successes, len(first_seen))),
         others_rate=share(wilson(others[1], others[0])),
@@ -198,17 +178,13 @@ def customer_answer(
                 people[referral.customer].id,
                 referral.code,
                 rfc3339(referral.at_us),
-                _phase_name(model, people[referral.customer].phase),
+                phase_name(model, people[referral.customer].phase),
                 people[referral.customer].orders,
             )
             for referral in brought[:MAX_LISTED]
             if referral.customer in people
         ],
     )
-
-
-def _phase_name(model: Model, phase: int) -> str:
-    return UNPLACED_NAME if phase == UNPLACED else model.phases[phase - 1].name
 
 
 def _spread(everybody: Everybody, reached: Sequence[int]) -> Spread:

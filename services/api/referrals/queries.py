@@ -16,7 +16,9 @@ from services.api.asked.queries import (
     statement,
 )
 from services.api.shared.days import Days
+from services.api.shared.money import OrderSums
 from services.api.shared.queries import CustomerFilter
+from services.api.voice.queries import EXPRESSIONS
 from throughline.analytics.referrals import Arrival, Network, network
 from throughline.journey.durations import DAY_US
 from throughline.journey.model import Kind, Model
@@ -27,7 +29,7 @@ MAX_ARRIVALS = 100_000
 
 _CODE: Final = "CAST(t.attribution AS json) ->> 'referral_code'"
 _SHARE, _INVITE = 1, 2
-_INVITES = frozenset({"invite", "inviteaction", "invitesent", "referral", "referralsent"})
+_INVITES = frozenset(EXPRESSIONS["invites"])
 
 
 def _marks(word: str, kind: Kind) -> int:
@@ -147,16 +149,7 @@ async def read_people(
     return {customer: Person(*person) for customer, *person in rows}
 
 
-class Money(NamedTuple):
-    """Orders that stand of one currency, in its minor units."""
-
-    currency: str
-    orders: int
-    gross: int
-    net: int
-
-
-async def read_money(connection: AsyncConnection, generation: int, customers: Sequence[bytes]) -> list[Money]:
+async def read_money(connection: AsyncConnection, generation: int, customers: Sequence[bytes]) -> list[OrderSums]:
     """Returns the orders of some customers, by currency."""
     rows = await connection.execute(
         statement("""
@@ -165,7 +158,7 @@ async def read_money(connection: AsyncConnection, generation: int, customers: Se
         """).bindparams(bindparam("some", type_=ARRAY(LargeBinary))),
         {"model": generation, "some": list(customers)},
     )
-    return [Money(*row) for row in rows]
+    return [OrderSums(*row) for row in rows]
 
 
 class Everybody(NamedTuple):

@@ -24,7 +24,7 @@ from services.api.referrals.queries import (
     read_people,
 )
 from services.api.shared.context import Context
-from services.api.shared.days import SpanParameters, read_days
+from services.api.shared.days import SpanParameters, read_days, require_conversions
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import ModelParameters
 from services.api.shared.phase_names import phase_number
@@ -64,6 +64,7 @@ async def get_referrals(
         elif "purchase" in {phase.name for phase in model.phases}:
             goal = model.phase_named("purchase").number
         days, _ = read_days(live, parameters)
+        require_conversions(live)
         all_time, claims = _bounded(await read_network(connection, token.workspace, generation, model, customers))
         in_span = [each for each in all_time.referrals if days.from_us <= each.at_us < days.end_us]
         referred = [referral.customer for referral in in_span]
@@ -79,7 +80,7 @@ async def get_referrals(
 
 @router.get(
     "/v1/customers/{customer:path}/referrals",
-    responses=problem_responses(400, 403, not_found="no such customer in this workspace"),
+    responses=problem_responses(400, 403, 409, not_found="no such customer in this workspace"),
     summary="Who brought a customer, and whom it brought",
 )
 async def get_customer_referrals(
@@ -87,6 +88,7 @@ async def get_customer_referrals(
 ) -> AnswerResponse[CustomerReferrals]:
     """By any id of the customer."""
     async with reading_model(context, "customer_referrals", token.workspace, parameters.model) as (connection, live):
+        require_conversions(live)
         model, generation = live.model, live.generation.id
         digest = await customer_of(connection, token.workspace, id_digest(token.workspace, customer))
         network, _ = _bounded(await read_network(connection, token.workspace, generation, model, CustomerFilter()))

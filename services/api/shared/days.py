@@ -158,6 +158,21 @@ def read_days(live: LiveModel, parameters: SpanParameters) -> tuple[Days, int]:
     return find_days(from_us, to_us, now_us=now_us, zone=live.zone), now_us
 
 
+def require_conversions(live: LiveModel) -> None:
+    """See that orders and their money are kept of a generation.
+
+    Raises:
+        ServiceError: 409 `restage_needed`.
+    """
+    if not live.generation.has_conversions:
+        raise ServiceError(
+            409,
+            "restage_needed",
+            f"the journeys of {live.generation.name} are older than attribution: "
+            f"throughline restage --model {live.generation.name}",
+        )
+
+
 def in_calendar(days: Days, step: str, zone: tzinfo) -> list[Days]:
     """Returns the days in groups of a day, a week or a month of the calendar; the first and last may be cut."""
     ends = (*days.starts[1:], days.end_us)

@@ -31,3 +31,8 @@ def phase_number(model: Model, name: str, field: str, *, or_unplaced: bool = Fal
             f"{model.name} has no phase {name[:100]!r}; there are: {', '.join(names)}",
             field=field,
         ) from None
+
+
+def phase_name(model: Model, number: int) -> str:
+    """Returns the name of a phase by its number, `unplaced` for none."""
+    return UNPLACED_NAME if number == UNPLACED else model.phases[number - 1].name

@@ -3,19 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
-import msgspec
 from msgspec import Meta
 
 from services.api.funnel.answers import Share, share
-from services.api.shared.answers import Answer, HistoryFrom, Instant, ModelName, NextCursor, SettledUntil, instant
-from services.api.shared.days import Days
+from services.api.shared.answers import Answer, Instant, ModelName, NextCursor
+from services.api.shared.days import Days, OfDays, of_days
 from services.api.shared.links import Links
-from services.api.shared.phase_names import UNPLACED_NAME
+from services.api.shared.phase_names import phase_name
 from services.api.shared.workspace import LiveModel
 from services.api.voice.queries import Dimension, Opinion, OpinionPart, ReachRow
 from throughline.analytics.intervals import Interval, wilson
 from throughline.analytics.opinions import ENOUGH, Measure, Opinions, opinions, ranked_mean, scale_of
-from throughline.journey.model import UNPLACED, Model
 from throughline.kit.clock import rfc3339
 
 LinksOf = Callable[[str | None], dict[str, str]]
@@ -68,19 +66,13 @@ class VoicePart(Answer):
     count: OpinionCount
 
 
-class Voice(Answer):
+class Voice(OfDays):
     """What customers answered; the parts add up to the total."""
 
     TABLE: ClassVar[str] = "breakdown"
 
-    model: ModelName
     measure: Annotated[Measure, Meta(examples=["nps"])]
     by: Annotated[Dimension | None, Meta(description="phase: where the customer stood before it answered")]
-    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     total: OpinionCount
     breakdown: list[VoicePart]
 
@@ -127,17 +119,11 @@ class ReachItem(Answer):
     audience: Annotated[float, Meta(description="sum of `reach` of mentions, as sent", examples=[0])]
 
 
-class Reach(Answer):
+class Reach(OfDays):
     """What was shown to customers, and what they told others."""
 
     TABLE: ClassVar[str] = "items"
 
-    model: ModelName
-    time_zone: Annotated[str, Meta(description="in which days begin", examples=["Europe/Berlin"])]
-    from_: Instant = msgspec.field(name="from")
-    to: Instant
-    settled_until: SettledUntil
-    history_from: HistoryFrom
     items: list[ReachItem]
 
 
@@ -161,22 +147,12 @@ def voice_answer(
         value = phase_name(live.model, int(part.value)) if by == "phase" else part.value
         breakdown.append(VoicePart(value, _count(of_part, everything, part.answered, part.requests, links(value))))
     return Voice(
-        model=live.model.name,
+        **of_days(live, days),
         measure=measure,
         by=by,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
         total=total,
         breakdown=breakdown,
     )
-
-
-def phase_name(model: Model, phase: int) -> str:
-    """The name of a phase, or that of none."""
-    return UNPLACED_NAME if phase == UNPLACED else model.phases[phase - 1].name
 
 
 def list_answer(live: LiveModel, measure: Measure, page: Sequence[Opinion], next_cursor: str | None) -> OpinionList:
@@ -202,12 +178,7 @@ def list_answer(live: LiveModel, measure: Measure, page: Sequence[Opinion], next
 def reach_answer(live: LiveModel, days: Days, rows: Sequence[ReachRow], placed: int) -> Reach:
     """All rows. `placed`: how many customers stand in a phase."""
     return Reach(
-        model=live.model.name,
-        time_zone=live.workspace.time_zone,
-        from_=rfc3339(days.from_us),
-        to=rfc3339(days.end_us),
-        settled_until=instant(live.workspace.applied_watermark_us),
-        history_from=instant(live.workspace.retention_cutoff_us),
+        **of_days(live, days),
         items=[
             ReachItem(
                 what=row.what,

@@ -1,7 +1,4 @@
-"""Statements over what customers say. All of it is computed of the facts of the span.
-
-Texts of clients are read as JSON only where PostgreSQL can: it takes neither NUL nor half of a surrogate pair.
-"""
+"""Statements over what customers say. All of it is computed of the facts of the span."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
@@ -10,16 +7,14 @@ from sqlalchemy import BigInteger, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import (
-    IN_JOURNEYS,
-    KIND_OF,
     KINDS,
     MAX_VALUE,
     MAX_VALUES,
     NONE,
     KindTable,
     customers_parameters,
-    customers_sql,
     kind_table,
+    marked_facts_sql,
     statement,
 )
 from services.api.shared.days import Days
@@ -105,12 +100,12 @@ class OpinionQuestion(NamedTuple):
     def common_tables(self, by: Dimension | None) -> str:
         """The common tables: `valued` has the answers and the requests, with the part of a dimension."""
         replaced = "false" if self.is_each else _REPLACED[self.measure]
-        facts = _FACTS.replace("/* customers */", customers_sql(self.customers))
+        facts = marked_facts_sql(self.customers)
         before = _BEFORE if by == "phase" else ""
         return f"""
             WITH {KINDS}, {facts}, answers AS (
                 SELECT facts.*, {_VALUES[self.measure]} AS raw FROM facts
-                WHERE nth = 1 AND (marks & {_UNLESS_NAMED} = 0 OR {_MEASURE} = :measure)
+                WHERE marks & {_UNLESS_NAMED} = 0 OR {_MEASURE} = :measure
             ), scaled AS (
                 SELECT answers.*, CAST({_BUCKETS[self.measure]} AS integer) AS bucket
                 FROM answers WHERE marks & {_ASKED} > 0 OR raw IS NOT NULL
@@ -128,22 +123,6 @@ def _number(name: str) -> str:
     return f"CASE WHEN pg_input_is_valid({text}, 'double precision') THEN CAST({text} AS double precision) END"
 
 
-_FACTS: Final = f"""
-    facts AS (
-        SELECT f.*, CASE WHEN pg_input_is_valid(rest, 'jsonb') THEN CAST(rest AS jsonb) -> 'properties' END
-            AS properties
-        FROM (
-            SELECT i.root AS customer, i.name AS actor, j.id, t.occurred_us, t.place, t.message_id, t.channel,
-                t.product_id, t.score, t.rating, t.rest, k.marks, row_number() OVER (
-                    PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
-                ) AS nth
-            FROM ids i JOIN touchpoints t ON t.actor = i.id
-            JOIN journeys j ON j.customer = i.root AND /* customers */ {KIND_OF}
-            WHERE i.workspace = :workspace AND t.occurred_us >= :from_us AND t.occurred_us < :to_us
-                AND {IN_JOURNEYS} AND k.marks > 0
-        ) f
-    )
-"""
 _NAMED: Final = "lower(coalesce(properties ->> 'measure', properties ->> 'survey_type', properties ->> 'type'))"
 _MEASURE: Final = f"""
     CASE WHEN {_NAMED} IN ('nps', 'csat', 'ces') THEN {_NAMED}
@@ -361,14 +340,14 @@ async def read_reach(
     connection: AsyncConnection, workspace: int, generation: int, model: Model, days: Days, customers: CustomerFilter
 ) -> list[ReachRow]:
     """Returns what was shown and said in some days, in the order of `REACH`."""
-    facts = _FACTS.replace("/* customers */", customers_sql(customers))
+    facts = marked_facts_sql(customers)
     rows = await connection.execute(
         statement(f"""
             WITH {KINDS}, {facts}, of_customer AS (
                 SELECT marks, customer, count(*) AS number, coalesce(sum(
                     CASE WHEN {_number("reach")} BETWEEN 0 AND 1e12 THEN {_number("reach")} END
                 ), 0) AS audience
-                FROM facts WHERE nth = 1 GROUP BY marks, customer
+                FROM facts GROUP BY marks, customer
             )
             SELECT marks, CAST(sum(number) AS bigint), count(*), count(*) FILTER (WHERE number = 1),
                 count(*) FILTER (WHERE number = 2), count(*) FILTER (WHERE number = 3),

@@ -106,6 +106,13 @@ async def test_the_figures(shop: httpx.AsyncClient) -> None:
     await check_voices(shop)
 
 
+async def test_journeys_of_before_conversions_say_that_a_restage_is_needed(api: httpx.AsyncClient, rows: Rows) -> None:
+    await rows.execute("UPDATE models SET has_conversions = false WHERE id = $1", rows.model)
+    for path in ("/v1/messages", "/v1/referrals", "/v1/customers/ann/referrals", "/v1/attribution/paths"):
+        answer = await api.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (409, "restage_needed")
+
+
 async def check_messages(shop: httpx.AsyncClient) -> None:
     answer = await ok(shop, "/v1/messages", Messages, **SPAN)
     by_value = {item["value"]: item for item in answer["items"]}
@@ -115,7 +122,7 @@ async def check_messages(shop: httpx.AsyncClient) -> None:
     assert counts == {"sent": (4, 4), "opened": (2, 1), "clicked": (2, 2)}
     assert (spring["bounced"]["events"], spring["opened"]["inflated"]) == (1, True)
     assert spring["advanced_24h"] | {"rate": None} == {"clicked": 2, "advanced": 1, "rate": None}
-    assert spring["orders"] == [{"currency": "EUR", "orders": 1, "gross": 5000, "net": 5000}]
+    assert spring["orders"] == [{"currency": "EUR", "digits": 2, "orders": 1, "gross": 5000, "net": 5000}]
     assert by_value["(none)"]["unsubscribed"]["customers"] == 1
     late = by_value["late"]
     assert (late["clicked"]["customers"], late["advanced_24h"]["clicked"], late["advanced_7d"]["clicked"]) == (1, 0, 0)
@@ -131,7 +138,7 @@ async def check_referrals(shop: httpx.AsyncClient) -> None:
         ("ann", 3, 1, 1),
         ("jon", 1, 0, 0),
     ]
-    assert answer["orders"] == [{"currency": "EUR", "orders": 1, "gross": 2000, "net": 2000}]
+    assert answer["orders"] == [{"currency": "EUR", "digits": 2, "orders": 1, "gross": 2000, "net": 2000}]
     assert answer["reached_rate"]["rate"] == 0.25
     assert not answer["shown"]
     spread = answer["spread"]

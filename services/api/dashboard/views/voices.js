@@ -8,6 +8,7 @@ import { stateCard } from "../charts/states.js";
 import { legend } from "../charts/svg.js";
 import { differenceWords, interval, share } from "../charts/words.js";
 import { pathOf } from "../shell/api.js";
+import { money } from "./channels.js";
 import { choice, counted, h, id, labelOf, number } from "../shell/dom.js";
 
 const MEASURES = { nps: "Would recommend (NPS)", csat: "Satisfaction (CSAT)", ces: "Effort (CES)", rating: "Ratings", sentiment: "Sentiment" };
@@ -19,7 +20,7 @@ const ENOUGH = 30;
 
 const points = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1, signDisplay: "exceptZero" });
 const inPoints = (value) => points.format(value).replace("-", "−");
-const money = (orders) => orders.map(({ currency, net }) => `${number(net / 100)} ${currency ?? ""}`.trim()).join(", ") || "–";
+const worth = (orders) => orders.map(({ currency, digits, net }) => money(net, currency ?? "", digits)).join(", ") || "–";
 
 export const voices = {
   name: "voices",
@@ -151,7 +152,7 @@ class Voices {
       note: "Customers, each once in a row. Opens are inflated: mail programs open what nobody reads. What followed a click need not come of it.",
       columns: [["Campaign"], ["Sent", "number"], ["Delivered", "number"], ["Opened (inflated)", "number"], ["Clicked", "number"], ["Bounced", "number"], ["Unsubscribed", "number"], ["Further in 24 h", "number"], ["Further in 7 days", "number"], ["Orders in 7 days", "number"], ["Net", "number"]],
       rows: items.map((item) => [item.value, ...["sent", "delivered", "opened", "clicked", "bounced", "unsubscribed"].map((stage) => number(item[stage].customers)), number(item.advanced_24h.advanced), number(item.advanced_7d.advanced),
-        number(item.orders.reduce((sum, { orders }) => sum + orders, 0)), money(item.orders)]),
+        number(item.orders.reduce((sum, { orders }) => sum + orders, 0)), worth(item.orders)]),
       csv: pathOf("/v1/messages.csv", asked),
     });
   }
