@@ -13,7 +13,7 @@ from typing import NamedTuple
 import asyncpg
 import httpx
 
-from bench.figures.staging import fill, ordered_log, stage
+from bench.figures.staging import fill, ordered_log, stage, turn_analytics_off
 from bench.report import Goal, Row
 from bench.servers import Deployment, Servers, Sizes, print_progress
 from tests.support.folded import COLUMNS, write_folded
@@ -86,18 +86,13 @@ async def _staging(servers: Servers, sizes: Sizes) -> list[Row]:
             await connection.close()
         return 1.0
 
-    async def turn_off(deployment: Deployment) -> None:
-        connection = await asyncpg.connect(deployment.database)
-        try:
-            await connection.execute("UPDATE models SET has_funnels = false, has_conversions = false")
-        finally:
-            await connection.close()
-
     async with servers.topic() as topic:
         customers = await fill(servers, topic, ordered_log(events))
         for number in range(sizes.rounds):
             for is_on in (True, False) if number % 2 == 0 else (False, True):
-                rate, share = await stage(servers, topic, events, customers, first=None if is_on else turn_off)
+                rate, share = await stage(
+                    servers, topic, events, customers, first=None if is_on else turn_analytics_off
+                )
                 rates[is_on].append(rate)
                 print_progress(f"analytics: {'with' if is_on else 'without'} them {rate:,.0f} events/s; {share}")
                 await servers.checkpoint()

@@ -85,18 +85,38 @@ async def measure(servers: Servers, sizes: Sizes) -> list[Row]:
 
 
 async def compare(servers: Servers, sizes: Sizes, other: Checkout) -> list[Row]:
-    """Events a second of our stager and of the other checkout's, taking turns."""
+    """Events a second of our stager, with analytics and without, and of the other checkout's, taking turns."""
     events = sizes.staged_events
-    rates: dict[str, list[float]] = {OURS.label: [], other.label: []}
+    turns = {
+        OURS.label: (OURS, None),
+        "without analytics": (OURS, turn_analytics_off),
+        other.label: (other, None),
+    }
+    rates: dict[str, list[float]] = {label: [] for label in turns}
     async with servers.topic() as topic:
         customers = await fill(servers, topic, ordered_log(events))
         for number in range(sizes.rounds):
-            for checkout in (OURS, other) if number % 2 == 0 else (other, OURS):
-                rate, share = await stage(servers, topic, events, customers, checkout=checkout)
-                rates[checkout.label].append(rate)
-                print_progress(f"staging: stager ({checkout.label}) {rate:,.0f} events/s; {share}")
+            for label, (checkout, first) in sorted(turns.items(), reverse=number % 2 == 1):
+                rate, share = await stage(servers, topic, events, customers, checkout=checkout, first=first)
+                rates[label].append(rate)
+                print_progress(f"staging: stager ({label}) {rate:,.0f} events/s; {share}")
                 await servers.checkpoint()
-    return [rate_row("stager, one process", "events/s", rates[OURS.label], rates[other.label], other)]
+    return [
+        rate_row(name, "events/s", rates[label], rates[other.label], other)
+        for name, label in (
+            ("stager, one process", OURS.label),
+            ("stager without analytics, one process", "without analytics"),
+        )
+    ]
+
+
+async def turn_analytics_off(deployment: Deployment) -> None:
+    """Let the stager keep phases only: no sums of funnels, no conversions."""
+    connection = await asyncpg.connect(deployment.database)
+    try:
+        await connection.execute("UPDATE models SET has_funnels = false, has_conversions = false")
+    finally:
+        await connection.close()
 
 
 async def profile(servers: Servers, sizes: Sizes, file: Path) -> None:
