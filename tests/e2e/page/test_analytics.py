@@ -65,6 +65,7 @@ def figure_of(page: Page, title: str | re.Pattern[str]) -> Locator:
 
 async def show(page: Page, url: str, address: str) -> None:
     """Open a view, and wait until all of it has come."""
+    await page.goto("about:blank")  # else the view before stands there until the address is read
     await page.goto(f"{url}/#/{address}")
     await expect(page.locator("#place figure").first).to_be_visible()
     await expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=PATIENCE_MS)

@@ -2,7 +2,7 @@
 
 import { ApiError, forgetAsked, get, getAll, openSession, serviceNow, useLink } from "./api.js";
 import { carried, format, parse } from "./address.js";
-import { controls } from "./controls.js";
+import { controls, renew } from "./controls.js";
 import { byId, h } from "./dom.js";
 import { Pulse } from "./pulse.js";
 import { installSearch } from "./search.js";
@@ -133,10 +133,9 @@ async function draw() {
   const question = { view, values, span, zone: known.zone, compare: values.compare ?? "none", model: values.model ?? "" };
   question.compareSpan = comparedWith(span, question.compare, known.zone);
   question.filter = { model: question.model, source: values.source ?? [], channel: values.channel ?? [] };
-  const focused = document.activeElement?.id;
-  byId("controls").replaceChildren(...controls({ ...question, ...known }, (changes) => go(format(view, { ...values, ...changes }))));
-  byId("controls").hidden = !byId("controls").childElementCount;
-  if (focused && !isNew) byId(focused)?.focus();
+  const fresh = controls({ ...question, ...known }, (changes) => go(format(view, { ...shown.values, ...changes })));
+  renew(byId("controls"), fresh, isNew);
+  byId("controls").hidden = !fresh.length;
   if (isNew) byId("place").replaceChildren(h("section", { class: `view view-${view.name.replaceAll("/", "-")}` }));
   shown = { view, values, question, controller: new AbortController(), place: byId("place").firstElementChild };
   offerSharing(question);

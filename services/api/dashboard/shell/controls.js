@@ -19,6 +19,26 @@ export function controls({ view, values, span, sources, channels, zone, models, 
   ].filter(Boolean);
 }
 
+/** Puts controls in the place of those before. One in use, which offers the same, stays and takes the values: typing goes on in it. */
+export function renew(place, fresh, isNew) {
+  const used = isNew ? null : [...place.children].find((control) => control.contains(document.activeElement));
+  const id = used && document.activeElement.id;
+  const fields = (control) => [...control.querySelectorAll("select, input")];
+  const next = used && fresh.find((control) => id && control.querySelector(`#${id}`));
+  const stays = next && fields(used).every((field, index) => field.innerHTML === fields(next)[index].innerHTML);
+  if (!stays) {
+    place.replaceChildren(...fresh);
+    if (id) document.getElementById(id)?.focus();
+    return;
+  }
+  fields(next).forEach(({ value }, index) => { fields(used)[index].value = value; });
+  used.querySelector(".days")?.toggleAttribute("hidden", next.querySelector(".days").hidden);
+  for (const control of [...place.children]) if (control !== used) control.remove();
+  const at = fresh.indexOf(next);
+  used.before(...fresh.slice(0, at));
+  used.after(...fresh.slice(at + 1));
+}
+
 /** One of the values, or all; an address may name several. */
 function several(name, label, all, chosen, go) {
   const options = [["", "All"], ...all.map((value) => [`=${value}`, value || "(none)"])];
@@ -35,13 +55,13 @@ function spanControl(values, span, zone, go) {
     if (preset !== "custom") go({ span: preset });
     else days.querySelector("input").focus();
   }, { id: "span" });
-  const [from, to] = [["From", span.first], ["To", span.last]].map(([label, value]) => h("input", { type: "date", value, "aria-label": label, required: true }));
+  const [from, to] = [["From", span.first], ["To", span.last]].map(([label, value]) => h("input", { type: "date", id: `span-${label.toLowerCase()}`, value, "aria-label": label, required: true }));
   const apply = () => {
     const typed = `${from.value}..${to.value}`;
     const fault = isSpan(typed) ? "" : "The first day comes before the last, at most 400 days apart.";
     to.setCustomValidity(fault);
     if (from.value && to.value && !to.reportValidity()) return;
-    if (!fault && typed !== values.span) go({ span: typed });
+    if (!fault) go({ span: typed });
   };
   for (const input of [from, to]) input.addEventListener("change", apply);
   days.append(from, " – ", to);
