@@ -7,12 +7,18 @@ from pathlib import Path
 
 import httpx
 
+from throughline.cli.common.database import administering
 from throughline.cli.common.target import Target
 from throughline.cli.importing.rows import Row
 from throughline.cli.importing.send import ImportProgress, destination_of, send
-from throughline.demo.story import chapters, story
+from throughline.demo.journeys import CURRENCY
+from throughline.demo.story import chapters, spent, story
 from throughline.kit.clock import now_us, rfc3339
 from throughline.kit.run_file import RunFile
+from throughline.store.access.names import AdminError, workspace_id
+from throughline.store.costs import Cost, write_costs
+from throughline.store.engine.errors import failure_of
+from throughline.store.engine.pool import create_engine
 
 MINUTE_US = 60_000_000
 FILES = ("story.progress.json", "story.rejected.jsonl")
@@ -34,7 +40,9 @@ def import_story(target: Target, folder: Path, *, seed: int, customers: int, say
         until_us = now_us() // MINUTE_US * MINUTE_US
         progress = ImportProgress(f"{seed} {until_us} {customers}", destination_of(target))
         progress.write(progress_file)
-        _annotate(RunFile.read(folder), until_us, say)
+        running = RunFile.read(folder)
+        _annotate(running, until_us, say)
+        _import_costs(running, until_us, customers, say)
     seed, until_us, customers = map(int, progress.fingerprint.split())
     say(f"demo shop: 90 days of {customers:,} customers")
     rows = islice(_rows(story(seed, until_us, customers)), progress.rows, None)
@@ -64,3 +72,26 @@ def _annotate(running: RunFile | None, until_us: int, say: Callable[[str], None]
                 client.post("/v1/annotations", json=body).raise_for_status()
     except httpx.HTTPError as error:
         say(f"demo shop: no annotations: {error}")
+
+
+def _import_costs(running: RunFile | None, until_us: int, customers: int, say: Callable[[str], None]) -> None:
+    """Say what the campaigns of the story have cost; a shop whose database is elsewhere goes without."""
+    if running is None or not running.database_url:
+        return
+    try:
+        asyncio.run(_write_costs(running, until_us, customers))
+    except Exception as error:
+        if failure_of(error) is None and not isinstance(error, AdminError):
+            raise
+        say(f"demo shop: no costs: {error}")
+
+
+async def _write_costs(running: RunFile, until_us: int, customers: int) -> None:
+    costs = [Cost("campaign", cost.day, cost.campaign, CURRENCY, cost.cents) for cost in spent(until_us, customers)]
+    arguments = {"workspace": running.workspace, "file": "demo", "costs": len(costs)}
+    engine = create_engine(running.database_url, pool_size=1, application_name="throughline demo")
+    try:
+        async with administering(engine, "cost import", arguments) as (connection, _):
+            await write_costs(connection, await workspace_id(connection, running.workspace), costs)
+    finally:
+        await engine.dispose()

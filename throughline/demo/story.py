@@ -49,6 +49,9 @@ FAULTY_SHARE = 0.75
 
 HERO = "ada@shop.example"
 
+CENTS_A_VISIT = {"cpc": 45, "paid_social": 60, "display": 35, "affiliate": 80}
+"""What the shop pays for a visit, by medium; of other media nothing."""
+
 
 class Chapter(NamedTuple):
     """Something to be annotated."""
@@ -72,6 +75,36 @@ def chapters(until_us: int) -> list[Chapter]:
         of(FAULT_DAYS, "incident", "Paying fails on phones"),
         Chapter(began_us + FAULT_DAYS.stop * DAY_US, None, "release", "Checkout mended"),
     ]
+
+
+class Spent(NamedTuple):
+    """What a day of a campaign has cost."""
+
+    day: int
+    """Days since 1970-01-01."""
+    campaign: str
+    cents: int
+
+
+def spent(until_us: int, customers: int) -> list[Spent]:
+    """What the shop has paid for first visits, had as many come as there are to expect."""
+    usual, extra = _visits_by_day()
+    visit = customers / sum((*usual, *extra))
+    costs: list[Spent] = []
+    for day in range(DAYS):
+        expected = {
+            campaign: visit * usual[day] * weight / sum(CAMPAIGN_WEIGHTS)
+            for campaign, weight in zip(CAMPAIGNS, CAMPAIGN_WEIGHTS, strict=True)
+        }
+        if extra[day]:
+            extra_campaign = _extra_campaign(day)
+            expected[extra_campaign] = expected.get(extra_campaign, 0.0) + visit * extra[day]
+        noon_us = _began(until_us) + day * DAY_US + DAY_US // 2
+        for campaign, visits in expected.items():
+            cents = round(visits * CENTS_A_VISIT.get(campaign.medium, 0))
+            if cents:
+                costs.append(Spent(noon_us // DAY_US, campaign.name, cents))
+    return costs
 
 
 def story(seed: int, until_us: int, customers: int) -> Iterator[bytes]:
@@ -110,17 +143,26 @@ def _began(until_us: int) -> int:
 
 def _first_visits(random: Random, until_us: int) -> Iterator[tuple[int, Campaign]]:
     """When and by which campaign somebody comes for the first time, in no order."""
-    usual = [1.0 + 0.4 * (day % 7 in (5, 6)) + 0.3 * day / DAYS for day in range(DAYS)]
-    extra = [1.1 * (day in SUMMIT_DAYS) + 2.2 * (day in FLASH_DAYS) for day in range(DAYS)]
+    usual, extra = _visits_by_day()
     weights = [*usual, *extra]
     while True:
         place = random.choices(range(2 * DAYS), weights)[0]
         day, is_extra = place % DAYS, place >= DAYS
         at_us = _began(until_us) + day * DAY_US + round(random.triangular(0, 24, 19) * HOUR_US)
         if is_extra:
-            yield at_us, SUMMIT if day in SUMMIT_DAYS else FLASH
+            yield at_us, _extra_campaign(day)
         else:
             yield at_us, random.choices(CAMPAIGNS, CAMPAIGN_WEIGHTS)[0]
+
+
+def _visits_by_day() -> tuple[list[float], list[float]]:
+    """How many come for the first time, in proportion: as usual, and by the campaign of the day."""
+    usual = [1.0 + 0.4 * (day % 7 in (5, 6)) + 0.3 * day / DAYS for day in range(DAYS)]
+    return usual, [1.1 * (day in SUMMIT_DAYS) + 2.2 * (day in FLASH_DAYS) for day in range(DAYS)]
+
+
+def _extra_campaign(day: int) -> Campaign:
+    return SUMMIT if day in SUMMIT_DAYS else FLASH
 
 
 class _Invitation(NamedTuple):
@@ -330,6 +372,10 @@ def _keep(person: _Person, basket: list[Product], order_id: str) -> None:
     if is_late or _chance(person, 0.06):
         topic, sentiment = ("delivery", "negative") if is_late else ("size", "neutral")
         person.track("support_ticket", topic=topic, sentiment=sentiment)
+        if _chance(person, 0.6):
+            person.wait(8)
+            person.track("csat_answered", csat=person.random.choice((1, 2, 3, 4) if is_late else (3, 4, 4, 5)), scale=5)
+            person.track("ces_answered", ces=person.random.choice((2, 3, 4, 5) if is_late else (4, 5, 6, 7)), scale=7)
     happy = 0.25 if is_late else 0.85
     score = person.random.choice((9, 9, 10, 10, 8)) if _chance(person, happy) else person.random.randrange(0, 8)
     person.wait(110)
@@ -341,6 +387,13 @@ def _keep(person: _Person, basket: list[Product], order_id: str) -> None:
         person.wait(60)
         rating = max(1, min(5, round(score / 2) + person.random.choice((-1, 0, 0))))
         person.track("Product Reviewed", product_id=basket[0].sku, rating=rating)
+    if score >= 9 and _chance(person, 0.3):
+        if _chance(person, 0.6):
+            person.track("Product Shared", share_via="chat", product_id=basket[0].sku)
+        else:
+            person.track(
+                "social_mention", network="instagram", sentiment="positive", reach=person.random.randrange(900)
+            )
     if score < 5:
         return
     if _chance(person, 0.35):

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tests.conftest import Topics
 from tests.support.stack import Service, Stack, until
 from tests.support.topic import read_touchpoints
 from throughline.kit.clock import now_us
+from throughline.kit.run_file import RunFile
 from throughline.local import LocalKafka, free_port
 
 THROUGHLINE = Path(sys.executable).with_name("throughline")
@@ -75,6 +77,9 @@ async def test_the_demo_sends_customers_as_of_now(edge: Edge) -> None:
 
 
 async def test_the_history_is_sent_once_for_a_data_folder(edge: Edge, tmp_path: Path) -> None:
+    stack = edge.stack
+    # As a running stack leaves it, but for a token: costs go to the database.
+    RunFile(database_url=stack.database, workspace=stack.workspace).write(tmp_path)
     command = ("demo", *edge.target, "--history", "20", "--data", str(tmp_path), "--count", "1", "--rate", "100")
     status, output = await run(*command)
     assert (status, "events of history sent" in output) == (0, True), output
@@ -85,6 +90,14 @@ async def test_the_history_is_sent_once_for_a_data_folder(edge: Edge, tmp_path: 
     assert len({t.message_id for t in history}) == len(history) > 100
     assert len(touchpoints) == len(history) + 2
     assert min(t.occurred_us for t in history) < now_us() - 80 * 86_400_000_000
+    connection = await asyncpg.connect(stack.database)
+    try:
+        rows = await connection.fetch("SELECT value, currency, sum(amount) FROM costs GROUP BY 1, 2")
+        acts = await connection.fetchval("SELECT count(*) FROM audit_log WHERE action = 'cost import'")
+    finally:
+        await connection.close()
+    assert {(value, currency) for value, currency, amount in rows if amount > 0} >= {("spring-trails", "EUR")}
+    assert acts == 1
 
 
 async def test_the_demo_flushes_and_ends_well_on_sigterm(edge: Edge) -> None:
