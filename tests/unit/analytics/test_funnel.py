@@ -1,5 +1,7 @@
 """The funnel of six customers, worked out by hand, through the fold and its kept sums."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.support.six_customers import (
@@ -8,6 +10,7 @@ from tests.support.six_customers import (
     DISCOVERY,
     LOYALTY,
     NOW_DAY,
+    NOW_US,
     PURCHASE,
     START_US,
     day_of,
@@ -15,9 +18,12 @@ from tests.support.six_customers import (
 )  # fmt: skip
 from throughline.analytics.funnel import WINDOWS_US, Count, Day, Funnel, funnel, spells
 from throughline.journey import flows
-from throughline.journey.durations import DAY_US
+from throughline.journey.durations import DAY_US, MINUTE_US, SECOND_US
+from throughline.journey.fold import fold
 from throughline.journey.funnel import CUSTOMER, CYCLE, ENTRY, LAPSED, REACHED, FunnelCell, FunnelDeltas, contribute
 from throughline.journey.state import ENTER, LAPSE, RETURN
+from throughline.journey.touchpoint import Touchpoint
+from throughline.models import load_model
 
 
 def counts(unit: int) -> list[Count]:
@@ -91,6 +97,42 @@ def test_an_empty_span_has_no_rate() -> None:
     result = funnel([], DAYS, (DISCOVERY, DECISION), WINDOWS_US["7d"])
     assert (result.cohort, result.steps[0].within.rate) == (0, None)
     assert result.steps[0].time.share_at == {}
+
+
+def posthogs(window_us: int, *people: Sequence[tuple[str, int]]) -> Funnel:
+    """The funnel of people by what each did at which second: a session, a product viewed, a cart."""
+    deltas: FunnelDeltas = {}
+    names = {"s": "Session Start", "v": "Product Viewed", "c": "Product Added"}
+    for number, steps in enumerate(people):
+        events = [
+            Touchpoint(START_US + at * SECOND_US, 0, f"m{place}", f"p{number}", "track", names[step])
+            for place, (step, at) in enumerate(steps)
+        ]
+        folded = fold(load_model("seven_phase"), None, events, NOW_US)
+        assert folded.journey is not None
+        contribute(deltas, 1, folded.journey, None, folded.transitions, day_of)
+    cells = ((FunnelCell(*key), number) for key, number in deltas.items())
+    sums = [Count(c.day_us, c.phase, c.way, c.age, number) for c, number in cells if c.unit == CYCLE]
+    return funnel(sums, DAYS, (DISCOVERY, CONSIDERATION, DECISION), window_us)
+
+
+def test_posthogs_cases_of_time() -> None:
+    """Three people; later tries that lead nowhere; windows of two weeks and of five minutes."""
+    weeks_us = WINDOWS_US["14d"]
+    people = (
+        [("s", 0), ("v", 3_600), ("c", 10_800)],
+        [("s", 0), ("v", 7_200), ("c", 10_800)],
+        [("s", 0), ("v", 7_200)],
+    )
+    second, third = posthogs(weeks_us, *people).steps
+    assert (second.reached, third.reached) == (3, 2)
+    assert second.time.quartiles_us[1] == pytest.approx(7_200 * SECOND_US)
+    once, again = [("s", 0), ("v", 3_600)], [("s", 0), ("v", 3_600), ("s", 7_200), ("s", 9_000), ("v", 12_000)]
+    assert posthogs(weeks_us, once) == posthogs(weeks_us, again)
+    people = ([("s", 0), ("v", 299)], [("s", 0), ("v", 900)], [("s", 0)])
+    for window_us, number in ((weeks_us, 2), (5 * MINUTE_US, 1)):
+        within = posthogs(window_us, *people).steps[0].within
+        assert (within.mature, within.reached) == (3, number)
 
 
 def test_moves_along_the_edges() -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,18 @@ def test_competing_risks_add_up_to_one() -> None:
     curve = incidence(bins)
     last = (curve.incidence[1][-1], curve.incidence[2][-1], curve.survival[-1])
     assert last == pytest.approx((0.5625, 0.28125, 0.15625))
+
+
+@pytest.mark.parametrize(("hours", "mean", "median"), [((1, 2, 2), 6_000, 7_200), ((2, 1), 5_400, None)])
+def test_posthogs_times_of_conversion(hours: Sequence[int], mean: int, median: int | None) -> None:
+    """Where everybody arrives, the mean is the area below the curve of those who have not yet."""
+    times, bins = exact_bins([(hour * 3_600, 1) for hour in hours])
+    survival = (1.0, *incidence(bins).survival)
+    assert sum(share * (end - start) for share, (start, end) in zip(survival, pairwise((0, *times)), strict=False)) == (
+        pytest.approx(mean)
+    )
+    if median is not None:
+        assert next(time for time, share in zip(times, survival[1:], strict=True) if share <= 0.5) == median
 
 
 def test_the_shop_of_six_customers() -> None:
