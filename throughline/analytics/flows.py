@@ -1,14 +1,15 @@
 """Flows out of kept sums: nodes, and the moves between them. They add up however few edges are shown.
 
 Of every node opening + in = closing + out. A lapse moves a customer from the active to the lapsed node of its phase, a
-return from there into the next cycle.
+return from there into the next cycle. Of the cycles that began in a span, a lapsed one stays so, and one that a return
+began begins in the lapsed node: the cycle before may be older than the span.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from throughline.journey.flows import CYCLE_CLASSES
+from throughline.journey.flows import CYCLE_CLASSES, MOVES, PATHS
 from throughline.journey.model import UNPLACED
 from throughline.journey.state import LAPSE, RETURN
 
@@ -67,7 +68,7 @@ class Flows(NamedTuple):
     edges: tuple[Edge, ...]
 
 
-def flows(moves: Iterable[Moves], max_edges: int = MAX_EDGES) -> Flows:
+def flows(moves: Iterable[Moves], max_edges: int = MAX_EDGES, *, reading: int = MOVES) -> Flows:
     """Returns the nodes, and the largest edges; the other edges from a node are one edge together."""
     opening: Counter[Place] = Counter()
     into: Counter[Place] = Counter()
@@ -85,6 +86,8 @@ def flows(moves: Iterable[Moves], max_edges: int = MAX_EDGES) -> Flows:
             into[to_place] += number
     # Before anything else a customer is new, as often as the span begins with one.
     opening[NEW] = out[NEW]
+    if reading == PATHS:
+        opening.update({place: number for place, number in out.items() if place.lapsed})
     in_order = sorted(edges.items(), key=lambda edge: (-edge[1], edge[0]))
     rest: Counter[Place] = Counter()
     for (from_place, _), number in in_order[max_edges:]:

@@ -90,6 +90,22 @@ class Abandonment(OfDays):
         return [AbandonmentPart("", self.total), *self.breakdown]
 
 
+class AbandonmentPhase(Answer):
+    """The stays in one phase."""
+
+    phase: PhaseName
+    window: WindowName
+    stays: PhaseStays
+
+
+class AbandonmentByPhase(OfDays):
+    """The same of each phase of the model, in its order."""
+
+    TABLE: ClassVar[str] = "phases"
+
+    phases: list[AbandonmentPhase]
+
+
 class VisitBaseline(Answer):
     """What a share of visits is compared with: all other visits, or those of as many days before."""
 

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from services.api.abandonment.answers import (
     Abandonment,
+    AbandonmentByPhase,
     AbandonmentPart,
+    AbandonmentPhase,
     BaselineName,
     Friction,
     LastTouchpoints,
@@ -56,7 +58,7 @@ from services.api.funnel.breakdown import (
 )
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
-from services.api.shared.days import Days, SpanParameters, read_days
+from services.api.shared.days import Days, SpanParameters, of_days, read_days
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import PageParameters
 from services.api.shared.phase_names import phase_number
@@ -146,7 +148,7 @@ async def get_abandonment(
         stays([count for counts in by_value.values() for count in counts], span, phase, window_us)
         for by_value, span in zip(of_spans, seen, strict=True)
     ]
-    link = _link(live, days, parameters)
+    link = _link(live, days, parameters, phase, parameters.by)
     before = totals[1] if len(totals) > 1 else None
     total = totals[0]
     parts: list[AbandonmentPart] = []
@@ -172,6 +174,27 @@ async def get_abandonment(
             breakdown=parts,
         )
     )
+
+
+@router.get("/v1/abandonment/phases", responses=problem_responses(400, 403, 409), summary="Where, by phase")
+async def get_abandonment_phases(
+    context: Context, token: Token, parameters: Annotated[SpanParameters, Query()]
+) -> AnswerResponse[AbandonmentByPhase]:
+    """What `/v1/abandonment` answers in total for each phase of the model, read at once."""
+    customers = await customer_filter(context, token.workspace, parameters)
+    of_phases: list[AbandonmentPhase] = []
+    async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
+        days, now_us = read_days(live, parameters)
+        span = days.alike(now_us)
+        for phase in live.model.phases:
+            window, link = window_of(phase.window_us), _link(live, days, parameters, phase.number)
+            by_value = await read_counts(connection, live, CYCLE, phase.number, span, customers, None)
+            counts = [count for counts in by_value.values() for count in counts]
+            total = stays(counts, span.seen_until(now_us), phase.number, None if window is None else WINDOWS_US[window])
+            of_phases.append(
+                AbandonmentPhase(phase.name, window, stays_answer(live.model, total, None, link(None, ())))
+            )
+    return AnswerResponse(AbandonmentByPhase(**of_days(live, days), phases=of_phases))
 
 
 @router.get("/v1/abandonment/visits", responses=problem_responses(400, 403, 409), summary="Which visits go on")
@@ -345,14 +368,14 @@ def _window(model: Model, phase: int, window: str | None) -> str | None:
     return window
 
 
-def _link(live: LiveModel, days: Days, parameters: AbandonmentParameters) -> Link:
-    """What makes the paths of the lists of customers."""
-    question = {"phase": parameters.phase, "model": live.model.name, "outcome": "lapsed"}
+def _link(live: LiveModel, days: Days, parameters: SpanParameters, phase: int, of: By | None = None) -> Link:
+    """What makes the paths of the lists of customers of a phase, and of those with a value of a dimension."""
+    question = {"phase": live.model.phases[phase - 1].name, "model": live.model.name, "outcome": "lapsed"}
     question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
     filters = {"source": parameters.source, "channel": parameters.channel}
 
     def path(value: str | None, shown: Sequence[str]) -> str:
-        by = None if value is None else parameters.by
+        by = None if value is None else of
         asked_for = question | filters | filter_of(by, value or "", shown)
         return f"/v1/abandonment/customers?{urlencode(asked_for, doseq=True)}"
 

@@ -93,7 +93,9 @@ async def get_flows(
         span = (days.from_us, days.end_us)
         moves = await read_moves(connection, live.generation.id, reading, span, customers)
     return AnswerResponse(
-        flows_answer(live, days, parameters.reading, flows(moves, parameters.edges), _lists(live, parameters))
+        flows_answer(
+            live, days, parameters.reading, flows(moves, parameters.edges, reading=reading), _lists(live, parameters)
+        )
     )
 
 

@@ -9,7 +9,8 @@ SHAREABLE = frozenset(
     {
         "/v1/models", "/v1/phases", "/v1/phases/counts", "/v1/phases/history", "/v1/sources", "/v1/channels",
         "/v1/funnel", "/v1/funnel/trend", "/v1/funnel/time", "/v1/flows", "/v1/variants", "/v1/variants/kinds",
-        "/v1/abandonment", "/v1/abandonment/visits", "/v1/abandonment/last", "/v1/abandonment/friction",
+        "/v1/abandonment", "/v1/abandonment/phases", "/v1/abandonment/visits", "/v1/abandonment/last",
+        "/v1/abandonment/friction",
         "/v1/attribution", "/v1/attribution/paths", "/v1/messages", "/v1/voice", "/v1/voice/reach", "/v1/workspace",
         "/v1/annotations",
     }

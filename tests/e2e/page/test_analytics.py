@@ -208,8 +208,18 @@ async def test_an_annotation_is_written_and_stands_on_the_axis(page: Page, shop:
     headers = {"Authorization": f"Bearer {await quarter.admin_token()}"}
     assert (await page.request.post(f"{shop}/v1/session", headers=headers)).status == 204
     await trend.get_by_role("button", name="Annotate").click()
-    await expect(trend.get_by_role("list", name="Annotations")).to_contain_text("release New checkout <b>")
+    written = trend.get_by_role("list", name="Annotations")
+    await expect(written).to_contain_text("release New checkout <b>")
     await expect(trend.locator("canvas")).to_have_count(1)
+    await written.get_by_role("button", name="Edit").click()
+    await trend.get_by_label("Text").fill("Old checkout again")
+    await trend.get_by_label("What").select_option("Incident")
+    await trend.get_by_role("button", name="Save").click()
+    await expect(written).to_contain_text("incident Old checkout again")
+    await written.get_by_role("button", name="Delete").click()
+    await written.get_by_role("button", name="Delete for good").click()
+    await expect(written).to_have_count(0)
+    await expect(trend.get_by_text("Annotate a day")).to_be_focused()
 
 
 async def test_flows_add_up_and_are_a_table_where_it_is_narrow(page: Page, shop: str, api: httpx.AsyncClient) -> None:

@@ -36,6 +36,7 @@ async def shop(module_stack: Stack) -> Stack:
             topic=stack.touchpoints,
             now_us=now_us(),
         )
+        await rows.count(1, 60, at_us=now_us())
     await connection.close()
     engine = create_engine(stack.database)
     async with transaction(engine) as transacting:
@@ -95,3 +96,38 @@ async def test_a_view_is_shared_and_revoked(editor: Page, guest: Page, server: S
     await expect(editor.get_by_text("None is open.")).to_be_visible(timeout=PATIENCE_MS)
     await editor.keyboard.press("Escape")
     await expect(editor.get_by_role("button", name="Share")).to_be_focused()
+
+
+async def made_link(editor: Page, server: Service, view: str) -> str:
+    """The address of a link to a view, all of which has come."""
+    await editor.goto(f"{server.url}/#/{view}?span=90d")
+    await expect(editor.locator(f"#place .view-{view} > *").first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(editor.locator("[aria-busy=true]")).to_have_count(0, timeout=PATIENCE_MS)
+    if view == "now":
+        await expect(editor.locator("#came")).to_have_text("60", timeout=PATIENCE_MS)
+        await expect(editor.locator("[data-label='Go on in 30 d']", has_text="–")).to_have_count(0)
+    await editor.get_by_role("button", name="Share").click()
+    await editor.get_by_role("button", name="Make a link").click()
+    return await editor.get_by_label("The link").input_value(timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("view", ["now", "channels", "voices"])
+async def test_each_view_of_numbers_is_shared_whole(editor: Page, guest: Page, server: Service, view: str) -> None:
+    refused: list[str] = []
+    guest.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
+    address = await made_link(editor, server, view)
+    await editor.keyboard.press("Escape")
+    await guest.goto(address)
+    if view == "now":
+        for number in ("customers", "came", "unplaced"):
+            shown = await editor.locator(f"#{number}").inner_text()
+            await expect(guest.locator(f"#{number}")).to_have_text(shown, timeout=PATIENCE_MS)
+        shown = await editor.locator("[data-phase=decision] [data-label='Go on in 30 d']").inner_text()
+        await expect(guest.locator("[data-phase=decision] [data-label='Go on in 30 d']")).to_have_text(shown)
+        await expect(guest.get_by_text("Lapse soon")).to_have_count(0)  # it names customers
+    else:
+        shown = await editor.locator("#place section h2").first.inner_text()
+        await expect(guest.locator("#place section h2").first).to_have_text(shown, timeout=PATIENCE_MS)
+        await expect(guest.locator("[aria-busy=true]")).to_have_count(0, timeout=PATIENCE_MS)
+    await expect(guest.get_by_role("alert").filter(visible=True)).to_have_count(0)
+    assert refused == []

@@ -203,7 +203,11 @@ async def follow_all(
         await follow(api, of_trend(await ask("/v1/funnel/trend", **funnel, step="month")), chance)
         of_phase = {"phase": chance.choice(["discovery", "decision", "purchase"])}
         by = {"by": chance.choice(["source", "channel", "campaign", "device", "cycle"])}
-        await follow(api, of_abandonment(await ask("/v1/abandonment", **SPAN, **of_phase, **by)), chance, 5)
+        abandonment = await ask("/v1/abandonment", **SPAN, **of_phase, **by)
+        await follow(api, of_abandonment(abandonment), chance, 5)
+        by_phase = await ask("/v1/abandonment/phases", **SPAN)
+        [same] = [each for each in by_phase["phases"] if each["phase"] == of_phase["phase"]]
+        assert (same["window"], same["stays"]) == (abandonment["window"], abandonment["total"])
         of_campaign = [await ask("/v1/customers", campaign=name) for name in ("spring", "sale", "(none)")]
         assert sum(answer["total"] for answer in of_campaign) == (await ask("/v1/customers"))["total"]
         await follow(api, of_kind_variants(await ask("/v1/variants/kinds", **SPAN, goal="decision")), chance, 5)

@@ -1,12 +1,12 @@
 // Columns over days or values, hatched where a day is not settled.
 
-import { mark, picture, s, ticks, words } from "./svg.js";
+import { fitted, mark, picture, s, ticks, words } from "./svg.js";
 import { number } from "../shell/dom.js";
 
 const HEIGHT = 150;
 
-/** The picture of `days`: { value, label: on the axis, says, href, isOpen }, in the colour of a fill. */
-export function columns(days, { name, width, fill = "lapsed" }) {
+/** The picture of `days`: { value, label: on the axis, says, href, isOpen }, in the colour of a fill. `notes`: [{ place, text }]. */
+export function columns(days, { name, width, fill = "lapsed", notes = [] }) {
   const most = Math.max(...days.map(({ value }) => value), 1);
   const at = ticks(0, most, 3).filter(Number.isInteger);
   const left = 12 + 8 * number(at.at(-1) ?? 0).length;
@@ -20,6 +20,12 @@ export function columns(days, { name, width, fill = "lapsed" }) {
       const box = { x: left + place * across + Math.min(across * 0.12, 3), y: y(day.value), width: Math.max(across - Math.min(across * 0.24, 6), 1), height: Math.max(HEIGHT - y(day.value), 0), rx: 2 };
       return mark({ label: day.says, href: day.href }, s("rect", { x: left + place * across, y: 0, width: across, height: HEIGHT, class: "hit" }),
         s("rect", { ...box, class: `fill ${fill} ${day.isOpen ? "open" : ""}` }), day.isOpen ? s("rect", { ...box, fill: pattern("hatch"), class: "over" }) : null);
+    }),
+    ...notes.flatMap(({ place, text }, row) => {
+      const x = left + (place + 0.5) * across;
+      const isLate = x > width * 0.75;
+      return [s("line", { x1: x, x2: x, y1: 0, y2: HEIGHT, class: "note-line" }),
+        words(x + (isLate ? -5 : 5), 10 + 13 * (row % 4), fitted(text, 180, 11), { class: "small halo", "text-anchor": isLate ? "end" : "start" })];
     }),
     ...days.map((day, place) => (place % every ? null : words(left + (place + 0.5) * across, HEIGHT + 16, day.label, { class: "tick", "text-anchor": place ? "middle" : "start" }))),
   ]);

@@ -1,5 +1,6 @@
 // A figure: a sentence, a picture, and the table of the same rows one key away.
 
+import { csvButton } from "./csv.js";
 import { h, number } from "../shell/dom.js";
 
 /** Number of rows of a table that stand there at once. */
@@ -21,10 +22,13 @@ export function figure({ title, sentence, picture, columns, rows, csv = null, le
   const ruler = h("div", { class: "ruler" });
   const tip = h("div", { class: "tip", "aria-hidden": "true", hidden: true });
   const table = h("div", { class: "rows", tabindex: "0", role: "region", "aria-label": `${title}, as a table`, hidden: true });
+  const file = csv && !("shared" in document.body.dataset)
+    ? h("a", { class: "button quiet", href: csv, download: "", text: "CSV", "aria-label": `${title} as CSV` })
+    : csvButton(title, columns.map(([heading]) => heading), () => rows);
   const toggle = h("button", { type: "button", class: "quiet", "aria-keyshortcuts": "t", title: "Picture or table (t)" });
   const element = h("figure", { class: "chart card", "aria-labelledby": id },
     h("div", { class: "bar" }, h(`h${level}`, { id, text: title }),
-      h("div", { class: "tools" }, toggle, csv ? h("a", { class: "button quiet", href: csv, download: "", text: "CSV", "aria-label": `${title} as CSV` }) : null)),
+      h("div", { class: "tools" }, toggle, file)),
     h("p", { class: "sentence", text: sentence }), ruler, drawing, table, legend, note ? h("figcaption", { class: "note", text: note }) : null);
 
   const reading = { isTable: asTables.has(title), isChosen: asTables.has(title) };

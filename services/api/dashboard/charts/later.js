@@ -26,7 +26,10 @@ export function later(tools, title, make) {
     }
     place.removeAttribute("aria-busy");
   };
-  place.addEventListener("again", run);
+  place.addEventListener("again", async () => {
+    await run();
+    place.querySelector("summary")?.focus();
+  });
   run();
   return place;
 }

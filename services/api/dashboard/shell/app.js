@@ -4,6 +4,7 @@ import { ApiError, forgetAsked, get, getAll, openSession, serviceNow, useLink } 
 import { carried, format, parse } from "./address.js";
 import { controls, renew } from "./controls.js";
 import { byId, h } from "./dom.js";
+import { askWorkspace, modelOf } from "./early.js";
 import { Pulse } from "./pulse.js";
 import { installSearch } from "./search.js";
 import { offerSharing, openShared, sharedToken } from "./sharing.js";
@@ -13,6 +14,7 @@ import { views } from "./views.js";
 const SKELETON_MS = 300;
 const SPEAK_MS = 10_000;
 const RETRY_MS = 3000;
+const SHARED_MS = 10_000;
 
 const home = views[0];
 const known = { zone: "UTC", usualModel: "", models: [], sources: [], channels: [], phases: new Map() };
@@ -88,15 +90,16 @@ function askForToken(reason) {
 
 /** What the controls need to know of the workspace. */
 async function load() {
-  const [workspace, models, sources] = await Promise.all([get("/v1/workspace"), getAll("/v1/models", "models"), getAll("/v1/sources", "sources")]);
+  const model = modelOf(sharedView || location.hash);
+  const [workspace, models, sources, channels, phases] = await askWorkspace(model);
   known.zone = workspace.time_zone;
   known.usualModel = workspace.default_model;
   known.ingestUrl = workspace.ingest_url;
-  known.models = models.filter((model) => model.state === "live");
+  known.models = models.filter(({ state }) => state === "live");
   known.sources = sources.map((source) => source.name);
-  known.phases.clear();
+  known.channels = channels;
+  known.phases = new Map(phases ? [[model, phases]] : []);
   byId("workspace").textContent = workspace.name;
-  await loadChannels();
 }
 
 async function loadChannels() {
@@ -187,6 +190,7 @@ function leave() {
 function toolsOf(view, values, signal) {
   return {
     signal,
+    isShared: Boolean(sharedView),
     ingestUrl: known.ingestUrl,
     get: (path, parameters = {}) => get(path, parameters, signal),
     /** The address of a view, with the common values of this one and `changes`. */
@@ -201,9 +205,17 @@ function toolsOf(view, values, signal) {
     counts(listen) {
       listeners.add(listen);
       if (latestCounts) listen(latestCounts);
+      if (sharedView) return askCounts(values, signal);
     },
     reloadChannels: () => loadChannels(),
   };
+}
+
+/** What stands for the stream in a shared view, whose link opens questions only. */
+async function askCounts({ model, source, channel }, signal) {
+  latestCounts = await get("/v1/phases/counts", { model, source, channel }, signal);
+  listeners.forEach((listen) => listen(latestCounts));
+  setTimeout(() => signal.aborted || askCounts({ model, source, channel }, signal).catch(() => {}), SHARED_MS);
 }
 
 function linkTo(name, view, values, changes) {

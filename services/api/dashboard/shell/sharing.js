@@ -1,15 +1,15 @@
 // Shared links: made and revoked in a dialog; and the page as it is opened by one.
 
-import { asked, get, send, useLink } from "./api.js";
+import { asked, get, pathOf, send, useLink } from "./api.js";
 import { format } from "./address.js";
 import { attempt, openDialog } from "./dialog.js";
 import { byId, h, time } from "./dom.js";
 
-/** Views whose numbers can be shared: those that name nobody. */
-const SHAREABLE = new Set(["funnel", "flows", "abandonment"]);
+/** Views whose numbers can be shared: without what names customers. */
+const SHAREABLE = new Set(["now", "funnel", "flows", "abandonment", "channels", "voices"]);
 
-/** Questions of the frame about the view: search, links, further pages of names. */
-const OF_NO_VIEW = /^\/v1\/(shares|customers\/search)|[?&]cursor=/;
+/** What no link may ask: whatever names customers, links themselves, further pages of names. */
+const OF_NO_LINK = /^\/v1\/(shares|customers|referrals)|[?&]cursor=/;
 
 /** The token of a shared link in the address, or "". */
 export const sharedToken = () => location.hash.match(/^#\/shared\/(\w+)$/)?.[1] ?? "";
@@ -26,26 +26,28 @@ export async function openShared(token) {
 }
 
 /** Shows the button in views that can be shared. `question`: what the view shows. */
-export function offerSharing({ view, values, span }) {
+export function offerSharing({ view, values, span, filter }) {
   const button = byId("share");
   button.hidden = !SHAREABLE.has(view.name) || "shared" in document.body.dataset;
   // Days typed in: a preset would be another question tomorrow.
-  button.onclick = () => open(view.title, format(view, { ...values, span: `${span.first}..${span.last}` }));
+  const address = format(view, { ...values, span: `${span.first}..${span.last}` });
+  // The counts are a stream here, and a question there.
+  button.onclick = () => open(view.title, address, view.name === "now" ? [pathOf("/v1/phases/counts", filter)] : []);
 }
 
-function open(title, address) {
+function open(title, address, further) {
   const list = h("ul", { class: "links" });
   const made = h("div", {});
   const fault = h("p", { class: "error", role: "alert" });
-  const make = h("button", { type: "button", class: "primary", text: "Make a link", on: { click: () => attempt(fault, () => share(title, address, made)).then((isDone) => isDone && show(list, fault)) } });
+  const make = h("button", { type: "button", class: "primary", text: "Make a link", on: { click: () => attempt(fault, () => share(title, address, further, made)).then((isDone) => isDone && show(list, fault)) } });
   openDialog("Share this view",
     h("p", { text: "Whoever has the link sees these numbers, as they are on the day, and nothing else of the workspace. It ends after 30 days." }),
     h("p", {}, make), made, fault, h("h3", { text: "Links" }), list);
   show(list, fault);
 }
 
-async function share(title, address, made) {
-  const questions = [...asked].filter((path) => !OF_NO_VIEW.test(path)).sort();
+async function share(title, address, further, made) {
+  const questions = [...asked, ...further].filter((path) => !OF_NO_LINK.test(path)).sort();
   const { link } = await send("POST", "/v1/shares", { name: title, view: address, questions });
   const input = h("input", { readonly: true, "aria-label": "The link", value: `${location.origin}${link}` });
   const copy = h("button", { type: "button", text: "Copy", on: { click: async () => {

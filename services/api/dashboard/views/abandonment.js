@@ -1,5 +1,6 @@
 // Where customers leave, who they are, when, after what, and with which friction.
 
+import { annotationsOf, annotationsPart } from "../charts/annotations.js";
 import { columns as dayColumns } from "../charts/columns.js";
 import { dots } from "../charts/dots.js";
 import { figure } from "../charts/figure.js";
@@ -9,6 +10,7 @@ import { legend } from "../charts/svg.js";
 import { ENOUGH, dayWords, differenceWords, inPoints, interval, roundShare, share, tooFew, withinWords } from "../charts/words.js";
 import { pathOf } from "../shell/api.js";
 import { choice, counted, labelOf, number } from "../shell/dom.js";
+import { dateOf } from "../shell/span.js";
 
 const DIMENSIONS = { channel: "Channel", source: "Source", device: "Device", campaign: "Campaign", cycle: "First or later cycle" };
 const VISIT_DIMENSIONS = { device: "Device", channel: "Channel", campaign: "Campaign" };
@@ -25,9 +27,9 @@ export const abandonment = {
 
   async show(place, question, tools) {
     const asked = new Abandonment(question, tools);
-    const all = await asked.everywhere();
+    const { phases: all } = await tools.get("/v1/abandonment/phases", asked.common);
     if (tools.signal.aborted) return;
-    if (!all.some(({ total }) => total.entered)) {
+    if (!all.some(({ stays }) => stays.entered)) {
       const months = async (filter, from, to) => (await tools.get("/v1/funnel/trend", { ...filter, from, to, step: "month", window: "none" })).days.map((month) => ({ from: month.from, entered: month.cohort.entered }));
       replace(place, await whyNothing({ what: "stays in a phase", question, tools, view: "abandonment", monthsOf: months }));
       return;
@@ -35,7 +37,7 @@ export const abandonment = {
     asked.choosePhase(all);
     replace(place, asked.settings(), asked.where(all),
       later(tools, "Who leaves", () => asked.who()),
-      later(tools, "When they left", () => asked.last().then((answer) => asked.when(answer))),
+      later(tools, "When they left", async () => asked.when(await asked.last(), await annotationsOf(question.span, tools))),
       later(tools, "After what", () => asked.last().then((answer) => asked.after(answer))),
       later(tools, "With which friction", () => asked.friction()),
       later(tools, "Which visits go on", () => asked.visits()));
@@ -50,14 +52,9 @@ class Abandonment {
     this.span = question.span.label.toLowerCase();
   }
 
-  /** The answer for each phase: one has only the sums of one phase. */
-  everywhere() {
-    return Promise.all(this.phases.map(({ name }) => this.tools.get("/v1/abandonment", { ...this.common, phase: name })));
-  }
-
   /** The phase of the address, else that in which most lapsed. */
   choosePhase(all) {
-    const most = [...all].sort((one, other) => other.total.lapsed - one.total.lapsed)[0].phase;
+    const most = [...all].sort((one, other) => other.stays.lapsed - one.stays.lapsed)[0].phase;
     this.phase = this.phases.some(({ name }) => name === this.values.phase) ? this.values.phase : most;
     this.asked = { ...this.common, phase: this.phase };
   }
@@ -92,19 +89,20 @@ class Abandonment {
   }
 
   where(all) {
-    const rows = all.map(({ phase, total, window }) => ({
-      label: this.label(phase), value: total.mature >= ENOUGH ? total.rate : null, isQuiet: phase !== this.phase,
-      text: total.mature >= ENOUGH ? `${share(total.rate.rate)} of ${number(total.mature)} ${withinWords(window)}` : tooFew(total.mature),
-      says: `${this.label(phase)}: ${number(total.lapsed_within)} of ${number(total.mature)} settled stays lapsed ${withinWords(window)}, ${total.mature >= ENOUGH ? interval(total.rate) : tooFew(total.mature)}`,
+    const rows = all.map(({ phase, stays, window }) => ({
+      label: this.label(phase), value: stays.mature >= ENOUGH ? stays.rate : null, isQuiet: phase !== this.phase,
+      text: stays.mature >= ENOUGH ? `${share(stays.rate.rate)} of ${number(stays.mature)} ${withinWords(window)}` : tooFew(stays.mature),
+      says: `${this.label(phase)}: ${number(stays.lapsed_within)} of ${number(stays.mature)} settled stays lapsed ${withinWords(window)}, ${stays.mature >= ENOUGH ? interval(stays.rate) : tooFew(stays.mature)}`,
       href: this.tools.link("abandonment", { phase, window: "", kind: "", next: "" }),
     }));
-    const [worst] = all.filter(({ total }) => total.mature >= ENOUGH).sort((one, other) => other.total.rate.rate - one.total.rate.rate);
-    const sentence = worst ? `Customers lapse most in ${this.label(worst.phase)}: ${share(worst.total.rate.rate)} of the ${number(worst.total.mature)} stays that had the time (${interval(worst.total.rate)}).` : "No phase has enough stays whose time has passed.";
+    const [worst] = all.filter(({ stays }) => stays.mature >= ENOUGH).sort((one, other) => other.stays.rate.rate - one.stays.rate.rate);
+    const sentence = worst ? `Customers lapse most in ${this.label(worst.phase)}: ${share(worst.stays.rate.rate)} of the ${number(worst.stays.mature)} stays that had the time (${interval(worst.stays.rate)}).` : "No phase has enough stays whose time has passed.";
     return figure({
       title: "Where", sentence, picture: (width) => dots(rows, { name: sentence, width }),
       note: "Of the stays that began in the span and have been seen for the phase's window. Choose a phase to see it below.",
       columns: [["Phase"], ["Entered", "number"], ["Went on", "number"], ["Lapsed", "number"], ["Ended", "number"], ["Still", "number"], ["In time", "number"], ["Of settled", "number"], ["Rate", "number"], ["95 % interval", "number"]],
-      rows: all.map(({ phase, total }) => [{ text: this.label(phase), href: this.tools.link("abandonment", { phase, window: "", kind: "", next: "" }) }, ...this.stayCells(total)]),
+      rows: all.map(({ phase, stays }) => [{ text: this.label(phase), href: this.tools.link("abandonment", { phase, window: "", kind: "", next: "" }) }, ...this.stayCells(stays)]),
+      csv: pathOf("/v1/abandonment/phases.csv", this.common),
     });
   }
 
@@ -142,18 +140,23 @@ class Abandonment {
     return [differenceWords(difference, shown), `${inPoints(difference.low)} to ${inPoints(difference.high)}`, shown ? number(Math.round(lost)) : "–"];
   }
 
-  when(answer) {
+  when(answer, written) {
     if (!answer.days.length) return stateCard("When they left", `Nobody has lapsed in ${this.label(this.phase)} who came there in this span (${this.span}).`);
-    const worded = dayWords(this.question.zone);
-    const days = everyDay(answer.days, this.question.zone);
+    const { zone } = this.question;
+    const worded = dayWords(zone);
+    const days = everyDay(answer.days, zone);
+    const dates = days.map((day) => dateOf(Date.parse(day.from), zone));
+    const notes = written.map(({ at, text }) => ({ place: dates.indexOf(dateOf(Date.parse(at), zone)), text })).filter(({ place }) => place >= 0);
     const shown = days.map((day) => ({ value: day.lapsed, label: worded(day.from), isOpen: !day.settled, says: `${worded(day.from)}: ${counted(day.lapsed, "customer")} left${day.settled ? "" : ", not settled yet"}` }));
     const [worst] = [...days].sort((one, other) => other.lapsed - one.lapsed);
     const sentence = `${number(answer.lapsed)} lapsed; most did something for the last time on ${worded(worst.from)} (${number(worst.lapsed)}).`;
-    return figure({
-      title: "When they left", sentence, picture: (width) => dayColumns(shown, { name: sentence, width }),
+    const element = figure({
+      title: "When they left", sentence, picture: (width) => dayColumns(shown, { name: sentence, width, notes }),
       note: "The day of the last touchpoint, not of the lapse. Hatched: who was last here on that day may still lapse.",
       columns: [["Day"], ["Left", "number"], ["Settled"]], rows: days.map((day) => [worded(day.from), number(day.lapsed), day.settled ? "yes" : "not yet"]),
     });
+    element.append(annotationsPart(written, this.question, this.tools));
+    return element;
   }
 
   after(answer) {
@@ -239,13 +242,12 @@ class Abandonment {
 
 /** The days with those between them on which nobody left. */
 function everyDay(days, zone) {
-  const format = new Intl.DateTimeFormat("en-CA", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit" });
-  const date = (instant) => format.format(new Date(instant));
+  const date = (instant) => dateOf(Date.parse(instant), zone);
   const known = new Map(days.map((day) => [date(day.from), day]));
   const all = [];
   // Noon of each day: no clock rule moves it to another one.
   for (let at = Date.parse(days[0].from) + 43_200_000; at < Date.parse(days.at(-1).from) + 86_400_000; at += 86_400_000) {
-    all.push(known.get(date(at)) ?? { from: new Date(at).toISOString(), lapsed: 0, settled: days.some((day) => day.settled && Date.parse(day.from) > at) || !days.some(({ settled }) => !settled) });
+    all.push(known.get(dateOf(at, zone)) ?? { from: new Date(at).toISOString(), lapsed: 0, settled: days.some((day) => day.settled && Date.parse(day.from) > at) || !days.some(({ settled }) => !settled) });
   }
   return all;
 }

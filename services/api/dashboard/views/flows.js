@@ -4,6 +4,7 @@ import { bars } from "../charts/bars.js";
 import { dots } from "../charts/dots.js";
 import { figure } from "../charts/figure.js";
 import { later, replace, settings } from "../charts/later.js";
+import { sankeyLibrary } from "../charts/library.js";
 import { sankey } from "../charts/sankey.js";
 import { whyNothing } from "../charts/states.js";
 import { legend } from "../charts/svg.js";
@@ -30,6 +31,7 @@ export const flows = {
   async show(place, question, tools) {
     const asked = new Flows(question, tools);
     const controls = settings(choice("Count", Object.entries(READINGS), question.values.reading, (reading) => tools.go({ reading }), { id: "reading" }));
+    sankeyLibrary().catch(() => {}); // the picture says it when it cannot be loaded
     const answer = await tools.get("/v1/flows", { ...asked.common, reading: question.values.reading });
     if (tools.signal.aborted) return;
     if (!answer.edges.length) {

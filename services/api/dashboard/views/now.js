@@ -1,5 +1,6 @@
 // Where everybody stands now, live, and how the span changed it.
 
+import { csvOf } from "../charts/csv.js";
 import { pathOf } from "../shell/api.js";
 import { change, counted, duration, h, number, share, tinted } from "../shell/dom.js";
 import { spark } from "./spark.js";
@@ -20,16 +21,17 @@ export const now = {
   async show(place, question, tools) {
     const table = new PhaseTable(question, tools);
     place.replaceChildren(table.totals, table.withheld, table.empty, table.card, table.note);
-    const changed = new Promise((resolve) => tools.counts((counts) => {
-      table.showCounts(counts);
-      resolve();
-    }));
-    await changed;
+    await new Promise((resolve, reject) => {
+      tools.counts((counts) => {
+        table.showCounts(counts);
+        resolve();
+      })?.catch(reject);
+    });
     if (table.isWithheld) return;
     // Each comes when it comes: none holds up the counts.
     table.failing(table.keepHistory());
     table.failing(table.showConversions());
-    table.failing(table.showLapsing());
+    if (!tools.isShared) table.failing(table.showLapsing());
   },
 };
 
@@ -42,7 +44,7 @@ class PhaseTable {
     this.totals = h("dl", { class: "totals" },
       total("Customers", this.customers, "now"),
       total("New", this.came, question.span.label.toLowerCase()),
-      total("Lapsing", this.lapsing, `within ${SOON_DAYS} days`),
+      tools.isShared ? null : total("Lapsing", this.lapsing, `within ${SOON_DAYS} days`),
       total("Unplaced", this.unplaced, "now"));
     this.withheld = h("p", { class: "note", hidden: true });
     this.empty = h("div", { hidden: true });
@@ -56,9 +58,10 @@ class PhaseTable {
         heading("Active"), heading("Lapsed"), heading("Trend", { class: "number trend", title: `Customers in the phase, ${span}` }),
         heading("Entered", { title: `In the span: ${span}` }), heading("Left", { title: `In the span: ${span}` }),
         heading(`Go on in ${worded(this.window)}`, { title: `Of those who entered in the span and had ${worded(this.window)} since: how many came to the next phase or beyond in that time` }),
-        heading("Lapse soon", { title: `Lapse within ${SOON_DAYS} days unless they do something` }))),
+        tools.isShared ? null : heading("Lapse soon", { title: `Lapse within ${SOON_DAYS} days unless they do something` }))),
       h("tbody", { role: "rowgroup" }, ...question.phases.map((phase) => this.row(phase)))));
-    this.note = h("p", { class: "note", text: "Now = active + lapsed. A customer counts under the source and channel of its first touchpoint. Every number leads to those it counts." });
+    this.words = h("p", { class: "note", text: `Now = active + lapsed. A customer counts under the source and channel of its first touchpoint.${tools.isShared ? "" : " Every number leads to those it counts."}` });
+    this.note = h("div", { class: "bar" }, this.words, csvOf("Phases", this.card.querySelector("table")));
   }
 
   row(phase) {
@@ -75,7 +78,7 @@ class PhaseTable {
     const row = h("tr", { role: "row", "data-phase": phase.name },
       h("th", { role: "rowheader", scope: "row" }, name),
       h("td", { role: "cell", class: "wide" }, h("div", { class: "figures" }, parts.now, parts.share), h("div", { class: "track", "aria-hidden": "true" }, parts.bar, parts.pale)),
-      parts.active, parts.lapsed, parts.trend, parts.entered, parts.left, parts.onward, parts.soon);
+      parts.active, parts.lapsed, parts.trend, parts.entered, parts.left, parts.onward, this.tools.isShared ? null : parts.soon);
     this.rows.set(phase.name, parts);
     return tinted(row, this.question.phases, phase.name);
   }
@@ -149,8 +152,7 @@ class PhaseTable {
       parts.trend.replaceChildren(spark(standing, `${label}: ${number(standing[0] ?? 0)} at the start, ${number(standing.at(-1) ?? 0)} at the end`));
     });
     const came = { ...filter, from_phase: "unplaced", from: history.from, to: history.to };
-    const { total } = await this.tools.get("/v1/moves", { ...came, limit: 1 });
-    if (total !== null) this.put(this.came, total, pathOf("/v1/moves", came));
+    if (history.steps.length) this.put(this.came, history.steps.at(-1).customers.closing - history.steps[0].customers.opening, pathOf("/v1/moves", came));
   }
 
   async showConversions() {
@@ -205,7 +207,7 @@ class PhaseTable {
   failing(part) {
     part.catch((error) => {
       if (this.tools.signal.aborted || error.name === "AbortError") return;
-      this.note.replaceChildren(h("span", { class: "error", role: "alert", text: `Some numbers cannot be read: ${error.status ? error.message : "the service cannot be reached"}. ` }), h("button", { type: "button", text: "Try again", on: { click: () => now.show(this.card.parentElement, this.question, this.tools).catch(() => {}) } }));
+      this.words.replaceChildren(h("span", { class: "error", role: "alert", text: `Some numbers cannot be read: ${error.status ? error.message : "the service cannot be reached"}. ` }), h("button", { type: "button", text: "Try again", on: { click: () => now.show(this.card.parentElement, this.question, this.tools).catch(() => {}) } }));
     });
   }
 }

@@ -1,5 +1,6 @@
 // What is wrong with what comes in: refused, warned about, without a meaning, late, or of nobody.
 
+import { csvOf } from "../charts/csv.js";
 import { card, counted, duration, h, id, number, tag, time } from "../shell/dom.js";
 import { pathOf, serviceNow } from "../shell/api.js";
 
@@ -26,7 +27,11 @@ export const quality = {
       tools.get("/v1/phases/counts", { model }),
     ]);
     const parts = [timeliness(recent, counts), refused(rejected, span, tools), warnings(warned, tools), unmappedNames(unmapped), refunds(unmapped), suspectIds(suspects, tools)];
-    place.replaceChildren(...parts.filter(Boolean));
+    for (const part of parts) {
+      const [heading, table] = [part.querySelector("h2"), part.querySelector("table")];
+      if (table) heading.replaceWith(h("div", { class: "bar" }, heading.cloneNode(true), csvOf(heading.textContent, table)));
+    }
+    place.replaceChildren(...parts);
   },
 };
 
@@ -80,7 +85,7 @@ function unmappedNames({ items, next_cursor: next, model }) {
     h("span", { class: "tags" }, ...item.sources.map(({ source }) => tag(source ?? "(gone)"))), number(item.events)]);
   return card("Names without a meaning",
     rows.length ? tableOf(["Event name", "Suggestion", "Sources", "Events"], rows) : h("p", { text: "Every name has a meaning." }),
-    rows.length ? h("p", { class: "note" }, "Such an event keeps a customer active and moves nobody. ", h("a", { href: pathOf("/v1/events/unmapped.csv", { model }), download: "", text: next ? "All of them as CSV" : "CSV" }), ".") : null);
+    rows.length ? h("p", { class: "note" }, "Such an event keeps a customer active and moves nobody. ", next ? h("a", { href: pathOf("/v1/events/unmapped.csv", { model }), download: "", text: "All of them as CSV" }) : null) : null);
 }
 
 function refunds({ orphan_refunds: orphans, foreign_currency_refunds: foreign }) {

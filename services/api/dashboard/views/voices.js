@@ -36,7 +36,7 @@ export const voices = {
     replace(place, view.settings(), ...view.voice(answers),
       later(tools, "What was shown and shared", () => view.reach()),
       later(tools, "Messages", () => view.messages()),
-      later(tools, "Referrals", () => view.referrals()));
+      tools.isShared ? null : later(tools, "Referrals", () => view.referrals()));
   },
 };
 
