@@ -19,7 +19,7 @@ MEDIA_TYPES = {
 }
 """The kinds of files that are served; of any other nothing is."""
 MODULES = b"<!-- modules -->"
-"""Where `index.html` gets a link to each script, so that a browser asks for all of them at once. Low: the questions that
+"""Where `index.html` gets a link to each script, so that a browser asks for all of them at once. Of low priority: what
 `early.js` asks need not wait for them."""
 _COMMENTS = re.compile(rb"^ *(?://.*|/\*(?:[^*]|\*(?!/))*\*/)$", re.MULTILINE)
 """Whole lines of comments, which no browser needs: a tenth of what is sent. Lines keep their numbers."""

@@ -14,7 +14,7 @@ const NARROW = 560;
 export function bars(rows, { name, width, stacked = false }) {
   const isNarrow = stacked || width < NARROW;
   const left = isNarrow ? 0 : Math.min(150, width * 0.2);
-  const right = isNarrow ? 0 : 220;
+  const right = isNarrow ? 0 : 236;
   const space = width - left - right - (isNarrow ? 0 : 24);
   const hasRates = rows.some(({ rate }) => rate);
   const lines = Math.max(...rows.map(({ texts }) => texts.filter(Boolean).length), 1);
@@ -41,7 +41,7 @@ function rowOf(row, { isNarrow, left, space, above, width, pattern }) {
     ? [words(0, 16, fitted(row.label, width * 0.72, 14), { class: "label" }), words(width, 16, strong, { class: "strong", "text-anchor": "end" }),
       ...soft.map((text, line) => words(width, 33 + 16 * line, fitted(text, width, 12), { class: "small", "text-anchor": "end" }))]
     : [words(0, above + 16, fitted(row.label, left - 8, 14), { class: "label" }), words(left + space + 24, above + 13, strong, { class: "strong" }),
-      ...soft.map((text, line) => words(left + space + 24, above + 30 + 16 * line, fitted(text, 196, 12), { class: "small" }))];
+      ...soft.map((text, line) => words(left + space + 24, above + 30 + 16 * line, fitted(text, 236, 12), { class: "small" }))];
   return [s("rect", { x: left, y: above, width: space, height: BAR, rx: 3, class: "base" }), ...shapes, ...lane(row, left, space, above + BAR), ...beside];
 }
 

@@ -32,11 +32,11 @@ export function dots(rows, { name, width, zero = false, stacked = false, format 
           s("circle", { cx: x(each.value.rate), cy: y, r: 5, class: `spot ${each.isQuiet ? "quiet" : ""}` })]
         : [];
       return s("g", {},
-        words(isNarrow ? 0 : left - 16, isNarrow ? y - 18 : y + 4, fitted(each.label, isNarrow ? width * 0.5 : left - 20), { class: "label", "text-anchor": isNarrow ? "start" : "end" }),
+        words(isNarrow ? 0 : left - 16, isNarrow ? y - 18 : y + 4, fitted(each.label, isNarrow ? width * 0.5 : left - 20), { class: "label halo", "text-anchor": isNarrow ? "start" : "end" }),
         mark({ label: each.says, href: each.href }, s("rect", { x: 0, y: y - 13, width, height: 26, class: "hit" }), ...shapes),
         each.value
-          ? words(width, isNarrow ? y - 18 : y + 4, fitted(each.text, isNarrow ? width - Math.min(8 * [...each.label].length, width * 0.5) - 12 : right - 14, 12), { class: "small", "text-anchor": "end" })
-          : words(left, y + 4, each.text, { class: "small" }));
+          ? words(width, isNarrow ? y - 18 : y + 4, fitted(each.text, isNarrow ? width - Math.min(8 * [...each.label].length, width * 0.5) - 12 : right - 14, 12), { class: "small halo", "text-anchor": "end" })
+          : words(left, y + 4, each.text, { class: "small halo" }));
     }),
   ]);
 }

@@ -46,8 +46,14 @@ function draw(layout, nodes, edges, { name, width, heads }) {
         s("rect", { x: node.x0, y: node.y0, width: NODE, height: Math.max(node.y1 - node.y0, 1), class: "node" })),
       ...stubs(node, scale, pattern, place.get(node.id)),
     ]),
-    ...inOrder.map((node) => words(node.x1 + 5, (node.y0 + node.y1) / 2 + 4, fitted(node.label, Math.max(across - NODE, 100), 12), { class: "small halo" })),
+    ...inOrder.map((node) => words(...labelAt(node), fitted(node.label, Math.max(2 * across - NODE, 100), 12), { class: "small halo" })),
   ]);
+}
+
+/** Where the label of a node stands: inside its bands; of a low node above or below, so that neighbours do not cover each other. */
+function labelAt({ x0, x1, y0, y1, column }) {
+  if (y1 - y0 > 3 * NODE) return [x1 + 5, (y0 + y1) / 2 + (column % 2 ? 12 : -4)];
+  return [x0, column % 2 ? y1 + 13 : y0 - 5];
 }
 
 /** What does not leave a node, at the lower end of its right edge. */
