@@ -16,9 +16,7 @@ from throughline.models import load_model
 PHASE = load_model("seven_phase")
 
 
-def moves_of(
-    logs: list[list[Touchpoint]], watermark_us: int, from_us: int, reading: int = cells.MOVES
-) -> list[Moves]:
+def moves_of(logs: list[list[Touchpoint]], watermark_us: int, from_us: int, reading: int = cells.MOVES) -> list[Moves]:
     """The moves of some customers; those before an instant are before the span."""
     sums: cells.FlowDeltas = {}
     for log in logs:
