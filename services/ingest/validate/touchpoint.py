@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import blake2b
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,26 +16,42 @@ from services.ingest.enrich.attribution import (
     Attribution,
     attribution_of,
 )
-from services.ingest.enrich.context import NO_CONTEXT, Context, parse_context
-from services.ingest.event import times
+from services.ingest.enrich.context import Context
 from services.ingest.event.event import CALLS, Event
-from services.ingest.event.ids import clean_id, is_usual_id, read_id
-from services.ingest.event.times import EARLIEST_US, SKEW_US
+from services.ingest.event.ids import is_usual_id, read_id
+from services.ingest.event.times import SKEW_US
 from services.ingest.event.verdict import (
     MAX_MESSAGE_ID,
     MAX_TEXT,
-    RejectedError,
     Verdict,
     faults_among,
-    json_type,
     reject,
     rejected_for,
     warning,
 )
 from services.ingest.validate import consent, order_names, privacy
+from services.ingest.validate.checks import (
+    CheckedName,
+    check_call,
+    check_ids,
+    check_name,
+    check_order,
+    check_properties,
+    without_case,
+)
 from services.ingest.validate.fields import NONE, Fields, read_fields
-from throughline.kit.clock import EPOCH, MAX_US, MIN_US, rfc3339, to_us
-from throughline.models.hints import hint
+from services.ingest.validate.kept import (
+    EMPTY_LENGTH,
+    NO_KEPT_CONTEXT,
+    KeptContext,
+    context_of,
+    decode_object,
+    kept_of,
+    merged,
+    others_of,
+)
+from services.ingest.validate.when import check_times
+from throughline.kit.clock import EPOCH, to_us
 from throughline.store.access.modes import ConsentMode, IpMode
 from throughline.wire.codec import Touchpoint
 
@@ -51,22 +67,16 @@ MAX_SHARED = 4 * 1024 * 1024
 _CONSENT_OFF = ConsentMode.OFF  # looking up a member of an enum takes as long as a function call
 MAX_CONTEXTS = 64
 """Maximum number of contexts of one request that are remembered."""
-MAX_CACHED_CONTEXT = 2 * 1024
-"""Maximum number of bytes of a context that is remembered beyond its request. Parsed, it may take thirty times that."""
 MAX_HINTED_NAMES = 32
 """Maximum number of names of one request that are compared with the vocabulary."""
 LONG_TEXT = 400
 """Number of characters of properties from which on it is faster to ask their names whether they hold an address."""
 _PROPERTIES_START = len('"properties":')
-_EMPTY_LENGTH = len("null")
-"""Number of characters of a member that says nothing: `null` or `{}`."""
 _CALLS = frozenset(CALLS)
-_CALLS_TEXT = ", ".join(sorted(CALLS))
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
 NO_RAW = Raw()
-_TEST_ORDER = warning("test_order", "properties.test", "a test order: kept, and left out of every journey")
 _BOT = warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey")
 _BOT_ORDER = warning(
     "bot", "context.userAgent", "the user agent is a crawler's: the order counts, and it has no attribution"
@@ -80,39 +90,6 @@ _SHARED_LEFT_OUT = warning(
 _VIEWS = frozenset({"page", "screen"})
 """Calls that only a browser or an app makes: a server that looks at a page is a crawler."""
 _new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
-
-
-class KeptText(Struct, frozen=True, gc=False):
-    """What `KeptContext` says of a context under some settings: it is remembered for as long as the context is."""
-
-    ip: IpMode
-    consent_mode: ConsentMode
-    rules: Rules
-    text: str
-    consent: bool | None
-
-
-class KeptContext(Struct, frozen=True, gc=False):
-    """An event's context: what it says, and what is kept of it."""
-
-    context: Context
-    text: str
-    """The context as a member of a JSON object, "" for nothing."""
-    consent: bool | None
-    """Whether the context says that there is consent; None also where the source does not ask."""
-
-
-NO_KEPT_CONTEXT = KeptContext(NO_CONTEXT, "", None)
-
-
-class _Named(NamedTuple):
-    """What there is to say of the name of a track call's event."""
-
-    name: str
-    unknown: Verdict | None
-    """The warning about a name that is like one of the vocabulary."""
-    missing: Verdict | None
-    """The warning about an order of this name without an id."""
 
 
 class TouchpointBuilder(Struct, gc=False):
@@ -172,7 +149,7 @@ class TouchpointBuilder(Struct, gc=False):
     _attribution_key: tuple[Any, ...] = ()
     """The call, the context and the properties that `_attribution` was made of."""
     _attribution: Attribution = NO_ATTRIBUTION
-    _names: dict[str | None, "_Named"] = msgspec.field(default_factory=dict)
+    _names: dict[str | None, CheckedName] = msgspec.field(default_factory=dict)
     """Name of a track call's event -> what there is to say of it, of the names so far that are no faults."""
     _leaves_out_shared: bool = False
     """Whether there is no room for more copies of what the batch shares."""
@@ -224,14 +201,14 @@ class TouchpointBuilder(Struct, gc=False):
         if call == "track":
             named = self._names.get(event.event)
             if named is None:
-                named = self._named(_check_call(event, call))
+                named = self._named(check_call(event, call))
             name, unknown, missing = named
             if unknown is not None:
                 warnings.append(unknown)
         else:
             name = event.name or ""
             if call not in _CALLS or len(name) > MAX_TEXT:
-                _check_call(event, call)
+                check_call(event, call)
         user, anonymous, previous = event.userId or "", event.anonymousId or "", ""
         if (
             call == "alias"
@@ -239,18 +216,18 @@ class TouchpointBuilder(Struct, gc=False):
             or (user and user != self._user and is_usual_id(user) is None)
             or (anonymous and anonymous != self._anonymous and is_usual_id(anonymous) is None)
         ):
-            user, anonymous, previous = _check_ids(event, call, warnings)
+            user, anonymous, previous = check_ids(event, call, warnings)
         else:
             self._user, self._anonymous = user, anonymous
         if user and (anonymous or previous):
             self.links += 2 if previous else 1
         if self.fold_case:
-            user, anonymous, previous = map(_fold_case, (user, anonymous, previous))
+            user, anonymous, previous = map(without_case, (user, anonymous, previous))
         client_us = self._usual_us(event, parsed.when)
         if client_us:
             occurred_us = client_us if client_us <= self.received_us else self.received_us
         else:
-            occurred_us, client_us = self._check_times(event, parsed.when, warnings, anonymous or user)
+            occurred_us, client_us = check_times(self, event, parsed.when, warnings, anonymous or user)
         message_id = event.messageId
         if not message_id or is_usual_id(message_id) is None:
             message_id = read_id(message_id, "messageId", warnings, MAX_MESSAGE_ID)
@@ -261,7 +238,7 @@ class TouchpointBuilder(Struct, gc=False):
             decoded = parsed.properties
             properties = _ANY.decode(event.properties) if decoded is None else decoded
             if type(properties) is not dict:
-                properties = _decode_object("properties", event.properties)
+                properties = decode_object("properties", event.properties)
             if properties is self._properties:
                 fields, says_origin = self._fields, self._says_origin
             elif properties:
@@ -270,7 +247,7 @@ class TouchpointBuilder(Struct, gc=False):
                 if decoded is not None and len(warnings) == count:
                     self._properties, self._fields, self._says_origin = decoded, fields, says_origin
         if fields[-1] or (missing is not None and not fields[0]):
-            fields = _check_order(fields, missing, warnings) if call == "track" else (*fields[:-1], False)
+            fields = check_order(fields, missing, warnings) if call == "track" else (*fields[:-1], False)
         if self.order_scope and fields[0]:
             fields = (self.order_scope + fields[0], *fields[1:])
         rest, context = self._keep(event, parsed, properties, warnings)
@@ -307,11 +284,11 @@ class TouchpointBuilder(Struct, gc=False):
         # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
         return _new(Touchpoint, first + fields + last)
 
-    def _named(self, name: str) -> "_Named":
+    def _named(self, name: str) -> CheckedName:
         """Returns what there is to say of a new name of a track call's event."""
         if len(self._names) >= MAX_HINTED_NAMES:
-            return _Named(name, None, order_names.missing_id(name))
-        named = self._names[name] = _named(name)
+            return CheckedName(name, None, order_names.missing_id(name))
+        named = self._names[name] = check_name(name)
         return named
 
     def faults(self, parsed: ParsedEvent) -> list[Verdict]:
@@ -323,15 +300,15 @@ class TouchpointBuilder(Struct, gc=False):
             call = self.call or event.type or ""
             missing = order_names.missing_id(event.event or "") if call == "track" else None
             checks: list[Callable[[], object]] = [
-                partial(_check_call, event, call),
+                partial(check_call, event, call),
                 partial(read_id, event.userId, "userId", warnings),
                 partial(read_id, event.anonymousId, "anonymousId", warnings),
-                partial(_check_ids, event, call, [*parsed.warnings]),
-                partial(self._check_times, event, parsed.when, warnings, ""),
+                partial(check_ids, event, call, [*parsed.warnings]),
+                partial(check_times, self, event, parsed.when, warnings, ""),
                 partial(read_id, event.messageId, "messageId", warnings, MAX_MESSAGE_ID),
-                partial(_check_properties, event, parsed.properties, missing, warnings),
-                partial(_decode_object, "traits", event.traits),
-                partial(_decode_object, "context", event.context),
+                partial(check_properties, event, parsed.properties, missing, warnings),
+                partial(decode_object, "traits", event.traits),
+                partial(decode_object, "context", event.context),
             ]
             faults = faults_among(checks)
         return faults + warnings
@@ -347,7 +324,7 @@ class TouchpointBuilder(Struct, gc=False):
 
     def _require_consent(self, parsed: ParsedEvent, event: Event, call: str) -> None:
         if parsed.properties is None:
-            parsed.properties = _decode_object("properties", event.properties)
+            parsed.properties = decode_object("properties", event.properties)
         consent.require(
             self._context_of(event, parsed).consent,
             call if call in _CALLS else "",
@@ -359,7 +336,7 @@ class TouchpointBuilder(Struct, gc=False):
 
     def _usual_us(self, event: Event, when: When | None) -> int:
         """Returns the client's time of an event, which happened then, or when received if that was earlier; 0 for an
-        event of which more has to be asked, by `_check_times`."""
+        event of which more has to be asked, by `check_times`."""
         if when is not None:
             client_us, sent_us = when
             is_usual = None if sent_us is None else 0 <= self.received_us - sent_us <= SKEW_US
@@ -382,100 +359,6 @@ class TouchpointBuilder(Struct, gc=False):
             # Up to so much later, clock and time of transit may say; without a time of sending, a fast clock may too.
             is_usual = is_usual is True and client_us - received_us <= SKEW_US and self.oldest_us <= received_us
         return client_us if is_usual is not False and self.oldest_us <= client_us else 0
-
-    def _check_times(self, event: Event, when: When | None, warnings: list[Verdict], device: str) -> tuple[int, int]:
-        """Returns when the event happened, and the client's own time, 0 when the event says none that can be believed.
-
-        `device` is the id by which events of one clock are known.
-        """
-        received_us = self.received_us
-        if when is not None:
-            client_us, sent_us = when
-        else:
-            if event.receivedAt:
-                archived_us = self._archived_us(event.receivedAt)
-                if archived_us is not None:
-                    return self._check_archived(event, archived_us, warnings)
-            client = event.originalTimestamp or event.timestamp
-            if client is None:
-                return self._without_time(warnings, received_us), 0
-            client_us = to_us(client)
-            if not MIN_US <= client_us <= MAX_US:
-                times.reject_out_of_range("timestamp")
-            sent_us = self.sent_us if event.sentAt is None else times.instant(event.sentAt, "sentAt")
-        if client_us < self.earliest_us:
-            return self._without_belief(client_us, warnings), 0
-        if client_us <= received_us and (sent_us is None or 0 <= received_us - sent_us <= SKEW_US):
-            occurred_us = client_us
-        else:
-            if sent_us is not None and sent_us < EARLIEST_US:
-                sent_us = None
-            occurred_us = self._correct(client_us, sent_us, received_us, warnings)
-            if sent_us is None and client_us > received_us:
-                self.ahead_us[device] = max(client_us - received_us, self.ahead_us.get(device, 0))
-            if occurred_us < self.earliest_us:
-                return self._without_belief(occurred_us, warnings), 0
-        if occurred_us < self.retention_cutoff_us:
-            _reject_too_old(self.retention_cutoff_us)
-        return occurred_us, client_us
-
-    def _archived_us(self, raw: Raw) -> int | None:
-        """Returns when an archived event was first received; None when its `receivedAt` is no time to be believed."""
-        try:
-            received = times.parse(_ANY.decode(raw), "receivedAt")
-            archived_us = None if received is None else times.instant(received, "receivedAt")
-        except RejectedError:
-            return None
-        if archived_us is None or not self.earliest_us <= archived_us <= self.received_us:
-            return None
-        return archived_us
-
-    def _check_archived(self, event: Event, archived_us: int, warnings: list[Verdict]) -> tuple[int, int]:
-        """As `_check_times`, of an event that was received before, by another server: its clock is corrected against
-        that time, and `timestamp` is corrected already where `originalTimestamp` stands beside it."""
-        client, sent_us = event.originalTimestamp, None
-        if client is None:
-            client = event.timestamp
-        elif event.sentAt is not None:
-            sent_us = times.instant(event.sentAt, "sentAt")
-        if client is None:
-            _reject_unreadable(warnings)
-            occurred_us, client_us = archived_us, 0
-        else:
-            client_us = times.instant(client, "timestamp")
-            if client_us < self.earliest_us:
-                _reject_implausible(client_us, self.earliest_us)
-            occurred_us = self._correct(client_us, sent_us, archived_us, warnings)
-            if occurred_us < self.earliest_us:
-                _reject_implausible(occurred_us, self.earliest_us)
-        if occurred_us < self.retention_cutoff_us:
-            _reject_too_old(self.retention_cutoff_us)
-        return occurred_us, client_us
-
-    def _correct(self, client_us: int, sent_us: int | None, received_us: int, warnings: list[Verdict]) -> int:
-        occurred_us, in_future = times.correct(client_us, sent_us, received_us)
-        if in_future:
-            warnings.append(
-                warning("time_in_future", "timestamp", "the time lies in the future; the time received is used")
-            )
-        return occurred_us
-
-    def _without_time(self, warnings: list[Verdict], received_us: int) -> int:
-        """Returns when an event happened that says no time: when it was received, unless it tells of the past."""
-        if self.is_history:
-            _reject_unreadable(warnings)
-            reject("missing_time", "timestamp", "without a time nobody knows when this happened; give it a timestamp")
-        if received_us < self.retention_cutoff_us:
-            _reject_too_old(self.retention_cutoff_us)
-        return received_us
-
-    def _without_belief(self, us: int, warnings: list[Verdict]) -> int:
-        """Returns when an event happened whose time nobody can have meant."""
-        if self.is_history:
-            _reject_implausible(us, self.earliest_us)
-        message = _implausible(us, self.earliest_us)
-        warnings.append(warning("implausible_time", "timestamp", f"{message}; the time received is used"))
-        return self._without_time(warnings, self.received_us)
 
     def _missing_message_id(self, parsed: ParsedEvent, client_us: int) -> str:
         """Returns an id that a retry of the same event gets again, if the event has a time; else a random one."""
@@ -508,7 +391,7 @@ class TouchpointBuilder(Struct, gc=False):
             rest = f'"properties":{str(event.properties, "utf-8")}'
             if len(rest) <= LONG_TEXT or not privacy.has_no_address(properties, rest, _PROPERTIES_START, self.rules):
                 may_hold_address = privacy.may_hold_address(rest)
-        if event.traits and (event.traits is self._traits or _decode_object("traits", event.traits)):
+        if event.traits and (event.traits is self._traits or decode_object("traits", event.traits)):
             if event.traits is not self._traits:
                 traits = f'"traits":{str(event.traits, "utf-8")}'
                 self._traits, self._traits_text = event.traits, traits
@@ -523,12 +406,13 @@ class TouchpointBuilder(Struct, gc=False):
             rest = privacy.kept_of_text(rest, self.ip, self.rules)
         text, shared_integrations = kept_context.text, self.shared_integrations
         if self._leaves_out_shared:
-            text, shared_integrations = self._kept(_context_of(event.context)).text, NO_MEMBERS
+            text = kept_of(context_of(event.context), self.ip, self.consent, self.rules).text
+            shared_integrations = NO_MEMBERS
         if text:
             rest = f"{rest},{text}" if rest else text
         others = parsed.extra
         if (
-            len(event.integrations) > _EMPTY_LENGTH
+            len(event.integrations) > EMPTY_LENGTH
             or shared_integrations
             or event.groupId
             or event.category
@@ -537,7 +421,7 @@ class TouchpointBuilder(Struct, gc=False):
             or event.receivedAt
             or event.metadata
         ):
-            others = _others(event, shared_integrations, others, warnings)
+            others = others_of(event, shared_integrations, others, warnings)
         if not others:
             return f"{{{rest}}}", kept_context.context
         if others == self._others:
@@ -563,34 +447,13 @@ class TouchpointBuilder(Struct, gc=False):
         key: bytes | int = bytes(raw) if context is None else id(context)
         kept_context = self._contexts.get(key)
         if kept_context is None:
-            kept_context = self._kept(
-                _context_of(_merged("context", raw, self.shared_context)) if context is None else context
-            )
+            if context is None:
+                context = context_of(merged("context", raw, self.shared_context))
+            kept_context = kept_of(context, self.ip, self.consent, self.rules)
             if len(self._contexts) < MAX_CONTEXTS:
                 self._contexts[key] = kept_context  # which holds the context, so that no other has its `id`
         self._context, self.context_raw = kept_context, raw
         return kept_context
-
-    def _kept(self, context: Context) -> KeptContext:
-        for text in context.kept_texts:
-            if text.ip is self.ip and text.consent_mode is self.consent and text.rules is self.rules:
-                return KeptContext(context, text.text, text.consent)
-        kept_context = self._new_kept(context)
-        if len(kept_context.text) <= MAX_CACHED_CONTEXT:
-            context.kept_texts.append(
-                KeptText(self.ip, self.consent, self.rules, kept_context.text, kept_context.consent)
-            )
-        return kept_context
-
-    def _new_kept(self, context: Context) -> KeptContext:
-        raw, decoded = context.raw, context.decoded
-        stored = privacy.kept_of_context(decoded, raw, self.ip) if "ip" in decoded else raw
-        text = f'"context":{str(stored, "utf-8")}' if decoded and len(stored) > _EMPTY_LENGTH else ""
-        return KeptContext(
-            context,
-            privacy.kept_of_text(text, self.ip, self.rules) if text else "",
-            None if self.consent is _CONSENT_OFF else consent.of_context(decoded, self.rules.consent),
-        )
 
     def _attribution_of(self, context: Context, properties: dict[str, Any], call: str) -> Attribution:
         """Returns where an event came from; browsers say the same with each event of a visit."""
@@ -623,171 +486,3 @@ class TouchpointBuilder(Struct, gc=False):
         if characters > MAX_REST or self._rests > MAX_RESTS:
             what, limit = ("the event", MAX_REST) if characters > MAX_REST else ("all events", MAX_RESTS)
             reject("too_large", "", f"{what} would be kept with more than {limit} characters")
-
-
-def _implausible(us: int, earliest_us: int) -> str:
-    return f"timestamp {rfc3339(us)} is before {rfc3339(earliest_us)}: a zero, or a wrong unit"
-
-
-def _reject_implausible(us: int, earliest_us: int) -> NoReturn:
-    reject("implausible_time", "timestamp", f"{_implausible(us, earliest_us)}; give the time at which it happened")
-
-
-def _reject_unreadable(warnings: list[Verdict]) -> None:
-    """Reject an event that tells of the past and whose time could not be read."""
-    for cause in warnings:
-        if cause.code == "unreadable_time" and cause.field != "sentAt":
-            reject(cause.code, cause.field, cause.message)
-
-
-@lru_cache(maxsize=4096)
-def _named(name: str) -> _Named:
-    meant = hint(name)
-    message = f"no vocabulary knows {name!r}: did you mean {meant!r}?"
-    unknown = None if meant is None else warning("unknown_name", "event", message)
-    return _Named(name, unknown, order_names.missing_id(name))
-
-
-def _check_call(event: Event, call: str) -> str:
-    """Returns the event's name."""
-    name = event.name or ""
-    if call == "track":
-        name = event.event or ""
-        if not name:
-            reject("missing_field", "event", "a track call has to name its event")
-    elif call not in _CALLS:
-        if not call:
-            reject("missing_field", "type", f"an event in a batch has to name its type: {_CALLS_TEXT}")
-        reject("unknown_type", "type", f"{call[:100]!r} is none of: {_CALLS_TEXT}")
-    if len(name) > MAX_TEXT:
-        reject("too_long", "event", f"the name has {len(name)} characters, {MAX_TEXT} are allowed")
-    return name
-
-
-def _check_ids(event: Event, call: str, warnings: list[Verdict]) -> tuple[str, str, str]:
-    """Returns user id, anonymous id and previous id, "" for each that is not given; one of the first two is."""
-    user, anonymous = read_id(event.userId, "userId", warnings), read_id(event.anonymousId, "anonymousId", warnings)
-    if not user and not anonymous:
-        for cause in warnings:
-            if cause.code in ("illegal_id", "missing_id"):
-                reject(cause.code, cause.field, cause.message)
-        reject("missing_id", "userId", "an event needs a userId or an anonymousId")
-    if call != "alias":
-        return user, anonymous, ""
-    previous = read_id(event.previousId, "previousId", warnings)
-    if not user:
-        reject("missing_field", "userId", "an alias call needs the userId that previousId becomes")
-    if not previous and not anonymous:
-        reject("missing_field", "previousId", "an alias call needs the previousId that becomes userId")
-    return user, anonymous, previous
-
-
-def _fold_case(id_text: str) -> str:
-    return clean_id(id_text.lower()) if "@" in id_text else id_text
-
-
-def _reject_too_old(retention_cutoff_us: int) -> NoReturn:
-    cutoff = rfc3339(retention_cutoff_us)
-    reject("before_horizon", "timestamp", f"it happened before {cutoff}, from when on the workspace keeps events")
-
-
-def _check_properties(
-    event: Event, decoded: dict[str, Any] | None, missing: Verdict | None, warnings: list[Verdict]
-) -> None:
-    """Read the properties of an event that is rejected anyway, for what is wrong with them."""
-    properties = _decode_object("properties", event.properties) if decoded is None else decoded
-    fields = read_fields(properties, warnings)[0]
-    _check_order(fields, missing, warnings)
-
-
-def _check_order(fields: Fields, missing: Verdict | None, warnings: list[Verdict]) -> Fields:
-    """Returns the typed fields of an event that has no order id or is a test.
-
-    `missing` is the warning about an order of the event's name without an id; None where it is of no order.
-    """
-    if fields[0]:
-        missing = None
-    elif missing is not None and not any(fault.code == missing.code for fault in warnings):
-        warnings.append(missing)
-    if not fields[-1]:
-        return fields
-    if fields[0] or missing is not None:
-        warnings.append(_TEST_ORDER)
-        return fields
-    return (*fields[:-1], False)  # of an event that is of no order, that it is a test says something else
-
-
-def _context_of(raw: Raw) -> Context:
-    """Returns a context, parsed; small ones are remembered: libraries of servers and apps send the same for ever.
-
-    Raises:
-        RejectedError: it is not an object.
-        msgspec.DecodeError: it holds a number that is out of range.
-    """
-    return (_cached_context if len(raw) <= MAX_CACHED_CONTEXT else _parse_context)(bytes(raw))
-
-
-def _parse_context(raw: bytes) -> Context:
-    return parse_context(Raw(raw), _decode_object("context", Raw(raw)))
-
-
-_cached_context = lru_cache(maxsize=256)(_parse_context)
-
-
-def _decode_object(name: str, raw: Raw) -> dict[str, Any]:
-    """Returns one of the objects that an event carries; empty when it is not given, null or an empty list.
-
-    Raises:
-        RejectedError: it is not an object.
-        msgspec.DecodeError: it holds a number that is out of range.
-    """
-    if not raw:
-        return _EMPTY
-    value = _ANY.decode(raw)
-    if type(value) is dict:
-        return value
-    if value is not None and value != []:  # an empty map of PHP is written as a list
-        reject("wrong_type", name, f"{name} has to be an object, got {json_type(value)}")
-    return _EMPTY
-
-
-def _others(event: Event, shared_integrations: Mapping[str, Raw], extra: str, warnings: list[Verdict]) -> str:
-    """Returns what is kept of an event beside properties, traits and context, as JSON without the outer braces."""
-    rest: list[str] = []
-    if event.integrations or shared_integrations:
-        integrations = _merged("integrations", event.integrations, shared_integrations)
-        if len(integrations) > _EMPTY_LENGTH:
-            rest.append(_checked("integrations", integrations))
-    if event.groupId:
-        group_id = _ANY.decode(event.groupId)
-        if isinstance(group_id, str | int | float):
-            group_id = read_id(group_id, "groupId", warnings)
-        if group_id:
-            rest.append(f'"groupId":{msgspec.json.encode(group_id).decode()}')
-    if event.category:
-        rest.append(_checked("category", event.category))
-    if event.channel:
-        rest.append(_checked("channel", event.channel))
-    if event.rudderId:
-        rest.append(_checked("rudderId", event.rudderId))
-    if event.receivedAt:
-        rest.append(_checked("receivedAt", event.receivedAt))
-    if event.metadata:
-        rest.append(_checked("_metadata", event.metadata))
-    if extra:
-        rest.append(extra)
-    return ",".join(rest)
-
-
-def _merged(name: str, raw: Raw, shared: Mapping[str, Raw]) -> Raw:
-    """Returns an event's member merged over the one that its request gives for all events."""
-    if not shared:
-        return raw
-    fields = _FIELDS.decode(raw) if _decode_object(name, raw) else {}
-    return Raw(msgspec.json.encode({**shared, **fields}))
-
-
-def _checked(name: str, raw: Raw) -> str:
-    """Returns a member of the rest that nothing here reads, once it is known that it can be decoded."""
-    _ANY.decode(raw)
-    return f'"{name}":{str(raw, "utf-8")}'

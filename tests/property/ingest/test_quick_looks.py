@@ -16,9 +16,10 @@ from services.ingest.enrich.context import build_context, with_member
 from services.ingest.event.event import Event
 from services.ingest.event.times import EARLIEST_US, SKEW_US
 from services.ingest.event.verdict import RejectedError, Verdict
-from services.ingest.validate import fields, privacy, touchpoint
+from services.ingest.validate import checks, fields, kept, privacy, touchpoint
 from services.ingest.validate.links import limit_links
 from services.ingest.validate.request import Result, validate
+from services.ingest.validate.when import check_times
 from tests.strategies.requests import (
     cloudevents_requests,
     ga4_requests,
@@ -84,8 +85,8 @@ def test_a_context_says_the_same_whatever_stood_before_it(ip: IpMode, contexts: 
     together = _validated(contexts, shared, ip)
     apart = [_validated([context], shared, ip) for context in contexts]
     assert together.verdicts == [verdict for each in apart for verdict in each.verdicts]
-    assert [kept._replace(place=0) for kept in together.touchpoints] == [
-        kept for each in apart for kept in each.touchpoints
+    assert [each._replace(place=0) for each in together.touchpoints] == [
+        first for each in apart for first in each.touchpoints
     ]
 
 
@@ -96,7 +97,7 @@ def _validated(contexts: list[Any], shared: Any, ip: IpMode) -> Result:
     assert route is not None
     source = SourceKey(b"", 1, 1, "web", enabled=True, settings=SourceSettings(ip=ip))
     parsed = route.parse(Request("POST", "/v1/batch", "", [], body))
-    touchpoint._cached_context.cache_clear()
+    kept._cached_context.cache_clear()
     return validate(parsed, source, RULES, received_us=1_795_000_000_000_000, new_id=lambda: "random")
 
 
@@ -108,8 +109,8 @@ SOURCES = [
 ]
 NOW_US = 1_795_465_700_000_000
 MEMORIES: list[Callable[[], None]] = [
-    touchpoint._cached_context.cache_clear,
-    touchpoint._named.cache_clear,
+    kept._cached_context.cache_clear,
+    checks.check_name.cache_clear,
     posthog.event._cached_context.cache_clear,
     snowplow.context._cached_context.cache_clear,
     snowplow.context._cached_json.cache_clear,
@@ -220,7 +221,7 @@ def test_a_usual_time_needs_no_second_look(
     usual_us = builder._usual_us(event, when)
     if usual_us:
         warnings: list[Verdict] = []
-        assert builder._check_times(event, when, warnings, "") == (min(usual_us, NOW_US), usual_us)
+        assert check_times(builder, event, when, warnings, "") == (min(usual_us, NOW_US), usual_us)
         assert not warnings
         assert not builder.ahead_us
 
@@ -253,8 +254,8 @@ def test_an_event_says_the_same_whatever_stood_before_it(events: list[dict[str, 
 
     together, apart = outcome(events), [outcome([event]) for event in events]
     assert together.verdicts == [verdict for each in apart for verdict in each.verdicts]
-    assert [kept._replace(place=0) for kept in together.touchpoints] == [
-        kept for each in apart for kept in each.touchpoints
+    assert [each._replace(place=0) for each in together.touchpoints] == [
+        first for each in apart for first in each.touchpoints
     ]
 
 
