@@ -89,7 +89,7 @@ _SHARED_LEFT_OUT = warning(
 )
 _VIEWS = frozenset({"page", "screen"})
 """Calls that only a browser or an app makes: a server that looks at a page is a crawler."""
-_new: Callable[[type[Touchpoint], tuple[Any, ...]], Touchpoint] = tuple.__new__
+_new: Callable[[type[Touchpoint], list[Any]], Touchpoint] = tuple.__new__
 
 
 class TouchpointBuilder(Struct, gc=False):
@@ -264,7 +264,7 @@ class TouchpointBuilder(Struct, gc=False):
             is_bot, attribution = False, NO_ATTRIBUTION
         if warnings:
             self._say_once(warnings)
-        first = (
+        values = [
             occurred_us,
             place,
             message_id,
@@ -279,10 +279,14 @@ class TouchpointBuilder(Struct, gc=False):
             user,
             anonymous,
             previous,
-        )
-        last = (tuple([warning.code for warning in warnings]) if warnings else (), rest, is_bot, attribution.facts)
+            *fields,
+            tuple([warning.code for warning in warnings]) if warnings else (),
+            rest,
+            is_bot,
+            attribution.facts,
+        ]
         # Not `Touchpoint(...)`, whose __new__ is Python and four times slower.
-        return _new(Touchpoint, first + fields + last)
+        return _new(Touchpoint, values)
 
     def _named(self, name: str) -> CheckedName:
         """Returns what there is to say of a new name of a track call's event."""
