@@ -50,10 +50,11 @@ def operation(path: str) -> dict[str, Any]:
 
 
 def section(path: str) -> str:
-    """What the page says of a method and path."""
-    _, heading, rest = PAGE.partition(f"\n### {path}\n")
+    """What the page says of a method and path, with what its chapter says of all of its own."""
+    before, heading, rest = PAGE.partition(f"\n### {path}\n")
     assert heading, f"docs/reference/api.md has no heading `### {path}`"
-    return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    chapter = before.rpartition("\n## ")[2].partition("\n### ")[0]
+    return chapter + re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def codes_of(folder: Path) -> set[str]:
