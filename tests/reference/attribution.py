@@ -1,7 +1,7 @@
 """Touches and paths, by looking at each customer's facts one after the other, from the rules of docs/analytics.md."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tests.reference.asked import facts_of
@@ -95,17 +95,14 @@ def paths_of(
     lookback_us: int,
     scope: str,
     exposures: bool,
+    goal: int | None = None,
 ) -> list[NaivePath]:
-    """The path of every live order, and of every cycle that ended without one."""
+    """The path of every live order (else of every entry into a phase), and of every cycle that ended without one."""
     paths: list[NaivePath] = []
     for name, customer in replayed.customers.items():
         events = in_order(facts_of(log, customer))
         touches = touches_of(events, by, kind_of, is_own, exposures=exposures)
-        orders = sorted(
-            (at_us, order, gross, net, currency)
-            for (owner, order), (at_us, gross, net, currency) in replayed.conversions.items()
-            if owner == name
-        )
+        orders = conversions_of(name, replayed, goal)
         times = [order[0] for order in orders]
 
         def before(
@@ -141,6 +138,20 @@ def paths_of(
     return paths
 
 
+def conversions_of(name: str, replayed: Replayed, goal: int | None) -> list[tuple[int, str, int, int, str]]:
+    """When, name, gross, net, currency of a customer's live orders, or of its entries into a phase."""
+    if goal is not None:
+        entries = replayed.customers[name].transitions
+        return [
+            (step.at_us, str(step.cycle), 0, 0, "") for step in entries if step.kind != LAPSE and step.target == goal
+        ]
+    return sorted(
+        (at_us, order, gross, net, currency)
+        for (owner, order), (at_us, gross, net, currency) in replayed.conversions.items()
+        if owner == name
+    )
+
+
 def _cycles(customer: Customer) -> list[list[NaiveTransition]]:
     return [
         [step for step in customer.transitions if step.cycle == number]
@@ -148,13 +159,33 @@ def _cycles(customer: Customer) -> list[list[NaiveTransition]]:
     ]
 
 
-def open_cycles(replayed: Replayed, span: tuple[int, int]) -> int:
+def open_cycles(replayed: Replayed, span: tuple[int, int], goal: int | None) -> int:
     """The cycles that go on without a live order, of customers last seen in a span."""
     number = 0
     for name, customer in replayed.customers.items():
         cycles = _cycles(customer)
         if not cycles or customer.state.lapsed_us or not span[0] <= customer.state.last[0] < span[1]:
             continue
-        times = [conversion[0] for (owner, _), conversion in replayed.conversions.items() if owner == name]
+        times = [conversion[0] for conversion in conversions_of(name, replayed, goal)]
         number += not any(at_us >= cycles[-1][0].at_us for at_us in times)
     return number
+
+
+def leave_one_out(paths: Mapping[tuple[str, ...], tuple[int, int]]) -> dict[str, float]:
+    """What some tools sell as the Shapley value: by how much a path's rate exceeds that of the path without the touch,
+    never below nothing; conversions and nulls of each path -> credit of each value."""
+
+    def rate(path: tuple[str, ...]) -> float:
+        conversions, nulls = paths.get(path, (0, 0))
+        return conversions / (conversions + nulls) if conversions + nulls else 0.0
+
+    credit: dict[str, float] = {}
+    for path, (conversions, _) in paths.items():
+        if not path:
+            continue
+        parts = [max(0.0, rate(path) - rate(path[:n] + path[n + 1 :])) for n in range(len(path))]
+        if len(path) == 1 or not sum(parts):
+            parts = [0.0] * (len(path) - 1) + [1.0]
+        for value, part in zip(path, parts, strict=True):
+            credit[value] = credit.get(value, 0.0) + conversions * part / sum(parts)
+    return credit

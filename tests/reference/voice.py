@@ -110,9 +110,20 @@ def spoken(event: Touchpoint, customer: Customer, measure: str) -> Spoken | None
         else:
             bucket = floor(value) if measure == "nps" else round(value)
     survey = next((str(properties[key]) for key in ("survey_id", "survey", "survey_name") if key in properties), "")
-    before = [step.target for step in customer.transitions if step[:4] < event.order_key and step.kind != LAPSE]
-    phase = before[-1] if before else 0
+    phase = phase_before(event, customer)
     return Spoken(event, is_answer, bucket, None if scale is None else round(scale), survey, phase)
+
+
+def phase_before(event: Touchpoint, customer: Customer) -> int:
+    """Where the customer stood before an event."""
+    before = [step.target for step in customer.transitions if step[:4] < event.order_key and step.kind != LAPSE]
+    return before[-1] if before else 0
+
+
+def part_of(event: Touchpoint, phase: int, by: str | None) -> str:
+    """The value of a dimension of an event, before which the customer stood in a phase."""
+    values = {None: "", "phase": str(phase), "channel": event.channel, "product": event.product_id}
+    return values[by] or "(none)"
 
 
 def counted(
@@ -149,11 +160,5 @@ def by_part(items: Iterable[tuple[Spoken, bool]], by: str | None) -> dict[str, C
     """Value -> (is an answer, replaced, scale, bucket) -> how many."""
     parts: dict[str, Counter[tuple[object, ...]]] = defaultdict(Counter)
     for item, replaced in items:
-        values: dict[str | None, str] = {
-            None: "(none)",
-            "phase": str(item.phase),
-            "channel": item.event.channel or "(none)",
-            "product": item.event.product_id or "(none)",
-        }
-        parts[values[by]][item.is_answer, replaced, item.scale, item.bucket] += 1
+        parts[part_of(item.event, item.phase, by)][item.is_answer, replaced, item.scale, item.bucket] += 1
     return dict(parts)

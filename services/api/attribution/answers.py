@@ -18,8 +18,8 @@ from throughline.kit.clock import rfc3339
 
 DESCRIPTION = "credit describes the ways to orders; it does not say what caused them"
 
-OrdersPath = Callable[[str | None], str]
-"""Returns the path of the list of orders with a touch of a value; None: of all."""
+OrdersPath = Callable[[str | None, Sequence[str]], str]
+"""Returns the path of the list of orders with a touch of a value (None: of all); of `(other)`, of none of these."""
 _ROWS_OF_THEIR_OWN = frozenset({NONE, OTHER, BASELINE})
 
 Currency = Annotated[str, Meta(description="ISO 4217; empty: nobody said which", examples=["EUR"])]
@@ -34,7 +34,7 @@ Conversions = Annotated[float, Meta(description="orders credited, to the million
 OrdersLink = Annotated[
     dict[str, str],
     Meta(
-        description="`orders`: path of the list of exactly these; of `(other)` values together there is none",
+        description="`orders`: path of the list of exactly these; `(baseline)` has none",
         examples=[{"orders": "/v1/attribution/orders?by=channel&value=email"}],
     ),
 ]
@@ -90,7 +90,7 @@ class ValueCredit(Answer):
     high: float | None
     share: Annotated[float | None, Meta(description="of all orders; null: there are none", examples=[0.31])]
     orders: Annotated[
-        int | None, Meta(description="orders with such a touch before them; null: of `(other)`", examples=[57])
+        int | None, Meta(description="orders with such a touch before them; null: of `(baseline)`", examples=[57])
     ]
     links: OrdersLink
     currencies: list[CurrencyCredit]
@@ -99,6 +99,7 @@ class ValueCredit(Answer):
 class OfPaths(OfDays):
     """What all answers about paths have: the days, and which touches count."""
 
+    goal: Annotated[str, Meta(description="what a conversion is; all that answers call orders are these")]
     by: Annotated[str, Meta(examples=["channel"])]
     lookback: Annotated[str, Meta(examples=["30d"])]
     scope: Annotated[str, Meta(examples=["customer"])]
@@ -109,6 +110,7 @@ class OfPaths(OfDays):
 class PathsFields(DaysFields):
     """The fields of `OfPaths`."""
 
+    goal: str
     by: str
     lookback: str
     scope: str
@@ -266,14 +268,14 @@ def value_rows(
     orders = 0
     for row in converting:
         orders += row.conversions
-        for value in {touch.value for touch in row.path} or {NONE}:
+        for value in {touch.value if touch.value in told_apart else OTHER for touch in row.path} or {NONE}:
             with_value[value] = with_value.get(value, 0) + row.conversions
     currencies = sorted({row.currency for row in converting} | {currency for _, currency in spent})
     nothing = RuleCredit(0.0, 0, 0)
     rows = []
     for name in names:
         conversions = sum(part.conversions for part in cut[first].get(name, {}).values()) / MICRO
-        is_listed = name not in (OTHER, BASELINE)
+        is_listed = name != BASELINE
         low, high = bounds.get(name, (None, None)) if name != OTHER else (None, None)
         rows.append(
             ValueCredit(
@@ -283,7 +285,7 @@ def value_rows(
                 high=None if high is None else high * orders,
                 share=conversions / orders if orders else None,
                 orders=with_value.get(name, 0) if is_listed else None,
-                links={"orders": path(name)} if is_listed else {},
+                links={"orders": path(name, told_apart)} if is_listed else {},
                 currencies=[
                     _of_currency(
                         currency,
@@ -352,11 +354,11 @@ def _path_item(row: PathCount) -> PathItem:
     )
 
 
-def order_item(row: OrderRow, shares: Mapping[str, Sequence[int]]) -> OrderPath:
-    """One order. `shares`: rule -> credit of each of its touches, in millionths."""
+def order_item(row: OrderRow, shares: Mapping[str, Sequence[int]], *, is_order: bool) -> OrderPath:
+    """One order, or entry into a phase. `shares`: rule -> credit of each of its touches, in millionths."""
     return OrderPath(
         customer=row.id,
-        order=None if row.order.startswith(NO_ID) else row.order,
+        order=None if row.order.startswith(NO_ID) or not is_order else row.order,
         at=rfc3339(row.at_us),
         nth=row.nth,
         currency=row.currency,

@@ -75,6 +75,8 @@ class PathQuestion(NamedTuple):
     scope: Scope
     has_exposures: bool
     """Whether exposures are touches."""
+    goal: int | None = None
+    """The phase whose entries are the conversions; None: live orders are."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -87,7 +89,22 @@ class PathQuestion(NamedTuple):
             "to_us": self.days.end_us,
             "lookback_us": self.lookback_us,
             "touch_channels": list(CHANNELS),
+            **({} if self.goal is None else {"goal": self.goal}),
         }
+
+    @property
+    def conversions(self) -> str:
+        """Rows of all conversions: customer, at_us, name (unique of the customer), currency, gross, net."""
+        if self.goal is None:
+            return """
+                SELECT o.customer, o.at_us, o."order" AS name, o.currency, o.gross, o.net FROM conversions o
+                WHERE o.model = :model
+            """
+        return """
+            SELECT o.customer, o.at_us, CAST(o.cycle AS text) AS name, '' AS currency, CAST(0 AS bigint) AS gross,
+                CAST(0 AS bigint) AS net
+            FROM transitions o WHERE o.model = :model AND o.kind <> 3 AND o.to_phase = :goal
+        """
 
 
 def touch_table(model: Model) -> KindTable:
@@ -111,8 +128,7 @@ _BEGAN: Final = f"""
 """
 _PREVIOUS: Final = """
     LEFT JOIN LATERAL (
-        SELECT max(p.at_us) AS at_us FROM conversions p
-        WHERE p.customer = e.customer AND p.model = :model AND p.at_us < e.end_us
+        SELECT max(p.at_us) AS at_us FROM (/* conversions */) p WHERE p.customer = e.customer AND p.at_us < e.end_us
     ) previous ON true
 """
 _BOUNDS: Final[Mapping[Scope, tuple[str, str]]] = {
@@ -127,13 +143,14 @@ _IN_ORDER: Final = 'occurred_us, place, message_id COLLATE "C", actor COLLATE "C
 def _orders_sql(question: PathQuestion) -> str:
     """Rows of the orders of the span: customer, end_us, bound_us, began_us, name, currency, gross, net."""
     join, bound = _BOUNDS[question.scope]
+    join = join.replace("/* conversions */", question.conversions)
     return f"""
         SELECT e.customer, e.end_us, {bound} AS bound_us, CAST(NULL AS bigint) AS began_us, e.name, e.currency,
             e.gross, e.net
         FROM (
-            SELECT c.customer, c.at_us AS end_us, c."order" AS name, c.currency, c.gross, c.net
-            FROM conversions c {join_counted(question.customers).replace("e.customer", "c.customer")}
-            WHERE c.model = :model AND c.at_us >= :from_us AND c.at_us < :to_us
+            SELECT c.customer, c.at_us AS end_us, c.name, c.currency, c.gross, c.net
+            FROM ({question.conversions}) c {join_counted(question.customers).replace("e.customer", "c.customer")}
+            WHERE c.at_us >= :from_us AND c.at_us < :to_us
         ) e {join}
     """
 
@@ -143,7 +160,7 @@ def _ended_sql(question: PathQuestion) -> str:
     bound = {
         "customer": "CAST(NULL AS bigint)",
         "cycle": f"began.at_us - {VISIT_US} - 1",
-        "since_previous": "(SELECT max(p.at_us) FROM conversions p WHERE p.customer = e.customer AND p.model = :model "
+        "since_previous": f"(SELECT max(p.at_us) FROM ({question.conversions}) p WHERE p.customer = e.customer "
         "AND p.at_us < began.at_us)",
     }[question.scope]
     return f"""
@@ -155,7 +172,7 @@ def _ended_sql(question: PathQuestion) -> str:
         ) e JOIN transitions began ON began.customer = e.customer AND began.model = :model
             AND began.cycle = e.cycle AND {BEGINS.replace("b.", "began.")}
         WHERE NOT EXISTS (
-            SELECT FROM conversions c WHERE c.customer = e.customer AND c.model = :model
+            SELECT FROM ({question.conversions}) c WHERE c.customer = e.customer
                 AND c.at_us >= began.at_us AND c.at_us <= e.end_us
         )
     """
@@ -311,7 +328,7 @@ class OrderRow(NamedTuple):
     id: str
     """Of the customer."""
     order: str
-    """Its key."""
+    """Its key; of another goal the number of the cycle."""
     at_us: int
     currency: str
     gross: int
@@ -329,16 +346,23 @@ class OrderRow(NamedTuple):
 
 
 async def list_orders(
-    connection: AsyncConnection, question: PathQuestion, value: str | None, after: OrderPosition | None, count: int
+    connection: AsyncConnection,
+    question: PathQuestion,
+    value: str | None,
+    after: OrderPosition | None,
+    count: int,
+    *,
+    but: Sequence[str] = (),
 ) -> list[OrderRow]:
     """Returns up to `count` of the orders of a span, after a position, by time.
 
     Args:
         connection: where to read.
         question: which orders.
-        value: only those with a touch of this value; `(none)`: those without any touch.
+        value: only those with a touch of this value; `(none)`: those without any touch; `(other)`: see `but`.
         after: the last of the page before.
         count: the maximum number.
+        but: with the value `(other)` those with a touch of none of these.
     """
     await prepare_to_ask(connection)
     parameters = question.parameters | {"count": count}
@@ -351,6 +375,9 @@ async def list_orders(
         of_orders += " ORDER BY end_us, customer, name LIMIT :count"
     elif value == NONE:
         condition = "WHERE p.path IS NULL"
+    elif value == OTHER:
+        condition = "WHERE EXISTS (SELECT FROM unnest(p.values) v WHERE v <> ALL(:values))"
+        parameters["values"] = list(but)
     else:
         condition = "WHERE :value = ANY(p.values)"
         parameters["value"] = value
@@ -368,8 +395,8 @@ async def list_orders(
                 ORDER BY e.end_us, e.customer, e.name LIMIT :count
             )
             SELECT e.customer, j.id, e.name, e.end_us, e.currency, e.gross, e.net, (
-                SELECT count(*) FROM conversions c
-                WHERE c.customer = e.customer AND c.model = :model AND (c.at_us, c."order") <= (e.end_us, e.name)
+                SELECT count(*) FROM ({question.conversions}) c
+                WHERE c.customer = e.customer AND (c.at_us, c.name) <= (e.end_us, e.name)
             ), coalesce(e.count, 0), e.times, e.ages, e.values, e.channels, e.exposures
             FROM page e JOIN journeys j ON j.customer = e.customer AND j.model = :model
             ORDER BY e.end_us, e.customer, e.name
@@ -390,11 +417,10 @@ async def count_open_cycles(connection: AsyncConnection, question: PathQuestion)
             WHERE {customers_sql(question.customers)} AND j.last_us >= :from_us AND j.last_us < :to_us
                 AND j.last_day >= :from_us / {DAY_US} AND j.last_day <= :to_us / {DAY_US}
                 AND j.lapsed_us = 0 AND j.phase > 0 AND NOT EXISTS (
-                    SELECT FROM conversions c
-                    WHERE c.customer = j.customer AND c.model = j.model AND c.at_us >= began.at_us
+                    SELECT FROM ({question.conversions}) c WHERE c.customer = j.customer AND c.at_us >= began.at_us
                 )
         """),
         customers_parameters(question.generation, question.customers)
-        | {"from_us": question.days.from_us, "to_us": question.days.end_us},
+        | {name: value for name, value in question.parameters.items() if name in ("from_us", "to_us", "goal")},
     )
     return int(number or 0)

@@ -40,12 +40,14 @@ from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import Days, SpanParameters, of_days, read_days, require_conversions
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import TEXT, PageParameters
+from services.api.shared.phase_names import phase_number
 from services.api.shared.queries import CustomerFilter
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, customer_filter, list_links, reading_model
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.attribution import (
     MICRO,
+    OTHER,
     RULES,
     SUMS_TO_MORE,
     Converting,
@@ -88,6 +90,11 @@ MAX_WEIGHT = 1_000_000
 class TouchParameters(SpanParameters):
     """Which orders, and which touches before them."""
 
+    goal: str = Field(
+        "order",
+        description="what a conversion is: `order`, a live one, or the entry into a phase, which has no value",
+        examples=["decision"],
+    )
     by: Dimension = Field("channel", description="the fact of each touch that has the credit")
     lookback: Lookback = Field("30d", description="how long before the order touches count")
     scope: Scope = Field(
@@ -143,9 +150,11 @@ class OrdersParameters(RuleParameters, PageParameters):
         None,
         pattern=TEXT,
         max_length=MAX_VALUE,
-        description="only orders with a touch of this value of `by` before them; `(none)`: without a touch",
+        description="only orders with a touch of this value of `by` before them; `(none)`: without a touch; `(other)`: "
+        "with a touch of none of `except`",
         examples=["email"],
     )
+    but: list[str] = Field([], alias="except", max_length=100, description="values that are not `(other)`")
 
 
 @router.get("/v1/attribution", responses=problem_responses(400, 403, 409), summary="What brought the orders")
@@ -164,8 +173,9 @@ async def get_attribution(
         costs = await _read_costs(connection, question, days, live)
     links = await list_links(context, token.workspace, live.model.name, customers)
 
-    def path(value: str | None) -> str:
-        return links.path("/v1/attribution/orders", {**_asked(parameters, days), "value": value})
+    def path(value: str | None, told_apart: Sequence[str]) -> str:
+        others = {"except": told_apart} if value == OTHER else {}
+        return links.path("/v1/attribution/orders", {**_asked(parameters, days), "value": value, **others})
 
     orders, rows = await asyncio.to_thread(_credited, journeys, rules, settings, parameters, path, costs)
     return AnswerResponse(
@@ -176,7 +186,7 @@ async def get_attribution(
             totals=totals(orders, costs),
             adds_up=parameters.rule not in SUMS_TO_MORE,
             rows=rows,
-            links={"orders": path(None)},
+            links={"orders": path(None, ())},
         )
     )
 
@@ -217,12 +227,19 @@ async def get_attribution_orders(
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "attribution_orders", token.workspace, parameters.model) as (connection, live):
         question, _ = _question(live, token.workspace, parameters, customers)
-        rows = await list_orders(connection, question, parameters.value, after, parameters.limit + 1)
+        rows = await list_orders(
+            connection,
+            question,
+            parameters.value,
+            after,
+            parameters.limit + 1,
+            but=parameters.but,
+        )
     page, last = split_page(rows, parameters.limit)
     items = []
     for row in page:
         path = tuple(Touch(touch.value, touch.channel == "direct", touch.age_us) for touch in row.touches)
-        items.append(order_item(row, _shares(path, settings, parameters)))
+        items.append(order_item(row, _shares(path, settings, parameters), is_order=parameters.goal == "order"))
     return AnswerResponse(OrderPaths(live.model.name, items, None if last is None else cursors.encode(last.position)))
 
 
@@ -246,6 +263,7 @@ def _question(
         int(parameters.lookback[:-1]) * DAY_US,
         parameters.scope,
         parameters.exposures,
+        None if parameters.goal == "order" else phase_number(live.model, parameters.goal, "goal"),
     )
     return question, days
 
@@ -397,6 +415,7 @@ def _settings(parameters: RuleParameters) -> Settings:
 def _of_paths(live: LiveModel, days: Days, parameters: TouchParameters) -> PathsFields:
     return {
         **of_days(live, days),
+        "goal": parameters.goal,
         "by": parameters.by,
         "lookback": parameters.lookback,
         "scope": parameters.scope,
@@ -410,6 +429,7 @@ def _asked(parameters: AttributionParameters, days: Days) -> dict[str, str]:
     return {
         "from": rfc3339(days.from_us),
         "to": rfc3339(days.end_us),
+        "goal": parameters.goal,
         "by": parameters.by,
         "lookback": parameters.lookback,
         "scope": parameters.scope,

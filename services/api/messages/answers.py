@@ -1,17 +1,22 @@
 """The answer of messages. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from services.api.funnel.answers import Share, share
-from services.api.messages.queries import After, Dimension, MessageRow, StageCount
-from services.api.shared.answers import Answer
+from services.api.messages.queries import NUMBERS, After, Dimension, MessageRow, Number, Recipient, StageCount
+from services.api.shared.answers import Answer, Instant, ModelName, NextCursor
 from services.api.shared.days import Days, OfDays, of_days
+from services.api.shared.links import Links
 from services.api.shared.money import OrderMoney, order_money
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.intervals import wilson
+from throughline.kit.clock import rfc3339
+
+Link = Callable[[str, Number], str]
+"""Returns the path of the list of the customers of a row whom a number counts."""
 
 
 class MessageCount(Answer):
@@ -49,6 +54,7 @@ class MessageItem(Answer):
     advanced_24h: AdvancedCount
     advanced_7d: AdvancedCount
     orders: Annotated[list[OrderMoney], Meta(description="went with a click; attribution says what else did")]
+    links: Links
 
 
 class Messages(OfDays):
@@ -60,16 +66,46 @@ class Messages(OfDays):
     items: list[MessageItem]
 
 
-def messages_answer(live: LiveModel, days: Days, by: Dimension | None, rows: Sequence[MessageRow]) -> Messages:
+class RecipientItem(Answer):
+    """A customer whom a number counts."""
+
+    customer: Annotated[str, Meta(examples=["user-1"])]
+    first_at: Instant
+    events: Annotated[int, Meta(description="how often the number counts it; of `orders` the orders", examples=[2])]
+    cycles: Annotated[int, Meta(description="in how many of its cycles; 0 of `orders`", examples=[1])]
+
+
+class Recipients(Answer):
+    """A page of the customers behind a number of messages."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    number: Annotated[str, Meta(examples=["clicked"])]
+    items: list[RecipientItem]
+    next_cursor: NextCursor
+
+
+def recipients_answer(
+    live: LiveModel, number: Number, page: Sequence[Recipient], next_cursor: str | None
+) -> Recipients:
+    """One page."""
+    items = [RecipientItem(each.id, rfc3339(each.first_us), each.events, each.cycles) for each in page]
+    return Recipients(live.model.name, number, items, next_cursor)
+
+
+def messages_answer(
+    live: LiveModel, days: Days, by: Dimension | None, rows: Sequence[MessageRow], link: Link
+) -> Messages:
     """All rows."""
     return Messages(
         **of_days(live, days),
         by=by,
-        items=[_item(row) for row in rows],
+        items=[_item(row, link) for row in rows],
     )
 
 
-def _item(row: MessageRow) -> MessageItem:
+def _item(row: MessageRow, link: Link) -> MessageItem:
     stages = row.stages
     return MessageItem(
         value=row.value,
@@ -82,6 +118,7 @@ def _item(row: MessageRow) -> MessageItem:
         advanced_24h=_advanced(row.after[0]),
         advanced_7d=_advanced(row.after[1]),
         orders=[order_money(sums) for sums in row.money],
+        links={number: link(row.value, number) for number in NUMBERS},
     )
 
 

@@ -1,7 +1,7 @@
 """Statements over messages. All of it is computed of the facts of the span, and of what followed clicks."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,6 +26,12 @@ from throughline.store.admission import OTHER
 Dimension = Literal["campaign", "message", "channel"]
 Stage = Literal["sent", "delivered", "opened", "clicked", "bounced", "unsubscribed"]
 STAGES: Final[tuple[Stage, ...]] = ("sent", "delivered", "opened", "clicked", "bounced", "unsubscribed")
+Number = Literal[
+    "sent", "delivered", "opened", "clicked", "bounced", "unsubscribed", "clicked_24h", "advanced_24h", "clicked_7d",
+    "advanced_7d", "orders",
+]  # fmt: skip
+"""A number of a row."""
+NUMBERS: Final[tuple[Number, ...]] = get_args(Number)
 AFTER_US: Final = (DAY_US, 7 * DAY_US)
 """Times after a click within which an advance counts; orders count within the longer one."""
 
@@ -121,7 +127,7 @@ _TABLES: Final = f"""
     ), ranked AS (
         SELECT value, row_number() OVER (ORDER BY count(*) DESC, value COLLATE "C") AS rank FROM valued GROUP BY value
     ), messages AS MATERIALIZED (
-        SELECT v.customer, v.actor, v.occurred_us, v.place, v.message_id, v.marks AS stage,
+        SELECT v.customer, v.id, v.actor, v.occurred_us, v.place, v.message_id, v.marks AS stage,
             CASE WHEN rank <= {MAX_VALUES} THEN value ELSE '{OTHER}' END AS value, rank
         FROM valued v JOIN ranked USING (value)
     )
@@ -135,6 +141,32 @@ _CYCLE: Final = f"""
     ) c ON true
 """
 """The cycle in which the customer stood."""
+
+
+_CLICKS: Final = f"""
+    clicks AS MATERIALIZED (
+        SELECT DISTINCT ON (m.value, m.customer) m.* FROM messages m WHERE m.stage = {_CLICKED}
+        ORDER BY m.value, m.customer, {_ORDER}
+    )
+"""
+_ORDERED: Final = f"""
+    ordered AS (
+        SELECT DISTINCT m.value, o.customer, m.id, o."order", o.at_us, o.currency, o.gross, o.net
+        FROM messages m JOIN conversions o ON o.customer = m.customer AND o.model = :model
+            AND o.at_us > m.occurred_us AND o.at_us <= m.occurred_us + {AFTER_US[1]}
+        WHERE m.stage = {_CLICKED}
+    )
+"""
+
+
+def _tables(question: MessageQuestion, by: Dimension | None) -> str:
+    """The common tables, the last of which is `messages`."""
+    facts = marked_facts_sql(question.customers)
+    return f"WITH {KINDS}, {facts}, {_TABLES}".replace("/* value */", _VALUES[by])
+
+
+def _is_mature(after_us: int) -> str:
+    return f"m.occurred_us + {after_us} < :now_us"
 
 
 def _advanced(after_us: int) -> str:
@@ -152,8 +184,7 @@ async def read_messages(
     connection: AsyncConnection, question: MessageQuestion, by: Dimension | None
 ) -> list[MessageRow]:
     """Returns what became of messages by a dimension (None: all as one), the most frequent values first."""
-    facts = marked_facts_sql(question.customers)
-    tables = f"WITH {KINDS}, {facts}, {_TABLES}".replace("/* value */", _VALUES[by])
+    tables = _tables(question, by)
     stages = await connection.execute(
         statement(f"""
             {tables}
@@ -171,15 +202,11 @@ async def read_messages(
     day_us, week_us = AFTER_US
     followed = await connection.execute(
         statement(f"""
-            {tables}, clicks AS MATERIALIZED (
-                SELECT DISTINCT ON (m.value, m.customer) m.*
-                FROM messages m WHERE m.stage = {_CLICKED}
-                ORDER BY m.value, m.customer, {_ORDER}
-            )
-            SELECT m.value, count(*) FILTER (WHERE m.occurred_us + {day_us} < :now_us),
-                count(*) FILTER (WHERE m.occurred_us + {day_us} < :now_us AND {_advanced(day_us)}),
-                count(*) FILTER (WHERE m.occurred_us + {week_us} < :now_us),
-                count(*) FILTER (WHERE m.occurred_us + {week_us} < :now_us AND {_advanced(week_us)})
+            {tables}, {_CLICKS}
+            SELECT m.value, count(*) FILTER (WHERE {_is_mature(day_us)}),
+                count(*) FILTER (WHERE {_is_mature(day_us)} AND {_advanced(day_us)}),
+                count(*) FILTER (WHERE {_is_mature(week_us)}),
+                count(*) FILTER (WHERE {_is_mature(week_us)} AND {_advanced(week_us)})
             FROM clicks m GROUP BY m.value
         """),
         question.parameters,
@@ -188,12 +215,7 @@ async def read_messages(
         rows[value] = rows[value]._replace(after=(After(*numbers[:2]), After(*numbers[2:])))
     orders = await connection.execute(
         statement(f"""
-            {tables}, ordered AS (
-                SELECT DISTINCT m.value, o.customer, o."order", o.currency, o.gross, o.net
-                FROM messages m JOIN conversions o ON o.customer = m.customer AND o.model = :model
-                    AND o.at_us > m.occurred_us AND o.at_us <= m.occurred_us + {week_us}
-                WHERE m.stage = {_CLICKED}
-            )
+            {tables}, {_ORDERED}
             SELECT value, currency, count(*), CAST(sum(gross) AS bigint), CAST(sum(net) AS bigint)
             FROM ordered GROUP BY value, currency ORDER BY value, currency
         """),
@@ -202,3 +224,78 @@ async def read_messages(
     for value, *money in orders:
         rows[value].money.append(OrderSums(*money))
     return list(rows.values())
+
+
+class RecipientPosition(NamedTuple):
+    """The place in a list of customers."""
+
+    customer: bytes
+
+
+class Recipient(NamedTuple):
+    """A customer whom a number counts."""
+
+    customer: bytes
+    id: str
+    first_us: int
+    """When it did so first."""
+    events: int
+    """How often."""
+    cycles: int
+    """In how many of its cycles."""
+
+    @property
+    def position(self) -> RecipientPosition:
+        """The place in the list."""
+        return RecipientPosition(self.customer)
+
+
+async def list_recipients(
+    connection: AsyncConnection,
+    question: MessageQuestion,
+    number: Number,
+    by: Dimension,
+    value: str | None,
+    *,
+    after: RecipientPosition | None,
+    count: int,
+) -> list[Recipient]:
+    """Returns up to `count` of the customers whom a number counts, in a stable order.
+
+    Args:
+        connection: where to read.
+        question: which messages.
+        number: of a row.
+        by: the dimension of the row.
+        value: of the row; None: of all messages as one.
+        after: the last of the page before.
+        count: the maximum number.
+    """
+    parameters = question.parameters | {"count": count, "value": value or NONE}
+    condition = "m.value = :value"
+    if after is not None:
+        condition += " AND m.customer > :after_customer"
+        parameters["after_customer"] = after.customer
+    tables = _tables(question, by if value is not None else None)
+    if number == "orders":
+        rows_sql = f"""
+            {tables}, {_ORDERED} SELECT m.customer, m.id, min(m.at_us), count(DISTINCT m."order"), 0
+            FROM ordered m WHERE {condition}
+        """
+    elif number in STAGES:
+        rows_sql = f"""
+            {tables}
+            SELECT m.customer, m.id, min(m.occurred_us), count(*), count(DISTINCT coalesce(c.cycle, 0))
+            FROM messages m {_CYCLE} WHERE m.stage = {STAGES.index(number) + 1} AND {condition}
+        """
+    else:
+        after_us = AFTER_US[number.endswith("_7d")]
+        advanced = f" AND {_advanced(after_us)}" if number.startswith("advanced") else ""
+        rows_sql = f"""
+            {tables}, {_CLICKS} SELECT m.customer, m.id, min(m.occurred_us), count(*), 1
+            FROM clicks m WHERE {_is_mature(after_us)} AND {condition}{advanced}
+        """
+    rows = await connection.execute(
+        statement(f"{rows_sql} GROUP BY m.customer, m.id ORDER BY m.customer LIMIT :count"), parameters
+    )
+    return [Recipient(*row) for row in rows]

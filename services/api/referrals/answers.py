@@ -4,18 +4,20 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
+from urllib.parse import quote
 
 from msgspec import Meta
 
-from services.api.funnel.answers import Share, share
+from services.api.funnel.answers import Seconds, Share, share
 from services.api.referrals.queries import Claims, Everybody, Person
-from services.api.shared.answers import Answer, Instant, ModelName
+from services.api.shared.answers import Answer, Instant, ModelName, NextCursor, instant
 from services.api.shared.days import Days, OfDays, of_days
+from services.api.shared.links import Links
 from services.api.shared.money import OrderMoney, OrderSums, order_money
 from services.api.shared.phase_names import phase_name
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.intervals import newcombe, wilson
-from throughline.analytics.referrals import Network, Referral
+from throughline.analytics.referrals import Arrival, Network, Referral, cycle_time
 from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 
@@ -38,13 +40,23 @@ class Advocate(Answer):
     link: Annotated[str, Meta(examples=["/v1/customers/user-1/referrals"])]
 
 
+class CycleTime(Answer):
+    """How long it takes from the first share of the code to the first order, of all referred customers of the span."""
+
+    p25: Seconds
+    p50: Seconds
+    p75: Seconds
+
+
 class Spread(Answer):
     """How many new customers one customer brings: k = invites a customer x conversion of an invite, in this span."""
 
+    window: Annotated[str, Meta(description="after coming, within which the goal counts", examples=["30d"])]
+    immature: Annotated[int, Meta(description="referred of whom the window has not passed yet: k may grow by them")]
     customers: Annotated[int, Meta(description="seen in the span", examples=[5000])]
     invites: Annotated[int, Meta(examples=[800])]
     invites_per_customer: float | None
-    reached: Annotated[int, Meta(description="referred in the span who came to the goal", examples=[40])]
+    reached: Annotated[int, Meta(description="referred in the span who came to the goal in time", examples=[40])]
     reached_per_invite: Annotated[float | None, Meta(description="null: no invite was sent as an event")]
     k: Annotated[float | None, Meta(description="null: nobody was seen", examples=[0.008])]
     low: Annotated[float | None, Meta(description="bootstrap over advocates, 95 %; null: nobody came to the goal")]
@@ -73,7 +85,33 @@ class Referrals(OfDays):
     difference: Annotated[Share | None, Meta(description="of the two (Newcombe)")]
     shown: Annotated[bool, Meta(description="false: no difference shown, chance alone may make as large a one")]
     spread: Spread
+    cycle_time: CycleTime
+    links: Links
     advocates: Annotated[list[Advocate], Meta(description=f"up to {MAX_ADVOCATES}, who brought most first")]
+
+
+class ReferralItem(Answer):
+    """A customer who came with a code."""
+
+    customer: CustomerId
+    advocate: Annotated[str | None, Meta(description="null: the code brought nobody", examples=["ada"])]
+    code: Annotated[str, Meta(examples=["ADA10"])]
+    at: Instant
+    phase: Annotated[str, Meta(examples=["purchase"])]
+    reached_at: Annotated[Instant | None, Meta(description="when it first came to the goal; null: not yet")]
+    orders: Annotated[int, Meta(description="orders that stand", examples=[1])]
+    ordered_at: Annotated[Instant | None, Meta(description="when the first of these was placed; null: none")]
+
+
+class ReferralList(Answer):
+    """A page of the referrals behind a number."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    number: Annotated[str, Meta(examples=["referred"])]
+    items: list[ReferralItem]
+    next_cursor: NextCursor
 
 
 class ReferredCustomer(Answer):
@@ -117,10 +155,28 @@ def referrals_answer(
     people: Mapping[bytes, Person],
     money: Sequence[OrderSums],
     everybody: Everybody,
-    links: Mapping[bytes, str],
+    window: tuple[str, int | None],
+    now_us: int,
+    links: Mapping[str, str],
 ) -> Referrals:
-    """The whole answer. `in_span`: the referrals of the days; `people`: all that these name; `links`: of advocates."""
+    """The whole answer.
+
+    Args:
+        live: the model.
+        days: of the referrals.
+        goal: the number of the phase by which a referral has succeeded.
+        all_time: all referrals.
+        claims: of codes.
+        in_span: the referrals of the days.
+        people: all that these name.
+        money: orders of the referred.
+        everybody: all customers of the days.
+        window: name and length of the time after coming within which the goal counts; None: without an end.
+        now_us: the applied watermark.
+        links: to the lists.
+    """
     model = live.model
+    window_us = now_us if window[1] is None else window[1]
     of_advocate: dict[bytes, list[Person]] = {}
     for referral in in_span:
         of_advocate.setdefault(referral.advocate, []).append(people[referral.customer])
@@ -128,6 +184,16 @@ def referrals_answer(
     first_seen = [person for brought in of_advocate.values() for person in brought if person.first_us >= days.from_us]
     successes = sum(person.highest_phase >= goal for person in first_seen)
     others = (max(0, everybody.first_seen - len(first_seen)), max(0, everybody.reached - successes))
+    in_time: dict[bytes, int] = dict.fromkeys(of_advocate, 0)
+    immature = 0
+    for referral in in_span:
+        is_in_time = is_reached(referral, people[referral.customer], window_us)
+        in_time[referral.advocate] += is_in_time
+        immature += not is_in_time and now_us <= referral.at_us + window_us
+    spells = [
+        (min(claims.since_us.get(each.code, each.at_us), each.at_us), people[each.customer].ordered_us)
+        for each in in_span
+    ]
     difference = newcombe(successes, len(first_seen), others[1], others[0])
     ranked = sorted(of_advocate, key=lambda advocate: (-len(of_advocate[advocate]), people[advocate].id))
     standing = Counter(people[referral.customer].phase for referral in in_span)
@@ -136,9 +202,9 @@ def referrals_answer(
         goal=model.phases[goal - 1].name,
         referred=len(in_span),
         advocate_count=len(of_advocate),
-        unclaimed=all_time.unclaimed,
-        self_referred=all_time.self_referred,
-        rings=all_time.rings,
+        unclaimed=len(all_time.unclaimed),
+        self_referred=len(all_time.self_referred),
+        rings=len(all_time.rings),
         contested_codes=claims.contested,
         phases={phase_name(model, phase): number for phase, number in sorted(standing.items())},
         orders=[order_money(sums) for sums in money],
@@ -147,18 +213,56 @@ def referrals_answer(
         others_rate=share(wilson(others[1], others[0])),
         difference=share(difference),
         shown=difference is not None and not difference.low <= 0 <= difference.high,
-        spread=_spread(everybody, list(reached.values())),
+        spread=_spread(everybody, list(in_time.values()), window[0], immature if window[1] is not None else 0),
+        cycle_time=CycleTime(*(None if us is None else us / 1e6 for us in cycle_time(spells, now_us))),
+        links={**links},
         advocates=[
             Advocate(
                 people[advocate].id,
                 len(of_advocate[advocate]),
                 reached[advocate],
                 sum(person.orders for person in of_advocate[advocate]),
-                links[advocate],
+                referrals_path(people[advocate].id),
             )
             for advocate in ranked[:MAX_ADVOCATES]
         ],
     )
+
+
+def referrals_path(customer: str) -> str:
+    """Returns the path of whom a customer brought."""
+    return f"/v1/customers/{quote(customer, safe='')}/referrals"
+
+
+def is_reached(referral: Referral, person: Person, window_us: int) -> bool:
+    """Whether the referred customer came to the goal after it came, within a time."""
+    return person.reached_us is not None and 0 <= person.reached_us - referral.at_us <= window_us
+
+
+def list_answer(
+    live: LiveModel,
+    number: str,
+    page: Sequence[Arrival | Referral],
+    people: Mapping[bytes, Person],
+    next_cursor: str | None,
+) -> ReferralList:
+    """One page. `people`: all that it names."""
+    items = []
+    for each in page:
+        person = people[each.customer]
+        items.append(
+            ReferralItem(
+                customer=person.id,
+                advocate=people[each.advocate].id if isinstance(each, Referral) else None,
+                code=each.code,
+                at=rfc3339(each.at_us),
+                phase=phase_name(live.model, person.phase),
+                reached_at=instant(person.reached_us),
+                orders=person.orders,
+                ordered_at=instant(person.ordered_us),
+            )
+        )
+    return ReferralList(live.model.name, number, items, next_cursor)
 
 
 def customer_answer(
@@ -187,7 +291,7 @@ def customer_answer(
     )
 
 
-def _spread(everybody: Everybody, reached: Sequence[int]) -> Spread:
+def _spread(everybody: Everybody, reached: Sequence[int], window: str, immature: int) -> Spread:
     customers, invites, successes = everybody.seen, everybody.invites, sum(reached)
     low = high = None
     if customers and successes:
@@ -195,6 +299,8 @@ def _spread(everybody: Everybody, reached: Sequence[int]) -> Spread:
         sums = sorted(sum(dice.choices(reached, k=len(reached))) / customers for _ in range(RESAMPLES))
         low, high = sums[round(0.025 * (RESAMPLES - 1))], sums[round(0.975 * (RESAMPLES - 1))]
     return Spread(
+        window=window,
+        immature=immature,
         customers=customers,
         invites=invites,
         invites_per_customer=invites / customers if customers else None,

@@ -22,6 +22,7 @@ from services.api.voice.queries import EXPRESSIONS
 from throughline.analytics.referrals import Arrival, Network, network
 from throughline.journey.durations import DAY_US
 from throughline.journey.model import Kind, Model
+from throughline.store.digest import id_digest
 from throughline.store.schema.facts import HAS_REFERRAL_CODE
 
 MAX_ARRIVALS = 100_000
@@ -60,6 +61,8 @@ class Claims(NamedTuple):
 
     owners: dict[str, bytes]
     """Code -> the customer who did so first."""
+    since_us: dict[str, int]
+    """Code -> when that was."""
     contested: int
     """Number of codes that another customer claimed, too."""
 
@@ -70,7 +73,8 @@ async def read_claims(connection: AsyncConnection, workspace: int, model: Model)
         await connection.execute(
             statement(f"""
                 WITH {KINDS}, {_CODED}
-                SELECT c.code, (array_agg(c.customer ORDER BY {_ORDER}))[1], count(DISTINCT c.customer)
+                SELECT c.code, (array_agg(c.customer ORDER BY {_ORDER}))[1], min(c.occurred_us),
+                    count(DISTINCT c.customer)
                 FROM coded c WHERE c.is_claim GROUP BY c.code LIMIT :count
             """),
             {**kind_table(model, _marks).parameters, "workspace": workspace, "count": MAX_ARRIVALS + 1},
@@ -78,7 +82,11 @@ async def read_claims(connection: AsyncConnection, workspace: int, model: Model)
     ).all()
     if len(rows) > MAX_ARRIVALS:
         return None
-    return Claims({code: owner for code, owner, _ in rows}, sum(customers > 1 for _, _, customers in rows))
+    return Claims(
+        {code: owner for code, owner, _, _ in rows},
+        {code: since_us for code, _, since_us, _ in rows},
+        sum(customers > 1 for *_, customers in rows),
+    )
 
 
 async def read_arrivals(
@@ -122,7 +130,24 @@ async def read_network(
     """
     claims = await read_claims(connection, workspace, model)
     arrivals = await read_arrivals(connection, workspace, generation, model, customers)
-    return None if claims is None or arrivals is None else (network(claims.owners, arrivals), claims)
+    if claims is None or arrivals is None:
+        return None
+    owners = claims.owners | await _customers_named(
+        connection, workspace, {each.code for each in arrivals} - claims.owners.keys()
+    )
+    return network(owners, arrivals), claims
+
+
+async def _customers_named(connection: AsyncConnection, workspace: int, codes: Collection[str]) -> dict[str, bytes]:
+    """Code -> the customer with that id: `referred_by` may name one."""
+    names = {id_digest(workspace, code): code for code in codes}
+    rows = await connection.execute(
+        statement("SELECT id, root FROM ids WHERE id = ANY(:some)").bindparams(
+            bindparam("some", type_=ARRAY(LargeBinary))
+        ),
+        {"some": list(names)},
+    )
+    return {names[digest]: root for digest, root in rows}
 
 
 class Person(NamedTuple):
@@ -133,18 +158,25 @@ class Person(NamedTuple):
     highest_phase: int
     first_us: int
     orders: int
+    reached_us: int | None
+    """When it first came to the goal or beyond; None: it has not."""
+    ordered_us: int | None
+    """When the first of its live orders was placed; None: there is none."""
 
 
 async def read_people(
-    connection: AsyncConnection, generation: int, customers: Collection[bytes]
+    connection: AsyncConnection, generation: int, customers: Collection[bytes], goal: int
 ) -> Mapping[bytes, Person]:
-    """Returns some customers by their digests."""
+    """Returns some customers by their digests. `goal`: the number of a phase."""
     rows = await connection.execute(
         statement("""
-            SELECT customer, id, phase, highest_phase, first_us, orders FROM journeys
-            WHERE model = :model AND customer = ANY(:some)
+            SELECT j.customer, j.id, j.phase, j.highest_phase, j.first_us, j.orders, (
+                SELECT min(t.at_us) FROM transitions t
+                WHERE t.customer = j.customer AND t.model = j.model AND t.kind <> 3 AND t.to_phase >= :goal
+            ), (SELECT min(o.at_us) FROM conversions o WHERE o.customer = j.customer AND o.model = j.model)
+            FROM journeys j WHERE j.model = :model AND j.customer = ANY(:some)
         """).bindparams(bindparam("some", type_=ARRAY(LargeBinary))),
-        {"model": generation, "some": list(customers)},
+        {"model": generation, "some": list(customers), "goal": goal},
     )
     return {customer: Person(*person) for customer, *person in rows}
 
@@ -227,3 +259,10 @@ async def codes_of(connection: AsyncConnection, workspace: int, model: Model, cu
         {**kind_table(model, _marks).parameters, "workspace": workspace, "customer": customer},
     )
     return [code for (code,) in rows]
+
+
+class ReferralPosition(NamedTuple):
+    """The place in a list of referrals."""
+
+    at_us: int
+    customer: bytes

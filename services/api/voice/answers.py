@@ -1,6 +1,6 @@
 """The answers of voices. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -11,7 +11,7 @@ from services.api.shared.days import Days, OfDays, of_days
 from services.api.shared.links import Links
 from services.api.shared.phase_names import phase_name
 from services.api.shared.workspace import LiveModel
-from services.api.voice.queries import Dimension, Opinion, OpinionPart, ReachRow
+from services.api.voice.queries import Dimension, Opinion, OpinionPart, Reached, ReachRow, ReviewCounts
 from throughline.analytics.intervals import Interval, wilson
 from throughline.analytics.opinions import ENOUGH, Measure, Opinions, opinions, ranked_mean, scale_of
 from throughline.kit.clock import rfc3339
@@ -66,6 +66,17 @@ class VoicePart(Answer):
     count: OpinionCount
 
 
+class ReviewsOfOrders(Answer):
+    """Reviews against the live orders of the span."""
+
+    reviews: Annotated[int, Meta(description="with stars or without", examples=[82])]
+    orders: Annotated[int, Meta(examples=[410])]
+    per_order: Annotated[float | None, Meta(description="reviews for each order; null: there are no orders")]
+    buyers: Annotated[int, Meta(description="customers whose first order of the span is 30 days ago", examples=[310])]
+    reviewers: Annotated[int, Meta(description="of these, wrote a review within 30 days", examples=[64])]
+    rate: Share | None
+
+
 class Voice(OfDays):
     """What customers answered; the parts add up to the total."""
 
@@ -74,6 +85,10 @@ class Voice(OfDays):
     measure: Annotated[Measure, Meta(examples=["nps"])]
     by: Annotated[Dimension | None, Meta(description="phase: where the customer stood before it answered")]
     total: OpinionCount
+    of_orders: Annotated[
+        ReviewsOfOrders | None,
+        Meta(description="of `rating` only, and null where the model was restaged before orders were kept"),
+    ]
     breakdown: list[VoicePart]
 
     def table_items(self) -> list[VoicePart]:
@@ -107,16 +122,19 @@ class ReachItem(Answer):
     """How often something was shown or said. The customers of a row are distinct; those of two rows overlap."""
 
     what: Annotated[str, Meta(description="ads and messages were shown to the customer", examples=["shares"])]
+    value: Annotated[str | None, Meta(description="of the dimension; null without one", examples=["email"])]
     events: Annotated[int, Meta(examples=[120])]
     customers: Annotated[int, Meta(examples=[80])]
     per_100_customers: Annotated[
-        float | None, Meta(description="events per hundred customers that stand in a phase; null: none does")
+        float | None,
+        Meta(description="events per hundred customers that stand in the phase (else in any); null: none does"),
     ]
     frequency: Annotated[
         dict[str, int],
         Meta(description="events of one customer -> customers", examples=[{"1": 60, "2": 10, "3": 5, "4-9": 4}]),
     ]
     audience: Annotated[float, Meta(description="sum of `reach` of mentions, as sent", examples=[0])]
+    links: Links
 
 
 class Reach(OfDays):
@@ -124,13 +142,39 @@ class Reach(OfDays):
 
     TABLE: ClassVar[str] = "items"
 
+    by: Annotated[Dimension | None, Meta(description="phase: where the customer stood before it")]
     items: list[ReachItem]
 
 
+class ReachedItem(Answer):
+    """A customer to whom something was shown, or who said it."""
+
+    customer: Annotated[str, Meta(examples=["user-1"])]
+    first_at: Instant
+    events: Annotated[int, Meta(examples=[3])]
+
+
+class ReachedList(Answer):
+    """A page of the customers of a row."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    what: Annotated[str, Meta(examples=["shares"])]
+    items: list[ReachedItem]
+    next_cursor: NextCursor
+
+
 def voice_answer(
-    live: LiveModel, days: Days, measure: Measure, by: Dimension | None, parts: Sequence[OpinionPart], links: LinksOf
+    live: LiveModel,
+    days: Days,
+    measure: Measure,
+    by: Dimension | None,
+    parts: Sequence[OpinionPart],
+    links: LinksOf,
+    reviews: ReviewCounts | None,
 ) -> Voice:
-    """The whole and the parts."""
+    """The whole and the parts. `reviews`: of `rating`."""
     buckets = [bucket for part in parts for bucket in part.buckets]
     usual_scale = scale_of(measure, buckets)
     everything = opinions(measure, buckets, usual_scale)
@@ -151,7 +195,19 @@ def voice_answer(
         measure=measure,
         by=by,
         total=total,
+        of_orders=None if reviews is None else _of_orders(reviews),
         breakdown=breakdown,
+    )
+
+
+def _of_orders(counts: ReviewCounts) -> ReviewsOfOrders:
+    return ReviewsOfOrders(
+        reviews=counts.reviews,
+        orders=counts.orders,
+        per_order=counts.reviews / counts.orders if counts.orders else None,
+        buyers=counts.buyers,
+        reviewers=counts.reviewers,
+        rate=share(wilson(counts.reviewers, counts.buyers)),
     )
 
 
@@ -175,22 +231,47 @@ def list_answer(live: LiveModel, measure: Measure, page: Sequence[Opinion], next
     )
 
 
-def reach_answer(live: LiveModel, days: Days, rows: Sequence[ReachRow], placed: int) -> Reach:
-    """All rows. `placed`: how many customers stand in a phase."""
-    return Reach(
-        **of_days(live, days),
-        items=[
+def reach_answer(
+    live: LiveModel,
+    days: Days,
+    by: Dimension | None,
+    rows: Sequence[ReachRow],
+    placed: Mapping[int, int],
+    links: Callable[[str, str | None], dict[str, str]],
+) -> Reach:
+    """All rows.
+
+    Args:
+        live: the model.
+        days: of the events.
+        by: the dimension of the rows.
+        rows: see `read_reach`.
+        placed: how many customers stand in each phase, by its number.
+        links: returns those of a row, given what and the value.
+    """
+    items: list[ReachItem] = []
+    for row in rows:
+        value = None if by is None else phase_name(live.model, int(row.value)) if by == "phase" else row.value
+        standing = placed.get(int(row.value), 0) if by == "phase" else sum(placed.values())
+        items.append(
             ReachItem(
                 what=row.what,
+                value=value,
                 events=row.events,
                 customers=row.customers,
-                per_100_customers=100 * row.events / placed if placed else None,
+                per_100_customers=100 * row.events / standing if standing else None,
                 frequency=dict(zip(("1", "2", "3", "4-9", "10+"), row.frequency, strict=True)),
                 audience=row.audience,
+                links=links(row.what, value),
             )
-            for row in rows
-        ],
-    )
+        )
+    return Reach(**of_days(live, days), by=by, items=items)
+
+
+def reached_answer(live: LiveModel, what: str, page: Sequence[Reached], next_cursor: str | None) -> ReachedList:
+    """One page."""
+    items = [ReachedItem(each.id, rfc3339(each.first_us), each.events) for each in page]
+    return ReachedList(live.model.name, what, items, next_cursor)
 
 
 def _count(part: Opinions, everything: Opinions, answered: int, requests: int, links: dict[str, str]) -> OpinionCount:

@@ -1,18 +1,21 @@
 """Statements over what customers say. All of it is computed of the facts of the span."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy import BigInteger, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import (
+    IN_JOURNEYS,
+    KIND_OF,
     KINDS,
     MAX_VALUE,
     MAX_VALUES,
     NONE,
     KindTable,
     customers_parameters,
+    join_counted,
     kind_table,
     marked_facts_sql,
     statement,
@@ -28,6 +31,8 @@ from throughline.store.schema.counts import phase_counts
 Dimension = Literal["phase", "channel", "product"]
 REPEAT_US = 90 * DAY_US
 """Time within which a later answer of a customer to the same survey replaces an earlier one."""
+REVIEW_US = 30 * DAY_US
+"""Time after an order within which a review counts as one of its buyer."""
 
 _ANSWER, _ASKED, _UNLESS_NAMED = 1, 2, 4
 """Marks of kinds: answers, requests for an answer, and those of which a property may say that they are of another
@@ -54,8 +59,9 @@ EXPRESSIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Names of events of the kind `share` that are told apart from shares."""
 _KINDS_OF_REACH = {"share": "shares", "review": "reviews", "ad_shown": "ads", "message_delivered": "messages"}
-REACH: Final = ("ads", "messages", "shares", "invites", "mentions", "likes", "reviews")
-"""What the reach is told of: the first two are done to the customer."""
+What = Literal["ads", "messages", "shares", "invites", "mentions", "likes", "reviews"]
+REACH: Final[tuple[What, ...]] = get_args(What)
+"""What the reach is of: the first two are done to the customer."""
 
 
 def measure_marks(measure: Measure) -> Callable[[str, Kind], int]:
@@ -157,6 +163,8 @@ _SCALES: Mapping[Measure, str] = {
 }
 _SURVEY_NAMES: Final = "properties ->> 'survey_id', properties ->> 'survey', properties ->> 'survey_name'"
 _SURVEY: Final = f"left(coalesce({_SURVEY_NAMES}, ''), {MAX_VALUE})"
+_VALUE: Final = f"CASE WHEN rank <= {MAX_VALUES} THEN part ELSE '{OTHER}' END"
+"""The part of a dimension as it is answered: the rarer ones are one."""
 _ORDER: Final = 'occurred_us, place, message_id COLLATE "C", actor COLLATE "C"'
 _LATER: Final = (
     f"lead(occurred_us) OVER (PARTITION BY customer, marks & {_ANSWER}, {_SURVEY} ORDER BY {_ORDER}) - occurred_us"
@@ -188,6 +196,15 @@ _BEFORE: Final = """
 """Where the customer stood before it said so."""
 
 
+def _ranked(parts: str) -> str:
+    """A common table of the parts of a dimension, the most frequent first."""
+    return f"""
+        ranked AS (
+            SELECT part, row_number() OVER (ORDER BY count(*) DESC, part COLLATE "C") AS rank FROM {parts} GROUP BY part
+        )
+    """
+
+
 class OpinionPart(NamedTuple):
     """The answers with one value of a dimension."""
 
@@ -206,13 +223,10 @@ async def read_opinions(
     """Returns the answers by a dimension (None: all as one), the most frequent values first and the others together."""
     rows = await connection.execute(
         statement(f"""
-            {question.common_tables(by)}, ranked AS (
-                SELECT part, row_number() OVER (ORDER BY count(*) DESC, part COLLATE "C") AS rank
-                FROM valued GROUP BY part
-            )
-            SELECT CASE WHEN rank <= {MAX_VALUES} THEN part ELSE '{OTHER}' END AS part,
-                min(rank) AS rank, marks & {_ANSWER} > 0 AS is_answer, replaced, {_SCALES[question.measure]} AS scale,
-                bucket, count(*), coalesce(sum(raw) FILTER (WHERE bucket IS NOT NULL), 0),
+            {question.common_tables(by)}, {_ranked("valued")}
+            SELECT {_VALUE} AS part, min(rank) AS rank, marks & {_ANSWER} > 0 AS is_answer, replaced,
+                {_SCALES[question.measure]} AS scale, bucket, count(*),
+                coalesce(sum(raw) FILTER (WHERE bucket IS NOT NULL), 0),
                 coalesce(sum(raw * raw) FILTER (WHERE bucket IS NOT NULL), 0)
             FROM valued JOIN ranked USING (part)
             GROUP BY 1, 3, 4, 5, 6 ORDER BY 2, 4, 5, 6
@@ -283,7 +297,7 @@ async def list_opinions(
     conditions = [f"marks & {_ANSWER} > 0", "NOT replaced", "bucket IS NOT NULL"]
     parameters = question.parameters | {"count": count}
     if value is not None:
-        conditions.append("part = :value")
+        conditions.append(f"{_VALUE} = :value")
         parameters["value"] = value
     for limit, sign in zip(between, (">=", "<="), strict=True):
         if limit is not None:
@@ -301,9 +315,9 @@ async def list_opinions(
         }
     rows = await connection.execute(
         statement(f"""
-            {question.common_tables(by)}
+            {question.common_tables(by)}, {_ranked("valued")}
             SELECT customer, id, occurred_us, message_id, raw, part, channel, coalesce(product_id, '')
-            FROM valued WHERE {" AND ".join(conditions)}
+            FROM valued JOIN ranked USING (part) WHERE {" AND ".join(conditions)}
             ORDER BY occurred_us, customer, message_id COLLATE "C" LIMIT :count
         """),
         parameters,
@@ -315,6 +329,8 @@ class ReachRow(NamedTuple):
     """How often something was shown or said, and to or by how many."""
 
     what: str
+    value: str
+    """Of the dimension; of the dimension `phase` its number as text."""
     events: int
     customers: int
     frequency: tuple[int, int, int, int, int]
@@ -336,45 +352,164 @@ def reach_table(model: Model) -> KindTable:
     return kind_table(model, marks)
 
 
-async def read_reach(
-    connection: AsyncConnection, workspace: int, generation: int, model: Model, days: Days, customers: CustomerFilter
-) -> list[ReachRow]:
-    """Returns what was shown and said in some days, in the order of `REACH`."""
-    facts = marked_facts_sql(customers)
+class ReachQuestion(NamedTuple):
+    """What was shown and said."""
+
+    workspace: int
+    generation: int
+    model: Model
+    days: Days
+    customers: CustomerFilter
+    by: Dimension | None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of the common tables."""
+        return {
+            **customers_parameters(self.generation, self.customers),
+            **reach_table(self.model).parameters,
+            "workspace": self.workspace,
+            "from_us": self.days.from_us,
+            "to_us": self.days.end_us,
+        }
+
+    @property
+    def common_tables(self) -> str:
+        """The common tables: `of_customer` has what each customer was shown and said, by value of the dimension."""
+        reach = _number("reach")
+        return f"""
+            WITH {KINDS}, {marked_facts_sql(self.customers)}, parted AS MATERIALIZED (
+                SELECT c.marks, c.customer, c.id, c.occurred_us, {_PARTS[self.by]} AS part,
+                    coalesce(CASE WHEN {reach} BETWEEN 0 AND 1e12 THEN {reach} END, 0) AS audience
+                FROM facts c {_BEFORE if self.by == "phase" else ""}
+            ), {_ranked("parted")}, of_customer AS (
+                SELECT marks, {_VALUE} AS value, min(rank) AS rank, customer, id, min(occurred_us) AS first_us,
+                    count(*) AS number, sum(audience) AS audience
+                FROM parted JOIN ranked USING (part) GROUP BY 1, 2, customer, id
+            )
+        """
+
+
+async def read_reach(connection: AsyncConnection, question: ReachQuestion) -> list[ReachRow]:
+    """Returns what was shown and said, in the order of `REACH`; of each the most frequent values first."""
     rows = await connection.execute(
         statement(f"""
-            WITH {KINDS}, {facts}, of_customer AS (
-                SELECT marks, customer, count(*) AS number, coalesce(sum(
-                    CASE WHEN {_number("reach")} BETWEEN 0 AND 1e12 THEN {_number("reach")} END
-                ), 0) AS audience
-                FROM facts GROUP BY marks, customer
-            )
-            SELECT marks, CAST(sum(number) AS bigint), count(*), count(*) FILTER (WHERE number = 1),
+            {question.common_tables}
+            SELECT marks, value, CAST(sum(number) AS bigint), count(*), count(*) FILTER (WHERE number = 1),
                 count(*) FILTER (WHERE number = 2), count(*) FILTER (WHERE number = 3),
                 count(*) FILTER (WHERE number BETWEEN 4 AND 9), count(*) FILTER (WHERE number >= 10), sum(audience)
-            FROM of_customer GROUP BY marks
+            FROM of_customer GROUP BY marks, value ORDER BY marks, value = '{OTHER}', min(rank)
         """),
-        {
-            **customers_parameters(generation, customers),
-            **reach_table(model).parameters,
-            "workspace": workspace,
-            "from_us": days.from_us,
-            "to_us": days.end_us,
-        },
+        question.parameters,
     )
-    counted = {row[0]: row for row in rows}
-    return [
-        ReachRow(what, row[1], row[2], tuple(row[3:8]), row[8])
-        if (row := counted.get(place)) is not None
-        else ReachRow(what, 0, 0, (0, 0, 0, 0, 0), 0.0)
-        for place, what in enumerate(REACH, 1)
+    counted = [
+        ReachRow(REACH[mark - 1], value, events, customers, tuple(frequency), audience)
+        for mark, value, events, customers, *frequency, audience in rows
     ]
+    if question.by is not None:
+        return counted
+    by_what = {row.what: row for row in counted}
+    return [by_what.get(what, ReachRow(what, NONE, 0, 0, (0, 0, 0, 0, 0), 0.0)) for what in REACH]
 
 
-async def count_placed(connection: AsyncConnection, generation: int, customers: CustomerFilter) -> int:
-    """Returns how many customers stand in a phase."""
-    c = phase_counts.c
-    query = select(func.sum(c.entered - c.left).cast(BigInteger)).where(
-        c.model == generation, c.phase > UNPLACED, *customers.conditions(phase_counts)
+class ReachedPosition(NamedTuple):
+    """The place in a list of customers."""
+
+    customer: bytes
+
+
+class Reached(NamedTuple):
+    """A customer to whom something was shown, or who said it."""
+
+    customer: bytes
+    id: str
+    first_us: int
+    events: int
+
+    @property
+    def position(self) -> ReachedPosition:
+        """The place in the list."""
+        return ReachedPosition(self.customer)
+
+
+async def list_reached(
+    connection: AsyncConnection,
+    question: ReachQuestion,
+    what: What,
+    value: str | None,
+    *,
+    after: ReachedPosition | None,
+    count: int,
+) -> list[Reached]:
+    """Returns up to `count` of the customers of a row, in a stable order.
+
+    Args:
+        connection: where to read.
+        question: which rows.
+        what: was shown or said.
+        value: of the question's dimension; None without one.
+        after: the last of the page before.
+        count: the maximum number.
+    """
+    parameters = question.parameters | {"what": REACH.index(what) + 1, "value": value or NONE, "count": count}
+    condition = "marks = :what AND value = :value"
+    if after is not None:
+        condition += " AND customer > :after_customer"
+        parameters["after_customer"] = after.customer
+    rows = await connection.execute(
+        statement(f"""
+            {question.common_tables}
+            SELECT customer, id, first_us, number FROM of_customer WHERE {condition} ORDER BY customer LIMIT :count
+        """),
+        parameters,
     )
-    return int(await connection.scalar(query) or 0)
+    return [Reached(*row) for row in rows]
+
+
+class ReviewCounts(NamedTuple):
+    """Reviews and orders of some days, and who wrote one after its order."""
+
+    reviews: int
+    """With stars or without."""
+    orders: int
+    """Live orders."""
+    buyers: int
+    """Customers whose first order of these days is `REVIEW_US` ago."""
+    reviewers: int
+    """Of these, wrote a review within that time."""
+
+
+async def read_review_counts(connection: AsyncConnection, question: OpinionQuestion, now_us: int) -> ReviewCounts:
+    """Returns the reviews and orders of the days of a question about ratings. `now_us`: the applied watermark."""
+    row = await connection.execute(
+        statement(f"""
+            WITH {KINDS}, {marked_facts_sql(question.customers)}, bought AS MATERIALIZED (
+                SELECT e.customer, min(e.at_us) AS at_us, count(*) AS orders
+                FROM conversions e {join_counted(question.customers)}
+                WHERE e.model = :model AND e.at_us >= :from_us AND e.at_us < :to_us GROUP BY e.customer
+            ), reviewed AS (
+                SELECT DISTINCT b.customer FROM bought b JOIN ids i ON i.root = b.customer
+                    AND i.workspace = :workspace
+                JOIN touchpoints t ON t.actor = i.id AND t.occurred_us >= b.at_us
+                    AND t.occurred_us <= b.at_us + {REVIEW_US} {KIND_OF}
+                WHERE {IN_JOURNEYS} AND k.marks > 0
+            )
+            SELECT (SELECT count(*) FROM facts), CAST(coalesce(sum(orders), 0) AS bigint),
+                count(*) FILTER (WHERE at_us + {REVIEW_US} < :now_us),
+                count(*) FILTER (WHERE at_us + {REVIEW_US} < :now_us AND customer IN (SELECT customer FROM reviewed))
+            FROM bought
+        """),
+        question.parameters | {"now_us": now_us},
+    )
+    return ReviewCounts(*row.one())
+
+
+async def count_placed(connection: AsyncConnection, generation: int, customers: CustomerFilter) -> dict[int, int]:
+    """Returns how many customers stand in each phase, by its number."""
+    c = phase_counts.c
+    query = (
+        select(c.phase, func.sum(c.entered - c.left).cast(BigInteger))
+        .where(c.model == generation, c.phase > UNPLACED, *customers.conditions(phase_counts))
+        .group_by(c.phase)
+    )
+    return {phase: int(number) for phase, number in await connection.execute(query)}

@@ -38,7 +38,8 @@ from services.ingest.enrich.referrers import SEARCH, Site, site_named, site_of
 
 CONTEXT_MEMBERS = DEVICE_MEMBERS | {"campaign", "page"}
 """The members of a context that attribution or the crawlers' list reads."""
-_REFERRAL_CODE_PROPERTIES = ("referral_code", "referralCode")
+_REFERRAL_CODE_PROPERTIES = ("referral_code", "referralCode", "referred_by", "referredBy")
+"""Who was referred may name a code, or an id of the customer who did it."""
 _OWN_PROPERTIES = ("acquisition_channel", *_REFERRAL_CODE_PROPERTIES, *UTM_FACTS, *CLICK_IDS)
 """Properties that count whatever the context says."""
 _OWN_PROPERTY_SET = frozenset(_OWN_PROPERTIES)

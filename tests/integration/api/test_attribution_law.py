@@ -68,6 +68,7 @@ def with_origins(log: list[Touchpoint]) -> list[Touchpoint]:
     lookback_days=st.sampled_from([1, 7, 90]),
     scope=st.sampled_from(["customer", "cycle", "since_previous"]),
     exposures=st.booleans(),
+    goal=st.sampled_from([None, None, 2, 4]),
 )
 async def test_paths_are_a_naive_scan(
     database: str,
@@ -77,12 +78,16 @@ async def test_paths_are_a_naive_scan(
     lookback_days: int,
     scope: Scope,
     exposures: Literal[False, True],
+    goal: int | None,
 ) -> None:
     pipeline = await open_pipeline(engine, database)
     log = with_origins([event for event in case.log if event.message_id.startswith("m")])
     pipeline.send(log)
     await pipeline.finish()
     await pipeline.tick(case.clock_us)
+    if case.repeated % 3 == 0:
+        pipeline.models["seven_phase"] = await pipeline.begin("seven_phase")
+        await pipeline.restage_all()
     replayed = replay(log, "seven_phase", pipeline.watermark_us)
     question = PathQuestion(
         pipeline.workspace,
@@ -94,12 +99,13 @@ async def test_paths_are_a_naive_scan(
         lookback_days * DAY_US,
         scope,
         exposures,
+        goal,
     )
     expected = [
         path
         for path in paths_of(
             log, replayed, kind_of, is_own,
-            by=by, lookback_us=lookback_days * DAY_US, scope=scope, exposures=exposures,
+            by=by, lookback_us=lookback_days * DAY_US, scope=scope, exposures=exposures, goal=goal,
         )
         if DAYS.from_us <= path.at_us < DAYS.end_us
     ]  # fmt: skip
@@ -108,6 +114,7 @@ async def test_paths_are_a_naive_scan(
         orders = await list_orders(connection, question, None, None, 1_000)
         values = [*sorted({touch.value for order in orders for touch in order.touches})[:1], "(none)"]
         of_value = {value: await list_orders(connection, question, value, None, 1_000) for value in values}
+        others = await list_orders(connection, question, "(other)", None, 1_000, but=values[:1])
         after = orders[0].position if orders else None
         rest = await list_orders(connection, question, None, after, 1_000)
         is_open = await count_open_cycles(connection, question)
@@ -141,5 +148,7 @@ async def test_paths_are_a_naive_scan(
             order for order in orders if value in ({touch.value for touch in order.touches} or {"(none)"})
         ]  # fmt: skip
         assert [order.position for order in listed] == [order.position for order in with_it]
+    with_others = [order for order in orders if {touch.value for touch in order.touches} - set(values[:1])]
+    assert [order.position for order in others] == [order.position for order in with_others]
     assert rest == orders[1:]
-    assert is_open == open_cycles(replayed, (DAYS.from_us, DAYS.end_us))
+    assert is_open == open_cycles(replayed, (DAYS.from_us, DAYS.end_us), goal)

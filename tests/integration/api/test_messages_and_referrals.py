@@ -8,9 +8,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.api.messages.answers import Messages
-from services.api.referrals.answers import CustomerReferrals, Referrals
-from services.api.voice.answers import OpinionList, Reach, Voice
+from services.api.messages.answers import Messages, Recipients
+from services.api.referrals.answers import CustomerReferrals, ReferralList, Referrals
+from services.api.voice.answers import OpinionList, Reach, ReachedList, Voice
 from services.stager.stage.models import ModelRegistry
 from tests.support.answers import ok
 from tests.support.pipeline import PARTITIONS, Pipeline
@@ -65,6 +65,7 @@ def events() -> list[Touchpoint]:
         sent("gus", 64, "Product Shared", {"referral_code": "GUS"}),
         sent("ben", 70, "Product Shared", {"referral_code": "ANN10"}),  # claimed before
         sent("hal", 71, "page_view", {"referral_code": "NOBODY"}),
+        sent("lea", 71, "page_view", {"referral_code": "ben"}),  # an id, as `referred_by` may name one
         sent("gus", 72, "page_view", {"referral_code": "GUS"}),  # not the first code it came with
         sent("fay", 73, "Product Shared", {"referral_code": "FAY"}),
         sent("ivy", 74, "Product Shared", {"referral_code": "IVY"}),
@@ -126,24 +127,71 @@ async def check_messages(shop: httpx.AsyncClient) -> None:
     assert by_value["(none)"]["unsubscribed"]["customers"] == 1
     late = by_value["late"]
     assert (late["clicked"]["customers"], late["advanced_24h"]["clicked"], late["advanced_7d"]["clicked"]) == (1, 0, 0)
+    for item in answer["items"]:
+        await check_recipients(shop, item)
+    everybody = await ok(shop, "/v1/messages/customers", Recipients, number="clicked", limit="2", **SPAN)
+    rest = await ok(
+        shop, "/v1/messages/customers", Recipients, number="clicked", cursor=everybody["next_cursor"], **SPAN
+    )
+    assert {item["customer"] for item in everybody["items"] + rest["items"]} == {"ann", "ben", "cem"}
     by_channel = await ok(shop, "/v1/messages", Messages, by="channel", **SPAN)
     assert {item["value"] for item in by_channel["items"]} == {"email", "push", "direct"}
+
+
+async def check_recipients(shop: httpx.AsyncClient, item: dict[str, Any]) -> None:
+    """Every list is as long as its number."""
+    for number, link in item["links"].items():
+        listed = (await ok(shop, link, Recipients))["items"]
+        if number == "orders":
+            assert sum(each["events"] for each in listed) == sum(each["orders"] for each in item["orders"])
+        elif number in item:
+            of_stage = item[number]
+            of_list = (sum(each["events"] for each in listed), len(listed), sum(each["cycles"] for each in listed))
+            if "events" in of_stage:
+                assert of_list == (of_stage["events"], of_stage["customers"], of_stage["cycles"])
+            else:
+                assert len(listed) == of_stage["advanced"]
+        else:
+            assert len(listed) == item[number.replace("clicked", "advanced")]["clicked"]
 
 
 async def check_referrals(shop: httpx.AsyncClient) -> None:
     answer = await ok(shop, "/v1/referrals", Referrals, **SPAN)
     figures = {name: answer[name] for name in ("referred", "unclaimed", "self_referred", "rings", "contested_codes")}
-    assert figures == {"referred": 4, "unclaimed": 1, "self_referred": 1, "rings": 1, "contested_codes": 1}
+    assert figures == {"referred": 5, "unclaimed": 1, "self_referred": 1, "rings": 1, "contested_codes": 1}
     assert [(row["customer"], row["referred"], row["reached"], row["orders"]) for row in answer["advocates"]] == [
         ("ann", 3, 1, 1),
+        ("ben", 1, 0, 0),
         ("jon", 1, 0, 0),
     ]
     assert answer["orders"] == [{"currency": "EUR", "digits": 2, "orders": 1, "gross": 2000, "net": 2000}]
-    assert answer["reached_rate"]["rate"] == 0.25
+    assert answer["reached_rate"]["rate"] == 0.2
     assert not answer["shown"]
     spread = answer["spread"]
-    assert (spread["customers"], spread["invites"], spread["reached"]) == (11, 1, 1)
-    assert spread["low"] <= spread["k"] == 1 / 11 <= spread["high"]
+    assert (spread["customers"], spread["invites"], spread["reached"]) == (12, 1, 1)
+    assert spread["low"] <= spread["k"] == 1 / 12 <= spread["high"]
+    # Each list is as long as its number.
+    lengths = {
+        number: len((await ok(shop, link, ReferralList))["items"])
+        for number, link in answer["links"].items()
+        if number != "invites"
+    }
+    assert lengths == {
+        "referred": 5, "advocates": answer["advocate_count"], "reached": spread["reached"], "ordered": 1,
+        "first_seen": answer["first_seen"], "unclaimed": 1, "self_referred": 1, "rings": 1,
+        **{f"phases.{phase}": number for phase, number in answer["phases"].items()},
+    }  # fmt: skip
+    assert len((await ok(shop, answer["links"]["invites"], ReachedList))["items"]) == 1
+    ordered = (await ok(shop, answer["links"]["ordered"], ReferralList))["items"]
+    assert [(row["customer"], row["advocate"], row["orders"]) for row in ordered] == [("eve", "ann", 1)]
+    assert (spread["window"], spread["immature"]) == ("30d", 4)
+    # Eve alone has ordered, of five who came: not a quarter.
+    assert answer["cycle_time"] == {"p25": None, "p50": None, "p75": None}
+    page = await ok(shop, "/v1/referrals/customers", ReferralList, limit="3", **SPAN)
+    rest = await ok(shop, "/v1/referrals/customers", ReferralList, cursor=page["next_cursor"], **SPAN)
+    assert [row["customer"] for row in page["items"] + rest["items"]] == ["eve", "fay", "gus", "lea", "kim"]
+    quick = await ok(shop, "/v1/referrals", Referrals, window="1h", **SPAN)
+    assert (quick["spread"]["reached"], quick["spread"]["immature"]) == (1, 0)
     ann = await ok(shop, answer["advocates"][0]["link"], CustomerReferrals)
     assert (ann["codes"], ann["referred_by"], ann["total"]) == (["ANN10"], None, 3)
     assert [(row["customer"], row["phase"]) for row in ann["referred"]] == [
@@ -173,3 +221,15 @@ async def check_voices(shop: httpx.AsyncClient) -> None:
     assert {item["what"]: item["events"] for item in reach["items"] if item["events"]} == {
         "messages": 3, "shares": 6, "invites": 1, "reviews": 1,
     }  # fmt: skip
+    by_phase = await ok(shop, "/v1/voice/reach", Reach, by="phase", **SPAN)
+    for item in reach["items"] + by_phase["items"]:
+        listed = (await ok(shop, item["links"]["customers"], ReachedList))["items"]
+        assert (len(listed), sum(each["events"] for each in listed)) == (item["customers"], item["events"])
+    shares = {item["value"]: item["events"] for item in by_phase["items"] if item["what"] == "shares"}
+    assert shares == {"unplaced": 2, "discovery": 1, "consideration": 3}
+    # Eve reviews within the month after the first of three orders; the month of none has passed.
+    assert stars["of_orders"] | {"rate": None} == {
+        "reviews": 1, "orders": 3, "per_order": 1 / 3, "buyers": 0, "reviewers": 0, "rate": None,
+    }  # fmt: skip
+    bad = await shop.get("/v1/voice/reach/customers", params={"what": "shares", "value": "email"})
+    assert (bad.status_code, bad.json()["field"]) == (400, "value")

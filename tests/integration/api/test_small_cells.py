@@ -69,6 +69,18 @@ async def test_lists_and_other_models_are_withheld(api: httpx.AsyncClient, rows:
         "funnel/time",
         "flows",
         "variants",
+        "messages",
+        "messages/customers",
+        "voice",
+        "voice/answers",
+        "voice/reach",
+        "voice/reach/customers",
+        "referrals",
+        "referrals/customers",
+        "customers/ada/referrals",
+        "attribution",
+        "attribution/paths",
+        "attribution/orders",
     ):
         refused = await api.get(f"/v1/{path}")
         assert (refused.status_code, refused.json()["code"]) == (403, "withheld"), path

@@ -10,10 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
-from services.api.voice.queries import Dimension, OpinionQuestion, list_opinions, read_opinions, read_reach
+from services.api.voice.queries import (
+    Dimension,
+    OpinionQuestion,
+    ReachQuestion,
+    list_opinions,
+    list_reached,
+    read_opinions,
+    read_reach,
+)
 from tests.reference import Customer, replay
 from tests.reference.asked import facts_of
-from tests.reference.voice import by_part, counted
+from tests.reference.voice import by_part, counted, part_of, phase_before
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.pipeline import open_pipeline
@@ -91,21 +99,33 @@ async def test_what_customers_say_is_a_naive_look_at_their_facts(
                 pipeline.workspace, pipeline.models["seven_phase"], MODEL, measure, DAYS, who, each
             )
             await check(connection, question, measure, log, customers)
-        rows = await read_reach(
-            connection, pipeline.workspace, pipeline.models["seven_phase"], MODEL, DAYS, who
-        )  # fmt: skip
-    reach = Counter[tuple[str, int]]()
+        for by in (None, *get_args(Dimension)):
+            asked = ReachQuestion(pipeline.workspace, pipeline.models["seven_phase"], MODEL, DAYS, who, by)
+            await check_reach(connection, asked, log, customers)
+
+
+async def check_reach(
+    connection: AsyncConnection, question: ReachQuestion, log: list[Touchpoint], customers: list[Customer]
+) -> None:
+    reach: dict[tuple[str, str], Counter[int]] = {}
     for place, customer in enumerate(customers):
         shown = [(event, MODEL.kind(event.call, event.name)) for event in facts_of(log, customer)]
-        first = {e.message_id: (e.name, kind.name) for e, kind in reversed(shown) if kind and kind.name in SPOKEN}
-        for name, kind_name in first.values():
-            reach[TOLD.get(name, SPOKEN[kind_name]), place] += 1
+        first = {e.message_id: (e, kind.name) for e, kind in reversed(shown) if kind and kind.name in SPOKEN}
+        for event, kind_name in first.values():
+            value = part_of(event, phase_before(event, customer), question.by)
+            reach.setdefault((TOLD.get(event.name, SPOKEN[kind_name]), value), Counter())[place] += 1
+    rows = await read_reach(connection, question)
+    assert {(row.what, row.value) for row in rows if row.events} == reach.keys()
     for row in rows:
-        numbers = [number for (what, _), number in reach.items() if what == row.what]
+        of_row = reach.get((row.what, row.value), Counter())
+        numbers = list(of_row.values())
         assert (row.events, row.customers, sum(row.frequency)) == (sum(numbers), len(numbers), len(numbers))
         assert row.frequency[:3] == tuple(numbers.count(times) for times in (1, 2, 3))
         if row.what == "mentions":
             assert row.audience == 1200 * row.events
+    for what, value in [*reach][:2]:
+        listed = await list_reached(connection, question, what, value, after=None, count=1_000)  # type: ignore[arg-type]
+        assert sorted(each.events for each in listed) == sorted(reach[what, value].values())
 
 
 async def check(

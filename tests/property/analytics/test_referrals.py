@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from throughline.analytics.referrals import Arrival, Network, Referral, network
+from throughline.analytics.referrals import Arrival, Network, Quartiles, Referral, cycle_time, network
 
 people = st.sampled_from([bytes([number]) for number in range(6)])
 codes = st.sampled_from("abcdef")
@@ -18,18 +19,18 @@ arrivals = st.lists(
 def naive(owners: Mapping[str, bytes], came: list[Arrival]) -> Network:
     """Walks from each advocate up to the one whom nobody has brought."""
     brought: dict[bytes, bytes] = {}
-    result = Network([], 0, 0, 0)
+    result = Network([], [], [], [])
     for at_us, customer, code in sorted(came):
         advocate = owners.get(code)
         above = [advocate] if advocate is not None else []
         while above and above[-1] in brought:
             above.append(brought[above[-1]])
         if advocate is None:
-            result = result._replace(unclaimed=result.unclaimed + 1)
+            result.unclaimed.append(Arrival(at_us, customer, code))
         elif advocate == customer:
-            result = result._replace(self_referred=result.self_referred + 1)
+            result.self_referred.append(Arrival(at_us, customer, code))
         elif customer in above:
-            result = result._replace(rings=result.rings + 1)
+            result.rings.append(Arrival(at_us, customer, code))
         else:
             brought[customer] = advocate
             result.referrals.append(Referral(at_us, customer, advocate, code))
@@ -42,7 +43,8 @@ def test_nobody_brings_itself_and_the_order_of_what_is_read_does_not_matter(
 ) -> None:
     answer = network(owners, came)
     assert answer == naive(owners, came)
-    assert len(answer.referrals) + answer.unclaimed + answer.self_referred + answer.rings == len(came)
+    void = [*answer.unclaimed, *answer.self_referred, *answer.rings]
+    assert len(answer.referrals) + len(void) == len(came)
     mixed = list(came)
     dice.shuffle(mixed)
     assert network(owners, mixed) == answer
@@ -53,4 +55,22 @@ def test_a_long_chain_takes_no_long_time() -> None:
     owners = {str(number): name for number, name in enumerate(names)}
     came = [Arrival(number, names[number], str(number - 1)) for number in range(1, len(names))]
     assert len(network(owners, came).referrals) == len(names) - 1
-    assert network(owners, [*came, Arrival(10**6, names[0], str(len(names) - 1))]).rings == 1
+    assert network(owners, [*came, Arrival(10**6, names[0], str(len(names) - 1))]).rings == [
+        Arrival(10**6, names[0], str(len(names) - 1))
+    ]
+
+
+def test_the_time_of_a_referral_is_that_of_all_who_came() -> None:
+    day = 86_400_000_000
+    assert cycle_time([], 0) == Quartiles(None, None, None)
+    # Two of four order within a day and within three: half of all, so that three quarters never do.
+    quick, slow, never = (0, day // 2), (0, 5 * day // 2), (0, None)
+    p25, p50, p75 = cycle_time([quick, slow, never, never], 400 * day)
+    assert p25 is not None
+    assert p50 is not None
+    assert p25 <= day
+    assert 2 * day <= p50 <= 3 * day
+    assert p75 is None
+    # Who came an hour ago cannot have ordered after two days: it does not count there.
+    later = (400 * day - day // 24, None)
+    assert cycle_time([quick, slow, never, never, later], 400 * day).p50 == pytest.approx(p50, rel=0.2)

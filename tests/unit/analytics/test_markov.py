@@ -54,7 +54,12 @@ def test_repeats_order_rows_names_and_scale_change_nothing() -> None:
         for path in paths
     ]
     scaled = [path._replace(conversions=7 * path.conversions, nulls=7 * path.nulls) for path in paths]
-    for other in (collapsed, paths[::-1], scaled, [*paths[1:], paths[0]]):
+    split = [
+        path._replace(conversions=part * path.conversions, nulls=(1 - part) * path.nulls)
+        for path in paths
+        for part in (0, 1)
+    ]
+    for other in (collapsed, paths[::-1], scaled, split, [*paths[1:], paths[0]]):
         assert markov(other).effects == pytest.approx(effects, abs=1e-9)
     renamed = [path._replace(values=tuple(f"x{value}" for value in path.values)) for path in paths]
     assert markov(renamed).effects == pytest.approx({f"x{name}": effect for name, effect in effects.items()}, abs=1e-12)

@@ -1,5 +1,7 @@
 """Rows of attribution: they add up, whatever is cut, and costs stand beside the credit that they are compared with."""
 
+from collections.abc import Sequence
+
 from services.api.attribution.answers import path_items, totals, value_rows
 from throughline.analytics.attribution import Converting, Touch, credit
 from throughline.analytics.paths import Journeys, counted, markov_credit, shapley_credit
@@ -18,8 +20,8 @@ FOUND = [
 COSTS = [("email", "EUR", 100), ("radio", "EUR", 50), ("radio", "CHF", 5)]
 
 
-def path(value: str | None) -> str:
-    return f"/orders?value={value}"
+def path(value: str | None, told_apart: Sequence[str]) -> str:
+    return f"/orders?value={value}" + (f"&except={','.join(told_apart)}" if value == "(other)" else "")
 
 
 def test_rows_add_up_to_the_totals_whatever_is_cut() -> None:
@@ -53,7 +55,9 @@ def test_a_row_has_its_orders_its_cost_and_its_list() -> None:
     ]  # fmt: skip
     assert rows["(none)"].orders == 3
     cut = {row.value: row for row in value_rows(FOUND, {"last": credit(FOUND, "last")}, 1, {}, path)}
-    assert (cut["(other)"].orders, cut["(other)"].links) == (None, {})
+    # Of two orders with other touches one has email, too.
+    assert cut["(other)"].orders == 2
+    assert cut["(other)"].links == {"orders": "/orders?value=(other)&except=email"}
 
 
 def test_no_orders_are_an_empty_table() -> None:

@@ -81,7 +81,7 @@ class Channels {
     });
     const [first] = answer.rows;
     const sentence = `Of ${counted(answer.orders, "order")} (${answer.totals.map((each) => amount(each.gross, each.currency)).join(", ")}), ${first.value} is credited most: ${share(first.share)}, by ${RULES[rule].toLowerCase()}.`;
-    const heads = answer.totals.flatMap(({ currency }) => [[`Gross ${currency}`, "number"], [`Net ${currency}`, "number"], [`Cost ${currency}`, "number"], ["Return", "number"]]);
+    const heads = answer.totals.flatMap(({ currency }) => [[`Gross ${currency}`, "number"], [`Net ${currency}`, "number"], [`Cost ${currency}`, "number"], ["For an order", "number"], ["Return", "number"]]);
     return figure({
       title: `Orders by ${DIMENSIONS[by].toLowerCase()}`, sentence, picture: (width) => dots(rows, { name: sentence, width }),
       legend: legend([["reached round", RULES[rule].toLowerCase()], ...(isCompared ? [["before", RULES[beside].toLowerCase()]] : [])]),
@@ -91,7 +91,7 @@ class Channels {
         { text: row.orders === null ? "–" : number(row.orders), href: row.orders ? this.tools.list(row.links.orders) : null },
         ...answer.totals.flatMap(({ currency }) => {
           const part = row.currencies.find((each) => each.currency === currency);
-          return part ? [amount(part.gross, currency), amount(part.net, currency), part.cost === null ? "–" : amount(part.cost, currency), part.roas === null ? "–" : decimal(part.roas)] : ["–", "–", "–", "–"];
+          return part ? [amount(part.gross, currency), amount(part.net, currency), part.cost === null ? "–" : amount(part.cost, currency), part.cpa === null ? "–" : amount(part.cpa, currency), part.roas === null ? "–" : decimal(part.roas)] : ["–", "–", "–", "–", "–"];
         })]),
       csv: pathOf("/v1/attribution.csv", { ...this.asked, rule, compare_rules: isCompared ? beside : null }),
     });

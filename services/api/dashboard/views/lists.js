@@ -4,8 +4,8 @@ import { h, id, labelOf, number, time } from "../shell/dom.js";
 import { chips, listTable } from "./list.js";
 
 const WORDS = { lapse: "fell silent", enter: "came", return: "came back" };
-const FILTERS = ["from_phase", "to_phase", "from_node", "to_node", "kind", "from", "to", "reading", "steps", "phases", "phase", "unit", "window", "outcome", "by", "value", "next", "goal", "measure", "each", "least", "most", "lookback", "scope", "exposures"];
-const REPEATED = ["from_phase", "to_phase", "from_node", "to_node", "kind"];
+const FILTERS = ["from_phase", "to_phase", "from_node", "to_node", "kind", "from", "to", "reading", "steps", "phases", "phase", "unit", "window", "outcome", "by", "value", "next", "goal", "measure", "each", "least", "most", "lookback", "scope", "exposures", "number", "what", "except"];
+const REPEATED = ["from_phase", "to_phase", "from_node", "to_node", "kind", "except"];
 
 const common = ["model", "source", "channel"];
 const customer = ["Customer", (item, { tools }) => h("a", { href: tools.link("customer", { customer: item.customer }) }, id(item.customer))];
@@ -45,6 +45,10 @@ export const lists = [
   list("abandonment/customers", "Stays", "abandonment", "stay", [customer, instant("Entered", "entered_at"), instant("Until", "ended_at"), ["Outcome", (item) => item.outcome], cycle]),
   list("voice/answers", "Answers", "voices", "answer", [customer, instant("When", "at"), ["Value", (item) => number(item.value), "number"],
     ["Channel", (item) => item.channel ?? "–"], ["Product", (item) => (item.product ? h("bdi", { text: item.product }) : "–")]]),
+  list("messages/customers", "Customers of messages", "voices", "customer", [customer, instant("First", "first_at"), ["Events", (item) => number(item.events), "number"]]),
+  list("voice/reach/customers", "Customers reached", "voices", "customer", [customer, instant("First", "first_at"), ["Events", (item) => number(item.events), "number"]]),
+  list("referrals/customers", "Referrals", "voices", "referral", [customer, ["By", (item) => (item.advocate ? id(item.advocate) : "–")], ["Code", (item) => h("bdi", { text: item.code })],
+    instant("When", "at"), phase("Phase", "phase"), ["Orders", (item) => number(item.orders), "number"]]),
   list("attribution/orders", "Orders", "channels", "order", [customer, ["Order", (item) => h("bdi", { text: item.order ?? "–" })], instant("When", "at"),
     ["Which", (item) => number(item.nth), "number"], ["Touches before", (item) => item.touches.map((touch) => touch.value).join(" → ") || "–"]]),
 ];

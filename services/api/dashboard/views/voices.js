@@ -128,7 +128,7 @@ class Voices {
       picture: (width) => valueColumns(shown, { name: "Customers reached and sharing", width, fill: "reached" }),
       note: "Customers, each once in a row; rows overlap.",
       columns: [["What"], ["Events", "number"], ["Customers", "number"], ["For 100 customers", "number"], ["Once", "number"], ["Twice", "number"], ["Three times", "number"], ["4 – 9", "number"], ["10 and more", "number"]],
-      rows: items.map((item) => [REACH[item.what], number(item.events), number(item.customers), item.per_100_customers === null ? "–" : number(Math.round(item.per_100_customers * 10) / 10), ...Object.values(item.frequency).map(number)]),
+      rows: items.map((item) => [REACH[item.what], number(item.events), this.cell(item.customers, item.links.customers), item.per_100_customers === null ? "–" : number(Math.round(item.per_100_customers * 10) / 10), ...Object.values(item.frequency).map(number)]),
       csv: pathOf("/v1/voice/reach.csv", this.common),
     });
   }
@@ -151,8 +151,9 @@ class Voices {
       title: "Messages", sentence, picture: (width) => dots(rows, { name: sentence, width }),
       note: "Customers, each once in a row. Opens are inflated: mail programs open what nobody reads. What followed a click need not come of it.",
       columns: [["Campaign"], ["Sent", "number"], ["Delivered", "number"], ["Opened (inflated)", "number"], ["Clicked", "number"], ["Bounced", "number"], ["Unsubscribed", "number"], ["Further in 24 h", "number"], ["Further in 7 days", "number"], ["Orders in 7 days", "number"], ["Net", "number"]],
-      rows: items.map((item) => [item.value, ...["sent", "delivered", "opened", "clicked", "bounced", "unsubscribed"].map((stage) => number(item[stage].customers)), number(item.advanced_24h.advanced), number(item.advanced_7d.advanced),
-        number(item.orders.reduce((sum, { orders }) => sum + orders, 0)), worth(item.orders)]),
+      rows: items.map((item) => [item.value, ...["sent", "delivered", "opened", "clicked", "bounced", "unsubscribed"].map((stage) => this.cell(item[stage].customers, item.links[stage])),
+        this.cell(item.advanced_24h.advanced, item.links.advanced_24h), this.cell(item.advanced_7d.advanced, item.links.advanced_7d),
+        this.cell(item.orders.reduce((sum, { orders }) => sum + orders, 0), item.links.orders), worth(item.orders)]),
       csv: pathOf("/v1/messages.csv", asked),
     });
   }

@@ -279,6 +279,14 @@ def test_facts(context: dict[str, Any], expected: dict[str, Any]) -> None:
     assert bool(stored) == bool(expected)
 
 
+def test_who_was_referred_may_name_the_customer_who_did_it() -> None:
+    for name in ("referral_code", "referralCode", "referred_by", "referredBy"):
+        channel, text = attribution({}, {name: " ada "}, "track")
+        assert (channel, json.loads(text)) == ("referral", {"referral_code": "ada"})
+    _, text = attribution({}, {"referred_by": "ada", "referral_code": "ADA10"}, "track")
+    assert json.loads(text) == {"referral_code": "ADA10"}
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [
