@@ -14,6 +14,7 @@ from throughline.kit import settings
 from throughline.kit.errors import ProblemCode
 from throughline.kit.kafka_servers import SaslMechanism, SecurityProtocol
 from throughline.store.roles import Role
+from throughline.store.schema import metadata
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -110,6 +111,13 @@ def test_every_error_code_is_documented() -> None:
     text = "".join(file.read_text() for file in (ROOT / "docs").rglob("*.md"))
     missing = [code for code in get_args(ProblemCode) if f"`{code}`" not in text]
     assert not missing, f"no document mentions the codes {', '.join(missing)}"
+
+
+def test_every_table_is_in_the_list_of_the_store() -> None:
+    _, _, text = (ROOT / "docs" / "reference" / "store.md").read_text().partition("\n## The tables\n")
+    listed = re.findall(r"`(\w+)`", text.partition("\n- ")[0])
+    assert set(listed) == metadata.tables.keys()
+    assert len(set(listed)) == len(listed)
 
 
 def test_documents_named_in_the_code_exist() -> None:
