@@ -29,7 +29,8 @@ from throughline.kit.connection_limits import LimitedHttpProtocol
 from throughline.kit.health import Check
 from throughline.kit.kafka import require_compiled_records
 from throughline.kit.kafka_figures import measure_kafka
-from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS, set_build_info
+from throughline.kit.loop_lag import measure_loop_lag
+from throughline.kit.metrics import INGEST_KEYS_AGE_SECONDS, INGEST_LOOP_LAG_SECONDS, set_build_info
 from throughline.kit.metrics_port import serving_metrics
 from throughline.kit.readiness import measure_readiness
 from throughline.kit.secret_box import SecretBox
@@ -118,6 +119,7 @@ def create_app() -> IngestApp:
         works: list[Callable[[], Coroutine[Any, Any, None]]] = [keys.run, producer.run, batcher.run, count]
         works.append(partial(measure_readiness, "ingest", checks))
         works.append(partial(measure_kafka, "ingest", lambda: producer.client))
+        works.append(partial(measure_loop_lag, INGEST_LOOP_LAG_SECONDS.observe))
         if settings.workers > 1:
             works.append(end_with_parent)
         background = [asyncio.create_task(work()) for work in works]

@@ -33,7 +33,9 @@ Firing = set[tuple[str, ...]]
 
 
 def series(name: str, **labels: str) -> str:
-    assert set(labels) - {"instance", "job"} <= declared_metrics()[name], f"{name} has no labels {sorted(labels)}"
+    assert name == "up" or set(labels) - {"instance", "job"} <= declared_metrics()[name], (
+        f"{name} has no labels {sorted(labels)}"
+    )
     return name + "{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
 
 
@@ -90,6 +92,7 @@ class World:
         values[when.start : when.stop] = [value] * len(when)
 
     def is_ready(self, service: str, instance: str, when: range = ALWAYS, /, **checks: float) -> None:
+        self.shows("up", 1, job="any-name", instance=instance)
         for check, value in checks.items():
             labels = {"service": service, "check": check, "job": "any-name", "instance": instance}
             self.shows("throughline_ready", value, when, **labels)
@@ -158,6 +161,19 @@ def one_stager_has_no_database(world: World) -> None:
 
 def one_stager_restarts(world: World) -> None:
     world.gone("stager-2", until=NOON + 2)
+
+
+def one_ingest_has_no_kafka(world: World) -> None:
+    world.is_ready("ingest", "ingest-2", HALF_AN_HOUR, kafka=0)
+
+
+def one_ingest_crashes(world: World) -> None:
+    one_ingest_is_scaled_away(world)
+    world.shows("up", 0, HALF_AN_HOUR, job="any-name", instance="ingest-2")
+
+
+def one_ingest_is_scaled_away(world: World) -> None:
+    world.gone("ingest-2", until=NOON + 30)
 
 
 def api_fails(world: World) -> None:
@@ -359,12 +375,16 @@ def firing(*alerts: str, **labels: str) -> Firing:
 
 STAGERS_DOWN = firing("ServiceDown", service="stager")
 ONE_STAGER = firing("FewerProcesses", service="stager")
+ONE_INGEST = firing("FewerProcesses", service="ingest")
 SLOWLY = firing("IngestRefusingSlowly")
 SILENT = {f for source in ("web", "pos") for f in firing("SourceSilent", workspace="1", source=source)}
 SCENARIOS: list[tuple[Callable[[World], None], dict[int, Firing]]] = [
     # What happens, and after how many minutes which alerts fire: these and no others.
     (healthy, {0: set(), 120: set()}),
-    (ingest_is_gone, {2: firing("ServiceDown", service="ingest"), 45: set()}),
+    (
+        ingest_is_gone,
+        {2: firing("ServiceDown", service="ingest"), 9: firing("ServiceDown", service="ingest"), 45: set()},
+    ),
     (
         two_services_are_gone,
         {
@@ -378,6 +398,9 @@ SCENARIOS: list[tuple[Callable[[World], None], dict[int, Firing]]] = [
     (one_stager_is_gone, {8: ONE_STAGER, 45: set()}),
     (one_stager_has_no_database, {8: ONE_STAGER, 45: set()}),
     (one_stager_restarts, {1: set(), 4: set(), 10: set()}),
+    (one_ingest_has_no_kafka, {8: ONE_INGEST, 45: set()}),
+    (one_ingest_crashes, {8: ONE_INGEST, 45: set()}),
+    (one_ingest_is_scaled_away, {8: set(), 45: set()}),
     (api_fails, {5: firing("ApiFailing"), 40: set()}),
     (all_500, {5: firing("IngestRefusing"), 15: firing("IngestRefusing", "TrafficStopped")}),
     (all_503, {5: firing("IngestRefusing"), 150: SLOWLY, 450: set()}),
@@ -474,6 +497,33 @@ def test_alerts_fire_when_they_should(
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
+def test_an_external_label_makes_the_link_of_an_alert_whole(tmp_path: Path) -> None:
+    link = "docs/operations.md#throughlinekeysstale"
+    expected = {"summary": "Write keys were last read 6m 40s ago."}
+    stale = {"series": series("throughline_ingest_keys_age_seconds", instance="ingest-1"), "values": "400x9"}
+    tests = [
+        {
+            "interval": "1m",
+            "external_labels": labels,
+            "input_series": [stale],
+            "alert_rule_test": [
+                {
+                    "alertname": "ThroughlineKeysStale",
+                    "eval_time": "3m",
+                    "exp_alerts": [
+                        {"exp_labels": {"severity": "ticket"}, "exp_annotations": {**expected, "runbook_url": url}}
+                    ],
+                }
+            ],
+        }
+        for labels, url in (({"runbook": "https://wiki.example/"}, f"https://wiki.example/{link}"), ({}, link))
+    ]
+    file = tmp_path / "links.yml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}))
+    tested = promtool("test", "rules", str(file))
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
 def series_of(labels: dict[str, str]) -> str:
     return "{" + ", ".join(f'{key}="{value}"' for key, value in labels.items() if value) + "}"
 
@@ -485,7 +535,8 @@ def test_every_alert_fires_in_a_scenario() -> None:
 
 def test_every_alert_links_to_its_place_in_the_runbook() -> None:
     for rule in ALERTS:
-        file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        url = rule["annotations"]["runbook_url"]
+        file, _, anchor = url.removeprefix("{{ $externalLabels.runbook }}").partition("#")
         assert file == "docs/operations.md"
         assert anchor in anchors((ROOT / file).read_text()), f"{file} has no heading for {rule['alert']}"
 

@@ -17,6 +17,7 @@ API_REGISTRY = CollectorRegistry(auto_describe=True)
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PRODUCE_RECORDS_BUCKETS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
+LOOP_LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 LAG_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
 
 # --- of several services ----------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ STAGER_BATCH_SECONDS = Histogram(
 STAGER_LOOP_LAG_SECONDS = Histogram(
     "throughline_stager_loop_lag_seconds",
     "How much later than due the event loop comes to a task: health checks and heartbeats wait as long.",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
+    buckets=LOOP_LAG_BUCKETS,
     registry=STAGER_REGISTRY,
 )
 STAGER_REFUSED_LINKS = Counter(
@@ -235,7 +236,7 @@ STAGER_RECREATED_TOPICS = Counter(
 API_LOOP_LAG_SECONDS = Histogram(
     "throughline_api_loop_lag_seconds",
     "How much later than due the api's event loop comes to a task: every request waits as long.",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0),
+    buckets=LOOP_LAG_BUCKETS,
     registry=API_REGISTRY,
 )
 API_REQUEST_SECONDS = Histogram(
@@ -263,6 +264,13 @@ for _database in ("primary", "replica"):
 API_REPLICA_LAG_SECONDS = Gauge(
     "throughline_api_replica_lag_seconds",
     "How far the replica is behind, by its watermark; infinite when it does not answer, 0 when there is none.",
+    registry=API_REGISTRY,
+)
+API_WATERMARK_AGE_SECONDS = Gauge(
+    "throughline_api_watermark_age_seconds",
+    "How old the watermark of the last answer to a workspace was when it was read: the age of its `as_of`. Workspaces "
+    "beyond the first 500 are together (others).",
+    ["workspace"],
     registry=API_REGISTRY,
 )
 API_STREAM_SUBSCRIBERS = Gauge(
@@ -332,6 +340,12 @@ INGEST_PRODUCE_RECORDS = Histogram(
 INGEST_PRODUCE_FAILURES = Counter(
     INGEST_PREFIX + "produce_failures_total",
     "Record batches that Kafka refused or did not acknowledge in time; their requests were answered 503.",
+    registry=INGEST_REGISTRY,
+)
+INGEST_LOOP_LAG_SECONDS = Histogram(
+    INGEST_PREFIX + "loop_lag_seconds",
+    "How much later than due the event loop of a worker comes to a task: every request waits as long.",
+    buckets=LOOP_LAG_BUCKETS,
     registry=INGEST_REGISTRY,
 )
 INGEST_KEYS_AGE_SECONDS = Gauge(

@@ -44,6 +44,7 @@ log_timezone = 'UTC'
 log_checkpoints = off
 log_line_prefix = '%m [%p] '
 """
+LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 class LocalPostgres(LocalServer):
@@ -161,9 +162,7 @@ class LocalPostgres(LocalServer):
                 "--auth=scram-sha-256",
                 f"--pwfile={self._password}",
                 "--encoding=UTF8",
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
+                *LOCALE,
             ],
             log=self._folder.path / "initdb.log",
             env=ENVIRONMENT,

@@ -39,6 +39,7 @@ from services.api.shared.queries import CustomerFilter, read_workspace
 from services.api.shared.responses import AnswerResponse, ConditionalResponse
 from services.api.shared.steps import floored, since
 from services.api.shared.sums import Sums
+from services.api.shared.watermark_ages import WATERMARK_AGES
 from services.api.shared.workspace import (
     customer_filter,
     list_links,
@@ -124,6 +125,7 @@ async def live_counts(context: ApiContext, question: CountsQuestion) -> EncodedA
         if live is None:
             live_generation(await read_workspace(connection, question.workspace, context.topic), question.model)
             raise ServiceError(503, "no_model", "the model is being switched; try again")
+    WATERMARK_AGES.observe(question.workspace, live.applied_watermark_us)
     return counts_answer(
         model_of(live.generation.name, live.generation.document),
         live.sums,

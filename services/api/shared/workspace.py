@@ -22,6 +22,7 @@ from services.api.shared.queries import (
     read_min_cell,
     read_workspace,
 )
+from services.api.shared.watermark_ages import WATERMARK_AGES
 from throughline.journey.model import Model
 from throughline.kit.errors import ServiceError
 from throughline.models import model_of
@@ -62,6 +63,7 @@ async def reading_model(
     """
     async with context.database.reading(question, workspace, consistent=True) as connection:
         state = await read_workspace(connection, workspace, context.topic)
+        WATERMARK_AGES.observe(workspace, state.applied_watermark_us)
         yield connection, LiveModel(state, live_generation(state, model))
 
 
