@@ -46,7 +46,7 @@ async def test_scores_lead_to_their_answers(page: Page, service: Service, rows: 
     await page.go_back()
     await expect(score).to_be_visible()
     await page.locator("#measure").select_option("csat")
-    await expect(page.get_by_text("Nobody has answered in this span")).to_be_visible()
+    await expect(page.get_by_text("There are no answers to “Satisfaction (CSAT)” yet.")).to_be_visible()
     assert "measure=csat" in page.url
     shared = page.get_by_role("figure", name="What was shown and shared")
     await expect(shared.locator(".sentence")).to_contain_text("Invites: 1 customer")

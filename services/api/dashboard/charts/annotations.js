@@ -62,7 +62,7 @@ export function annotationsPart(written, { span, zone }, tools) {
   const buttonsOf = (item) => [["Edit", () => edit(item)], ["Delete", (event) => remove(item, event)]].map(([name, click]) =>
     h("button", { type: "button", class: "plain", "aria-description": item.text, text: name, on: { click } }));
   const list = h("ul", { class: "written", "aria-label": "Annotations" }, ...written.map((item) =>
-    h("li", {}, h("span", { class: "soft", text: `${day(item.at)} · ${(KINDS[item.kind] ?? "Model").toLowerCase()} ` }), h("bdi", { text: item.text }), ...(item.id === null ? [] : buttonsOf(item)))));
+    h("li", {}, h("span", { class: "soft", text: `${day(item.at)} · ${(KINDS[item.kind] ?? "Model").toLowerCase()} ` }), h("bdi", { text: item.text }), item.id === null ? null : h("span", { class: "pair" }, ...buttonsOf(item)))));
   place.append(...(written.length ? [list] : []), fault, details);
   return place;
 }

@@ -28,9 +28,9 @@ export function columns(days, { name, width, fill = "lapsed", notes = [] }) {
     }),
     ...notes.flatMap(({ place, text }, row) => {
       const x = left + (place + 0.5) * across;
-      const isLate = x > width * 0.75;
+      const label = fitted(text, 180, 12);
       return [s("line", { x1: x, x2: x, y1: 0, y2: bottom, class: "note-line" }),
-        words(x + (isLate ? -5 : 5), 10 + NOTE * (row % NOTE_ROWS), fitted(text, 180, 12), { class: "small halo", "text-anchor": isLate ? "end" : "start" })];
+        words(Math.max(Math.min(x + 5, width - 6.2 * label.length), 0), 10 + NOTE * (row % NOTE_ROWS), label, { class: "small halo" })];
     }),
     ...days.map((day, place) => (place % every ? null : words(left + (place + 0.5) * across, bottom + 16, day.label, { class: "tick", "text-anchor": place ? "middle" : "start" }))),
   ]);

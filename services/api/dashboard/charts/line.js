@@ -2,6 +2,7 @@
 
 import { h } from "../shell/dom.js";
 import { uPlotLibrary } from "./library.js";
+import { fitted } from "./svg.js";
 import { roundShare } from "./words.js";
 
 const HEIGHT = 220;
@@ -92,9 +93,9 @@ function annotate({ ctx, bbox, valToPos }, { at, text }, row, paint) {
   ctx.lineTo(x, bbox.top + bbox.height);
   ctx.stroke();
   ctx.font = `${11 * devicePixelRatio}px ${paint.font}`;
-  const isLate = x > bbox.left + bbox.width * 0.75;
-  ctx.textAlign = isLate ? "right" : "left";
-  ctx.fillText([...text].slice(0, 30).join(""), x + (isLate ? -5 : 5) * devicePixelRatio, bbox.top + (12 + 13 * row) * devicePixelRatio);
+  const words = fitted(text, 200, 11);
+  const after = Math.min(x + 5 * devicePixelRatio, bbox.left + bbox.width - ctx.measureText(words).width);
+  ctx.fillText(words, Math.max(after, bbox.left), bbox.top + (12 + 13 * row) * devicePixelRatio);
   ctx.restore();
 }
 

@@ -5,9 +5,9 @@ import { sankeyLibrary } from "./library.js";
 import { fitted, mark, picture, s, words } from "./svg.js";
 
 const NODE = 14;
-const LEAST_COLUMN = 84;
+const LEAST_COLUMN = 72;
 const HEIGHT = 460;
-const TOP = 26;
+const TOP = 48;
 
 /**
  * The picture of `nodes` { id, column, value, label, says, href, stubs: [{ kind, value, says, href }] } and `edges`
@@ -46,14 +46,15 @@ function draw(layout, nodes, edges, { name, width, heads }) {
         s("rect", { x: node.x0, y: node.y0, width: NODE, height: Math.max(node.y1 - node.y0, 1), class: "node" })),
       ...stubs(node, scale, pattern, place.get(node.id)),
     ]),
-    ...inOrder.map((node) => words(...labelAt(node), fitted(node.label, Math.max(2 * across - NODE, 100), 12), { class: "small halo" })),
+    ...inOrder.map((node) => words(...labelAt(node, inOrder), fitted(node.label, Math.max(2 * across - NODE, 100), 12), { class: "small halo" })),
   ]);
 }
 
-/** Where the label of a node stands: inside its bands; of a low node above or below, so that neighbours do not cover each other. */
-function labelAt({ x0, x1, y0, y1, column }) {
-  if (y1 - y0 > 3 * NODE) return [x1 + 5, (y0 + y1) / 2 + (column % 2 ? 12 : -4)];
-  return [x0, column % 2 ? y1 + 13 : y0 - 5];
+/** Where the label of a node stands: above it, and of every other column where those beside it do not cover it. */
+function labelAt({ x0, y0, y1, column }, nodes) {
+  const isBeside = column % 2 && nodes.some((other) => Math.abs(other.column - column) === 1 && Math.abs(other.y0 - y0) < 16);
+  if (!isBeside) return [x0, y0 - 5];
+  return [x0, y1 - y0 > 3 * NODE ? y0 - 19 : y1 + 13];
 }
 
 /** What does not leave a node, at the lower end of its right edge. */

@@ -19,6 +19,7 @@ export const byId = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat();
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+const ofThisYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const short = new Intl.DateTimeFormat(undefined, { timeStyle: "short", hourCycle: "h23" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
@@ -27,10 +28,12 @@ export const share = (part, all) => (all ? percent.format(part / all) : "–");
 export const hour = (instant) => short.format(new Date(instant));
 export const clockTime = (instant) => clock.format(new Date(instant));
 
-/** A <time> in the reader's zone, with the exact instant as its title. */
+/** A <time> in the reader's zone, of another year with it, and the exact instant as its title. */
 export function time(instant) {
   if (!instant) return h("span", { text: "–" });
-  return h("time", { datetime: instant, title: instant, text: moment.format(new Date(instant)) });
+  const at = new Date(instant);
+  const format = at.getFullYear() === new Date().getFullYear() ? ofThisYear : moment;
+  return h("time", { datetime: instant, title: instant, text: format.format(at) });
 }
 
 /** A <time> of today to the second, with the exact instant as its title. */

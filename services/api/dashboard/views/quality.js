@@ -109,5 +109,5 @@ function tableOf(headings, rows) {
   return h("table", { role: "table", class: "list" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...headings.map((text, place) => h("th", { role: "columnheader", scope: "col", class: isNumber(place) ? "number" : "", text })))),
     h("tbody", { role: "rowgroup" }, ...rows.map((cells) => h("tr", { role: "row" }, ...cells.map((cell, place) =>
-      h("td", { role: "cell", class: isNumber(place) ? "number" : "", "data-label": headings[place] }, cell))))));
+      h("td", { role: "cell", class: isNumber(place) ? "number" : cell.length > 40 ? "long" : "", "data-label": headings[place] }, cell))))));
 }

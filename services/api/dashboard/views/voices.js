@@ -4,7 +4,7 @@ import { columns as valueColumns } from "../charts/columns.js";
 import { dots } from "../charts/dots.js";
 import { figure } from "../charts/figure.js";
 import { later, replace, settings } from "../charts/later.js";
-import { stateCard } from "../charts/states.js";
+import { stateCard, whyNothing } from "../charts/states.js";
 import { legend } from "../charts/svg.js";
 import { differenceWords, interval, share } from "../charts/words.js";
 import { pathOf } from "../shell/api.js";
@@ -33,7 +33,7 @@ export const voices = {
     const view = new Voices(question, tools);
     const answers = await view.answers();
     if (tools.signal.aborted) return;
-    replace(place, view.settings(), ...view.voice(answers),
+    replace(place, view.settings(), ...(await view.voice(answers)),
       later(tools, "What was shown and shared", () => view.reach()),
       later(tools, "Messages", () => view.messages()),
       tools.isShared ? null : later(tools, "Referrals", () => view.referrals()));
@@ -80,11 +80,12 @@ class Voices {
     return { text: number(value), href: value && path ? this.tools.list(path) : null };
   }
 
-  voice({ total, breakdown }) {
+  async voice({ total, breakdown }) {
     const { measure, by } = this.values;
     const named = MEASURES[measure];
     if (!total.answers) {
-      return [stateCard(named, `Nobody has answered in this span (${this.span}).`, [["See what arrives", this.tools.link("events")]])];
+      const months = async (filter, from, to) => [{ from, entered: (await this.tools.get("/v1/voice", { ...this.asked, ...filter, from, to })).total.answers }];
+      return [await whyNothing({ what: `answers to “${named}”`, question: this.question, tools: this.tools, view: "voices", monthsOf: months })];
     }
     const label = (value) => (by === "phase" ? labelOf(this.question.phases, value) : value);
     const all = [["All", total], ...breakdown.map(({ value, count }) => [label(value), count])];
