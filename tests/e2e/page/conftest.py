@@ -9,11 +9,14 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.conftest import execute
 from tests.e2e.conftest import installed
+from tests.support.folded import write_folded
+from tests.support.quarter import customers
 from tests.support.rows import Rows
 from tests.support.stack import Service, Stack
 from throughline.kit.clock import now_us
@@ -120,6 +123,24 @@ async def service(server: Service, stack: Stack, page: Page) -> Service:
     """The api, in which the page has a session."""
     await enter(page, server, stack)
     return server
+
+
+async def shop_of(module_stack: Stack, workspace: str, number: int) -> Stack:
+    """A workspace with so many customers of a quarter of a shop, for tests that change nothing of it."""
+    stack = dataclasses.replace(module_stack, workspace=workspace, services=[])
+    await stack.provision()
+    connection = await asyncpg.connect(stack.database)
+    async with Rows(stack.database, stack.workspace_id) as rows:
+        await write_folded(
+            connection,
+            customers(number, stack.workspace_id, rows.source, now_us()),
+            workspace=stack.workspace_id,
+            model=rows.model,
+            topic=stack.touchpoints,
+            now_us=now_us(),
+        )
+    await connection.close()
+    return stack
 
 
 async def enter(page: Page, service: Service, stack: Stack) -> None:

@@ -1,22 +1,16 @@
 """Funnel, flows and abandonment in a real browser: the figures are the api's, and each leads to those it counts."""
 
-import dataclasses
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
-import asyncpg
 import httpx
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
-from tests.e2e.page.conftest import enter
-from tests.support.folded import write_folded
-from tests.support.quarter import customers
-from tests.support.rows import Rows
+from tests.e2e.page.conftest import enter, shop_of
 from tests.support.stack import Service, Stack
-from throughline.kit.clock import now_us
 
 Faults = Callable[[Page], Awaitable[list[str]]]
 CUSTOMERS = 700
@@ -30,20 +24,7 @@ OUTCOMES = ("reached", "entered", "still", "lapsed", "ended")
 @pytest.fixture(scope="module")
 async def quarter(module_stack: Stack) -> Stack:
     """A workspace with a quarter of a shop, which no test changes."""
-    stack = dataclasses.replace(module_stack, workspace="quarter", services=[])
-    await stack.provision()
-    connection = await asyncpg.connect(stack.database)
-    async with Rows(stack.database, stack.workspace_id) as rows:
-        await write_folded(
-            connection,
-            customers(CUSTOMERS, stack.workspace_id, rows.source, now_us()),
-            workspace=stack.workspace_id,
-            model=rows.model,
-            topic=stack.touchpoints,
-            now_us=now_us(),
-        )
-    await connection.close()
-    return stack
+    return await shop_of(module_stack, "quarter", CUSTOMERS)
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.support.folded import write_folded
-from tests.support.quarter import customers
+from tests.e2e.page.conftest import shop_of
 from tests.support.rows import Rows
 from tests.support.stack import Service, Stack
 from throughline.kit.clock import now_us
@@ -23,21 +21,9 @@ PATIENCE_MS = 30_000
 @pytest.fixture(scope="module")
 async def shop(module_stack: Stack) -> Stack:
     """A workspace with a few customers, and as its token one that shares."""
-    stack = dataclasses.replace(module_stack, workspace="sharing", services=[])
-    await stack.provision()
-    connection = await asyncpg.connect(stack.database)
+    stack = await shop_of(module_stack, "sharing", 60)
     async with Rows(stack.database, stack.workspace_id) as rows:
-        some = customers(60, stack.workspace_id, rows.source, now_us())
-        await write_folded(
-            connection,
-            some,
-            workspace=stack.workspace_id,
-            model=rows.model,
-            topic=stack.touchpoints,
-            now_us=now_us(),
-        )
         await rows.count(1, 60, at_us=now_us())
-    await connection.close()
     engine = create_engine(stack.database)
     async with transaction(engine) as transacting:
         token = await create_read_token(transacting, stack.workspace, "desk", scope=Scope.EDIT, now_us=now_us())

@@ -1,17 +1,13 @@
 """What stands where there is nothing to draw, and views in print, zoomed, in forced colours, or saved as files."""
 
 import csv
-import dataclasses
 import io
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.e2e.page.conftest import enter
-from tests.support.folded import write_folded
-from tests.support.quarter import customers
+from tests.e2e.page.conftest import enter, shop_of
 from tests.support.rows import Rows
 from tests.support.stack import Service, Stack
 from throughline.kit.clock import now_us
@@ -22,18 +18,10 @@ PATIENCE_MS = 30_000
 @pytest.fixture(scope="module")
 async def small(module_stack: Stack) -> Stack:
     """A workspace with a few customers, none of them by e-mail, which no test changes."""
-    stack = dataclasses.replace(module_stack, workspace="small", services=[])
-    await stack.provision()
-    connection = await asyncpg.connect(stack.database)
+    stack = await shop_of(module_stack, "small", 60)
     async with Rows(stack.database, stack.workspace_id) as rows:
-        now = now_us()
-        some = customers(60, stack.workspace_id, rows.source, now)
-        await write_folded(
-            connection, some, workspace=stack.workspace_id, model=rows.model, topic=stack.touchpoints, now_us=now
-        )
         await rows.count(1, 1, channel="email")
-        await rows.count(1, 60, at_us=now)
-    await connection.close()
+        await rows.count(1, 60, at_us=now_us())
     return stack
 
 
