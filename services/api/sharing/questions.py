@@ -16,7 +16,8 @@ SHAREABLE = frozenset(
     }
 )  # fmt: skip
 """Paths whose answers name no person."""
-MAX_QUESTIONS = 24
+MAX_QUESTIONS = 64
+"""Now asks one for each phase of a model, of which there are 50 at most."""
 MAX_QUESTION = 2_000
 """Maximum number of characters of a question."""
 

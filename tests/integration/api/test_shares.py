@@ -121,7 +121,7 @@ async def test_who_may_share_what(editor: httpx.AsyncClient, api: httpx.AsyncCli
         {"questions": ["http://elsewhere.example/v1/phases"]},
         {"questions": ["/v1/channels?cursor=x"]},
         {"questions": ["/v1/phases?model"]},
-        {"questions": [QUESTION] * 25},
+        {"questions": [QUESTION] * 65},
         {"questions": [QUESTION + "&channel=x" * 400]},
         {"view": "#/customer/ada"},
         {"view": "https://elsewhere.example"},
@@ -137,7 +137,7 @@ async def test_who_may_share_what(editor: httpx.AsyncClient, api: httpx.AsyncCli
         response = await editor.post("/v1/shares", json={**body, **wrong})
         assert response.status_code == 400, (wrong, response.text)
         assert response.json()["field"], wrong
-    await share(editor, *([QUESTION] * 24), expires_in_days=366)
+    await share(editor, *([QUESTION] * 64), expires_in_days=366)
 
     # A session of the page shares as its token does; it administers nothing.
     for secret, status in ((await stack.admin_token(), 200), (stack.read_token, 403)):
