@@ -59,7 +59,8 @@ Times, place, source, channel and attribution are left out: an event sent again 
 another key, and its clock may be corrected differently.
 """
 
-_facts = UnnestParameters("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS})
+_JSON = ("rest", "items", "attribution")
+_facts = UnnestParameters("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS}, joined=_JSON)
 _insert_touchpoints = DriverStatement(
     insert(touchpoints)
     .from_select(TOUCHPOINT_COLUMNS, select(*_facts.table.c).order_by(_facts.table.c.actor, _facts.table.c.message))

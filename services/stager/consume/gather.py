@@ -74,6 +74,8 @@ class Gathering:
 
     async def _take_piece(self, partitions: Sequence[TopicPartition], piece: int, wait_seconds: float = 0.0) -> int:
         """Take up to `piece` records, of the first partitions that have some; returns how many."""
+        # The client gives what it has without a pause. Whoever writes the last round has a turn before each piece.
+        await asyncio.sleep(0)
         polled = await self._consumer.getmany(
             *partitions, timeout_ms=int(1e3 * wait_seconds), max_records=min(piece, self._left)
         )

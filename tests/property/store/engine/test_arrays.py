@@ -83,6 +83,15 @@ async def test_rows_whatever_columns_are_null(engine: AsyncEngine, rows: list[tu
     assert [tuple(row) for row in fetched] == rows
 
 
+@EXAMPLES
+@given(st.lists(st.tuples(st.integers(0, 9), TEXTS.filter(bool) | st.just("a\x1fb") | st.none()), max_size=9))
+async def test_joined_texts(engine: AsyncEngine, rows: list[tuple[object, ...]]) -> None:
+    sent = UnnestParameters("sent", {"number": BigInteger(), "text": Text()}, joined=("text",))
+    async with engine.begin() as connection:
+        fetched = await DriverStatement(select(*sent.table.c)).fetch(connection, sent.parameters(rows))
+    assert [tuple(row) for row in fetched] == rows
+
+
 async def test_a_nul_is_refused_by_the_database_and_never_splits_a_text(connection: asyncpg.Connection) -> None:
     with pytest.raises(asyncpg.DataError):
         await connection.fetchval("select $1::text::text[]", literal_of_texts(["a\0b", "c"]))

@@ -209,7 +209,8 @@ async def test_when_one_lane_of_a_round_fails_the_others_are_finished(
         size = 1
         has_contended = False
 
-        def __init__(self, name: str, seconds: float, error: Exception | None = None) -> None:
+        def __init__(self, tp: TopicPartition, name: str, seconds: float, error: Exception | None = None) -> None:
+            self.partitions = {tp}
             self._name = name
             self._seconds = seconds
             self._error = error
@@ -220,12 +221,17 @@ async def test_when_one_lane_of_a_round_fails_the_others_are_finished(
                 raise self._error
             ended.append(self._name)
 
-    slow, failing, never = Part("slow", 0.05), Part("failing", 0.0, ConnectionError("no database")), Part("never", 0.0)
-    lanes: Any = [[slow, Part("next", 0.0)], [failing, never]]
+    failing = Part(OTHER, "failing", 0.0, ConnectionError("no database"))
+    lanes: Any = [[Part(TP, "slow", 0.05), Part(TP, "next", 0.0)], [failing, Part(OTHER, "never", 0.0)]]
+    # Lanes of the next round that have begun: what comes after a failure waits until it comes again.
+    lanes_ahead: Any = [[Part(OTHER, "after the failure", 0.0)], [Part(TP, "after the others", 0.0)]]
     loop = RoundLoop(context, [TP, OTHER])
+    begun, ahead = loop._begin(lanes), loop._begin(lanes_ahead)
     with pytest.raises(ConnectionError):
-        await loop._write(lanes)
-    assert ended == ["slow", "next"]
+        await loop._write(lanes, begun)
+    assert ended[:2] == ["slow", "next"]
+    await loop._write(lanes_ahead, ahead)
+    assert ended == ["slow", "next", "after the others"]
     await loop.stop()
 
 
@@ -254,6 +260,45 @@ async def test_transactions_that_may_be_on_the_same_customers_follow_each_other(
     await loop.stop()
 
 
+@pytest.mark.usefixtures("_quiet")
+async def test_a_lane_waits_for_the_lanes_before_it_on_its_partitions_only(
+    monkeypatch: pytest.MonkeyPatch, context: Any
+) -> None:
+    monkeypatch.setattr(AssignedPartition, "locate", lambda _: None)
+    context.batch_records = SMALL_ROUND_RECORDS
+    records = {tp: [SimpleNamespace(offset=offset) for offset in range(SMALL_ROUND_RECORDS)] for tp in (TP, OTHER)}
+    rounds_left = [records, records]
+
+    async def gathered(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(0.001)
+        return rounds_left.pop() if rounds_left else {}
+
+    staged: list[TopicPartition] = []
+    under_way: set[TopicPartition] = set()
+    goes_on = asyncio.Event()
+
+    async def stage(staging: RoundStaging, **_: object) -> None:
+        (tp,) = staging.partitions
+        assert tp not in under_way
+        under_way.add(tp)
+        if tp == OTHER and staged == [OTHER]:
+            goes_on.set()
+        if tp == TP:
+            await goes_on.wait()
+        await asyncio.sleep(0)
+        under_way.remove(tp)
+        staged.append(tp)
+
+    monkeypatch.setattr(rounds, "gather", gathered)
+    monkeypatch.setattr(RoundStaging, "stage", stage)
+    loop = RoundLoop(context, [TP, OTHER])
+    await until(lambda: len(staged) == 4)
+    assert staged[0] == OTHER
+    assert sorted(staged) == [TP, TP, OTHER, OTHER]
+    assert not loop.troubles
+    await loop.stop()
+
+
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 0.05), (2, 0.1), (7, 3.2), (8, 5.0), (5_000, 5.0)])
 def test_pauses_grow_up_to_a_bound(attempt: int, seconds: float) -> None:
     state: Any = SimpleNamespace(attempt_number=attempt)
@@ -261,17 +306,19 @@ def test_pauses_grow_up_to_a_bound(attempt: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "staged", "seconds", "expected"),
+    ("staged", "seconds", "maximum", "expected"),
     [
-        (5_000, 5_000, 0.3, 5_000),
-        (5_000, 5_000, 4.0, 1_250),
-        (1_250, 1_250, 0.9, 2_500),
-        (5_000, 60, 90.0, SMALLEST_ROUND_RECORDS),
-        (10, 10, 90.0, 10),
+        (5_000, 0.3, 5_000, 5_000),
+        (1_000, 0.0, 5_000, 2_000),
+        (1_000, 0.8, 5_000, 1_250),
+        (20, 0.01, 5_000, SMALL_ROUND_RECORDS),
+        (20, 0.1, 5_000, 200),
+        (5_000, 4.0, 5_000, 1_250),
+        (60, 90.0, 5_000, SMALLEST_ROUND_RECORDS),
+        (10, 90.0, 10, 10),
     ],
 )
-def test_a_round_that_took_long_makes_the_next_one_smaller(
-    limit: int, staged: int, seconds: float, expected: int
+def test_a_round_has_as_many_records_as_its_time_has_room_for(
+    staged: int, seconds: float, maximum: int, expected: int
 ) -> None:
-    maximum = 10 if limit == 10 else 5_000
-    assert next_round_records(limit, staged, seconds, maximum) == expected
+    assert next_round_records(staged, seconds, room_seconds=1.0, maximum=maximum) == expected
