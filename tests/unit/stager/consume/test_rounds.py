@@ -290,6 +290,7 @@ async def test_a_lane_waits_for_the_lanes_before_it_on_its_partitions_only(
         staged.append(tp)
 
     monkeypatch.setattr(rounds, "gather", gathered)
+    monkeypatch.setattr(rounds, "LATE_SECONDS", 600.0)
     monkeypatch.setattr(RoundStaging, "stage", stage)
     loop = RoundLoop(context, [TP, OTHER])
     await until(lambda: len(staged) == 4)
