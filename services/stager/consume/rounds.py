@@ -40,9 +40,7 @@ HEARTBEAT_SECONDS = 1.0
 LATE_SECONDS = 1.0
 """Time by which a heartbeat may be late, while there is a backlog."""
 ROUND_SECONDS = 1.0
-"""Time that a round of several lanes may take, so that no event waits for long."""
-ONE_LANE_SECONDS = 0.5
-"""Time that a round of one lane may take. Every event waits for all of it, and each partition for the others."""
+"""Time that a round may take: after a longer one the next is smaller, so that no partition waits for long."""
 SMALLEST_ROUND_RECORDS = 50
 ALONE_SECONDS = 30.0
 """Time after contention in which no two transactions of this process run side by side: they may be on one customer."""
@@ -200,10 +198,7 @@ class RoundLoop:
             size = sum(staging.size for lane in ready for staging in lane)
             seconds = time.monotonic() - started
             self._max_records = next_round_records(
-                size,
-                seconds,
-                room_seconds=ROUND_SECONDS if len(ready) > 1 else ONE_LANE_SECONDS,
-                maximum=LANES * self._context.batch_records,
+                self._max_records, size, seconds, LANES * self._context.batch_records
             )
         if self._is_stopping or self._ahead:
             return
@@ -281,17 +276,15 @@ class RoundLoop:
             partition.note_failure(error)
 
 
-def next_round_records(staged: int, seconds: float, *, room_seconds: float, maximum: int) -> int:
+def next_round_records(limit: int, staged: int, seconds: float, maximum: int) -> int:
     """Returns the maximum number of records of the next round.
 
-    Beyond a small round it grows from round to round: after a quiet time nobody knows how long a large one takes.
-
     Args:
-        staged: the records of the last round.
+        limit: the maximum of the last round.
+        staged: its records.
         seconds: the time they took.
-        room_seconds: the time they may take.
         maximum: what a round may have at most.
     """
-    fitting = int(staged * room_seconds / max(seconds, 1e-3))
-    grown = max(2 * staged, SMALL_ROUND_RECORDS)
-    return min(maximum, max(SMALLEST_ROUND_RECORDS, min(fitting, grown)))
+    if seconds > ROUND_SECONDS:
+        return min(maximum, max(SMALLEST_ROUND_RECORDS, int(staged * ROUND_SECONDS / seconds)))
+    return min(maximum, 2 * limit)

@@ -307,19 +307,17 @@ def test_pauses_grow_up_to_a_bound(attempt: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("staged", "seconds", "maximum", "expected"),
+    ("limit", "staged", "seconds", "expected"),
     [
-        (5_000, 0.3, 5_000, 5_000),
-        (1_000, 0.0, 5_000, 2_000),
-        (1_000, 0.8, 5_000, 1_250),
-        (20, 0.01, 5_000, SMALL_ROUND_RECORDS),
-        (20, 0.1, 5_000, 200),
-        (5_000, 4.0, 5_000, 1_250),
-        (60, 90.0, 5_000, SMALLEST_ROUND_RECORDS),
-        (10, 90.0, 10, 10),
+        (5_000, 5_000, 0.3, 5_000),
+        (5_000, 5_000, 4.0, 1_250),
+        (1_250, 1_250, 0.9, 2_500),
+        (5_000, 60, 90.0, SMALLEST_ROUND_RECORDS),
+        (10, 10, 90.0, 10),
     ],
 )
-def test_a_round_has_as_many_records_as_its_time_has_room_for(
-    staged: int, seconds: float, maximum: int, expected: int
+def test_a_round_that_took_long_makes_the_next_one_smaller(
+    limit: int, staged: int, seconds: float, expected: int
 ) -> None:
-    assert next_round_records(staged, seconds, room_seconds=1.0, maximum=maximum) == expected
+    maximum = 10 if limit == 10 else 5_000
+    assert next_round_records(limit, staged, seconds, maximum) == expected
