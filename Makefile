@@ -14,8 +14,12 @@ SECONDS ?= 60
 FAULTS ?= 100
 SEED ?= 1
 
+# What `make test-on` runs.
+ON ?= tests/e2e/test_chain.py tests/integration/chain/test_partition_growth.py tests/integration/chain/test_rejected.py \
+	tests/integration/stager/test_faults.py tests/integration/stager/test_stager.py tests/integration/ingest/test_failures.py
+
 .DEFAULT_GOAL := help
-.PHONY: help run test test-deep fuzz lint format types bench chaos proto referrers vendor screenshots licences rules sbom lock wheel image release up down clean
+.PHONY: help run test test-deep test-on fuzz lint format types bench chaos proto referrers vendor screenshots licences rules sbom lock wheel image release up down clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +36,9 @@ test-deep: $(VENV)/.fuzz ## the property tests with ten thousand new cases each,
 	@$(BIN)/pytest -n auto --maxprocesses 4 -m deep tests/e2e tests/fuzz tests/integration/chain tests/integration/cli
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/fuzz/test_openapi.py
 	@$(BIN)/pytest --hypothesis-profile=deep --timeout=36000 tests/property tests/integration/stager/test_staging_law.py tests/integration/stager/test_rounds_law.py tests/integration/stager/test_bounded_law.py tests/integration/stager/test_retention.py
+
+test-on: $(VENV)/.dev ## the chain and its failures on other servers, from Maven Central: POSTGRES_VERSION=17.6.0 KAFKA_VERSION=3.9.2
+	@$(BIN)/pytest -p tests.support.other_versions $(if $(POSTGRES_VERSION),--postgres $(POSTGRES_VERSION)) $(if $(KAFKA_VERSION),--kafka $(KAFKA_VERSION)) $(ON)
 
 fuzz: $(VENV)/.fuzz ## fuzz everything that reads bytes of others, guided by coverage, SECONDS=60 for each target
 	@for target in ingest size wire model; do $(BIN)/python -m tests.fuzz $$target --seconds=$(SECONDS) || exit 1; done

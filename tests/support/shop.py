@@ -55,7 +55,13 @@ async def send(stack: Stack, log: list[Touchpoint]) -> None:
     """Put a log on the topic, each touchpoint on the partition of its actor."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka, acks="all", enable_idempotence=True)
     await producer.start()
+
+    async def knows_all_partitions() -> bool:
+        await producer.client.force_metadata_update()
+        return len(await producer.partitions_for(stack.touchpoints)) >= stack.partitions
+
     try:
+        await until(knows_all_partitions, what=f"{stack.partitions} partitions")
         sent = []
         for event in log:
             key = event.actor.encode()

@@ -245,7 +245,7 @@ def test_without_message_id_and_time_a_retry_counts_twice_and_it_is_said() -> No
         (b"{}", "wrong_type"),
         (b'{"batch":{}}', "wrong_type"),
         (json.dumps({"batch": [0] * (MAX_EVENTS + 1)}).encode(), "too_many_events"),
-        (b'{"batch":' + b"[" * 20_000 + b"]" * 20_000 + b"}", "nested_too_deeply"),
+        (b'{"batch":NaN,"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested_too_deeply"),
     ],
 )
 def test_bodies_nobody_can_read(body: bytes, code: str) -> None:

@@ -302,7 +302,7 @@ def test_times() -> None:
             "nul_character",
             "ue_px.data.data.order_id",
         ),
-        ({"e": "ue", "ue_pr": '{"data":' + "[" * 20_000}, "nested_too_deeply", "ue_pr"),
+        ({"e": "ue", "ue_pr": '{"data":' + "[" * 200_000}, "nested_too_deeply", "ue_pr"),
         ({"e": "ue", "ue_pr": '{"data":' + "[" * 500 + "]" * 500 + "}"}, "nested_too_deeply", "ue_pr"),
         ({"cx": encoded({"data": 1})}, "wrong_type", "cx"),
         ({"cx": encoded({"data": [{"schema": 1, "data": {}}]})}, "missing_field", "cx.schema"),
