@@ -64,7 +64,14 @@ SQL_TEXT = re.compile(
     r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|INDEX|UNIQUE|SCHEMA|SEQUENCE|VIEW))\b",
     re.IGNORECASE | re.DOTALL,
 )
-DIALECT = re.compile(r"segment|rudder|jitsu|snowplow|posthog|ga4|cloudevent|shopify", re.IGNORECASE)
+DIALECT = re.compile(
+    "|".join(
+        package.parent.name.removesuffix("stack").removesuffix("s")
+        for package in sorted((Path(__file__).parents[2] / "services/ingest/dialects").glob("*/__init__.py"))
+        if package.parent.name != "pos"
+    ),
+    re.IGNORECASE,
+)
 """Names of dialects; `pos` is left out, as other words contain it."""
 EVENT_FIELDS = {"rudderId"}
 """Fields of the common event that contain the name of a dialect."""
