@@ -42,7 +42,7 @@ def first_figure(page: Page) -> Locator:
     return page.locator("#place figure .sentence").first
 
 
-@pytest.mark.parametrize("view", ["funnel", "flows", "abandonment", "channels"])
+@pytest.mark.parametrize("view", ["funnel", "channels"])
 async def test_a_span_of_nothing_leads_to_the_nearest_that_has_some(page: Page, shop: str, view: str) -> None:
     day = (datetime.now(UTC) + timedelta(days=2)).date()
     await open_view(page, shop, f"{view}?span={day}..{day}")
