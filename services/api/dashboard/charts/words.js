@@ -12,8 +12,8 @@ export const ENOUGH = 10;
 export const share = (value) => (value === null || value === undefined ? "–" : percent.format(value));
 export const roundShare = (value) => short.format(value).replace("-", "−");
 
-/** "41.2 – 46.8 %" of a share with its interval. */
-export const interval = (rate) => (rate ? `${percent.format(rate.low)} – ${percent.format(rate.high)}` : "–");
+/** "41.2 – 46.8 %" of a share with its interval, in one line. */
+export const interval = (rate) => (rate ? `${percent.format(rate.low)}\u00a0–\u00a0${percent.format(rate.high)}` : "–");
 
 /** "+3.2 points". */
 export const inPoints = (value) => `${points.format(100 * value).replace("-", "−")} points`;
