@@ -90,15 +90,14 @@ function askForToken(reason) {
 
 /** What the controls need to know of the workspace. */
 async function load() {
-  const model = modelOf(sharedView || location.hash);
-  const [workspace, models, sources, channels, phases] = await askWorkspace(model);
+  const [workspace, models, sources, channels, phases] = await askWorkspace(modelOf(sharedView || location.hash));
   known.zone = workspace.time_zone;
   known.usualModel = workspace.default_model;
   known.ingestUrl = workspace.ingest_url;
   known.models = models.filter(({ state }) => state === "live");
   known.sources = sources.map((source) => source.name);
   known.channels = channels;
-  known.phases = new Map(phases ? [[model, phases]] : []);
+  known.phases = new Map(phases ? [["", phases]] : []);
   byId("workspace").textContent = workspace.name;
 }
 
@@ -298,7 +297,6 @@ function arrive() {
   else scrollTo(0, 0);
   if (from) from.focus({ preventScroll: true });
   else if (arrive.isLater && !document.activeElement?.closest("#search")) byId("title").focus({ preventScroll: true });
-  arrive.isLater = true;
   byHistory = false;
 }
 
@@ -351,6 +349,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => (byHistory = history.state !== null));
 addEventListener("hashchange", () => {
+  arrive.isLater = true; // also when the view before was left while it waited
   byId("menu").setAttribute("aria-expanded", "false");
   if (sharedView || sharedToken()) location.reload();
   const code = takeCode();

@@ -2,10 +2,10 @@
 
 import { get, getAll } from "./api.js";
 
-/** The workspace, its models, sources and channels, and the phases of one model: null when they cannot be answered. */
+/** The workspace, its models, sources and channels, and the phases of its usual model: null when the address names one, or it has none. */
 const ask = (model) =>
   Promise.all([get("/v1/workspace"), getAll("/v1/models", "models"), getAll("/v1/sources", "sources"), getAll("/v1/channels", "channels"),
-    get("/v1/phases", { model }).then(({ phases }) => phases, (error) => (error.status && error.status !== 401 ? null : Promise.reject(error)))]);
+    model ? null : get("/v1/phases").then(({ phases }) => phases, (error) => (error.status && error.status !== 401 ? null : Promise.reject(error)))]);
 
 /** The model that an address names, or "". */
 export const modelOf = (hash) => new URLSearchParams(hash.split("?")[1]).get("model") ?? "";
