@@ -49,7 +49,7 @@ FAULTY_SHARE = 0.75
 
 HERO = "ada@shop.example"
 
-CENTS_A_VISIT = {"cpc": 45, "paid_social": 60, "display": 35, "affiliate": 80}
+CENTS_A_VISIT = {"cpc": 140, "paid_social": 180, "display": 110, "affiliate": 240}
 """What the shop pays for a visit, by medium; of other media nothing."""
 
 
@@ -228,6 +228,10 @@ class _Person:
         """See a page; with a campaign a visit begins."""
         self._note("page", name, {"path": path, "url": f"https://shop.example{path}", "title": name}, campaign)
 
+    def click(self, campaign: Campaign) -> None:
+        """Come by an ad."""
+        self._note("track", "ad_click", {"ad": campaign.name, "network": campaign.source}, campaign)
+
     def track(self, event: str, **properties: Any) -> None:
         """Do something."""
         self._note("track", event, properties)
@@ -311,10 +315,10 @@ def _land(person: _Person, campaign: Campaign) -> None:
         person.track("Email Delivered", campaign_id=campaign.name)
         person.track("Email Opened", campaign_id=campaign.name)
         person.track("Email Link Clicked", campaign_id=campaign.name)
+    if campaign.medium in CENTS_A_VISIT:
+        person.click(campaign)
     path = f"/?ref={person.code}" if person.code and not person.orders else "/"
     person.page("Home", path, campaign)
-    if campaign.medium in ("cpc", "paid_social", "display", "affiliate"):
-        person.track("ad_click", ad=campaign.name, network=campaign.source)
 
 
 def _look(person: _Person, basket: list[Product]) -> None:
@@ -335,6 +339,7 @@ def _pay(person: _Person, basket: list[Product]) -> str:
     for product in basket:
         person.track("Product Added", **product_properties(product))
     if _chance(person, 0.3):  # the cart stays behind
+        person.track("ad_impression", ad=basket[0].sku, network="display-network")
         if not person.user or not _chance(person, 0.45):
             return ""
         person.wait(26)

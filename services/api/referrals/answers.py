@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar
 from urllib.parse import quote
 
@@ -26,6 +26,8 @@ MAX_ADVOCATES = 50
 MAX_LISTED = 200
 """Number of referred customers of one that are shown one by one."""
 RESAMPLES = 200
+ADVOCATE_NUMBERS = ("referred", "reached", "ordered")
+"""Numbers of one advocate that have a list."""
 
 CustomerId = Annotated[str, Meta(examples=["user-1"])]
 
@@ -35,9 +37,10 @@ class Advocate(Answer):
 
     customer: CustomerId
     referred: Annotated[int, Meta(examples=[4])]
-    reached: Annotated[int, Meta(description="of these, came to the goal", examples=[2])]
+    reached: Annotated[int, Meta(description="of these, came to the goal within the window", examples=[2])]
     orders: Annotated[int, Meta(description="orders that stand of these", examples=[3])]
-    link: Annotated[str, Meta(examples=["/v1/customers/user-1/referrals"])]
+    link: Annotated[str, Meta(description="of all time", examples=["/v1/customers/user-1/referrals"])]
+    links: Links
 
 
 class CycleTime(Answer):
@@ -157,7 +160,7 @@ def referrals_answer(
     everybody: Everybody,
     window: tuple[str, int | None],
     now_us: int,
-    links: Mapping[str, str],
+    links: Callable[[str | None], Mapping[str, str]],
 ) -> Referrals:
     """The whole answer.
 
@@ -173,14 +176,13 @@ def referrals_answer(
         everybody: all customers of the days.
         window: name and length of the time after coming within which the goal counts; None: without an end.
         now_us: the applied watermark.
-        links: to the lists.
+        links: returns those to the lists, of one advocate or of all.
     """
     model = live.model
     window_us = now_us if window[1] is None else window[1]
     of_advocate: dict[bytes, list[Person]] = {}
     for referral in in_span:
         of_advocate.setdefault(referral.advocate, []).append(people[referral.customer])
-    reached = {advocate: sum(p.highest_phase >= goal for p in brought) for advocate, brought in of_advocate.items()}
     first_seen = [person for brought in of_advocate.values() for person in brought if person.first_us >= days.from_us]
     successes = sum(person.highest_phase >= goal for person in first_seen)
     others = (max(0, everybody.first_seen - len(first_seen)), max(0, everybody.reached - successes))
@@ -215,23 +217,19 @@ def referrals_answer(
         shown=difference is not None and not difference.low <= 0 <= difference.high,
         spread=_spread(everybody, list(in_time.values()), window[0], immature if window[1] is not None else 0),
         cycle_time=CycleTime(*(None if us is None else us / 1e6 for us in cycle_time(spells, now_us))),
-        links={**links},
+        links={**links(None)},
         advocates=[
             Advocate(
                 people[advocate].id,
                 len(of_advocate[advocate]),
-                reached[advocate],
+                in_time[advocate],
                 sum(person.orders for person in of_advocate[advocate]),
-                referrals_path(people[advocate].id),
+                f"/v1/customers/{quote(people[advocate].id, safe='')}/referrals",
+                {name: path for name, path in links(people[advocate].id).items() if name in ADVOCATE_NUMBERS},
             )
             for advocate in ranked[:MAX_ADVOCATES]
         ],
     )
-
-
-def referrals_path(customer: str) -> str:
-    """Returns the path of whom a customer brought."""
-    return f"/v1/customers/{quote(customer, safe='')}/referrals"
 
 
 def is_reached(referral: Referral, person: Person, window_us: int) -> bool:

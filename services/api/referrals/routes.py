@@ -77,6 +77,9 @@ class ReferralListParameters(ReferralsParameters, PageParameters):
         "have orders; of all time: unclaimed, self_referred, rings",
     )
     phase: str | None = Field(None, description="only customers who stand there now", examples=["purchase"])
+    advocate: str | None = Field(
+        None, min_length=1, description="only whom the customer with this id brought", examples=["ada"]
+    )
 
 
 @router.get("/v1/referrals", responses=problem_responses(400, 403, 409), summary="Who brought whom")
@@ -100,7 +103,11 @@ async def get_referrals(
         money = await read_money(connection, generation, referred)
         everybody = await read_everybody(connection, token.workspace, generation, model, days, customers, goal)
     window = (parameters.window, _window_us(parameters.window))
-    links = _links(live, days, parameters, {person.phase for digest, person in people.items() if digest in referred})
+    phases = {people[each.customer].phase for each in in_span}
+
+    def links(advocate: str | None) -> dict[str, str]:
+        return _links(live, days, parameters, () if advocate else phases, advocate)
+
     return AnswerResponse(
         referrals_answer(live, days, goal, all_time, claims, in_span, people, money, everybody, window, now_us, links)
     )
@@ -129,6 +136,11 @@ async def get_referral_list(
             people = await read_people(connection, generation, {row.customer for row in void}, goal)
         else:
             in_span = [each for each in network.referrals if days.from_us <= each.at_us < days.end_us]
+            if parameters.advocate is not None:
+                advocate = await customer_of(
+                    connection, token.workspace, id_digest(token.workspace, parameters.advocate)
+                )
+                in_span = [each for each in in_span if each.advocate == advocate]
             named = {digest for each in in_span for digest in (each.customer, each.advocate)}
             people = await read_people(connection, generation, named, goal)
             in_span = [each for each in in_span if each.customer in people and each.advocate in people]
@@ -198,11 +210,13 @@ def _window_us(window: Window) -> int | None:
     return None if window == "none" else WINDOWS_US[window]
 
 
-def _links(live: LiveModel, days: Days, parameters: ReferralsParameters, phases: Collection[int]) -> dict[str, str]:
-    """Links to the lists of the numbers, and of the phases."""
+def _links(
+    live: LiveModel, days: Days, parameters: ReferralsParameters, phases: Collection[int], advocate: str | None
+) -> dict[str, str]:
+    """Links to the lists of the numbers, and of the phases, of one advocate or of all."""
     lists = ListLinks(live.model.name, parameters.source, parameters.channel)
     question = {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
-    asked = question | {"goal": parameters.goal, "window": parameters.window}
+    asked = question | {"goal": parameters.goal, "window": parameters.window, "advocate": advocate}
     path = "/v1/referrals/customers"
     links = {number: lists.path(path, {**asked, "number": number}) for number in get_args(Number)}
     for phase in sorted(phases):

@@ -192,6 +192,10 @@ async def check_referrals(shop: httpx.AsyncClient) -> None:
     assert [row["customer"] for row in page["items"] + rest["items"]] == ["eve", "fay", "gus", "lea", "kim"]
     quick = await ok(shop, "/v1/referrals", Referrals, window="1h", **SPAN)
     assert (quick["spread"]["reached"], quick["spread"]["immature"]) == (1, 0)
+    for row in answer["advocates"]:
+        of_row = {name: (await ok(shop, link, ReferralList))["items"] for name, link in row["links"].items()}
+        assert (len(of_row["referred"]), len(of_row["reached"])) == (row["referred"], row["reached"])
+        assert sum(each["orders"] for each in of_row["ordered"]) == row["orders"]
     ann = await ok(shop, answer["advocates"][0]["link"], CustomerReferrals)
     assert (ann["codes"], ann["referred_by"], ann["total"]) == (["ANN10"], None, 3)
     assert [(row["customer"], row["phase"]) for row in ann["referred"]] == [

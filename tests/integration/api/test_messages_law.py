@@ -6,8 +6,9 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.api.attribution.queries import PathQuestion, read_path_rows, touch_table
 from services.api.messages.queries import NUMBERS, STAGES, MessageQuestion, MessageRow, list_recipients, read_messages
-from services.api.referrals.queries import read_arrivals, read_claims, read_everybody, read_people
+from services.api.referrals.queries import read_arrivals, read_claims, read_everybody, read_network, read_people
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
 from tests.reference import replay
@@ -138,3 +139,53 @@ async def check_codes(
     everybody = await read_everybody(connection, workspace, generation, MODEL, DAYS, EVERYBODY, PURCHASE)
     states = Counter(customer.state.highest >= PURCHASE for customer in replayed.customers.values())
     assert (everybody.first_seen, everybody.reached, everybody.seen) == (states.total(), states[True], states.total())
+
+
+async def test_an_order_of_a_till_that_is_imported_late_is_where_it_belongs(
+    database: str, engine: AsyncEngine
+) -> None:  # fmt: skip
+    def sent(actor: str, day: int, name: str, attribution: str = "", **fields: object) -> Touchpoint:
+        channel = "email" if "email" in attribution else "direct"
+        event = Touchpoint(
+            START_US + day * DAY_US, 0, f"m{day}{actor}", actor, "track", name, channel=channel, received_us=START_US,
+            anonymous_id=actor, attribution=attribution,
+        )  # fmt: skip
+        return event._replace(**fields)  # type: ignore[arg-type]
+
+    share = json.dumps({"properties": {"referral_code": "A"}})
+    web = [
+        sent("ann", 0, "invite_sent", '{"referral_code":"A"}', rest=share),
+        sent("visitor", 1, "product_view", '{"referral_code":"A"}'),
+        sent("visitor", 2, "Email Link Clicked", '{"campaign":"spring","medium":"email"}'),
+        sent("card", 10, "product_view", user_id="card", anonymous_id="visitor"),
+    ]
+    till = sent("card", 3, "pos_sale", user_id="card", anonymous_id="", order_id="o1", value=5.0, currency="EUR")
+    answers = []
+    for log in (sorted([*web, till]), [*web, till], [till, *web]):
+        pipeline = await open_pipeline(engine, database)
+        pipeline.send(log)
+        await pipeline.finish()
+        await pipeline.tick(START_US + 20 * DAY_US)
+        generation, workspace = pipeline.models["seven_phase"], pipeline.workspace
+        names = {id_digest(workspace, name): name for name in ("ann", "card")}
+        paths = PathQuestion(
+            workspace, generation, DAYS, EVERYBODY, touch_table(MODEL), "channel", 30 * DAY_US, "customer", False
+        )  # fmt: skip
+        messages = MessageQuestion(workspace, generation, MODEL, DAYS, EVERYBODY, pipeline.watermark_us)
+        async with reading(engine) as connection:
+            network = await read_network(connection, workspace, generation, MODEL, EVERYBODY)
+            assert network is not None
+            (referral,) = network[0].referrals
+            answers.append(
+                (
+                    await read_path_rows(connection, paths, has_nulls=False, has_ages=True),
+                    await read_messages(connection, messages, "campaign"),
+                    (names[referral.advocate], names[referral.customer], referral.at_us),
+                    (await pipeline.projection(generation)).conversions,
+                )
+            )
+    first, *others = answers
+    assert others == [first, first]
+    (path,), (spring,), brought, _ = first
+    assert (path.values, path.number, path.gross) == (("direct", "email"), 1, 500)
+    assert (brought[:2], sum(sums.orders for sums in spring.money)) == (("ann", "card"), 1)

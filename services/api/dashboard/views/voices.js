@@ -172,7 +172,7 @@ class Voices {
       legend: legend([["reached round", "a difference"], ["hollow", "no difference shown"]]),
       note: "Of customers first seen in the span. The first code before the first order counts; a code of one's own is void.",
       columns: [["Advocate"], ["Brought", "number"], [`Came to ${goal}`, "number"], ["Orders", "number"]],
-      rows: answer.advocates.map((each) => [h("a", { href: this.tools.link("customer", { customer: each.customer }) }, id(each.customer)), number(each.referred), number(each.reached), number(each.orders)]),
+      rows: answer.advocates.map((each) => [h("a", { href: this.tools.link("customer", { customer: each.customer }) }, id(each.customer)), this.cell(each.referred, each.links.referred), this.cell(each.reached, each.links.reached), this.cell(each.orders, each.links.ordered)]),
       csv: pathOf("/v1/referrals.csv", this.common),
     });
   }
