@@ -6,9 +6,11 @@ its first order. Its own code brings nobody, and of a ring the last edge is cut.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from math import exp, log, sqrt
 from typing import NamedTuple
 
-from throughline.analytics.survival import Cohort, age_at, grouped, incidence
+from throughline.analytics.intervals import Z95, Interval
+from throughline.analytics.survival import Cohort, Curve, age_at, grouped, incidence
 from throughline.journey.funnel import EDGES_US
 
 
@@ -83,6 +85,71 @@ class Quartiles(NamedTuple):
     p75: float | None
 
 
+Spells = Mapping[tuple[int, int | None], int]
+"""(number of the bin until which somebody has been seen, number of the bin in which it ended; None: not yet) -> how
+many."""
+
+
+def bins_of(spells: Iterable[tuple[int, int | None]], now_us: int) -> dict[tuple[int, int | None], int]:
+    """Returns spells by bins of age: of each when it began, and when it ended."""
+    counts: dict[tuple[int, int | None], int] = {}
+    for started_us, ended_us in spells:
+        seen = _bin(now_us - started_us)
+        key = (seen, None if ended_us is None else _bin(ended_us - started_us))
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _bin(age_us: int) -> int:
+    return bisect_right(EDGES_US, max(0, age_us)) - 1
+
+
+def _curve(spells: Spells) -> Curve:
+    cohorts: dict[int, Cohort] = {}
+    for (seen, ended), number in spells.items():
+        before = cohorts.get(seen, Cohort(EDGES_US[seen], 0, {}))
+        ends = dict(before.ends)
+        if ended is not None:
+            ends[1, ended] = ends.get((1, ended), 0) + number
+        cohorts[seen] = before._replace(entries=before.entries + number, ends=ends)
+    return incidence(grouped([*cohorts.values()], EDGES_US))
+
+
+class Compared(NamedTuple):
+    """The shares of two groups that have ended within a time, however long each of them has been seen."""
+
+    within_us: int
+    """The time, or as much of it as both groups have been seen."""
+    first: Interval
+    other: Interval
+    difference: Interval
+
+
+def compared(first: Spells, other: Spells, window_us: int | None) -> Compared | None:
+    """Returns what Kaplan and Meier say of two groups; None: one of them has not been seen for a bin of age.
+
+    Intervals are of 95 %, by Greenwood's variance of the logarithm's logarithm; of the difference Newcombe's of these.
+    """
+    curves = _curve(first), _curve(other)
+    last = len(EDGES_US) - 1 if window_us is None else EDGES_US.index(window_us)
+    bins = min(last, *(len(curve.survival) for curve in curves))
+    if not bins:
+        return None
+    one, two = (_share(curve, bins - 1) for curve in curves)
+    difference = one.estimate - two.estimate
+    below = sqrt((one.estimate - one.low) ** 2 + (two.high - two.estimate) ** 2)
+    above = sqrt((one.high - one.estimate) ** 2 + (two.estimate - two.low) ** 2)
+    return Compared(EDGES_US[bins], one, two, Interval(difference, difference - below, difference + above))
+
+
+def _share(curve: Curve, at: int) -> Interval:
+    survival, error = curve.survival[at], curve.survival_error[at]
+    if not 0 < survival < 1:
+        return Interval(1 - survival, 1 - survival, 1 - survival)
+    spread = exp(Z95 * error / (survival * log(survival)))
+    return Interval(1 - survival, 1 - survival**spread, 1 - survival ** (1 / spread))
+
+
 def cycle_time(spells: Iterable[tuple[int, int | None]], now_us: int) -> Quartiles:
     """Returns how long it takes from a share to the order that it led to, of all who came, not only of buyers.
 
@@ -90,15 +157,5 @@ def cycle_time(spells: Iterable[tuple[int, int | None]], now_us: int) -> Quartil
         spells: of each customer, when the code was shared, and when it ordered first; None: it has not yet.
         now_us: until when all is known.
     """
-    by_seen: dict[int, Cohort] = {}
-    for started_us, ended_us in spells:
-        seen_us = max(0, now_us - started_us)
-        seen = bisect_right(EDGES_US, seen_us) - 1
-        before = by_seen.get(seen, Cohort(EDGES_US[seen], 0, {}))
-        ends = dict(before.ends)
-        if ended_us is not None:
-            key = (1, bisect_right(EDGES_US, max(0, ended_us - started_us)) - 1)
-            ends[key] = ends.get(key, 0) + 1
-        by_seen[seen] = before._replace(entries=before.entries + 1, ends=ends)
-    curve = incidence(grouped([*by_seen.values()], EDGES_US)).incidence.get(1, ())
+    curve = _curve(bins_of(spells, now_us)).incidence.get(1, ())
     return Quartiles(*(age_at(share, curve, EDGES_US) for share in (0.25, 0.5, 0.75)))

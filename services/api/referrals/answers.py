@@ -17,7 +17,15 @@ from services.api.shared.money import OrderMoney, OrderSums, order_money
 from services.api.shared.phase_names import phase_name
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.intervals import newcombe, wilson
-from throughline.analytics.referrals import Arrival, Network, Referral, cycle_time
+from throughline.analytics.referrals import (
+    Arrival,
+    Compared,
+    Network,
+    Referral,
+    bins_of,
+    compared,
+    cycle_time,
+)
 from throughline.journey.model import Model
 from throughline.kit.clock import rfc3339
 
@@ -49,6 +57,18 @@ class CycleTime(Answer):
     p25: Seconds
     p50: Seconds
     p75: Seconds
+
+
+class Followed(Answer):
+    """Referred customers against others by Kaplan and Meier, so that it does not matter how long each has been seen."""
+
+    within_seconds: Annotated[
+        float, Meta(description="after the first touchpoint: the window, or as much of it as is seen")
+    ]
+    referred: Annotated[Share, Meta(description="came to the goal")]
+    others: Share
+    difference: Share
+    shown: Annotated[bool, Meta(description="false: no difference shown")]
 
 
 class Spread(Answer):
@@ -87,6 +107,7 @@ class Referrals(OfDays):
     others_rate: Annotated[Share | None, Meta(description="the same of customers whom nobody referred")]
     difference: Annotated[Share | None, Meta(description="of the two (Newcombe)")]
     shown: Annotated[bool, Meta(description="false: no difference shown, chance alone may make as large a one")]
+    followed: Annotated[Followed | None, Meta(description="of those first seen; null: nobody is seen long enough")]
     spread: Spread
     cycle_time: CycleTime
     links: Links
@@ -196,6 +217,12 @@ def referrals_answer(
         (min(claims.since_us.get(each.code, each.at_us), each.at_us), people[each.customer].ordered_us)
         for each in in_span
     ]
+    spells_of_referred = bins_of(((person.first_us, person.reached_us) for person in first_seen), now_us)
+    others_spells = {
+        key: number - spells_of_referred.get(key, 0)
+        for key, number in everybody.spells.items()
+        if number > spells_of_referred.get(key, 0)
+    }
     difference = newcombe(successes, len(first_seen), others[1], others[0])
     ranked = sorted(of_advocate, key=lambda advocate: (-len(of_advocate[advocate]), people[advocate].id))
     standing = Counter(people[referral.customer].phase for referral in in_span)
@@ -215,6 +242,7 @@ def referrals_answer(
         others_rate=share(wilson(others[1], others[0])),
         difference=share(difference),
         shown=difference is not None and not difference.low <= 0 <= difference.high,
+        followed=_followed(compared(spells_of_referred, others_spells, window[1])),
         spread=_spread(everybody, list(in_time.values()), window[0], immature if window[1] is not None else 0),
         cycle_time=CycleTime(*(None if us is None else us / 1e6 for us in cycle_time(spells, now_us))),
         links={**links(None)},
@@ -229,6 +257,18 @@ def referrals_answer(
             )
             for advocate in ranked[:MAX_ADVOCATES]
         ],
+    )
+
+
+def _followed(both: Compared | None) -> Followed | None:
+    if both is None:
+        return None
+    return Followed(
+        both.within_us / 1e6,
+        Share(*both.first),
+        Share(*both.other),
+        Share(*both.difference),
+        not both.difference.low <= 0 <= both.difference.high,
     )
 
 

@@ -21,6 +21,7 @@ from services.api.shared.queries import CustomerFilter
 from services.api.voice.queries import EXPRESSIONS
 from throughline.analytics.referrals import Arrival, Network, network
 from throughline.journey.durations import DAY_US
+from throughline.journey.funnel import EDGES_US
 from throughline.journey.model import Kind, Model
 from throughline.store.digest import id_digest
 from throughline.store.schema.facts import HAS_REFERRAL_CODE
@@ -204,6 +205,8 @@ class Everybody(NamedTuple):
     """Were there before the end of the span, and seen since its beginning."""
     invites: int
     """Invitations that customers sent in the span."""
+    spells: Mapping[tuple[int, int | None], int]
+    """Of those first seen in the span, until the goal (`analytics.referrals.Spells`)."""
 
 
 async def read_everybody(
@@ -214,8 +217,9 @@ async def read_everybody(
     days: Days,
     customers: CustomerFilter,
     goal: int,
+    now_us: int,
 ) -> Everybody:
-    """Returns the customers of some days, and how many came to the phase `goal`; other arguments as of
+    """Returns the customers of some days, and how many came to the phase `goal` until `now_us`; other arguments as of
     `read_network`."""
     parameters = {
         **customers_parameters(generation, customers),
@@ -243,7 +247,20 @@ async def read_everybody(
         """),
         {**parameters, **kind_table(model, _marks).parameters, "workspace": workspace},
     )
-    return Everybody(first_seen, reached, seen, int(invites or 0))
+    spells = await connection.execute(
+        statement(f"""
+            SELECT width_bucket(greatest(0, :now_us - j.first_us), :edges) - 1, CASE WHEN highest_phase >= :goal THEN (
+                SELECT width_bucket(greatest(0, min(t.at_us) - j.first_us), :edges) - 1 FROM transitions t
+                WHERE t.customer = j.customer AND t.model = j.model AND t.kind <> 3 AND t.to_phase >= :goal
+            ) END, count(*)
+            FROM journeys j WHERE {customers_sql(customers)}
+                AND last_day >= CAST(:from_us AS bigint) / {DAY_US} AND first_us >= :from_us AND first_us < :to_us
+            GROUP BY 1, 2
+        """),
+        {**parameters, "now_us": now_us, "edges": list(EDGES_US)},
+    )
+    by_bins = {(seen_until, ended): number for seen_until, ended, number in spells}
+    return Everybody(first_seen, reached, seen, int(invites or 0), by_bins)
 
 
 async def codes_of(connection: AsyncConnection, workspace: int, model: Model, customer: bytes) -> list[str]:

@@ -101,7 +101,7 @@ async def get_referrals(
         people = await read_people(connection, generation, named, goal)
         in_span = [each for each in in_span if each.customer in people and each.advocate in people]
         money = await read_money(connection, generation, referred)
-        everybody = await read_everybody(connection, token.workspace, generation, model, days, customers, goal)
+        everybody = await read_everybody(connection, token.workspace, generation, model, days, customers, goal, now_us)
     window = (parameters.window, _window_us(parameters.window))
     phases = {people[each.customer].phase for each in in_span}
 

@@ -185,6 +185,12 @@ async def check_referrals(shop: httpx.AsyncClient) -> None:
     ordered = (await ok(shop, answer["links"]["ordered"], ReferralList))["items"]
     assert [(row["customer"], row["advocate"], row["orders"]) for row in ordered] == [("eve", "ann", 1)]
     assert (spread["window"], spread["immature"]) == ("30d", 4)
+    followed = answer["followed"]
+    assert (followed["within_seconds"], followed["shown"]) == (21 * 24 * 3600, False)
+    # One of five referred customers orders, and of the seven others Ann.
+    assert followed["referred"]["rate"] == pytest.approx(1 / 5)
+    assert followed["others"]["rate"] == pytest.approx(1 / 7)
+    assert followed["difference"]["low"] < followed["difference"]["rate"] < followed["difference"]["high"]
     # Eve alone has ordered, of five who came: not a quarter.
     assert answer["cycle_time"] == {"p25": None, "p50": None, "p75": None}
     page = await ok(shop, "/v1/referrals/customers", ReferralList, limit="3", **SPAN)

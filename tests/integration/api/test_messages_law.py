@@ -18,6 +18,7 @@ from tests.reference.walk import LAPSE
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.pipeline import Pipeline, open_pipeline
+from throughline.analytics.referrals import bins_of
 from throughline.journey.touchpoint import Touchpoint
 from throughline.models import load_model
 from throughline.store.digest import id_digest
@@ -136,7 +137,12 @@ async def check_codes(
         assert (person.reached_us, person.ordered_us) == (min(reached, default=None), min(ordered, default=None))
         assert person.orders == len(ordered)
         assert (person.highest_phase >= PURCHASE) == bool(reached)
-    everybody = await read_everybody(connection, workspace, generation, MODEL, DAYS, EVERYBODY, PURCHASE)
+    now_us = pipeline.watermark_us
+    everybody = await read_everybody(connection, workspace, generation, MODEL, DAYS, EVERYBODY, PURCHASE, now_us)
+    spells = [
+        (replayed.customers[name].state.first_us, people[digest].reached_us) for digest, name in digests.items()
+    ]  # fmt: skip
+    assert everybody.spells == bins_of(spells, now_us)
     states = Counter(customer.state.highest >= PURCHASE for customer in replayed.customers.values())
     assert (everybody.first_seen, everybody.reached, everybody.seen) == (states.total(), states[True], states.total())
 

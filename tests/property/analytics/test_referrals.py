@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from throughline.analytics.referrals import Arrival, Network, Quartiles, Referral, cycle_time, network
+from throughline.analytics.referrals import (
+    Arrival,
+    Network,
+    Quartiles,
+    Referral,
+    bins_of,
+    compared,
+    cycle_time,
+    network,
+)
 
 people = st.sampled_from([bytes([number]) for number in range(6)])
 codes = st.sampled_from("abcdef")
@@ -74,3 +83,33 @@ def test_the_time_of_a_referral_is_that_of_all_who_came() -> None:
     # Who came an hour ago cannot have ordered after two days: it does not count there.
     later = (400 * day - day // 24, None)
     assert cycle_time([quick, slow, never, never, later], 400 * day).p50 == pytest.approx(p50, rel=0.2)
+
+
+def test_groups_are_compared_however_long_they_have_been_seen() -> None:
+    day = 86_400_000_000
+    now_us = 100 * day
+
+    def group(ended: int, all_of: int, began_us: int = 0) -> list[tuple[int, int | None]]:
+        return [(began_us, began_us + 3 * day if number < ended else None) for number in range(all_of)]
+
+    # Without anybody who left the view too early these are plain shares.
+    whole = compared(bins_of(group(40, 80), now_us), bins_of(group(20, 80), now_us), 30 * day)
+    assert whole is not None
+    assert (whole.within_us, whole.first.estimate, whole.other.estimate) == (30 * day, 0.5, 0.25)
+    # Greenwood's error of a half of 80 is 0.0559, that of log(-log) 0.1613: exp(-exp(-0.3665 -+ 0.3161)).
+    assert (whole.first.low, whole.first.high) == pytest.approx((0.3967, 0.6136), abs=1e-4)
+    assert whole.difference.estimate == 0.25
+    assert 0 < whole.difference.low < 0.25 < whole.difference.high
+    # Many who came yesterday, and so have not ordered after three days, do not make it less.
+    late = [*group(40, 80), *group(0, 500, now_us - day)]
+    fair = compared(bins_of(late, now_us), bins_of(group(20, 80), now_us), 30 * day)
+    assert fair is not None
+    assert fair.first.estimate == pytest.approx(0.5)
+    # Who has been seen for less than the window says as much as is seen; nobody says nothing.
+    short = compared(bins_of(group(4, 8, now_us - 10 * day), now_us), bins_of(group(2, 8), now_us), 30 * day)
+    assert short is not None
+    assert short.within_us == 10 * day
+    assert compared({}, bins_of(group(2, 8), now_us), None) is None
+    none = compared(bins_of(group(0, 8), now_us), bins_of(group(8, 8), now_us), None)
+    assert none is not None
+    assert (none.first.estimate, none.other.estimate, none.difference.estimate) == (0, 1, -1)
