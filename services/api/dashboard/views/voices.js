@@ -19,6 +19,8 @@ const REACH = { ads: "Ads shown", messages: "Messages delivered", shares: "Share
 const ENOUGH = 30;
 
 const points = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1, signDisplay: "exceptZero" });
+const hundredths = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const decimal = (value) => hundredths.format(value);
 const inPoints = (value) => points.format(value).replace("-", "−");
 const worth = (orders) => orders.map(({ currency, digits, net }) => money(net, currency ?? "", digits)).join(", ") || "–";
 
@@ -80,7 +82,7 @@ class Voices {
     return { text: number(value), href: value && path ? this.tools.list(path) : null };
   }
 
-  async voice({ total, breakdown }) {
+  async voice({ total, breakdown, of_orders: reviews }) {
     const { measure, by } = this.values;
     const named = MEASURES[measure];
     if (!total.answers) {
@@ -94,9 +96,10 @@ class Voices {
       says: `${name}: ${this.score(count)}${count.enough ? ` (${this.range(count)})` : ""}, ${counted(count.answers, "answer")}`,
       href: count.links.answers ? this.tools.list(count.links.answers) : null,
     }));
+    const ofOrders = reviews?.per_order ? ` ${decimal(reviews.per_order)} reviews for each order.` : "";
     const rate = total.answer_rate ? ` ${share(total.answer_rate.rate)} of ${number(total.requests)} who were asked.` : "";
     const sentence = total.enough
-      ? `${measure === "nps" ? `The score is ${inPoints(total.nps.value)}` : `${share(total.favourable_share.rate)} ${FAVOURABLE[measure]}`} (${this.range(total)}) of ${counted(total.answers, "answer")}.${rate}`
+      ? `${measure === "nps" ? `The score is ${inPoints(total.nps.value)}` : `${share(total.favourable_share.rate)} ${FAVOURABLE[measure]}`} (${this.range(total)}) of ${counted(total.answers, "answer")}.${rate}${ofOrders}`
       : `Too few to say: ${counted(total.answers, "answer")} of the ${ENOUGH} that it takes.${rate}`;
     const format = measure === "nps" ? (value) => (value ? inPoints(Math.round(value * 100)) : "0") : undefined;
     const values = everyValue(measure, total).map((value) => [String(value), total.distribution[value] ?? 0]);
@@ -166,7 +169,8 @@ class Voices {
     const row = (label, rate, isQuiet) => ({ label, value: rate, isQuiet, text: rate ? share(rate.rate) : "nobody", says: `${label}: ${share(rate?.rate)} came to ${goal} (${interval(rate)})` });
     const rows = [row("Referred", answer.reached_rate, !answer.shown), row("Others", answer.others_rate, true)];
     const k = answer.spread.k === null ? "" : ` One customer in this span brings ${number(Math.round(answer.spread.k * 10_000) / 10_000)} others to ${goal}.`;
-    const sentence = `${counted(answer.advocate_count, "customer")} brought ${number(answer.referred)}: ${share(answer.reached_rate?.rate)} of the new ones came to ${goal}, ${share(answer.others_rate?.rate)} of the others (${differenceWords(answer.difference, answer.shown)}).${k}`;
+    const half = answer.cycle_time.p50 === null ? "" : ` Half of them order within ${counted(Math.ceil(answer.cycle_time.p50 / 86_400), "day")} of the share.`;
+    const sentence = `${counted(answer.advocate_count, "customer")} brought ${number(answer.referred)}: ${share(answer.reached_rate?.rate)} of the new ones came to ${goal}, ${share(answer.others_rate?.rate)} of the others (${differenceWords(answer.difference, answer.shown)}).${k}${half}`;
     return figure({
       title: "Referrals", sentence, picture: (width) => dots(rows, { name: sentence, width }),
       legend: legend([["reached round", "a difference"], ["hollow", "no difference shown"]]),
