@@ -57,3 +57,5 @@ async def test_scores_lead_to_their_answers(page: Page, service: Service, rows: 
     messages = page.get_by_role("figure", name="Messages")
     await messages.get_by_role("button", name="Table").click()
     await expect(messages.locator("tbody tr").first.locator("th, td")).to_contain_text(["autumn", "0", "0", "0", "40"])
+    await messages.get_by_role("link", name="40", exact=True).first.click()
+    await expect(page.locator(".counted")).to_have_text("40 customers")
