@@ -187,9 +187,9 @@ async def check_referrals(shop: httpx.AsyncClient) -> None:
     assert (spread["window"], spread["immature"]) == ("30d", 4)
     followed = answer["followed"]
     assert (followed["within_seconds"], followed["shown"]) == (21 * 24 * 3600, False)
-    # One of five referred customers orders, and of the seven others Ann.
-    assert followed["referred"]["rate"] == pytest.approx(1 / 5)
-    assert followed["others"]["rate"] == pytest.approx(1 / 7)
+    # All of them are seen as long: these are the plain shares.
+    assert followed["referred"]["rate"] == pytest.approx(answer["reached_rate"]["rate"]) == 1 / 5
+    assert followed["others"]["rate"] == pytest.approx(answer["others_rate"]["rate"]) == 2 / 7
     assert followed["difference"]["low"] < followed["difference"]["rate"] < followed["difference"]["high"]
     # Eve alone has ordered, of five who came: not a quarter.
     assert answer["cycle_time"] == {"p25": None, "p50": None, "p75": None}

@@ -193,5 +193,5 @@ async def test_an_order_of_a_till_that_is_imported_late_is_where_it_belongs(
     first, *others = answers
     assert others == [first, first]
     (path,), (spring,), brought, _ = first
-    assert (path.values, path.number, path.gross) == (("direct", "email"), 1, 500)
+    assert (path.values, path.number, path.gross) == (("direct", "email", "direct"), 1, 500)
     assert (brought[:2], sum(sums.orders for sums in spring.money)) == (("ann", "card"), 1)
