@@ -85,13 +85,11 @@ def kind_paths(
         cycle = [step for step in customer.transitions if step.cycle == number]
         has_lapsed = cycle[-1].kind == LAPSE
         path: list[str] = []
-        messages: set[str] = set()
-        for event in facts:
+        for event in in_order(facts):
             kind = kind_of(event)
             is_within = event.order_key >= cycle[0][:4] and (not has_lapsed or event.occurred_us < cycle[-1].at_us)
-            if not is_within or kind is None or not is_own(event) or event.message_id in messages:
+            if not is_within or kind is None or not is_own(event):
                 continue
-            messages.add(event.message_id)
             path += [kind] if path[-1:] != [kind] else []
         is_reached = any(step.kind != LAPSE and step.target >= goal for step in cycle)
         counts[tuple(path[:40]), is_reached, has_lapsed] += 1
@@ -122,7 +120,7 @@ def visits(
         start = datetime.fromtimestamp(group[0].occurred_us // 1_000_000, UTC).replace(hour=0, minute=0, second=0)
         result.append(
             (
-                group[0].channel,
+                min(event.channel for event in group if event.order_key[:2] == group[0].order_key[:2]),
                 min(devices, default="(none)"),
                 start - timedelta(days=start.weekday()),
                 any(map(is_beyond, group)),

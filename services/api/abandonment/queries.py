@@ -6,9 +6,10 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import (
+    FACTS,
     IN_JOURNEYS,
     IS_OWN,
-    KIND_OF,
+    KIND_OF_ONE,
     KINDS,
     MAX_VALUE,
     MAX_VALUES,
@@ -20,6 +21,7 @@ from services.api.asked.queries import (
     customers_sql,
     join_counted,
     opening_sql,
+    own_facts_sql,
     prepare_to_ask,
     statement,
 )
@@ -179,7 +181,7 @@ async def read_ends(
                 SELECT s.stay, s.outcome, b.*
                 FROM stays s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
                 CROSS JOIN LATERAL (
-                    SELECT t.occurred_us, t.place, t.message_id, i.name, k.kind FROM touchpoints t {KIND_OF}
+                    SELECT t.occurred_us, t.place, t.message_id, i.name, k.kind FROM touchpoints t {KIND_OF_ONE}
                     WHERE t.actor = i.id AND {IN_JOURNEYS} AND {IS_OWN} AND t.occurred_us <= s.end_us
                         AND (s.outcome = 'advanced' OR t.occurred_us < s.end_us)
                         AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
@@ -231,39 +233,13 @@ FRICTION = 2
 MAX_FRICTIONS = 40
 """Maximum number of names of friction that are told apart; further ones are the last one together."""
 
-_IN_ORDER: Final = 'PARTITION BY customer ORDER BY occurred_us, place, message_id COLLATE "C", actor COLLATE "C"'
-# Touchpoints of half an hour before the span say whether its first ones open a visit; those of two days after it, how
-# its last visits end.
-_VISITS: Final = f"""
-    facts AS (
-        SELECT i.root AS customer, i.name AS actor, t.occurred_us, t.place, t.message_id, t.channel,
-            left(CAST(t.attribution AS json) ->> 'campaign', {MAX_VALUE}) AS campaign,
-            CAST(t.attribution AS json) -> 'device' ->> 'type' AS device, coalesce(k.marks, 0) AS marks,
-            {IS_OWN} AS own, row_number() OVER (
-                PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
-            ) AS nth
-        FROM ids i JOIN touchpoints t ON t.actor = i.id
-        JOIN journeys j ON j.customer = i.root AND /* customers */ {KIND_OF}
-        WHERE i.workspace = :workspace AND t.occurred_us >= :from_us - {VISIT_US}
-            AND t.occurred_us < :to_us + {2 * AFTER_US} AND {IN_JOURNEYS}
-    ), following AS (
-        SELECT *, coalesce(occurred_us - lag(occurred_us) OVER ({_IN_ORDER}) >= {VISIT_US}, true) AS opens,
-            min(CASE WHEN marks & {BEYOND} > 0 THEN occurred_us END) OVER (
-                {_IN_ORDER} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-            ) AS beyond_us
-        FROM facts WHERE nth = 1 AND own
-    ), numbered AS (
-        SELECT *, count(*) FILTER (WHERE opens) OVER ({_IN_ORDER}) AS visit FROM following
-    ), visits AS (
-        SELECT min(occurred_us) AS start_us, max(occurred_us) AS end_us,
-            min(occurred_us) FILTER (WHERE marks & {AT_PHASE} > 0) AS at_us, min(beyond_us) AS beyond_us,
-            min(channel) FILTER (WHERE opens) AS channel, coalesce(min(campaign), '{NONE}') AS campaign,
-            coalesce(min(device), '{NONE}') AS device, bit_or(marks) >> {FRICTION} AS frictions
-        FROM numbered GROUP BY customer, visit
-    ), counted AS (
-        SELECT * FROM visits WHERE start_us >= :from_us AND start_us < :to_us AND at_us < :mature_until_us
-    )
-"""
+# The latest come first, so that one pass knows what follows. What is sorted is small: no ids of messages, so of
+# touchpoints in one instant and place the first is the one whose channel comes first.
+_LATEST_FIRST: Final = 'PARTITION BY customer ORDER BY occurred_us DESC, place DESC, channel COLLATE "C" DESC'
+
+
+_CHANNEL: Final = "min(channel) FILTER (WHERE opens)"
+_VALUE: Final = f"coalesce(min(value), '{NONE}')"
 
 
 class VisitQuestion(NamedTuple):
@@ -280,14 +256,41 @@ class VisitQuestion(NamedTuple):
     mature_until_us: int
     """Visits that are from then on may still go on."""
 
-    @property
-    def common_tables(self) -> str:
-        """The common tables; `counted` has the visits."""
-        return f"WITH {KINDS}, {_VISITS.replace('/* customers */', customers_sql(self.customers))}"
+    def visits_sql(self, by: VisitDimension | None, *columns: str) -> str:
+        """Returns a query for the visits.
+
+        Args:
+            by: the dimension that their `value` is of; None: of none.
+            columns: further aggregates over the touchpoints of a visit; see the query for what these have.
+        """
+        value = f"left({FACTS[by]}, {MAX_VALUE})" if by == "campaign" or by == "device" else None
+        # Touchpoints of half an hour before the span say whether its first ones open a visit; those of two days after
+        # it, how its last visits end.
+        facts = own_facts_sql(
+            self.customers,
+            {"place": "t.place", "channel": "t.channel", "marks": "coalesce(k.marks, 0)"},
+            value,
+            f":from_us - {VISIT_US}",
+            f":to_us + {2 * AFTER_US}",
+        )
+        start_us, at_us = "min(occurred_us)", f"min(occurred_us) FILTER (WHERE marks & {AT_PHASE} > 0)"
+        return f"""
+            SELECT {", ".join((f"{start_us} AS start_us", f"{at_us} AS at_us", *columns))} FROM (
+                SELECT *, count(*) FILTER (WHERE opens) OVER latest_first - CAST(opens AS integer) AS visit,
+                    min(occurred_us) FILTER (WHERE marks & {BEYOND} > 0) OVER latest_first AS beyond_us
+                FROM (
+                    SELECT *, coalesce(
+                        occurred_us - lead(occurred_us) OVER ({_LATEST_FIRST}) >= {VISIT_US}, true
+                    ) AS opens FROM ({facts}) facts
+                ) following WINDOW latest_first AS ({_LATEST_FIRST} ROWS UNBOUNDED PRECEDING)
+            ) numbered
+            GROUP BY customer, visit
+            HAVING {start_us} >= :from_us AND {start_us} < :to_us AND {at_us} < :mature_until_us
+        """
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Those of the common tables."""
+        """Those of `visits_sql`."""
         return {
             **customers_parameters(self.generation, self.customers),
             **self.kinds.parameters,
@@ -318,14 +321,15 @@ async def count_visits(
         by: the dimension.
         values: those to tell apart; None: the most frequent. All others are `(other)` together.
     """
-    value = f"'{NONE}'" if by is None else by
+    value = _VALUE if by is not None else f"'{NONE}'"
+    value = f"{_CHANNEL if by == 'channel' else value} AS value"
     await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(
             f"""
-            {question.common_tables}, of_value AS (
-                SELECT {value} AS value, count(*) AS number, count(*) FILTER (WHERE beyond_us <= end_us) AS advanced
-                FROM counted GROUP BY 1
+            WITH {KINDS}, of_value AS (
+                SELECT value, count(*) AS number, count(*) FILTER (WHERE advanced) AS advanced
+                FROM ({question.visits_sql(by, value, f"bool_or(marks & {BEYOND} > 0) AS advanced")}) visits GROUP BY 1
             ), ranked AS (
                 SELECT *, row_number() OVER (ORDER BY value = '{OTHER}', number DESC, value COLLATE "C") AS rank
                 FROM of_value
@@ -356,14 +360,21 @@ class Visits(NamedTuple):
 
 async def read_visits(connection: AsyncConnection, question: VisitQuestion, time_zone: str) -> list[Visits]:
     """Returns visits in groups, up to `MAX_STRATA` of them and one more. `time_zone`: in which weeks begin."""
+    columns = (
+        "min(beyond_us) AS beyond_us",
+        f"{_CHANNEL} AS channel",
+        f"{_VALUE} AS value",
+        f"bit_or(marks) >> {FRICTION} AS frictions",
+    )
     await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(f"""
-            {question.common_tables}
-            SELECT channel, device, CAST(extract(epoch FROM date_trunc(
-                    'week', to_timestamp(start_us / 1e6) AT TIME ZONE :zone)) AS bigint) AS week,
-                frictions, coalesce(beyond_us <= at_us + {AFTER_US}, false) AS advanced, count(*)
-            FROM counted GROUP BY 1, 2, 3, 4, 5 LIMIT {MAX_STRATA + 1}
+            WITH {KINDS}
+            SELECT channel, value, CAST(extract(epoch FROM week) AS bigint), frictions, advanced, number FROM (
+                SELECT channel, value, date_trunc('week', to_timestamp(start_us / 1000000) AT TIME ZONE :zone) AS week,
+                    frictions, coalesce(beyond_us <= at_us + {AFTER_US}, false) AS advanced, count(*) AS number
+                FROM ({question.visits_sql("device", *columns)}) visits GROUP BY 1, 2, 3, 4, 5 LIMIT {MAX_STRATA + 1}
+            ) groups
         """),
         question.parameters | {"zone": time_zone},
     )

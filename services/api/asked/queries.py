@@ -40,18 +40,32 @@ from throughline.journey.model import Kind, Model
 from throughline.store.admission import CHANNEL, OTHER
 
 KINDS = """
-    kinds AS MATERIALIZED (
-        SELECT * FROM unnest(:kind_calls, :kind_keys, :kind_numbers, :kind_own, :kind_marks)
-            AS kinds (is_call, key, kind, own, marks)
+    kinds AS NOT MATERIALIZED (
+        SELECT unnest(:kind_calls) AS is_call, unnest(:kind_keys) AS key, unnest(:kind_numbers) AS kind,
+            unnest(:kind_own) AS own, unnest(:kind_marks) AS marks
     )
 """
-"""A common table of the vocabulary: `marks` is what the question wants to know of a kind."""
+"""A common table of the vocabulary: `marks` is what the question wants to know of a kind. Unlike a materialized table
+it may be read in parallel."""
 
 KIND_KEY = "CASE WHEN t.call = 'track' THEN lower(regexp_replace(t.name, '[\\s_-]+', '', 'g')) ELSE t.call END"
 """The key by which the kind of a touchpoint `t` stands in `kinds`."""
 
-KIND_OF = f"LEFT JOIN kinds k ON k.is_call = (t.call <> 'track') AND k.key = {KIND_KEY}"
-"""Joins `kinds` to touchpoints `t`."""
+KIND_OF = f"""
+    CROSS JOIN LATERAL (SELECT {KIND_KEY} AS key OFFSET 0) word
+    LEFT JOIN kinds k ON k.is_call = (t.call <> 'track') AND k.key = word.key
+"""
+"""Joins `kinds` to touchpoints `t`. A subquery, because PostgreSQL remembers what it gives for each name; to compute
+the key takes longer than all else."""
+
+KIND_OF_ONE = f"""
+    CROSS JOIN LATERAL (SELECT {KIND_KEY} AS key OFFSET 0) word
+    LEFT JOIN LATERAL (
+        SELECT kinds.* FROM kinds WHERE kinds.is_call = (t.call <> 'track') AND kinds.key = word.key LIMIT 1
+    ) k ON true
+"""
+"""Joins `kinds` to the few touchpoints `t` of a subquery that is asked for each row: PostgreSQL remembers what it
+gives, where for a join it would read all of `kinds`."""
 
 IS_OWN = "coalesce(k.own, true)"
 """Whether the customer did it: what no kind is known of is a sign of life too."""
@@ -157,7 +171,7 @@ class ValueFilter(NamedTuple):
         return "<> ALL(:values)" if self.is_other else "= ANY(:values)"
 
 
-_FACTS: Mapping[Opening, str] = {
+FACTS: Mapping[Opening, str] = {
     "campaign": "CAST(t.attribution AS json) ->> 'campaign'",
     "device": "CAST(t.attribution AS json) -> 'device' ->> 'type'",
 }
@@ -195,16 +209,21 @@ def customers_parameters(generation: int, customers: CustomerFilter, prefix: str
     return parameters
 
 
-def join_counted(customers: CustomerFilter) -> str:
-    """Returns a join that leaves those rows `e` whose customer is counted; "" where everybody is."""
+def join_counted(customers: CustomerFilter, row: str = "e") -> str:
+    """Returns a join that leaves those rows whose customer is counted; "" where everybody is."""
     if customers.is_everybody:
         return ""
-    return f"JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}"
+    return f"JOIN journeys j ON j.customer = {row}.customer AND {customers_sql(customers)}"
 
 
-async def prepare_to_ask(connection: AsyncConnection) -> None:
-    """Have PostgreSQL plan the statements of this transaction for their values, and join partition by partition."""
-    settings = {"plan_cache_mode": "force_custom_plan", "enable_partitionwise_join": "on", "work_mem": WORK_MEM}
+async def prepare_to_ask(connection: AsyncConnection, **more: str) -> None:
+    """Have PostgreSQL plan the statements of this transaction for their values, and join partition by partition.
+
+    Args:
+        connection: where they are sent.
+        more: further settings of PostgreSQL, by name.
+    """
+    settings = {"plan_cache_mode": "force_custom_plan", "enable_partitionwise_join": "on", "work_mem": WORK_MEM} | more
     await connection.execute(select(*(func.set_config(name, value, literal(True)) for name, value in settings.items())))
 
 
@@ -220,7 +239,7 @@ def opening_sql(by: Opening) -> str:
     """Returns a lateral join `opening` with the `value` of the cycle `e.cycle` of the customer `e.customer`."""
     if by == "cycle":
         return f"CROSS JOIN LATERAL (SELECT {_CLASS} AS value) opening"
-    fact = _FACTS[by]
+    fact = FACTS[by]
     return f"""
         CROSS JOIN LATERAL (
             SELECT b.at_us FROM transitions b
@@ -259,7 +278,7 @@ def _placed_sql(by: Opening) -> str:
     day = "width_bucket(e.entered_us, :starts) AS day"
     if by == "cycle":
         return f"placed AS NOT MATERIALIZED (SELECT e.customer, e.cycle, e.entered_us, {_CLASS} AS value, {day} FROM e)"
-    fact = _FACTS[by]
+    fact = FACTS[by]
     return f"""
         began AS (
             SELECT b.customer, b.cycle, b.at_us FROM e {_JOIN_BEGAN}
@@ -341,6 +360,41 @@ async def count_by_opening(
             Count(days.starts[day - 1], phase, way, age - 1, number)
         )
     return counts
+
+
+def own_facts_sql(
+    customers: CustomerFilter, columns: Mapping[str, str], value: str | None, from_us: str, to_us: str | None = None
+) -> str:
+    """Returns a query for the customers' own touchpoints of a span, each message of a customer once.
+
+    Args:
+        customers: whose.
+        columns: what the rows have beside `customer` and `occurred_us`: name -> expression of the touchpoint `t`, its
+            id `i` and its kind `k`.
+        value: an expression that takes long, of what many touchpoints have alike: the column `value`.
+        from_us: an expression of the instant from which on they occurred.
+        to_us: an expression of the instant before which they did; None: until now.
+    """
+    counted = "" if customers.is_everybody else f"JOIN journeys j ON j.customer = i.root AND {customers_sql(customers)}"
+    columns = columns if value is None else {**columns, "value": "fact.value"}
+    selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+    source = f"""
+        FROM ids i JOIN touchpoints t ON t.actor = i.id {counted} {KIND_OF}
+            {"" if value is None else f"CROSS JOIN LATERAL (SELECT {value} AS value OFFSET 0) fact"}
+        WHERE i.workspace = :workspace AND t.occurred_us >= {from_us} AND {IN_JOURNEYS}
+            {"" if to_us is None else f"AND t.occurred_us < {to_us}"}
+    """
+    # Most customers have one id, which sends no message twice: only what others sent has to be looked through.
+    return f"""
+        SELECT i.root AS customer, t.occurred_us, {selected} {source} AND {IS_OWN}
+            AND i.owner IS NULL AND i.members = 1
+        UNION ALL
+        SELECT customer, occurred_us, {", ".join(columns)} FROM (
+            SELECT i.root AS customer, t.occurred_us, {selected}, {IS_OWN} AS own, row_number() OVER (
+                PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
+            ) AS nth {source} AND (i.owner IS NOT NULL OR i.members > 1)
+        ) each WHERE nth = 1 AND own
+    """
 
 
 def marked_facts_sql(customers: CustomerFilter) -> str:

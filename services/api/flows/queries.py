@@ -1,19 +1,17 @@
 """Statements over the sums of moves and of variants; variants of kinds are asked."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import BigInteger, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import (
     BEGINS,
-    IN_JOURNEYS,
-    IS_OWN,
-    KIND_OF,
     KINDS,
     KindTable,
     customers_parameters,
     join_counted,
+    own_facts_sql,
     prepare_to_ask,
     statement,
 )
@@ -59,6 +57,8 @@ async def read_variants(
     return [(phases, outcome, number) for phases, outcome, number in rows if number]
 
 
+_WHOLE_SETS: Final = {"enable_mergejoin": "off"}
+"""PostgreSQL takes the touchpoints of a cycle for many, and would walk indexes for their order."""
 MAX_KINDS = 40
 """Maximum number of kinds of a path that are told apart."""
 MAX_PATHS = 50
@@ -78,44 +78,38 @@ class KindPath(NamedTuple):
 
 def _pathed_sql(customers: CustomerFilter) -> str:
     """Returns common tables, the last of which is `pathed`: the cycles with the kinds that each went through."""
+    facts = own_facts_sql(
+        customers,
+        {"place": "t.place", "message_id": "t.message_id", "name": "i.name", "kind": "k.kind"},
+        None,
+        ":from_us",
+    )
+    in_order = 'occurred_us, place, message_id COLLATE "C"'
     return f"""
-        WITH {KINDS}, begun AS (
-            SELECT e.customer, e.cycle, e.at_us, e.place, e.message_id, e.actor
-            FROM transitions e {join_counted(customers)}
-            WHERE e.model = :model AND {BEGINS.replace("b.", "e.")} AND e.at_us BETWEEN :from_us AND :to_us - 1
-        ), cycles AS MATERIALIZED (
-            SELECT row_number() OVER () AS number, b.customer, b.cycle, b.at_us, b.place, b.message_id,
-                b.actor, coalesce(max(t.at_us) FILTER (WHERE t.kind = 3), {2**63 - 1}) AS lapsed_us,
+        WITH {KINDS}, cycles AS (
+            SELECT b.customer, b.cycle, b.at_us, b.place, b.message_id, b.actor,
+                coalesce(max(t.at_us) FILTER (WHERE t.kind = 3), {2**63 - 1}) AS lapsed_us,
                 bool_or(t.kind = 3) AS lapsed, bool_or(t.kind <> 3 AND t.to_phase >= :goal) AS reached
-            FROM begun b
+            FROM transitions b {join_counted(customers, "b")}
             JOIN transitions t ON t.customer = b.customer AND t.model = :model AND t.cycle = b.cycle
+            WHERE b.model = :model AND {BEGINS} AND b.at_us BETWEEN :from_us AND :to_us - 1
             GROUP BY b.customer, b.cycle, b.at_us, b.place, b.message_id, b.actor
         ), steps AS (
-            SELECT c.number, k.kind, t.occurred_us, t.place, t.message_id, i.name, row_number() OVER (
-                PARTITION BY c.number, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
-            ) AS nth
-            FROM cycles c JOIN ids i ON i.root = c.customer AND i.workspace = :workspace
-            JOIN touchpoints t ON t.actor = i.id AND t.occurred_us BETWEEN c.at_us AND c.lapsed_us {KIND_OF}
-            WHERE t.occurred_us >= :from_us AND {IN_JOURNEYS} AND {IS_OWN} AND k.kind IS NOT NULL
-                AND t.occurred_us < c.lapsed_us
-                AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
-                    >= (c.at_us, c.place, c.message_id, c.actor)
-        ), changes AS (
-            SELECT *, lag(kind) OVER (
-                PARTITION BY number ORDER BY occurred_us, place, message_id COLLATE "C", name COLLATE "C"
-            ) AS before
-            FROM steps WHERE nth = 1
-        ), ranked AS (
-            SELECT *, row_number() OVER (
-                PARTITION BY number ORDER BY occurred_us, place, message_id COLLATE "C", name COLLATE "C"
-            ) AS rank
-            FROM changes WHERE before IS DISTINCT FROM kind
-        ), paths AS (
-            SELECT number, array_agg(kind ORDER BY rank) AS kinds FROM ranked WHERE rank <= {MAX_KINDS}
-            GROUP BY number
-        ), pathed AS MATERIALIZED (
-            SELECT cycles.*, coalesce(paths.kinds, ARRAY[]::smallint[]) AS kinds
-            FROM cycles LEFT JOIN paths USING (number)
+            SELECT c.customer, c.cycle, c.at_us, c.lapsed_us, c.lapsed, c.reached, f.occurred_us, f.place,
+                f.message_id, f.kind, lag(f.kind) OVER (
+                    PARTITION BY c.customer, c.cycle ORDER BY f.occurred_us, f.place, f.message_id COLLATE "C"
+                ) AS before
+            FROM cycles c LEFT JOIN ({facts}) f ON f.customer = c.customer AND f.kind IS NOT NULL
+                AND f.occurred_us >= c.at_us AND f.occurred_us < c.lapsed_us
+                AND (f.occurred_us > c.at_us OR (f.place, f.message_id COLLATE "C", f.name COLLATE "C")
+                    >= (c.place, c.message_id, c.actor))
+        ), pathed AS (
+            SELECT customer, cycle, min(at_us) AS at_us, min(lapsed_us) AS lapsed_us, bool_or(lapsed) AS lapsed,
+                bool_or(reached) AS reached, coalesce(
+                    (array_agg(kind ORDER BY {in_order}) FILTER (WHERE before IS DISTINCT FROM kind))[1:{MAX_KINDS}],
+                    ARRAY[]::smallint[]
+                ) AS kinds
+            FROM steps GROUP BY customer, cycle
         )
     """
 
@@ -143,7 +137,7 @@ async def read_kind_paths(
         kinds: the vocabulary.
         goal: the phase by which a cycle has succeeded.
     """
-    await prepare_to_ask(connection)
+    await prepare_to_ask(connection, **_WHOLE_SETS)
     rows = await connection.execute(
         statement(f"""
             {_pathed_sql(customers)}, counted AS (
@@ -226,7 +220,7 @@ async def list_kind_cycles(
     if after is not None:
         conditions.append("(p.customer, p.cycle) > (:after_customer, :after_cycle)")
         parameters |= {"after_customer": after.customer, "after_cycle": after.cycle}
-    await prepare_to_ask(connection)
+    await prepare_to_ask(connection, **_WHOLE_SETS)
     rows = await connection.execute(
         statement(f"""
             {_pathed_sql(customers)}, shown AS (
