@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
 
-from services.api.abandonment.queries import Ends, Stay
+from services.api.abandonment.queries import Ends, Stay, Visit
 from services.api.funnel.answers import Share, share
 from services.api.shared.answers import Answer, Instant, ModelName, NextCursor, instant
 from services.api.shared.days import Days, OfDays, of_days
+from services.api.shared.links import Links
 from services.api.shared.workspace import LiveModel
 from throughline.analytics.abandonment import Against, Stays
 from throughline.analytics.intervals import newcombe, wilson
@@ -127,6 +129,7 @@ class VisitCount(Answer):
     advanced: Annotated[int, Meta(examples=[22])]
     rate: Annotated[Share | None, Meta(description="of those that went on; null: there are no visits")]
     baseline: Annotated[VisitBaseline | None, Meta(description="null: there are no others")]
+    links: Links
 
 
 class VisitPart(Answer):
@@ -217,6 +220,7 @@ class FrictionRow(Answer):
     dropped: Annotated[int, Meta(description="strata of fewer than 5 visits, which are left out", examples=[161])]
     p: Annotated[float | None, Meta(description="how likely by chance (Cochran-Mantel-Haenszel)", examples=[0.0001])]
     shown: Shown
+    links: Links
 
 
 class Friction(OfDays):
@@ -228,6 +232,7 @@ class Friction(OfDays):
     kind: Annotated[str | None, Meta(description="visits with this kind; null: with any kind of the phase")]
     visits: Annotated[int, Meta(examples=[798])]
     advanced: Annotated[int, Meta(description="went on beyond the phase within a day", examples=[470])]
+    links: Links
     rows: Annotated[list[FrictionRow], Meta(description="the largest differences first")]
 
 
@@ -249,6 +254,38 @@ class StaysInPhase(Answer):
     model: ModelName
     items: list[StayInPhase]
     next_cursor: NextCursor
+
+
+class VisitItem(Answer):
+    """One visit of a customer."""
+
+    customer: Annotated[str, Meta(examples=["user-1"])]
+    started_at: Instant
+    ended_at: Instant
+    channel: Annotated[str, Meta(examples=["email"])]
+    advanced: Annotated[bool, Meta(description="it went on")]
+
+
+class VisitList(Answer):
+    """A page of the visits behind a number."""
+
+    TABLE: ClassVar[str] = "items"
+
+    model: ModelName
+    items: list[VisitItem]
+    next_cursor: NextCursor
+
+
+def visit_list_answer(model: str, visits: Sequence[Visit], next_cursor: str | None) -> VisitList:
+    """One page."""
+    return VisitList(
+        model=model,
+        items=[
+            VisitItem(visit.id, rfc3339(visit.start_us), rfc3339(visit.end_us), visit.channel, visit.advanced)
+            for visit in visits
+        ],
+        next_cursor=next_cursor,
+    )
 
 
 def stays_answer(model: Model, stays: Stays, baseline: Against | None, customers: str) -> PhaseStays:
@@ -300,8 +337,8 @@ def abandonment_answer(
     )
 
 
-def visit_count(visits: int, advanced: int, baseline: tuple[int, int] | None) -> VisitCount:
-    """One row. `baseline`: visits, and those that went on."""
+def visit_count(visits: int, advanced: int, baseline: tuple[int, int] | None, list_path: str) -> VisitCount:
+    """One row. `baseline`: visits, and those that went on; `list_path`: the list of the visits."""
     compared = None
     if baseline is not None:
         difference = newcombe(advanced, visits, baseline[1], baseline[0])
@@ -313,7 +350,8 @@ def visit_count(visits: int, advanced: int, baseline: tuple[int, int] | None) ->
             shown=difference is not None and not difference.low <= 0 <= difference.high,
             lost=None if difference is None else -visits * difference.estimate,
         )
-    return VisitCount(visits, advanced, share(wilson(advanced, visits)), compared)
+    links = {"visits": list_path, "advanced": f"{list_path}&outcome=advanced"}
+    return VisitCount(visits, advanced, share(wilson(advanced, visits)), compared, links)
 
 
 def visits_answer(
@@ -397,14 +435,15 @@ def friction_answer(
     kind: str | None,
     visits: tuple[int, int],
     frictions: Mapping[tuple[str, str], Sequence[Stratum]],
+    list_path: str,
 ) -> Friction:
-    """The rows by friction and name. `visits`: all, and those that went on."""
+    """The rows by friction and name. `visits`: all, and those that went on; `list_path`: the list of all."""
     differences: dict[tuple[str, str], Difference] = {
         name: difference_in_strata(strata) for name, strata in frictions.items()
     }
     are_shown = shown([difference.p for difference in differences.values()])
     rows = [
-        _friction_row(*name, frictions[name], difference, is_shown=is_shown)
+        _friction_row(*name, frictions[name], difference, list_path, is_shown=is_shown)
         for (name, difference), is_shown in zip(differences.items(), are_shown, strict=True)
     ]
     rows.sort(key=lambda row: (not row.shown, 0 if row.difference is None else -abs(row.difference.rate), row.name))
@@ -414,13 +453,15 @@ def friction_answer(
         kind=kind,
         visits=visits[0],
         advanced=visits[1],
+        links={"visits": list_path, "advanced": f"{list_path}&outcome=advanced"},
         rows=rows,
     )
 
 
 def _friction_row(
-    friction: str, name: str, strata: Sequence[Stratum], difference: Difference, *, is_shown: bool
+    friction: str, name: str, strata: Sequence[Stratum], difference: Difference, list_path: str, *, is_shown: bool
 ) -> FrictionRow:
+    with_it = f"{list_path}&{urlencode({'friction': name})}"
     exposed, hits, others, other_hits = (sum(stratum[n] for stratum in strata) for n in range(4))
     return FrictionRow(
         friction=friction,
@@ -436,6 +477,12 @@ def _friction_row(
         dropped=difference.dropped,
         p=difference.p,
         shown=is_shown,
+        links={
+            "visits": with_it,
+            "advanced": f"{with_it}&outcome=advanced",
+            "other_visits": f"{with_it}&without=true",
+            "other_advanced": f"{with_it}&without=true&outcome=advanced",
+        },
     )
 
 

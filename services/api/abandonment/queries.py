@@ -384,6 +384,94 @@ async def read_visits(connection: AsyncConnection, question: VisitQuestion, time
     ]
 
 
+class VisitPosition(NamedTuple):
+    """The place in a list: by customer digest and instant."""
+
+    customer: bytes
+    start_us: int
+
+
+class Visit(NamedTuple):
+    """One visit."""
+
+    customer: bytes
+    id: str
+    start_us: int
+    end_us: int
+    channel: str
+    value: str
+    advanced: bool
+
+    @property
+    def position(self) -> VisitPosition:
+        """The place in the list."""
+        return VisitPosition(self.customer, self.start_us)
+
+
+class VisitFilter(NamedTuple):
+    """Which visits of a question are listed."""
+
+    by: VisitDimension | None = None
+    """The dimension of `values`; None: whatever their value is."""
+    values: tuple[str, ...] = ()
+    is_other: bool = False
+    """Those with any other value."""
+    friction: int | None = None
+    """The bit of a friction; None: with or without any."""
+    has_friction: bool = True
+    has_advanced: bool = False
+    """Only those that went on."""
+    within_visit: bool = True
+    """To have gone on is to have done so in the visit itself, else within a day."""
+
+
+async def list_visits(
+    connection: AsyncConnection, question: VisitQuestion, which: VisitFilter, *, after: VisitPosition | None, count: int
+) -> list[Visit]:
+    """Returns up to `count` of the visits that `count_visits` or `read_visits` counts, by customer and time.
+
+    Args:
+        connection: where to read.
+        question: which visits.
+        which: those that one number counts.
+        after: the last of the page before.
+        count: the maximum number.
+    """
+    by = "device" if which.by is None else which.by
+    beyond = "min(beyond_us)"
+    at = f"min(occurred_us) FILTER (WHERE marks & {AT_PHASE} > 0) + {AFTER_US}"
+    columns = (
+        "customer",
+        "max(occurred_us) AS end_us",
+        f"{_CHANNEL} AS channel",
+        f"{_CHANNEL if by == 'channel' else _VALUE} AS value",
+        f"bit_or(marks) >> {FRICTION} AS frictions",
+        f"coalesce({beyond} <= {'max(occurred_us)' if which.within_visit else at}, false) AS advanced",
+    )
+    conditions = ["v.advanced"] if which.has_advanced else []
+    parameters: dict[str, Any] = {"count": count}
+    if which.by is not None:
+        conditions.append(f"v.value {'<> ALL' if which.is_other else '= ANY'}(:values)")
+        parameters["values"] = list(which.values)
+    if which.friction is not None:
+        conditions.append(f"(v.frictions & {1 << which.friction} > 0) IS {which.has_friction}")
+    if after is not None:
+        conditions.append("(v.customer, v.start_us) > (:after_customer, :after_us)")
+        parameters |= {"after_customer": after.customer, "after_us": after.start_us}
+    await prepare_to_ask(connection)
+    rows = await connection.execute(
+        statement(f"""
+            WITH {KINDS}
+            SELECT v.customer, i.name, v.start_us, v.end_us, v.channel, v.value, v.advanced
+            FROM ({question.visits_sql(by, *columns)}) v
+            JOIN ids i ON i.workspace = :workspace AND i.id = v.customer
+            WHERE {" AND ".join(conditions) or "true"} ORDER BY v.customer, v.start_us LIMIT :count
+        """),
+        question.parameters | parameters,
+    )
+    return [Visit(*row) for row in rows]
+
+
 def strata_of(visits: Sequence[Visits], bit: int) -> list[Stratum]:
     """Returns the strata of a friction: visits with it and without it."""
     sums: dict[tuple[str, str, int], list[int]] = {}

@@ -1,7 +1,7 @@
 """Where customers leave, when, after what and with which friction."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
@@ -17,6 +17,7 @@ from services.api.abandonment.answers import (
     LastTouchpoints,
     Link,
     StaysInPhase,
+    VisitList,
     VisitPart,
     Visits,
     abandonment_answer,
@@ -25,6 +26,7 @@ from services.api.abandonment.answers import (
     list_answer,
     stays_answer,
     visit_count,
+    visit_list_answer,
     visits_answer,
 )
 from services.api.abandonment.queries import (
@@ -37,10 +39,13 @@ from services.api.abandonment.queries import (
     Outcome,
     Position,
     VisitDimension,
+    VisitFilter,
+    VisitPosition,
     VisitQuestion,
     VisitsByValue,
     count_visits,
     list_stays,
+    list_visits,
     read_ends,
     read_visits,
     strata_of,
@@ -59,8 +64,10 @@ from services.api.funnel.breakdown import (
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import Days, SpanParameters, of_days, read_days
+from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import PageParameters
+from services.api.shared.parameters import MAX_NAME, TEXT, PageParameters
+from services.api.shared.parameters import MAX_VALUES as MAX_LISTED
 from services.api.shared.phase_names import phase_number
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, customer_filter, reading_model
@@ -75,6 +82,10 @@ from throughline.store.admission import OTHER
 
 router = APIRouter(tags=["abandonment"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
 cursors = CursorCodec("a", Position)
+visit_cursors = CursorCodec("v", VisitPosition)
+
+
+VisitOutcome = Literal["all", "advanced"]
 
 
 class PhaseParameters(SpanParameters):
@@ -119,6 +130,26 @@ class VisitsParameters(SpanParameters):
     baseline: BaselineName = Field(
         "others", description="compare each part with all others, or all and each part with as many days before"
     )
+
+
+class VisitListParameters(VisitsParameters, PageParameters):
+    """Which number of visits."""
+
+    value: list[Annotated[str, Field(pattern=TEXT, max_length=MAX_NAME)]] = Field(
+        [], max_length=MAX_LISTED, description="of the dimension in `by`; repeated: any of these", examples=[["mobile"]]
+    )
+    other: bool = Field(False, description="under none of these values: the row `(other)`")
+    outcome: VisitOutcome = Field("all", description="all, or those that went on in the visit")
+
+
+class FrictionListParameters(FrictionParameters, PageParameters):
+    """Which number of a friction."""
+
+    friction: str | None = Field(
+        None, description="visits with this event of friction: the `name` of a row", examples=["paymenterror"]
+    )
+    without: bool = Field(False, description="visits without it")
+    outcome: VisitOutcome = Field("all", description="all, or those that went on beyond the phase within a day")
 
 
 class AbandonmentCustomersParameters(PhaseParameters, ValueParameters, PageParameters):
@@ -206,10 +237,7 @@ async def get_abandonment_visits(
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
         days, now_us = read_days(live, parameters)
-        marks = {_kind_named(live.model, parameters.kind, "kind"): AT_PHASE}
-        following = _kind_named(live.model, parameters.next, "next")
-        marks[following] = marks.get(following, 0) | BEYOND
-        table = kind_table(live.model, lambda _word, kind: marks.get(kind.name, 0))
+        table = _kinds_of_visits(live.model, parameters)
         spans = [days, *([days.before(live.zone)] if parameters.baseline == "previous" else [])]
         of_spans: list[list[VisitsByValue]] = []
         for span in spans:
@@ -222,6 +250,18 @@ async def get_abandonment_visits(
     visits, advanced = totals[0]
     earlier = {row.value: (row.number, row.advanced) for row in of_spans[-1]}
     has_before = len(of_spans) > 1
+    names = [row.value for row in of_spans[0]]
+    lists = ListLinks(live.model.name, parameters.source, parameters.channel)
+    question_of = {"kind": parameters.kind, "next": parameters.next, **_span_of(days)}
+
+    def path(value: str | None) -> str:
+        which: dict[str, str | Sequence[str]] = {}
+        if value is not None:
+            others = [name for name in names if name != OTHER]
+            which = {"value": [value]} if value != OTHER else {"value": others, "other": "true"}
+            which["by"] = parameters.by or ""
+        return lists.path("/v1/abandonment/visits/list", {**question_of, **which})
+
     breakdown = [
         VisitPart(
             row.value,
@@ -229,6 +269,7 @@ async def get_abandonment_visits(
                 row.number,
                 row.advanced,
                 earlier.get(row.value, (0, 0)) if has_before else (visits - row.number, advanced - row.advanced),
+                path(row.value),
             ),
         )
         for row in (of_spans[0] if parameters.by is not None else ())
@@ -239,10 +280,37 @@ async def get_abandonment_visits(
             days,
             (parameters.kind, parameters.next),
             parameters.baseline,
-            visit_count(visits, advanced, totals[1] if has_before else None),
+            visit_count(visits, advanced, totals[1] if has_before else None, path(None)),
             breakdown,
         )
     )
+
+
+@router.get("/v1/abandonment/visits/list", responses=problem_responses(400, 403, 409), summary="Visits behind a number")
+async def get_abandonment_visits_list(
+    context: Context, token: Token, parameters: Annotated[VisitListParameters, Query()]
+) -> AnswerResponse[VisitList]:
+    """Exactly those that /v1/abandonment/visits counts for the same parameters, in a stable order."""
+    after = visit_cursors.decode(parameters.cursor)
+    if (parameters.by is None) != (not parameters.value and not parameters.other):
+        raise ServiceError(400, "invalid_parameter", "value: by and value go together", field="value")
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
+        days, now_us = read_days(live, parameters)
+        table = _kinds_of_visits(live.model, parameters)
+        question = VisitQuestion(
+            token.workspace, live.generation.id, days, customers, table, mature_until_us=now_us - VISIT_US
+        )
+        which = VisitFilter(
+            parameters.by,
+            tuple(sorted(set(parameters.value))),
+            is_other=parameters.other,
+            has_advanced=parameters.outcome == "advanced",
+        )
+        rows = await list_visits(connection, question, which, after=after, count=parameters.limit + 1)
+    page, last = split_page(rows, parameters.limit)
+    cursor = None if last is None else visit_cursors.encode(last.position)
+    return AnswerResponse(visit_list_answer(live.model.name, page, cursor))
 
 
 @router.get("/v1/abandonment/last", responses=problem_responses(400, 403, 409), summary="When, where, after what")
@@ -308,8 +376,54 @@ async def get_abandonment_friction(
                 for bit, name in enumerate(names)
                 if any(group.frictions & 1 << bit for group in visits)
             },
+            list_path=ListLinks(live.model.name, parameters.source, parameters.channel).path(
+                "/v1/abandonment/friction/list",
+                {"phase": parameters.phase, "kind": parameters.kind, **_span_of(days)},
+            ),
         )
     )
+
+
+@router.get(
+    "/v1/abandonment/friction/list", responses=problem_responses(400, 403, 409), summary="Visits behind a friction"
+)
+async def get_abandonment_friction_list(
+    context: Context, token: Token, parameters: Annotated[FrictionListParameters, Query()]
+) -> AnswerResponse[VisitList]:
+    """Exactly those that /v1/abandonment/friction counts for the same parameters, in a stable order."""
+    after = visit_cursors.decode(parameters.cursor)
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
+        phase = phase_number(live.model, parameters.phase, "phase")
+        days, now_us = read_days(live, parameters)
+        names = _frictions(live.model)
+        bits = {name: bit for bit, (_, name) in enumerate(names)}
+        if parameters.friction is not None and parameters.friction not in bits:
+            raise ServiceError(
+                400,
+                "invalid_parameter",
+                f"friction: {live.model.name} has no friction {parameters.friction[:100]!r}; "
+                "rows of /v1/abandonment/friction have them as `name`",
+                field="friction",
+            )
+        question = VisitQuestion(
+            token.workspace,
+            live.generation.id,
+            days,
+            customers,
+            _kinds(live.model, phase, parameters.kind, names),
+            mature_until_us=now_us - AFTER_US,
+        )
+        which = VisitFilter(
+            friction=None if parameters.friction is None else bits[parameters.friction],
+            has_friction=not parameters.without,
+            has_advanced=parameters.outcome == "advanced",
+            within_visit=False,
+        )
+        rows = await list_visits(connection, question, which, after=after, count=parameters.limit + 1)
+    page, last = split_page(rows, parameters.limit)
+    cursor = None if last is None else visit_cursors.encode(last.position)
+    return AnswerResponse(visit_list_answer(live.model.name, page, cursor))
 
 
 @router.get("/v1/abandonment/customers", responses=problem_responses(400, 403, 409), summary="Stays behind a number")
@@ -371,7 +485,7 @@ def _window(model: Model, phase: int, window: str | None) -> str | None:
 def _link(live: LiveModel, days: Days, parameters: SpanParameters, phase: int, of: By | None = None) -> Link:
     """What makes the paths of the lists of customers of a phase, and of those with a value of a dimension."""
     question = {"phase": live.model.phases[phase - 1].name, "model": live.model.name, "outcome": "lapsed"}
-    question |= {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
+    question |= _span_of(days)
     filters = {"source": parameters.source, "channel": parameters.channel}
 
     def path(value: str | None, shown: Sequence[str]) -> str:
@@ -380,6 +494,22 @@ def _link(live: LiveModel, days: Days, parameters: SpanParameters, phase: int, o
         return f"/v1/abandonment/customers?{urlencode(asked_for, doseq=True)}"
 
     return path
+
+
+def _span_of(days: Days) -> dict[str, str]:
+    return {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
+
+
+def _kinds_of_visits(model: Model, parameters: VisitsParameters) -> KindTable:
+    """The vocabulary, marked for a question about visits with a kind and the next.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: there is no such kind.
+    """
+    marks = {_kind_named(model, parameters.kind, "kind"): AT_PHASE}
+    following = _kind_named(model, parameters.next, "next")
+    marks[following] = marks.get(following, 0) | BEYOND
+    return kind_table(model, lambda _word, kind: marks.get(kind.name, 0))
 
 
 def _frictions(model: Model) -> list[tuple[str, str]]:

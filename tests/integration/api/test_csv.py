@@ -28,7 +28,9 @@ NEEDED = {
     "/v1/abandonment/customers": {"phase": "discovery"},
     "/v1/abandonment/last": {"phase": "discovery"},
     "/v1/abandonment/friction": {"phase": "discovery", "kind": "checkout"},
+    "/v1/abandonment/friction/list": {"phase": "discovery"},
     "/v1/abandonment/visits": {"kind": "checkout", "next": "order"},
+    "/v1/abandonment/visits/list": {"kind": "checkout", "next": "order"},
 }
 """Parameters that a table cannot do without."""
 

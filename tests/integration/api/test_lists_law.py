@@ -118,6 +118,18 @@ def of_abandonment(answer: Any) -> Numbers:
             yield outcome, part[outcome], part["customers"].replace("outcome=lapsed", f"outcome={outcome}")
 
 
+def of_visits(answer: Any) -> Numbers:
+    for part in (answer["total"], *(part["count"] for part in answer["breakdown"])):
+        for name, link in part["links"].items():
+            yield name, part[name], link
+
+
+def of_friction(answer: Any) -> Numbers:
+    for part in (answer, *answer["rows"]):
+        for name, link in part["links"].items():
+            yield f"{part.get('name')} {name}", part[name], link
+
+
 def of_funnel(answer: Any) -> Numbers:
     for part in (answer, *answer["breakdown"]):
         for numbers in (part["cohort"], *part["steps"]):
@@ -205,6 +217,10 @@ async def follow_all(
         by = {"by": chance.choice(["source", "channel", "campaign", "device", "cycle"])}
         abandonment = await ask("/v1/abandonment", **SPAN, **of_phase, **by)
         await follow(api, of_abandonment(abandonment), chance, 5)
+        kinds = {"kind": "browse", "next": chance.choice(["cart_added", "order"])}
+        by = {"by": chance.choice(["channel", "campaign", "device"])}
+        await follow(api, of_visits(await ask("/v1/abandonment/visits", **SPAN, **kinds, **by)), chance, 5)
+        await follow(api, of_friction(await ask("/v1/abandonment/friction", **SPAN, **of_phase)), chance, 5)
         by_phase = await ask("/v1/abandonment/phases", **SPAN)
         [same] = [each for each in by_phase["phases"] if each["phase"] == of_phase["phase"]]
         assert (same["window"], same["stays"]) == (abandonment["window"], abandonment["total"])
