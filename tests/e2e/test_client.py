@@ -83,6 +83,7 @@ async def call_all(client: Any, document: Any) -> None:
         "get_abandonment": {"phase": "discovery"},
         "get_abandonment_customers": {"phase": "discovery"},
         "get_abandonment_last": {"phase": "discovery"},
+        "get_abandonment_last_list": {"phase": "discovery"},
         "get_abandonment_friction": {"phase": "discovery", "kind": "checkout"},
         "get_abandonment_friction_list": {"phase": "discovery"},
         "get_abandonment_visits": {"kind": "checkout", "next_": "order"},

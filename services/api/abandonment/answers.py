@@ -161,6 +161,7 @@ class LeavingDay(Answer):
     from_: Instant = msgspec.field(name="from")
     lapsed: Annotated[int, Meta(examples=[12])]
     settled: Annotated[bool, Meta(description="false: who was here last on this day may still lapse")]
+    links: Links
 
 
 class LeavingPlace(Answer):
@@ -168,6 +169,7 @@ class LeavingPlace(Answer):
 
     kind: Annotated[str, Meta(description=f"`{UNMAPPED}`: no kind is known of it", examples=["checkout"])]
     lapsed: Annotated[int, Meta(examples=[120])]
+    links: Links
 
 
 class KindBefore(Answer):
@@ -181,6 +183,7 @@ class KindBefore(Answer):
     risk_ratio: Annotated[float | None, Meta(description="share of the lapsed by that of the advanced", examples=[4.1])]
     difference: Annotated[Share | None, Meta(description="of the two shares (Newcombe)")]
     shown: Shown
+    links: Links
 
 
 class LastTouchpoints(OfDays):
@@ -194,6 +197,7 @@ class LastTouchpoints(OfDays):
         int, Meta(description="those whose last touchpoints are kept; they add up in `days` and `places`")
     ]
     advanced_known: Annotated[int, Meta(description="stays that went on whose touchpoints before are kept")]
+    links: Links
     days: Annotated[list[LeavingDay], Meta(description="when: the day of the last touchpoint, not that of the lapse")]
     places: Annotated[list[LeavingPlace], Meta(description="where: the kind of the last touchpoint")]
     kinds: Annotated[list[KindBefore], Meta(description="after what; those that differ most first")]
@@ -374,9 +378,34 @@ def visits_answer(
 
 
 def last_answer(
-    live: LiveModel, days: Days, phase: int, lapsed: int, ends: Ends, kinds: Sequence[Kind], now_us: int
+    live: LiveModel,
+    days: Days,
+    phase: int,
+    lapsed: int,
+    ends: Ends,
+    kinds: Sequence[Kind],
+    now_us: int,
+    *,
+    customers: str,
+    list_path: str,
 ) -> LastTouchpoints:
-    """When, where and after what. `lapsed`: all stays that lapsed; `kinds`: by number."""
+    """When, where and after what.
+
+    Args:
+        live: the model.
+        days: of entry.
+        phase: the number of the phase.
+        lapsed: all stays that lapsed.
+        ends: what came before ends.
+        kinds: by number.
+        now_us: the watermark.
+        customers: the list of all stays that lapsed.
+        list_path: the list of those whose last touchpoints are kept.
+    """
+
+    def link(**which: str) -> str:
+        return f"{list_path}&{urlencode(which)}"
+
     window_us = live.model.phases[phase - 1].window_us
     return LastTouchpoints(
         **of_days(live, days),
@@ -384,15 +413,25 @@ def last_answer(
         lapsed=lapsed,
         lapsed_known=ends.lapsed,
         advanced_known=ends.advanced,
+        links={
+            "lapsed": customers,
+            "lapsed_known": link(outcome="lapsed"),
+            "advanced_known": link(outcome="advanced"),
+        },
         days=[
-            LeavingDay(rfc3339(day_us), number, settled=day_us + LONGEST_DAY_US + window_us <= now_us)
+            LeavingDay(
+                rfc3339(day_us),
+                number,
+                settled=day_us + LONGEST_DAY_US + window_us <= now_us,
+                links={"lapsed": link(day=rfc3339(day_us))},
+            )
             for day_us, number in sorted(ends.days.items())
         ],
         places=[
-            LeavingPlace(_kind_name(kinds, kind), number)
+            LeavingPlace(_kind_name(kinds, kind), number, {"lapsed": link(place=_kind_name(kinds, kind))})
             for kind, number in sorted(ends.last.items(), key=lambda item: (-item[1], _kind_name(kinds, item[0])))
         ],
-        kinds=_kinds_before(ends, kinds),
+        kinds=_kinds_before(ends, kinds, list_path),
     )
 
 
@@ -400,7 +439,7 @@ def _kind_name(kinds: Sequence[Kind], kind: int | None) -> str:
     return UNMAPPED if kind is None else kinds[kind].name
 
 
-def _kinds_before(ends: Ends, kinds: Sequence[Kind]) -> list[KindBefore]:
+def _kinds_before(ends: Ends, kinds: Sequence[Kind], list_path: str) -> list[KindBefore]:
     numbers = sorted({kind for _, kind in ends.kinds}, key=lambda kind: _kind_name(kinds, kind))
     pairs = [(ends.kinds.get(("lapsed", kind), 0), ends.kinds.get(("advanced", kind), 0)) for kind in numbers]
     chances = [
@@ -412,9 +451,11 @@ def _kinds_before(ends: Ends, kinds: Sequence[Kind]) -> list[KindBefore]:
         ratio = None
         if lapsed_share is not None and advanced_share is not None and advanced_share.estimate > 0:
             ratio = lapsed_share.estimate / advanced_share.estimate
+        name = _kind_name(kinds, kind)
+        path = f"{list_path}&{urlencode({'kind': name})}"
         rows.append(
             KindBefore(
-                kind=_kind_name(kinds, kind),
+                kind=name,
                 lapsed=lapsed,
                 lapsed_share=share(lapsed_share),
                 advanced=advanced,
@@ -422,6 +463,7 @@ def _kinds_before(ends: Ends, kinds: Sequence[Kind]) -> list[KindBefore]:
                 risk_ratio=ratio,
                 difference=share(newcombe(lapsed, ends.lapsed, advanced, ends.advanced)),
                 shown=is_shown,
+                links={"lapsed": path, "advanced": f"{path}&outcome=advanced"},
             )
         )
     return sorted(rows, key=lambda row: (not row.shown, 0 if row.difference is None else -abs(row.difference.rate)))

@@ -35,6 +35,8 @@ Outcome = Literal["entered", "advanced", "lapsed", "ended", "still"]
 VisitDimension = Literal["channel", "campaign", "device"]
 LAST_KINDS = 3
 """Number of touchpoints that are looked at before the end of a stay."""
+UNKNOWN = -1
+"""The kind in a list's question of a touchpoint that the vocabulary does not know."""
 AFTER_US = DAY_US
 """Time within which a visit has to go on beyond the phase."""
 MAX_STRATA = 100_000
@@ -157,6 +159,93 @@ class Ends(NamedTuple):
     """Start of the day of the last touchpoint -> lapsed stays."""
 
 
+def _ranked_sql(customers: CustomerFilter) -> str:
+    """Returns common tables: `stays` that lapsed or went on, and `ranked`, the last own touchpoints before each end."""
+    return f"""
+        WITH {KINDS}, stays AS MATERIALIZED (
+            SELECT row_number() OVER () AS stay, e.customer, e.cycle, e.at_us AS entered_us, n.at_us AS end_us,
+                n.place, n.message_id, n.actor, {_OUTCOME} AS outcome
+            FROM transitions e {join_counted(customers)} {_END}
+            WHERE {_ENTRIES} AND (n.kind <> 3 OR n.message_id = '')
+        ), before AS (
+            SELECT s.stay, s.outcome, b.*
+            FROM stays s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
+            CROSS JOIN LATERAL (
+                SELECT t.occurred_us, t.place, t.message_id, i.name, k.kind FROM touchpoints t {KIND_OF_ONE}
+                WHERE t.actor = i.id AND {IN_JOURNEYS} AND {IS_OWN} AND t.occurred_us <= s.end_us
+                    AND (s.outcome = 'advanced' OR t.occurred_us < s.end_us)
+                    AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
+                        < (s.end_us, s.place, s.message_id, s.actor)
+                ORDER BY t.occurred_us DESC, t.place DESC, t.message_id COLLATE "C" DESC LIMIT {LAST_KINDS}
+            ) b
+        ), ranked AS MATERIALIZED (
+            SELECT stay, outcome, occurred_us, kind, row_number() OVER (
+                PARTITION BY stay
+                ORDER BY occurred_us DESC, place DESC, message_id COLLATE "C" DESC, name COLLATE "C" DESC
+            ) AS back
+            FROM before
+        )
+    """
+
+
+class EndFilter(NamedTuple):
+    """Which of the stays that `read_ends` counts are listed."""
+
+    outcome: Literal["lapsed", "advanced"] = "lapsed"
+    kind: int | None = None
+    """Those with the kind among their last touchpoints (`UNKNOWN`: one that the vocabulary does not know); None:
+    whichever these are."""
+    last: int | None = None
+    """Those whose last touchpoint has the kind."""
+    left_us: tuple[int, int] | None = None
+    """Those whose last touchpoint occurred from the one instant on and before the other."""
+
+
+async def list_ends(
+    connection: AsyncConnection,
+    generation: int,
+    phase: int,
+    days: Days,
+    customers: CustomerFilter,
+    kinds: KindTable,
+    which: EndFilter,
+    *,
+    workspace: int,
+    after: Position | None,
+    count: int,
+) -> list[Stay]:
+    """Returns up to `count` of the stays that `read_ends` counts, after a position, by customer and time."""
+    conditions = ["s.outcome = :outcome"]
+    parameters: dict[str, Any] = {"outcome": which.outcome, "count": count, "workspace": workspace}
+    last = ["r.back = 1"]
+    if which.kind is not None:
+        conditions.append(
+            f"s.stay IN (SELECT stay FROM ranked WHERE back <= {LAST_KINDS} AND coalesce(kind, {UNKNOWN}) = :end_kind)"
+        )
+        parameters["end_kind"] = which.kind
+    if which.last is not None:
+        last.append(f"coalesce(r.kind, {UNKNOWN}) = :last_kind")
+        parameters["last_kind"] = which.last
+    if which.left_us is not None:
+        last.append("r.occurred_us >= :since_us AND r.occurred_us < :until_us")
+        parameters |= {"since_us": which.left_us[0], "until_us": which.left_us[1]}
+    if after is not None:
+        conditions.append("(s.customer, s.entered_us, s.cycle) > (:after_customer, :after_us, :after_cycle)")
+        parameters |= {"after_customer": after.customer, "after_us": after.entered_us, "after_cycle": after.cycle}
+    await prepare_to_ask(connection)
+    rows = await connection.execute(
+        statement(f"""
+            {_ranked_sql(customers)}
+            SELECT s.customer, i.name, s.cycle, s.entered_us, s.end_us, s.outcome
+            FROM stays s JOIN ids i ON i.workspace = :workspace AND i.id = s.customer
+            JOIN ranked r ON r.stay = s.stay AND {" AND ".join(last)}
+            WHERE {" AND ".join(conditions)} ORDER BY s.customer, s.entered_us, s.cycle LIMIT :count
+        """),
+        customers_parameters(generation, customers) | _span(phase, days) | kinds.parameters | parameters,
+    )
+    return [Stay(*row) for row in rows]
+
+
 async def read_ends(
     connection: AsyncConnection,
     generation: int,
@@ -172,29 +261,7 @@ async def read_ends(
     await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(f"""
-            WITH {KINDS}, stays AS MATERIALIZED (
-                SELECT row_number() OVER () AS stay, e.customer, n.at_us AS end_us, n.place, n.message_id, n.actor,
-                    {_OUTCOME} AS outcome
-                FROM transitions e {join_counted(customers)} {_END}
-                WHERE {_ENTRIES} AND (n.kind <> 3 OR n.message_id = '')
-            ), before AS (
-                SELECT s.stay, s.outcome, b.*
-                FROM stays s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
-                CROSS JOIN LATERAL (
-                    SELECT t.occurred_us, t.place, t.message_id, i.name, k.kind FROM touchpoints t {KIND_OF_ONE}
-                    WHERE t.actor = i.id AND {IN_JOURNEYS} AND {IS_OWN} AND t.occurred_us <= s.end_us
-                        AND (s.outcome = 'advanced' OR t.occurred_us < s.end_us)
-                        AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
-                            < (s.end_us, s.place, s.message_id, s.actor)
-                    ORDER BY t.occurred_us DESC, t.place DESC, t.message_id COLLATE "C" DESC LIMIT {LAST_KINDS}
-                ) b
-            ), ranked AS MATERIALIZED (
-                SELECT stay, outcome, occurred_us, kind, row_number() OVER (
-                    PARTITION BY stay
-                    ORDER BY occurred_us DESC, place DESC, message_id COLLATE "C" DESC, name COLLATE "C" DESC
-                ) AS back
-                FROM before
-            )
+            {_ranked_sql(customers)}
             SELECT outcome, kind, back, count(*), NULL AS day FROM (
                 SELECT stay, outcome, kind, min(back) AS back FROM ranked WHERE back <= {LAST_KINDS}
                 GROUP BY stay, outcome, kind

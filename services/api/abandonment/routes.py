@@ -1,6 +1,7 @@
 """Where customers leave, when, after what and with which friction."""
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -8,6 +9,8 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from services.api.abandonment.answers import (
+    LONGEST_DAY_US,
+    UNMAPPED,
     Abandonment,
     AbandonmentByPhase,
     AbandonmentPart,
@@ -36,6 +39,8 @@ from services.api.abandonment.queries import (
     FRICTION,
     MAX_FRICTIONS,
     MAX_STRATA,
+    UNKNOWN,
+    EndFilter,
     Outcome,
     Position,
     VisitDimension,
@@ -44,6 +49,7 @@ from services.api.abandonment.queries import (
     VisitQuestion,
     VisitsByValue,
     count_visits,
+    list_ends,
     list_stays,
     list_visits,
     read_ends,
@@ -66,7 +72,7 @@ from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import Days, SpanParameters, of_days, read_days
 from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
-from services.api.shared.parameters import MAX_NAME, TEXT, PageParameters
+from services.api.shared.parameters import MAX_NAME, TEXT, PageParameters, parse_optional_instant
 from services.api.shared.parameters import MAX_VALUES as MAX_LISTED
 from services.api.shared.phase_names import phase_number
 from services.api.shared.responses import AnswerResponse
@@ -74,8 +80,10 @@ from services.api.shared.workspace import LiveModel, customer_filter, reading_mo
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.abandonment import Against, Stays, against, against_others, stays, window_of
 from throughline.analytics.funnel import WINDOWS_US
+from throughline.journey.durations import HOUR_US
 from throughline.journey.funnel import CYCLE
 from throughline.journey.model import Kind, Model
+from throughline.journey.rollup import Days as LocalDays
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
 from throughline.store.admission import OTHER
@@ -119,7 +127,7 @@ class FrictionParameters(PhaseParameters):
     )
 
 
-class VisitsParameters(SpanParameters):
+class VisitKindsParameters(SpanParameters):
     """Which visits, and what going on is."""
 
     kind: str = Field(description="visits with a touchpoint of this kind", examples=["checkout"])
@@ -127,12 +135,17 @@ class VisitsParameters(SpanParameters):
     by: VisitDimension | None = Field(
         None, description="divide by a fact of the visit: the channel of its first touchpoint, its campaign or device"
     )
+
+
+class VisitsParameters(VisitKindsParameters):
+    """How to divide and compare visits."""
+
     baseline: BaselineName = Field(
         "others", description="compare each part with all others, or all and each part with as many days before"
     )
 
 
-class VisitListParameters(VisitsParameters, PageParameters):
+class VisitListParameters(VisitKindsParameters, PageParameters):
     """Which number of visits."""
 
     value: list[Annotated[str, Field(pattern=TEXT, max_length=MAX_NAME)]] = Field(
@@ -150,6 +163,17 @@ class FrictionListParameters(FrictionParameters, PageParameters):
     )
     without: bool = Field(False, description="visits without it")
     outcome: VisitOutcome = Field("all", description="all, or those that went on beyond the phase within a day")
+
+
+class LastListParameters(PhaseParameters, PageParameters):
+    """Which number of last touchpoints."""
+
+    outcome: Literal["lapsed", "advanced"] = Field("lapsed", description="how the stay ended")
+    kind: str | None = Field(
+        None, description="with this kind among the last three touchpoints", examples=["checkout_error"]
+    )
+    place: str | None = Field(None, description="whose last touchpoint is of this kind", examples=["checkout"])
+    day: str | None = Field(None, description="whose last touchpoint was on the day of this instant")
 
 
 class AbandonmentCustomersParameters(PhaseParameters, ValueParameters, PageParameters):
@@ -337,7 +361,54 @@ async def get_abandonment_last(
             workspace=token.workspace,
         )
     lapsed = stays(counts.get(None, []), alike.seen_until(now_us), phase, None).lapsed
-    return AnswerResponse(last_answer(live, days, phase, lapsed, ends, table.kinds, now_us))
+    lists = ListLinks(live.model.name, parameters.source, parameters.channel)
+    question = {"phase": parameters.phase, **_span_of(days)}
+    return AnswerResponse(
+        last_answer(
+            live,
+            days,
+            phase,
+            lapsed,
+            ends,
+            table.kinds,
+            now_us,
+            customers=lists.path("/v1/abandonment/customers", question),
+            list_path=lists.path("/v1/abandonment/last/list", question),
+        )
+    )
+
+
+@router.get("/v1/abandonment/last/list", responses=problem_responses(400, 403, 409), summary="Stays by how they ended")
+async def get_abandonment_last_list(
+    context: Context, token: Token, parameters: Annotated[LastListParameters, Query()]
+) -> AnswerResponse[StaysInPhase]:
+    """Exactly those that /v1/abandonment/last counts for the same parameters, in a stable order."""
+    after = cursors.decode(parameters.cursor)
+    day_us = parse_optional_instant(parameters.day, "day")
+    customers = await customer_filter(context, token.workspace, parameters)
+    async with reading_model(context, "abandonment_customers", token.workspace, parameters.model) as (connection, live):
+        phase = phase_number(live.model, parameters.phase, "phase")
+        days, _ = read_days(live, parameters)
+        table = kind_table(live.model, lambda _word, _kind: 0)
+        rows = await list_ends(
+            connection,
+            live.generation.id,
+            phase,
+            days,
+            customers,
+            table,
+            EndFilter(
+                parameters.outcome,
+                _number_of_kind(table, parameters.kind, "kind"),
+                _number_of_kind(table, parameters.place, "place"),
+                None if day_us is None else _day_of(day_us, live.zone),
+            ),
+            workspace=token.workspace,
+            after=after,
+            count=parameters.limit + 1,
+        )
+    page, last = split_page(rows, parameters.limit)
+    return AnswerResponse(list_answer(live.model.name, page, None if last is None else cursors.encode(last.position)))
 
 
 @router.get("/v1/abandonment/friction", responses=problem_responses(400, 403, 409), summary="With which friction")
@@ -496,11 +567,32 @@ def _link(live: LiveModel, days: Days, parameters: SpanParameters, phase: int, o
     return path
 
 
+def _day_of(at_us: int, zone: tzinfo) -> tuple[int, int]:
+    """The start of the day of an instant, and that of the next day."""
+    days = LocalDays(zone)
+    start_us = days[at_us]
+    return start_us, days[start_us + LONGEST_DAY_US + HOUR_US]
+
+
+def _number_of_kind(table: KindTable, name: str | None, field: str) -> int | None:
+    """The number of a kind, `UNKNOWN` for that of touchpoints of which none is known.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter`: there is no such kind.
+    """
+    if name is None or name == UNMAPPED:
+        return None if name is None else UNKNOWN
+    for number, kind in enumerate(table.kinds):
+        if kind.name == name:
+            return number
+    raise ServiceError(400, "invalid_parameter", f"{field}: there is no kind {name[:100]!r}", field=field)
+
+
 def _span_of(days: Days) -> dict[str, str]:
     return {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
 
 
-def _kinds_of_visits(model: Model, parameters: VisitsParameters) -> KindTable:
+def _kinds_of_visits(model: Model, parameters: VisitKindsParameters) -> KindTable:
     """The vocabulary, marked for a question about visits with a kind and the next.
 
     Raises:

@@ -27,6 +27,7 @@ NEEDED = {
     "/v1/abandonment": {"phase": "discovery"},
     "/v1/abandonment/customers": {"phase": "discovery"},
     "/v1/abandonment/last": {"phase": "discovery"},
+    "/v1/abandonment/last/list": {"phase": "discovery"},
     "/v1/abandonment/friction": {"phase": "discovery", "kind": "checkout"},
     "/v1/abandonment/friction/list": {"phase": "discovery"},
     "/v1/abandonment/visits": {"kind": "checkout", "next": "order"},

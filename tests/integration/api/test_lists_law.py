@@ -124,6 +124,12 @@ def of_visits(answer: Any) -> Numbers:
             yield name, part[name], link
 
 
+def of_last(answer: Any) -> Numbers:
+    for part in (answer, *answer["days"], *answer["places"], *answer["kinds"]):
+        for name, link in part["links"].items():
+            yield f"{part.get('kind')} {name}", part[name], link
+
+
 def of_friction(answer: Any) -> Numbers:
     for part in (answer, *answer["rows"]):
         for name, link in part["links"].items():
@@ -220,6 +226,7 @@ async def follow_all(
         kinds = {"kind": "browse", "next": chance.choice(["cart_added", "order"])}
         by = {"by": chance.choice(["channel", "campaign", "device"])}
         await follow(api, of_visits(await ask("/v1/abandonment/visits", **SPAN, **kinds, **by)), chance, 5)
+        await follow(api, of_last(await ask("/v1/abandonment/last", **SPAN, **of_phase)), chance, 5)
         await follow(api, of_friction(await ask("/v1/abandonment/friction", **SPAN, **of_phase)), chance, 5)
         by_phase = await ask("/v1/abandonment/phases", **SPAN)
         [same] = [each for each in by_phase["phases"] if each["phase"] == of_phase["phase"]]
