@@ -129,6 +129,18 @@ def test_senders_look_for_the_stack_on_data(words: tuple[str, ...], tmp_path: Pa
     assert f"nothing runs on {tmp_path / 'named'}/" in refused.stderr
 
 
+@pytest.mark.parametrize("words", [("workspace", "list"), ("tail",), ("migrate",), ("doctor",), ("rejected", "list")])
+def test_a_folder_that_is_named_is_never_passed_over(words: tuple[str, ...], tmp_path: Path) -> None:
+    folder = str(tmp_path / "stopped")
+    environment = {"DATA": folder, "DATABASE_URL": "", "COLUMNS": "500"}
+    for arguments in (words, (*words, "--data", folder)):
+        refused = CliRunner().invoke(app, list(arguments), env=environment)
+        assert (refused.exit_code, refused.stdout) == (Status.CANNOT, "")
+        assert f"nothing runs on {folder}" in refused.stderr
+    elsewhere = {**environment, "DATABASE_URL": "postgresql://u:p@localhost:1/x"}
+    assert CliRunner().invoke(app, ["workspace", "list"], env=elsewhere).exit_code == Status.UNREACHABLE
+
+
 @pytest.mark.parametrize(
     "words",
     [("workspace", "list"), ("tail",), ("demo", "--count", "1"), ("migrate",), ("doctor",), ("rejected", "list")],

@@ -44,6 +44,7 @@ def choose_database(data: Path | None) -> DatabaseChoice:
     """DATABASE_URL if it is set, else the database of the stack that runs on the data folder, else the default.
 
     `data` names the folder and goes before DATABASE_URL; None stands for DATA of the environment or `.throughline`.
+    Ends the command when nothing runs on a folder that is named.
     """
     settings = command_settings()
     default = str(ServiceSettings.model_fields["database_url"].default)
@@ -54,7 +55,7 @@ def choose_database(data: Path | None) -> DatabaseChoice:
     if running is not None:
         keys = settings.encryption_keys or running.encryption_keys
         return DatabaseChoice(running.database_url, f"of the stack running on {folder}", keys)
-    if data is not None:
+    if data is not None or "data" in settings.model_fields_set:
         fail(
             f"nothing runs on {folder} (no {RUN_FILE} of a running stack there); start it with `make run DATA={folder}`"
         )
