@@ -33,7 +33,7 @@ class CopiedServer:
         assert await copying.wait() == 0, copying.tail(20)
 
     async def serve(self, **settings: str) -> None:
-        """Start the server, and wait until it answers; it has recovered by then."""
+        """Start the server, and wait until it answers; it may recover still, and only be read."""
         options = {
             "port": self.port,
             "listen_addresses": HOST,

@@ -93,6 +93,11 @@ async def test_a_restored_database_goes_on_from_kafka(
     (copy.folder / "recovery.signal").touch()
     await copy.serve(restore_command=f"cp {archive.folder}/%f %p")
     stack.database = copy.url_of(stack.database)
+
+    async def has_recovered() -> bool:
+        return not await fetch(stack.database, "SELECT pg_is_in_recovery()")
+
+    await until(has_recovered, seconds=90, what="the end of the archive")
     assert third <= await facts(stack.database) < EVENTS
     await stack.start("stager")
     await staged_through(stack, seconds=120)
