@@ -90,7 +90,7 @@ from throughline.store.admission import OTHER
 
 router = APIRouter(tags=["abandonment"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
 cursors = CursorCodec("a", Position)
-visit_cursors = CursorCodec("v", VisitPosition)
+visit_cursors = CursorCodec("b", VisitPosition)
 
 
 VisitOutcome = Literal["all", "advanced"]
