@@ -101,6 +101,9 @@ async def test_each_number_leads_to_those_it_counts(page: Page, shop: str, api: 
         (f"flows?span={SPAN}", "Flows", 4, 2),
         (f"flows?span={SPAN}&reading=paths", "Ways through the phases", 1, 2),
         (f"abandonment?span={SPAN}&by=device&phase=decision", "Who leaves Decision", 1, 3),
+        (f"abandonment?span={SPAN}&phase=decision", "With which friction", 0, 2),
+        (f"abandonment?span={SPAN}&phase=decision", "Which visits go on", 1, 2),
+        (f"abandonment?span={SPAN}&phase=decision", "After what", 0, 1),
         ("channels?span=28d", "Orders by channel", 0, 4),
     ):
         await show(page, shop, address)

@@ -50,6 +50,9 @@ async def addresses(page: Page, service: Service) -> list[str]:
         "customer": "customer/customer-00007",
         "funnel/customers": "funnel/customers?steps=discovery%2Cdecision&outcome=lapsed",
         "abandonment/customers": "abandonment/customers?phase=decision",
+        "abandonment/last/list": "abandonment/last/list?phase=decision",
+        "abandonment/visits/list": "abandonment/visits/list?kind=checkout&next=order",
+        "abandonment/friction/list": "abandonment/friction/list?phase=decision",
     }
     return [f"{service.url}/#/{special.get(name, name)}" for name in names] + [
         f"{service.url}/#/customers?min_orders=99",

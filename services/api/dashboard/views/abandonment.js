@@ -76,6 +76,11 @@ class Abandonment {
     return path && this.tools.list(path.replace(/outcome=\w+/, `outcome=${outcome}`));
   }
 
+  /** A number, and the list at its own path. */
+  linked(value, path) {
+    return { text: number(value), href: value && path ? this.tools.list(path) : null };
+  }
+
   cell(value, path, outcome = "lapsed") {
     return { text: number(value), href: value && path ? this.list(path, outcome) : null };
   }
@@ -153,7 +158,7 @@ class Abandonment {
     const element = figure({
       title: "When they left", sentence, picture: (width) => dayColumns(shown, { name: sentence, width, notes }),
       note: "The day of the last touchpoint, not of the lapse. Hatched: who was last here on that day may still lapse.",
-      columns: [["Day"], ["Left", "number"], ["Settled"]], rows: days.map((day) => [worded(day.from), number(day.lapsed), day.settled ? "yes" : "not yet"]),
+      columns: [["Day"], ["Left", "number"], ["Settled"]], rows: days.map((day) => [worded(day.from), this.linked(day.lapsed, day.links?.lapsed), day.settled ? "yes" : "not yet"]),
     });
     element.append(annotationsPart(written, this.question, this.tools));
     return element;
@@ -177,10 +182,14 @@ class Abandonment {
       legend: legend([["reached round", "share of the lapsed, a difference"], ["hollow", "no difference shown"], ["before", "share of those who went on"]]),
       note: `Among the last three touchpoints of ${number(answer.lapsed_known)} lapsed stays, and of ${number(answer.advanced_known)} before going on. It went with a lapse; it need not be the cause.`,
       columns: [["Kind"], ["Lapsed with it", "number"], ["Share", "number"], ["Went on with it", "number"], ["Share", "number"], ["Difference", "number"], ["Its interval", "number"], ["Was the last one", "number"]],
-      rows: answer.kinds.map((each) => [word(each.kind), number(each.lapsed), share(each.lapsed_share?.rate), number(each.advanced), share(each.advanced_share?.rate), differenceWords(each.difference, each.shown),
-        each.difference ? `${inPoints(each.difference.low)} to ${inPoints(each.difference.high)}` : "–", number(answer.places.find(({ kind }) => kind === each.kind)?.lapsed ?? 0)]),
+      rows: answer.kinds.map((each) => [word(each.kind), this.linked(each.lapsed, each.links.lapsed), share(each.lapsed_share?.rate), this.linked(each.advanced, each.links.advanced), share(each.advanced_share?.rate), differenceWords(each.difference, each.shown),
+        each.difference ? `${inPoints(each.difference.low)} to ${inPoints(each.difference.high)}` : "–", this.wasLast(answer.places.find(({ kind }) => kind === each.kind))]),
       csv: pathOf("/v1/abandonment/last.csv", this.asked),
     });
+  }
+
+  wasLast(place) {
+    return this.linked(place?.lapsed ?? 0, place?.links.lapsed);
   }
 
   async friction() {
@@ -198,7 +207,7 @@ class Abandonment {
       legend: legend([["reached round", "a difference"], ["hollow", "no difference shown"]]),
       note: `Of ${counted(answer.visits, "visit")} that came to ${this.label(this.phase)}, ${number(answer.advanced)} went on within a day. What went with it is not what caused it.`,
       columns: [["Friction"], ["Class"], ["Visits", "number"], ["Went on", "number"], ["Share", "number"], ["Without it", "number"], ["Difference", "number"], ["Its interval", "number"], ["By chance", "number"]],
-      rows: answer.rows.map((each) => [each.name, each.friction, number(each.visits), number(each.advanced), share(each.share?.rate), share(each.other_share?.rate), differenceWords(each.difference, each.shown),
+      rows: answer.rows.map((each) => [each.name, each.friction, this.linked(each.visits, each.links.visits), this.linked(each.advanced, each.links.advanced), share(each.share?.rate), share(each.other_share?.rate), differenceWords(each.difference, each.shown),
         each.difference ? `${inPoints(each.difference.low)} to ${inPoints(each.difference.high)}` : "–", each.p === null ? "–" : each.p < 0.001 ? "under 0.1%" : share(each.p)]),
       csv: pathOf("/v1/abandonment/friction.csv", this.asked),
     });
@@ -229,7 +238,7 @@ class Abandonment {
       legend: legend([["reached round", `a difference from ${against}`], ["hollow", "no difference shown"], ["before", against]]),
       note: "A visit ends with half an hour of silence. A page that fails on one device shows here the same day.",
       columns: [[VISIT_DIMENSIONS[this.values.split]], ["Visits", "number"], ["Went on", "number"], ["Share", "number"], ["95 % interval", "number"], ["Difference", "number"], ["Its interval", "number"], ["Visits lost", "number"]],
-      rows: all.map(([name, count]) => [name, number(count.visits), number(count.advanced), share(count.rate?.rate), interval(count.rate), ...this.baselineCells(count.baseline)]),
+      rows: all.map(([name, count]) => [name, this.linked(count.visits, count.links.visits), this.linked(count.advanced, count.links.advanced), share(count.rate?.rate), interval(count.rate), ...this.baselineCells(count.baseline)]),
       csv: pathOf("/v1/abandonment/visits.csv", asked),
     });
     element.querySelector(".sentence").before(settings(

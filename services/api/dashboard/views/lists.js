@@ -4,14 +4,17 @@ import { h, id, labelOf, number, time } from "../shell/dom.js";
 import { chips, listTable } from "./list.js";
 
 const WORDS = { lapse: "fell silent", enter: "came", return: "came back" };
-const FILTERS = ["from_phase", "to_phase", "from_node", "to_node", "kind", "from", "to", "reading", "steps", "phases", "phase", "unit", "window", "outcome", "by", "value", "next", "goal", "measure", "each", "least", "most", "lookback", "scope", "exposures", "number", "what", "except", "advocate"];
-const REPEATED = ["from_phase", "to_phase", "from_node", "to_node", "kind", "except"];
+const FILTERS = ["from_phase", "to_phase", "from_node", "to_node", "kind", "from", "to", "reading", "steps", "phases", "phase", "unit", "window", "outcome", "by", "value", "next", "goal", "measure", "each", "least", "most", "lookback", "scope", "exposures", "number", "what", "except", "advocate", "other", "friction", "without", "place", "day"];
+const REPEATED = ["from_phase", "to_phase", "from_node", "to_node", "kind", "except", "value"];
 
 const common = ["model", "source", "channel"];
 const customer = ["Customer", (item, { tools }) => h("a", { href: tools.link("customer", { customer: item.customer }) }, id(item.customer))];
 const instant = (name, member) => [name, (item) => time(item[member])];
 const phase = (name, member) => [name, (item, { phases }) => (item[member] === null ? "–" : labelOf(phases, item[member]))];
 const cycle = ["Cycle", (item) => (item.cycle ? number(item.cycle) : "–"), "number"];
+
+const stays = [customer, instant("Entered", "entered_at"), instant("Until", "ended_at"), ["Outcome", (item) => item.outcome], cycle];
+const visits = [customer, instant("Began", "started_at"), instant("Ended", "ended_at"), ["Channel", (item) => h("bdi", { text: item.channel })], ["Went on", (item) => (item.advanced ? "yes" : "no")]];
 
 /** A list: where it stands in the api and in the page, what it lists, and its columns. */
 const list = (name, title, parent, noun, columns) => ({
@@ -42,7 +45,10 @@ export const lists = [
   list("funnel/customers", "Customers of the funnel", "funnel", "entry", [customer, instant("Entered", "entered_at"), instant("Reached", "reached_at"), cycle]),
   list("variants/cycles", "Cycles", "flows", "cycle", [customer, cycle, instant("Began", "began_at"),
     ["Phases", (item, { phases }) => item.phases.map((each) => labelOf(phases, each)).join(" → ")], ["Outcome", (item) => item.outcome], instant("Ended", "ended_at")]),
-  list("abandonment/customers", "Stays", "abandonment", "stay", [customer, instant("Entered", "entered_at"), instant("Until", "ended_at"), ["Outcome", (item) => item.outcome], cycle]),
+  list("abandonment/customers", "Stays", "abandonment", "stay", stays),
+  list("abandonment/last/list", "Stays by how they ended", "abandonment", "stay", stays),
+  list("abandonment/visits/list", "Visits", "abandonment", "visit", visits),
+  list("abandonment/friction/list", "Visits with friction", "abandonment", "visit", visits),
   list("voice/answers", "Answers", "voices", "answer", [customer, instant("When", "at"), ["Value", (item) => number(item.value), "number"],
     ["Channel", (item) => item.channel ?? "–"], ["Product", (item) => (item.product ? h("bdi", { text: item.product }) : "–")]]),
   list("messages/customers", "Customers of messages", "voices", "customer", [customer, instant("First", "first_at"), ["Events", (item) => number(item.events), "number"]]),
