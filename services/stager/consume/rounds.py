@@ -1,14 +1,13 @@
 """The stager's heart: one loop, one transaction a round; a large round has several, some side by side.
 
-The next round is gathered and prepared while PostgreSQL works on the last one; a lane of it begins as soon as the last
-one has ended on its partitions. Once a second a heartbeat moves the watermark of quiet partitions and looks for
-maintenance, which has its turn between two rounds.
+The next round is gathered and prepared while PostgreSQL works on the last one. Once a second a heartbeat moves the
+watermark of quiet partitions and looks for maintenance, which has its turn after each round.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -37,8 +36,6 @@ STOP_SECONDS = 10.0
 """Time that the transaction under way has to end before it is rolled back."""
 HEARTBEAT_SECONDS = 1.0
 """Time between heartbeats."""
-LATE_SECONDS = 1.0
-"""Time by which a heartbeat may be late, while there is a backlog."""
 ROUND_SECONDS = 1.0
 """Time that a round may take: after a longer one the next is smaller, so that no partition waits for long."""
 SMALLEST_ROUND_RECORDS = 50
@@ -64,12 +61,6 @@ class RoundLoop:
         """Until when the transactions of a round are not side by side."""
         self._ready: Lanes = []
         """The round that is written next."""
-        self._under_way: Sequence[asyncio.Task[None]] = []
-        """The lanes of the round that is being written."""
-        self._ahead: Sequence[asyncio.Task[None]] = []
-        """The lanes of the round that is written next, if they have begun."""
-        self._last_lane: dict[TopicPartition, asyncio.Task[None]] = {}
-        """The lane that stages a partition, or has staged it last."""
         self._next_heartbeat = 0.0
         self._failed_beats = 0
         self._heartbeat_trouble = ""
@@ -84,9 +75,7 @@ class RoundLoop:
         """Finish the transaction under way, then end. One that takes longer than `patience_seconds` is rolled back."""
         self._is_stopping = True
         self._running.cancel()
-        tasks = [self._running, *self._ahead]
-        if self._writing is not None:
-            tasks.append(self._writing)
+        tasks = [self._running] if self._writing is None else [self._running, self._writing]
         _, late = await asyncio.wait(tasks, timeout=patience_seconds)
         for task in late:
             task.cancel()
@@ -106,20 +95,15 @@ class RoundLoop:
             await self._retrying(self._run_once)
 
     async def _run_once(self) -> None:
-        """Write the round that is ready, while the next one is gathered, prepared and perhaps begun."""
+        """Write the round that is ready, while the next one is gathered and prepared."""
         for partition in self.partitions.values():
             partition.locate()
         ready, self._ready = self._ready, []
-        self._under_way, self._ahead = self._ahead or self._begin(ready), []
-        self._writing = asyncio.create_task(self._write(ready, self._under_way), name="round")
+        self._writing = asyncio.create_task(self._write(ready), name="round")
         try:
             self._ready = await self._next_round(self._writing)
-            if self._may_begin_ahead():
-                self._ahead = self._begin(self._ready)
         finally:
             await asyncio.wait([self._writing])
-        if self._writing.cancelled() or self._writing.exception() is not None:
-            await asyncio.gather(*self._ahead, return_exceptions=True)
         self._writing.result()
         for partition in self.partitions.values():
             partition.note_success()
@@ -165,65 +149,38 @@ class RoundLoop:
                 await staging.prepare()
         return prepared
 
-    def _begin(self, lanes: Lanes) -> list[asyncio.Task[None]]:
-        """Begin the lanes of a round, each once those before it have ended on its partitions."""
-        begun: list[asyncio.Task[None]] = []
-        for lane in lanes:
-            tps = {tp for staging in lane for tp in staging.partitions}
-            before = {task for tp in tps if (task := self._last_lane.get(tp)) is not None}
-            task = asyncio.create_task(self._stage_lane(lane, before), name="lane")
-            self._last_lane |= dict.fromkeys(tps, task)
-            begun.append(task)
-        return begun
-
-    def _may_begin_ahead(self) -> bool:
-        """Whether lanes of the next round may begin before the last one has ended.
-
-        There is nothing to do between them then; a heartbeat is put off for as long as it may be late.
-        """
-        if self._is_stopping or self._maintenance.is_due or time.monotonic() >= self._next_heartbeat + LATE_SECONDS:
-            return False
-        return len(self._ready) > 1 and not all(task.done() for task in self._under_way)
-
     def _rest_ends(self, write: asyncio.Task[None]) -> float:
         """Returns until when there is nothing to do unless a record comes."""
         has_failed = write.done() and (write.cancelled() or write.exception() is not None)
         return 0.0 if has_failed or self._maintenance.is_due else self._next_heartbeat
 
-    async def _write(self, ready: Lanes, begun: Sequence[asyncio.Task[None]]) -> None:
-        """Wait until the lanes of a round, which have begun, are committed; then do what else is due."""
+    async def _write(self, ready: Lanes) -> None:
+        """Commit a round, and do what else is due."""
         if ready:
             started = time.monotonic()
-            await self._end(ready, begun)
+            await self._stage(ready)
             size = sum(staging.size for lane in ready for staging in lane)
             seconds = time.monotonic() - started
             self._max_records = next_round_records(
                 self._max_records, size, seconds, LANES * self._context.batch_records
             )
-        if self._is_stopping or self._ahead:
-            return
-        if time.monotonic() >= self._next_heartbeat:
+        if not self._is_stopping and time.monotonic() >= self._next_heartbeat:
             await self._beat()
         if not self._is_stopping:
             await self._maintenance.run_turn()
 
-    async def _end(self, lanes: Lanes, begun: Sequence[asyncio.Task[None]]) -> None:
-        """Wait for the lanes of a round; raises the first error once all have ended."""
-        errors = await asyncio.gather(*begun, return_exceptions=True)
+    async def _stage(self, lanes: Lanes) -> None:
+        """Stage the transactions of a round; raises the first error once all lanes have ended."""
+        errors = await asyncio.gather(*map(self._stage_lane, lanes), return_exceptions=True)
         if any(staging.has_contended for lane in lanes for staging in lane):
             self._alone_until = time.monotonic() + ALONE_SECONDS
         for error in errors:
             if error is not None:
                 raise error
 
-    async def _stage_lane(self, lane: Sequence[RoundStaging], before: Set[asyncio.Task[None]]) -> None:
-        if before:
-            await asyncio.wait(before)
-        if any(task.cancelled() or task.exception() is not None for task in before):
-            return  # what these have left comes again, and what follows it
+    async def _stage_lane(self, lane: Sequence[RoundStaging]) -> None:
         for staging in lane:
-            if not self._is_stopping:
-                await staging.stage(stopping=lambda: self._is_stopping)
+            await staging.stage(stopping=lambda: self._is_stopping)
 
     async def _beat(self) -> None:
         """Move the watermark of quiet partitions and look for maintenance, in one transaction. Staging does without."""
@@ -270,8 +227,7 @@ class RoundLoop:
 
     def _note_failure(self, attempt: RetryCallState) -> None:
         error = count_failure("the loop of rounds", attempt)
-        self._ready, self._ahead = [], []
-        self._last_lane.clear()
+        self._ready = []
         for partition in self.partitions.values():
             partition.note_failure(error)
 

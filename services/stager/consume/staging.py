@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
@@ -75,17 +75,12 @@ class RoundStaging:
         self.has_contended = False
         """Whether another transaction was in the way."""
         self._context = context
-        self._assigned = partitions
+        self._partitions = partitions
         self._records = records
         self._positions = positions
         self._prepared: Prepared | None = None
         self._sent_origins: set[str] = set()
         """Records sent to the rejected topic already: an attempt that is repeated does not send them again."""
-
-    @property
-    def partitions(self) -> Iterable[TopicPartition]:
-        """The partitions of the records."""
-        return self._records.keys()
 
     @property
     def size(self) -> int:
@@ -132,7 +127,7 @@ class RoundStaging:
             except HeldUpError as error:
                 log.error("%s; the others go on", error, exc_info=error.fault)
                 metrics.STAGER_RETRIES.labels("internal").inc()
-                self._assigned[error.tp].hold_up(error.fault)
+                self._partitions[error.tp].hold_up(error.fault)
             except Exception as error:
                 if kind_of(error) != "contention":
                     raise
@@ -142,7 +137,7 @@ class RoundStaging:
     def _current(self) -> Round:
         """Returns the records of those partitions that were not located again since they were gathered."""
         return {
-            tp: records for tp, records in self._records.items() if self._assigned[tp].position is self._positions[tp]
+            tp: records for tp, records in self._records.items() if self._partitions[tp].position is self._positions[tp]
         }
 
     def _left(self) -> Round:
@@ -157,7 +152,7 @@ class RoundStaging:
     def _leave(self, error: StaleOffsetError) -> None:
         for tp in self._records:
             if tp.partition in error.partitions:
-                self._assigned[tp].note_failure(error)
+                self._partitions[tp].note_failure(error)
 
     def _report_gaps(self) -> None:
         for tp, records in self._current().items():

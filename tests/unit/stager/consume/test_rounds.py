@@ -209,8 +209,7 @@ async def test_when_one_lane_of_a_round_fails_the_others_are_finished(
         size = 1
         has_contended = False
 
-        def __init__(self, tp: TopicPartition, name: str, seconds: float, error: Exception | None = None) -> None:
-            self.partitions = {tp}
+        def __init__(self, name: str, seconds: float, error: Exception | None = None) -> None:
             self._name = name
             self._seconds = seconds
             self._error = error
@@ -221,17 +220,12 @@ async def test_when_one_lane_of_a_round_fails_the_others_are_finished(
                 raise self._error
             ended.append(self._name)
 
-    failing = Part(OTHER, "failing", 0.0, ConnectionError("no database"))
-    lanes: Any = [[Part(TP, "slow", 0.05), Part(TP, "next", 0.0)], [failing, Part(OTHER, "never", 0.0)]]
-    # Lanes of the next round that have begun: what comes after a failure waits until it comes again.
-    lanes_ahead: Any = [[Part(OTHER, "after the failure", 0.0)], [Part(TP, "after the others", 0.0)]]
+    slow, failing, never = Part("slow", 0.05), Part("failing", 0.0, ConnectionError("no database")), Part("never", 0.0)
+    lanes: Any = [[slow, Part("next", 0.0)], [failing, never]]
     loop = RoundLoop(context, [TP, OTHER])
-    begun, ahead = loop._begin(lanes), loop._begin(lanes_ahead)
     with pytest.raises(ConnectionError):
-        await loop._write(lanes, begun)
-    assert ended[:2] == ["slow", "next"]
-    await loop._write(lanes_ahead, ahead)
-    assert ended == ["slow", "next", "after the others"]
+        await loop._write(lanes)
+    assert ended == ["slow", "next"]
     await loop.stop()
 
 
@@ -257,46 +251,6 @@ async def test_transactions_that_may_be_on_the_same_customers_follow_each_other(
     assert sum(staging.size for lane in round_ for staging in lane) == 2 * SMALL_ROUND_RECORDS
     if lanes == 1:
         assert all(staging._records.keys() == {TP, OTHER} for lane in round_ for staging in lane)
-    await loop.stop()
-
-
-@pytest.mark.usefixtures("_quiet")
-async def test_a_lane_waits_for_the_lanes_before_it_on_its_partitions_only(
-    monkeypatch: pytest.MonkeyPatch, context: Any
-) -> None:
-    monkeypatch.setattr(AssignedPartition, "locate", lambda _: None)
-    context.batch_records = SMALL_ROUND_RECORDS
-    records = {tp: [SimpleNamespace(offset=offset) for offset in range(SMALL_ROUND_RECORDS)] for tp in (TP, OTHER)}
-    rounds_left = [records, records]
-
-    async def gathered(*_: Any, **__: Any) -> Any:
-        await asyncio.sleep(0.001)
-        return rounds_left.pop() if rounds_left else {}
-
-    staged: list[TopicPartition] = []
-    under_way: set[TopicPartition] = set()
-    goes_on = asyncio.Event()
-
-    async def stage(staging: RoundStaging, **_: object) -> None:
-        (tp,) = staging.partitions
-        assert tp not in under_way
-        under_way.add(tp)
-        if tp == OTHER and staged == [OTHER]:
-            goes_on.set()
-        if tp == TP:
-            await goes_on.wait()
-        await asyncio.sleep(0)
-        under_way.remove(tp)
-        staged.append(tp)
-
-    monkeypatch.setattr(rounds, "gather", gathered)
-    monkeypatch.setattr(rounds, "LATE_SECONDS", 600.0)
-    monkeypatch.setattr(RoundStaging, "stage", stage)
-    loop = RoundLoop(context, [TP, OTHER])
-    await until(lambda: len(staged) == 4)
-    assert staged[0] == OTHER
-    assert sorted(staged) == [TP, TP, OTHER, OTHER]
-    assert not loop.troubles
     await loop.stop()
 
 
