@@ -38,12 +38,17 @@ def _marks(word: str, kind: Kind) -> int:
     return 0 if kind.name != "share" else _INVITE | _SHARE if word in _INVITES else _SHARE
 
 
-# A code of a share's own properties is one that the customer passes on: every fact that names one has it in its
-# attribution, too, and so is in the index.
+# A code of a share's own properties, or of an identify call's traits, is one that the customer passes on: every fact
+# that names one has it in its attribution, too, and so is in the index.
 _OWN_CODE: Final = """
-    CASE WHEN k.marks > 0 AND pg_input_is_valid(t.rest, 'jsonb') THEN coalesce(
+    CASE WHEN NOT ((k.marks > 0 OR t.call = 'identify') AND pg_input_is_valid(t.rest, 'jsonb')) THEN NULL
+    WHEN t.call = 'identify' THEN coalesce(
+        CAST(t.rest AS jsonb) -> 'traits' ->> 'referral_code',
+        CAST(t.rest AS jsonb) -> 'traits' ->> 'referralCode'
+    ) ELSE coalesce(
         CAST(t.rest AS jsonb) -> 'properties' ->> 'referral_code',
-        CAST(t.rest AS jsonb) -> 'properties' ->> 'referralCode'
+        CAST(t.rest AS jsonb) -> 'properties' ->> 'referralCode',
+        CAST(t.rest AS jsonb) -> 'properties' ->> 'code'
     ) END
 """
 _CODED: Final = f"""

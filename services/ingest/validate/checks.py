@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from services.ingest.event.event import CALLS, Event
 from services.ingest.event.ids import clean_id, read_id
 from services.ingest.event.verdict import MAX_TEXT, Verdict, reject, warning
-from services.ingest.validate import order_names
+from services.ingest.validate import order_names, share_names
 from services.ingest.validate.fields import Fields, read_fields
 from services.ingest.validate.kept import decode_object
 from throughline.models.hints import hint
@@ -24,6 +24,8 @@ class CheckedName(NamedTuple):
     """The warning about a name that is like one of the vocabulary."""
     missing: Verdict | None
     """The warning about an order of this name without an id."""
+    is_share: bool
+    """Whether a customer shares or invites by it."""
 
 
 @lru_cache(maxsize=4096)
@@ -32,7 +34,7 @@ def check_name(name: str) -> CheckedName:
     meant = hint(name)
     message = f"no vocabulary knows {name!r}: did you mean {meant!r}?"
     unknown = None if meant is None else warning("unknown_name", "event", message)
-    return CheckedName(name, unknown, order_names.missing_id(name))
+    return CheckedName(name, unknown, order_names.missing_id(name), share_names.is_share(name))
 
 
 def check_call(event: Event, call: str) -> str:

@@ -29,7 +29,7 @@ from services.ingest.event.verdict import (
     rejected_for,
     warning,
 )
-from services.ingest.validate import consent, order_names, privacy
+from services.ingest.validate import consent, order_names, privacy, share_names
 from services.ingest.validate.checks import (
     CheckedName,
     check_call,
@@ -197,12 +197,12 @@ class TouchpointBuilder(Struct, gc=False):
         if self.consent is not _CONSENT_OFF:
             # Before anything else: an event without consent often has no id either.
             self._require_consent(parsed, event, call)
-        missing = None
+        missing, is_share = None, False
         if call == "track":
             named = self._names.get(event.event)
             if named is None:
                 named = self._named(check_call(event, call))
-            name, unknown, missing = named
+            name, unknown, missing, is_share = named
             if unknown is not None:
                 warnings.append(unknown)
         else:
@@ -260,6 +260,8 @@ class TouchpointBuilder(Struct, gc=False):
         attribution = context.attribution
         if says_origin or self.no_visit_hosts:
             attribution = self._attribution_of(context, properties, call)
+        if (is_share and "code" in properties) or (call == "identify" and '"referral' in self._traits_text):
+            attribution = self._with_claim(attribution, context, event, properties, call)
         if is_bot_order:
             is_bot, attribution = False, NO_ATTRIBUTION
         if warnings:
@@ -291,7 +293,7 @@ class TouchpointBuilder(Struct, gc=False):
     def _named(self, name: str) -> CheckedName:
         """Returns what there is to say of a new name of a track call's event."""
         if len(self._names) >= MAX_HINTED_NAMES:
-            return CheckedName(name, None, order_names.missing_id(name))
+            return CheckedName(name, None, order_names.missing_id(name), share_names.is_share(name))
         named = self._names[name] = check_name(name)
         return named
 
@@ -466,6 +468,18 @@ class TouchpointBuilder(Struct, gc=False):
             self._attribution_key = key
             self._attribution = attribution_of(context.origin, properties, call, self.no_visit_hosts)
         return self._attribution
+
+    def _with_claim(
+        self, attribution: Attribution, context: Context, event: Event, properties: dict[str, Any], call: str
+    ) -> Attribution:
+        """Returns the attribution of an event with the referral code that the customer passes on, in its facts only: it
+        is not what brought the customer."""
+        traits = decode_object("traits", event.traits)
+        code = properties.get("code") if call == "track" else traits.get("referral_code") or traits.get("referralCode")
+        if not code or any(name in properties for name in ("referral_code", "referralCode")):
+            return attribution
+        facts = attribution_of(context.origin, {**properties, "referral_code": code}, call, self.no_visit_hosts).facts
+        return Attribution(attribution.channel, facts)
 
     def _count_shared(self, own: int, warnings: list[Verdict]) -> None:
         """Count an event of `own` bytes with its copy of what the batch shares, as long as there is room for copies: a

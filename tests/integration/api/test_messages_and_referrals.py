@@ -30,7 +30,7 @@ def sent(who: str, hour: int, name: str, properties: dict[str, Any] | None = Non
     """An event of a customer, so many hours after the start."""
     at_us = START_US + hour * HOUR_US
     attribution = fields.pop("attribution", {})
-    code = (properties or {}).get("referral_code")
+    code = (properties or {}).get("referral_code") or (properties or {}).get("code")
     if code:
         attribution = {**attribution, "referral_code": code}
     return Touchpoint(
@@ -57,7 +57,7 @@ def events() -> list[Touchpoint]:
     ]
     # Ann invites; Eve buys by her code, Fay and Gus only come; Gus's own code brings Ann, which makes a ring.
     log += [
-        sent("ann", 50, "invite_sent", {"referral_code": "ANN10"}),
+        sent("ann", 50, "invite_sent", {"code": "ANN10"}),
         sent("eve", 60, "page_view", {"referral_code": "ANN10"}),
         sent("eve", 61, "Order Completed", order_id="o3", value=20.0, total=20.0, currency="EUR"),
         sent("fay", 62, "product_view", {"referral_code": "ANN10"}),
@@ -68,7 +68,9 @@ def events() -> list[Touchpoint]:
         sent("lea", 71, "page_view", {"referral_code": "ben"}),  # an id, as `referred_by` may name one
         sent("gus", 72, "page_view", {"referral_code": "GUS"}),  # not the first code it came with
         sent("fay", 73, "Product Shared", {"referral_code": "FAY"}),
-        sent("ivy", 74, "Product Shared", {"referral_code": "IVY"}),
+        sent("ivy", 74, "", rest='{"traits":{"referral_code":"IVY"}}', attribution={"referral_code": "IVY"})._replace(
+            call="identify"
+        ),
         sent("ivy", 75, "page_view", {"referral_code": "IVY"}),
         sent("jon", 76, "Product Shared", {"referral_code": "JON"}),
         sent("kim", 77, "page_view", {"referral_code": "JON"}),
@@ -229,14 +231,14 @@ async def check_voices(shop: httpx.AsyncClient) -> None:
     assert [(part["value"], part["count"]["answers"]) for part in stars["breakdown"]] == [("p1", 1)]
     reach = await ok(shop, "/v1/voice/reach", Reach, **SPAN)
     assert {item["what"]: item["events"] for item in reach["items"] if item["events"]} == {
-        "messages": 3, "shares": 6, "invites": 1, "reviews": 1,
+        "messages": 3, "shares": 5, "invites": 1, "reviews": 1,
     }  # fmt: skip
     by_phase = await ok(shop, "/v1/voice/reach", Reach, by="phase", **SPAN)
     for item in reach["items"] + by_phase["items"]:
         listed = (await ok(shop, item["links"]["customers"], ReachedList))["items"]
         assert (len(listed), sum(each["events"] for each in listed)) == (item["customers"], item["events"])
     shares = {item["value"]: item["events"] for item in by_phase["items"] if item["what"] == "shares"}
-    assert shares == {"unplaced": 2, "discovery": 1, "consideration": 3}
+    assert shares == {"unplaced": 1, "discovery": 1, "consideration": 3}
     # Eve reviews within the month after the first of three orders; the month of none has passed.
     assert stars["of_orders"] | {"rate": None} == {
         "reviews": 1, "orders": 3, "per_order": 1 / 3, "buyers": 0, "reviewers": 0, "rate": None,

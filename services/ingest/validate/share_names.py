@@ -1,0 +1,32 @@
+"""Names of events by which a customer shares or invites: a property `code` of theirs is a referral code. Pure.
+
+A phase model decides what a name means; these are the names of the shipped vocabulary.
+"""
+
+import re
+
+SHARES = frozenset(
+    {
+        "cartshared",
+        "endorse",
+        "endorseaction",
+        "invite",
+        "inviteaction",
+        "invitesent",
+        "like",
+        "likeaction",
+        "productshared",
+        "referral",
+        "referralsent",
+        "share",
+        "shareaction",
+        "socialmention",
+    }
+)
+"""In lower case, without spaces, hyphens and underscores."""
+_SEPARATORS = re.compile(r"[\s_\-]+")
+
+
+def is_share(name: str) -> bool:
+    """Returns whether a customer shares or invites by a track call of this name."""
+    return _SEPARATORS.sub("", name.casefold()) in SHARES
