@@ -39,8 +39,12 @@ HEARTBEAT_SECONDS = 1.0
 ROUND_SECONDS = 1.0
 """Time that a round may take: after a longer one the next is smaller, so that no partition waits for long."""
 SMALLEST_ROUND_RECORDS = 50
+MAX_GROWTH = 4.0
+"""Maximum of how many times as many records as one round the next may have."""
 ALONE_SECONDS = 30.0
 """Time after contention in which no two transactions of this process run side by side: they may be on one customer."""
+MANY_ALIASES_SECONDS = 5.0
+"""Likewise, after a round of many aliases."""
 
 Lanes = Sequence[Sequence[RoundStaging]]
 """The transactions of a round: those of a lane follow each other, the lanes are side by side."""
@@ -137,6 +141,8 @@ class RoundLoop:
             lanes = await self._prepare(by_partition(records, size), positions)
             if len(lanes) == 1 or not any(staging.has_many_aliases for lane in lanes for staging in lane):
                 return lanes
+            # The next rounds are like this one, and need not be prepared twice.
+            self._alone_until = time.monotonic() + MANY_ALIASES_SECONDS
         # The transactions may be on the same customers. An alias costs less where the one before it is in the same.
         return await self._prepare([by_order(records, size)], positions)
 
@@ -243,4 +249,5 @@ def next_round_records(limit: int, staged: int, seconds: float, maximum: int) ->
     """
     if seconds > ROUND_SECONDS:
         return min(maximum, max(SMALLEST_ROUND_RECORDS, int(staged * ROUND_SECONDS / seconds)))
-    return min(maximum, 2 * limit)
+    growth = min(MAX_GROWTH, ROUND_SECONDS / max(seconds, 1e-3))
+    return min(maximum, int(limit * growth))

@@ -265,13 +265,13 @@ def test_pauses_grow_up_to_a_bound(attempt: int, seconds: float) -> None:
     [
         (5_000, 5_000, 0.3, 5_000),
         (5_000, 5_000, 4.0, 1_250),
-        (1_250, 1_250, 0.9, 2_500),
+        (1_250, 1_250, 0.8, 1_562),
+        (1_250, 1_250, 0.4, 3_125),
+        (1_000, 7, 0.001, 4_000),
         (5_000, 60, 90.0, SMALLEST_ROUND_RECORDS),
         (10, 10, 90.0, 10),
     ],
 )
-def test_a_round_that_took_long_makes_the_next_one_smaller(
-    limit: int, staged: int, seconds: float, expected: int
-) -> None:
+def test_the_next_round_is_as_large_as_fits_its_time(limit: int, staged: int, seconds: float, expected: int) -> None:
     maximum = 10 if limit == 10 else 5_000
     assert next_round_records(limit, staged, seconds, maximum) == expected
