@@ -63,10 +63,15 @@ _OF_ITS_OWN = warning("missing_order_id", _FIELD, "without an id each report of 
 _OF_NONE = warning("missing_order_id", _FIELD, "without an id nothing tells which order it changes; add it")
 
 
+def normalise(name: str) -> str:
+    """Returns an event's name without what clients differ in, as `throughline.journey.model.normalise` does."""
+    return _SEPARATORS.sub("", name.casefold())
+
+
 @lru_cache(maxsize=4096)
 def missing_id(name: str) -> Verdict | None:
     """Returns the warning for a track call of this name without an order id; None when it needs none."""
-    normal = _SEPARATORS.sub("", name.casefold())
+    normal = normalise(name)
     if normal in ORDERS:
         return _OF_ITS_OWN
     return _OF_NONE if normal in CHANGES else None

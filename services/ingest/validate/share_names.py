@@ -3,7 +3,7 @@
 A phase model decides what a name means; these are the names of the shipped vocabulary.
 """
 
-import re
+from services.ingest.validate.order_names import normalise
 
 SHARES = frozenset(
     {
@@ -24,9 +24,8 @@ SHARES = frozenset(
     }
 )
 """In lower case, without spaces, hyphens and underscores."""
-_SEPARATORS = re.compile(r"[\s_\-]+")
 
 
 def is_share(name: str) -> bool:
     """Returns whether a customer shares or invites by a track call of this name."""
-    return _SEPARATORS.sub("", name.casefold()) in SHARES
+    return normalise(name) in SHARES

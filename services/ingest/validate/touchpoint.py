@@ -474,8 +474,11 @@ class TouchpointBuilder(Struct, gc=False):
     ) -> Attribution:
         """Returns the attribution of an event with the referral code that the customer passes on, in its facts only: it
         is not what brought the customer."""
-        traits = decode_object("traits", event.traits)
-        code = properties.get("code") if call == "track" else traits.get("referral_code") or traits.get("referralCode")
+        if call == "track":
+            code = properties["code"]
+        else:
+            traits = decode_object("traits", event.traits)
+            code = traits.get("referral_code") or traits.get("referralCode")
         if not code or any(name in properties for name in ("referral_code", "referralCode")):
             return attribution
         facts = attribution_of(context.origin, {**properties, "referral_code": code}, call, self.no_visit_hosts).facts
