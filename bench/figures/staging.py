@@ -210,11 +210,18 @@ async def stage(
 
 
 async def _until_recomputed(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Wait until no journey is recomputed aside: new customers are not counted before. Older versions did so at once."""
-    if await connection.fetchval(_RECOMPUTES_ASIDE):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await connection.fetchval(_MARKED):
-                await asyncio.sleep(POLL_SECONDS)
+    """Wait until no journey is recomputed aside: new customers are not counted before. Old versions did so at once.
+
+    Raises:
+        RuntimeError: one still is after `PATIENCE_SECONDS`.
+    """
+    if not await connection.fetchval(_RECOMPUTES_ASIDE):
+        return
+    deadline = time.perf_counter() + PATIENCE_SECONDS
+    while marked := await connection.fetchval(_MARKED):
+        if time.perf_counter() > deadline:
+            raise RuntimeError(f"{marked} journeys are still recomputed aside")
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _until_joined(stager: Service) -> float:
