@@ -27,12 +27,43 @@ _SCRIPT = re.compile(
 )
 """`Sat Mar 01 2025 10:00:00 GMT+0100 (CET)`, as JavaScript prints a Date."""
 
+_CLOCK = (
+    r"(?:,? (?:at )? *|T)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?P<fraction>\.\d{1,6})?)?"
+    r"(?: ?(?P<half>[ap])\.?m\.?)?(?: ?(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d))?"
+)
+_CALENDAR = re.compile(
+    rf"(?P<first>\d{{1,4}})(?P<mark>[/.-])(?P<middle>\d{{1,2}})(?P=mark)(?P<last>\d{{4}}|\d{{1,2}})(?:{_CLOCK})?",
+    re.IGNORECASE,
+)
+"""`2025/3/1 10:00`, `01.03.2025`, `3/1/25 10:00:00 PM`."""
+_MONTH_FIRST = re.compile(
+    rf"(?:[a-z]{{3,9}},? )?(?P<month>[a-z]{{3,9}})\.? (?P<day>\d{{1,2}}),? (?P<year>\d{{4}})(?:{_CLOCK})?",
+    re.IGNORECASE,
+)
+"""`Mar 1, 2025 10:00 am`."""
+_MONTHS = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
+
 Unit = Literal["s", "ms", "us"]
 _DIVISORS: dict[Unit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 
-def parse_time(value: Any) -> datetime | None:
+def parse_time(value: Any, *, day_first: bool | None = None) -> datetime | None:
     """Returns a time that a client sent, with its zone if it names one; None for what is no time.
+
+    Of 03/04/2025 nobody can tell the month: it is a time only if `day_first` says which number is the day.
 
     Raises:
         OverflowError: a time outside the years 1-9999.
@@ -44,7 +75,7 @@ def parse_time(value: Any) -> datetime | None:
                 return datetime.fromisoformat(value)
             except ValueError:
                 pass
-        return _of_text(value.strip())
+        return _of_text(value.strip(), day_first)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return of_epoch(value)
@@ -76,11 +107,22 @@ def number_of(text: str) -> float | None:
     return int(text) if text.lstrip("+-").isdigit() else float(text)
 
 
-def _of_text(text: str) -> datetime | None:
+def order_of_date(text: str) -> str:
+    """Returns what can be said of a date whose day and month may stand in either order; "" for any other text."""
+    date = _CALENDAR.fullmatch(text)
+    if date is None or date["mark"] == "." or len(date["first"]) > 2:
+        return ""
+    first, middle = int(date["first"]), int(date["middle"])
+    if first <= 12 and middle <= 12:
+        return "nobody can tell which number is the day"
+    return f"the {'first' if first > 12 else 'second'} number can only be the day, of other dates nobody can tell"
+
+
+def _of_text(text: str, day_first: bool | None) -> datetime | None:
     if len(text) > MAX_LENGTH or not text:
         return None
     if text[0] in "12" and text[4:5] == "-":
-        return _of_iso_text(text)
+        return _of_iso_text(text, day_first)
     if _YEAR_OUT_OF_RANGE.match(text):
         raise OverflowError(text)
     number = None if _DAY.fullmatch(text) else number_of(text)
@@ -91,17 +133,17 @@ def _of_text(text: str) -> datetime | None:
             except ValueError:
                 pass
         return of_epoch(number)
-    return _of_iso_text(text)
+    return _of_iso_text(text, day_first)
 
 
-def _of_iso_text(text: str) -> datetime | None:
+def _of_iso_text(text: str, day_first: bool | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        return _of_other_form(text)
+        return _of_other_form(text, day_first)
 
 
-def _of_other_form(text: str) -> datetime | None:
+def _of_other_form(text: str, day_first: bool | None) -> datetime | None:
     try:
         if zoned := _ZONE.fullmatch(text) or _SPACED_OFFSET.fullmatch(text):
             try:
@@ -112,6 +154,52 @@ def _of_other_form(text: str) -> datetime | None:
             return parsedate_to_datetime(text)
         if script := _SCRIPT.fullmatch(text):
             return datetime.strptime(f"{script['time']} {script['offset']}", "%b %d %Y %H:%M:%S %z")
+        if calendar := _CALENDAR.fullmatch(text):
+            return _of_calendar(calendar, day_first)
+        if named := _MONTH_FIRST.fullmatch(text):
+            return _of_named_month(named)
     except (ValueError, TypeError, IndexError):
         pass
     return None
+
+
+def _of_calendar(date: re.Match[str], day_first: bool | None) -> datetime | None:
+    first, middle, last = date["first"], date["middle"], date["last"]
+    if len(first) == 4:
+        return _at_clock(date, int(first), int(middle), int(last)) if len(last) <= 2 else None
+    if len(first) == 3 or len(last) == 1:
+        return None
+    if date["mark"] == "." and len(last) == 4:
+        day_first = True  # nobody writes a month first before points
+    if day_first is None:
+        return None
+    year = int(last) + (0 if len(last) == 4 else 2000 if int(last) < 70 else 1900)
+    day, month = (first, middle) if day_first else (middle, first)
+    return _at_clock(date, year, int(month), int(day))
+
+
+def _of_named_month(date: re.Match[str]) -> datetime | None:
+    name = date["month"].lower()
+    month = next((number for number, full in enumerate(_MONTHS, start=1) if name in (full, full[:3])), None)
+    return None if month is None else _at_clock(date, int(date["year"]), month, int(date["day"]))
+
+
+def _at_clock(date: re.Match[str], year: int, month: int, day: int) -> datetime:
+    """The time of a day that stands after its date, its beginning without one.
+
+    Raises:
+        ValueError: there is no such time.
+    """
+    if date["hour"] is None:
+        return datetime(year, month, day)  # noqa: DTZ001
+    hour = int(date["hour"])
+    if date["half"] is not None:
+        if not 1 <= hour <= 12:
+            raise ValueError(hour)
+        hour = hour % 12 + (12 if date["half"].lower() == "p" else 0)
+    microsecond = round(float(date["fraction"] or 0) * 1_000_000)
+    time = datetime(year, month, day, hour, int(date["minute"]), int(date["second"] or 0), microsecond)  # noqa: DTZ001
+    zone = date["zone"]
+    if zone is None:
+        return time
+    return datetime.fromisoformat(f"{time.isoformat()}{'+00:00' if zone.isalpha() else zone}")

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from throughline.cli.importing.mapping import Fields, FieldSource, Path, RowError, RowMapping
-from throughline.cli.importing.values import TIME_HINT, cell, number_of, time_of
+from throughline.cli.importing.mapping import OBJECTS, Fields, FieldSource, LineMapping, Path, RowError, RowMapping
+from throughline.cli.importing.values import TIME_HINT, cell, number_of, packed_objects, time_of
 
 SKEW = timedelta(seconds=30)
 """Maximum difference between the client's clock and the collector's that is no fault of the clock."""
+_FORMULA_SIGNS = ("=", "+", "-", "@")
 MAX_LINES = 1000
 """Maximum number of rows that are the lines of one order: one id in a whole column must not gather the file."""
 
@@ -35,13 +36,14 @@ def events_of(rows: Sequence[RowCells], mapping: RowMapping) -> Iterator[dict[st
     for row in _members(_objects(rows[0], mapping.key_values), mapping.each):
         event = _event(row, mapping.fields, mapping)
         if mapping.lines is not None:
-            products = [product for line in rows if (product := _product(line, mapping))]
+            products = [product for line in _lines(rows, mapping.lines) if (product := _product(line, mapping))]
             if products:
                 event.setdefault("properties", {})["products"] = products
         yield with_message_id(event)
         for also in mapping.also:
-            if _value(row, also.when, ("when",), mapping) is not None:
-                yield with_message_id(_event(row, also.fields, mapping))
+            for part in _parts(row, also.each):
+                if _value(part, also.when, ("when",), mapping) is not None:
+                    yield with_message_id(_event(part, also.fields, mapping))
 
 
 def with_message_id(event: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +61,8 @@ def _event(row: RowCells, fields: Fields, mapping: RowMapping) -> dict[str, Any]
         row = _with_corrected_time(row, mapping)
     for path, source in fields.items():
         value = _value(row, source, path, mapping)
-        if value is None or value == "":
+        is_object = path[0] in OBJECTS and len(path) == 1
+        if value in (None, "", []) or (is_object and not isinstance(value, dict)):
             continue
         holder = event
         for name in path[:-1]:
@@ -97,6 +100,10 @@ def _others(row: RowCells, mapping: RowMapping) -> dict[str, Any]:
         columns = mapping.columns
         return {name: value for name, value in row.items() if name not in columns and value not in (None, "")}
     members = cell(row, mapping.rest)
+    if members is None:
+        # A table of them has a column for each member.
+        path = f"{mapping.rest}."
+        members = {name.removeprefix(path): value for name, value in row.items() if name.startswith(path)}
     if isinstance(members, str):
         try:
             members = json.loads(members)
@@ -107,18 +114,53 @@ def _others(row: RowCells, mapping: RowMapping) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value not in (None, "") and name not in mapping.drop}
 
 
+def _lines(rows: Sequence[RowCells], lines: LineMapping) -> Iterator[RowCells]:
+    """The lines of an order: its rows, or what is packed in their cells."""
+    for row in rows:
+        packed = [part for column in row if _is_packed(column, lines.packed) for part in packed_objects(row[column])]
+        yield from packed or (row,)
+
+
+def _is_packed(column: str, names: tuple[str, ...]) -> bool:
+    return any(
+        column.startswith(name[:-1]) and column[len(name) - 1 :].isdigit() if name.endswith("*") else column == name
+        for name in names
+    )
+
+
+def _parts(row: RowCells, each: tuple[str, ...]) -> Iterator[RowCells]:
+    """The row, or with each of the objects packed in its columns `each` the row that has it in the column's place."""
+    if not each:
+        yield row
+    for column in each:
+        for part in packed_objects(row.get(column)):
+            yield {**row, column: part}
+
+
 def _product(line: RowCells, mapping: RowMapping) -> dict[str, Any]:
     assert mapping.lines is not None
     values = {
         name: _value(line, source, ("properties", "products", name), mapping)
         for name, source in mapping.lines.fields.items()
     }
+    line_sum, quantity = values.pop("sum", None), values.get("quantity")
+    if line_sum is not None and quantity and values.get("price") is None:
+        values["price"] = round(line_sum / quantity, 6)
     return {name: value for name, value in values.items() if value not in (None, "")}
 
 
 def _value(row: RowCells, source: FieldSource, path: Path, mapping: RowMapping) -> Any:
+    value = _own_value(row, source, path, mapping)
+    if value is None and source.otherwise is not None:
+        return _value(row, source.otherwise, path, mapping)
+    return value
+
+
+def _own_value(row: RowCells, source: FieldSource, path: Path, mapping: RowMapping) -> Any:
     if source.text is not None:
         return source.text
+    if source.where is not None and not all(_is_cell(row, column, text) for column, text in source.where.items()):
+        return None
     for column in source.columns:
         value = cell(row, column)
         if value is None or value == "" or (source.unless is not None and _is_excluded(row, value, source.unless)):
@@ -126,8 +168,7 @@ def _value(row: RowCells, source: FieldSource, path: Path, mapping: RowMapping) 
         if source.allowed and str(value).strip().lower() not in source.allowed:
             continue
         if source.values is not None:
-            text = str(value).strip()
-            value = source.values.get(text, value if source.default is None else source.default)
+            value = _listed(value, column, source, path)
             if value == "":
                 continue
         if source.items is not None:
@@ -136,16 +177,42 @@ def _value(row: RowCells, source: FieldSource, path: Path, mapping: RowMapping) 
             value = number_of(value, column, ".".join(path), mapping.decimal)
             if value == 0 and path == ("when",):
                 continue
-        return time_of(value, column, source.format, mapping.zone) if path == ("timestamp",) else value
+        if path == ("timestamp",):
+            return time_of(value, column, source.format, mapping.zone, mapping.day_first)
+        if isinstance(value, str) and value[0] == "'" and value[1:2] in _FORMULA_SIGNS:
+            # An export's guard against programs that would compute the cell.
+            value = value[1:]
+        return f"{source.prefix}{value}" if source.prefix else value
     return source.default if source.values is not None else None
+
+
+def _listed(value: Any, column: str, source: FieldSource, path: Path) -> Any:
+    """What `values` says of a cell."""
+    assert source.values is not None
+    text = str(value).strip()
+    listed = source.values.get(text, source.values.get(text.lower()))
+    if listed is not None:
+        return listed
+    if source.strict:
+        known = ", ".join(source.values)
+        message = f"{column} {text!r} is none of {known}; a copy of the recipe as --mapping can say what it means"
+        raise RowError("unknown_value", ".".join(path), message)
+    return value if source.default is None else source.default
 
 
 def _is_excluded(row: RowCells, value: Any, unless: Mapping[str, str]) -> bool:
     for column, text in unless.items():
         other = cell(row, column)
-        if other is not None and (other == value if text == "=" else str(other).strip().lower() == text):
+        if text == "*" and other not in (None, "", []):
+            return True
+        if other is not None and (other == value if text == "=" else _is_cell(row, column, text)):
             return True
     return False
+
+
+def _is_cell(row: RowCells, column: str, text: str) -> bool:
+    other = cell(row, column)
+    return other is not None and str(other).strip().lower() == text
 
 
 def _renamed(value: Any, items: Mapping[str, str]) -> list[dict[str, Any]]:

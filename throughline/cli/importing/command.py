@@ -17,7 +17,7 @@ from throughline.cli.common.options import DataOption, JsonOption, UrlOption, Wr
 from throughline.cli.common.output import fail, say, show_json, show_result, stderr_console
 from throughline.cli.common.status import Status
 from throughline.cli.common.target import Target, TargetError, find_target
-from throughline.cli.importing.mapping import MappingError, RowMapping, parse_mapping, segment_mapping
+from throughline.cli.importing.mapping import DATES, MappingError, RowMapping, parse_mapping, segment_mapping
 from throughline.cli.importing.recipes import read_recipe, recipe_names
 from throughline.cli.importing.rows import FileForm, ImportFileError, Row, find_form, fingerprint, is_csv, read_rows
 from throughline.cli.importing.send import EARLIEST, ImportProgress, destination_of, send
@@ -43,6 +43,9 @@ def import_file(
     time_zone: Annotated[
         str, typer.Option(help="Without a mapping, and with --as: zone of times that name none.")
     ] = "UTC",
+    dates: Annotated[
+        str, typer.Option(help=f"What dates like 03/04/2025 mean: {' or '.join(DATES)}. Without it they are refused.")
+    ] = "",
     kind: Annotated[str, typer.Option(help="csv or json, for a file whose name does not say it.")] = "",
     encoding: Annotated[str, typer.Option(help="utf-8, cp1252, utf-16, ... Default: detected, and said.")] = "",
     separator: Annotated[
@@ -76,6 +79,10 @@ def import_file(
         kind = kind or (row_mapping.file if row_mapping else "")
         if row_mapping is None and is_csv(file, kind):
             row_mapping = segment_mapping(time_zone)
+        if dates:
+            if row_mapping is None:
+                raise MappingError("--dates: is for CSV, --mapping and --as")
+            row_mapping = replace(row_mapping, day_first=_day_first(dates))
         form = find_form(file, kind, encoding, _separator(separator))
         say(f"{file}: {form}")
         source = _RowSource(file, row_mapping, form)
@@ -87,7 +94,7 @@ def import_file(
             raise TargetError(
                 f"--earliest before {EARLIEST}: ingest asks for the operator's secret; set OPERATOR_SECRET"
             )
-        file_fingerprint = fingerprint(file, f"{mapping_text}{form}{time_zone if recipe else ''}")
+        file_fingerprint = fingerprint(file, f"{mapping_text}{form}{time_zone if recipe else ''}{dates}")
         progress, files = _begin(file, file_fingerprint, destination_of(target), restart, as_json)
         _run(source, target, progress, files, earliest.date().isoformat(), as_json)
     except (MappingError, ImportFileError, TargetError, UnicodeDecodeError) as error:
@@ -102,6 +109,12 @@ def _mapping_text(mapping: Path | None, recipe: str) -> str:
     if recipe:
         return read_recipe(recipe)
     return "" if mapping is None else mapping.read_text()
+
+
+def _day_first(dates: str) -> bool:
+    if dates not in DATES:
+        raise MappingError(f"--dates: {dates!r} is not {' or '.join(DATES)}")
+    return DATES[dates]
 
 
 def _separator(text: str) -> str:

@@ -15,9 +15,24 @@ from throughline.kit.time_text import Unit
 
 FIELDS = ("type", "userId", "anonymousId", "previousId", "event", "name", "timestamp", "messageId", "groupId")
 """The fields that `[event]` may have; the objects beside them are `[properties]`, `[traits]` and `[context]`."""
-_OBJECTS = ("properties", "traits", "context")
-_OPTIONS = ("column", "values", "default", "number", "format", "is", "unless", "items")
-_SETTINGS = ("rest", "time_zone", "decimal", "file", "each", "key_values", "as_is", "drop", "lines", "also")
+OBJECTS = ("properties", "traits", "context")
+_OPTIONS = ("column", "values", "default", "strict", "number", "format", "is", "where", "unless", "prefix", "items")
+_SETTINGS = (
+    "rest",
+    "time_zone",
+    "dates",
+    "decimal",
+    "file",
+    "column_prefix",
+    "each",
+    "key_values",
+    "as_is",
+    "drop",
+    "lines",
+    "also",
+)
+DATES = {"day-first": True, "month-first": False}
+"""`dates` -> whether the day stands first in dates like 03/04/2025."""
 
 EPOCHS: Mapping[str, Unit | None] = {"epoch": None, "epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us"}
 """`format` of numbers since 1970 -> their unit; None: their size says it."""
@@ -46,35 +61,54 @@ class FieldSource(NamedTuple):
     columns: tuple[str, ...] = ()
     """The first that has a cell counts. `a.b` is the member b of an object a, where no column has that name."""
     values: Mapping[str, str] | None = None
-    """Value of the column -> value of the field; "" leaves the cell out."""
+    """Value of the column, without regard to case -> value of the field; "" leaves the cell out."""
     default: str | None = None
     """The value of cells that `values` does not list; None = they stay as they are."""
+    strict: bool = False
+    """Whether a row with a cell that `values` does not list is refused."""
     number: bool = False
     format: str = ""
     """How times are written: one of `EPOCHS`, or in `strptime`'s terms; "" = detected (`parse_time`)."""
     allowed: tuple[str, ...] = ()
     """The cells that count, in lower case; () = all."""
     unless: Mapping[str, str] | None = None
-    """Other column -> the cell, in lower case, with which this field has no value; `=` is the same cell as here."""
+    """Other column -> the cell, in lower case, with which this field has no value; `=` is the same cell as here, `*`
+    any."""
+    where: Mapping[str, str] | None = None
+    """Other column -> the cell, in lower case, without which this field has no value."""
+    prefix: str = ""
+    """What stands before the value."""
     items: Mapping[str, str] | None = None
     """Of a list of objects: member of each line -> member of the file's objects."""
+    otherwise: "FieldSource | None" = None
+    """Where the value comes from if it does not come from here."""
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns, those of `otherwise` too."""
+        return self.columns if self.otherwise is None else (*self.columns, *self.otherwise.all_columns)
 
     @property
     def column(self) -> str:
         """The columns, for messages."""
-        return " or ".join(self.columns)
+        return " or ".join(dict.fromkeys(self.all_columns))
 
 
 Fields = Mapping[Path, FieldSource]
 
 
 class LineMapping(NamedTuple):
-    """Rows that are the lines of one order: those that follow each other with the same id, or with none."""
+    """Rows that are the lines of one order: those that follow each other with the same id, or with none.
+
+    `sum` among the fields is a line's sum, from which a price is computed that the line does not have.
+    """
 
     of: tuple[str, ...]
     """The columns of the id, the first that has a cell counts."""
     fields: Mapping[str, FieldSource]
     """Member of a line in `properties.products` -> where it comes from."""
+    packed: tuple[str, ...] = ()
+    """The columns of which a cell has several lines (`packed_objects`); `item_*` is item_1, item_2 ..."""
 
 
 class AlsoMapping(NamedTuple):
@@ -82,6 +116,8 @@ class AlsoMapping(NamedTuple):
 
     when: FieldSource
     fields: Fields
+    each: tuple[str, ...] = ()
+    """The columns of which a cell has several objects (`packed_objects`), each of which is such an event."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +129,14 @@ class RowMapping:
     """Whether columns that no field comes from become properties; a text is the object whose members do."""
     zone: ZoneInfo
     """The zone of times that name none."""
+    day_first: bool | None = None
+    """Whether the day stands first in dates like 03/04/2025; None = nobody said, and such a row is refused."""
     decimal: str = ""
     """`point` or `comma`; "" = a comma is one where it can be nothing else, or does not separate the columns."""
     file: str = ""
     """`csv` or `json`, for a file whose name does not say it."""
+    column_prefix: str = ""
+    """What the names of a CSV's columns may begin with, and is left out."""
     each: str = ""
     """A list of objects: each is an event."""
     key_values: tuple[str, ...] = ()
@@ -113,7 +153,7 @@ class RowMapping:
         """The columns that fields come from."""
         lines = () if self.lines is None else (*self.lines.fields.values(), FieldSource(None, self.lines.of))
         also = [source for further in self.also for source in (further.when, *further.fields.values())]
-        return frozenset(column for source in (*self.fields.values(), *lines, *also) for column in source.columns)
+        return frozenset(column for source in (*self.fields.values(), *lines, *also) for column in source.all_columns)
 
 
 def segment_mapping(time_zone: str = "UTC") -> RowMapping:
@@ -137,9 +177,9 @@ def parse_mapping(text: str, file: str) -> RowMapping:
     except tomllib.TOMLDecodeError as error:
         raise MappingError(f"{file}: not TOML: {error}") from None
     faults = [
-        f"{name}: is none of event, {', '.join((*_OBJECTS, *_SETTINGS))}"
+        f"{name}: is none of event, {', '.join((*OBJECTS, *_SETTINGS))}"
         for name in document
-        if name not in ("event", *_OBJECTS, *_SETTINGS)
+        if name not in ("event", *OBJECTS, *_SETTINGS)
     ]
     fields = _parse_fields(document, "", faults)
     rest = document.get("rest", True)
@@ -160,9 +200,11 @@ def parse_mapping(text: str, file: str) -> RowMapping:
         fields,
         rest,
         zone,
+        DATES.get(_choice(document, "dates", tuple(DATES), faults)),
         _choice(document, "decimal", ("point", "comma"), faults),
         _choice(document, "file", ("csv", "json"), faults),
-        _names(document, "each", faults)[0] if "each" in document else "",
+        column_prefix=_names(document, "column_prefix", faults)[0] if "column_prefix" in document else "",
+        each=_names(document, "each", faults)[0] if "each" in document else "",
         key_values=_names(document, "key_values", faults),
         as_is=as_is,
         drop=_names(document, "drop", faults),
@@ -176,8 +218,11 @@ def parse_mapping(text: str, file: str) -> RowMapping:
 
 def _parse_fields(document: Mapping[str, Any], prefix: str, faults: list[str]) -> dict[Path, FieldSource]:
     fields: dict[Path, FieldSource] = {}
-    for name in ("event", *_OBJECTS):
-        if name in document:
+    for name in ("event", *OBJECTS):
+        if name != "event" and _is_source(document.get(name)):
+            source = _parse_source(document[name], f"{prefix}{name}", faults)
+            fields |= {} if source is None else {(name,): source}
+        elif name in document:
             fields |= _parse_table((name,), document[name], prefix, faults)
     return fields
 
@@ -201,9 +246,20 @@ def _parse_table(path: Path, table: Any, prefix: str, faults: list[str]) -> dict
     return fields
 
 
+def _is_source(value: Any) -> bool:
+    """Whether a whole object comes from a column, not each of its fields."""
+    return isinstance(value, dict) and (isinstance(value.get("column"), str) and set(value) <= set(_OPTIONS))
+
+
 def _parse_source(value: Any, field: str, faults: list[str]) -> FieldSource | None:
     if isinstance(value, str):
         return FieldSource(value)
+    if isinstance(value, list) and value:
+        first, *others = value
+        source = _parse_source(first, field, faults)
+        if source is None or not others:
+            return source
+        return source._replace(otherwise=_parse_source(others, field, faults))
     columns = _texts(value.get("column")) if isinstance(value, dict) else ()
     if not columns:
         faults.append(f'{field}: has to be a text, or {{ column = "..." }}')
@@ -212,29 +268,30 @@ def _parse_source(value: Any, field: str, faults: list[str]) -> FieldSource | No
     if unknown:
         faults.append(f"{field}: {', '.join(unknown)}: is none of {', '.join(_OPTIONS)}")
         return None
-    for option in ("values", "unless", "items"):
+    for option in ("values", "where", "unless", "items"):
         table = value.get(option)
         if table is not None and not (
             isinstance(table, dict) and all(isinstance(text, str) for text in table.values())
         ):
             faults.append(f"{field}.{option}: has to be a table of texts")
             return None
-    number, time_format, default = value.get("number", False), value.get("format", ""), value.get("default")
-    if not isinstance(number, bool) or not isinstance(time_format, str) or not isinstance(default, str | None):
-        faults.append(
-            f"{field}: number has to be true or false, format a text like %d.%m.%Y %H:%M or epoch, default a text"
-        )
-        return None
-    allowed = tuple(text.lower() for text in _texts(value.get("is", ())))
+    for option, kind in (("number", bool), ("strict", bool), ("format", str), ("default", str), ("prefix", str)):
+        if option in value and not isinstance(value[option], kind):
+            faults.append(f"{field}.{option}: has to be {'true or false' if kind is bool else 'a text'}")
+            return None
+    values: Mapping[str, str] | None = value.get("values")
     return FieldSource(
         None,
         columns,
-        value.get("values"),
-        default,
-        number,
-        time_format,
-        allowed,
+        None if values is None else {**{cell.lower(): text for cell, text in values.items()}, **values},
+        value.get("default"),
+        value.get("strict", False),
+        value.get("number", False),
+        value.get("format", ""),
+        tuple(text.lower() for text in _texts(value.get("is", ()))),
         value.get("unless"),
+        value.get("where"),
+        value.get("prefix", ""),
         value.get("items"),
     )
 
@@ -249,7 +306,7 @@ def _parse_lines(table: Any, faults: list[str]) -> LineMapping | None:
         source = _parse_source(value, f"lines.columns.{name}", faults)
         if source is not None:
             fields[name] = source
-    return LineMapping(of, fields)
+    return LineMapping(of, fields, _texts(table.get("packed", ())))
 
 
 def _parse_also(tables: Any, fields: Fields, faults: list[str]) -> tuple[AlsoMapping, ...]:
@@ -260,7 +317,8 @@ def _parse_also(tables: Any, fields: Fields, faults: list[str]) -> tuple[AlsoMap
             continue
         when = _parse_source(table.get("when"), f"also {number}.when", faults)
         if when is not None:
-            parsed.append(AlsoMapping(when, {**fields, **_parse_fields(table, f"also {number}.", faults)}))
+            further = {**fields, **_parse_fields(table, f"also {number}.", faults)}
+            parsed.append(AlsoMapping(when, further, _texts(table.get("each", ()))))
     return tuple(parsed)
 
 

@@ -233,7 +233,7 @@ def _csv(file: Path, opened: BinaryIO, mapping: RowMapping | None, form: FileFor
             _, header, error = next(records, (0, [], None))
         if error is not None:
             raise ImportFileError(f"{file}: the header line: {error}")
-        header = [name.lstrip("\ufeff").strip() for name in header]
+        header = [name.lstrip("\ufeff").strip().removeprefix(mapping.column_prefix) for name in header]
         _check_columns(file, header, mapping, form)
         yield from _orders(_cells(records, header), mapping)
 
@@ -257,7 +257,7 @@ def _records(lines: _RowLines, separator: str) -> Iterator[tuple[str, list[str],
 
 def _check_columns(file: Path, header: list[str], mapping: RowMapping, form: FileForm) -> None:
     columns = set(header)
-    has_column = {path: not columns.isdisjoint(source.columns) for path, source in mapping.fields.items()}
+    has_column = {path: not columns.isdisjoint(source.all_columns) for path, source in mapping.fields.items()}
     required = [path for path, source in mapping.fields.items() if source.columns and len(path) > 1]
     # A recipe knows more columns than a file has: its optional fields have several names, or a default.
     missing = sorted(

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from throughline.cli import app
 from throughline.cli.common.target import Target
 from throughline.cli.importing.command import _begin, _separator
 from throughline.cli.importing.rows import ImportFileError
@@ -40,3 +42,17 @@ def test_separators_have_names() -> None:
     assert [_separator(text) for text in ("tab", ";", "Comma", "")] == ["\t", ";", ",", ""]
     with pytest.raises(ImportFileError, match="--separator"):
         _separator("::")
+
+
+def test_dates_are_read_as_the_option_says(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("order_id,date,status,customer_id\n1,03/04/2025 10:00,completed,7\n2,13/04/2025,completed,7\n")
+    as_orders = ["import", str(file), "--as", "woocommerce-orders", "--dry-run", "--json"]
+    refused = CliRunner().invoke(app, as_orders)
+    assert (refused.exit_code, json.loads(refused.stdout)["faulty_rows"]) == (1, 2)
+    assert "say --dates day-first or --dates month-first" in refused.stderr
+    read = CliRunner().invoke(app, [*as_orders, "--dates", "day-first", "--time-zone", "Europe/Vienna"])
+    times = [event["timestamp"] for event in json.loads(read.stdout)["events"]]
+    assert times == ["2025-04-03T10:00:00+02:00", "2025-04-13T00:00:00+02:00"]
+    wrong = CliRunner().invoke(app, [*as_orders, "--dates", "dmy"])
+    assert (wrong.exit_code, "day-first or month-first" in wrong.stderr) == (2, True)

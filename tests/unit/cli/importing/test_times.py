@@ -56,3 +56,14 @@ def test_what_cannot_be_read_is_refused_with_an_example(form: str, value: object
     with pytest.raises(RowError, match="is not a time like") as caught:
         read(value, form)
     assert (caught.value.code, caught.value.field) == ("unreadable_time", "timestamp")
+
+
+def test_a_date_without_an_order_is_refused_and_names_both() -> None:
+    with pytest.raises(RowError, match="--dates day-first or --dates month-first") as caught:
+        read("9/6/2016  6:29:00")
+    assert (caught.value.code, caught.value.field) == ("ambiguous_time", "timestamp")
+    zone = ZoneInfo("Europe/Vienna")
+    assert time_of("9/6/2016  6:29:00", "at", "", zone, day_first=True) == "2016-06-09T06:29:00+02:00"
+    assert time_of("9/6/2016  6:29:00", "at", "", zone, day_first=False) == "2016-09-06T06:29:00+02:00"
+    with pytest.raises(RowError, match="is not a time like"):
+        time_of("13/13/2016", "at", "", zone, day_first=True)
