@@ -67,11 +67,13 @@ _DEVICE = re.compile(r"AppleWebKit|Gecko/|Android|iPhone|iPad|\biOS\b|Darwin/|Da
 """What a browser or an app of a person says."""
 _ROBOT = re.compile(
     r"bot(?:/v?\d|;|\)|-|$)|(?:crawler|spider|scraper)(?:/v?\d|;|\)|$)"
-    r"|(?:bot|crawler|spider|scraper)[^()]{0,40}\(\+?https?:|compatible; [^;()]{2,60}; ?\+https?:"
+    r"|(?:bot|crawler|spider|scraper|fetcher)[^()]{0,40}\(\+?https?:|compatible; [^;()]{2,60}; ?\+https?:"
+    r"|^mozilla/.*\(\+https?:"
 )
 """How a robot that is in no list calls itself, in lower case."""
 _DRIVERS = ("Cypress", "CloudflareObservatory", "WebdriverIO", "TestCafe", "Nightwatch", "HtmlUnit", "SlimerJS",
-            "CasperJS", "jsdom", "Scrapy", "Google-HotelAdsVerifier", "Google Page Speed Insights")  # fmt: skip
+            "CasperJS", "Playwright", "playwright/", "Rigor", "jsdom", "Scrapy", "Google-HotelAdsVerifier",
+            "Google Page Speed Insights")  # fmt: skip
 """Robots that drive a browser, and are not in the package."""
 
 

@@ -19,7 +19,7 @@ SAFARI = (
     "Mobile/15E148 Safari/604.1"
 )
 CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0"
-ROBOTS = 950
+ROBOTS = 970
 """Number of agents of device-detector's robots that are recognised, at least; 775 by the package's patterns alone."""
 PEOPLE_APART = re.compile(r"MetaIAB Facebook|Build/AP3A|Fluid/|Code/1\.|/passremind")
 """What the package's list has of people: browsers of apps, and a build of Android."""
@@ -43,6 +43,10 @@ def event(user_agent: Any, **more: Any) -> dict[str, Any]:
         "ShopCheckbot/1.0 (+https://shopcheck.example/about)",
         "Sogou web spider/4.0(+http://www.sogou.com/docs/help/webmasters.htm#07)",
         "WhatsApp/2.19.81 A",
+        "FeedFetcher-Google; (+http://www.google.com/feedfetcher.html)",
+        f"Mozilla/5.0 (X11; Linux x86_64) {CHROME} Safari/537.36 Prerender (+https://github.com/prerender/prerender)",
+        f"Mozilla/5.0 (X11; Linux x86_64) {CHROME} Safari/537.36 Rigor",
+        "playwright/1.40",
     ],
 )
 def test_crawlers(user_agent: str) -> None:
@@ -72,6 +76,7 @@ def test_crawlers(user_agent: str) -> None:
         f"Mozilla/5.0 (Linux; Android 4.2.2; HTC Butterfly Build/JDQ39) {CHROME} Mobile Safari/537.36",
         f"Mozilla/5.0 (Linux; Android 9; SM-A105F) {CHROME} Mobile Safari/537.36 SogouMSE,SogouMobileBrowser/5.6.0",
         f"Mozilla/5.0 (Linux; Android 7.0; M bot 51) {CHROME} Safari/537.36",
+        "gPodder/3.5.2 (+http://gpodder.org/)",
         "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0)",
     ],
 )
