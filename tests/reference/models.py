@@ -140,9 +140,9 @@ def stands(model: NaiveModel, events: Sequence[Touchpoint], order: Order) -> boo
 def refunded(story: Sequence[tuple[str, Touchpoint]], placing: int) -> bool:
     """Whether the refunds of an order, from before its sale or after it, are all of it."""
     refunds = [event for what, event in story if what == "refund"]
-    if any(not money(event) and not lines(event) for event in refunds):
+    if any(not money(event) and not given_back(event) for event in refunds):
         return True
-    returned = [line for event in refunds if not money(event) for line in lines(event)]
+    returned = [line for event in refunds if not money(event) for line in given_back(event)]
     sold, gross, net, currency = charged(story, placing)
     if returned and sold and all(count(returned, product) >= count(sold, product) for product, _, _ in sold):
         return True
@@ -159,14 +159,14 @@ def paid_back(
     refunds: Sequence[Touchpoint], sold: Sequence[tuple[str, float, float | None]], gross: int | None, own: str
 ) -> int:
     """What refunds pay back in a currency, and without one."""
-    returned = [line for event in refunds if not money(event) for line in lines(event)]
+    returned = [line for event in refunds if not money(event) for line in given_back(event)]
     sums: dict[str, int] = defaultdict(int)
     for event in refunds:
         first, second = (event.value, event.total) if gross is None else (event.total, event.value)
         amount = second if first is None else first
         if amount is not None:
             sums[event.currency] += minor(abs(amount), event.currency)
-        for _, quantity, price in () if money(event) else lines(event):
+        for _, quantity, price in () if money(event) else given_back(event):
             if price is not None:
                 sums[event.currency] += minor(abs(price) * abs(quantity), event.currency)
     in_all = rounded(sums[""], own) + (sums[own] if own else 0)
@@ -240,6 +240,12 @@ def lines(event: Touchpoint) -> list[tuple[str, float, float | None]]:
     return [(product, quantity, price) for product, quantity, price in json.loads(event.items or "[]")]
 
 
+def given_back(event: Touchpoint) -> list[tuple[str, float, float | None]]:
+    """The lines of a refund, or the one product that it names."""
+    quantity = 1.0 if event.quantity is None else event.quantity
+    return lines(event) or ([(event.product_id, quantity, None)] if event.product_id else [])
+
+
 def count(among: Sequence[tuple[str, float, float | None]], product: str) -> float:
     return sum(abs(quantity) for name, quantity, _ in among if name == product)
 
@@ -270,7 +276,7 @@ def foreign(model: NaiveModel, events: Sequence[Touchpoint]) -> dict[int, int]:
     for event in events:
         if effect(model, event) != "refund" or not event.currency:
             continue
-        if not money(event) and all(price is None for _, _, price in lines(event)):
+        if not money(event) and all(price is None for _, _, price in given_back(event)):
             continue
         story = [(effect(model, e), e) for e in events if effect(model, e) and order_of(e) == order_of(event)]
         placing = next((n for n, (what, _) in enumerate(story) if what in PLACING), None)

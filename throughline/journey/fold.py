@@ -14,7 +14,7 @@ from throughline.journey.ledger import Report
 from throughline.journey.memory import CHURNED, EMPTIED, PAGED, Memory
 from throughline.journey.milestones import after
 from throughline.journey.model import UNPLACED, Kind, Model, Rule
-from throughline.journey.money import lines_of
+from throughline.journey.money import lines_of, only_line
 from throughline.journey.state import ENTER, RETURN, Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
 
@@ -177,9 +177,10 @@ def _remember(memory: Memory, kind: Kind, touchpoint: Touchpoint) -> bool:
     items = touchpoint.items
     if kind.order:
         key = order_key(touchpoint)
-        report: Report = _new(
-            Report, (touchpoint.total, touchpoint.value, touchpoint.currency, "" if items == "[]" else items)
-        )
+        named = "" if items == "[]" else items
+        if not named and touchpoint.product_id and kind.order == "refund":
+            named = only_line(touchpoint.product_id, touchpoint.quantity)
+        report: Report = _new(Report, (touchpoint.total, touchpoint.value, touchpoint.currency, named))
         if kind.order in ("place", "pay"):
             memory.place(key, touchpoint.occurred_us, report, is_payment=kind.order == "pay")
         elif kind.order == "cancel":

@@ -69,6 +69,11 @@ def lines_of(items: str) -> list[Line]:
     return [Line(*part) for part in parts[:MAX_LINES] if _is_line(part)] if isinstance(parts, list) else []
 
 
+def only_line(product: str, quantity: float | None) -> str:
+    """Returns, as text, the one line of an event that names a product beside its lines."""
+    return json.dumps([[product, 1.0 if quantity is None else quantity, None]])
+
+
 def _is_line(part: Any) -> bool:
     return (
         isinstance(part, list)

@@ -30,6 +30,9 @@ _SOURCES: tuple[tuple[str, ...], ...] = (
 )
 """For each of `Fields`, the properties that may hold it: the first that is given counts."""
 
+_REFUND_SUMS = ("amount", "refund_amount", "refundAmount", "refunded_amount", "refundedAmount", "amount_refunded")
+"""Properties that hold the sum of a refund; of an order `amount` may be a number of pieces."""
+
 SAFE = 2**53
 """Largest integer up to which all are exact as 64-bit floats."""
 
@@ -124,6 +127,20 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
         if fields[_QUANTITY] is None:
             fields[_QUANTITY] = _plain_number(only.get("quantity"))
     return tuple(fields), says_origin
+
+
+def with_refunded_sum(fields: Fields, properties: dict[str, Any], warnings: list[Verdict]) -> Fields:
+    """Returns the typed fields of a refund of which none has a sum.
+
+    A sum that cannot be read counts as nothing: a refund that names no sum pays the whole order back.
+    """
+    value = _number(properties, _REFUND_SUMS, warnings)
+    if value is None:
+        sums = (*_SOURCES[_VALUE], *_SOURCES[_TOTAL], *_REFUND_SUMS)
+        if all(properties.get(name) in (None, "") for name in sums):
+            return fields
+        value = 0.0
+    return (fields[0], value, *fields[2:])
 
 
 def _order_id(sent: str, warnings: list[Verdict]) -> str:

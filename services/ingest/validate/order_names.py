@@ -34,7 +34,9 @@ ORDERS = frozenset(
     }
 )
 """Names of events that place or pay an order: in lower case, without spaces, hyphens and underscores."""
-CHANGES = frozenset(
+REFUNDS = frozenset({"orderrefunded", "refund", "refundscreate", "refunds/create"})
+"""Names of events that refund an order, written likewise."""
+CHANGES = REFUNDS | frozenset(
     {
         "ordercanceled",
         "ordercancelled",
@@ -49,10 +51,6 @@ CHANGES = frozenset(
         "ordersdelete",
         "ordersedited",
         "ordersupdated",
-        "orderrefunded",
-        "refund",
-        "refundscreate",
-        "refunds/create",
     }
 )
 """Names of events that edit, cancel or refund an order, written likewise."""
@@ -75,6 +73,12 @@ def missing_id(name: str) -> Verdict | None:
     if normal in ORDERS:
         return _OF_ITS_OWN
     return _OF_NONE if normal in CHANGES else None
+
+
+@lru_cache(maxsize=4096)
+def is_refund(name: str) -> bool:
+    """Returns whether a track call of this name refunds an order."""
+    return normalise(name) in REFUNDS
 
 
 def is_order(name: str) -> bool:

@@ -39,7 +39,7 @@ from services.ingest.validate.checks import (
     check_properties,
     without_case,
 )
-from services.ingest.validate.fields import NONE, Fields, read_fields
+from services.ingest.validate.fields import NONE, Fields, read_fields, with_refunded_sum
 from services.ingest.validate.kept import (
     EMPTY_LENGTH,
     NO_KEPT_CONTEXT,
@@ -248,6 +248,8 @@ class TouchpointBuilder(Struct, gc=False):
                     self._properties, self._fields, self._says_origin = decoded, fields, says_origin
         if fields[-1] or (missing is not None and not fields[0]):
             fields = check_order(fields, missing, warnings) if call == "track" else (*fields[:-1], False)
+        if missing is not None and fields[1] is None and properties and order_names.is_refund(name):
+            fields = with_refunded_sum(fields, properties, warnings)
         if self.order_scope and fields[0]:
             fields = (self.order_scope + fields[0], *fields[1:])
         rest, context = self._keep(event, parsed, properties, warnings)

@@ -124,3 +124,25 @@ def test_the_cart_of_ga4_has_its_lines() -> None:
     event = {"name": "add_to_cart", "params": {"items": items, "message_id": "m"}}
     touchpoint = only(take(parse_collect, post({"client_id": "1.2", "events": [event]})))
     assert (touchpoint.product_id, touchpoint.items) == ("", '[["a",2.0,5.0],["b",1,null]]')
+
+
+@pytest.mark.parametrize(
+    ("properties", "value", "warnings"),
+    [
+        ({"amount": 10}, 10.0, ()),
+        ({"refund_amount": "-10.5"}, -10.5, ()),
+        ({"refundedAmount": 10, "total": 4}, 4.0, ()),
+        ({"total": "59,90"}, 0.0, ("wrong_type",)),
+        ({"amount": {"value": 10}}, 0.0, ("wrong_type",)),
+        ({"total": None, "amount": ""}, None, ()),
+        ({}, None, ()),
+    ],
+)
+def test_a_refund_has_its_sum_under_any_name_and_is_whole_only_without_one(
+    properties: dict[str, Any], value: float | None, warnings: tuple[str, ...]
+) -> None:
+    for name in ("Order Refunded", "refund"):
+        event = {"type": "track", "event": name, "userId": "u", "messageId": "m"}
+        touchpoint = only(batch({**event, "properties": {"order_id": "1", **properties}}))
+        assert (touchpoint.value, touchpoint.warnings) == (value, warnings)
+    assert order(order_id="1", amount=3).value is None
