@@ -17,6 +17,7 @@ _PAID = re.compile(
     r".*cp.*|retargeting|remarketing|paid.*|.*_paid"
     r"|(?:.*_)?(?:ppc|sem|sea|dsa|pla|pmax|performance_?max|demand_?gen|adwords|googleads|facebookads)(?:_.*)?"
     r"|(?!.*video)(?:.*_)?(?:ads?|sponsored|promoted|boosted|advert|advertising|advertisement)"
+    r"|(?:sponsored|promoted|boosted)_.*"
 )
 _ADS = re.compile(r"(.+?)[_\s.-]*(?:ads?|adwords)")
 """A source or a medium that names a site's ads: `google_ads`, `facebook-ads`."""

@@ -91,9 +91,14 @@ NOT_LISTED = (
     (EMAIL, "apple mail", "com.apple.mobilemail icloud.com/mail"),
     (EMAIL, "fastmail", "fastmail.com"),
     (EMAIL, "gmail", "422689480 com.google.gmail"),
+    (EMAIL, "gmx", "3c.gmx.net 3c-bs.gmx.net navigator.gmx.net navigator-bs.gmx.net de.gmx.mobile.android.mail"),
     (EMAIL, "hey", "hey.com"),
+    (EMAIL, "mailbox.org", "mailbox.org"),
     (EMAIL, "outlook.com", "outlook.com outlook.office.com outlook.office365.com outlook.cloud.microsoft 951937596"),
+    (EMAIL, "posteo", "posteo.de"),
+    (EMAIL, "thunderbird", "org.mozilla.thunderbird net.thunderbird.android"),
     (EMAIL, "tuta", "tuta.com tutanota.com mail.tuta.io"),
+    (EMAIL, "web.de", "navigator.web.de navigator-bs.web.de de.web.mobile.android.mail"),
     (ASSISTANT, "chatgpt", "chatgpt.com chat.openai.com com.openai.chatgpt com.openai.chat 6448311069"),
     (ASSISTANT, "character.ai", "character.ai"),
     (ASSISTANT, "claude", "claude.ai claude.com com.anthropic.claude 6473753684"),
@@ -131,12 +136,19 @@ _ALIASES = {
     "meta": "facebook",
     "ig": "instagram",
     "insta": "instagram",
+    "microsoft": "bing",
+    "outlook": "outlook.com",
+    "vk": "vkontakte",
+    "x": "twitter",
+    "yahoo": "yahoo!",
     "yt": "youtube",
 }
-"""Abbreviations that campaigns use as their source -> name of the site."""
+"""Names that campaigns use as their source -> name of the site."""
 _MAX_LABELS = 10
 """Maximum number of labels that are removed from a host to find a listed one above it."""
-_WEBMAIL = re.compile(r"(?:webmail[a-z0-9-]*|mail\d*|owa|roundcube|zimbra|squirrelmail|outlook)\.[^.]+\.")
+_WEBMAIL = re.compile(
+    r"(?:webmail[a-z0-9-]*|e?mail\d*|freemail|poczta|owa|roundcube|zimbra|squirrelmail|outlook)\.[^.]+\."
+)
 _WEBMAIL_PATH = re.compile(r"/(?:owa|webmail|roundcube|zimbra|squirrelmail|SOGo)(?:/|$)")
 """Hosts and paths of the mail programs that companies and providers run themselves."""
 _SEARCH_LABELS = frozenset({"m", "mobile", "search"})
