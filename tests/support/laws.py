@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 from services.ingest.event.event import CALLS
 from services.ingest.event.ids import clean_id
 from services.ingest.event.verdict import MAX_EVENT_BYTES, MAX_EVENTS, MAX_MESSAGE_ID, MAX_TEXT
-from services.ingest.publish.producer import MAX_BATCH_BYTES
+from services.ingest.publish.batcher import MAX_BATCH_BYTES
 from services.ingest.validate.request import Result
 from services.ingest.validate.touchpoint import MAX_RESTS, MAX_SHARED, SMALL_REST
 from throughline.kit.clock import MAX_US, MIN_US

@@ -45,9 +45,6 @@ class ProducerTuning(TypedDict, total=False):
     """Options of a producer that differ from one to the next; aiokafka's defaults stand for those left out."""
 
     client_id: str
-    linger_ms: int
-    max_batch_size: int
-    max_request_size: int
     metadata_max_age_ms: int
     request_timeout_ms: int
 

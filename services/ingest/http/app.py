@@ -229,11 +229,11 @@ class _Exchange:
         if accepted.delivery is None:
             self._end(200, *accepted.answer)
         else:
-            accepted.delivery.acknowledged.add_done_callback(self._on_delivered)
+            accepted.delivery.then(self._on_delivered)
 
-    def _on_delivered(self, acknowledged: asyncio.Future[bool]) -> None:
+    def _on_delivered(self, acknowledged: bool) -> None:
         accepted = self._accepted
-        if accepted is None or not acknowledged.result():
+        if accepted is None or not acknowledged:
             self.fail(unavailable("Kafka did not acknowledge in time"))
             return
         self._app.count_accepted(accepted)

@@ -1,5 +1,5 @@
 """Publishes touchpoints and rejected events to Kafka, acknowledged by all in-sync replicas.
 
-Receives encoded records, returns a `Delivery` whose future is set once Kafka has them. batcher.py groups the records of
+Receives encoded records, returns a `Delivery` that calls back once Kafka has them. batcher.py groups the records of
 many requests into record batches, producer.py keeps the connection, rejected.py makes the records of rejected events.
 """

@@ -7,12 +7,23 @@ batches of the next one fill. There is no linger time: the acknowledgement of on
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Sequence
-from functools import partial
+from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import DuplicateSequenceNumber, KafkaError, NoError, UnknownError, for_code
 
 from services.ingest.metrics_buffer import MetricsBuffer
-from services.ingest.publish.aiokafka_internals import BatchBuilder, KafkaClient, partition_leaders
+from services.ingest.publish.aiokafka_internals import (
+    RECORD_BYTES,
+    KafkaClient,
+    Record,
+    leader_of,
+    partition_leaders,
+    produce,
+    record_batch,
+)
 from services.ingest.publish.producer import ReconnectingProducer
 from throughline.kit.errors import ServiceError
 from throughline.kit.memory import Memory
@@ -28,40 +39,72 @@ ROUND_SECONDS = 0.5
 RECONNECT_AFTER = 4
 """A batch without acknowledgement for this many times `ack_seconds` makes the producer connect again: all brokers may
 have new addresses."""
+AGAIN_SECONDS = 0.1
+"""Pause before a batch is sent again that a broker did not take."""
+MAX_BATCH_BYTES = 1_000_000
+"""Maximum size of a record batch of several records; brokers accept 1,048,588 bytes by default."""
 
 
 class Delivery:
     """The events of one request on their way to Kafka."""
 
-    __slots__ = ("acknowledged", "deadline", "pending")
+    __slots__ = ("_then", "acknowledged", "deadline", "pending")
 
-    def __init__(self, acknowledged: asyncio.Future[bool], deadline: float) -> None:
-        self.acknowledged = acknowledged
-        """True: all in-sync replicas have all events. False: unknown, Kafka may still store some of them."""
+    def __init__(self, deadline: float) -> None:
+        self.acknowledged: bool | None = None
+        """True: all in-sync replicas have all events. False: unknown, Kafka may still store some of them. None: not
+        known yet."""
         self.deadline = deadline
         self.pending = 0
         """Number of record batches that are not acknowledged yet."""
+        self._then: Callable[[bool], None] | None = None
+
+    def then(self, callback: Callable[[bool], None]) -> None:
+        """Calls `callback` with `acknowledged` once it is known: now, or later. There is one callback."""
+        if self.acknowledged is None:
+            self._then = callback
+        else:
+            callback(self.acknowledged)
+
+    def end(self, *, acknowledged: bool) -> None:
+        """Says what became of the events, unless that has been said."""
+        if self.acknowledged is not None:
+            return
+        self.acknowledged = acknowledged
+        then, self._then = self._then, None  # a request and its delivery must not hold each other
+        if then is not None:
+            try:
+                then(acknowledged)
+            except Exception:  # the requests after this one have nothing to do with it
+                log.exception("a request was not answered")
 
 
 class _Batch:
-    """A record batch, and the deliveries that have events in it."""
+    """Records that travel together, and the deliveries that have events among them."""
 
-    __slots__ = ("builder", "bytes", "deliveries", "events", "sent_at")
+    __slots__ = ("deliveries", "encoded", "events", "held", "records", "sent_at", "size")
 
-    def __init__(self, builder: BatchBuilder) -> None:
-        self.builder = builder
-        self.deliveries: list[Delivery] = []
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        """Empty once they are encoded."""
         self.events = 0
-        self.bytes = 0
+        self.deliveries: list[Delivery] = []
+        self.size = 0
+        """Maximum number of bytes that the records have on their way."""
+        self.held = 0
+        """Bytes of values."""
+        self.encoded = bytearray()
+        """As Kafka gets them, once they are sent."""
         self.sent_at = 0.0
 
 
 class _Broker:
     """The rounds of one broker."""
 
-    __slots__ = ("in_flight", "is_starting", "round", "started_at", "waiting")
+    __slots__ = ("id", "in_flight", "is_starting", "round", "started_at", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, broker: int) -> None:
+        self.id = broker
         self.waiting: list[_PartitionQueue] = []
         """Queues with batches for the next round."""
         self.round = 0
@@ -74,11 +117,10 @@ class _Broker:
 class _PartitionQueue:
     """The record batches of one partition; at most one of them is in flight."""
 
-    __slots__ = ("batches", "broker", "in_flight", "partition", "topic")
+    __slots__ = ("batches", "broker", "in_flight", "place")
 
-    def __init__(self, topic: str, partition: int, broker: _Broker) -> None:
-        self.topic = topic
-        self.partition = partition
+    def __init__(self, place: TopicPartition, broker: _Broker) -> None:
+        self.place = place
         self.broker = broker
         self.batches: deque[_Batch] = deque()
         self.in_flight: _Batch | None = None
@@ -86,6 +128,12 @@ class _PartitionQueue:
     @property
     def is_idle(self) -> bool:
         return not self.batches and self.in_flight is None
+
+
+_Flight = tuple[_PartitionQueue, _Batch]
+_End = tuple[_PartitionQueue, _Batch, Exception | None]
+_IS_THERE = (NoError.errno, DuplicateSequenceNumber.errno)
+"""What Kafka answers about a batch that it has; the latter when the answer to its first sending was lost."""
 
 
 class Batcher:
@@ -140,35 +188,36 @@ class Batcher:
             raise unavailable("the queue is full")
         if client is not self._queues_client:
             self._update_queues(client)
-        delivery = Delivery(self._loop.create_future(), time.monotonic() + self._ack_seconds)
+        delivery = Delivery(time.monotonic() + self._ack_seconds)
         milliseconds = received_us // 1000
         queues, rejected_queues = self._queues
         partitions = len(queues)
         # A request's rejected events stay together; requests take turns over the partitions.
         self._requests += 1
         rejected_queue = rejected_queues[self._requests % len(rejected_queues)]
-        size = 0
+        held = 0
         for key, value in (*touchpoints, *((None, value) for value in rejected)) if rejected else touchpoints:
             queue = rejected_queue if key is None else queues[partition_of(key, partitions)]
-            batch = queue.batches[-1] if queue.batches else self._add_batch(client, queue)
-            if batch.builder.append(timestamp=milliseconds, key=key, value=value) is None:
-                batch = self._add_batch(client, queue)
-                batch.builder.append(timestamp=milliseconds, key=key, value=value)
+            length = len(value)
+            size = length + RECORD_BYTES if key is None else length + len(key) + RECORD_BYTES
+            batch = queue.batches[-1] if queue.batches else None
+            if batch is None or batch.size + size > MAX_BATCH_BYTES:
+                batch = self._add_batch(queue)
+            batch.records.append((milliseconds, key, value))
+            batch.events += 1
+            batch.size += size
+            batch.held += length
             if not batch.deliveries or batch.deliveries[-1] is not delivery:
                 batch.deliveries.append(delivery)
                 delivery.pending += 1
-            length = len(value)
-            batch.events += 1
-            batch.bytes += length
-            size += length
+            held += length
         self._events += len(touchpoints) + len(rejected)
-        self._memory.held += size
+        self._memory.held += held
         if not delivery.pending:
-            delivery.acknowledged.set_result(True)
+            delivery.end(acknowledged=True)
         return delivery
 
-    def _add_batch(self, client: KafkaClient, queue: _PartitionQueue) -> _Batch:
-        batch = _Batch(client.create_batch())
+    def _add_batch(self, queue: _PartitionQueue) -> _Batch:
         if not queue.batches:
             broker = queue.broker
             broker.waiting.append(queue)
@@ -176,6 +225,7 @@ class Batcher:
                 # Not at once: all requests that the loop has ready in this turn share the round.
                 broker.is_starting = True
                 self._loop.call_soon(self._start_round, broker)
+        batch = _Batch()
         queue.batches.append(batch)
         return batch
 
@@ -184,67 +234,67 @@ class Batcher:
         broker.is_starting = False
         broker.round += 1
         broker.started_at = now = time.monotonic()
-        queues = [queue for queue in broker.waiting if queue.in_flight is None]
-        broker.in_flight = len(queues)
-        for queue in queues:
-            queue.in_flight = queue.batches.popleft()
-            queue.in_flight.sent_at = now
+        flights = []
+        for queue in broker.waiting:
+            if queue.in_flight is None:
+                batch = queue.in_flight = queue.batches.popleft()
+                batch.sent_at = now
+                flights.append((queue, batch))
+        broker.in_flight = len(flights)
         # Queues with more batches, or with one in flight since an earlier round, wait for the next round.
         broker.waiting = [queue for queue in broker.waiting if queue.batches]
-        task = self._loop.create_task(self._send(queues, broker.round))
+        self._run(self._send(broker.id, flights, broker.round))
+
+    def _run(self, sending: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(sending)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(self, queues: list[_PartitionQueue], round_number: int) -> None:
-        for queue in queues:
-            batch = queue.in_flight
-            client = self._producer.client
-            if batch is None:
-                continue
-            try:
-                if client is None:
-                    raise ConnectionError("no connection to Kafka")
-                batch.builder.close()
-                acknowledgement = await client.send_batch(batch.builder, queue.topic, partition=queue.partition)
-            except Exception as error:
-                self._finish(queue, batch, round_number, client, error)
+    async def _send(self, broker: int, flights: list[_Flight], round_number: int) -> None:
+        """Sends batches to a broker, and again until each is acknowledged or refused."""
+        flights = [(queue, batch) for queue, batch in flights if queue.in_flight is batch]
+        client = self._producer.client
+        errors = await _produce(client, broker, flights)
+        ended: list[_End] = []
+        again: list[_Flight] = []
+        for (queue, batch), error in zip(flights, errors, strict=True):
+            if error is not None and _is_passing(error) and client is self._producer.client:
+                again.append((queue, batch))
             else:
-                acknowledgement.add_done_callback(partial(self._on_done, queue, batch, round_number, client))
+                ended.append((queue, batch, error))
+        self._finish(client, ended, round_number)
+        if client is not None and again:
+            client.client.force_metadata_update()
+            await asyncio.sleep(AGAIN_SECONDS)
+            by_leader = defaultdict(list)
+            for queue, batch in again:
+                by_leader[leader_of(client, queue.place)].append((queue, batch))
+            for leader, of_leader in by_leader.items():
+                self._run(self._send(leader, of_leader, round_number))
 
-    def _on_done(
-        self,
-        queue: _PartitionQueue,
-        batch: _Batch,
-        round_number: int,
-        client: KafkaClient,
-        acknowledgement: asyncio.Future[object],
-    ) -> None:
-        error = ConnectionError("aborted") if acknowledgement.cancelled() else acknowledgement.exception()
-        self._finish(queue, batch, round_number, client, error)
-
-    def _finish(
-        self,
-        queue: _PartitionQueue,
-        batch: _Batch,
-        round_number: int,
-        client: KafkaClient | None,
-        error: BaseException | None,
-    ) -> None:
-        """Ends the flight of a batch; the last one of its round starts the next round."""
-        if queue.in_flight is not batch:
-            return  # `_reconnect` has ended it
-        queue.in_flight = None
-        self._complete(batch, acknowledged=error is None)
-        broker = queue.broker
-        if round_number == broker.round:
-            broker.in_flight -= 1
-        if error is not None:
-            INGEST_PRODUCE_FAILURES.inc()
-            if client is not None and client is self._producer.client:
-                log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
-                self._reconnect(client)
-        if not broker.in_flight and broker.waiting and not broker.is_starting:
-            self._start_round(broker)
+    def _finish(self, client: KafkaClient | None, ended: list[_End], round_number: int) -> None:
+        """Ends the flights of batches of one round; the last one starts the next round."""
+        acknowledged = []
+        for queue, batch, error in ended:
+            if queue.in_flight is not batch:
+                continue  # `_reconnect` has ended it
+            queue.in_flight = None
+            broker = queue.broker
+            if round_number == broker.round:
+                broker.in_flight -= 1
+            if error is None:
+                acknowledged.append(batch)
+            else:
+                self._complete(batch, acknowledged=False)
+                INGEST_PRODUCE_FAILURES.inc()
+                if client is not None and client is self._producer.client:
+                    log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
+                    self._reconnect(client)
+            if not broker.in_flight and broker.waiting and not broker.is_starting:
+                self._start_round(broker)
+        if acknowledged:
+            # The turn after the next one: the next round leaves first, and Kafka writes it while these are answered.
+            self._loop.call_soon(self._loop.call_soon, self._answer, acknowledged)
 
     def _reconnect(self, client: KafkaClient) -> None:
         """Connects again, and answers 503 to all requests with events in flight.
@@ -261,13 +311,17 @@ class Batcher:
             if broker.waiting and not broker.is_starting:
                 self._start_round(broker)
 
+    def _answer(self, batches: list[_Batch]) -> None:
+        for batch in batches:
+            self._complete(batch, acknowledged=True)
+
     def _complete(self, batch: _Batch, *, acknowledged: bool) -> None:
         self._events -= batch.events
-        self._memory.held -= batch.bytes
+        self._memory.held -= batch.held
         for delivery in batch.deliveries:
             delivery.pending -= 1
-            if not delivery.acknowledged.done() and (not acknowledged or not delivery.pending):
-                delivery.acknowledged.set_result(acknowledged)
+            if not acknowledged or not delivery.pending:
+                delivery.end(acknowledged=acknowledged)
         if acknowledged:
             self._metrics.count_batch(batch.events, time.monotonic() - batch.sent_at)
 
@@ -280,9 +334,9 @@ class Batcher:
         for topic, queues in zip(self._topics, self._queues, strict=True):
             leaders = partition_leaders(client, topic)
             for partition, leader in enumerate(leaders):
-                broker = self._brokers.setdefault(leader, _Broker())
+                broker = self._brokers.setdefault(leader, _Broker(leader))
                 if partition == len(queues):
-                    queues.append(_PartitionQueue(topic, partition, broker))
+                    queues.append(_PartitionQueue(TopicPartition(topic, partition), broker))
                 elif queues[partition].broker is not broker and queues[partition].is_idle:
                     queues[partition].broker = broker
             while len(queues) > len(leaders) > 0 and queues[-1].is_idle:
@@ -337,8 +391,33 @@ def _expire(batch: _Batch, now: float) -> None:
     for delivery in batch.deliveries:  # in the order of their deadlines
         if delivery.deadline > now:
             return
-        if not delivery.acknowledged.done():
-            delivery.acknowledged.set_result(False)
+        delivery.end(acknowledged=False)
+
+
+async def _produce(client: KafkaClient | None, broker: int, flights: list[_Flight]) -> list[Exception | None]:
+    """Sends record batches to a broker; returns for each None, once it is acknowledged, or why it is not."""
+    try:
+        if client is None:
+            raise ConnectionError("no connection to Kafka")
+        for queue, batch in flights:
+            if not batch.encoded:
+                batch.encoded, batch.records = record_batch(client, queue.place, batch.records, batch.size), []
+        codes = await produce(client, broker, [(queue.place, batch.encoded) for queue, batch in flights])
+    except Exception as error:
+        return [error] * len(flights)
+    return [_error_of(codes.get(queue.place, UnknownError.errno)) for queue, _ in flights]
+
+
+def _error_of(code: int) -> Exception | None:
+    if code in _IS_THERE:
+        return None
+    error: Exception = for_code(code)()
+    return error
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same batch may be taken later: an idempotent producer may send it as often as it likes."""
+    return isinstance(error, KafkaError) and bool(error.retriable)
 
 
 def unavailable(reason: str) -> ServiceError:

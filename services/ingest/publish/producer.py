@@ -11,8 +11,6 @@ from throughline.kit.kafka_servers import Servers
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH_BYTES = 1_000_000
-"""Maximum size of a record batch; brokers accept 1,048,588 bytes by default."""
 REQUEST_MS = 10_000
 CONNECT_SECONDS = 30.0
 RETRY_SECONDS = 0.5
@@ -88,9 +86,6 @@ class ReconnectingProducer:
         client: KafkaClient = create_producer(
             self._servers,
             client_id="throughline-ingest",
-            linger_ms=0,
-            max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=MAX_BATCH_BYTES,
             request_timeout_ms=REQUEST_MS,
             metadata_max_age_ms=METADATA_MS,
         )

@@ -4,9 +4,11 @@ Both classes take the same bytes, cut anywhere, over a transport in memory; Kafk
 """
 
 import asyncio
+import gc
 import gzip
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,9 +21,9 @@ from uvicorn.server import ServerState
 
 from services.ingest.http import direct
 from services.ingest.http.access import Access, Rates
-from services.ingest.http.app import IngestApp
+from services.ingest.http.app import Accepted, IngestApp, _Exchange
 from services.ingest.http.cors import error_app
-from services.ingest.http.direct import DirectHttpProtocol, IngestHttpProtocol
+from services.ingest.http.direct import DirectHttpProtocol, IngestHttpProtocol, _DirectCycle
 from services.ingest.http.keys import Keys
 from services.ingest.http.responses import send_answer
 from services.ingest.metrics_buffer import MetricsBuffer
@@ -118,9 +120,8 @@ class Kafka:
         self.records: list[tuple[Sequence[object], int]] = []
 
     def put(self, touchpoints: Sequence[tuple[bytes, bytes]], rejected: Sequence[bytes], _: int) -> Delivery:
-        loop = asyncio.get_running_loop()
-        delivery = Delivery(loop.create_future(), 0)
-        loop.call_soon(delivery.acknowledged.set_result, self._acknowledges)
+        delivery = Delivery(0)
+        asyncio.get_running_loop().call_soon(partial(delivery.end, acknowledged=self._acknowledges))
         self.records.append(([key for key, _ in touchpoints], len(rejected)))
         return delivery
 
@@ -192,6 +193,20 @@ def test_both_ways_answer_the_same(requests: list[bytes], cuts: list[int], toget
         for kind in (IngestHttpProtocol, LimitedHttpProtocol)
     )
     assert ours == usual
+
+
+def test_a_request_leaves_no_cycle_of_references_behind() -> None:
+    """`main.py` lets the collector run seldom."""
+    kinds = (_DirectCycle, _Exchange, Delivery, Accepted)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(type(each) in kinds for each in gc.get_objects())
+        asyncio.run(_converse(IngestHttpProtocol, [REQUESTS[0]] * 9, acknowledges=True))
+        left = sum(type(each) in kinds for each in gc.get_objects()) - before
+    finally:
+        gc.enable()
+    assert left <= 1, "the connection's last request"
 
 
 def test_a_whole_request_starts_no_task(monkeypatch: pytest.MonkeyPatch) -> None:

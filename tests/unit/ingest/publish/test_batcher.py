@@ -2,9 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
+from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError, OutOfOrderSequenceNumber
+from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.protocol.produce import ProduceRequest_v7
+from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,25 +21,16 @@ from throughline.kit.memory import Memory
 from throughline.wire.codec import partition_of
 
 PARTITIONS = 3
-BATCH_RECORDS = 4
+REFUSED = OutOfOrderSequenceNumber.errno
+NOT_LEADER = NotLeaderForPartitionError.errno
 
 
-class FakeBatch:
-    """A record batch with room for `BATCH_RECORDS` records."""
+class Flight(NamedTuple):
+    """A produce request without an answer yet."""
 
-    def __init__(self) -> None:
-        self.records: list[tuple[bytes | None, bytes]] = []
-        self.is_closed = False
-
-    def append(self, *, timestamp: int, key: bytes | None, value: bytes) -> object | None:
-        assert not self.is_closed
-        if len(self.records) == BATCH_RECORDS:
-            return None
-        self.records.append((key, value))
-        return timestamp
-
-    def close(self) -> None:
-        self.is_closed = True
+    places: dict[tuple[str, int], list[tuple[bytes | None, bytes]]]
+    """The records of each partition."""
+    answer: asyncio.Future[Any]
 
 
 class FakeClient:
@@ -41,32 +38,40 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.client = self.cluster = self
+        self._txn_manager = TransactionManager(None, 0)
+        self._txn_manager.set_pid_and_epoch(7, 0)
         self.stored: dict[tuple[str, int], list[tuple[bytes | None, bytes]]] = defaultdict(list)
-        self.in_flight: dict[tuple[str, int], tuple[FakeBatch, asyncio.Future[Any]]] = {}
+        self.flights: list[Flight] = []
+        self.leader = 1
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return set(range(PARTITIONS if topic == "touchpoints" else 2))
 
     def leader_for_partition(self, _: object) -> int:
-        return 1
+        return self.leader
 
-    def create_batch(self) -> FakeBatch:
-        return FakeBatch()
+    def force_metadata_update(self) -> None:
+        pass
 
-    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> asyncio.Future[Any]:
-        assert batch.is_closed
-        assert (topic, partition) not in self.in_flight, "two batches of one partition are in flight"
-        future = asyncio.get_running_loop().create_future()
-        self.in_flight[topic, partition] = (batch, future)
-        return future
+    async def send(self, broker: int, request: Any) -> Any:
+        assert broker == self.leader
+        places = {}
+        for topic, partitions in ProduceRequest_v7.decode(request.encode()).topics:
+            for partition, batch in partitions:
+                place = (topic, partition)
+                assert not any(place in flight.places for flight in self.flights), "one batch of a partition at a time"
+                places[place] = [(record.key, record.value) for record in DefaultRecordBatch(bytearray(batch))]
+        flight = Flight(places, asyncio.get_running_loop().create_future())
+        self.flights.append(flight)
+        return await flight.answer
 
-    def answer(self, place: tuple[str, int], error: Exception | None = None) -> None:
-        batch, future = self.in_flight.pop(place)
-        if error is None:
-            self.stored[place] += batch.records
-            future.set_result(None)
-        else:
-            future.set_exception(error)
+    def answer(self, flight: Flight, codes: Mapping[tuple[str, int], int] = MappingProxyType({})) -> None:
+        """Answers with these error codes, and 0 for the other partitions."""
+        self.flights.remove(flight)
+        for place, records in flight.places.items():
+            if not codes.get(place):
+                self.stored[place] += records
+        flight.answer.set_result({place: codes.get(place, 0) for place in flight.places})
 
 
 class FakeProducer:
@@ -114,7 +119,7 @@ def test_every_event_is_stored_once_in_order_and_acknowledged_only_then(
         def check() -> None:
             stored = {value for records in client.stored.values() for _, value in records}
             for delivery, values in sent:
-                assert not delivery.acknowledged.done() or stored.issuperset(values)
+                assert delivery.acknowledged is None or stored.issuperset(values)
 
         for actors, rejections in requests:
             touchpoints = [(actor.encode(), b"t%d" % next(numbers)) for actor in actors]
@@ -123,15 +128,15 @@ def test_every_event_is_stored_once_in_order_and_acknowledged_only_then(
             sent.append((delivery, [*(value for _, value in touchpoints), *rejected]))
             await turn()
             for _, choice in zip(range(next(turns, 0) % 3), turns, strict=False):
-                if client.in_flight:
-                    client.answer(sorted(client.in_flight)[choice % len(client.in_flight)])
+                if client.flights:
+                    client.answer(client.flights[choice % len(client.flights)])
                     await turn()
                     check()
-        while client.in_flight:
-            client.answer(next(iter(client.in_flight)))
+        while client.flights:
+            client.answer(client.flights[0])
             await turn()
             check()
-        assert all(delivery.acknowledged.result() for delivery, _ in sent)
+        assert all(delivery.acknowledged for delivery, _ in sent)
         assert await batcher.drain(0)
         stored = [(place, value) for place, records in client.stored.items() for _, value in records]
         assert sorted(value for _, value in stored) == sorted(value for _, values in sent for value in values)
@@ -141,7 +146,9 @@ def test_every_event_is_stored_once_in_order_and_acknowledged_only_then(
             order = [int(value[1:]) for _, value in records]
             assert order == sorted(order)
 
-    asyncio.run(run())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.ingest.publish.batcher.MAX_BATCH_BYTES", 200)  # some four of these records
+        asyncio.run(run())
 
 
 async def test_requests_of_one_turn_share_a_batch() -> None:
@@ -150,10 +157,46 @@ async def test_requests_of_one_turn_share_a_batch() -> None:
     deliveries = [batcher.put([(b"ada", b"%d" % number)], [], 0) for number in range(3)]
     await turn()
     assert producer.client is not None
-    ((place, (batch, _)),) = producer.client.in_flight.items()
-    assert len(batch.records) == 3
-    producer.client.answer(place)
-    assert [await delivery.acknowledged for delivery in deliveries] == [True, True, True]
+    (flight,) = producer.client.flights
+    ((_, records),) = flight.places.items()
+    assert [value for _, value in records] == [b"0", b"1", b"2"]
+    producer.client.answer(flight)
+    await turn()
+    assert [delivery.acknowledged for delivery in deliveries] == [True, True, True]
+
+
+async def test_the_next_round_leaves_before_the_requests_of_the_last_one_are_answered() -> None:
+    producer = FakeProducer()
+    client = producer.client
+    assert client is not None
+    batcher = batcher_of(producer)
+    flights_at_answer: list[int] = []
+    batcher.put([(b"ada", b"1")], [], 0).then(lambda _: flights_at_answer.append(len(client.flights)))
+    await turn()
+    batcher.put([(b"bob", b"2"), (b"ada", b"3")], [b"4"], 0)
+    client.answer(client.flights[0])
+    await turn()
+    assert flights_at_answer == [1]
+    assert len(client.flights[0].places) == 3, "one request for all partitions"
+
+
+async def test_a_request_that_cannot_be_answered_harms_no_other() -> None:
+    producer = FakeProducer()
+    client = producer.client
+    assert client is not None
+    batcher = batcher_of(producer)
+    answers: list[bool] = []
+
+    def fail(_: bool) -> None:
+        raise OSError("gone")
+
+    batcher.put([(b"ada", b"1")], [], 0).then(fail)
+    batcher.put([(b"ada", b"2")], [], 0).then(answers.append)
+    await turn()
+    client.answer(client.flights[0])
+    await turn()
+    assert answers == [True]
+    assert await batcher.drain(0)
 
 
 async def test_a_refused_batch_reconnects_and_acknowledges_nothing_in_flight() -> None:
@@ -163,27 +206,61 @@ async def test_a_refused_batch_reconnects_and_acknowledges_nothing_in_flight() -
     batcher = batcher_of(producer)
     both = batcher.put([(b"ada", b"1"), (b"bob", b"2")], [b"3"], 0)
     await turn()
-    assert len(first.in_flight) == 3
-    waiting = batcher.put([(b"ada", b"4")], [], 0)
-    first.answer(next(iter(first.in_flight)), ConnectionError("gone"))
+    (flight,) = first.flights
+    assert len(flight.places) == 3
+    ends: list[bool] = []
+    batcher.put([(b"ada", b"4")], [], 0).then(ends.append)
+    first.answer(flight, {next(iter(flight.places)): REFUSED})
     await turn()
-    assert await both.acknowledged is False
+    assert both.acknowledged is False
     assert producer.reconnections == 1
     assert producer.client is not None
-    assert not waiting.acknowledged.done()
-    for place in list(producer.client.in_flight):
-        producer.client.answer(place)
-    assert await waiting.acknowledged is True
-    for place in list(first.in_flight):
-        first.answer(place)  # too late: the batcher has another client
+    assert ends == []
+    producer.client.answer(producer.client.flights[0])
     await turn()
+    assert ends == [True]
     assert await batcher.drain(0)
+
+
+@pytest.mark.parametrize("failure", [NOT_LEADER, KafkaConnectionError("gone")])
+async def test_a_batch_that_may_be_taken_later_is_sent_again_to_its_leader_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, failure: int | Exception
+) -> None:
+    monkeypatch.setattr("services.ingest.publish.batcher.AGAIN_SECONDS", 0.0)
+    producer = FakeProducer()
+    client = producer.client
+    assert client is not None
+    batcher = batcher_of(producer)
+    moved, stays = (("touchpoints", partition_of(key, PARTITIONS)) for key in (b"ada", b"dot"))
+    assert moved != stays
+    lost = batcher.put([(b"ada", b"1")], [], 0)
+    kept = batcher.put([(b"dot", b"2")], [], 0)
+    await turn()
+    client.leader = 2
+    if isinstance(failure, int):
+        client.answer(client.flights[0], {moved: failure})
+    else:
+        client.flights.pop().answer.set_exception(failure)
+    later = batcher.put([(b"ada", b"3")], [], 0)
+    async with asyncio.timeout(10):
+        while not client.flights:  # noqa: ASYNC110 - what the fake client has is polled
+            await asyncio.sleep(0)
+        assert kept.acknowledged is (True if isinstance(failure, int) else None)
+        assert moved in client.flights[0].places
+        client.leader = 1  # the queue's broker
+        while client.flights:
+            client.answer(client.flights[0])
+            await turn()
+    assert (lost.acknowledged, kept.acknowledged, later.acknowledged) == (True, True, True)
+    assert client.stored[moved] == [(b"ada", b"1"), (b"ada", b"3")]
+    assert client.stored[stays] == [(b"dot", b"2")]
+    assert producer.reconnections == 0
 
 
 async def test_a_full_queue_and_a_lost_connection_are_503() -> None:
     producer = FakeProducer()
     batcher = batcher_of(producer, queue_events=2)
-    assert await batcher.put([], [], 0).acknowledged is True
+    assert batcher.put([], [], 0).acknowledged is True
     with pytest.raises(ServiceError, match="queue is full"):
         batcher.put([(b"ada", b"1")] * 3, [], 0)
     producer.client = None
@@ -197,9 +274,10 @@ async def test_a_batch_without_acknowledgement_expires_then_stalls_then_reconnec
     producer = FakeProducer()
     batcher = batcher_of(producer, ack_seconds=0.05)
     checks = asyncio.create_task(batcher.run())
-    delivery = batcher.put([(b"ada", b"1")], [], 0)
+    answers: asyncio.Queue[bool] = asyncio.Queue()
+    batcher.put([(b"ada", b"1")], [], 0).then(answers.put_nowait)
     async with asyncio.timeout(10):
-        assert await delivery.acknowledged is False
+        assert await answers.get() is False
         while not producer.reconnections:
             assert batcher.problem() in ("", "Kafka has not acknowledged a batch for more than 0.05 s")
             await asyncio.sleep(0.01)
@@ -210,6 +288,7 @@ async def test_a_batch_without_acknowledgement_expires_then_stalls_then_reconnec
 
 async def test_a_slow_partition_does_not_hold_up_the_others_of_its_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.ingest.publish.batcher.ROUND_SECONDS", 0.05)
+    monkeypatch.setattr("services.ingest.publish.batcher.AGAIN_SECONDS", 0.0)
     producer = FakeProducer()
     client = producer.client
     assert client is not None
@@ -219,18 +298,18 @@ async def test_a_slow_partition_does_not_hold_up_the_others_of_its_broker(monkey
     checks = asyncio.create_task(batcher.run())
     batcher.put([(b"ada", b"1"), (b"dot", b"2")], [], 0)
     await turn()
-    client.answer(quick)
+    client.answer(client.flights[0], {slow: NOT_LEADER})
     batcher.put([(b"ada", b"3"), (b"dot", b"4")], [], 0)
-    await turn()
-    assert client.in_flight.keys() == {slow}, "the round is not over"
     async with asyncio.timeout(10):
-        while quick not in client.in_flight:  # noqa: ASYNC110 - what the fake client has is polled
+        while not any(quick in flight.places for flight in client.flights):
+            for flight in list(client.flights):
+                client.answer(flight, {slow: NOT_LEADER})
             await asyncio.sleep(0.01)
-    client.answer(slow)
-    client.answer(quick)
-    await turn()
-    client.answer(slow)
+    assert client.stored[slow] == []
+    while client.flights:
+        client.answer(client.flights[0])
+        await turn()
     assert client.stored[slow] == [(b"ada", b"1"), (b"ada", b"3")]
-    await turn()
+    assert client.stored[quick] == [(b"dot", b"2"), (b"dot", b"4")]
     assert await batcher.drain(0)
     checks.cancel()
