@@ -21,8 +21,8 @@ from throughline.journey.model import Kind, Model
 from throughline.kit.clock import rfc3339
 
 BaselineName = Literal["others", "previous"]
-Link = Callable[[str | None, Sequence[str]], str]
-"""Returns the path of the list of lapsed customers: of a value of the dimension (None: of all), of those shown."""
+Link = Callable[..., str]
+"""Returns the path of the list of the stays that a number counts, by its name and further parameters."""
 UNMAPPED = "(unmapped)"
 """The kind of touchpoints that the vocabulary does not know."""
 LONGEST_DAY_US = 25 * HOUR_US
@@ -46,6 +46,7 @@ class Baseline(Answer):
         float | None,
         Meta(description="lapses beyond those that the baseline's rate would make; below 0: fewer", examples=[38.2]),
     ]
+    links: Links
 
 
 class PhaseStays(Answer):
@@ -67,6 +68,7 @@ class PhaseStays(Answer):
             examples=["/v1/abandonment/customers?phase=decision&outcome=lapsed"],
         ),
     ]
+    links: Links
 
 
 class AbandonmentPart(Answer):
@@ -120,6 +122,7 @@ class VisitBaseline(Answer):
         float | None,
         Meta(description="visits more that would have gone on at the baseline's rate; below 0: fewer", examples=[24.4]),
     ]
+    links: Links
 
 
 class VisitCount(Answer):
@@ -292,8 +295,14 @@ def visit_list_answer(model: str, visits: Sequence[Visit], next_cursor: str | No
     )
 
 
-def stays_answer(model: Model, stays: Stays, baseline: Against | None, customers: str) -> PhaseStays:
-    """One row."""
+def stays_answer(
+    model: Model, stays: Stays, link: Link, window: str | None, baseline: tuple[Against, Link | None] | None
+) -> PhaseStays:
+    """One row. `link`: its lists; `baseline`: with the lists of its own (None: it has nobody)."""
+    lists = {number: link(number) for number in ("entered", "lapsed", "ended", "still")}
+    for phase in stays.advanced:
+        name = model.phases[phase - 1].name
+        lists[f"advanced.{name}"] = link("advanced", next=name)
     return PhaseStays(
         entered=stays.entered,
         advanced={model.phases[phase - 1].name: number for phase, number in stays.advanced.items()},
@@ -303,12 +312,17 @@ def stays_answer(model: Model, stays: Stays, baseline: Against | None, customers
         mature=stays.mature,
         lapsed_within=stays.lapsed_within,
         rate=share(stays.rate),
-        baseline=None if baseline is None else _baseline(stays, baseline),
-        customers=customers,
+        baseline=None if baseline is None else _baseline(stays, *baseline, window),
+        customers=lists["lapsed"],
+        links=lists | _rate_links(link, window),
     )
 
 
-def _baseline(stays: Stays, baseline: Against) -> Baseline:
+def _rate_links(link: Link, window: str | None) -> dict[str, str]:
+    return {number: link(number, window=window or "none") for number in ("mature", "lapsed_within")}
+
+
+def _baseline(stays: Stays, baseline: Against, link: Link | None, window: str | None) -> Baseline:
     difference = baseline.difference
     return Baseline(
         mature=baseline.mature,
@@ -317,6 +331,7 @@ def _baseline(stays: Stays, baseline: Against) -> Baseline:
         difference=share(difference),
         shown=baseline.is_shown,
         lost=None if difference is None else stays.mature * difference.estimate,
+        links={} if link is None else _rate_links(link, window),
     )
 
 
@@ -341,8 +356,8 @@ def abandonment_answer(
     )
 
 
-def visit_count(visits: int, advanced: int, baseline: tuple[int, int] | None, list_path: str) -> VisitCount:
-    """One row. `baseline`: visits, and those that went on; `list_path`: the list of the visits."""
+def visit_count(visits: int, advanced: int, list_path: str, baseline: tuple[int, int, str | None] | None) -> VisitCount:
+    """One row. `list_path`: the list of the visits; `baseline`: visits, those that went on, and their list."""
     compared = None
     if baseline is not None:
         difference = newcombe(advanced, visits, baseline[1], baseline[0])
@@ -353,9 +368,13 @@ def visit_count(visits: int, advanced: int, baseline: tuple[int, int] | None, li
             difference=share(difference),
             shown=difference is not None and not difference.low <= 0 <= difference.high,
             lost=None if difference is None else -visits * difference.estimate,
+            links={} if baseline[2] is None else _visit_links(baseline[2]),
         )
-    links = {"visits": list_path, "advanced": f"{list_path}&outcome=advanced"}
-    return VisitCount(visits, advanced, share(wilson(advanced, visits)), compared, links)
+    return VisitCount(visits, advanced, share(wilson(advanced, visits)), compared, _visit_links(list_path))
+
+
+def _visit_links(list_path: str) -> dict[str, str]:
+    return {"visits": list_path, "advanced": f"{list_path}&outcome=advanced"}
 
 
 def visits_answer(

@@ -1,7 +1,7 @@
 """Statements over stays in a phase, what came before their end, and visits with friction. All of it is asked."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,6 +32,9 @@ from throughline.journey.durations import DAY_US
 from throughline.store.admission import OTHER
 
 Outcome = Literal["entered", "advanced", "lapsed", "ended", "still"]
+"""How a stay ended; entered: any."""
+Number = Literal[Outcome, "mature", "lapsed_within", "at_risk"]
+"""A number of stays that has a list."""
 VisitDimension = Literal["channel", "campaign", "device"]
 LAST_KINDS = 3
 """Number of touchpoints that are looked at before the end of a stay."""
@@ -49,6 +52,38 @@ class Position(NamedTuple):
     customer: bytes
     entered_us: int
     cycle: int
+
+
+class StayFilter(NamedTuple):
+    """Which stays one number counts."""
+
+    number: Number = "lapsed"
+    next_phase: int | None = None
+    """Of those that advanced: to which phase; None: to any."""
+    mature_until_us: int = 0
+    """Of `mature`, `lapsed_within` and `at_risk`: entries before it have been seen for as long as the number needs."""
+    age_us: int | None = None
+    """Of `lapsed_within`: they lapsed before this age; of `at_risk`: they had not ended before it. None: whenever."""
+
+    def conditions(self) -> tuple[list[str], dict[str, Any]]:
+        """Returns conditions on an entry `e` and the move `n` after it, and their parameters."""
+        conditions: list[str] = []
+        parameters: dict[str, Any] = {}
+        outcome = "lapsed" if self.number == "lapsed_within" else self.number
+        if outcome in get_args(Outcome) and outcome != "entered":
+            conditions.append(f"{_OUTCOME} = :outcome")
+            parameters["outcome"] = outcome
+        if self.number in ("mature", "lapsed_within", "at_risk"):
+            conditions.append("e.at_us < :mature_until_us")
+            parameters["mature_until_us"] = self.mature_until_us
+        if self.next_phase is not None:
+            conditions.append("n.to_phase = :to_phase")
+            parameters["to_phase"] = self.next_phase
+        if self.age_us is not None:
+            is_ended = "n.at_us - e.at_us < :age_us"
+            conditions.append(is_ended if self.number == "lapsed_within" else f"({is_ended}) IS NOT TRUE")
+            parameters["age_us"] = self.age_us
+        return conditions, parameters
 
 
 class Stay(NamedTuple):
@@ -70,7 +105,7 @@ class Stay(NamedTuple):
 
 _NEXT: Final = """
     LEFT JOIN LATERAL (
-        SELECT n.at_us, n.place, n.message_id, n.actor, n.kind FROM transitions n
+        SELECT n.at_us, n.place, n.message_id, n.actor, n.kind, n.to_phase FROM transitions n
         WHERE n.customer = e.customer AND n.model = :model
             AND (n.at_us, n.place, n.message_id, n.actor, n.kind) > (e.at_us, e.place, e.message_id, e.actor, e.kind)
         ORDER BY n.at_us, n.place, n.message_id, n.actor, n.kind LIMIT 1
@@ -96,7 +131,7 @@ async def list_stays(
     phase: int,
     days: Days,
     customers: CustomerFilter,
-    outcome: Outcome,
+    which: StayFilter,
     *,
     valued: ValueFilter | None,
     after: Position | None,
@@ -110,16 +145,14 @@ async def list_stays(
         phase: where the stays are.
         days: the days of entry.
         customers: whose.
-        outcome: how they ended.
+        which: those that one number counts.
         valued: under which values of a dimension.
         after: the last of the page before.
         count: the maximum number.
     """
-    conditions = [_ENTRIES]
-    parameters = customers_parameters(generation, customers) | _span(phase, days) | {"count": count}
-    if outcome != "entered":
-        conditions.append(f"{_OUTCOME} = :outcome")
-        parameters["outcome"] = outcome
+    conditions, parameters = which.conditions()
+    conditions.append(_ENTRIES)
+    parameters |= customers_parameters(generation, customers) | _span(phase, days) | {"count": count}
     by = None if valued is None else valued.opening
     if valued is not None and by is not None:
         conditions.append(f"opening.value {valued.comparison}")

@@ -1,9 +1,9 @@
 """Where customers leave, when, after what and with which friction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
+from itertools import pairwise
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -20,6 +20,7 @@ from services.api.abandonment.answers import (
     LastTouchpoints,
     Link,
     StaysInPhase,
+    VisitCount,
     VisitList,
     VisitPart,
     Visits,
@@ -41,8 +42,9 @@ from services.api.abandonment.queries import (
     MAX_STRATA,
     UNKNOWN,
     EndFilter,
-    Outcome,
+    Number,
     Position,
+    StayFilter,
     VisitDimension,
     VisitFilter,
     VisitPosition,
@@ -64,6 +66,7 @@ from services.api.funnel.breakdown import (
     ValueParameters,
     filter_of,
     largest,
+    others_of,
     read_counts,
     value_filter,
 )
@@ -81,7 +84,7 @@ from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.abandonment import Against, Stays, against, against_others, stays, window_of
 from throughline.analytics.funnel import WINDOWS_US
 from throughline.journey.durations import HOUR_US
-from throughline.journey.funnel import CYCLE
+from throughline.journey.funnel import CYCLE, EDGES_US
 from throughline.journey.model import Kind, Model
 from throughline.journey.rollup import Days as LocalDays
 from throughline.kit.clock import rfc3339
@@ -179,7 +182,16 @@ class LastListParameters(PhaseParameters, PageParameters):
 class AbandonmentCustomersParameters(PhaseParameters, ValueParameters, PageParameters):
     """Which number of abandonment."""
 
-    outcome: Outcome = Field("lapsed", description="how the stay ended; entered: all of them")
+    outcome: Number = Field(
+        "lapsed",
+        description="how the stay ended; entered: all of them; mature, lapsed_within: those of the rate; at_risk: "
+        "those whose whole bin of age has been seen, and that had not ended before it",
+    )
+    next: str | None = Field(None, description="advanced: to this phase", examples=["purchase"])
+    window: str | None = Field(None, description="mature, lapsed_within: as of /v1/abandonment", examples=["14d"])
+    age: float | None = Field(
+        None, description="at_risk: the `from_seconds` of a bin of /v1/funnel/time", examples=[3600.0]
+    )
 
 
 @router.get("/v1/abandonment", responses=problem_responses(400, 403, 409), summary="Where customers leave")
@@ -203,9 +215,9 @@ async def get_abandonment(
         stays([count for counts in by_value.values() for count in counts], span, phase, window_us)
         for by_value, span in zip(of_spans, seen, strict=True)
     ]
-    link = _link(live, days, parameters, phase, parameters.by)
-    before = totals[1] if len(totals) > 1 else None
-    total = totals[0]
+    total, before = totals[0], totals[1] if len(totals) > 1 else None
+    links = _stay_links(live, parameters, phase)
+    earlier = days.before(live.zone)
     parts: list[AbandonmentPart] = []
     if parameters.by is not None:
         named_before = dict(await largest(context, token.workspace, parameters.by, of_spans[-1]))
@@ -213,11 +225,17 @@ async def get_abandonment(
         shown = [value for value, _ in values]
         for value, counts in values:
             part = stays(counts, seen[0], phase, window_us)
+            of_value = filter_of(parameters.by, value, shown)
             if before is None:
-                baseline = against_others(part, total)
+                others = others_of(parameters.by, value, shown)
+                baseline = (against_others(part, total), None if others is None else links(days, others))
             else:
-                baseline = _against(part, stays(named_before.get(value, []), seen[1], phase, window_us))
-            parts.append(AbandonmentPart(value, stays_answer(live.model, part, baseline, link(value, shown))))
+                same = stays(named_before.get(value, []), seen[1], phase, window_us)
+                baseline = _against(part, same), links(earlier, of_value)
+            parts.append(
+                AbandonmentPart(value, stays_answer(live.model, part, links(days, of_value), window, baseline))
+            )
+    of_total = None if before is None else (_against(total, before), links(earlier, {}))
     return AnswerResponse(
         abandonment_answer(
             live,
@@ -225,7 +243,7 @@ async def get_abandonment(
             phase,
             window=window,
             baseline=parameters.baseline,
-            total=stays_answer(live.model, total, None if before is None else _against(total, before), link(None, ())),
+            total=stays_answer(live.model, total, links(days, {}), window, of_total),
             breakdown=parts,
         )
     )
@@ -242,12 +260,12 @@ async def get_abandonment_phases(
         days, now_us = read_days(live, parameters)
         span = days.alike(now_us)
         for phase in live.model.phases:
-            window, link = window_of(phase.window_us), _link(live, days, parameters, phase.number)
+            window, links = window_of(phase.window_us), _stay_links(live, parameters, phase.number)
             by_value = await read_counts(connection, live, CYCLE, phase.number, span, customers, None)
             counts = [count for counts in by_value.values() for count in counts]
             total = stays(counts, span.seen_until(now_us), phase.number, None if window is None else WINDOWS_US[window])
             of_phases.append(
-                AbandonmentPhase(phase.name, window, stays_answer(live.model, total, None, link(None, ())))
+                AbandonmentPhase(phase.name, window, stays_answer(live.model, total, links(days, {}), window, None))
             )
     return AnswerResponse(AbandonmentByPhase(**of_days(live, days), phases=of_phases))
 
@@ -276,35 +294,38 @@ async def get_abandonment_visits(
     has_before = len(of_spans) > 1
     names = [row.value for row in of_spans[0]]
     lists = ListLinks(live.model.name, parameters.source, parameters.channel)
-    question_of = {"kind": parameters.kind, "next": parameters.next, **_span_of(days)}
+    kinds = {"kind": parameters.kind, "next": parameters.next}
 
-    def path(value: str | None) -> str:
+    def path(span: Days, value: str | None, *, is_other: bool = False) -> str | None:
+        """The list of the visits with a value (None: with any), or with any other."""
         which: dict[str, str | Sequence[str]] = {}
         if value is not None:
-            others = [name for name in names if name != OTHER]
-            which = {"value": [value]} if value != OTHER else {"value": others, "other": "true"}
-            which["by"] = parameters.by or ""
-        return lists.path("/v1/abandonment/visits/list", {**question_of, **which})
+            is_rest = is_other is (value != OTHER)
+            which = {"by": parameters.by or "", "value": [value]}
+            if value == OTHER:
+                which["value"] = [name for name in names if name != OTHER]
+            if is_rest:
+                which["other"] = "true"
+            elif not which["value"]:
+                return None
+        return lists.path("/v1/abandonment/visits/list", {**kinds, **_span_of(span), **which})
 
-    breakdown = [
-        VisitPart(
-            row.value,
-            visit_count(
-                row.number,
-                row.advanced,
-                earlier.get(row.value, (0, 0)) if has_before else (visits - row.number, advanced - row.advanced),
-                path(row.value),
-            ),
-        )
-        for row in (of_spans[0] if parameters.by is not None else ())
-    ]
+    def count(row: VisitsByValue) -> VisitCount:
+        """One row of the breakdown."""
+        others = (visits - row.number, advanced - row.advanced, path(days, row.value, is_other=True))
+        same = (*earlier.get(row.value, (0, 0)), path(spans[-1], row.value))
+        return visit_count(row.number, row.advanced, path(days, row.value) or "", same if has_before else others)
+
+    breakdown = [VisitPart(row.value, count(row)) for row in (of_spans[0] if parameters.by is not None else ())]
     return AnswerResponse(
         visits_answer(
             live,
             days,
             (parameters.kind, parameters.next),
             parameters.baseline,
-            visit_count(visits, advanced, totals[1] if has_before else None, path(None)),
+            visit_count(
+                visits, advanced, path(days, None) or "", (*totals[1], path(spans[-1], None)) if has_before else None
+            ),
             breakdown,
         )
     )
@@ -511,20 +532,59 @@ async def get_abandonment_customers(
         live,
     ):
         phase = phase_number(live.model, parameters.phase, "phase")
-        days, _ = read_days(live, parameters)
+        days, now_us = read_days(live, parameters)
         rows = await list_stays(
             connection,
             live.generation.id,
             phase,
             days,
             customers,
-            parameters.outcome,
+            _stay_filter(live.model, parameters, phase, days, now_us),
             valued=valued,
             after=after,
             count=parameters.limit + 1,
         )
     page, last = split_page(rows, parameters.limit)
     return AnswerResponse(list_answer(live.model.name, page, None if last is None else cursors.encode(last.position)))
+
+
+def _stay_filter(
+    model: Model, parameters: AbandonmentCustomersParameters, phase: int, days: Days, now_us: int
+) -> StayFilter:
+    """Which stays a list has.
+
+    Raises:
+        ServiceError: 400 `invalid_parameter` or `unknown_phase`.
+    """
+    number = parameters.outcome
+    for name, value, numbers in (
+        ("next", parameters.next, ("advanced",)),
+        ("window", parameters.window, ("mature", "lapsed_within")),
+        ("age", parameters.age, ("at_risk",)),
+    ):
+        if value is not None and number not in numbers:
+            raise ServiceError(
+                400, "invalid_parameter", f"{name}: goes with outcome={' or '.join(numbers)} only", field=name
+            )
+    if number == "at_risk":
+        bins = {start_us / 1e6: (start_us, end_us) for start_us, end_us in pairwise(EDGES_US)}
+        if parameters.age not in bins:
+            raise ServiceError(
+                400,
+                "invalid_parameter",
+                "age: outcome=at_risk needs the start of a bin of age in seconds, `from_seconds` of /v1/funnel/time",
+                field="age",
+            )
+        start_us, end_us = bins[parameters.age]
+        return StayFilter(number, None, days.mature_until(now_us, end_us), start_us)
+    window = _window(model, phase, parameters.window)
+    window_us = None if window is None else WINDOWS_US[window]
+    return StayFilter(
+        number,
+        None if parameters.next is None else phase_number(model, parameters.next, "next"),
+        days.mature_until(now_us, window_us),
+        window_us if number == "lapsed_within" else None,
+    )
 
 
 def _against(part: Stays, before: Stays) -> Against:
@@ -553,18 +613,21 @@ def _window(model: Model, phase: int, window: str | None) -> str | None:
     return window
 
 
-def _link(live: LiveModel, days: Days, parameters: SpanParameters, phase: int, of: By | None = None) -> Link:
-    """What makes the paths of the lists of customers of a phase, and of those with a value of a dimension."""
-    question = {"phase": live.model.phases[phase - 1].name, "model": live.model.name, "outcome": "lapsed"}
-    question |= _span_of(days)
-    filters = {"source": parameters.source, "channel": parameters.channel}
+def _stay_links(
+    live: LiveModel, parameters: SpanParameters, phase: int
+) -> Callable[[Days, Mapping[str, Sequence[str]]], Link]:
+    """Returns what makes the paths of the lists of stays in a phase that began in some days, by further parameters."""
+    lists = ListLinks(live.model.name, parameters.source, parameters.channel)
+    name = live.model.phases[phase - 1].name
 
-    def path(value: str | None, shown: Sequence[str]) -> str:
-        by = None if value is None else of
-        asked_for = question | filters | filter_of(by, value or "", shown)
-        return f"/v1/abandonment/customers?{urlencode(asked_for, doseq=True)}"
+    def of(days: Days, which: Mapping[str, Sequence[str]]) -> Link:
+        def path(number: Number, **more: str) -> str:
+            question = {"phase": name, "outcome": number, **_span_of(days), **more}
+            return lists.path("/v1/abandonment/customers", {**question, **which})
 
-    return path
+        return path
+
+    return of
 
 
 def _day_of(at_us: int, zone: tzinfo) -> tuple[int, int]:

@@ -128,7 +128,7 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",
     "since_us", "lookback_us", "kind", "from_phase", "to_phase", "first_cycle", "last_cycle", "phases", "ending",
-    "until_us", "end_kind", "last_kind",
+    "until_us", "end_kind", "last_kind", "age_us",
 )  # fmt: skip
 """PostgreSQL would take them for integers of 32 bits beside numbers as small."""
 

@@ -159,6 +159,16 @@ class Trend(Answer):
     days: list[TrendDay]
 
 
+TimeLinks = Annotated[
+    dict[str, str],
+    Meta(
+        description="path of the list of exactly those that a number counts, by the number's name, with {from_seconds} "
+        "of the age to fill in (RFC 6570)",
+        examples=[{"ages.at_risk": "/v1/abandonment/customers?phase=decision&outcome=at_risk&age={from_seconds}"}],
+    ),
+]
+
+
 class Age(Answer):
     """One bin of age of a stay in a phase: who is at risk in it, and the shares after it, which add up to 1."""
 
@@ -178,6 +188,7 @@ class TimePart(Answer):
     value: Annotated[str, Meta(description="`(other)`: all further values together", examples=["mobile"])]
     entered: Annotated[int, Meta(examples=[1630])]
     ages: list[Age]
+    links: TimeLinks
 
 
 class PhaseTime(OfDays):
@@ -188,11 +199,12 @@ class PhaseTime(OfDays):
     phase: Annotated[str, Meta(examples=["consideration"])]
     entered: Annotated[int, Meta(examples=[5120])]
     ages: list[Age]
+    links: TimeLinks
     breakdown: list[TimePart]
 
     def table_items(self) -> list[TimePart]:
         """The whole, whose value is empty, and its parts."""
-        return [TimePart("", self.entered, self.ages), *self.breakdown]
+        return [TimePart("", self.entered, self.ages, self.links), *self.breakdown]
 
 
 class FunnelCustomer(Answer):
@@ -287,16 +299,23 @@ def trend_answer(
 
 
 def time_answer(
-    live: LiveModel, days: Days, phase: int, total: funnels.Spells, parts: Sequence[tuple[str, funnels.Spells]]
+    live: LiveModel,
+    days: Days,
+    phase: int,
+    total: tuple[funnels.Spells, Mapping[str, str]],
+    parts: Sequence[tuple[str, funnels.Spells, Mapping[str, str]]],
 ) -> PhaseTime:
-    """The curves of a phase, of all and of each value of a dimension."""
+    """The curves of a phase, of all and of each value of a dimension, each with its lists."""
     model = live.model
     return PhaseTime(
         **of_days(live, days),
         phase=_name(model, phase),
-        entered=total.entered,
-        ages=_ages(model, phase, total),
-        breakdown=[TimePart(value, part.entered, _ages(model, phase, part)) for value, part in parts],
+        entered=total[0].entered,
+        ages=_ages(model, phase, total[0]),
+        links=dict(total[1]),
+        breakdown=[
+            TimePart(value, part.entered, _ages(model, phase, part), dict(links)) for value, part, links in parts
+        ],
     )
 
 

@@ -73,6 +73,17 @@ def filter_of(by: By | None, value: str, shown: Sequence[str] = ()) -> dict[str,
     return {by: [value]} if opening_of(by) is None else {"by": [by], "value": [value]}
 
 
+def others_of(by: By, value: str, shown: Sequence[str]) -> dict[str, list[str]] | None:
+    """Returns the parameters of a list that stand for all others than one value of a dimension; None: there are none.
+
+    `shown`: all values, of which `(other)` is the rest.
+    """
+    if value != OTHER:
+        return {"by": [by], "value": [value], "other": ["true"]}
+    names = [name for name in shown if name != OTHER]
+    return {"by": [by], "value": names} if names else None
+
+
 async def read_counts(
     connection: AsyncConnection,
     live: LiveModel,

@@ -1,5 +1,6 @@
 """Funnels, the time between phases, and trends."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -18,12 +19,21 @@ from services.api.funnel.answers import (
     trend_answer,
     trend_day,
 )
-from services.api.funnel.breakdown import BY_DESCRIPTION, By, ValueParameters, largest, read_counts, value_filter
+from services.api.funnel.breakdown import (
+    BY_DESCRIPTION,
+    By,
+    ValueParameters,
+    filter_of,
+    largest,
+    read_counts,
+    value_filter,
+)
 from services.api.funnel.queries import Outcome, Position, list_customers
 from services.api.funnel.question import UNITS, FunnelQuestion, StepParameters, read_steps, window_name
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
 from services.api.shared.days import SpanParameters, in_calendar, read_days
+from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import PageParameters
 from services.api.shared.phase_names import phase_number
@@ -33,6 +43,7 @@ from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics import funnel as funnels
 from throughline.analytics.funnel import WINDOWS_US
 from throughline.journey.funnel import CYCLE
+from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
 
 router = APIRouter(tags=["funnel"], route_class=AnswerRoute, dependencies=[REQUIRE_NO_MIN_CELL])
@@ -188,12 +199,31 @@ async def get_funnel_time(
     seen = alike.seen_until(now_us)
     parts = [] if parameters.by is None else await largest(context, token.workspace, parameters.by, by_value)
     total = [count for counts in by_value.values() for count in counts]
+    shown = [value for value, _ in parts]
+    lists = ListLinks(live.model.name, parameters.source, parameters.channel)
+    question = {"phase": parameters.phase, "from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
     return AnswerResponse(
         time_answer(
             live,
             days,
             phase,
-            funnels.spells(total, seen, phase),
-            [(value, funnels.spells(counts, seen, phase)) for value, counts in parts],
+            (funnels.spells(total, seen, phase), _time_links(lists, question, {})),
+            [
+                (
+                    value,
+                    funnels.spells(counts, seen, phase),
+                    _time_links(lists, question, filter_of(parameters.by, value, shown)),
+                )
+                for value, counts in parts
+            ],
         )
     )
+
+
+def _time_links(lists: ListLinks, question: Mapping[str, str], which: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The lists of stays in a phase, of a value of a dimension."""
+    stays = {**question, **which}
+    return {
+        "entered": lists.path("/v1/abandonment/customers", {**stays, "outcome": "entered"}),
+        "ages.at_risk": lists.path("/v1/abandonment/customers", {**stays, "outcome": "at_risk"}, "age={from_seconds}"),
+    }

@@ -13,6 +13,7 @@ from services.api.abandonment.queries import (
     BEYOND,
     FRICTION,
     Outcome,
+    StayFilter,
     VisitDimension,
     VisitQuestion,
     count_visits,
@@ -146,7 +147,7 @@ async def check_openings(
                 )  # fmt: skip
                 assert len(rows) == length
                 stayed = await list_stays(
-                    connection, model, phase, DAYS, who, "entered", valued=valued, after=None, count=1_000
+                    connection, model, phase, DAYS, who, StayFilter("entered"), valued=valued, after=None, count=1_000
                 )
                 assert len(stayed) == length
 
@@ -164,13 +165,13 @@ async def check_ends(
     for outcome in get_args(Outcome):
         number = outcomes.total() if outcome == "entered" else outcomes[outcome]
         rows = await list_stays(
-            connection, model, phase, DAYS, who, outcome, valued=None, after=None, count=1_000
+            connection, model, phase, DAYS, who, StayFilter(outcome), valued=None, after=None, count=1_000
         )  # fmt: skip
         assert len(rows) == number
         assert {row.outcome for row in rows} <= {outcome} or outcome == "entered"
         for place, row in enumerate(rows[:2]):
             assert rows[place + 1 :] == await list_stays(
-                connection, model, phase, DAYS, who, outcome, valued=None, after=row.position, count=1_000
+                connection, model, phase, DAYS, who, StayFilter(outcome), valued=None, after=row.position, count=1_000
             )
     table = kind_table(MODEL, lambda _word, _kind: 0)
     answer = await read_ends(connection, model, phase, DAYS, who, table, "UTC", workspace=workspace)

@@ -114,14 +114,30 @@ def of_kind_variants(answer: Any) -> Numbers:
 def of_abandonment(answer: Any) -> Numbers:
     for part in (answer["total"], *(part["stays"] for part in answer["breakdown"])):
         yield "lapsed", part["lapsed"], part["customers"]
-        for outcome in ("entered", "ended", "still"):
-            yield outcome, part[outcome], part["customers"].replace("outcome=lapsed", f"outcome={outcome}")
+        yield from linked(part)
+        yield from of_baseline(part["baseline"])
+
+
+def of_baseline(baseline: Any) -> Numbers:
+    if baseline is not None:
+        assert baseline["links"] or not any(baseline[name] for name in ("mature", "visits") if name in baseline)
+        for name, link in baseline["links"].items():
+            yield f"baseline {name}", baseline[name], link
+
+
+def of_time(answer: Any) -> Numbers:
+    for part in (answer, *answer["breakdown"]):
+        yield "entered", part["entered"], part["links"]["entered"]
+        for age in part["ages"]:
+            link = part["links"]["ages.at_risk"].replace("{from_seconds}", str(age["from_seconds"]))
+            yield f"at risk {age['from_seconds']}", age["at_risk"], link
 
 
 def of_visits(answer: Any) -> Numbers:
     for part in (answer["total"], *(part["count"] for part in answer["breakdown"])):
         for name, link in part["links"].items():
             yield name, part[name], link
+        yield from of_baseline(part["baseline"])
 
 
 def of_last(answer: Any) -> Numbers:
@@ -222,10 +238,18 @@ async def follow_all(
         of_phase = {"phase": chance.choice(["discovery", "decision", "purchase"])}
         by = {"by": chance.choice(["source", "channel", "campaign", "device", "cycle"])}
         abandonment = await ask("/v1/abandonment", **SPAN, **of_phase, **by)
-        await follow(api, of_abandonment(abandonment), chance, 5)
+        await follow(api, of_abandonment(abandonment), chance, 8)
+        await follow(api, of_time(await ask("/v1/funnel/time", **SPAN, **of_phase, **by)), chance, 5)
+        later = {**SPAN, "from": rfc3339(START_US + 195 * DAY_US)}
+        await follow(
+            api, of_abandonment(await ask("/v1/abandonment", **later, **of_phase, **by, baseline="previous")), chance, 5
+        )
         kinds = {"kind": "browse", "next": chance.choice(["cart_added", "order"])}
         by = {"by": chance.choice(["channel", "campaign", "device"])}
-        await follow(api, of_visits(await ask("/v1/abandonment/visits", **SPAN, **kinds, **by)), chance, 5)
+        await follow(api, of_visits(await ask("/v1/abandonment/visits", **SPAN, **kinds, **by)), chance, 8)
+        await follow(
+            api, of_visits(await ask("/v1/abandonment/visits", **later, **kinds, **by, baseline="previous")), chance, 5
+        )
         await follow(api, of_last(await ask("/v1/abandonment/last", **SPAN, **of_phase)), chance, 5)
         await follow(api, of_friction(await ask("/v1/abandonment/friction", **SPAN, **of_phase)), chance, 5)
         by_phase = await ask("/v1/abandonment/phases", **SPAN)

@@ -90,7 +90,7 @@ class Abandonment {
     const advanced = Object.values(stays.advanced).reduce((all, each) => all + each, 0);
     const path = stays.customers;
     return [this.cell(stays.entered, path, "entered"), this.cell(advanced, path, "advanced"), this.cell(stays.lapsed, path), this.cell(stays.ended, path, "ended"), this.cell(stays.still, path, "still"),
-      number(stays.lapsed_within), number(stays.mature), share(stays.rate?.rate), interval(stays.rate)];
+      this.linked(stays.lapsed_within, stays.links.lapsed_within), this.linked(stays.mature, stays.links.mature), share(stays.rate?.rate), interval(stays.rate)];
   }
 
   where(all) {

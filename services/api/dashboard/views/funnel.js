@@ -277,7 +277,7 @@ class Question {
       picture: (width) => areas(layers, ages.map(({ to_seconds: to }) => to), { name: sentence, width, says }),
       legend: legend([["reached", "went on (a shade for each phase)"], ["lapsed", "lapsed"], ["still", "still there"]]),
       columns: [["Age"], ["At risk", "number"], ...laterPhases.map((each) => [this.label(each), "number"]), ["Lapsed", "number"], ["Ended", "number"], ["Still", "number"], ["±", "number"]],
-      rows: ages.map((at) => [`up to ${age(at.to_seconds)}`, number(at.at_risk), ...laterPhases.map((each) => share(at.advanced[each])), share(at.lapsed), share(at.ended), share(at.still), share(1.96 * at.still_error)]),
+      rows: ages.map((at) => [`up to ${age(at.to_seconds)}`, this.cell(at.at_risk, answer.links["ages.at_risk"].replace("{from_seconds}", at.from_seconds)), ...laterPhases.map((each) => share(at.advanced[each])), share(at.lapsed), share(at.ended), share(at.still), share(1.96 * at.still_error)]),
       csv: pathOf("/v1/funnel/time.csv", { ...this.common, phase }),
     });
     element.querySelector(".tools").prepend(select);

@@ -4,7 +4,7 @@ import { h, id, labelOf, number, time } from "../shell/dom.js";
 import { chips, listTable } from "./list.js";
 
 const WORDS = { lapse: "fell silent", enter: "came", return: "came back" };
-const FILTERS = ["from_phase", "to_phase", "from_node", "to_node", "kind", "from", "to", "reading", "steps", "phases", "phase", "unit", "window", "outcome", "by", "value", "next", "goal", "measure", "each", "least", "most", "lookback", "scope", "exposures", "number", "what", "except", "advocate", "other", "friction", "without", "place", "day"];
+const FILTERS = ["from_phase", "to_phase", "from_node", "to_node", "kind", "from", "to", "reading", "steps", "phases", "phase", "unit", "window", "outcome", "by", "value", "next", "goal", "measure", "each", "least", "most", "lookback", "scope", "exposures", "number", "what", "except", "advocate", "other", "friction", "without", "place", "day", "age"];
 const REPEATED = ["from_phase", "to_phase", "from_node", "to_node", "kind", "except", "value"];
 
 const common = ["model", "source", "channel"];
