@@ -20,6 +20,11 @@ _WORDS = re.compile(r"[A-Z]?[^\W_A-Z]+|[A-Z]+")
 _ENDING = re.compile(r"(?:ing|ed|es|e|s|d)$")
 
 
+def is_shipped(name: str) -> bool:
+    """Whether the shipped vocabulary has a name, whatever its case and punctuation."""
+    return normalise(name) in _titles()
+
+
 @lru_cache(maxsize=4096)
 def hint(name: str) -> str | None:
     """Returns the shipped name that another one was meant to be; None if that is shipped itself, or like none."""

@@ -82,7 +82,8 @@ def _instant(us: int) -> bytes:
 
 
 def _statements() -> Iterator[str]:
-    yield f"({', '.join(Touchpoint._fields)}) = _touchpoint"
+    # A slice is a plain tuple, which Python takes apart without an iterator.
+    yield f"({', '.join(Touchpoint._fields)}) = _touchpoint[:]"
     parts = [f"_shared({', '.join(SHARED)})"]
     for name in NEEDED:
         yield f"_{name} = {_data(name)}"

@@ -217,8 +217,9 @@ class ConsentSources(NamedTuple):
     """Member of an event as it was sent -> what its value answers, for events that could not be parsed."""
 
 
-class Rules(NamedTuple):
-    """What the specs of all dialects say that holds for the events of each."""
+class Rules(Struct, frozen=True, eq=False, gc=False):
+    """What the specs of all dialects say that holds for the events of each. Rules are compared as objects, so that what
+    is kept under them can be remembered."""
 
     consent: ConsentSources
     key_names: frozenset[str]

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+NO_RAW = Raw()
+"""A member that was not sent: every such member of an `Event` is this object."""
 CALLS = ("identify", "track", "page", "screen", "group", "alias")
 """Every value of `Event.type`."""
 
@@ -26,15 +28,15 @@ class Event(Struct, forbid_unknown_fields=True, gc=False):
     timestamp: datetime | None = None
     originalTimestamp: datetime | None = None  # noqa: N815
     sentAt: datetime | None = None  # noqa: N815
-    properties: Raw = Raw()
-    traits: Raw = Raw()
-    context: Raw = Raw()
-    integrations: Raw = Raw()
-    groupId: Raw = Raw()  # noqa: N815
-    category: Raw = Raw()
-    channel: Raw = Raw()
-    rudderId: Raw = Raw()  # noqa: N815
-    receivedAt: Raw = Raw()  # noqa: N815
+    properties: Raw = NO_RAW
+    traits: Raw = NO_RAW
+    context: Raw = NO_RAW
+    integrations: Raw = NO_RAW
+    groupId: Raw = NO_RAW  # noqa: N815
+    category: Raw = NO_RAW
+    channel: Raw = NO_RAW
+    rudderId: Raw = NO_RAW  # noqa: N815
+    receivedAt: Raw = NO_RAW  # noqa: N815
     """Of an archive: when the event was received first, by the server that archived it."""
     writeKey: Any = None  # noqa: N815
-    metadata: Raw = msgspec.field(default=Raw(), name="_metadata")
+    metadata: Raw = msgspec.field(default=NO_RAW, name="_metadata")

@@ -9,7 +9,7 @@ from services.ingest.event.verdict import MAX_TEXT, Verdict, reject, warning
 from services.ingest.validate import order_names, share_names
 from services.ingest.validate.fields import Fields, read_fields
 from services.ingest.validate.kept import decode_object
-from throughline.models.hints import hint
+from throughline.models.hints import hint, is_shipped
 
 _CALLS = frozenset(CALLS)
 _CALLS_TEXT = ", ".join(sorted(CALLS))
@@ -26,6 +26,24 @@ class CheckedName(NamedTuple):
     """The warning about an order of this name without an id."""
     is_share: bool
     """Whether a customer shares or invites by it."""
+
+
+MAX_SHIPPED_NAMES = 4096
+"""Maximum number of names that are remembered: clients differ in case and punctuation."""
+shipped_names: dict[str | None, CheckedName] = {}
+"""Name as sent that the shipped vocabulary has -> what there is to say of it, of those that came so far.
+
+A look-up costs a tenth of a function's call."""
+
+
+def check_shipped_name(name: str) -> CheckedName | None:
+    """Returns what there is to say of a name that the shipped vocabulary has, which is remembered; None of another."""
+    if not is_shipped(name):
+        return None
+    if len(shipped_names) >= MAX_SHIPPED_NAMES:
+        shipped_names.clear()
+    shipped = shipped_names[name] = check_name(name)
+    return shipped
 
 
 @lru_cache(maxsize=4096)

@@ -69,21 +69,24 @@ def _new_kept(context: Context, ip: IpMode, consent_mode: ConsentMode, rules: Ru
     )
 
 
-def context_of(raw: Raw) -> Context:
-    """Returns a context, parsed; small ones are remembered: libraries of servers and apps send the same for ever.
+def kept_of_raw(raw: bytes, ip: IpMode, consent_mode: ConsentMode, rules: Rules) -> KeptContext:
+    """Returns a context as it was sent, parsed, and what is kept of it under a source's settings.
+
+    Small ones are remembered: libraries of servers and apps send the same for ever.
 
     Raises:
         RejectedError: it is not an object.
         msgspec.DecodeError: it holds a number that is out of range.
     """
-    return (_cached_context if len(raw) <= MAX_CACHED_CONTEXT else _parse_context)(bytes(raw))
+    return (_cached if len(raw) <= MAX_CACHED_CONTEXT else _parsed)(raw, ip, consent_mode, rules)
 
 
-def _parse_context(raw: bytes) -> Context:
-    return parse_context(Raw(raw), decode_object("context", Raw(raw)))
+def _parsed(raw: bytes, ip: IpMode, consent_mode: ConsentMode, rules: Rules) -> KeptContext:
+    context = parse_context(Raw(raw), decode_object("context", Raw(raw)))
+    return _new_kept(context, ip, consent_mode, rules)
 
 
-_cached_context = lru_cache(maxsize=256)(_parse_context)
+_cached = lru_cache(maxsize=256)(_parsed)
 
 
 def decode_object(name: str, raw: Raw) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from services.ingest.enrich.attribution import (
     attribution_of,
 )
 from services.ingest.enrich.context import Context
-from services.ingest.event.event import CALLS, Event
+from services.ingest.event.event import CALLS, NO_RAW, Event
 from services.ingest.event.ids import is_usual_id, read_id
 from services.ingest.event.times import SKEW_US
 from services.ingest.event.verdict import (
@@ -37,6 +37,8 @@ from services.ingest.validate.checks import (
     check_name,
     check_order,
     check_properties,
+    check_shipped_name,
+    shipped_names,
     without_case,
 )
 from services.ingest.validate.fields import NONE, Fields, read_fields, with_refunded_sum
@@ -44,9 +46,9 @@ from services.ingest.validate.kept import (
     EMPTY_LENGTH,
     NO_KEPT_CONTEXT,
     KeptContext,
-    context_of,
     decode_object,
     kept_of,
+    kept_of_raw,
     merged,
     others_of,
 )
@@ -68,7 +70,7 @@ _CONSENT_OFF = ConsentMode.OFF  # looking up a member of an enum takes as long a
 MAX_CONTEXTS = 64
 """Maximum number of contexts of one request that are remembered."""
 MAX_HINTED_NAMES = 32
-"""Maximum number of names of one request that are compared with the vocabulary."""
+"""Maximum number of names of one request, none of them shipped, that are compared with the vocabulary."""
 LONG_TEXT = 400
 """Number of characters of properties from which on it is faster to ask their names whether they hold an address."""
 _PROPERTIES_START = len('"properties":')
@@ -76,7 +78,6 @@ _CALLS = frozenset(CALLS)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _EMPTY: dict[str, Any] = {}
-NO_RAW = Raw()
 _BOT = warning("bot", "context.userAgent", "sent by a crawler: kept, and left out of every journey")
 _BOT_ORDER = warning(
     "bot", "context.userAgent", "the user agent is a crawler's: the order counts, and it has no attribution"
@@ -150,7 +151,7 @@ class TouchpointBuilder(Struct, gc=False):
     """The call, the context and the properties that `_attribution` was made of."""
     _attribution: Attribution = NO_ATTRIBUTION
     _names: dict[str | None, CheckedName] = msgspec.field(default_factory=dict)
-    """Name of a track call's event -> what there is to say of it, of the names so far that are no faults."""
+    """Name of a track call's event -> what there is to say of it, of the names so far that are not shipped."""
     _leaves_out_shared: bool = False
     """Whether there is no room for more copies of what the batch shares."""
     _has_cleaned_id: bool = False
@@ -199,10 +200,9 @@ class TouchpointBuilder(Struct, gc=False):
             self._require_consent(parsed, event, call)
         missing, is_share = None, False
         if call == "track":
-            named = self._names.get(event.event)
-            if named is None:
-                named = self._named(check_call(event, call))
-            name, unknown, missing, is_share = named
+            name, unknown, missing, is_share = (
+                shipped_names.get(event.event) or self._names.get(event.event) or self._named(check_call(event, call))
+            )
             if unknown is not None:
                 warnings.append(unknown)
         else:
@@ -294,6 +294,9 @@ class TouchpointBuilder(Struct, gc=False):
 
     def _named(self, name: str) -> CheckedName:
         """Returns what there is to say of a new name of a track call's event."""
+        shipped = check_shipped_name(name)
+        if shipped is not None:
+            return shipped
         if len(self._names) >= MAX_HINTED_NAMES:
             return CheckedName(name, None, order_names.missing_id(name), share_names.is_share(name))
         named = self._names[name] = check_name(name)
@@ -414,7 +417,7 @@ class TouchpointBuilder(Struct, gc=False):
             rest = privacy.kept_of_text(rest, self.ip, self.rules)
         text, shared_integrations = kept_context.text, self.shared_integrations
         if self._leaves_out_shared:
-            text = kept_of(context_of(event.context), self.ip, self.consent, self.rules).text
+            text = kept_of_raw(bytes(event.context), self.ip, self.consent, self.rules).text
             shared_integrations = NO_MEMBERS
         if text:
             rest = f"{rest},{text}" if rest else text
@@ -422,12 +425,12 @@ class TouchpointBuilder(Struct, gc=False):
         if (
             len(event.integrations) > EMPTY_LENGTH
             or shared_integrations
-            or event.groupId
-            or event.category
-            or event.channel
-            or event.rudderId
-            or event.receivedAt
-            or event.metadata
+            or event.groupId is not NO_RAW
+            or event.category is not NO_RAW
+            or event.channel is not NO_RAW
+            or event.rudderId is not NO_RAW
+            or event.receivedAt is not NO_RAW
+            or event.metadata is not NO_RAW
         ):
             others = others_of(event, shared_integrations, others, warnings)
         if not others:
@@ -455,9 +458,11 @@ class TouchpointBuilder(Struct, gc=False):
         key: bytes | int = bytes(raw) if context is None else id(context)
         kept_context = self._contexts.get(key)
         if kept_context is None:
-            if context is None:
-                context = context_of(merged("context", raw, self.shared_context))
-            kept_context = kept_of(context, self.ip, self.consent, self.rules)
+            if context is not None:
+                kept_context = kept_of(context, self.ip, self.consent, self.rules)
+            else:
+                whole = bytes(merged("context", raw, self.shared_context)) if self.shared_context else bytes(raw)
+                kept_context = kept_of_raw(whole, self.ip, self.consent, self.rules)
             if len(self._contexts) < MAX_CONTEXTS:
                 self._contexts[key] = kept_context  # which holds the context, so that no other has its `id`
         self._context, self.context_raw = kept_context, raw

@@ -97,7 +97,7 @@ def _validated(contexts: list[Any], shared: Any, ip: IpMode) -> Result:
     assert route is not None
     source = SourceKey(b"", 1, 1, "web", enabled=True, settings=SourceSettings(ip=ip))
     parsed = route.parse(Request("POST", "/v1/batch", "", [], body))
-    kept._cached_context.cache_clear()
+    kept._cached.cache_clear()
     return validate(parsed, source, RULES, received_us=1_795_000_000_000_000, new_id=lambda: "random")
 
 
@@ -109,8 +109,9 @@ SOURCES = [
 ]
 NOW_US = 1_795_465_700_000_000
 MEMORIES: list[Callable[[], None]] = [
-    kept._cached_context.cache_clear,
+    kept._cached.cache_clear,
     checks.check_name.cache_clear,
+    checks.shipped_names.clear,
     posthog.event._cached_context.cache_clear,
     snowplow.context._cached_context.cache_clear,
     snowplow.context._cached_json.cache_clear,
