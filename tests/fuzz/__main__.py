@@ -13,7 +13,8 @@ import atheris
 
 with atheris.instrument_imports(include=["services", "throughline"]):
     from services.ingest.dialects.ga4.parse import HEAD
-    from services.ingest.dialects.posthog.wire import KnownProperties, WireEvent
+    from services.ingest.dialects.posthog.event import CONTEXT_PROPERTIES
+    from services.ingest.dialects.posthog.wire import WireEvent
     from services.ingest.event import event
     from tests.fuzz.targets import TARGETS
 
@@ -71,7 +72,8 @@ def _words() -> list[str]:
     names = {
         *event.Event.__struct_fields__,
         *HEAD,
-        *(name for struct in (WireEvent, KnownProperties) for name in struct.__struct_fields__),
+        *WireEvent.__struct_fields__,
+        *CONTEXT_PROPERTIES,
         "e",
         "ue_px",
         "ue_pr",

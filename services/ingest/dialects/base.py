@@ -55,7 +55,7 @@ class Request(NamedTuple):
 class ParsedEvent(Struct, gc=False):
     """One event of a request, translated or rejected. Not a NamedTuple, which takes three times as long to make."""
 
-    raw: bytes | Raw
+    raw: "bytes | Raw | SentEvent"
     """The event as it was sent, whole: what the rejected topic keeps."""
     event: Event | None
     """None when the dialect could not read it."""
@@ -71,6 +71,33 @@ class ParsedEvent(Struct, gc=False):
     """The event's context, parsed, if the dialect had to do that anyway."""
     when: When | None = None
     """The event's times, if the dialect does not leave them to `event`."""
+
+
+class SentBody:
+    """A body whose events were decoded with it. Their bytes are found when somebody asks for those of one."""
+
+    def __init__(self, find_events: Callable[[], Sequence[Raw]]) -> None:
+        self._find_events = find_events
+        self._events: Sequence[Raw] | None = None
+
+    def event(self, place: int) -> Raw:
+        """Returns an event as it was sent."""
+        if self._events is None:
+            self._events = self._find_events()
+        return self._events[place]
+
+
+class SentEvent(Struct, gc=False):
+    """An event of a `SentBody`; `bytes()` of it is the event as it was sent."""
+
+    body: SentBody
+    place: int
+
+    def __bytes__(self) -> bytes:
+        return bytes(self.body.event(self.place))
+
+    def __len__(self) -> int:
+        return len(self.body.event(self.place))
 
 
 class ParsedEvents(Protocol):

@@ -40,7 +40,8 @@ _EVENTS = msgspec.json.Decoder(list[Raw])
 _ANY = msgspec.json.Decoder()
 _BYTES = msgspec.json.Decoder(bytes)
 _NUL = re.compile(rb"\\u0000").search  # twice as fast as `in`
-_READ_ERRORS = (RejectedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+READ_ERRORS = (RejectedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading one event may raise."""
 SMALL_EVENT_BYTES = 2 * MAX_DEPTH
 """Number of bytes up to which no event can be nested too deeply: each level takes two."""
 
@@ -76,7 +77,7 @@ def split_events(
         split = (_split_clean(body, member) if loose is None and is_clean(body) else None) or _split_tolerantly(
             body, member, usual, loose
         )
-        _check_count(split, member, max_events)
+        check_count(len(split.events), member, max_events)
     return split
 
 
@@ -92,11 +93,11 @@ def try_fast_split(
         return None
     try:
         decoded = _decoder(member, usual, ignore_others).decode(body)
-        head = _decodable({name: part for name in usual if (part := getattr(decoded, name))})
+        head = decodable({name: part for name in usual if (part := getattr(decoded, name))})
     except (msgspec.DecodeError, RecursionError):
         return None
     split = SplitBody(head, getattr(decoded, member), {})
-    _check_count(split, member, max_events)
+    check_count(len(split.events), member, max_events)
     return split
 
 
@@ -135,7 +136,7 @@ def parse_events(
         warnings: list[Verdict] = []
         try:
             events.append(read(raw, warnings))
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             events.append(_unread(raw, raw, error, warnings, find_faults))
     return events
 
@@ -158,7 +159,7 @@ def parse_event(
         raw = mended
     try:
         parsed = read(raw, warnings)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         return _unread(sent, raw, error, warnings, find_faults)
     parsed.raw = sent
     parsed.rejection = size_rejection(raw, max_bytes)
@@ -271,25 +272,27 @@ def _split_clean(body: bytes, member: str) -> SplitBody | None:
             return SplitBody({}, _EVENTS.decode(body), {})
         head = _FIELDS.decode(body)
         events = _EVENTS.decode(head.pop(member))
-        return SplitBody(_decodable(head), events, {})
+        return SplitBody(decodable(head), events, {})
     except (msgspec.DecodeError, RecursionError, KeyError):
         return None
 
 
-def _decodable(head: dict[str, Raw]) -> dict[str, Raw]:
+def decodable(head: dict[str, Raw]) -> dict[str, Raw]:
     """Returns a head of which no member holds a number that is out of range or nests without end."""
     for part in head.values():
         _ANY.decode(part)
     return head
 
 
-def _check_count(split: SplitBody, member: str, max_events: int) -> None:
-    if len(split.events) > max_events:
+def check_count(events: int, member: str, max_events: int) -> None:
+    """Refuse a body with too many events in the list `member`.
+
+    Raises:
+        ServiceError: 400, it has more than `max_events`.
+    """
+    if events > max_events:
         raise ServiceError(
-            400,
-            "too_many_events",
-            f"the body has {len(split.events)} events, {max_events} are allowed",
-            field=member,
+            400, "too_many_events", f"the body has {events} events, {max_events} are allowed", field=member
         )
 
 
@@ -317,7 +320,7 @@ def _split_tolerantly(body: bytes, member: str, usual: tuple[str, ...], loose: t
         )
     head = {name: Raw(tolerant_json.bytes_of(part)) for name, part in parts.items()}
     try:
-        _decodable({name: part for name, part in head.items() if not loose or name not in loose})
+        decodable({name: part for name, part in head.items() if not loose or name not in loose})
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ServiceError(400, "unreadable_json", f"what stands beside {member} can not be read") from None
     return SplitBody(head, *tolerant_json.split_list(events, text))

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from services.ingest.enrich.address import (
     CAMPAIGN_MEMBERS,
@@ -58,7 +59,7 @@ _EventProperties = tuple[tuple[str, str], ...]
 """Name and text, not cleaned, of an event's `_OWN_PROPERTIES`. Hashable, for the cache."""
 
 
-class Attribution(NamedTuple):
+class Attribution(Struct, frozen=True, gc=False):
     """The channel in lower case, and the facts as a JSON object, "" if there are none."""
 
     channel: str
@@ -106,6 +107,15 @@ def attribution_of(
         if referrer or "?" in url or "#" in url or (url and origin.referrer):
             origin = Origin(origin.campaign, url or origin.url, referrer or origin.referrer, origin.device_hints)
     return _attribution(origin, event_properties, no_visit_hosts)
+
+
+def adds_nothing(origin: Origin, properties: dict[str, Any], call: str) -> bool:
+    """Whether an event has the attribution of its context, although a property says where it came from: its `url` and
+    `referrer` tell nothing new. False says nothing."""
+    if not _OWN_PROPERTY_SET.isdisjoint(properties) or "referrer" in properties:
+        return False
+    url = properties.get("url")
+    return call != "page" or not url or (type(url) is str and not ("?" in url or "#" in url or origin.referrer))
 
 
 def _own_properties(properties: dict[str, Any]) -> _EventProperties:

@@ -1,7 +1,9 @@
 """The checks of an event's call, ids, name and order, each of which says what is wrong by itself. Pure."""
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from services.ingest.event.event import CALLS, Event
 from services.ingest.event.ids import clean_id, read_id
@@ -16,7 +18,7 @@ _CALLS_TEXT = ", ".join(sorted(CALLS))
 _TEST_ORDER = warning("test_order", "properties.test", "a test order: kept, and left out of every journey")
 
 
-class CheckedName(NamedTuple):
+class CheckedName(Struct, frozen=True, gc=False):
     """What there is to say of the name of a track call's event."""
 
     name: str

@@ -158,9 +158,10 @@ def _lines(products: list[Any]) -> str:
     for product in products[:MAX_LINES] if len(products) > MAX_LINES else products:
         if type(product) is dict:
             quantity, price = product.get("quantity"), product.get("price")
-            if quantity is not None:
+            # JSON that was decoded holds no infinite number.
+            if quantity is not None and type(quantity) is not float:
                 quantity = _plain_number(quantity)
-            if price is not None and not (type(price) is float and isfinite(price)):
+            if price is not None and type(price) is not float:
                 price = _plain_number(price)
             lines.append((_product_of(product), 1 if quantity is None else quantity, price))
         elif type(product) is str and product:
@@ -172,7 +173,11 @@ def _product_of(product: dict[str, Any]) -> str:
     value_of = product.get
     for name in _PRODUCT_NAMES:
         value = value_of(name)
-        if value is not None and type(value) in _ID_TYPES and value != "":
+        if value is None or value == "":
+            continue
+        if type(value) is str:
+            return value.strip()[:MAX_TEXT]
+        if type(value) in _ID_TYPES:
             return _text_of(value)[:MAX_TEXT]
     return ""
 

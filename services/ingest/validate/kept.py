@@ -109,7 +109,7 @@ def decode_object(name: str, raw: Raw) -> dict[str, Any]:
 def others_of(event: Event, shared_integrations: Mapping[str, Raw], extra: str, warnings: list[Verdict]) -> str:
     """Returns what is kept of an event beside properties, traits and context, as JSON without the outer braces."""
     rest: list[str] = []
-    if event.integrations or shared_integrations:
+    if len(event.integrations) > EMPTY_LENGTH or shared_integrations:
         integrations = merged("integrations", event.integrations, shared_integrations)
         if len(integrations) > EMPTY_LENGTH:
             rest.append(_checked("integrations", integrations))

@@ -68,11 +68,12 @@ def kept_of_context(context: dict[str, Any], raw: Raw, mode: IpMode) -> Raw:
 
 def may_hold_address(text: str) -> bool:
     """Whether JSON may have a member or parameter that holds an address."""
-    at = text.find("ip")
-    while at >= 0:
-        if text[at + 2 : at + 3] in _AFTER_NAME or text[at - 1 : at] == '"':
-            return True
-        at = text.find("ip", at + 2)
+    if "ip" in text:  # which takes half the time of `find`
+        at = text.find("ip")
+        while at >= 0:
+            if text[at + 2 : at + 3] in _AFTER_NAME or text[at - 1 : at] == '"':
+                return True
+            at = text.find("ip", at + 2)
     # To look for one character takes a fiftieth of the time that two take.
     return ("I" in text and _CAPITAL(text) is not None) or ("\\" in text and "\\u00" in text)
 
@@ -93,7 +94,7 @@ def has_no_address(members: Mapping[str, Any], text: str, start: int, rules: Rul
 
 def kept_of_text(text: str, mode: IpMode, rules: Rules) -> str:
     """Returns what is kept of members of an accepted event, as JSON: the same as of a rejected one."""
-    if mode is IpMode.KEEP or not may_hold_address(text):
+    if not may_hold_address(text) or mode is IpMode.KEEP:
         return text
     return kept_of_rejected(text.encode(), mode, rules).decode()
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from services.ingest.dialects.base import ParsedEvent, ParsedRequest, Rules
 from services.ingest.event import tolerant_json
+from services.ingest.event.event import NO_RAW
 from services.ingest.event.times import EARLIEST_US, SKEW_US
 from services.ingest.event.verdict import (
     MAX_EVENTS,
@@ -25,7 +26,7 @@ from services.ingest.validate import consent, privacy
 from services.ingest.validate.fast_clocks import move_back
 from services.ingest.validate.links import MAX_REQUEST_LINKS, limit_links
 from services.ingest.validate.named_fields import named_fields
-from services.ingest.validate.touchpoint import NO_RAW, TouchpointBuilder
+from services.ingest.validate.touchpoint import TouchpointBuilder
 from throughline.kit.clock import MIN_US
 from throughline.kit.errors import ServiceError
 from throughline.store.access.keys import SourceKey
@@ -145,7 +146,8 @@ def validate(
     others_left = MAX_OTHER_FAULTS
     last_verdict = last_in_dialect = None
     verdict: Verdict | None
-    for place, parsed in enumerate(events if named is None else named.events(request), timing.first_place):
+    # All are read before the first is built: of two short loops, each stays in the processor's cache.
+    for place, parsed in enumerate([*(events if named is None else named.events(request))], timing.first_place):
         try:
             touchpoint = builder.build(parsed, place)
             if check_text:

@@ -14,6 +14,7 @@ from services.ingest.enrich.attribution import (
     ATTRIBUTION_PROPERTIES,
     NO_ATTRIBUTION,
     Attribution,
+    adds_nothing,
     attribution_of,
 )
 from services.ingest.enrich.context import Context
@@ -198,13 +199,14 @@ class TouchpointBuilder(Struct, gc=False):
         if self.consent is not _CONSENT_OFF:
             # Before anything else: an event without consent often has no id either.
             self._require_consent(parsed, event, call)
-        missing, is_share = None, False
+        named, missing = None, None
         if call == "track":
-            name, unknown, missing, is_share = (
-                shipped_names.get(event.event) or self._names.get(event.event) or self._named(check_call(event, call))
-            )
-            if unknown is not None:
-                warnings.append(unknown)
+            named = shipped_names.get(event.event) or self._names.get(event.event)
+            if named is None:
+                named = self._named(check_call(event, call))
+            name, missing = named.name, named.missing
+            if named.unknown is not None:
+                warnings.append(named.unknown)
         else:
             name = event.name or ""
             if call not in _CALLS or len(name) > MAX_TEXT:
@@ -252,22 +254,67 @@ class TouchpointBuilder(Struct, gc=False):
             fields = with_refunded_sum(fields, properties, warnings)
         if self.order_scope and fields[0]:
             fields = (self.order_scope + fields[0], *fields[1:])
-        rest, context = self._keep(event, parsed, properties, warnings)
-        is_bot = context.bot and not (self.from_server or (context.server and call not in _VIEWS))
-        is_bot_order = is_bot and call == "track" and (bool(fields[0]) or order_names.is_order(name))
-        if is_bot:
-            warnings.append(_BOT_ORDER if is_bot_order else _BOT)
-        if len(rest) > SMALL_REST and not self.shared_bytes:
-            self._count_rest(len(rest))
-        attribution = context.attribution
+        rest, may_hold_address = "", False
+        if properties:
+            rest = f'"properties":{str(event.properties, "utf-8")}'
+            if len(rest) <= LONG_TEXT or not privacy.has_no_address(properties, rest, _PROPERTIES_START, self.rules):
+                may_hold_address = privacy.may_hold_address(rest)
+        if event.traits is not NO_RAW:
+            traits = self._text_of_traits(event.traits)
+            if traits:
+                may_hold_address = may_hold_address or self._may_traits_hold_address
+                rest = f"{rest},{traits}" if rest else traits
+        kept_context = self._context
+        context = parsed.context
+        if context is not kept_context.context if context is not None else event.context != self.context_raw:
+            kept_context = self._context_of(event, parsed)
+        if may_hold_address:
+            rest = privacy.kept_of_text(rest, self.ip, self.rules)
+        text = kept_context.text
+        if self._leaves_out_shared:
+            text = kept_of_raw(bytes(event.context), self.ip, self.consent, self.rules).text
+        if text:
+            rest = f"{rest},{text}" if rest else text
+        others = parsed.extra
+        if (
+            len(event.integrations) > EMPTY_LENGTH
+            or self.shared_integrations
+            or event.groupId is not NO_RAW
+            or event.category is not NO_RAW
+            or event.channel is not NO_RAW
+            or event.rudderId is not NO_RAW
+            or event.receivedAt is not NO_RAW
+            or event.metadata is not NO_RAW
+        ):
+            shared_integrations = NO_MEMBERS if self._leaves_out_shared else self.shared_integrations
+            others = others_of(event, shared_integrations, others, warnings)
+        if others:
+            if others != self._others:
+                self._others, self._kept_others = others, privacy.kept_of_text(others, self.ip, self.rules)
+            if self._kept_others:
+                rest = f"{rest},{self._kept_others}" if rest else self._kept_others
+        rest = f"{{{rest}}}"
+        context = kept_context.context
+        attribution, is_bot = context.attribution, False
         if says_origin or self.no_visit_hosts:
             attribution = self._attribution_of(context, properties, call)
-        if (is_share and "code" in properties) or (call == "identify" and '"referral' in self._traits_text):
+        if named is not None:
+            if named.is_share and "code" in properties:
+                attribution = self._with_claim(attribution, context, event, properties, call)
+        elif call == "identify" and '"referral' in self._traits_text:
             attribution = self._with_claim(attribution, context, event, properties, call)
-        if is_bot_order:
-            is_bot, attribution = False, NO_ATTRIBUTION
+        if context.bot and not (self.from_server or (context.server and call not in _VIEWS)):
+            if call == "track" and (fields[0] or order_names.is_order(name)):
+                attribution = NO_ATTRIBUTION
+                warnings.append(_BOT_ORDER)
+            else:
+                is_bot = True
+                warnings.append(_BOT)
+        if len(rest) > SMALL_REST and not self.shared_bytes:
+            self._count_rest(len(rest))
         if warnings:
             self._say_once(warnings)
+        order_id, value, currency, rating, score, product_id, quantity, total, items, test = fields
         values = [
             occurred_us,
             place,
@@ -283,7 +330,16 @@ class TouchpointBuilder(Struct, gc=False):
             user,
             anonymous,
             previous,
-            *fields,
+            order_id,
+            value,
+            currency,
+            rating,
+            score,
+            product_id,
+            quantity,
+            total,
+            items,
+            test,
             tuple([warning.code for warning in warnings]) if warnings else (),
             rest,
             is_bot,
@@ -393,56 +449,14 @@ class TouchpointBuilder(Struct, gc=False):
         digest.update(msgspec.json.encode(fields, order="sorted"))
         return digest.hexdigest()
 
-    def _keep(
-        self, event: Event, parsed: ParsedEvent, properties: dict[str, Any], warnings: list[Verdict]
-    ) -> tuple[str, Context]:
-        """Returns the rest of an event as a JSON object, and its context."""
-        rest, may_hold_address = "", False
-        if properties:
-            rest = f'"properties":{str(event.properties, "utf-8")}'
-            if len(rest) <= LONG_TEXT or not privacy.has_no_address(properties, rest, _PROPERTIES_START, self.rules):
-                may_hold_address = privacy.may_hold_address(rest)
-        if event.traits and (event.traits is self._traits or decode_object("traits", event.traits)):
-            if event.traits is not self._traits:
-                traits = f'"traits":{str(event.traits, "utf-8")}'
-                self._traits, self._traits_text = event.traits, traits
-                self._may_traits_hold_address = privacy.may_hold_address(traits)
-            may_hold_address = may_hold_address or self._may_traits_hold_address
-            rest = f"{rest},{self._traits_text}" if rest else self._traits_text
-        kept_context = self._context
-        context = parsed.context
-        if context is not kept_context.context if context is not None else event.context != self.context_raw:
-            kept_context = self._context_of(event, parsed)
-        if may_hold_address:
-            rest = privacy.kept_of_text(rest, self.ip, self.rules)
-        text, shared_integrations = kept_context.text, self.shared_integrations
-        if self._leaves_out_shared:
-            text = kept_of_raw(bytes(event.context), self.ip, self.consent, self.rules).text
-            shared_integrations = NO_MEMBERS
-        if text:
-            rest = f"{rest},{text}" if rest else text
-        others = parsed.extra
-        if (
-            len(event.integrations) > EMPTY_LENGTH
-            or shared_integrations
-            or event.groupId is not NO_RAW
-            or event.category is not NO_RAW
-            or event.channel is not NO_RAW
-            or event.rudderId is not NO_RAW
-            or event.receivedAt is not NO_RAW
-            or event.metadata is not NO_RAW
-        ):
-            others = others_of(event, shared_integrations, others, warnings)
-        if not others:
-            return f"{{{rest}}}", kept_context.context
-        if others == self._others:
-            others = self._kept_others
-        else:
-            self._others = others
-            if privacy.may_hold_address(others):
-                others = privacy.kept_of_text(others, self.ip, self.rules)
-            self._kept_others = others
-        return f"{{{rest}{',' if rest else ''}{others}}}" if others else f"{{{rest}}}", kept_context.context
+    def _text_of_traits(self, traits: Raw) -> str:
+        """Returns traits as a member of a JSON object, "" for none; the last ones are remembered."""
+        if traits is not self._traits:
+            if not decode_object("traits", traits):
+                return ""
+            self._traits, self._traits_text = traits, f'"traits":{str(traits, "utf-8")}'
+            self._may_traits_hold_address = privacy.may_hold_address(self._traits_text)
+        return self._traits_text
 
     def _context_of(self, event: Event, parsed: ParsedEvent) -> KeptContext:
         """Returns an event's context, merged over that of its request; the last one is remembered.
@@ -470,6 +484,8 @@ class TouchpointBuilder(Struct, gc=False):
 
     def _attribution_of(self, context: Context, properties: dict[str, Any], call: str) -> Attribution:
         """Returns where an event came from; browsers say the same with each event of a visit."""
+        if not self.no_visit_hosts and adds_nothing(context.origin, properties, call):
+            return context.attribution
         key = (call, context, *map(properties.get, ATTRIBUTION_PROPERTIES))
         if key != self._attribution_key:
             self._attribution_key = key

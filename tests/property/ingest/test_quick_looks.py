@@ -13,7 +13,7 @@ from services.ingest.dialects import ga4, posthog, snowplow
 from services.ingest.dialects.base import ParsedEvent, Request
 from services.ingest.dialects.registry import RULES, match_route
 from services.ingest.enrich.context import build_context, with_member
-from services.ingest.event.event import Event
+from services.ingest.event.event import NO_RAW, Event
 from services.ingest.event.times import EARLIEST_US, SKEW_US
 from services.ingest.event.verdict import RejectedError, Verdict
 from services.ingest.validate import checks, fields, kept, privacy, touchpoint
@@ -287,7 +287,7 @@ def test_properties_that_are_the_same_object_are_read_once(kinds: list[str]) -> 
         builder = _builder()
         outcomes = []
         for each in properties:
-            event = Event(userId="u-1", messageId="m-1", event="Order Completed", properties=touchpoint.NO_RAW)
+            event = Event(userId="u-1", messageId="m-1", event="Order Completed", properties=NO_RAW)
             event.properties = msgspec.Raw(msgspec.json.encode(each))
             parsed = ParsedEvent(b"{}", event, None, [], properties=each)
             outcomes.append((builder.build(parsed, 0), parsed.warnings))

@@ -8,23 +8,25 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import ParsedEvent
+from services.ingest.dialects.base import ParsedEvent, SentBody, SentEvent
 from services.ingest.dialects.posthog.wire import (
     EMPTY_OBJECT,
-    KnownProperties,
+    NO_RAW_PROPERTIES,
     Options,
+    RawProperties,
+    UsualBatch,
     WireEvent,
     add_extra_members,
     decode_event,
-    known_properties,
+    raw_properties,
     require_name,
 )
-from services.ingest.dialects.split import ReadEvent
+from services.ingest.dialects.split import READ_ERRORS
 from services.ingest.dialects.web import page_context
 from services.ingest.enrich.address import CAMPAIGN_MEMBERS
-from services.ingest.enrich.context import Context, build_context
+from services.ingest.enrich.context import NO_CONTEXT, Context, build_context
 from services.ingest.event import times
-from services.ingest.event.event import Event
+from services.ingest.event.event import NO_RAW, Event
 from services.ingest.event.ids import read_id
 from services.ingest.event.verdict import Verdict, json_type, reject, warning
 
@@ -39,55 +41,107 @@ _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _MAX_CACHED = 8 * 1024
 """Maximum size of properties whose context is cached: longer ones could fill the memory."""
-_NO_RAW = Raw()
 _EMPTY_JSON = (b"", b"null", b"{}", b"[]")
-_NO_PROPERTIES = KnownProperties()
 _NO_OPTIONS = Options()
 IDENTIFY = "$identify"
 """Name of the event that describes a person."""
+CONTEXT_PROPERTIES = (
+    "$current_url",
+    "$referrer",
+    "title",
+    *CAMPAIGN_MEMBERS,
+    "$raw_user_agent",
+    "$ip",
+    "$lib",
+    "$lib_version",
+    "$device_type",
+    "$os_name",
+)
+"""The properties that make an event's context."""
 _CALLS = {"$pageview": "page", "$screen": "screen"}
 """Event -> call, of events that are no track call."""
 
 
-def event_reader(sent_at: datetime | None, library: str, name: str = "") -> ReadEvent:
-    """Returns the function that reads the events of one request.
+class EventReader:
+    """Reads the events of one request."""
 
-    `sent_at` is when the client sent the request, by its own clock; `library` is what the request's headers say of the
-    client, "" for nothing; `name` is the name of all its events, "" when each has its own.
-    """
-    library = library[:MAX_LIBRARY]
+    def __init__(self, sent_at: datetime | None, library: str, name: str = "") -> None:
+        """`sent_at` is when the client sent the request, by its own clock; `library` is what the request's headers say
+        of the client, "" for nothing; `name` is the name of all its events, "" when each has its own."""
+        self._sent_at = sent_at
+        self._library = library[:MAX_LIBRARY]
+        self._name = name
+        self._context_values: tuple[Any, ...] = ()
+        """Those of the last event: the events of a page have the same."""
+        self._context = NO_CONTEXT
+        """The context that was made of them."""
 
-    def read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
+    def __call__(self, raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
+        """Returns one event.
+
+        Raises:
+            RejectedError: the event cannot be understood.
+            msgspec.DecodeError: a number is out of range.
+        """
         sent, extra = decode_event(raw, warnings)
-        if name:
-            sent.event = name
-        decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
-        properties = decoded if type(decoded) is dict else None
-        fields = _NO_PROPERTIES if properties is None else known_properties(sent.properties, properties)
-        event = _event(sent, fields, sent_at, library, warnings)
-        context = _context(fields, library, is_cached=len(sent.properties) <= _MAX_CACHED)
-        if fields.ip is not None and properties is not None:
-            del properties["$ip"]
-        return ParsedEvent(raw, event, None, warnings, add_extra_members(sent, extra), properties, context)
+        return self.read(sent, extra, raw, warnings)
 
-    return read
+    def read_all(self, batch: UsualBatch, body: SentBody) -> list[ParsedEvent] | None:
+        """Returns the events of a batch; None if one of them cannot be read, which `__call__` says why."""
+        try:
+            return [self.read(sent, "", SentEvent(body, place), []) for place, sent in enumerate(batch.events)]
+        except READ_ERRORS:
+            return None
+
+    def read(self, sent: WireEvent, extra: str, raw: bytes | SentEvent, warnings: list[Verdict]) -> ParsedEvent:
+        """Returns one event that is decoded; `raw` is the event as it was sent, `extra` the members that `sent` does
+        not have.
+
+        Raises:
+            RejectedError: the event cannot be understood.
+            msgspec.DecodeError: a number is out of range.
+        """
+        if self._name:
+            sent.event = self._name
+        decoded = _ANY.decode(sent.properties) if len(sent.properties) > EMPTY_OBJECT else None
+        if type(decoded) is dict:
+            properties, raws = decoded, raw_properties(sent.properties, decoded)
+        else:
+            properties, raws = {}, NO_RAW_PROPERTIES
+        event = _event(sent, properties, raws, self._sent_at, self._library, warnings)
+        values = tuple(map(properties.get, CONTEXT_PROPERTIES))
+        if values != self._context_values:
+            self._context = _context(values, self._library, is_cached=len(sent.properties) <= _MAX_CACHED)
+            self._context_values = values
+        if properties.get("$ip") is not None:
+            del properties["$ip"]
+        return ParsedEvent(
+            raw, event, None, warnings, add_extra_members(sent, extra), properties or None, self._context
+        )
 
 
 def _event(
-    sent: WireEvent, fields: KnownProperties, sent_at: datetime | None, library: str, warnings: list[Verdict]
+    sent: WireEvent,
+    properties: dict[str, Any],
+    raws: RawProperties,
+    sent_at: datetime | None,
+    library: str,
+    warnings: list[Verdict],
 ) -> Event:
-    options = _options(sent.options)
+    get = properties.get
+    options = _options(sent.options) if sent.options else _NO_OPTIONS
     name = require_name(sent.event)
-    distinct_id = sent.distinct_id or read_id(fields.distinct_id, "distinct_id", warnings)
+    distinct_id = sent.distinct_id or read_id(get("distinct_id"), "distinct_id", warnings)
     event = Event(
         messageId=sent.uuid or None,
-        timestamp=_time(sent, sent_at),
-        properties=_without_ip(sent.properties) if fields.ip is not None else sent.properties,
-        traits=_traits(sent, fields),
+        timestamp=sent.timestamp if sent.offset is None else _time(sent, sent_at),
+        properties=sent.properties if get("$ip") is None else _without_ip(sent.properties),
+        traits=_traits(sent, raws),
     )
+    cookieless = get("$cookieless_mode")
     if (
         distinct_id == COOKIELESS_ID
-        or (fields.cookieless_mode is not None and _is_on(fields.cookieless_mode))
+        or (cookieless is not None and _is_on(cookieless))
         or (options.cookieless_mode is not None and _is_on(options.cookieless_mode))
     ):
         # Without an id the event is rejected, or counted if its source counts events without consent.
@@ -96,37 +150,42 @@ def _event(
         )
         event.type, event.event = _CALLS.get(name, "track"), name
         return event
-    if not (_is_on(fields.ignore_sent_at) or _is_on(options.disable_skew_correction)):
-        event.sentAt = _instant(sent.sent_at) or sent_at
+    ignores_sent_at = get("$ignore_sent_at")
+    if not (
+        (ignores_sent_at is not None and _is_on(ignores_sent_at))
+        or (options.disable_skew_correction is not None and _is_on(options.disable_skew_correction))
+    ):
+        event.sentAt = sent_at if sent.sent_at is None else _instant(sent.sent_at) or sent_at
     if name == "$create_alias":
         # From this event on the customer has the alias as distinct id.
-        event.type, event.userId, event.previousId = "alias", _alias(fields, warnings), distinct_id
+        event.type, event.userId, event.previousId = "alias", _alias(get("alias"), warnings), distinct_id
         if not distinct_id:
             _reject_without_id(warnings)
     elif name == "$merge_dangerously":
-        event.type, event.userId, event.previousId = "alias", distinct_id, _alias(fields, warnings)
+        event.type, event.userId, event.previousId = "alias", distinct_id, _alias(get("alias"), warnings)
         if not distinct_id:
             _reject_without_id(warnings)
-    elif _is_anonymous(distinct_id, fields, options) and name != IDENTIFY:
+    elif _is_anonymous(distinct_id, properties, options) and name != IDENTIFY:
         event.anonymousId = distinct_id
     else:
         event.userId = distinct_id
     if name == "$pageview":
         event.type = "page"
     elif name == "$screen":
-        event.type, event.name = "screen", fields.screen_name if isinstance(fields.screen_name, str) else None
+        screen_name = get("$screen_name")
+        event.type, event.name = "screen", screen_name if isinstance(screen_name, str) else None
     elif name == IDENTIFY:
         event.type = "identify"
-        event.anonymousId = read_id(fields.anon_distinct_id, "properties.$anon_distinct_id", warnings)
+        event.anonymousId = read_id(get("$anon_distinct_id"), "properties.$anon_distinct_id", warnings)
     elif name == "$set":
         event.type = "identify"
     elif name == "$groupidentify":
-        if _is_made_up(distinct_id, fields, library):
+        if _is_made_up(distinct_id, properties, library):
             reject(
                 "missing_id", "distinct_id", "describes a group and names no customer; give it a person's distinct id"
             )
-        event.type, event.traits = "group", fields.group_set
-        event.groupId = Raw(msgspec.json.encode(fields.group_key))
+        event.type, event.traits = "group", raws.group_set
+        event.groupId = Raw(msgspec.json.encode(get("$group_key")))
     elif not event.type:
         event.type, event.event = "track", name
     return event
@@ -141,28 +200,31 @@ def _options(raw: Raw) -> Options:
         return _NO_OPTIONS
 
 
-def _is_anonymous(distinct_id: str, fields: KnownProperties, options: Options) -> bool:
+def _is_anonymous(distinct_id: str, properties: dict[str, Any], options: Options) -> bool:
     """Returns whether a distinct id does not name a customer yet, by the first of these properties that is there.
 
     Browsers and apps send `$is_identified`. Servers send `$process_person_profile`, false for an event of nobody they
     know. Older browser libraries have the device's own id as the distinct id.
     """
-    if fields.is_identified is not None:
-        return not _is_on(fields.is_identified)
-    if fields.process_person_profile is None:
+    get = properties.get
+    is_identified = get("$is_identified")
+    if is_identified is not None:
+        return not _is_on(is_identified)
+    has_profile = get("$process_person_profile")
+    if has_profile is None:
         has_profile = options.process_person_profile
-    else:
-        has_profile = fields.process_person_profile
     if has_profile is not None and not _is_on(has_profile):
         return True
-    return isinstance(fields.device_id, str) and fields.device_id == distinct_id
+    device_id = get("$device_id")
+    return isinstance(device_id, str) and device_id == distinct_id
 
 
-def _is_made_up(distinct_id: str, fields: KnownProperties, library: str) -> bool:
+def _is_made_up(distinct_id: str, properties: dict[str, Any], library: str) -> bool:
     """Returns whether a library made up the distinct id of a group: of the group's name, or in Python at random."""
-    if distinct_id == f"${fields.group_type}_{fields.group_key}":
+    if distinct_id == f"${properties.get('$group_type')}_{properties.get('$group_key')}":
         return True
-    name = fields.library if isinstance(fields.library, str) else library
+    sent_library = properties.get("$lib")
+    name = sent_library if isinstance(sent_library, str) else library
     return name.startswith("posthog-python") and _RANDOM_UUID.fullmatch(distinct_id) is not None
 
 
@@ -180,23 +242,8 @@ def _instant(value: Any) -> datetime | None:
     return None if value is None else times.parse(value, "sent_at")
 
 
-def _context(fields: KnownProperties, library: str, *, is_cached: bool) -> Context:
-    values = (
-        fields.url,
-        fields.referrer,
-        fields.title,
-        fields.utm_source,
-        fields.utm_medium,
-        fields.utm_campaign,
-        fields.utm_term,
-        fields.utm_content,
-        fields.user_agent,
-        fields.ip,
-        fields.library,
-        fields.library_version,
-        fields.device_type,
-        fields.os,
-    )
+def _context(values: tuple[Any, ...], library: str, *, is_cached: bool) -> Context:
+    """Returns the context that the values of `CONTEXT_PROPERTIES` make."""
     try:
         return _cached_context(values, library) if is_cached else _cached_context.__wrapped__(values, library)
     except TypeError:  # a list or an object where text belongs: it stays among the properties
@@ -236,13 +283,13 @@ def _without_ip(properties: Raw) -> Raw:
     return Raw(msgspec.json.encode(members))
 
 
-def _traits(sent: WireEvent, fields: KnownProperties) -> Raw:
+def _traits(sent: WireEvent, raws: RawProperties) -> Raw:
     """Returns the person's traits: `$set` counts before `$set_once`, a member of the event before a property."""
-    if not (sent.set or sent.set_once or fields.set or fields.set_once):
-        return _NO_RAW
-    parts = [part for part in (fields.set_once, sent.set_once, fields.set, sent.set) if bytes(part) not in _EMPTY_JSON]
+    if raws is NO_RAW_PROPERTIES and not (sent.set or sent.set_once):
+        return NO_RAW
+    parts = [part for part in (raws.set_once, sent.set_once, raws.set, sent.set) if bytes(part) not in _EMPTY_JSON]
     if len(parts) < 2:
-        return parts[0] if parts else Raw()
+        return parts[0] if parts else NO_RAW
     merged: dict[str, Raw] = {}
     for part in parts:
         try:
@@ -252,8 +299,8 @@ def _traits(sent: WireEvent, fields: KnownProperties) -> Raw:
     return Raw(msgspec.json.encode(merged))
 
 
-def _alias(fields: KnownProperties, warnings: list[Verdict]) -> str:
-    alias = read_id(fields.alias, "properties.alias", warnings)
+def _alias(sent: Any, warnings: list[Verdict]) -> str:
+    alias = read_id(sent, "properties.alias", warnings)
     if not alias:
         _reject_illegal_id(warnings)
         reject("missing_field", "properties.alias", "the other id of an alias has to stand in properties.alias")

@@ -22,9 +22,10 @@ from services.ingest.dialects.base import (
     ParsedRequest,
     ReplayRequest,
     Request,
+    SentBody,
 )
-from services.ingest.dialects.posthog.event import IDENTIFY, event_reader
-from services.ingest.dialects.posthog.wire import find_faults
+from services.ingest.dialects.posthog.event import IDENTIFY, EventReader
+from services.ingest.dialects.posthog.wire import HEAD, UsualBatch, find_faults, try_usual_batch
 from services.ingest.dialects.segment.parse import parse_batch as parse_segment_batch
 from services.ingest.dialects.split import (
     SplitBody,
@@ -62,8 +63,6 @@ _ANY = msgspec.json.Decoder()
 _JSON_STARTS = (b"{", b"[")
 _DATA_FIELD = b"data="
 _KEY_NAMES = ("api_key", "token")
-_HEAD = (*_KEY_NAMES, "sent_at", "historical_migration", "created_at")
-"""Members that bodies have beside the events as a rule."""
 
 
 class _KeyProperties(Struct, gc=False):
@@ -90,7 +89,7 @@ def parse_capture(request: Request) -> ParsedRequest:
         ServiceError: 400, the body cannot be read, or has too many events.
     """
     body, query = _json_body(request)
-    return _parsed(request, _split(body), query)
+    return _parsed(request, body, try_usual_batch(body), query)
 
 
 def parse_batch(request: Request) -> ParsedRequest:
@@ -102,26 +101,39 @@ def parse_batch(request: Request) -> ParsedRequest:
     """
     body = request.body
     if b'"api_key"' in body or b'"token"' in body:
-        split = try_fast_split(body, "batch", _HEAD)
-        names = _member_names(body) if split is None else split.head
+        batch = try_usual_batch(body)
+        names = _member_names(body) if batch is None else batch.head
         if any(name in names for name in _KEY_NAMES):
-            return parse_capture(request) if split is None else _parsed(request, split, _query(request))
+            if batch is None:
+                body, query = _json_body(request)
+                return _parsed(request, body, None, query)
+            return _parsed(request, body, batch, _query(request))
     elif body.strip() and not body.lstrip().startswith(_JSON_STARTS):
         unwrapped, query = _json_body(request)
         if unwrapped.startswith(_JSON_STARTS):
-            return _parsed(request, _split(unwrapped), query)
+            return _parsed(request, unwrapped, try_usual_batch(unwrapped), query)
     return parse_segment_batch(request)
 
 
-def _parsed(request: Request, split: SplitBody, query: dict[str, list[str]]) -> ParsedRequest:
-    sent_at = _sent_at(request, query, split.head)
+def _parsed(request: Request, body: bytes, batch: UsualBatch | None, query: dict[str, list[str]]) -> ParsedRequest:
+    """Parses a body; `batch` is the same, if it is a usual one."""
     is_engage = request.path.strip("/") == ENGAGE_PATH.strip("/")
     library = _library(request)
-    reader = event_reader(sent_at, library, IDENTIFY if is_engage else "")
-    events = parse_events(split, reader, find_faults=partial(find_faults, is_named=is_engage))
+    name = IDENTIFY if is_engage else ""
+    events: list[ParsedEvent] | None = None
+    if batch is not None:
+        head, sent_at = batch.head, _sent_at(request, query, batch.head)
+        events = EventReader(sent_at, library, name).read_all(batch, SentBody(lambda: _split(body).events))
+        write_key = _write_key(head, [] if head else _split(body).events)
+    if events is None:
+        split = _split(body)
+        sent_at = _sent_at(request, query, split.head)
+        reader = EventReader(sent_at, library, name)
+        events = parse_events(split, reader, find_faults=partial(find_faults, is_named=is_engage))
+        write_key = _write_key(split.head, split.events)
     has_results = request.path.rstrip("/") == RESULTS_PATH
     return ParsedRequest(
-        _write_key(split) if events or not has_results else None,
+        write_key if events or not has_results else None,
         events,
         names=_FIELD_NAMES,
         reply=partial(_results, events) if has_results else None,
@@ -195,7 +207,7 @@ def _unwrap(data: bytes) -> bytes:
 def _split(body: bytes) -> SplitBody:
     if body.startswith(b"["):
         return split_events(body, "")
-    split = try_fast_split(body, "batch", _HEAD)
+    split = try_fast_split(body, "batch", HEAD)
     if split is not None:
         return split
     is_batch = b'"batch"' in body and "batch" in _member_names(body)
@@ -234,15 +246,16 @@ def _sent_at(request: Request, query: dict[str, list[str]], head: dict[str, Raw]
     return None
 
 
-def _write_key(split: SplitBody) -> str:
+def _write_key(head: dict[str, Raw], events: list[Raw]) -> str:
+    """Returns the key that a body carries: in its head, else, without a head, in the first event."""
     for name in _KEY_NAMES:
-        if name in split.head:
-            key = _ANY.decode(split.head[name])
+        if name in head:
+            key = _ANY.decode(head[name])
             if isinstance(key, str) and key:
                 return key
-    if not split.head and split.events:
+    if not head and events:
         try:
-            event = _KEY_MEMBERS.decode(split.events[0])
+            event = _KEY_MEMBERS.decode(events[0])
         except (msgspec.DecodeError, UnicodeDecodeError):
             return ""
         property_key = None if event.properties is None else event.properties.token

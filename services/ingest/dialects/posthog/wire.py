@@ -1,14 +1,24 @@
 """PostHog's event as it is sent: the usual shape decoded at once, any other shape member by member. Pure."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
 
-from services.ingest.event import times
+from services.ingest.dialects.split import check_count, decodable, is_clean
+from services.ingest.event import times, tolerant_json
 from services.ingest.event.ids import read_id
-from services.ingest.event.verdict import Verdict, faults_among, json_type, reject, warning
+from services.ingest.event.verdict import (
+    MAX_EVENT_BYTES,
+    MAX_EVENTS,
+    Verdict,
+    faults_among,
+    json_type,
+    reject,
+    warning,
+)
 
 EMPTY_OBJECT = len("{}")
 
@@ -52,58 +62,70 @@ class Options(Struct, gc=False):
     disable_skew_correction: Any = None
 
 
-class KnownProperties(Struct, gc=False):
-    """The properties that say who, where and with which library; the others are kept unread."""
+class RawProperties(Struct, gc=False):
+    """Properties that are passed on as JSON."""
 
-    distinct_id: Any = None
-    alias: Any = None
-    title: Any = None
-    utm_source: Any = None
-    utm_medium: Any = None
-    utm_campaign: Any = None
-    utm_term: Any = None
-    utm_content: Any = None
-    anon_distinct_id: Any = msgspec.field(default=None, name="$anon_distinct_id")
-    device_id: Any = msgspec.field(default=None, name="$device_id")
-    is_identified: Any = msgspec.field(default=None, name="$is_identified")
-    process_person_profile: Any = msgspec.field(default=None, name="$process_person_profile")
-    cookieless_mode: Any = msgspec.field(default=None, name="$cookieless_mode")
-    ignore_sent_at: Any = msgspec.field(default=None, name="$ignore_sent_at")
-    url: Any = msgspec.field(default=None, name="$current_url")
-    referrer: Any = msgspec.field(default=None, name="$referrer")
-    screen_name: Any = msgspec.field(default=None, name="$screen_name")
-    group_type: Any = msgspec.field(default=None, name="$group_type")
-    group_key: Any = msgspec.field(default=None, name="$group_key")
-    library: Any = msgspec.field(default=None, name="$lib")
-    library_version: Any = msgspec.field(default=None, name="$lib_version")
-    user_agent: Any = msgspec.field(default=None, name="$raw_user_agent")
-    ip: Any = msgspec.field(default=None, name="$ip")
-    device_type: Any = msgspec.field(default=None, name="$device_type")
-    os: Any = msgspec.field(default=None, name="$os_name")
     group_set: Raw = msgspec.field(default=Raw(), name="$group_set")
     set: Raw = msgspec.field(default=Raw(), name="$set")
     set_once: Raw = msgspec.field(default=Raw(), name="$set_once")
 
 
-_RAW_PROPERTIES = frozenset({"$group_set", "$set", "$set_once"})
-"""Properties that are passed on as JSON; the last fields of `KnownProperties`."""
-_DECODED_PROPERTIES = KnownProperties.__struct_encode_fields__[: -len(_RAW_PROPERTIES)]
+class _UsualBody(Struct, forbid_unknown_fields=True, gc=False):
+    """A batch whose events all have the usual shape."""
+
+    batch: list[WireEvent]
+    api_key: Raw = Raw()
+    token: Raw = Raw()
+    sent_at: Raw = Raw()
+    historical_migration: Raw = Raw()
+    created_at: Raw = Raw()
+
+
+class UsualBatch(NamedTuple):
+    """A body whose events were decoded with it, because nothing in it is unusual."""
+
+    head: dict[str, Raw]
+    """The members of the body beside the events."""
+    events: list[WireEvent]
+
+
+HEAD = _UsualBody.__struct_fields__[1:]
+"""Members that bodies have beside the events as a rule."""
+NO_RAW_PROPERTIES = RawProperties()
+_RAW_PROPERTIES = frozenset(RawProperties.__struct_encode_fields__)
 
 _WIRE_EVENT = msgspec.json.Decoder(WireEvent)
-_KNOWN_PROPERTIES = msgspec.json.Decoder(KnownProperties)
+_RAW_PROPERTY_DECODER = msgspec.json.Decoder(RawProperties)
+_USUAL_BODY = msgspec.json.Decoder(_UsualBody)
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 
 
-def known_properties(raw: Raw, properties: dict[str, Any]) -> KnownProperties:
-    """Returns the known ones of the properties, which are `raw` as JSON and decoded.
+def raw_properties(raw: Raw, properties: Mapping[str, Any]) -> RawProperties:
+    """Returns those of an event's properties that are passed on as JSON; `raw` is all of them, `properties` decoded."""
+    return NO_RAW_PROPERTIES if _RAW_PROPERTIES.isdisjoint(properties) else _RAW_PROPERTY_DECODER.decode(raw)
 
-    Decodes `raw` a second time only if one of them has to be passed on as JSON.
+
+def try_usual_batch(body: bytes) -> UsualBatch | None:
+    """Returns a clean batch none of whose events is unusual, too large or nested too deeply; None for another body,
+    which takes two decodings.
+
+    Raises:
+        ServiceError: 400, it has more than `MAX_EVENTS` events.
     """
-    if _RAW_PROPERTIES.isdisjoint(properties):
-        values: Any = map(properties.get, _DECODED_PROPERTIES)
-        return KnownProperties(*values)
-    return _KNOWN_PROPERTIES.decode(raw)
+    if not is_clean(body) or tolerant_json.may_be_deep(body):
+        return None
+    try:
+        decoded = _USUAL_BODY.decode(body)
+        head = decodable({name: part for name in HEAD if (part := getattr(decoded, name))})
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    check_count(len(decoded.batch), "batch", MAX_EVENTS)
+    lengths = [len(event.properties) for event in decoded.batch]
+    # No event is longer than its properties and all that is no properties of an event.
+    if lengths and max(lengths) + len(body) - sum(lengths) > MAX_EVENT_BYTES:
+        return None
+    return UsualBatch(head, decoded.batch)
 
 
 def decode_event(raw: bytes, warnings: list[Verdict]) -> tuple[WireEvent, str]:

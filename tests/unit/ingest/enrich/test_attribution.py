@@ -291,10 +291,10 @@ def test_facts(context: dict[str, Any], expected: dict[str, Any]) -> None:
 
 def test_who_was_referred_may_name_the_customer_who_did_it() -> None:
     for name in ("referral_code", "referralCode", "referred_by", "referredBy"):
-        channel, text = attribution({}, {name: " ada "}, "track")
-        assert (channel, json.loads(text)) == ("referral", {"referral_code": "ada"})
-    _, text = attribution({}, {"referred_by": "ada", "referral_code": "ADA10"}, "track")
-    assert json.loads(text) == {"referral_code": "ADA10"}
+        referred = attribution({}, {name: " ada "}, "track")
+        assert (referred.channel, json.loads(referred.facts)) == ("referral", {"referral_code": "ada"})
+    referred = attribution({}, {"referred_by": "ada", "referral_code": "ADA10"}, "track")
+    assert json.loads(referred.facts) == {"referral_code": "ADA10"}
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,8 @@ _PROPERTIES = st.dictionaries(
 def test_whatever_is_sent_the_facts_are_small_sound_json(
     context: dict[str, Any], properties: dict[str, Any], call: str
 ) -> None:
-    channel, text = attribution(context, properties, call)
+    said = attribution(context, properties, call)
+    channel, text = said.channel, said.facts
     assert 0 < len(channel) <= MAX_CHANNEL
     for part in (channel, text):
         assert "\0" not in part
@@ -370,7 +371,7 @@ def test_whatever_is_sent_the_facts_are_small_sound_json(
     assert all(0 < len(value) <= MAX_TEXT for value in texts if isinstance(value, str))
     assert len(stored.get("click_ids", {})) <= MAX_CLICK_IDS
     if not context and not properties:
-        assert (channel, text) == NO_ATTRIBUTION
+        assert said == NO_ATTRIBUTION
 
 
 def test_hosts_of_a_source_that_open_no_visit() -> None:
