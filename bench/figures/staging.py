@@ -116,7 +116,7 @@ async def turn_analytics_off(deployment: Deployment) -> None:
     """Let the stager keep phases only: no sums of funnels, no conversions."""
     connection = await asyncpg.connect(deployment.database)
     try:
-        await connection.execute("UPDATE models SET has_funnels = false, has_conversions = false")
+        await connection.execute("UPDATE models SET has_funnels = false, has_conversions = false, has_trails = false")
     finally:
         await connection.close()
 

@@ -1,19 +1,17 @@
 """What is asked of facts and transitions, by looking at each customer's: openings of cycles, ends of stays, visits."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from tests.reference.links import RULINGS, distinct
+from tests.reference.models import NaiveModel
 from tests.reference.replay import Customer
+from tests.reference.trail import HALF_HOUR_US, fact, path
 from tests.reference.walk import LAPSE, NaiveTransition, in_order
-from throughline.journey.durations import DAY_US, MINUTE_US
+from throughline.journey.durations import DAY_US
 from throughline.journey.touchpoint import Touchpoint
-
-HALF_HOUR_US = 30 * MINUTE_US
-KindOf = Callable[[Touchpoint], str | None]
 
 
 def facts_of(log: Iterable[Touchpoint], customer: Customer) -> list[Touchpoint]:
@@ -25,23 +23,13 @@ def facts_of(log: Iterable[Touchpoint], customer: Customer) -> list[Touchpoint]:
     )
 
 
-def fact(event: Touchpoint, name: str) -> str:
-    facts = json.loads(event.attribution or "{}")
-    value = facts.get("device", {}).get("type") if name == "device" else facts.get(name)
-    return value or ""
-
-
-def openings(facts: Sequence[Touchpoint], customer: Customer, name: str) -> dict[int, str]:
+def openings(customer: Customer, name: str) -> dict[int, str]:
     """Cycle -> the value of a dimension of its opening."""
     values: dict[int, str] = {}
     for step in customer.transitions:
-        if step.cycle in values:
-            continue
-        if name == "cycle":
-            values[step.cycle] = str(step.cycle) if step.cycle < 3 else "3+"
-        else:
-            near = [event for event in facts if step.at_us - HALF_HOUR_US <= event.occurred_us <= step.at_us]
-            values[step.cycle] = next(filter(None, (fact(event, name) for event in near)), "(none)")
+        assert step.told is not None
+        value = str(min(step.cycle, 3)).replace("3", "3+") if name == "cycle" else getattr(step.told, name)
+        assert values.setdefault(step.cycle, value or "(none)") == (value or "(none)")
     return values
 
 
@@ -60,39 +48,29 @@ def stays(customer: Customer, phase: int) -> list[tuple[NaiveTransition, NaiveTr
     return result
 
 
-def ends(
-    facts: Sequence[Touchpoint], customer: Customer, phase: int, kind_of: KindOf, is_own: Callable[[Touchpoint], bool]
-) -> Counter[tuple[str, str, str | int | None]]:
+def ends(customer: Customer, phase: int) -> Counter[tuple[str, str, str | int]]:
     """("kind", outcome, kind), ("last", "", kind) and ("day", "", start of the day) -> stays."""
-    counts: Counter[tuple[str, str, str | int | None]] = Counter()
+    counts: Counter[tuple[str, str, str | int]] = Counter()
     for _, end, outcome in stays(customer, phase):
-        if end is None or outcome == "ended":
+        if end is None or end.told is None or outcome == "ended" or not end.told.kinds:
             continue
-        before = [event for event in facts if is_own(event) and event.order_key < end[:4]]
-        counts.update(("kind", outcome, kind) for kind in {kind_of(event) for event in before[-3:]})
-        if before and outcome == "lapsed":
-            counts["last", "", kind_of(before[-1])] += 1
-            counts["day", "", before[-1].occurred_us // DAY_US * DAY_US] += 1
+        kinds = end.told.kinds.split(",")
+        counts.update(("kind", outcome, kind) for kind in set(kinds))
+        if outcome == "lapsed":
+            counts["last", "", kinds[-1]] += 1
+            counts["day", "", end.told.active_us // DAY_US * DAY_US] += 1
     return counts
 
 
 def kind_paths(
-    facts: Sequence[Touchpoint], customer: Customer, goal: int, kind_of: KindOf, is_own: Callable[[Touchpoint], bool]
-) -> Counter[tuple[tuple[str, ...], bool, bool]]:
+    model: NaiveModel, events: Sequence[Touchpoint], customer: Customer, goal: int
+) -> Counter[tuple[str, bool, bool]]:
     """(kinds of the cycle without repeats in a row, whether it came to the goal, whether it lapsed) -> cycles."""
-    counts: Counter[tuple[tuple[str, ...], bool, bool]] = Counter()
+    counts: Counter[tuple[str, bool, bool]] = Counter()
     for number in {step.cycle for step in customer.transitions}:
         cycle = [step for step in customer.transitions if step.cycle == number]
-        has_lapsed = cycle[-1].kind == LAPSE
-        path: list[str] = []
-        for event in in_order(facts):
-            kind = kind_of(event)
-            is_within = event.order_key >= cycle[0][:4] and (not has_lapsed or event.occurred_us < cycle[-1].at_us)
-            if not is_within or kind is None or not is_own(event):
-                continue
-            path += [kind] if path[-1:] != [kind] else []
         is_reached = any(step.kind != LAPSE and step.target >= goal for step in cycle)
-        counts[tuple(path[:40]), is_reached, has_lapsed] += 1
+        counts[path(model, events, [step[:8] for step in cycle]), is_reached, cycle[-1].kind == LAPSE] += 1
     return counts
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tests.reference.links import RULINGS
 from tests.reference.models import NaiveModel, Rule, emptied, holds, says_nothing, standing
+from tests.reference.trail import Told, Trail, trails
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 
 ENTER, RETURN, LAPSE = 1, 2, 3
@@ -25,6 +26,7 @@ class NaiveTransition(NamedTuple):
     name: str
     why: str
     """"abandoned" or "churned" of a lapse, else the kind of the touchpoint and the guards that held."""
+    told: Told | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class State:
     channel: str
     first_us: int
     last: OrderKey
+    trail: Trail
 
 
 def in_order(facts: Iterable[Touchpoint]) -> list[Touchpoint]:
@@ -105,6 +108,7 @@ def walk(
         lapsed_us = int(due(len(events)))
         transitions.append(NaiveTransition(lapsed_us, 0, "", "", LAPSE, phase, phase, cycle, "", silence(len(events))))
     first = events[0]
+    told, trail = trails(model, events, [transition[:8] for transition in transitions])
     return State(
         phase=phase,
         highest=max((transition.target for transition in transitions), default=0),
@@ -117,7 +121,8 @@ def walk(
         channel=first.channel,
         first_us=first.occurred_us,
         last=events[-1].order_key,
-    ), transitions
+        trail=trail,
+    ), [transition._replace(told=each) for transition, each in zip(transitions, told, strict=True)]
 
 
 def first_rule(model: NaiveModel, events: list[Touchpoint], cycle_start: int, phase: int) -> Rule | None:

@@ -90,6 +90,16 @@ def instants(count: int) -> st.SearchStrategy[list[int]]:
     return st.lists(gaps, min_size=count, max_size=count).map(add_up)
 
 
+attributions = st.sampled_from(
+    [
+        "",
+        '{"device":{"type":"mobile"}}',
+        '{"campaign":"spring","device":{"type":"desktop"}}',
+        '{"campaign":"autumn"}',
+        '{"source":"letter","device":{"os":"iOS"}}',
+    ]
+)
+"""What brought a touchpoint."""
 places = st.sampled_from([0, 0, 1, 2, 10])
 """Places in a request, mostly the same."""
 contents = st.sampled_from(_contents())
@@ -102,7 +112,12 @@ def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.
     """An event of one of the actors, without links."""
 
     def build(
-        contents: dict[str, Any], sender: tuple[int, str, bool], place: int, message: int, actor: str
+        contents: dict[str, Any],
+        sender: tuple[int, str, bool],
+        place: int,
+        message: int,
+        actor: str,
+        attribution: str,
     ) -> Touchpoint:
         source, channel, bot = sender
         return Touchpoint(
@@ -115,10 +130,11 @@ def touchpoints(at_us: int, actors: Sequence[str], *, workspace: int = 1) -> st.
             channel=channel,
             received_us=START_US,
             bot=bot,
+            attribution=attribution,
             **contents,
         )
 
-    return st.builds(build, contents, senders, places, st.integers(0, 60), st.sampled_from(actors))
+    return st.builds(build, contents, senders, places, st.integers(0, 60), st.sampled_from(actors), attributions)
 
 
 @st.composite

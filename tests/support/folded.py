@@ -11,6 +11,7 @@ from throughline.journey.durations import DAY_US
 from throughline.journey.fold import fold
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.trail import follow
 from throughline.models import load_model
 from throughline.store.digest import id_digest, message_digest
 from throughline.store.facts import TOUCHPOINT_COLUMNS, row_of
@@ -47,7 +48,7 @@ async def write_folded(
     variants: flows.VariantDeltas = {}
     records: dict[str, list[tuple[Any, ...]]] = {}
     for number, (name, touchpoints) in enumerate(customers, start=1):
-        folded = fold(rules, None, touchpoints, now_us)
+        folded = fold(rules, None, touchpoints, now_us, follow)
         assert folded.journey is not None
         digest = id_digest(workspace, name)
         funnel.contribute(funnels, model, folded.journey, None, folded.transitions, day_of)

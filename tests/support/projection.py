@@ -7,9 +7,11 @@ import asyncpg
 from tests.reference import Cell, Counts, Customer, NaiveTransition, Replayed, State
 from tests.reference.funnel import OUTCOMES, WAYS, Cells
 from tests.reference.replay import Unmapped
+from tests.reference.trail import Told, Trail
 from throughline.journey import funnel
 from throughline.journey.memory import CHURNED
 from throughline.journey.rollup import KEPT_US, STEPS, Step
+from throughline.journey.trail import read
 
 
 class Projection(NamedTuple):
@@ -127,11 +129,12 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
         members.setdefault(root, set()).add(name)
     transitions: dict[bytes, list[NaiveTransition]] = {}
     for row in await connection.fetch(
-        "SELECT customer, at_us, place, message_id, actor, kind, from_phase, to_phase, cycle, name, rule "
+        "SELECT customer, at_us, place, message_id, actor, kind, from_phase, to_phase, cycle, name, rule, since_us, "
+        "active_us, device, campaign, kinds "
         "FROM transitions WHERE model = $1 ORDER BY at_us, place, message_id, actor, kind",
         model,
     ):
-        transitions.setdefault(row["customer"], []).append(NaiveTransition(*row[1:]))
+        transitions.setdefault(row["customer"], []).append(NaiveTransition._make((*row[1:11], Told(*row[11:]))))
     customers: dict[str, Customer] = {}
     for row in await connection.fetch("SELECT * FROM journeys WHERE model = $1", model):
         state = State(
@@ -146,6 +149,7 @@ async def _customers(connection: asyncpg.Connection, model: int) -> dict[str, Cu
             channel=row["channel"],
             first_us=row["first_us"],
             last=(row["last_us"], row["last_place"], row["last_message"], row["last_actor"]),
+            trail=Trail(*read(row["trail"])[:4]),
         )
         digest = row["customer"]
         customers[row["id"]] = Customer(frozenset(members.get(digest, ())), state, transitions.pop(digest, []))

@@ -14,6 +14,7 @@ from tests.support.stack import Stack, until
 from throughline.journey.diff import Deltas, contribute
 from throughline.journey.fold import fold
 from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.trail import follow
 from throughline.kit.clock import now_us
 from throughline.models import load_model
 from throughline.wire.codec import encode, partition_of
@@ -135,10 +136,10 @@ async def expect_folded(stack: Stack, history: list[Touchpoint]) -> None:
     """The state of one customer must be that of a fold from its first touchpoint on: the reference takes hours here."""
     actual = await projection_of(stack)
     model = load_model("seven_phase")
-    journey, transitions, _ = fold(model, None, sorted(history), now_us())
+    journey, transitions, _ = fold(model, None, sorted(history), now_us(), follow)
     assert journey is not None
     (customer,) = actual.customers.values()
-    assert [*map(tuple, customer.transitions)] == [*map(tuple, transitions)]
+    assert [(*step[:-1], *(step.told or ())) for step in customer.transitions] == [*map(tuple, transitions)]
     names = ("phase", "cycle", "lapsed_us", "entered_us", "active_us", "source", "channel", "first_us")
     assert [getattr(customer.state, name) for name in names] == [getattr(journey, name) for name in names]
     assert (customer.state.highest, customer.state.last) == (journey.highest_phase, journey.last_key)

@@ -4,6 +4,7 @@ from throughline.journey.durations import DAY_US
 from throughline.journey.fold import fold
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.trail import follow
 from throughline.models import load_model
 
 START_US = 20_000 * DAY_US
@@ -47,7 +48,7 @@ def journeys() -> list[tuple[Journey, list[Transition]]]:
             )
             for place, (day, what) in enumerate(steps)
         ]
-        folded = fold(load_model("seven_phase"), None, touchpoints, NOW_US)
+        folded = fold(load_model("seven_phase"), None, touchpoints, NOW_US, follow)
         assert folded.journey is not None
         results.append((folded.journey, folded.transitions))
     return results

@@ -7,6 +7,7 @@ from throughline.journey.fold import fold
 from throughline.journey.model import Model
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.trail import follow
 
 EVERY = 512
 """Number of touchpoints between checkpoints."""
@@ -25,7 +26,13 @@ class Advanced(NamedTuple):
 
 
 def advance(
-    model: Model, journey: Journey | None, touchpoints: Sequence[Touchpoint], watermark_us: int, since: int = 0
+    model: Model,
+    journey: Journey | None,
+    touchpoints: Sequence[Touchpoint],
+    watermark_us: int,
+    since: int = 0,
+    *,
+    has_trail: bool = False,
 ) -> Advanced:
     """Fold touchpoints onto a journey as `fold` does, and return the checkpoints on the way.
 
@@ -34,10 +41,12 @@ def advance(
         touchpoints: sorted, distinct, all later than the journey.
         watermark_us: a lapse due by then has happened.
         since: number of touchpoints folded since the last checkpoint so far.
+        has_trail: whether the journey has a trail.
     """
+    trail = follow if has_trail else None
     count = len(touchpoints)
     if since + count < EVERY:
-        folded = fold(model, journey, touchpoints, watermark_us)
+        folded = fold(model, journey, touchpoints, watermark_us, trail)
         return Advanced(*folded, [], since + count)
     checkpoints: list[Journey] = []
     transitions: list[Transition] = []
@@ -45,7 +54,7 @@ def advance(
     done = 0
     while done < count:
         upto = min(count, done + max(1, EVERY - since))
-        folded = fold(model, journey, touchpoints[done:upto])
+        folded = fold(model, journey, touchpoints[done:upto], 0, trail)
         journey = folded.journey
         transitions += folded.transitions
         revoked = revoked or folded.revoked
@@ -54,5 +63,5 @@ def advance(
         if since >= EVERY and journey is not None:
             checkpoints.append(journey)
             since = 0
-    at_watermark = fold(model, journey, (), watermark_us)
+    at_watermark = fold(model, journey, (), watermark_us, trail)
     return Advanced(at_watermark.journey, transitions + at_watermark.transitions, revoked, checkpoints, since)

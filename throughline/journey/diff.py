@@ -78,7 +78,8 @@ def contribute(
         counts[_LAPSED] -= sign
         counts[_CHURNED] -= sign * churned
         churned = False
-    for at_us, _, _, _, kind, from_phase, to_phase, _, _, rule in transitions:
+    for transition in transitions:
+        at_us, _, _, _, kind, from_phase, to_phase, _, _, rule = transition[:10]
         if kind == LAPSE:
             churned = rule == CHURNED_NAME
             counts = at(to_phase, at_us)

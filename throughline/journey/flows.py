@@ -71,7 +71,7 @@ def contribute(
 
     def flow(transition: Transition, change: int) -> None:
         """Count a move. The milestones are those after it."""
-        at_us, _, _, _, kind, from_phase, to_phase, cycle, _, _ = transition
+        at_us, _, _, _, kind, from_phase, to_phase, cycle = transition[:8]
         if cycle > CYCLE_CLASSES:
             cycle = CYCLE_CLASSES + 1
         cell = (model, MOVES, day_of(at_us), source, channel, kind, from_phase, to_phase, cycle)

@@ -5,7 +5,7 @@ later than those folded (`Journey.is_late` tells). Within a cycle a customer onl
 entered. A silence of at least the phase's window is a lapse (`lapse.py`); the return from one opens a new cycle.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from throughline.journey.guards import order_key
@@ -32,13 +32,24 @@ class Folded(NamedTuple):
     """The lapse of the state before, when a touchpoint occurred before that lapse: it never was."""
 
 
-def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint], watermark_us: int = 0) -> Folded:
+Follow = Callable[[Model, Journey | None, Sequence[Touchpoint], list[Transition], Transition | None], str]
+"""`follow` of `trail.py`."""
+
+
+def fold(
+    model: Model,
+    journey: Journey | None,
+    touchpoints: Sequence[Touchpoint],
+    watermark_us: int = 0,
+    follow: Follow | None = None,
+) -> Folded:
     """Fold sorted touchpoints onto a journey, then apply a lapse that is due.
 
     Args:
         journey: the state so far, None for a customer not seen before; every touchpoint must come after its last one.
         touchpoints: sorted, with distinct message ids.
         watermark_us: a lapse due by then has happened.
+        follow: gives the trail; None: the journey has none.
     """
     transitions: list[Transition] = []
     revoked: Transition | None = None
@@ -48,11 +59,11 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         phase = highest = UNPLACED
         cycle = 1
         lapsed_us = entered_us = active_us = flags = source = first_us = 0
-        channel = text = milestones = ""
+        channel = text = milestones = trail = ""
         due = NEVER
     else:
         phase, highest, cycle, lapsed_us, entered_us, active_us, flags, source, channel, first_us = journey[:10]
-        text, milestones = journey.memory, journey.milestones
+        text, milestones, trail = journey[14:]
         due = due_us(model, journey)
     churned = bool(flags & CHURNED)
     memory_changed = False
@@ -108,7 +119,9 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             cycle += bool(lapsed_us)
             step = RETURN if lapsed_us else ENTER
             rule_name, _, to_phase, _ = rule
-            transitions.append(_new(Transition, (*last[:4], step, phase, to_phase, cycle, last[5], rule_name)))
+            place, message_id, actor = last[1], last[2], last[3]
+            move = (at_us, place, message_id, actor, step, phase, to_phase, cycle, last[5], rule_name, 0, 0, "", "", "")
+            transitions.append(_new(Transition, move))
             phase = to_phase
             if phase > highest:
                 highest = phase
@@ -133,6 +146,8 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
         lapsed_us = due
     if memory is None:
         return Folded(journey, transitions, revoked)
+    if follow is not None:
+        trail = follow(model, journey, touchpoints, transitions, revoked)
     if last is not None:
         last_key = last[:4]
     else:
@@ -155,6 +170,7 @@ def fold(model: Model, journey: Journey | None, touchpoints: Iterable[Touchpoint
             *last_key,
             memory.dump() if memory_changed else text,
             after(milestones, transitions, revoked) if transitions or revoked is not None else milestones,
+            trail,
         ),
     )
     folded: Folded = _new(Folded, (state, transitions, revoked))

@@ -109,7 +109,7 @@ def contribute(
     if revoked is not None:
         end(revoked, -sign)
     for transition in transitions:
-        at_us, _, _, _, kind, from_phase, phase, _, _, _ = transition
+        at_us, _, _, _, kind, from_phase, phase = transition[:7]
         if kind == LAPSE:
             end(transition, sign)
             continue

@@ -63,12 +63,12 @@ def after(text: str, transitions: Iterable[Transition], revoked: Transition | No
     if revoked is not None:
         outcome = _OPEN_TEXT
     for transition in transitions:
-        at_us, _, _, _, kind, _, phase, _, _, _ = transition
-        if kind == LAPSE:
+        if transition[4] == LAPSE:
             outcome = str(outcome_of(transition))
             continue
+        at_us, phase = transition[0], transition[6]
         part = f"{phase}:{at_us}"
-        entered = f"{entered},{part}" if entered and kind != RETURN else part
+        entered = f"{entered},{part}" if entered and transition[4] != RETURN else part
         outcome = _OPEN_TEXT
         if highest < phase:
             while (highest := highest + 1) < phase:

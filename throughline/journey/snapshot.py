@@ -15,6 +15,7 @@ from throughline.journey.milestones import merge as merge_milestones
 from throughline.journey.model import Model
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import Touchpoint
+from throughline.journey.trail import follow
 
 
 class Snapshot(NamedTuple):
@@ -25,14 +26,18 @@ class Snapshot(NamedTuple):
     """All transitions that led to the journey."""
 
 
-def extend(model: Model, snapshot: Snapshot | None, touchpoints: Sequence[Touchpoint]) -> Snapshot | None:
+def extend(
+    model: Model, snapshot: Snapshot | None, touchpoints: Sequence[Touchpoint], *, has_trail: bool = False
+) -> Snapshot | None:
     """Returns the snapshot at a later retention cutoff; None when nothing is before that either.
 
     Args:
         snapshot: at the cutoff so far; None when nothing was before that.
         touchpoints: between the two cutoffs, sorted, distinct.
+        has_trail: whether the journey has a trail.
     """
-    folded = fold(model, None if snapshot is None else snapshot.journey, touchpoints)
+    journey = None if snapshot is None else snapshot.journey
+    folded = fold(model, journey, touchpoints, 0, follow if has_trail else None)
     if folded.journey is None:
         return None
     return Snapshot(folded.journey, (() if snapshot is None else snapshot.transitions) + tuple(folded.transitions))

@@ -39,6 +39,8 @@ class Journey(NamedTuple):
     """What the guards need to know, as text (see `Memory`)."""
     milestones: str
     """When the phases were come to, as text (see `Milestones`)."""
+    trail: str = ""
+    """What the customer did, as text (see `Trail`); "" of generations that keep none."""
 
     def is_late(self, touchpoint: Touchpoint) -> bool:
         """Whether a touchpoint belongs before one that is folded already."""
@@ -71,3 +73,14 @@ class Transition(NamedTuple):
     """The touchpoint's event name."""
     rule: str
     """The model's rule; of a lapse "abandoned" or "churned"."""
+    # The following are those of `trail.py`.
+    since_us: int = 0
+    """When what it ends had begun: the stay in `from_phase`; of a return the cycle before."""
+    active_us: int = 0
+    """`active_us` of the journey before it."""
+    device: str = ""
+    """Of the opening of its cycle; "" for none."""
+    campaign: str = ""
+    """Likewise."""
+    kinds: str = ""
+    """Kinds of the last own touchpoints before it; of a return the path of the cycle before."""

@@ -123,7 +123,6 @@ _NOT_FOLDED = (
     "rest",
     "bot",
     "test",
-    "attribution",
 )
 _FOLDED = tuple(name for name in TOUCHPOINT_COLUMNS if name not in _NOT_FOLDED)
 """The columns that a fold looks at: all but some, so that the fold may look at a new one."""

@@ -48,6 +48,8 @@ class Generation(NamedTuple):
     """Whether funnels, flows and variants are kept of it."""
     has_conversions: bool = True
     """Whether conversions are."""
+    has_trails: bool = True
+    """Whether trails are."""
 
 
 class WorkspaceGenerations(NamedTuple):
@@ -110,6 +112,7 @@ _generations = (
         models.c.document,
         models.c.has_funnels,
         models.c.has_conversions,
+        models.c.has_trails,
     )
     .outerjoin(models, and_(models.c.workspace == workspaces.c.id, models.c.state.in_(_APPLIED)))
     .order_by(models.c.id)

@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 _STATE = (
     "phase", "highest_phase", "cycle", "lapsed_us", "entered_us", "active_us", "flags", "source", "channel", "first_us",
-    "last_us", "last_place", "last_message", "last_actor", "memory", "milestones",
+    "last_us", "last_place", "last_message", "last_actor", "memory", "milestones", "trail",
 )  # fmt: skip
 _NAMES_OTHERS = ("anonymous_id", "previous_id")
 _FACT = tuple(column.name for column in touchpoints.c if column.name not in ("actor", *_NAMES_OTHERS))
@@ -67,6 +67,7 @@ PLACES = (
         ("customer",),
         content=(
             "model", "at_us", "place", "message_id", "actor", "kind", "from_phase", "to_phase", "cycle", "name", "rule",
+            "since_us", "active_us", "device", "campaign", "kinds",
         ),
     ),
     Place(conversions, ("customer",), content=("model", "order", "at_us", "gross", "net", "currency")),
@@ -127,7 +128,9 @@ IMPERSONAL = {
     "annotations": {"id", "workspace", "at_us", "until_us", "kind", "text", "created_us", "created_by"},
     # Operators, and digests where an act was about a person.
     "audit_log": {"id", "at_us", "who", "action", "arguments"},
-    "models": {"id", "workspace", "name", "state", "document", "created_us", "has_funnels", "has_conversions"},
+    "models": {
+        "id", "workspace", "name", "state", "document", "created_us", "has_funnels", "has_conversions", "has_trails",
+    },
     "restage_slots": {"model", "slot", "cursor", "done", "customers", "touchpoints"},
     "horizon_slots": {"workspace", "slot", "cursor", "done", "touchpoints"},
     "offsets": {"topic", "partition", "next_offset", "digest", "through_us", "swept_us"},

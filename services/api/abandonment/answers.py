@@ -17,7 +17,8 @@ from throughline.analytics.abandonment import Against, Stays
 from throughline.analytics.intervals import newcombe, wilson
 from throughline.analytics.strata import Difference, Stratum, difference_in_strata, shown
 from throughline.journey.durations import HOUR_US
-from throughline.journey.model import Kind, Model
+from throughline.journey.model import Model
+from throughline.journey.trail import UNKNOWN
 from throughline.kit.clock import rfc3339
 
 BaselineName = Literal["others", "previous"]
@@ -402,7 +403,6 @@ def last_answer(
     phase: int,
     lapsed: int,
     ends: Ends,
-    kinds: Sequence[Kind],
     now_us: int,
     *,
     customers: str,
@@ -416,7 +416,6 @@ def last_answer(
         phase: the number of the phase.
         lapsed: all stays that lapsed.
         ends: what came before ends.
-        kinds: by number.
         now_us: the watermark.
         customers: the list of all stays that lapsed.
         list_path: the list of those whose last touchpoints are kept.
@@ -447,30 +446,30 @@ def last_answer(
             for day_us, number in sorted(ends.days.items())
         ],
         places=[
-            LeavingPlace(_kind_name(kinds, kind), number, {"lapsed": link(place=_kind_name(kinds, kind))})
-            for kind, number in sorted(ends.last.items(), key=lambda item: (-item[1], _kind_name(kinds, item[0])))
+            LeavingPlace(_kind_name(kind), number, {"lapsed": link(place=_kind_name(kind))})
+            for kind, number in sorted(ends.last.items(), key=lambda item: (-item[1], _kind_name(item[0])))
         ],
-        kinds=_kinds_before(ends, kinds, list_path),
+        kinds=_kinds_before(ends, list_path),
     )
 
 
-def _kind_name(kinds: Sequence[Kind], kind: int | None) -> str:
-    return UNMAPPED if kind is None else kinds[kind].name
+def _kind_name(kind: str) -> str:
+    return UNMAPPED if kind == UNKNOWN else kind
 
 
-def _kinds_before(ends: Ends, kinds: Sequence[Kind], list_path: str) -> list[KindBefore]:
-    numbers = sorted({kind for _, kind in ends.kinds}, key=lambda kind: _kind_name(kinds, kind))
-    pairs = [(ends.kinds.get(("lapsed", kind), 0), ends.kinds.get(("advanced", kind), 0)) for kind in numbers]
+def _kinds_before(ends: Ends, list_path: str) -> list[KindBefore]:
+    kinds = sorted({kind for _, kind in ends.kinds}, key=_kind_name)
+    pairs = [(ends.kinds.get(("lapsed", kind), 0), ends.kinds.get(("advanced", kind), 0)) for kind in kinds]
     chances = [
         difference_in_strata([Stratum(ends.lapsed, lapsed, ends.advanced, advanced)]).p for lapsed, advanced in pairs
     ]
     rows = []
-    for kind, (lapsed, advanced), is_shown in zip(numbers, pairs, shown(chances), strict=True):
+    for kind, (lapsed, advanced), is_shown in zip(kinds, pairs, shown(chances), strict=True):
         lapsed_share, advanced_share = wilson(lapsed, ends.lapsed), wilson(advanced, ends.advanced)
         ratio = None
         if lapsed_share is not None and advanced_share is not None and advanced_share.estimate > 0:
             ratio = lapsed_share.estimate / advanced_share.estimate
-        name = _kind_name(kinds, kind)
+        name = _kind_name(kind)
         path = f"{list_path}&{urlencode({'kind': name})}"
         rows.append(
             KindBefore(

@@ -7,9 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import (
     FACTS,
-    IN_JOURNEYS,
-    IS_OWN,
-    KIND_OF_ONE,
     KINDS,
     MAX_VALUE,
     MAX_VALUES,
@@ -28,7 +25,7 @@ from services.api.asked.queries import (
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
 from throughline.analytics.strata import Stratum
-from throughline.journey.durations import DAY_US
+from throughline.journey.durations import DAY_US, MINUTE_US
 from throughline.store.admission import OTHER
 
 Outcome = Literal["entered", "advanced", "lapsed", "ended", "still"]
@@ -36,10 +33,6 @@ Outcome = Literal["entered", "advanced", "lapsed", "ended", "still"]
 Number = Literal[Outcome, "mature", "lapsed_within", "at_risk"]
 """A number of stays that has a list."""
 VisitDimension = Literal["channel", "campaign", "device"]
-LAST_KINDS = 3
-"""Number of touchpoints that are looked at before the end of a stay."""
-UNKNOWN = -1
-"""The kind in a list's question of a touchpoint that the vocabulary does not know."""
 AFTER_US = DAY_US
 """Time within which a visit has to go on beyond the phase."""
 MAX_STRATA = 100_000
@@ -111,11 +104,6 @@ _NEXT: Final = """
         ORDER BY n.at_us, n.place, n.message_id, n.actor, n.kind LIMIT 1
     ) n ON true
 """
-# The same of the stays that have ended, as a set: within a cycle one move at most leads out of a phase.
-_END: Final = """
-    JOIN transitions n ON n.customer = e.customer AND n.model = :model AND n.cycle = e.cycle
-        AND n.from_phase = :phase AND n.kind IN (1, 3)
-"""
 _OUTCOME: Final = """
     CASE WHEN n.at_us IS NULL THEN 'still' WHEN n.kind <> 3 THEN 'advanced'
         WHEN n.message_id = '' THEN 'lapsed' ELSE 'ended' END
@@ -155,7 +143,7 @@ async def list_stays(
     parameters |= customers_parameters(generation, customers) | _span(phase, days) | {"count": count}
     by = None if valued is None else valued.opening
     if valued is not None and by is not None:
-        conditions.append(f"opening.value {valued.comparison}")
+        conditions.append(f"{opening_sql(by)} {valued.comparison}")
         parameters["values"] = list(valued.values)
     elif valued is not None and not valued.customers.is_everybody:
         is_counted = customers_sql(valued.customers, "value_")
@@ -168,7 +156,7 @@ async def list_stays(
         statement(f"""
             SELECT e.customer, j.id, e.cycle, e.at_us, n.at_us, {_OUTCOME}
             FROM transitions e JOIN journeys j ON j.customer = e.customer AND {customers_sql(customers)}
-            {_NEXT} {"" if by is None else opening_sql(by)}
+            {_NEXT}
             WHERE {" AND ".join(conditions)}
             ORDER BY e.customer, e.at_us, e.cycle LIMIT :count
         """),
@@ -178,46 +166,26 @@ async def list_stays(
 
 
 class Ends(NamedTuple):
-    """What came before stays ended, by kind number; None: a touchpoint that the vocabulary does not know."""
+    """What came before stays ended, by the kind's name, or `UNKNOWN`."""
 
     lapsed: int
     """Number of stays of which a touchpoint before the lapse is there."""
     advanced: int
     """Number of stays of which a touchpoint before the one that led on is there."""
-    kinds: Mapping[tuple[str, int | None], int]
+    kinds: Mapping[tuple[str, str], int]
     """(outcome, kind) -> stays with the kind among their last touchpoints."""
-    last: Mapping[int | None, int]
+    last: Mapping[str, int]
     """Kind of the last touchpoint -> lapsed stays."""
     days: Mapping[int, int]
     """Start of the day of the last touchpoint -> lapsed stays."""
 
 
-def _ranked_sql(customers: CustomerFilter) -> str:
-    """Returns common tables: `stays` that lapsed or went on, and `ranked`, the last own touchpoints before each end."""
+def _ends_sql(customers: CustomerFilter, *columns: str) -> str:
+    """Returns a query for columns of the moves `n` that ended stays: a lapse, or the move on; with what came before."""
     return f"""
-        WITH {KINDS}, stays AS MATERIALIZED (
-            SELECT row_number() OVER () AS stay, e.customer, e.cycle, e.at_us AS entered_us, n.at_us AS end_us,
-                n.place, n.message_id, n.actor, {_OUTCOME} AS outcome
-            FROM transitions e {join_counted(customers)} {_END}
-            WHERE {_ENTRIES} AND (n.kind <> 3 OR n.message_id = '')
-        ), before AS (
-            SELECT s.stay, s.outcome, b.*
-            FROM stays s JOIN ids i ON i.root = s.customer AND i.workspace = :workspace
-            CROSS JOIN LATERAL (
-                SELECT t.occurred_us, t.place, t.message_id, i.name, k.kind FROM touchpoints t {KIND_OF_ONE}
-                WHERE t.actor = i.id AND {IN_JOURNEYS} AND {IS_OWN} AND t.occurred_us <= s.end_us
-                    AND (s.outcome = 'advanced' OR t.occurred_us < s.end_us)
-                    AND (t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C")
-                        < (s.end_us, s.place, s.message_id, s.actor)
-                ORDER BY t.occurred_us DESC, t.place DESC, t.message_id COLLATE "C" DESC LIMIT {LAST_KINDS}
-            ) b
-        ), ranked AS MATERIALIZED (
-            SELECT stay, outcome, occurred_us, kind, row_number() OVER (
-                PARTITION BY stay
-                ORDER BY occurred_us DESC, place DESC, message_id COLLATE "C" DESC, name COLLATE "C" DESC
-            ) AS back
-            FROM before
-        )
+        SELECT {", ".join(columns)}, {_OUTCOME} AS outcome FROM transitions n {join_counted(customers, "n")}
+        WHERE n.model = :model AND n.from_phase = :phase AND n.since_us >= :from_us AND n.since_us < :to_us
+            AND (n.kind = 1 OR n.kind = 3 AND n.message_id = '') AND n.kinds <> ''
     """
 
 
@@ -225,10 +193,9 @@ class EndFilter(NamedTuple):
     """Which of the stays that `read_ends` counts are listed."""
 
     outcome: Literal["lapsed", "advanced"] = "lapsed"
-    kind: int | None = None
-    """Those with the kind among their last touchpoints (`UNKNOWN`: one that the vocabulary does not know); None:
-    whichever these are."""
-    last: int | None = None
+    kind: str | None = None
+    """Those with the kind among their last touchpoints; None: whichever these are."""
+    last: str | None = None
     """Those whose last touchpoint has the kind."""
     left_us: tuple[int, int] | None = None
     """Those whose last touchpoint occurred from the one instant on and before the other."""
@@ -240,86 +207,79 @@ async def list_ends(
     phase: int,
     days: Days,
     customers: CustomerFilter,
-    kinds: KindTable,
     which: EndFilter,
     *,
-    workspace: int,
     after: Position | None,
     count: int,
 ) -> list[Stay]:
     """Returns up to `count` of the stays that `read_ends` counts, after a position, by customer and time."""
-    conditions = ["s.outcome = :outcome"]
-    parameters: dict[str, Any] = {"outcome": which.outcome, "count": count, "workspace": workspace}
-    last = ["r.back = 1"]
+    conditions = ["n.outcome = :outcome"]
+    parameters: dict[str, Any] = {"outcome": which.outcome, "count": count}
     if which.kind is not None:
-        conditions.append(
-            f"s.stay IN (SELECT stay FROM ranked WHERE back <= {LAST_KINDS} AND coalesce(kind, {UNKNOWN}) = :end_kind)"
-        )
+        conditions.append("CAST(:end_kind AS text) = ANY(string_to_array(n.kinds, ','))")
         parameters["end_kind"] = which.kind
     if which.last is not None:
-        last.append(f"coalesce(r.kind, {UNKNOWN}) = :last_kind")
+        conditions.append("split_part(n.kinds, ',', -1) = :last_kind")
         parameters["last_kind"] = which.last
     if which.left_us is not None:
-        last.append("r.occurred_us >= :since_us AND r.occurred_us < :until_us")
+        conditions.append("n.active_us >= :since_us AND n.active_us < :until_us")
         parameters |= {"since_us": which.left_us[0], "until_us": which.left_us[1]}
     if after is not None:
-        conditions.append("(s.customer, s.entered_us, s.cycle) > (:after_customer, :after_us, :after_cycle)")
+        conditions.append("(n.customer, n.since_us, n.cycle) > (:after_customer, :after_us, :after_cycle)")
         parameters |= {"after_customer": after.customer, "after_us": after.entered_us, "after_cycle": after.cycle}
+    columns = ("n.customer", "n.cycle", "n.since_us", "n.at_us", "n.active_us", "n.kinds")
     await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(f"""
-            {_ranked_sql(customers)}
-            SELECT s.customer, i.name, s.cycle, s.entered_us, s.end_us, s.outcome
-            FROM stays s JOIN ids i ON i.workspace = :workspace AND i.id = s.customer
-            JOIN ranked r ON r.stay = s.stay AND {" AND ".join(last)}
-            WHERE {" AND ".join(conditions)} ORDER BY s.customer, s.entered_us, s.cycle LIMIT :count
+            SELECT n.customer, j.id, n.cycle, n.since_us, n.at_us, n.outcome
+            FROM ({_ends_sql(customers, *columns)}) n JOIN journeys j ON j.customer = n.customer AND j.model = :model
+            WHERE {" AND ".join(conditions)} ORDER BY n.customer, n.since_us, n.cycle LIMIT :count
         """),
-        customers_parameters(generation, customers) | _span(phase, days) | kinds.parameters | parameters,
+        customers_parameters(generation, customers) | _span(phase, days) | parameters,
     )
     return [Stay(*row) for row in rows]
 
 
 async def read_ends(
-    connection: AsyncConnection,
-    generation: int,
-    phase: int,
-    days: Days,
-    customers: CustomerFilter,
-    kinds: KindTable,
-    time_zone: str,
-    *,
-    workspace: int,
+    connection: AsyncConnection, generation: int, phase: int, days: Days, customers: CustomerFilter, time_zone: str
 ) -> Ends:
     """Returns what came before stays lapsed or went on; arguments as of `list_stays`."""
+    # Days begin with a minute everywhere: a few instants are put into the calendar, not one of each stay.
+    minute = f"n.active_us - (n.active_us % {MINUTE_US} + {MINUTE_US}) % {MINUTE_US}"
     await prepare_to_ask(connection)
     rows = await connection.execute(
         statement(f"""
-            {_ranked_sql(customers)}
-            SELECT outcome, kind, back, count(*), NULL AS day FROM (
-                SELECT stay, outcome, kind, min(back) AS back FROM ranked WHERE back <= {LAST_KINDS}
-                GROUP BY stay, outcome, kind
-            ) each GROUP BY outcome, kind, back
+            WITH alike AS MATERIALIZED (
+                SELECT outcome, kinds, count(*) AS number FROM ({_ends_sql(customers, "n.kinds")}) n GROUP BY 1, 2
+            ), minutes AS (
+                SELECT at_us, count(*) AS number FROM ({_ends_sql(customers, f"{minute} AS at_us")}) n
+                WHERE outcome = 'lapsed' GROUP BY 1
+            )
+            SELECT 'kind', outcome, kind, CAST(NULL AS bigint) AS day, CAST(sum(number) AS bigint) FROM (
+                SELECT DISTINCT outcome, kinds, number, kind
+                FROM alike CROSS JOIN LATERAL unnest(string_to_array(kinds, ',')) kind
+            ) each GROUP BY outcome, kind
             UNION ALL
-            SELECT NULL, NULL, NULL, count(*),
-                CAST(extract(epoch FROM date_trunc('day', to_timestamp(occurred_us / 1e6) AT TIME ZONE :zone)
-                    AT TIME ZONE :zone) * 1000000 AS bigint) AS day
-            FROM ranked WHERE back = 1 AND outcome = 'lapsed' GROUP BY day
+            SELECT 'last', outcome, split_part(kinds, ',', -1) AS kind, NULL, CAST(sum(number) AS bigint)
+            FROM alike GROUP BY outcome, split_part(kinds, ',', -1)
+            UNION ALL
+            SELECT 'day', NULL, NULL,
+                CAST(extract(epoch FROM date_trunc('day', to_timestamp(at_us / 1e6) AT TIME ZONE :zone)
+                    AT TIME ZONE :zone) * 1000000 AS bigint) AS day, CAST(sum(number) AS bigint)
+            FROM minutes GROUP BY day
         """),
-        customers_parameters(generation, customers)
-        | _span(phase, days)
-        | kinds.parameters
-        | {"zone": time_zone, "workspace": workspace},
+        customers_parameters(generation, customers) | _span(phase, days) | {"zone": time_zone},
     )
-    of_kind: dict[tuple[str, int | None], int] = {}
-    last: dict[int | None, int] = {}
+    of_kind: dict[tuple[str, str], int] = {}
+    last: dict[str, int] = {}
     by_day: dict[int, int] = {}
     totals = {"lapsed": 0, "advanced": 0}
-    for outcome, kind, back, number, day in rows:
-        if day is not None:
+    for what, outcome, kind, day, number in rows:
+        if what == "kind":
+            of_kind[outcome, kind] = number
+        elif what == "day":
             by_day[day] = number
-            continue
-        of_kind[outcome, kind] = of_kind.get((outcome, kind), 0) + number
-        if back == 1:
+        else:
             totals[outcome] += number
             if outcome == "lapsed":
                 last[kind] = number

@@ -40,7 +40,6 @@ from services.api.abandonment.queries import (
     FRICTION,
     MAX_FRICTIONS,
     MAX_STRATA,
-    UNKNOWN,
     EndFilter,
     Number,
     Position,
@@ -68,11 +67,12 @@ from services.api.funnel.breakdown import (
     largest,
     others_of,
     read_counts,
+    require_trails_of,
     value_filter,
 )
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
-from services.api.shared.days import Days, SpanParameters, of_days, read_days
+from services.api.shared.days import Days, SpanParameters, of_days, read_days, require_trails
 from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import MAX_NAME, TEXT, PageParameters, parse_optional_instant
@@ -87,6 +87,7 @@ from throughline.journey.durations import HOUR_US
 from throughline.journey.funnel import CYCLE, EDGES_US
 from throughline.journey.model import Kind, Model
 from throughline.journey.rollup import Days as LocalDays
+from throughline.journey.trail import UNKNOWN
 from throughline.kit.clock import rfc3339
 from throughline.kit.errors import ServiceError
 from throughline.store.admission import OTHER
@@ -369,18 +370,9 @@ async def get_abandonment_last(
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
         alike = days.alike(now_us)
+        require_trails(live)
         counts = await read_counts(connection, live, CYCLE, phase, alike, customers)
-        table = kind_table(live.model, lambda _word, _kind: 0)
-        ends = await read_ends(
-            connection,
-            live.generation.id,
-            phase,
-            days,
-            customers,
-            table,
-            live.workspace.time_zone,
-            workspace=token.workspace,
-        )
+        ends = await read_ends(connection, live.generation.id, phase, days, customers, live.workspace.time_zone)
     lapsed = stays(counts.get(None, []), alike.seen_until(now_us), phase, None).lapsed
     lists = ListLinks(live.model.name, parameters.source, parameters.channel)
     question = {"phase": parameters.phase, **_span_of(days)}
@@ -391,7 +383,6 @@ async def get_abandonment_last(
             phase,
             lapsed,
             ends,
-            table.kinds,
             now_us,
             customers=lists.path("/v1/abandonment/customers", question),
             list_path=lists.path("/v1/abandonment/last/list", question),
@@ -410,21 +401,19 @@ async def get_abandonment_last_list(
     async with reading_model(context, "abandonment_customers", token.workspace, parameters.model) as (connection, live):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, _ = read_days(live, parameters)
-        table = kind_table(live.model, lambda _word, _kind: 0)
+        require_trails(live)
         rows = await list_ends(
             connection,
             live.generation.id,
             phase,
             days,
             customers,
-            table,
             EndFilter(
                 parameters.outcome,
-                _number_of_kind(table, parameters.kind, "kind"),
-                _number_of_kind(table, parameters.place, "place"),
+                _stored_kind(live.model, parameters.kind, "kind"),
+                _stored_kind(live.model, parameters.place, "place"),
                 None if day_us is None else _day_of(day_us, live.zone),
             ),
-            workspace=token.workspace,
             after=after,
             count=parameters.limit + 1,
         )
@@ -533,6 +522,7 @@ async def get_abandonment_customers(
     ):
         phase = phase_number(live.model, parameters.phase, "phase")
         days, now_us = read_days(live, parameters)
+        require_trails_of(live, None if valued is None else valued.opening)
         rows = await list_stays(
             connection,
             live.generation.id,
@@ -637,18 +627,13 @@ def _day_of(at_us: int, zone: tzinfo) -> tuple[int, int]:
     return start_us, days[start_us + LONGEST_DAY_US + HOUR_US]
 
 
-def _number_of_kind(table: KindTable, name: str | None, field: str) -> int | None:
-    """The number of a kind, `UNKNOWN` for that of touchpoints of which none is known.
+def _stored_kind(model: Model, name: str | None, field: str) -> str | None:
+    """What transitions hold for the name of a kind.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: there is no such kind.
     """
-    if name is None or name == UNMAPPED:
-        return None if name is None else UNKNOWN
-    for number, kind in enumerate(table.kinds):
-        if kind.name == name:
-            return number
-    raise ServiceError(400, "invalid_parameter", f"{field}: there is no kind {name[:100]!r}", field=field)
+    return UNKNOWN if name == UNMAPPED else None if name is None else _kind_named(model, name, field)
 
 
 def _span_of(days: Days) -> dict[str, str]:

@@ -3,9 +3,8 @@
 A model maps names to kinds when folding, so that facts hold names: statements over facts map them in the same way, by
 the vocabulary as a table of parameters.
 
-The campaign and the device of a cycle's opening are the first that the customer's touchpoints name in the half hour
-up to the one that began the cycle. Cycles are counted by them in the cells of the kept sums, so that all that is
-computed of those holds for these.
+Transitions say what the opening of their cycle was (`throughline/journey/trail.py`). Cycles are counted by it in the
+cells of the kept sums, so that all that is computed of those holds for these.
 
 Each statement joins whole sets, partition by partition, and counts before it tells ways apart.
 """
@@ -57,15 +56,6 @@ KIND_OF = f"""
 """
 """Joins `kinds` to touchpoints `t`. A subquery, because PostgreSQL remembers what it gives for each name; to compute
 the key takes longer than all else."""
-
-KIND_OF_ONE = f"""
-    CROSS JOIN LATERAL (SELECT {KIND_KEY} AS key OFFSET 0) word
-    LEFT JOIN LATERAL (
-        SELECT kinds.* FROM kinds WHERE kinds.is_call = (t.call <> 'track') AND kinds.key = word.key LIMIT 1
-    ) k ON true
-"""
-"""Joins `kinds` to the few touchpoints `t` of a subquery that is asked for each row: PostgreSQL remembers what it
-gives, where for a join it would read all of `kinds`."""
 
 IS_OWN = "coalesce(k.own, true)"
 """Whether the customer did it: what no kind is known of is a sign of life too."""
@@ -123,12 +113,11 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "edges": BigInteger,
     "values": Text,
     "touch_channels": Text,
-    "path": SmallInteger,
 }
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",
     "since_us", "lookback_us", "kind", "from_phase", "to_phase", "first_cycle", "last_cycle", "phases", "ending",
-    "until_us", "end_kind", "last_kind", "age_us",
+    "until_us", "age_us",
 )  # fmt: skip
 """PostgreSQL would take them for integers of 32 bits beside numbers as small."""
 
@@ -228,35 +217,6 @@ async def prepare_to_ask(connection: AsyncConnection, **more: str) -> None:
     await connection.execute(select(*(func.set_config(name, value, literal(True)) for name, value in settings.items())))
 
 
-def is_of_campaigns() -> str:
-    """Returns the condition that the opening of a customer's present cycle in `journeys` names one of `:values`."""
-    return (
-        "(SELECT opening.value FROM (SELECT journeys.customer, journeys.cycle) e "
-        f"{opening_sql('campaign')}) = ANY(:values)"
-    )
-
-
-def opening_sql(by: Opening) -> str:
-    """Returns a lateral join `opening` with the `value` of the cycle `e.cycle` of the customer `e.customer`."""
-    if by == "cycle":
-        return f"CROSS JOIN LATERAL (SELECT {_CLASS} AS value) opening"
-    fact = FACTS[by]
-    return f"""
-        CROSS JOIN LATERAL (
-            SELECT b.at_us FROM transitions b
-            WHERE b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle AND {BEGINS}
-        ) began
-        CROSS JOIN LATERAL (
-            SELECT coalesce((
-                SELECT left({fact}, {MAX_VALUE}) FROM ids i JOIN touchpoints t ON t.actor = i.id
-                WHERE i.root = e.customer AND t.occurred_us BETWEEN began.at_us - {VISIT_US} AND began.at_us
-                    AND t.attribution IS NOT NULL AND {IN_JOURNEYS} AND {fact} <> ''
-                ORDER BY t.occurred_us, t.place, t.message_id COLLATE "C", i.name COLLATE "C" LIMIT 1
-            ), '{NONE}') AS value
-        ) opening
-    """
-
-
 _CLASS: Final = f"CASE WHEN e.cycle < {CYCLE_CLASSES} THEN CAST(e.cycle AS text) ELSE '{CYCLE_CLASSES}+' END"
 """The class of a cycle."""
 _WAYS: Final = f"""
@@ -268,50 +228,13 @@ _WAYS: Final = f"""
 """The ways on that transitions `m` are, of an entry before them into the phase."""
 
 
-_JOIN_BEGAN: Final = f"""
-    JOIN transitions b ON b.customer = e.customer AND b.model = :model AND b.cycle = e.cycle AND {BEGINS}
-"""
-
-
-def _placed_sql(by: Opening) -> str:
-    """Returns common tables, the last of which is `placed`: the entries `e` with their day and the `value` of their
-    cycle's opening, null where that is one of too many."""
-    day = "width_bucket(e.entered_us, :starts) AS day"
-    if by == "cycle":
-        return f"placed AS NOT MATERIALIZED (SELECT e.customer, e.cycle, e.entered_us, {_CLASS} AS value, {day} FROM e)"
-    fact = FACTS[by]
-    return f"""
-        began AS (
-            SELECT b.customer, b.cycle, b.at_us FROM e {_JOIN_BEGAN}
-        ), near AS (
-            SELECT b.customer, b.cycle, t.occurred_us, t.place, t.message_id, i.name, left({fact}, {MAX_VALUE}) AS value
-            FROM began b JOIN ids i ON i.root = b.customer AND i.workspace = :workspace JOIN touchpoints t
-                ON t.actor = i.id AND t.occurred_us >= b.at_us - {VISIT_US} AND t.occurred_us <= b.at_us
-            WHERE t.occurred_us >= :since_us - {VISIT_US} AND t.occurred_us < :to_us
-                AND t.attribution IS NOT NULL AND {IN_JOURNEYS}
-            OFFSET 0
-        ), openings AS (
-            SELECT DISTINCT ON (customer, cycle) customer, cycle, value FROM near WHERE value <> ''
-            ORDER BY customer, cycle, occurred_us, place, message_id COLLATE "C", name COLLATE "C"
-        ), valued AS MATERIALIZED (
-            SELECT e.*, coalesce(openings.value, '{NONE}') AS value FROM e LEFT JOIN openings USING (customer, cycle)
-        ), largest AS (
-            SELECT value FROM valued GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}
-        ), placed AS MATERIALIZED (
-            SELECT e.customer, e.cycle, e.entered_us, largest.value, {day} FROM valued e LEFT JOIN largest USING (value)
-        )
-    """
+def opening_sql(by: Opening) -> str:
+    """Returns the value of a dimension of the opening of the cycle of an entry `e`."""
+    return _CLASS if by == "cycle" else f"CASE WHEN e.{by} = '' THEN '{NONE}' ELSE e.{by} END"
 
 
 async def count_by_opening(
-    connection: AsyncConnection,
-    generation: int,
-    phase: int,
-    days: Days,
-    customers: CustomerFilter,
-    by: Opening,
-    *,
-    workspace: int,
+    connection: AsyncConnection, generation: int, phase: int, days: Days, customers: CustomerFilter, by: Opening
 ) -> dict[int | str | None, list[Count]]:
     """Returns the sums of the cycles that entered a phase in some days, by value of a dimension of their opening.
 
@@ -322,39 +245,46 @@ async def count_by_opening(
         days: the days of entry.
         customers: whose.
         by: the dimension.
-        workspace: whose facts.
     """
-    entries = f"""
-        SELECT e.customer, e.cycle, e.at_us AS entered_us FROM transitions e {join_counted(customers)}
-        WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
-    """
+    value, largest, join = "value", "", ""
+    if by != "cycle":  # there may be more values than are shown
+        value, join = "largest.value", "LEFT JOIN largest USING (value)"
+        largest = f"""largest AS MATERIALIZED (
+            SELECT value FROM e GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}
+        ),"""
+    # Entries are read for each use: to write them down takes longer.
     query = statement(f"""
-        WITH e AS {"NOT MATERIALIZED" if by == "cycle" else "MATERIALIZED"} ({entries}), {_placed_sql(by)}, m AS (
+        WITH e AS NOT MATERIALIZED (
+            SELECT e.customer, e.cycle, e.at_us AS entered_us, {opening_sql(by)} AS value,
+                width_bucket(e.at_us, :starts) AS day
+            FROM transitions e {join_counted(customers)}
+            WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
+        ), {largest} entries AS (
+            SELECT value, day, count(*) AS number FROM e GROUP BY 1, 2
+        ), m AS (
             SELECT e.value, e.day, m.kind, m.from_phase, m.to_phase, m.message_id = '' AS silent,
                 width_bucket(m.at_us - e.entered_us, :edges) AS age, count(*) AS number
-            FROM placed e JOIN transitions m ON m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle
+            FROM e JOIN transitions m ON m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle
                 AND (m.kind = 3 OR m.from_phase >= :phase)
             GROUP BY 1, 2, 3, 4, 5, 6, 7
         )
-        SELECT value, day, {ENTRY} AS way, 1 AS age, count(*) FROM placed GROUP BY 1, 2
+        SELECT {value}, day, {ENTRY} AS way, 1 AS age, CAST(sum(number) AS bigint) FROM entries {join} GROUP BY 1, 2
         UNION ALL
-        SELECT m.value, m.day, ways.way, m.age, CAST(sum(m.number) AS bigint) FROM m
-        CROSS JOIN LATERAL ({_WAYS}) ways GROUP BY 1, 2, 3, 4
+        SELECT {value}, m.day, ways.way, m.age, CAST(sum(m.number) AS bigint)
+        FROM m {join} CROSS JOIN LATERAL ({_WAYS}) ways GROUP BY 1, 2, 3, 4
     """)
     await prepare_to_ask(connection)
-    parameters = customers_parameters(generation, customers) | {
-        "phase": phase,
-        "from_us": days.from_us,
-        "to_us": days.end_us,
-    }
-    if by != "cycle":
-        # From when facts are looked at: an entry into the lowest phase begins its cycle, others go on with one.
-        since_us = days.from_us
-        if phase > 1:
-            first = statement(f"SELECT min(b.at_us) FROM ({entries}) e {_JOIN_BEGAN}")
-            since_us = (await connection.execute(first, parameters)).scalar() or since_us
-        parameters |= {"since_us": since_us, "workspace": workspace}
-    rows = await connection.execute(query, parameters | {"starts": list(days.starts), "edges": list(EDGES_US)})
+    rows = await connection.execute(
+        query,
+        customers_parameters(generation, customers)
+        | {
+            "phase": phase,
+            "from_us": days.from_us,
+            "to_us": days.end_us,
+            "starts": list(days.starts),
+            "edges": list(EDGES_US),
+        },
+    )
     counts: dict[int | str | None, list[Count]] = {}
     for value, day, way, age, number in rows:
         counts.setdefault(OTHER if value is None else value, []).append(

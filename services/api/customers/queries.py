@@ -1,7 +1,7 @@
 """Statements over customers as a list: as they stand, and as they stood at a past moment."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -17,13 +17,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.api.asked.queries import is_of_campaigns, statement
+from services.api.asked.queries import NONE
 from services.api.shared.queries import CustomerFilter, count_in_time, counted_journeys, summed
 from services.api.shared.sums import Sums
 from throughline.journey.durations import DAY_US
 from throughline.journey.memory import CHURNED, EMPTIED
 from throughline.journey.model import UNPLACED, Model
 from throughline.journey.state import CHURNED_NAME, LAPSE, Journey
+from throughline.journey.trail import FIELDS, SEPARATOR
 from throughline.store.schema.counts import phase_counts
 from throughline.store.schema.journeys import journeys, transitions
 
@@ -31,7 +32,7 @@ Activity = Literal["active", "lapsed"]
 LapseName = Literal["abandoned", "churned"]
 Sort = Literal["id", "last_seen", "entered"]
 
-_NOT_READ = {"memory": "", "milestones": "", "last_place": 0, "last_message": "", "last_actor": ""}
+_NOT_READ = {"memory": "", "milestones": "", "trail": "", "last_place": 0, "last_message": "", "last_actor": ""}
 """Fields of a journey that a list does not show; the texts are long."""
 
 
@@ -302,8 +303,8 @@ def _conditions(model: Model, question: CustomersQuestion) -> list[ColumnElement
     if question.lapsing_until_us is not None:
         conditions += _lapsing(model, question.lapsing_until_us)
     if question.campaigns:
-        parameters: dict[str, Any] = {"model": question.generation, "values": list(question.campaigns)}
-        conditions.append(cast("Any", statement(is_of_campaigns()).bindparams(**parameters)))
+        campaigns = ["" if name == NONE else name for name in question.campaigns]
+        conditions += [func.split_part(c.trail, SEPARATOR, FIELDS["campaign"]).in_(campaigns), c.phase > UNPLACED]
     return conditions
 
 

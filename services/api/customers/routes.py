@@ -26,6 +26,7 @@ from services.api.history.queries import read_past_counts
 from services.api.shared.answers import counted_total, instant
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
+from services.api.shared.days import require_trails
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import (
     MAX_VALUES,
@@ -115,7 +116,7 @@ class CustomersParameters(CustomerParameters, PageParameters):
     order: Direction | None = Field(None, description="without it by instants from the latest on")
 
 
-@router.get("/v1/customers", responses=problem_responses(400, 403), summary="Customers as a list")
+@router.get("/v1/customers", responses=problem_responses(400, 403, 409), summary="Customers as a list")
 async def get_customers(
     context: Context, token: Token, parameters: Annotated[CustomersParameters, Query()]
 ) -> AnswerResponse[Customers]:
@@ -129,6 +130,8 @@ async def get_customers(
     total: int | None = None
     async with reading_model(context, "customers", token.workspace, parameters.model) as (connection, live):
         model, now_us = live.model, live.workspace.applied_watermark_us or 0
+        if parameters.campaign:
+            require_trails(live)
         phases = [phase_number(model, name, "phase", or_unplaced=True) for name in parameters.phase]
         within_days = parameters.lapsing_within_days
         question = CustomersQuestion(

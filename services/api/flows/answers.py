@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from services.api.flows.places import class_name, place_name
-from services.api.flows.queries import MAX_KINDS, KindCycle, KindPath
+from services.api.flows.queries import KindCycle, KindPath
 from services.api.funnel.answers import Share, share
 from services.api.shared.answers import Answer, Instant, ModelName, NextCursor, instant
 from services.api.shared.days import Days, OfDays, of_days
@@ -17,7 +17,8 @@ from throughline.analytics import flows
 from throughline.analytics.intervals import wilson
 from throughline.journey.flows import CYCLE_CLASSES
 from throughline.journey.milestones import ABANDONED, CHURNED, ENDED, OPEN
-from throughline.journey.model import Kind, Model
+from throughline.journey.model import Model
+from throughline.journey.trail import MAX_KINDS
 from throughline.kit.clock import rfc3339
 
 Reading = Literal["moves", "paths"]
@@ -261,13 +262,12 @@ def variants_answer(
 
 
 def kind_variants_answer(
-    live: LiveModel, days: Days, paths: Sequence[KindPath], kinds: Sequence[Kind], goal: int, lists: ListLinks
+    live: LiveModel, days: Days, paths: Sequence[KindPath], goal: int, lists: ListLinks
 ) -> KindVariants:
-    """The paths by name. `kinds`: by number; `goal`: the phase; `lists`: of those that the numbers count."""
+    """The paths. `goal`: the phase; `lists`: of those that the numbers count."""
     span = {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us), "goal": live.model.phases[goal - 1].name}
 
-    def variant(path: KindPath, numbers: Sequence[int]) -> KindVariant:
-        names = [kinds[number].name for number in numbers]
+    def variant(path: KindPath, names: Sequence[str]) -> KindVariant:
         which = {**span, "kinds": ",".join(names) or NO_KINDS}
         links = {
             "cycles": lists.path(KIND_CYCLES, which),
@@ -275,7 +275,7 @@ def kind_variants_answer(
             "lapsed": lists.path(KIND_CYCLES, {**which, "outcome": "lapsed"}),
         }
         rate = share(wilson(path.reached, path.cycles))
-        return KindVariant(names, path.cycles, path.reached, rate, path.lapsed, links)
+        return KindVariant([*names], path.cycles, path.reached, rate, path.lapsed, links)
 
     return KindVariants(
         **of_days(live, days),

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from services.api.asked.queries import KindTable, kind_table
 from services.api.auth import Token
 from services.api.flows.answers import (
     NO_KINDS,
@@ -29,7 +28,7 @@ from services.api.flows.queries import (
 )
 from services.api.shared.context import Context
 from services.api.shared.cursors import CursorCodec, split_page
-from services.api.shared.days import SpanParameters, read_days
+from services.api.shared.days import SpanParameters, read_days, require_trails
 from services.api.shared.links import ListLinks
 from services.api.shared.openapi import AnswerRoute, problem_responses
 from services.api.shared.parameters import TEXT, PageParameters
@@ -39,6 +38,7 @@ from services.api.shared.workspace import LiveModel, customer_filter, reading_mo
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.flows import MAX_EDGES, flows
 from throughline.journey.flows import MOVES, PATHS
+from throughline.journey.model import Model
 from throughline.kit.errors import ServiceError
 
 MAX_PATH = 4_000
@@ -122,9 +122,9 @@ async def get_kind_variants(
         days, _ = read_days(live, parameters)
         model = live.model
         goal = len(model.phases) if parameters.goal is None else phase_number(model, parameters.goal, "goal")
-        table = kind_table(model, lambda _word, _kind: 0)
-        paths = await read_kind_paths(connection, live.generation.id, token.workspace, days, customers, table, goal)
-    return AnswerResponse(kind_variants_answer(live, days, paths, table.kinds, goal, _lists(live, parameters)))
+        require_trails(live)
+        paths = await read_kind_paths(connection, live.generation.id, days, customers, goal)
+    return AnswerResponse(kind_variants_answer(live, days, paths, goal, _lists(live, parameters)))
 
 
 @router.get("/v1/variants/kinds/cycles", responses=problem_responses(400, 403, 409), summary="Cycles behind a variant")
@@ -138,16 +138,14 @@ async def get_kind_variant_cycles(
         days, _ = read_days(live, parameters)
         model = live.model
         goal = len(model.phases) if parameters.goal is None else phase_number(model, parameters.goal, "goal")
-        table = kind_table(model, lambda _word, _kind: 0)
+        require_trails(live)
         rows = await list_kind_cycles(
             connection,
             live.generation.id,
-            token.workspace,
             days,
             customers,
-            table,
             goal,
-            path=None if parameters.kinds is None else _path(table, parameters.kinds),
+            path=None if parameters.kinds is None else _path(model, parameters.kinds),
             is_other=parameters.other,
             outcome=parameters.outcome,
             after=after,
@@ -159,20 +157,20 @@ async def get_kind_variant_cycles(
     )
 
 
-def _path(table: KindTable, text: str) -> tuple[int, ...]:
-    """The kinds of a path by number.
+def _path(model: Model, text: str) -> tuple[str, ...]:
+    """The kinds of a path.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: the model has no such kind.
     """
     if text == NO_KINDS:
         return ()
-    numbers = {kind.name: number for number, kind in enumerate(table.kinds)}
     names = text.split(",")
+    known = {kind.name for kind in (*model.calls.values(), *model.names.values())}
     for name in names:
-        if name not in numbers:
+        if name not in known:
             raise ServiceError(400, "invalid_parameter", f"kinds: there is no kind {name[:100]!r}", field="kinds")
-    return tuple(numbers[name] for name in names)
+    return tuple(names)
 
 
 def _lists(live: LiveModel, parameters: SpanParameters) -> ListLinks:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.api.asked.queries import MAX_VALUES, Opening, ValueFilter, count_by_opening
 from services.api.funnel.queries import Dimension, read_funnel
 from services.api.shared.context import ApiContext
-from services.api.shared.days import Days
+from services.api.shared.days import Days, require_trails
 from services.api.shared.parameters import MAX_NAME, TEXT, Parameters
 from services.api.shared.parameters import MAX_VALUES as MAX_LISTED
 from services.api.shared.queries import CustomerFilter
@@ -40,6 +40,16 @@ class ValueParameters(Parameters):
         [], max_length=MAX_LISTED, description="of the dimension in `by`; repeated: any of these", examples=[["mobile"]]
     )
     other: bool = Field(False, description="under none of these values: the row `(other)` of a breakdown")
+
+
+def require_trails_of(live: LiveModel, opening: Opening | None) -> None:
+    """See that transitions of a generation say a dimension.
+
+    Raises:
+        ServiceError: 409 `restage_needed`.
+    """
+    if opening in ("campaign", "device"):
+        require_trails(live)
 
 
 async def value_filter(context: ApiContext, workspace: int, parameters: ValueParameters) -> ValueFilter | None:
@@ -98,7 +108,8 @@ async def read_counts(
     `days`: of entry, or groups of days: each has sums of its own.
 
     Raises:
-        ServiceError: 400 `invalid_parameter`: they would be too many, or the dimension is none of customers.
+        ServiceError: 400 `invalid_parameter`: they would be too many, or the dimension is none of customers; 409
+            `restage_needed`.
     """
     opening = opening_of(by)
     if opening is None:
@@ -109,9 +120,8 @@ async def read_counts(
             400, "invalid_parameter", f"by: {by} is a fact of cycles; ask for unit=cycle, or by source or channel",
             field="by",
         )  # fmt: skip
-    return await count_by_opening(
-        connection, live.generation.id, phase, days, customers, opening, workspace=live.workspace.id
-    )
+    require_trails_of(live, opening)
+    return await count_by_opening(connection, live.generation.id, phase, days, customers, opening)
 
 
 async def largest(

@@ -136,7 +136,7 @@ async def list_customers(
     j = journeys.c
     if unit == CYCLE:
         entries = (
-            select(t.customer, t.cycle, t.at_us.label("entered_us"))
+            select(t.customer, t.cycle, t.at_us.label("entered_us"), t.device, t.campaign)
             .where(t.model == generation, is_entry, t.to_phase == first)
             .subquery("e")
         )
@@ -201,9 +201,6 @@ def _of_value(generation: int, valued: ValueFilter) -> ColumnElement[bool]:
     if valued.opening is None:
         is_counted = and_(true(), *counted_journeys(generation, valued.customers))
         return not_(is_counted) if valued.is_other and not valued.customers.is_everybody else is_counted
-    value = statement(f"(SELECT opening.value FROM (SELECT) one {opening_sql(valued.opening)}) {valued.comparison}")
-    parameters: dict[str, Any] = {"values": list(valued.values)} | (
-        {} if valued.opening == "cycle" else {"model": generation}
-    )
-    condition: Any = value.bindparams(**parameters)
+    condition: Any = statement(f"{opening_sql(valued.opening)} {valued.comparison}")
+    condition = condition.bindparams(values=list(valued.values))
     return cast("ColumnElement[bool]", condition)

@@ -26,6 +26,7 @@ from services.api.funnel.breakdown import (
     filter_of,
     largest,
     read_counts,
+    require_trails_of,
     value_filter,
 )
 from services.api.funnel.queries import Outcome, Position, list_customers
@@ -132,6 +133,7 @@ async def get_funnel_customers(
     customers = await customer_filter(context, token.workspace, parameters)
     async with reading_model(context, "funnel_customers", token.workspace, parameters.model) as (connection, live):
         days, phases, now_us = read_steps(live, parameters)
+        require_trails_of(live, None if valued is None else valued.opening)
         window_us = None if parameters.window == "none" else WINDOWS_US[parameters.window]
         rows = await list_customers(
             connection,

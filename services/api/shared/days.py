@@ -173,6 +173,21 @@ def require_conversions(live: LiveModel) -> None:
         )
 
 
+def require_trails(live: LiveModel) -> None:
+    """See that transitions of a generation say what came before them.
+
+    Raises:
+        ServiceError: 409 `restage_needed`.
+    """
+    if not live.generation.has_trails:
+        raise ServiceError(
+            409,
+            "restage_needed",
+            f"the journeys of {live.generation.name} are older than what is kept of visits and kinds: "
+            f"throughline restage --model {live.generation.name}",
+        )
+
+
 def in_calendar(days: Days, step: str, zone: tzinfo) -> list[Days]:
     """Returns the days in groups of a day, a week or a month of the calendar; the first and last may be cut."""
     ends = (*days.starts[1:], days.end_us)

@@ -51,6 +51,8 @@ class ModelGeneration(NamedTuple):
     """Whether funnels, flows and variants are kept of it."""
     has_conversions: bool
     """Whether conversions are."""
+    has_trails: bool
+    """Whether trails are."""
 
 
 class WorkspaceState(NamedTuple):

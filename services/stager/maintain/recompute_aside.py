@@ -202,7 +202,9 @@ class _Slice:
         state, since = (None, 0) if self._beside is None else self._beside
         touchpoints = await deduplicated(self._connection, self._members, state, following.touchpoints)
         watermark_us = self._changes.watermark_us if following.is_end else 0
-        advanced = advance(self._active.model, state, touchpoints, watermark_us, since)
+        advanced = advance(
+            self._active.model, state, touchpoints, watermark_us, since, has_trail=self._active.has_trails
+        )
         await self._write_beside(advanced)
         self.touchpoints += len(following.touchpoints)
         self._rows_left -= len(following.touchpoints)

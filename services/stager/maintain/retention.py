@@ -142,7 +142,8 @@ class _OldFacts:
             for active in self._workspace.models:
                 old = snapshot_of(members, active, old_snapshots)
                 state = None if old is None else old.journey
-                new = extend(active.model, old, await deduplicated(self._connection, members, state, touchpoints))
+                distinct = await deduplicated(self._connection, members, state, touchpoints)
+                new = extend(active.model, old, distinct, has_trail=active.has_trails)
                 if new is not None:
                     snapshots[customer, active.id] = new
         joined = [actor for actor in actors if actor not in customers]

@@ -75,7 +75,7 @@ class ChangeSet:
             touchpoints: sorted, distinct, all later than the stored journey.
         """
         start, since = (None, 0) if stored is None else stored
-        advanced = advance(active.model, start, touchpoints, self.watermark_us, since)
+        advanced = advance(active.model, start, touchpoints, self.watermark_us, since, has_trail=active.has_trails)
         if advanced.journey is None:
             return
         if advanced.revoked is not None:

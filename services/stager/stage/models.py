@@ -34,6 +34,8 @@ class ActiveModel(NamedTuple):
     """Whether funnels, flows and variants are kept of it."""
     has_conversions: bool = True
     """Whether conversions are."""
+    has_trails: bool = True
+    """Whether trails are."""
 
 
 class WorkspaceModels(NamedTuple):
@@ -83,6 +85,7 @@ class ModelRegistry:
                         has_snapshots=applied.retention_cutoff_us is not None,
                         has_funnels=generation.has_funnels,
                         has_conversions=generation.has_conversions,
+                        has_trails=generation.has_trails,
                     )
                     for generation in applied.generations
                 ],

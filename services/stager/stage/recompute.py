@@ -210,7 +210,9 @@ class Recompute:
 
     def advance(self, touchpoints: Sequence[Touchpoint], watermark_us: int = 0) -> None:
         """Fold touchpoints onto the state, and let the clock pass to the watermark."""
-        advanced = advance(self.active.model, self.state, touchpoints, watermark_us, self.since)
+        advanced = advance(
+            self.active.model, self.state, touchpoints, watermark_us, self.since, has_trail=self.active.has_trails
+        )
         self.state, self.since = advanced.journey, advanced.since
         self.transitions += advanced.transitions
         self.checkpoints += advanced.checkpoints

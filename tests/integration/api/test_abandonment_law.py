@@ -26,8 +26,9 @@ from services.api.flows.queries import read_kind_paths, read_moves, read_variant
 from services.api.funnel.queries import list_customers, read_funnel
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
-from tests.reference import Customer, replay
+from tests.reference import Customer, naive_model, replay
 from tests.reference.asked import ends, facts_of, kind_paths, openings, stays, visits
+from tests.reference.walk import in_order
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.pipeline import open_pipeline
@@ -50,11 +51,6 @@ SPAN = (DAYS.from_us, DAYS.end_us)
 FACTS = ("", '{"campaign":"spring"}', '{"device":{"type":"mobile"}}', '{"campaign":"sale","device":{"type":"tv"}}')
 
 law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-
-
-def kind_of(event: Touchpoint) -> str | None:
-    kind = MODEL.kind(event.call, event.name)
-    return None if kind is None else kind.name
 
 
 def is_own(event: Touchpoint) -> bool:
@@ -82,11 +78,11 @@ async def test_what_is_asked_is_a_naive_scan(
     customers = [each for each in everybody if channel is None or each.state.channel == channel]
     who = CustomerFilter((), () if channel is None else (channel,))
     async with reading(engine) as connection:
-        await check_openings(connection, model, pipeline.workspace, phase, who, customers, log)
-        await check_ends(connection, model, pipeline.workspace, phase, who, customers, log)
+        await check_openings(connection, model, phase, who, customers)
+        await check_ends(connection, model, phase, who, customers)
         await check_visits(connection, model, pipeline.workspace, phase, who, customers, log)
         await check_counts(connection, model, who)
-        await check_kind_paths(connection, model, pipeline.workspace, phase, who, customers, log)
+        await check_kind_paths(connection, model, phase, who, customers, log)
 
 
 @law
@@ -100,14 +96,13 @@ async def test_what_is_asked_still_adds_up_once_facts_are_deleted(
     await pipeline.cut(START_US + days * DAY_US)
     model, who = pipeline.models["seven_phase"], CustomerFilter()
     async with reading(engine) as connection:
-        table = kind_table(MODEL, lambda _word, _kind: 0)
         cycles = sum(number for _, _, number in await read_variants(connection, model, SPAN, who))
-        paths = await read_kind_paths(connection, model, pipeline.workspace, DAYS, who, table, 4)
+        paths = await read_kind_paths(connection, model, DAYS, who, 4)
         assert sum(path.cycles for path in paths) == cycles
         for phase in range(1, 5):
             sums = (await read_funnel(connection, model, CYCLE, phase, DAYS, who)).get(None, [])
             for by in get_args(Opening):
-                sums_by = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=pipeline.workspace)
+                sums_by = await count_by_opening(connection, model, phase, DAYS, who, by)
                 assert sum(count.entries for counts in sums_by.values() for count in counts) == sum(
                     count.entries for count in sums
                 )
@@ -116,15 +111,13 @@ async def test_what_is_asked_still_adds_up_once_facts_are_deleted(
 async def check_openings(
     connection: AsyncConnection,
     model: int,
-    workspace: int,
     phase: int,
     who: CustomerFilter,
     customers: list[Customer],
-    log: list[Touchpoint],
 ) -> None:
     sums = await read_funnel(connection, model, CYCLE, phase, DAYS, who)
     for by in get_args(Opening):
-        counts = await count_by_opening(connection, model, phase, DAYS, who, by, workspace=workspace)
+        counts = await count_by_opening(connection, model, phase, DAYS, who, by)
         summed = Counter[tuple[int, ...]]()
         for of_value in counts.values():
             for count in of_value:
@@ -132,7 +125,7 @@ async def check_openings(
         assert summed == Counter({count[:4]: count.entries for count in sums.get(None, [])})
         expected: Counter[str] = Counter()
         for customer in customers:
-            values = openings(facts_of(log, customer), customer, by)
+            values = openings(customer, by)
             expected.update(values[entry.cycle] for entry, _, _ in stays(customer, phase))
         entered = {
             value: sum(count.entries for count in of_value if count.way == ENTRY) for value, of_value in counts.items()
@@ -155,11 +148,9 @@ async def check_openings(
 async def check_ends(
     connection: AsyncConnection,
     model: int,
-    workspace: int,
     phase: int,
     who: CustomerFilter,
     customers: list[Customer],
-    log: list[Touchpoint],
 ) -> None:
     outcomes = Counter(outcome for customer in customers for _, _, outcome in stays(customer, phase))
     for outcome in get_args(Outcome):
@@ -173,18 +164,17 @@ async def check_ends(
             assert rows[place + 1 :] == await list_stays(
                 connection, model, phase, DAYS, who, StayFilter(outcome), valued=None, after=row.position, count=1_000
             )
-    table = kind_table(MODEL, lambda _word, _kind: 0)
-    answer = await read_ends(connection, model, phase, DAYS, who, table, "UTC", workspace=workspace)
-    counts: Counter[tuple[str, str, str | int | None]] = Counter()
+    answer = await read_ends(connection, model, phase, DAYS, who, "UTC")
+    counts: Counter[tuple[str, str, str | int]] = Counter()
     for (outcome, kind), number in answer.kinds.items():
-        counts["kind", outcome, None if kind is None else table.kinds[kind].name] = number
+        counts["kind", outcome, kind] = number
     for kind, number in answer.last.items():
-        counts["last", "", None if kind is None else table.kinds[kind].name] = number
+        counts["last", "", kind] = number
     for day, number in answer.days.items():
         counts["day", "", day] = number
-    expected: Counter[tuple[str, str, str | int | None]] = Counter()
+    expected: Counter[tuple[str, str, str | int]] = Counter()
     for customer in customers:
-        expected += ends(facts_of(log, customer), customer, phase, kind_of, is_own)
+        expected += ends(customer, phase)
     assert counts == expected
 
 
@@ -277,22 +267,24 @@ async def check_counts(connection: AsyncConnection, model: int, who: CustomerFil
 async def check_kind_paths(
     connection: AsyncConnection,
     model: int,
-    workspace: int,
     goal: int,
     who: CustomerFilter,
     customers: list[Customer],
     log: list[Touchpoint],
 ) -> None:
-    table = kind_table(MODEL, lambda _word, _kind: 0)
-    paths = await read_kind_paths(connection, model, workspace, DAYS, who, table, goal)
     expected: Counter[tuple[str, ...]] = Counter()
     reached: Counter[tuple[str, ...]] = Counter()
+    lapsed: Counter[tuple[str, ...]] = Counter()
     for customer in customers:
-        for (path, is_reached, _), number in kind_paths(
-            facts_of(log, customer), customer, goal, kind_of, is_own
+        events = in_order(facts_of(log, customer))
+        for (path, is_reached, has_lapsed), number in kind_paths(
+            naive_model(MODEL.name), events, customer, goal
         ).items():
-            expected[path] += number
-            reached[path] += number * is_reached
-    assert all(path.kinds is not None for path in paths)
-    assert {tuple(table.kinds[kind].name for kind in path.kinds or ()): path.cycles for path in paths} == expected
-    assert sum(path.reached for path in paths) == reached.total()
+            kinds = tuple(path.split(",")) if path else ()
+            expected[kinds] += number
+            reached[kinds] += number * is_reached
+            lapsed[kinds] += number * has_lapsed
+    paths = await read_kind_paths(connection, model, DAYS, who, goal)
+    assert {path.kinds: (path.cycles, path.reached, path.lapsed) for path in paths} == {
+        kinds: (number, reached[kinds], lapsed[kinds]) for kinds, number in expected.items()
+    }

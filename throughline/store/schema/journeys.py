@@ -50,6 +50,7 @@ def _state() -> list[Column[Any]]:
         Column("last_actor", sorted_text(), nullable=False),
         Column("memory", Text, nullable=False),
         Column("milestones", Text, nullable=False, server_default=""),
+        Column("trail", Text, nullable=False, server_default=""),
     ]
 
 
@@ -103,6 +104,12 @@ transitions = Table(
     Column("cycle", Integer, nullable=False),
     Column("name", Text, nullable=False),  # the event's name
     Column("rule", Text, nullable=False),  # the model's rule that placed the touchpoint
+    # Of generations with `has_trails`, as `Transition` says.
+    Column("since_us", BigInteger, nullable=False, server_default="0"),
+    Column("active_us", BigInteger, nullable=False, server_default="0"),
+    Column("device", Text, nullable=False, server_default=""),
+    Column("campaign", Text, nullable=False, server_default=""),
+    Column("kinds", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("customer", "model", "at_us", "place", "message_id", "actor", "kind"),
     postgresql_partition_by="HASH (customer)",
 )

@@ -33,6 +33,8 @@ models = Table(
     Column("has_funnels", Boolean, nullable=False, server_default=text("true")),
     # Whether conversions are kept; likewise.
     Column("has_conversions", Boolean, nullable=False, server_default=text("true")),
+    # Whether trails are; likewise.
+    Column("has_trails", Boolean, nullable=False, server_default=text("true")),
 )
 Index("models_live", models.c.workspace, models.c.name, unique=True, postgresql_where=models.c.state == "live")
 Index("models_building", models.c.workspace, models.c.name, unique=True, postgresql_where=models.c.state == "building")
