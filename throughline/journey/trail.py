@@ -13,14 +13,12 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from throughline.journey.durations import MINUTE_US
 from throughline.journey.lapse import NEVER
 from throughline.journey.model import Model
 from throughline.journey.state import LAPSE, RETURN, Journey, Transition
+from throughline.journey.touches import VISIT_US
 from throughline.journey.touchpoint import Touchpoint
 
-VISIT_US = 30 * MINUTE_US
-"""A silence after which the next touchpoint opens a visit."""
 MAX_KINDS = 40
 """Maximum number of kinds of a path."""
 LAST_KINDS = 3
@@ -87,7 +85,7 @@ def follow(
         revoked: the lapse of `before` that never was.
     """
     is_lapsed = before is not None and before.lapsed_us > 0 and revoked is None
-    if before is not None and before.phase and not is_lapsed and not transitions:
+    if before is not None and before.phase and before.trail and not is_lapsed and not transitions:
         return _follow_on(model, before.trail, touchpoints)
     path = own = device = campaign = visit_device = visit_campaign = ""
     is_open = False
@@ -106,7 +104,7 @@ def follow(
     move_us = transitions[0][0] if transitions else NEVER
     for touchpoint in touchpoints:
         at_us = touchpoint[0]
-        if move_us <= at_us and not transitions[number][2]:
+        if move_us <= at_us and transitions[number][4] == LAPSE and not transitions[number][2]:
             # The lapse of a silence.
             move_us = _tell(transitions, number, entered_us, active_us, device, campaign, last_kinds[-LAST_KINDS:])
             is_open, is_lapsed, number = False, True, number + 1
@@ -120,27 +118,19 @@ def follow(
                 visit_device, visit_campaign = visit_device or named[0], visit_campaign or named[1]
         ends = False
         if move_us == at_us and transitions[number][:4] == touchpoint[:4]:
-            kind_of_move = transitions[number][4]
-            if kind_of_move != LAPSE:
-                if is_open:
-                    move_us = _tell(
-                        transitions, number, entered_us, active_us, device, campaign, last_kinds[-LAST_KINDS:]
-                    )
-                else:
+            step, names = transitions[number][4], last_kinds[-LAST_KINDS:]
+            if step != LAPSE:
+                since_us, of_move = entered_us, names
+                if not is_open:
+                    if step == RETURN:
+                        since_us, of_move = began_us or _began(before), [path]
                     device, campaign, visit_device, visit_campaign = visit_device, visit_campaign, "", ""
-                    if kind_of_move == RETURN:
-                        move_us = _tell(
-                            transitions, number, began_us or _began(before), active_us, device, campaign, (path,)
-                        )
-                    else:
-                        move_us = _tell(
-                            transitions, number, entered_us, active_us, device, campaign, last_kinds[-LAST_KINDS:]
-                        )
                     path, began_us, is_open, is_lapsed = "", at_us, True, False
+                move_us = _tell(transitions, number, since_us, active_us, device, campaign, of_move)
                 entered_us, number = at_us, number + 1
             if move_us == at_us and transitions[number][:4] == touchpoint[:4]:
                 # A lapse: what is told of it is from before the touchpoint, which is still one of the cycle.
-                move_us = _tell(transitions, number, entered_us, active_us, device, campaign, last_kinds[-LAST_KINDS:])
+                move_us = _tell(transitions, number, entered_us, active_us, device, campaign, names)
                 ends, number = True, number + 1
         kind = kinds[touchpoint[4]][touchpoint[5]]
         if kind is None:
@@ -180,7 +170,7 @@ def _tell(
 
 
 def _follow_on(model: Model, trail: str, touchpoints: Sequence[Touchpoint]) -> str:
-    """Returns the trail of an open cycle after touchpoints that move nobody: those of most folds."""
+    """Returns the trail of an open cycle after touchpoints that move nobody, as those of most folds do."""
     path, own, rest = trail.split(SEPARATOR, 2)
     kinds = model.kinds
     for touchpoint in touchpoints:
@@ -199,7 +189,7 @@ def _follow_on(model: Model, trail: str, touchpoints: Sequence[Touchpoint]) -> s
     return f"{path}{SEPARATOR}{own}{SEPARATOR}{rest}"
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def opening_of(attribution: str) -> Opening:
     """Returns what the attribution of a touchpoint names."""
     try:

@@ -183,6 +183,21 @@ async def test_a_generation_of_before_has_to_be_restaged(api: httpx.AsyncClient,
     )  # fmt: skip
     problem = await refused(api, 409, "restage_needed", "/v1/attribution")
     assert "throughline restage --model seven_phase" in problem["message"]
+    await shop.execute("update models set has_trails = false where id = $1", shop.model)
+    for path, parameters in (
+        ("/v1/funnel", {"by": "device"}),
+        ("/v1/funnel/customers", {"by": "campaign", "value": "spring"}),
+        ("/v1/abandonment", {"by": "campaign", "phase": "decision"}),
+        ("/v1/abandonment/customers", {"by": "device", "value": "tv", "phase": "decision"}),
+        ("/v1/abandonment/last", {"phase": "decision"}),
+        ("/v1/abandonment/last/list", {"phase": "decision"}),
+        ("/v1/variants/kinds", {}),
+        ("/v1/variants/kinds/cycles", {}),
+        ("/v1/customers", {"campaign": "spring"}),
+    ):
+        problem = await refused(api, 409, "restage_needed", path, **parameters)
+        assert "throughline restage --model seven_phase" in problem["message"]
+    await ok(api, "/v1/funnel", Funnel, **SPAN, by="cycle")
 
 
 async def test_a_breakdown_names_the_channels_counted_as_one_once(api: httpx.AsyncClient, rows: Rows) -> None:
