@@ -95,14 +95,14 @@ def paths_of(
     lookback_us: int,
     scope: str,
     exposures: bool,
-    goal: int | None = None,
+    goal: int | str | None = None,
 ) -> list[NaivePath]:
     """The path of every live order (else of every entry into a phase), and of every cycle that ended without one."""
     paths: list[NaivePath] = []
     for name, customer in replayed.customers.items():
         events = in_order(facts_of(log, customer))
         touches = touches_of(events, by, kind_of, is_own, exposures=exposures)
-        orders = conversions_of(name, replayed, goal)
+        orders = conversions_of(name, replayed, goal, events, kind_of)
         times = [order[0] for order in orders]
 
         def before(
@@ -138,8 +138,12 @@ def paths_of(
     return paths
 
 
-def conversions_of(name: str, replayed: Replayed, goal: int | None) -> list[tuple[int, str, int, int, str]]:
-    """When, name, gross, net, currency of a customer's live orders, or of its entries into a phase."""
+def conversions_of(
+    name: str, replayed: Replayed, goal: int | str | None, events: Sequence[Touchpoint], kind_of: KindOf
+) -> list[tuple[int, str, int, int, str]]:
+    """When, name, gross, net, currency of live orders, of entries into a phase, or of events of a kind."""
+    if isinstance(goal, str):
+        return [(event.occurred_us, event.message_id, 0, 0, "") for event in events if kind_of(event) == goal]
     if goal is not None:
         entries = replayed.customers[name].transitions
         return [
@@ -159,14 +163,17 @@ def _cycles(customer: Customer) -> list[list[NaiveTransition]]:
     ]
 
 
-def open_cycles(replayed: Replayed, span: tuple[int, int], goal: int | None) -> int:
+def open_cycles(
+    log: Sequence[Touchpoint], replayed: Replayed, kind_of: KindOf, span: tuple[int, int], goal: int | str | None
+) -> int:
     """The cycles that go on without a live order, of customers last seen in a span."""
     number = 0
     for name, customer in replayed.customers.items():
         cycles = _cycles(customer)
         if not cycles or customer.state.lapsed_us or not span[0] <= customer.state.last[0] < span[1]:
             continue
-        times = [conversion[0] for conversion in conversions_of(name, replayed, goal)]
+        events = facts_of(log, customer)
+        times = [conversion[0] for conversion in conversions_of(name, replayed, goal, events, kind_of)]
         number += not any(at_us >= cycles[-1][0].at_us for at_us in times)
     return number
 

@@ -98,7 +98,8 @@ class Codes(NamedTuple):
     owners: dict[str, str]
     """Code -> the customer who passed it on first."""
     since_us: dict[str, int]
-    contested: int
+    contested: dict[str, tuple[int, str]]
+    """Code -> when another customer passed it on, too, first after the owner, and who."""
     arrivals: dict[str, tuple[int, str]]
     """Customer -> when it came with its first code, before its first order, and the code."""
 
@@ -123,6 +124,11 @@ def codes_of(log: Iterable[Touchpoint], replayed: Replayed) -> Codes:
     return Codes(
         {code: name for code, (_, name) in first.items()},
         {code: key[0] for code, (key, _) in first.items()},
-        sum(len({name for _, name in of_code}) > 1 for of_code in claims.values()),
+        {
+            code: (key[0], name)
+            for code, of_code in claims.items()
+            if (others := [claim for claim in of_code if claim[1] != first[code][1]])
+            for key, name in [min(others)]
+        },
         arrivals,
     )

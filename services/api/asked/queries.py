@@ -74,6 +74,12 @@ class KindTable(NamedTuple):
     """By number."""
     parameters: dict[str, Any]
 
+    def words(self, kind: str) -> list[tuple[bool, str]]:
+        """Returns the calls and names that mean a kind: whether it is a call, and its key."""
+        known = self.parameters
+        rows = zip(known["kind_calls"], known["kind_keys"], known["kind_numbers"], strict=True)
+        return [(is_call, key) for is_call, key, number in rows if self.kinds[number].name == kind]
+
 
 def kind_table(model: Model, marks: Callable[[str, Kind], int]) -> KindTable:
     """Returns a model's vocabulary as parameters.
@@ -113,6 +119,8 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "edges": BigInteger,
     "values": Text,
     "touch_channels": Text,
+    "goal_calls": Text,
+    "goal_names": Text,
 }
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",

@@ -60,6 +60,21 @@ _VALUES: Final[Mapping[Dimension, str]] = {
 }  # fmt: skip
 
 
+_OF_KIND: Final = f"""
+    SELECT i.root AS customer, t.occurred_us AS at_us, t.message_id AS name, '' AS currency, CAST(0 AS bigint) AS gross,
+        CAST(0 AS bigint) AS net
+    FROM ids i JOIN touchpoints t ON t.actor = i.id CROSS JOIN LATERAL (SELECT {KIND_KEY} AS key OFFSET 0) word
+    WHERE i.workspace = :workspace AND {IN_JOURNEYS}
+        AND word.key = ANY(CASE WHEN t.call = 'track' THEN :goal_names ELSE :goal_calls END)
+        AND NOT EXISTS (
+            SELECT FROM ids o JOIN touchpoints d ON d.actor = o.id AND d.message = t.message
+            WHERE o.root = i.root AND o.id <> i.id AND {IN_JOURNEYS.replace("t.", "d.")}
+                AND (d.occurred_us, d.place, o.name COLLATE "C") < (t.occurred_us, t.place, i.name COLLATE "C")
+        )
+"""
+"""Events of a kind as conversions; a message id counts once for a customer."""
+
+
 class PathQuestion(NamedTuple):
     """Which orders, and what is to be known of the touches before them."""
 
@@ -75,8 +90,8 @@ class PathQuestion(NamedTuple):
     scope: Scope
     has_exposures: bool
     """Whether exposures are touches."""
-    goal: int | None = None
-    """The phase whose entries are the conversions; None: live orders are."""
+    goal: int | str | None = None
+    """The phase whose entries are the conversions, or the kind whose events are; None: live orders are."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -89,12 +104,23 @@ class PathQuestion(NamedTuple):
             "to_us": self.days.end_us,
             "lookback_us": self.lookback_us,
             "touch_channels": list(CHANNELS),
-            **({} if self.goal is None else {"goal": self.goal}),
+            **self.goal_parameters,
         }
+
+    @property
+    def goal_parameters(self) -> dict[str, Any]:
+        """Those of `conversions`, beside the generation and the span."""
+        if not isinstance(self.goal, str):
+            return {} if self.goal is None else {"goal": self.goal}
+        words = self.kinds.words(self.goal)
+        calls, names = ([key for is_call, key in words if is_call == wanted] for wanted in (True, False))
+        return {"workspace": self.workspace, "goal_calls": calls, "goal_names": names}
 
     @property
     def conversions(self) -> str:
         """Rows of all conversions: customer, at_us, name (unique of the customer), currency, gross, net."""
+        if isinstance(self.goal, str):
+            return _OF_KIND
         if self.goal is None:
             return """
                 SELECT o.customer, o.at_us, o."order" AS name, o.currency, o.gross, o.net FROM conversions o
@@ -328,7 +354,7 @@ class OrderRow(NamedTuple):
     id: str
     """Of the customer."""
     order: str
-    """Its key; of another goal the number of the cycle."""
+    """Its key; of an entry into a phase the number of the cycle, of an event its message id."""
     at_us: int
     currency: str
     gross: int
@@ -421,6 +447,7 @@ async def count_open_cycles(connection: AsyncConnection, question: PathQuestion)
                 )
         """),
         customers_parameters(question.generation, question.customers)
-        | {name: value for name, value in question.parameters.items() if name in ("from_us", "to_us", "goal")},
+        | {"from_us": question.days.from_us, "to_us": question.days.end_us}
+        | question.goal_parameters,
     )
     return int(number or 0)

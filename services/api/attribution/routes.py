@@ -64,6 +64,7 @@ from throughline.analytics.attribution import (
 from throughline.analytics.markov import NoNullsError, TooManyStatesError
 from throughline.analytics.paths import Journeys, ModelCredit, converting, counted, markov_credit, shapley_credit
 from throughline.journey.durations import DAY_US
+from throughline.journey.model import Model as PhaseModel
 from throughline.kit.clock import rfc3339, to_datetime
 from throughline.kit.errors import ServiceError
 from throughline.store.costs import read_costs
@@ -92,7 +93,8 @@ class TouchParameters(SpanParameters):
 
     goal: str = Field(
         "order",
-        description="what a conversion is: `order`, a live one, or the entry into a phase, which has no value",
+        description="what a conversion is: `order`, a live one; the entry into a phase; or `kind:` and a kind of the "
+        "model, each event of which is one. These have no value",
         examples=["decision"],
     )
     by: Dimension = Field("channel", description="the fact of each touch that has the credit")
@@ -263,9 +265,27 @@ def _question(
         int(parameters.lookback[:-1]) * DAY_US,
         parameters.scope,
         parameters.exposures,
-        None if parameters.goal == "order" else phase_number(live.model, parameters.goal, "goal"),
+        _goal(live.model, parameters.goal),
     )
     return question, days
+
+
+def _goal(model: PhaseModel, name: str) -> int | str | None:
+    """The goal of a question.
+
+    Raises:
+        ServiceError: 400 `unknown_phase`, `invalid_parameter`: there is none of this name.
+    """
+    if name == "order":
+        return None
+    kind = name.removeprefix("kind:")
+    if kind == name:
+        return phase_number(model, name, "goal")
+    kinds = {each.name for each in (*model.calls.values(), *model.names.values())}
+    if kind not in kinds:
+        known = ", ".join(sorted(kinds))
+        raise ServiceError(400, "invalid_parameter", f"goal: {kind[:100]!r} is none of {known}", field="goal")
+    return kind
 
 
 async def _read(

@@ -234,7 +234,7 @@ def referrals_answer(
         unclaimed=len(all_time.unclaimed),
         self_referred=len(all_time.self_referred),
         rings=len(all_time.rings),
-        contested_codes=claims.contested,
+        contested_codes=len(claims.contested),
         phases={phase_name(model, phase): number for phase, number in sorted(standing.items())},
         orders=[order_money(sums) for sums in money],
         first_seen=len(first_seen),

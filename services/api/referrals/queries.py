@@ -19,7 +19,7 @@ from services.api.shared.days import Days
 from services.api.shared.money import OrderSums
 from services.api.shared.queries import CustomerFilter
 from services.api.voice.queries import EXPRESSIONS
-from throughline.analytics.referrals import Arrival, Network, network
+from throughline.analytics.referrals import Arrival, Network, Referral, network
 from throughline.journey.durations import DAY_US
 from throughline.journey.funnel import EDGES_US
 from throughline.journey.model import Kind, Model
@@ -69,8 +69,8 @@ class Claims(NamedTuple):
     """Code -> the customer who did so first."""
     since_us: dict[str, int]
     """Code -> when that was."""
-    contested: int
-    """Number of codes that another customer claimed, too."""
+    contested: list[Referral]
+    """Of each code that another customer claimed, too: who did so first after its owner, by time."""
 
 
 async def read_claims(connection: AsyncConnection, workspace: int, model: Model) -> Claims | None:
@@ -78,10 +78,13 @@ async def read_claims(connection: AsyncConnection, workspace: int, model: Model)
     rows = (
         await connection.execute(
             statement(f"""
-                WITH {KINDS}, {_CODED}
+                WITH {KINDS}, {_CODED}, firsts AS (
+                    SELECT DISTINCT ON (c.code, c.customer) c.* FROM coded c WHERE c.is_claim
+                    ORDER BY c.code, c.customer, {_ORDER}
+                )
                 SELECT c.code, (array_agg(c.customer ORDER BY {_ORDER}))[1], min(c.occurred_us),
-                    count(DISTINCT c.customer)
-                FROM coded c WHERE c.is_claim GROUP BY c.code LIMIT :count
+                    (array_agg(c.customer ORDER BY {_ORDER}))[2], (array_agg(c.occurred_us ORDER BY {_ORDER}))[2]
+                FROM firsts c GROUP BY c.code LIMIT :count
             """),
             {**kind_table(model, _marks).parameters, "workspace": workspace, "count": MAX_ARRIVALS + 1},
         )
@@ -89,9 +92,12 @@ async def read_claims(connection: AsyncConnection, workspace: int, model: Model)
     if len(rows) > MAX_ARRIVALS:
         return None
     return Claims(
-        {code: owner for code, owner, _, _ in rows},
-        {code: since_us for code, _, since_us, _ in rows},
-        sum(customers > 1 for *_, customers in rows),
+        {code: owner for code, owner, *_ in rows},
+        {code: since_us for code, _, since_us, *_ in rows},
+        sorted(
+            (Referral(at_us, other, owner, code) for code, owner, _, other, at_us in rows if other is not None),
+            key=lambda each: (each.at_us, each.customer, each.code),
+        ),
     )
 
 
@@ -288,3 +294,4 @@ class ReferralPosition(NamedTuple):
 
     at_us: int
     customer: bytes
+    code: str

@@ -63,7 +63,8 @@ class ReferralsParameters(SpanParameters):
 
 
 Number = Literal[
-    "referred", "advocates", "reached", "first_seen", "ordered", "unclaimed", "self_referred", "rings"
+    "referred", "advocates", "reached", "first_seen", "ordered", "unclaimed", "self_referred", "rings",
+    "contested_codes",
 ]  # fmt: skip
 """A number of referrals."""
 
@@ -74,7 +75,8 @@ class ReferralListParameters(ReferralsParameters, PageParameters):
     number: Number = Field(
         "referred",
         description="advocates: the first referral of each; reached: in time for k; first_seen: in the span; ordered: "
-        "have orders; of all time: unclaimed, self_referred, rings",
+        "have orders; of all time: unclaimed, self_referred, rings, contested_codes (who shared a code first after the "
+        "one who has it)",
     )
     phase: str | None = Field(None, description="only customers who stand there now", examples=["purchase"])
     advocate: str | None = Field(
@@ -126,7 +128,7 @@ async def get_referral_list(
         phase = None if parameters.phase is None else phase_number(model, parameters.phase, "phase", or_unplaced=True)
         days, now_us = read_days(live, parameters)
         require_conversions(live)
-        network, _ = _bounded(await read_network(connection, token.workspace, generation, model, customers))
+        network, claims = _bounded(await read_network(connection, token.workspace, generation, model, customers))
         window_us = _window_us(parameters.window)
         rows: list[Arrival | Referral] = []
         people: Mapping[bytes, Person] = {}
@@ -134,6 +136,11 @@ async def get_referral_list(
             void: list[Arrival] = getattr(network, parameters.number)
             rows = [*void]
             people = await read_people(connection, generation, {row.customer for row in void}, goal)
+        elif parameters.number == "contested_codes":
+            shared_too = claims.contested
+            named = {digest for each in shared_too for digest in (each.customer, each.advocate)}
+            people = await read_people(connection, generation, named, goal)
+            rows = [each for each in shared_too if each.advocate in people]
         else:
             in_span = [each for each in network.referrals if days.from_us <= each.at_us < days.end_us]
             if parameters.advocate is not None:
@@ -154,9 +161,9 @@ async def get_referral_list(
                 if _is_counted(parameters.number, each, people[each.customer], days.from_us, longest_us)
             ]
     rows = [row for row in rows if row.customer in people and phase in (None, people[row.customer].phase)]
-    rows = [row for row in rows if after is None or (row.at_us, row.customer) > after]
+    rows = [row for row in rows if after is None or (row.at_us, row.customer, row.code) > after]
     page, last = split_page(rows, parameters.limit)
-    next_cursor = None if last is None else cursors.encode(ReferralPosition(last.at_us, last.customer))
+    next_cursor = None if last is None else cursors.encode(ReferralPosition(last.at_us, last.customer, last.code))
     return AnswerResponse(list_answer(live, parameters.number, page, people, next_cursor))
 
 

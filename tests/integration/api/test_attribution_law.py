@@ -68,7 +68,7 @@ def with_origins(log: list[Touchpoint]) -> list[Touchpoint]:
     lookback_days=st.sampled_from([1, 7, 90]),
     scope=st.sampled_from(["customer", "cycle", "since_previous"]),
     exposures=st.booleans(),
-    goal=st.sampled_from([None, None, 2, 4]),
+    goal=st.sampled_from([None, None, 2, 4, "browse", "page"]),
 )
 async def test_paths_are_a_naive_scan(
     database: str,
@@ -78,7 +78,7 @@ async def test_paths_are_a_naive_scan(
     lookback_days: int,
     scope: Scope,
     exposures: Literal[False, True],
-    goal: int | None,
+    goal: int | str | None,
 ) -> None:
     pipeline = await open_pipeline(engine, database)
     log = with_origins([event for event in case.log if event.message_id.startswith("m")])
@@ -151,4 +151,4 @@ async def test_paths_are_a_naive_scan(
     with_others = [order for order in orders if {touch.value for touch in order.touches} - set(values[:1])]
     assert [order.position for order in others] == [order.position for order in with_others]
     assert rest == orders[1:]
-    assert is_open == open_cycles(replayed, (DAYS.from_us, DAYS.end_us), goal)
+    assert is_open == open_cycles(log, replayed, kind_of, (DAYS.from_us, DAYS.end_us), goal)

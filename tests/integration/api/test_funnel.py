@@ -162,6 +162,8 @@ async def test_variants_add_up(api: httpx.AsyncClient, shop: Rows) -> None:
         ("/v1/abandonment/friction", {"phase": "decision", "kind": "nothing"}, "invalid_parameter", "kind"),
         ("/v1/abandonment/visits", {"kind": "checkout", "next": "nothing"}, "invalid_parameter", "next"),
         ("/v1/attribution", {"compare_rules": "first,worst"}, "invalid_parameter", "compare_rules"),
+        ("/v1/attribution", {"goal": "nowhere"}, "unknown_phase", "goal"),
+        ("/v1/attribution", {"goal": "kind:nothing"}, "invalid_parameter", "goal"),
         ("/v1/attribution", {"weights": "1,2"}, "invalid_parameter", "weights"),
         ("/v1/attribution", {"weights": "0,0,0"}, "invalid_parameter", "weights"),
         ("/v1/attribution/orders", {"weights": "1,nan,2"}, "invalid_parameter", "weights"),

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.api.attribution.answers import AttributedOrders, OrderPaths
 from services.api.messages.answers import Messages, Recipients
 from services.api.referrals.answers import CustomerReferrals, ReferralList, Referrals
 from services.api.voice.answers import OpinionList, Reach, ReachedList, Voice
@@ -19,6 +20,8 @@ from tests.support.stack import Service, Stack
 from throughline.journey.durations import DAY_US, HOUR_US
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.clock import rfc3339
+from throughline.store.digest import id_digest
+from throughline.wire.claims import ERASE, Claim
 
 START_US = 1_790_000_000_000_000 - 1_790_000_000_000_000 % DAY_US
 SPAN = {"from": rfc3339(START_US), "to": rfc3339(START_US + 30 * DAY_US)}
@@ -88,8 +91,8 @@ def events() -> list[Touchpoint]:
 
 
 @pytest.fixture
-async def shop(stack: Stack, rows: Rows, engine: AsyncEngine, service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api."""
+async def pipeline(stack: Stack, rows: Rows, engine: AsyncEngine) -> Pipeline:
+    """The events, staged."""
     models = {"seven_phase": rows.model}
     pipeline = Pipeline(engine, stack.database, stack.workspace_id, models, stack.touchpoints, ModelRegistry(engine))
     pipeline.send([event._replace(source=rows.source) for event in events()])
@@ -99,6 +102,12 @@ async def shop(stack: Stack, rows: Rows, engine: AsyncEngine, service: Service) 
             await pipeline.stage(partition, 500)
         await rows.through(end_us, partition=partition)
     await pipeline.tick(end_us)
+    return pipeline
+
+
+@pytest.fixture
+async def shop(stack: Stack, service: Service, pipeline: Pipeline) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api."""
     async with stack.api(service) as client:
         yield client
 
@@ -107,6 +116,49 @@ async def test_the_figures(shop: httpx.AsyncClient) -> None:
     await check_messages(shop)
     await check_referrals(shop)
     await check_voices(shop)
+    await check_events_as_goals(shop)
+
+
+async def test_an_erased_person_counts_no_more(shop: httpx.AsyncClient, pipeline: Pipeline) -> None:
+    """Ann's messages, answers and invites go with her; her code is Ben's, who shared it next."""
+    digest = id_digest(pipeline.workspace, "ann")
+    await pipeline.claim([Claim(ERASE, pipeline.workspace, "e1", START_US, (digest,), is_whole=True)])
+    await pipeline.erase_all()
+    await pipeline.tick(pipeline.watermark_us)
+    messages = await ok(shop, "/v1/messages", Messages, **SPAN)
+    spring = next(item for item in messages["items"] if item["value"] == "spring")
+    assert [spring[stage]["events"] for stage in ("sent", "opened", "clicked")] == [3, 0, 1]
+    assert spring["orders"] == []
+    listed = (await ok(shop, spring["links"]["sent"], Recipients))["items"]
+    assert {item["customer"] for item in listed} == {"ben", "cem", "dee"}
+    voice = await ok(shop, "/v1/voice", Voice, **SPAN)
+    assert (voice["total"]["answers"], voice["total"]["distribution"]) == (1, {"9": 1})
+    assert await reached(shop) == {"messages": 2, "shares": 5, "reviews": 1}
+    referrals = await ok(shop, "/v1/referrals", Referrals, **SPAN)
+    assert [(row["customer"], row["referred"]) for row in referrals["advocates"]] == [("ben", 4), ("jon", 1)]
+    assert (referrals["unclaimed"], referrals["contested_codes"]) == (1, 0)
+
+
+async def test_deleted_facts_count_no_more(shop: httpx.AsyncClient, pipeline: Pipeline) -> None:
+    """What was before the retention cutoff is gone from these figures, which read facts; orders stay."""
+    await pipeline.cut(START_US + 3 * DAY_US)
+    messages = await ok(shop, "/v1/messages", Messages, **SPAN)
+    numbers = [(item["value"], item["sent"]["events"], item["clicked"]["events"]) for item in messages["items"]]
+    assert numbers == [("late", 0, 1)]
+    voice = await ok(shop, "/v1/voice", Voice, **SPAN)
+    assert (voice["total"]["answers"], voice["total"]["distribution"]) == (2, {"9": 1, "10": 1})
+    assert await reached(shop) == {"shares": 3, "reviews": 1}
+    referrals = await ok(shop, "/v1/referrals", Referrals, **SPAN)
+    assert [(row["customer"], row["referred"]) for row in referrals["advocates"]] == [("jon", 1)]
+    figures = {name: referrals[name] for name in ("unclaimed", "self_referred", "rings", "contested_codes")}
+    assert figures == {"unclaimed": 1, "self_referred": 1, "rings": 1, "contested_codes": 0}
+    assert (await ok(shop, "/v1/attribution", AttributedOrders, **SPAN))["orders"] == 3
+
+
+async def reached(shop: httpx.AsyncClient) -> dict[str, int]:
+    """What reached customers or was passed on -> its events, if there were any."""
+    reach = await ok(shop, "/v1/voice/reach", Reach, **SPAN)
+    return {item["what"]: item["events"] for item in reach["items"] if item["events"]}
 
 
 async def test_journeys_of_before_conversions_say_that_a_restage_is_needed(api: httpx.AsyncClient, rows: Rows) -> None:
@@ -181,9 +233,12 @@ async def check_referrals(shop: httpx.AsyncClient) -> None:
     assert lengths == {
         "referred": 5, "advocates": answer["advocate_count"], "reached": spread["reached"], "ordered": 1,
         "first_seen": answer["first_seen"], "unclaimed": 1, "self_referred": 1, "rings": 1,
+        "contested_codes": 1,
         **{f"phases.{phase}": number for phase, number in answer["phases"].items()},
     }  # fmt: skip
     assert len((await ok(shop, answer["links"]["invites"], ReachedList))["items"]) == 1
+    (contested,) = (await ok(shop, answer["links"]["contested_codes"], ReferralList))["items"]
+    assert (contested["code"], contested["customer"], contested["advocate"]) == ("ANN10", "ben", "ann")
     ordered = (await ok(shop, answer["links"]["ordered"], ReferralList))["items"]
     assert [(row["customer"], row["advocate"], row["orders"]) for row in ordered] == [("eve", "ann", 1)]
     assert (spread["window"], spread["immature"]) == ("30d", 4)
@@ -217,6 +272,15 @@ async def check_referrals(shop: httpx.AsyncClient) -> None:
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_customer")
 
 
+async def check_events_as_goals(shop: httpx.AsyncClient) -> None:
+    """Ann puts something into her cart five hours after she came by a message."""
+    answer = await ok(shop, "/v1/attribution", AttributedOrders, goal="kind:cart_added", **SPAN)
+    assert (answer["orders"], answer["adds_up"], answer["totals"][0]["gross"]) == (1, True, 0)
+    assert [(row["value"], row["conversions"]) for row in answer["rows"]] == [("email", 1)]
+    (added,) = (await ok(shop, answer["rows"][0]["links"]["orders"], OrderPaths))["items"]
+    assert (added["customer"], added["order"], added["at"]) == ("ann", None, rfc3339(START_US + 10 * HOUR_US))
+
+
 async def check_voices(shop: httpx.AsyncClient) -> None:
     answer = await ok(shop, "/v1/voice", Voice, by="phase", **SPAN)
     total = answer["total"]
@@ -230,9 +294,7 @@ async def check_voices(shop: httpx.AsyncClient) -> None:
     stars = await ok(shop, "/v1/voice", Voice, measure="rating", by="product", **SPAN)
     assert [(part["value"], part["count"]["answers"]) for part in stars["breakdown"]] == [("p1", 1)]
     reach = await ok(shop, "/v1/voice/reach", Reach, **SPAN)
-    assert {item["what"]: item["events"] for item in reach["items"] if item["events"]} == {
-        "messages": 3, "shares": 5, "invites": 1, "reviews": 1,
-    }  # fmt: skip
+    assert await reached(shop) == {"messages": 3, "shares": 5, "invites": 1, "reviews": 1}
     by_phase = await ok(shop, "/v1/voice/reach", Reach, by="phase", **SPAN)
     for item in reach["items"] + by_phase["items"]:
         listed = (await ok(shop, item["links"]["customers"], ReachedList))["items"]

@@ -125,7 +125,9 @@ async def check_codes(
     claims = await read_claims(connection, workspace, MODEL)
     assert claims is not None
     assert {code: digests[owner] for code, owner in claims.owners.items()} == expected.owners
-    assert (claims.since_us, claims.contested) == (expected.since_us, expected.contested)
+    assert claims.since_us == expected.since_us
+    assert {each.code: (each.at_us, digests[each.customer]) for each in claims.contested} == expected.contested
+    assert all(each.advocate == claims.owners[each.code] for each in claims.contested)
     arrivals = await read_arrivals(connection, workspace, generation, MODEL, EVERYBODY)
     assert arrivals is not None
     assert {digests[each.customer]: (each.at_us, each.code) for each in arrivals} == expected.arrivals
