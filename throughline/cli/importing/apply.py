@@ -7,6 +7,7 @@ that are the lines of one order are one event together.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -61,8 +62,9 @@ def _event(row: RowCells, fields: Fields, mapping: RowMapping) -> dict[str, Any]
         row = _with_corrected_time(row, mapping)
     for path, source in fields.items():
         value = _value(row, source, path, mapping)
-        is_object = path[0] in OBJECTS and len(path) == 1
-        if value in (None, "", []) or (is_object and not isinstance(value, dict)):
+        if value is None or value == "" or value == []:
+            continue
+        if len(path) == 1 and path[0] in OBJECTS and not isinstance(value, dict):
             continue
         holder = event
         for name in path[:-1]:
@@ -116,11 +118,15 @@ def _others(row: RowCells, mapping: RowMapping) -> dict[str, Any]:
 
 def _lines(rows: Sequence[RowCells], lines: LineMapping) -> Iterator[RowCells]:
     """The lines of an order: its rows, or what is packed in their cells."""
+    if not lines.packed:
+        yield from rows
+        return
     for row in rows:
         packed = [part for column in row if _is_packed(column, lines.packed) for part in packed_objects(row[column])]
         yield from packed or (row,)
 
 
+@lru_cache(maxsize=4096)
 def _is_packed(column: str, names: tuple[str, ...]) -> bool:
     return any(
         column.startswith(name[:-1]) and column[len(name) - 1 :].isdigit() if name.endswith("*") else column == name
