@@ -72,7 +72,7 @@ def test_page_and_campaign() -> None:
     touchpoint = one("page_view", {"page_location": "https://a.example/", "page_referrer": "https://google.com/"})
     assert (touchpoint.call, touchpoint.name, touchpoint.channel) == ("track", "page_view", "organic_search")
     assert one("campaign_details", {"source": "news", "medium": "email", "campaign": "May"}).channel == "email"
-    utm = {"page_location": "https://a.example/?utm_source=x&utm_medium=cpc"}
+    utm = {"page_location": "https://a.example/?utm_source=y&utm_medium=cpc"}
     assert one("page_view", utm).channel == "paid_search"
 
 

@@ -106,7 +106,7 @@ def test_queries_of_the_python_tracker() -> None:
 
 def test_a_page_view() -> None:
     touchpoint = touchpoint_of(
-        url="https://a.example/?utm_source=x&utm_medium=cpc&utm_campaign=May",
+        url="https://a.example/?utm_source=y&utm_medium=cpc&utm_campaign=May",
         refr="https://b.example/",
         page="Home",
         ua="UA",
@@ -125,11 +125,11 @@ def test_a_page_view() -> None:
     assert rest(touchpoint) == {
         "context": {
             "page": {
-                "url": "https://a.example/?utm_source=x&utm_medium=cpc&utm_campaign=May",
+                "url": "https://a.example/?utm_source=y&utm_medium=cpc&utm_campaign=May",
                 "referrer": "https://b.example/",
                 "title": "Home",
             },
-            "campaign": {"source": "x", "medium": "cpc", "name": "May"},
+            "campaign": {"source": "y", "medium": "cpc", "name": "May"},
             "userAgent": "UA",
             "ip": "1.2.3.0",
             "locale": "de",
