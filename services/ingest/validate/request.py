@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -70,7 +69,7 @@ class Result(Struct, gc=False):
     dropped: list[DroppedEvent]
 
 
-class Timing(NamedTuple):
+class Timing(Struct, frozen=True, gc=False):
     """How the times of a request's events are judged."""
 
     earliest_us: int = EARLIEST_US

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from services.ingest.dialects import ga4, posthog, snowplow
 from services.ingest.dialects.base import ParsedEvent, Request
@@ -276,7 +277,7 @@ def test_a_request_of_few_links_needs_no_walk(
     expected = touchpoints(source, 1000)
     for number, (limited, _) in limit_links(expected, limit, suspects).items():
         expected[number] = limited
-    assert touchpoints(source._replace(suspects=suspects), limit) == expected
+    assert touchpoints(replace(source, suspects=suspects), limit) == expected
 
 
 @given(st.lists(st.sampled_from(["view", "order"]), min_size=1, max_size=5))

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +15,7 @@ from throughline.store.identity_suspects import read_suspect_names
 from throughline.store.schema.access import read_tokens, shares, sources, workspaces, write_keys
 
 
-class SourceSettings(NamedTuple):
+class SourceSettings(Struct, frozen=True):
     """The settings of a source, as its owner has chosen."""
 
     app_id: str = ""
@@ -48,7 +50,7 @@ DEFAULT_SETTINGS = SourceSettings()
 WITHOUT_KEYS = SecretBox()
 
 
-class SourceKey(NamedTuple):
+class SourceKey(Struct, frozen=True):
     """A write key that may be used, and the source of its events."""
 
     digest: bytes
@@ -135,7 +137,7 @@ async def read_source_keys(
             workspaces.c.horizon_us,
             workspaces.c.hash_key,
             workspaces.c.no_visit_hosts.label("workspace_no_visit_hosts"),
-            *(sources.c[name] for name in SourceSettings._fields),
+            *(sources.c[name] for name in SourceSettings.__struct_fields__),
         )
         .join(sources, sources.c.id == digests.c.source)
         .join(workspaces, workspaces.c.id == sources.c.workspace)
@@ -164,7 +166,8 @@ def settings_of(
 ) -> SourceSettings:
     """Returns the settings of a source as they are stored, with the hosts of its workspace that open no visit."""
     settings = SourceSettings(*stored)  # type: ignore[arg-type]
-    return settings._replace(
+    return replace(
+        settings,
         app_id=settings.app_id or "",
         origins=None if settings.origins is None else tuple(settings.origins),
         consent=ConsentMode(settings.consent),

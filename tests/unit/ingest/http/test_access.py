@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+from msgspec.structs import replace
 
 from services.ingest.event.gzip import MAX_GZIP_MEMBERS, unpack
 from services.ingest.event.verdict import MAX_BODY_BYTES
@@ -50,7 +51,7 @@ def test_a_source_may_send_its_rate() -> None:
 def test_all_keys_of_a_source_share_its_bucket() -> None:
     rates = Rates(by_source(10, 50, 1), Clock())
     rates.take(key(b"a"), 50)
-    refused(rates, key(b"a")._replace(digest=b"another"), 1)
+    refused(rates, replace(key(b"a"), digest=b"another"), 1)
 
 
 def test_the_log_names_a_source_over_its_limit_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
@@ -80,7 +81,7 @@ def test_a_large_event_counts_as_several() -> None:
 
 
 def test_a_limit_of_nothing_is_none() -> None:
-    free = key(b"a")._replace(settings=SourceSettings(rate_events=0))
+    free = replace(key(b"a"), settings=SourceSettings(rate_events=0))
     rates = Rates(by_source(1, 1, 1), Clock())
     for _ in range(10):
         rates.take(free, 2_500)
@@ -138,9 +139,9 @@ def test_gzip_is_not_unpacked_beyond_the_limit() -> None:
 
 
 def test_a_source_may_have_a_rate_of_its_own() -> None:
-    slow = key(b"slow")._replace(settings=SourceSettings(rate_events=2, rate_burst=3))
+    slow = replace(key(b"slow"), settings=SourceSettings(rate_events=2, rate_burst=3))
     limit = by_source(100, 0, 2)
     assert limit(slow) == Rate(1, 1.5)
-    assert limit(slow._replace(settings=SourceSettings(rate_events=2))) == Rate(1, 10)
+    assert limit(replace(slow, settings=SourceSettings(rate_events=2))) == Rate(1, 10)
     assert limit(key(b"usual")) == Rate(50, 500)
     assert by_source(0, 0, 2)(slow) == Rate(1, 1.5)

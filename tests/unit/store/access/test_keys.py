@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import astuple, replace
 
 from throughline.store.access.keys import SourceSettings, settings_of
 
@@ -24,5 +25,5 @@ from throughline.store.access.keys import SourceSettings, settings_of
 def test_hosts_of_a_workspace_hold_for_its_sources(
     workspace: Sequence[str] | None, source: Sequence[str] | None, expected: tuple[str, ...]
 ) -> None:
-    stored = SourceSettings()._replace(no_visit_hosts=source)  # type: ignore[arg-type]  # as a row has them
-    assert settings_of(str, workspace, *stored) == SourceSettings(no_visit_hosts=expected)
+    stored = replace(SourceSettings(), no_visit_hosts=source)  # as a row has them
+    assert settings_of(str, workspace, *astuple(stored)) == SourceSettings(no_visit_hosts=expected)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from services.ingest.dialects.registry import RULES
 from services.ingest.event.gzip import unpack
@@ -225,7 +226,7 @@ def test_without_a_message_id_a_retry_gets_the_same_one() -> None:
     assert first.message_id == again.message_id != other.message_id
     assert first.warnings == ()
     body = segment(json.dumps({"batch": [event]}).encode())
-    elsewhere = validate(body, source()._replace(source=6), RULES, received_us=NOW, new_id=str)
+    elsewhere = validate(body, replace(source(), source=6), RULES, received_us=NOW, new_id=str)
     assert elsewhere.touchpoints[0].message_id != first.message_id
 
 
