@@ -20,6 +20,7 @@ _WORDS = re.compile(r"[A-Z]?[^\W_A-Z]+|[A-Z]+")
 _ENDING = re.compile(r"(?:ing|ed|es|e|s|d)$")
 
 
+@lru_cache(maxsize=4096)
 def is_shipped(name: str) -> bool:
     """Whether the shipped vocabulary has a name, whatever its case and punctuation."""
     return normalise(name) in _titles()

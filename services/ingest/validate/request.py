@@ -181,7 +181,7 @@ def validate(
                     last_verdict, last_in_dialect = verdict, _in_dialect(verdict, request.names)
                 verdict = last_in_dialect
             verdicts.append(verdict)
-    if ahead_us:
+    if ahead_us and len(touchpoints) > 1:  # one alone happened when it was received
         result.touchpoints = move_back(touchpoints, ahead_us, received_us)
     if builder.links > link_limit or (source.suspects and builder.links):
         _limit_links(result, request, source, link_limit)

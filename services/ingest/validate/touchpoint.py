@@ -19,7 +19,7 @@ from services.ingest.enrich.attribution import (
 )
 from services.ingest.enrich.context import Context
 from services.ingest.event.event import CALLS, NO_RAW, Event
-from services.ingest.event.ids import is_usual_id, read_id
+from services.ingest.event.ids import are_usual_ids, read_id
 from services.ingest.event.times import SKEW_US
 from services.ingest.event.verdict import (
     MAX_MESSAGE_ID,
@@ -157,10 +157,6 @@ class TouchpointBuilder(Struct, gc=False):
     """Whether there is no room for more copies of what the batch shares."""
     _has_cleaned_id: bool = False
     """Whether a warning of the request says `cleaned_id`."""
-    _user: str = ""
-    """The last event's user id, if it needed no second look."""
-    _anonymous: str = ""
-    """Likewise, its anonymous id."""
     _sent_at: datetime | None = None
     """The last event's own time of sending: most libraries say the same with each event of a request."""
     _is_sent_at_usual: bool = True
@@ -212,15 +208,10 @@ class TouchpointBuilder(Struct, gc=False):
             if call not in _CALLS or len(name) > MAX_TEXT:
                 check_call(event, call)
         user, anonymous, previous = event.userId or "", event.anonymousId or "", ""
-        if (
-            call == "alias"
-            or not (user or anonymous)
-            or (user and user != self._user and is_usual_id(user) is None)
-            or (anonymous and anonymous != self._anonymous and is_usual_id(anonymous) is None)
-        ):
+        message_id = event.messageId or ""
+        has_usual_ids = are_usual_ids(f"{user} {anonymous} {message_id}") is not None
+        if not has_usual_ids or call == "alias" or not (user or anonymous):
             user, anonymous, previous = check_ids(event, call, warnings)
-        else:
-            self._user, self._anonymous = user, anonymous
         if user and (anonymous or previous):
             self.links += 2 if previous else 1
         if self.fold_case:
@@ -230,8 +221,7 @@ class TouchpointBuilder(Struct, gc=False):
             occurred_us = client_us if client_us <= self.received_us else self.received_us
         else:
             occurred_us, client_us = check_times(self, event, parsed.when, warnings, anonymous or user)
-        message_id = event.messageId
-        if not message_id or is_usual_id(message_id) is None:
+        if not has_usual_ids:
             message_id = read_id(message_id, "messageId", warnings, MAX_MESSAGE_ID)
             if not message_id:
                 message_id = self._missing_message_id(parsed, client_us)

@@ -14,6 +14,7 @@ from services.ingest.dialects import ga4, posthog, snowplow
 from services.ingest.dialects.base import ParsedEvent, Request
 from services.ingest.dialects.registry import RULES, match_route
 from services.ingest.enrich.context import build_context, with_member
+from services.ingest.event import ids
 from services.ingest.event.event import NO_RAW, Event
 from services.ingest.event.times import EARLIEST_US, SKEW_US
 from services.ingest.event.verdict import RejectedError, Verdict
@@ -176,6 +177,18 @@ def test_an_object_without_an_address_is_kept_whole(members: dict[str, Any]) -> 
     text = f'"properties":{msgspec.json.encode(members).decode()}'
     if privacy.has_no_address(members, text, len('"properties":'), RULES):
         assert privacy.kept_of_rejected(text.encode(), IpMode.DROP, RULES) == text.encode()
+
+
+IDS = st.text("aZ09 -@._é{", max_size=4) | st.sampled_from(["u-1", "null", "000", "@@x1@@", "-1", "x" * 60 + "1"])
+
+
+@given(IDS, IDS, IDS)
+def test_usual_ids_are_seen_together_as_each_alone(user: str, anonymous: str, message_id: str) -> None:
+    together = ids.are_usual_ids(f"{user} {anonymous} {message_id}") is not None
+    given_ids = [each for each in (user, anonymous) if each]
+    assert together == all(map(ids.is_usual_id, [*given_ids, message_id]))
+    if together:
+        assert [ids.clean_id(each) for each in given_ids] == given_ids
 
 
 def _builder(sent_us: int | None = None, cutoff_us: int = MIN_US) -> touchpoint.TouchpointBuilder:

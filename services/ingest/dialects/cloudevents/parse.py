@@ -196,7 +196,8 @@ def _translate(
     if sent.anonymousid is not None:
         anonymous = read_id(sent.anonymousid, "anonymousid", warnings)
     if not user and not anonymous:
-        user = read_id(sent.subject, "subject", warnings)
+        # A text is checked when the event is validated.
+        user = sent.subject if type(sent.subject) is str else read_id(sent.subject, "subject", warnings)
     time = times.parse(sent.time, "time")
     if time is None and sent.time is not None:
         warnings.append(warning("unreadable_time", "time", "time is not an RFC 3339 time; it was left out"))
