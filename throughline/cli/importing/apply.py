@@ -207,18 +207,15 @@ def _listed(value: Any, column: str, source: FieldSource, path: Path) -> Any:
 
 
 def _is_excluded(row: RowCells, value: Any, unless: Mapping[str, str]) -> bool:
-    for column, text in unless.items():
-        other = cell(row, column)
-        if text == "*" and other not in (None, "", []):
-            return True
-        if other is not None and (other == value if text == "=" else _is_cell(row, column, text)):
-            return True
-    return False
+    return any(
+        cell(row, column) == value if text == "=" else _is_cell(row, column, text) for column, text in unless.items()
+    )
 
 
 def _is_cell(row: RowCells, column: str, text: str) -> bool:
+    """Whether a column has the cell, or for `*` any."""
     other = cell(row, column)
-    return other is not None and str(other).strip().lower() == text
+    return other not in (None, "", []) if text == "*" else other is not None and str(other).strip().lower() == text
 
 
 def _renamed(value: Any, items: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -75,7 +75,7 @@ class FieldSource(NamedTuple):
     """Other column -> the cell, in lower case, with which this field has no value; `=` is the same cell as here, `*`
     any."""
     where: Mapping[str, str] | None = None
-    """Other column -> the cell, in lower case, without which this field has no value."""
+    """Other column -> the cell, in lower case, without which this field has no value; `*` any."""
     prefix: str = ""
     """What stands before the value."""
     items: Mapping[str, str] | None = None
