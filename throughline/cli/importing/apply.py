@@ -5,6 +5,7 @@ that are the lines of one order are one event together.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,6 +20,8 @@ from throughline.cli.importing.values import TIME_HINT, cell, number_of, packed_
 SKEW = timedelta(seconds=30)
 """Maximum difference between the client's clock and the collector's that is no fault of the clock."""
 _FORMULA_SIGNS = ("=", "+", "-", "@")
+_IDS = (("userId",), ("anonymousId",), ("previousId",), ("messageId",), ("properties", "order_id"))
+_ROUNDED = re.compile(r"\d+(?:[.,]\d+)?E\+\d+")
 MAX_LINES = 1000
 """Maximum number of rows that are the lines of one order: one id in a whole column must not gather the file."""
 
@@ -188,6 +191,11 @@ def _own_value(row: RowCells, source: FieldSource, path: Path, mapping: RowMappi
         if isinstance(value, str) and value[0] == "'" and value[1:2] in _FORMULA_SIGNS:
             # An export's guard against programs that would compute the cell.
             value = value[1:]
+        if path in _IDS and isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
+            message = (
+                f"{column} {value!r} was rounded by a spreadsheet, as others may be to the same; export the file again"
+            )
+            raise RowError("rounded_id", ".".join(path), message)
         return f"{source.prefix}{value}" if source.prefix else value
     return source.default if source.values is not None else None
 

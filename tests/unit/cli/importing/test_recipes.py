@@ -301,6 +301,13 @@ def test_shopify_orders_of_nobody_are_found_again_by_webhooks(tmp_path: Path) ->
     ]
 
 
+def test_ids_that_a_spreadsheet_rounded_are_refused(tmp_path: Path) -> None:
+    header = ("Name", "Email", "Total", "Created at", "Id")
+    orders = [(f"#{number}", "ada@x.example", "5", "2025-03-03 08:00:00", "5.84023E+12") for number in (1, 2)]
+    rows = rows_of("shopify-orders", written(tmp_path, "orders_export.csv", header, *orders))
+    assert [(row.error.code, row.error.field) for row in rows if row.error] == [("rounded_id", "anonymousId")] * 2
+
+
 def test_posthog_lists_of_events_as_csv(tmp_path: Path) -> None:
     header = [
         "event",
