@@ -23,6 +23,7 @@ _NO_UTF8 = re.compile("[\udc80-\udcff]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 _NO_WINDOWS = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
 """Bytes that Windows-1252 has no character for."""
+_ROUNDED = re.compile(r"\d+(?:[.,]\d+)?E\+\d+")
 _DECLARED = re.compile(r'\s*"?sep=(.)"?[,;\t|\s]*$', re.IGNORECASE)
 
 
@@ -64,6 +65,11 @@ def encoding_of(chunks: Iterable[bytes]) -> str:
 def has_broken_text(text: str) -> bool:
     """Whether a text that was decoded with `surrogateescape` held bytes that are no UTF-8."""
     return not text.isascii() and _NO_UTF8.search(text) is not None
+
+
+def is_rounded(text: str) -> bool:
+    """Whether a text is a long number as spreadsheets save one: `5.84E+12`. As an id it may be that of many."""
+    return "E+" in text and _ROUNDED.fullmatch(text.strip()) is not None
 
 
 def declared_separator(line: str) -> str:

@@ -5,7 +5,6 @@ that are the lines of one order are one event together.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -16,12 +15,12 @@ import msgspec
 
 from throughline.cli.importing.mapping import OBJECTS, Fields, FieldSource, LineMapping, Path, RowError, RowMapping
 from throughline.cli.importing.values import TIME_HINT, cell, number_of, packed_objects, time_of
+from throughline.kit.text_form import is_rounded
 
 SKEW = timedelta(seconds=30)
 """Maximum difference between the client's clock and the collector's that is no fault of the clock."""
 _FORMULA_SIGNS = ("=", "+", "-", "@")
 _IDS = (("userId",), ("anonymousId",), ("previousId",), ("messageId",), ("properties", "order_id"))
-_ROUNDED = re.compile(r"\d+(?:[.,]\d+)?E\+\d+")
 MAX_LINES = 1000
 """Maximum number of rows that are the lines of one order: one id in a whole column must not gather the file."""
 
@@ -191,7 +190,7 @@ def _own_value(row: RowCells, source: FieldSource, path: Path, mapping: RowMappi
         if isinstance(value, str) and value[0] == "'" and value[1:2] in _FORMULA_SIGNS:
             # An export's guard against programs that would compute the cell.
             value = value[1:]
-        if path in _IDS and isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
+        if path in _IDS and isinstance(value, str) and is_rounded(value):
             message = (
                 f"{column} {value!r} was rounded by a spreadsheet, as others may be to the same; export the file again"
             )

@@ -23,6 +23,7 @@ from services.ingest.event.event import Event
 from services.ingest.event.ids import read_id
 from services.ingest.event.verdict import MAX_MESSAGE_ID, Verdict, answer_of, faults_among, json_type, reject
 from throughline.kit.errors import ServiceError
+from throughline.kit.text_form import is_rounded
 
 PATH = "/v1/pos"
 COLUMNS = {
@@ -201,6 +202,8 @@ def _receipt(columns: dict[str, Any]) -> str:
     receipt = read_id(columns.get("receipt"), "receipt", [])
     if not receipt:
         reject("missing_field", "receipt", "a row has to name its receipt, by which it counts once")
+    if is_rounded(receipt):
+        reject("rounded_id", "receipt", f"receipt {receipt!r} was rounded by a spreadsheet; send the till's own export")
     return receipt
 
 

@@ -119,6 +119,7 @@ def test_other_columns_are_properties() -> None:
         ("R-9,2026-01-31,ada,sale,inf,Graz", "number_out_of_range", "total"),
         ("R-9,2026-01-31,ada,gift,1,Graz", "unknown_kind", "kind"),
         (",2026-01-31,ada,sale,1,Graz", "missing_field", "receipt"),
+        ("2.02601E+11,2026-01-31,ada,sale,1,Graz", "rounded_id", "receipt"),
         ("R-9,2026-01-31,,sale,1,Graz", "missing_id", "customer"),
         ("R-9,2026-01-31,guest,sale,1,Graz", "illegal_id", "customer"),
         ("R-9,2026-01-31,ada,sale,1", "wrong_columns", ""),
