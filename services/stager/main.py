@@ -38,6 +38,8 @@ CONNECTIONS = SIDE_BY_SIDE + 3
 FETCH_WAIT_MS = 500
 """Maximum time that the broker holds a fetch when nothing comes. A partition that is not part of it waits as long: one
 just located, or one whose records were not taken from the client in time."""
+REJECTED_FETCH_WAIT_MS = 2_000
+"""Likewise, for the rejected topic, of which little comes."""
 PARTITION_FETCH_BYTES = 4 * 1024 * 1024
 COLLECTOR_THRESHOLDS = (100_000, 20, 20)
 """A batch makes some hundred thousand objects without cycles; reference counts free them when it is staged."""
@@ -87,7 +89,9 @@ async def run(settings: StagerSettings) -> None:
     )
     group = GroupMember(context)
     indexer = RejectedIndexer(
-        create_group_consumer(servers, f"{settings.consumer_group}-rejected"), engine, settings.rejected_topic
+        create_group_consumer(servers, f"{settings.consumer_group}-rejected", fetch_max_wait_ms=REJECTED_FETCH_WAIT_MS),
+        engine,
+        settings.rejected_topic,
     )
     checks = {"kafka": group.check, "database": database_check(engine)}
     server = _health_server(settings, checks)

@@ -33,7 +33,7 @@ from throughline.store.access.write_keys import create_write_key
 from throughline.store.digest import id_digest, message_digest
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
-from throughline.store.facts import insert_touchpoints, row_of
+from throughline.store.facts import insert_touchpoints, parameters_of, row_of
 from throughline.store.generations import read_generations
 from throughline.store.identity import lock_ids
 from throughline.store.recomputations import mark
@@ -274,7 +274,7 @@ async def store(stack: Stack, history: list[Touchpoint]) -> None:
         for first in range(0, len(history), 10_000):
             rows = [row_of(digest, message_digest(t.message_id), t) for t in history[first : first + 10_000]]
             async with transaction(engine) as connection:
-                await insert_touchpoints(connection, sorted(rows))
+                await insert_touchpoints(connection, parameters_of(sorted(rows)))
         async with transaction(engine) as connection:
             await lock_ids(connection, [(stack.workspace_id, digest, history[0].actor, True)])
             of_workspace = (await read_generations(connection))[stack.workspace_id]

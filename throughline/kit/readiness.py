@@ -5,7 +5,7 @@ import asyncio
 from throughline.kit.health import Check
 from throughline.kit.metrics import READY
 
-INTERVAL_SECONDS = 2.0
+INTERVAL_SECONDS = 5.0
 
 
 async def measure_readiness(service: str, checks: dict[str, Check]) -> None:

@@ -47,8 +47,24 @@ def limit_connections(settings: ServiceSettings, on_refused: Callable[[str], Non
     return limits.memory
 
 
+TICK_SECONDS = 1.0
+"""Time after which uvicorn renews the date in its answers."""
+
+
 class EmbeddedServer(uvicorn.Server):
     """Serves health and metrics beside a process's main work."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._is_over = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wait until the server is to exit. Uvicorn's own looks ten times a second, even in an idle process."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 10
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_over.wait(), TICK_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -71,6 +87,7 @@ class EmbeddedServer(uvicorn.Server):
             yield
         finally:
             self.should_exit = True
+            self._is_over.set()
             await task
 
 

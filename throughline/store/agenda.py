@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, bindparam, cast, distinct, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.access import workspaces
 from throughline.store.schema.operations import models, offsets, restage_slots, retention_slots
 from throughline.store.schema.rights import erasures
@@ -29,29 +30,31 @@ class Agenda(NamedTuple):
 
 _of_topic = offsets.c.topic == bindparam("topic")
 _open_erasures = select(erasures.c.shard).where(erasures.c.state != literal_column("'done'")).distinct()
-_read_agenda = select(
-    select(func.coalesce(func.min(offsets.c.through_us), 0)).where(_of_topic).scalar_subquery(),
-    select(func.count()).select_from(offsets).where(_of_topic).scalar_subquery(),
-    select(func.count()).select_from(workspaces).scalar_subquery(),
-    select(cast(func.coalesce(func.sum(workspaces.c.version), 0), BigInteger)).scalar_subquery(),
-    select(func.coalesce(func.max(models.c.id), 0)).scalar_subquery(),
-    select(func.count()).where(models.c.has_funnels).scalar_subquery(),
-    select(func.count(distinct(restage_slots.c.model))).where(~restage_slots.c.done).scalar_subquery(),
-    func.array(
-        select(distinct(erasures.c.shard)).where(erasures.c.state != literal_column("'done'")).scalar_subquery()
-    ),
-    select(restage_slots.c.model).where(~restage_slots.c.done).exists()
-    | select(retention_slots.c.workspace).where(~retention_slots.c.done).exists(),
-    select(models.c.id).where(models.c.state == "retired").exists(),
-    select(workspaces.c.id).where(workspaces.c.retention_days.is_not(None)).exists(),
+_read_agenda = DriverStatement(
+    select(
+        select(func.coalesce(func.min(offsets.c.through_us), 0)).where(_of_topic).scalar_subquery(),
+        select(func.count()).select_from(offsets).where(_of_topic).scalar_subquery(),
+        select(func.count()).select_from(workspaces).scalar_subquery(),
+        select(cast(func.coalesce(func.sum(workspaces.c.version), 0), BigInteger)).scalar_subquery(),
+        select(func.coalesce(func.max(models.c.id), 0)).scalar_subquery(),
+        select(func.count()).where(models.c.has_funnels).scalar_subquery(),
+        select(func.count(distinct(restage_slots.c.model))).where(~restage_slots.c.done).scalar_subquery(),
+        func.array(
+            select(distinct(erasures.c.shard)).where(erasures.c.state != literal_column("'done'")).scalar_subquery()
+        ),
+        select(restage_slots.c.model).where(~restage_slots.c.done).exists()
+        | select(retention_slots.c.workspace).where(~retention_slots.c.done).exists(),
+        select(models.c.id).where(models.c.state == "retired").exists(),
+        select(workspaces.c.id).where(workspaces.c.retention_days.is_not(None)).exists(),
+    )
 )
 
 
 async def read_agenda(connection: AsyncConnection, topic: str, partitions: int) -> Agenda:
     """Returns what there is to do for a topic with so many partitions."""
-    watermark_us, staged, *versions, shards, has_walks, has_retired, has_retention = (
-        await connection.execute(_read_agenda, {"topic": topic})
-    ).one()
+    ((watermark_us, staged, *versions, shards, has_walks, has_retired, has_retention),) = await _read_agenda.fetch(
+        connection, {"topic": topic}
+    )
     return Agenda(
         watermark_us if staged >= partitions else 0,
         tuple(versions),

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.journey.flows import FlowCell, FlowDeltas, VariantCell, VariantDeltas
 from throughline.journey.funnel import FunnelCell, FunnelDeltas
 from throughline.store.engine.arrays import UnnestParameters
-from throughline.store.engine.driver import DriverStatement
+from throughline.store.engine.driver import DriverStatement, Write
 from throughline.store.schema.analytics import MERGED, TABLES, flow_counts, funnel_counts, variant_counts
 from throughline.store.schema.operations import models
 
@@ -31,11 +31,10 @@ class _Sums:
             ).returning(table.c.model)
         )
 
-    async def add(self, connection: AsyncConnection, shard: int, deltas: Mapping[Any, int]) -> None:
+    def to_add(self, shard: int, deltas: Mapping[Any, int]) -> list[Write]:
         # The statement sorts them, so that all transactions lock rows in one order.
         rows = [(*cell, shard, number) for cell, number in deltas.items() if number]
-        if rows:
-            await self._statement.fetch(connection, self._parameters.parameters(rows))
+        return [(self._statement, self._parameters.parameters(rows))] if rows else []
 
 
 _funnel = _Sums(funnel_counts, FunnelCell._fields)
@@ -43,13 +42,9 @@ _flows = _Sums(flow_counts, FlowCell._fields)
 _variants = _Sums(variant_counts, VariantCell._fields)
 
 
-async def add_analytics(
-    connection: AsyncConnection, shard: int, funnel: FunnelDeltas, flows: FlowDeltas, variants: VariantDeltas
-) -> None:
-    """Add deltas to one shard's rows; deltas of 0 are left out."""
-    await _funnel.add(connection, shard, funnel)
-    await _flows.add(connection, shard, flows)
-    await _variants.add(connection, shard, variants)
+def analytics_to_add(shard: int, funnel: FunnelDeltas, flows: FlowDeltas, variants: VariantDeltas) -> list[Write]:
+    """Returns what adds deltas to one shard's rows; deltas of 0 are left out."""
+    return [*_funnel.to_add(shard, funnel), *_flows.to_add(shard, flows), *_variants.to_add(shard, variants)]
 
 
 MERGED_ROWS = 2_000

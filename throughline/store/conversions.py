@@ -1,6 +1,6 @@
 """Statements over conversions, written with the journeys that they follow from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.conversions import Conversion
 from throughline.store.engine.arrays import UnnestParameters
-from throughline.store.engine.driver import DriverStatement
+from throughline.store.engine.driver import DriverStatement, Write
 from throughline.store.schema.journeys import conversions
 
 _KEY = ("customer", "model", "order")
@@ -29,12 +29,12 @@ _write = DriverStatement(
 )
 
 
-async def write_conversions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write conversions: rows of (customer digest, generation id, *Conversion), sorted and distinct.
+def conversions_to_write(rows: Sequence[tuple[Any, ...]]) -> list[Write]:
+    """Returns what writes conversions: rows of (customer digest, generation id, *Conversion), sorted and distinct.
 
     Whoever writes holds the locks on the customers' ids.
     """
-    await _write.fetch(connection, _orders.parameters(rows))
+    return [(_write, _orders.parameters(rows))] if rows else []
 
 
 _gone = UnnestParameters("gone_orders", {name: conversions.c[name].type for name in _KEY})

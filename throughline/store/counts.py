@@ -12,7 +12,7 @@ from throughline.journey.diff import COUNTS, Deltas
 from throughline.journey.rollup import KEPT_US, MARGIN_US, STEPS, bucket_of, kept_steps
 from throughline.store.admission import unmapped_admitted
 from throughline.store.engine.arrays import UnnestParameters
-from throughline.store.engine.driver import DriverStatement
+from throughline.store.engine.driver import DriverStatement, Write, write_together
 from throughline.store.schema.counts import orphan_refunds, phase_counts, phase_history, unmapped
 
 _COUNT_KEY = ("model", "shard", "source", "channel", "phase")
@@ -41,15 +41,12 @@ _add_history = DriverStatement(
 )
 
 
-async def add_counts(
-    connection: AsyncConnection, shard: int, deltas: Deltas, zones: Mapping[int, tzinfo], watermark_us: int
-) -> None:
-    """Add deltas to one shard's rows, in the counts and in every step of their history; deltas of 0 are left out.
+def counts_to_add(shard: int, deltas: Deltas, zones: Mapping[int, tzinfo], watermark_us: int) -> list[Write]:
+    """Returns what adds deltas to one shard's rows, in the counts and in every step of their history.
 
     Args:
-        connection: within a transaction.
         shard: whose rows.
-        deltas: by cell and minute.
+        deltas: by cell and minute; those of 0 are left out.
         zones: generation id -> time zone of its workspace, which says when days begin.
         watermark_us: everything received before it is in the state; lapses due by it have happened.
     """
@@ -67,10 +64,12 @@ async def add_counts(
                 minutes.append((model, _NUMBER_OF[step], minute_us, *where, *delta))
             else:
                 _add(history, (model, _NUMBER_OF[step], bucket_of(step, minute_us, zone), *where), delta)
-    if sums:
-        await _add_counts.fetch(connection, _deltas.parameters(_rows(sums)))
-    if history:
-        await _add_history.fetch(connection, _changes.parameters([*minutes, *_rows(history)]))
+    if not sums:
+        return []
+    return [
+        (_add_counts, _deltas.parameters(_rows(sums))),
+        (_add_history, _changes.parameters([*minutes, *_rows(history)])),
+    ]
 
 
 def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: list[int]) -> None:
@@ -129,15 +128,20 @@ _add_unmapped = DriverStatement(
 
 async def add_unmapped(connection: AsyncConnection, shard: int, events: Unmapped) -> None:
     """Count events whose name the vocabulary of a model does not have, under names that are admitted."""
+    await write_together(connection, await unmapped_to_add(connection, shard, events))
+
+
+async def unmapped_to_add(connection: AsyncConnection, shard: int, events: Unmapped) -> list[Write]:
+    """Returns what counts events whose name the vocabulary of a model does not have, under names admitted here."""
     if not events:
-        return
+        return []
     names = await unmapped_admitted(connection, events)
     sums: dict[tuple[int, int, int, str], tuple[int, int, int]] = {}
     for key, (number, first_us, last_us) in events.items():
         row = (key[0], shard, key[1], names[key])
         before = sums.get(row, (0, first_us, last_us))
         sums[row] = (before[0] + number, min(before[1], first_us), max(before[2], last_us))
-    await _add_unmapped.fetch(connection, _unmapped.parameters(sorted((*row, *sums[row]) for row in sums)))
+    return [(_add_unmapped, _unmapped.parameters(sorted((*row, *sums[row]) for row in sums)))]
 
 
 RefundSums = dict[tuple[int, int], list[int]]
@@ -159,8 +163,7 @@ _add_refunds = DriverStatement(
 )
 
 
-async def add_refunds(connection: AsyncConnection, shard: int, refunds: RefundSums) -> None:
-    """Add to the refunds of no order, and to those in another currency than that of their order."""
+def refunds_to_add(shard: int, refunds: RefundSums) -> list[Write]:
+    """Returns what adds to the refunds of no order, and to those in another currency than that of their order."""
     rows = sorted((model, shard, source, *added) for (model, source), added in refunds.items() if any(added))
-    if rows:
-        await _add_refunds.fetch(connection, _refunds.parameters(rows))
+    return [(_add_refunds, _refunds.parameters(rows))] if rows else []

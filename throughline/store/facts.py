@@ -69,9 +69,14 @@ _insert_touchpoints = DriverStatement(
 )
 
 
-async def insert_touchpoints(connection: AsyncConnection, rows: Iterable[FactRow]) -> set[FactKey]:
-    """Insert facts, sorted by key and distinct; returns the keys of those that are new."""
-    return {(row[0], row[1]) for row in await _insert_touchpoints.fetch(connection, _facts.parameters(rows))}
+def parameters_of(rows: Iterable[FactRow]) -> dict[str, str]:
+    """Returns facts, sorted by key and distinct, as `insert_touchpoints` takes them."""
+    return _facts.parameters(rows)
+
+
+async def insert_touchpoints(connection: AsyncConnection, parameters: Mapping[str, str]) -> set[FactKey]:
+    """Insert facts; returns the keys of those that are new. `parameters`: of `parameters_of`."""
+    return {(row[0], row[1]) for row in await _insert_touchpoints.fetch(connection, parameters)}
 
 
 _IN_JOURNEYS = (~touchpoints.c.bot, ~touchpoints.c.test, touchpoints.c.call != "unlink", touchpoints.c.call != "relink")

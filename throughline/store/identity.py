@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
+from throughline.store.engine.errors import ContendedError
 from throughline.store.schema.identity import ids, links, rulings
 
 
@@ -38,6 +39,11 @@ class IdRow(NamedTuple):
     marked: bool
     """Whether a journey under the id is recomputed aside."""
 
+    @classmethod
+    def of_new(cls, workspace: int, id_: bytes, name: str, is_user: bool) -> "IdRow":
+        """Returns an id that is a customer of its own."""
+        return cls(workspace, id_, name, is_user, 1, 0, None, None, None, None, None, id_, False)
+
 
 _columns = [ids.c[name] for name in IdRow._fields]
 _digests = bindparam("digests", type_=ARRAY(LargeBinary))
@@ -59,6 +65,9 @@ _keys = UnnestParameters("keys", {name: ids.c[name].type for name in ("workspace
 _by_key = (ids.c.workspace == _keys.table.c.workspace) & (ids.c.id == _keys.table.c.id)
 _read_ids = DriverStatement(select(*_columns).join(_keys.table, _by_key))
 _read_members = DriverStatement(select(*_columns).where(ids.c.root == any_(_digests)))
+_read_names = DriverStatement(
+    select(ids.c.root, ids.c.id, ids.c.name).where(ids.c.root == any_(_digests), ids.c.id != ids.c.root)
+)
 
 
 async def lock_ids(connection: AsyncConnection, rows: Sequence[tuple[int, bytes, str, bool]]) -> dict[bytes, IdRow]:
@@ -95,6 +104,19 @@ async def write_ids(connection: AsyncConnection, rows: Iterable[IdRow]) -> None:
     await _write_ids.fetch(connection, _changed.parameters(rows))
 
 
+_insert_ids = DriverStatement(_changed_insert.on_conflict_do_nothing().returning(ids.c.id))
+
+
+async def insert_ids(connection: AsyncConnection, rows: Sequence[IdRow]) -> None:
+    """Store ids that were not stored yet, sorted by workspace and digest, with the customers they belong to.
+
+    Raises:
+        ContendedError: another transaction has stored one meanwhile.
+    """
+    if len(await _insert_ids.fetch(connection, _changed.parameters(rows))) < len(rows):
+        raise ContendedError("another transaction has stored an id that was new")
+
+
 async def read_member_rows(connection: AsyncConnection, customers: Iterable[bytes]) -> list[IdRow]:
     """Returns the rows of all ids that belong to some customers, given by the digests of their roots."""
     return [IdRow._make(row) for row in await _read_members.fetch(connection, {"digests": sorted(customers)})]
@@ -103,9 +125,8 @@ async def read_member_rows(connection: AsyncConnection, customers: Iterable[byte
 async def read_members(connection: AsyncConnection, customers: Iterable[bytes]) -> dict[bytes, dict[bytes, str]]:
     """Returns every id that belongs to some customers: digest of the root -> {digest: id}, without the root itself."""
     members: dict[bytes, dict[bytes, str]] = {customer: {} for customer in customers}
-    for row in await read_member_rows(connection, members):
-        if row.id != row.root:
-            members[row.root][row.id] = row.name
+    for root, id_, name in await _read_names.fetch(connection, {"digests": sorted(members)}):
+        members[root][id_] = name
     return members
 
 

@@ -29,13 +29,13 @@ from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey, Transition
 from throughline.journey.touchpoint import OrderKey
 from throughline.store.engine.arrays import UnnestParameters
-from throughline.store.engine.driver import DriverStatement
+from throughline.store.engine.driver import DriverStatement, Write
 from throughline.store.schema.journeys import checkpoints, journeys, recomputations, transitions
 
 JourneyKey = tuple[bytes, int]
 """(customer digest, generation id)."""
 
-_customers = bindparam("customers", type_=ARRAY(LargeBinary))
+_customers = UnnestParameters("customers", {"customer": LargeBinary()})
 
 
 def beside_of(model: int) -> int:
@@ -59,13 +59,13 @@ _read_journeys = DriverStatement(
         journeys.c.model,
         journeys.c.since,
         *(journeys.c[name] for name in Journey._fields),
-    ).where(journeys.c.customer == any_(_customers))
+    ).join(_customers.table, journeys.c.customer == _customers.table.c.customer)
 )
 
 
 async def read_journeys(connection: AsyncConnection, customers: Sequence[bytes]) -> dict[JourneyKey, StoredJourney]:
     """Returns all journeys of some locked customers, those that are recomputed beside them too (`beside_of`)."""
-    rows = await _read_journeys.fetch(connection, {"customers": customers})
+    rows = await _read_journeys.fetch(connection, _customers.parameters((customer,) for customer in customers))
     return {(row[0], row[1]): StoredJourney(Journey._make(row[3:]), row[2]) for row in rows}
 
 
@@ -93,16 +93,15 @@ _write_journeys = _write(case((_new.look_us == _never, _never), else_=func.least
 _write_journeys_exactly = _write(_new.look_us)
 
 
-async def write_journeys(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]], *, exact: bool = False) -> None:
-    """Write journeys, sorted and distinct.
+def journeys_to_write(rows: Sequence[tuple[Any, ...]], *, exact: bool = False) -> list[Write]:
+    """Returns what writes journeys, sorted and distinct, in a transaction that holds the customers.
 
     Args:
-        connection: within a transaction that holds the customers.
         rows: (customer digest, generation id, customer id, since, due_us, *Journey).
         exact: the next check of a journey is exactly when its lapse is due, as after a check; otherwise it may stay
             where it was when that is earlier, so that the index does not change with every event.
     """
-    await (_write_journeys_exactly if exact else _write_journeys).fetch(connection, _states.parameters(rows))
+    return [(_write_journeys_exactly if exact else _write_journeys, _states.parameters(rows))] if rows else []
 
 
 _gone = UnnestParameters("gone", {"customer": LargeBinary(), "model": journeys.c.model.type})
@@ -134,7 +133,7 @@ _due = select(journeys.c.customer, journeys.c.model, journeys.c.id).where(
     .where(recomputations.c.customer == journeys.c.customer, recomputations.c.model == journeys.c.model)
     .exists(),
 )
-_read_due = _due.order_by(journeys.c.look_us).limit(bindparam("count"))
+_read_due = DriverStatement(_due.order_by(journeys.c.look_us).limit(bindparam("count")))
 
 
 async def read_due(
@@ -152,7 +151,7 @@ async def read_due(
     """
     first, last = span
     parameters = {"models": list(models), "watermark_us": watermark_us, "first": first, "last": last, "count": count}
-    return [(row[0], row[1], row[2]) for row in await connection.execute(_read_due, parameters)]
+    return [(row[0], row[1], row[2]) for row in await _read_due.fetch(connection, parameters)]
 
 
 # --- transitions ------------------------------------------------------------------------------------------------------
@@ -239,9 +238,9 @@ _write_transitions = DriverStatement(
 )
 
 
-async def write_transitions(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write transitions: rows of (customer digest, generation id, *Transition), sorted and distinct."""
-    await _write_transitions.fetch(connection, _moves.parameters(rows))
+def transitions_to_write(rows: Sequence[tuple[Any, ...]]) -> list[Write]:
+    """Returns what writes transitions: rows of (customer digest, generation id, *Transition), sorted and distinct."""
+    return [(_write_transitions, _moves.parameters(rows))] if rows else []
 
 
 _removed = UnnestParameters("removed", {name: transitions.c[name].type for name in _KEY})
@@ -305,15 +304,17 @@ _kept_states_insert = insert(checkpoints).from_select(
     _CHECKPOINT_COLUMNS,
     select(*_kept_states.table.c).order_by(_kept_states.table.c.customer, _kept_states.table.c.model),
 )
-_write_checkpoints = _kept_states_insert.on_conflict_do_update(
-    index_elements=[checkpoints.c[name] for name in _CHECKPOINT_KEY],
-    set_={name: _kept_states_insert.excluded[name] for name in Journey._fields if name not in _CHECKPOINT_KEY},
+_write_checkpoints = DriverStatement(
+    _kept_states_insert.on_conflict_do_update(
+        index_elements=[checkpoints.c[name] for name in _CHECKPOINT_KEY],
+        set_={name: _kept_states_insert.excluded[name] for name in Journey._fields if name not in _CHECKPOINT_KEY},
+    ).returning(checkpoints.c.model)
 )
 
 
-async def write_checkpoints(connection: AsyncConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write checkpoints: rows of (customer digest, generation id, *Journey), distinct."""
-    await connection.execute(_write_checkpoints, _kept_states.parameters(rows))
+def checkpoints_to_write(rows: Sequence[tuple[Any, ...]]) -> list[Write]:
+    """Returns what writes checkpoints: rows of (customer digest, generation id, *Journey), distinct."""
+    return [(_write_checkpoints, _kept_states.parameters(rows))] if rows else []
 
 
 _removed_states = UnnestParameters("removed_states", {name: checkpoints.c[name].type for name in _CHECKPOINT_KEY})

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import Grouping
 
 from throughline.store.engine.arrays import UnnestParameters
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.operations import offsets
 
 
@@ -68,18 +69,19 @@ _moves_insert = insert(offsets).from_select(
 )
 _place = func.array_position(cast(bindparam("moves_partition", type_=Text), ARRAY(Integer)), offsets.c.partition)
 _expected = Grouping(cast(bindparam("moves_expected", type_=Text), ARRAY(BigInteger)))[_place]
-_move_offsets = _moves_insert.on_conflict_do_update(
-    index_elements=[offsets.c.topic, offsets.c.partition],
-    set_={name: _moves_insert.excluded[name] for name in ("next_offset", "digest", "through_us")},
-    where=offsets.c.next_offset == _expected,
-).returning(offsets.c.partition)
+_move_offsets = DriverStatement(
+    _moves_insert.on_conflict_do_update(
+        index_elements=[offsets.c.topic, offsets.c.partition],
+        set_={name: _moves_insert.excluded[name] for name in ("next_offset", "digest", "through_us")},
+        where=offsets.c.next_offset == _expected,
+    ).returning(offsets.c.partition)
+)
 
 
 async def move_offsets(connection: AsyncConnection, topic: str, moves: Iterable[OffsetMove]) -> set[int]:
     """Compare-and-set of several partitions. Returns those that moved: each that was still at its `expected`."""
     rows = [(partition, expected, *to) for partition, expected, to in sorted(moves)]
-    moved = await connection.execute(_move_offsets, {"topic": topic, **_moves.parameters(rows)})
-    return set(moved.scalars())
+    return {row[0] for row in await _move_offsets.fetch(connection, {"topic": topic, **_moves.parameters(rows)})}
 
 
 async def read_received_watermark(connection: AsyncConnection, topic: str, partitions: int) -> int:
@@ -108,9 +110,11 @@ _swept_insert = insert(offsets).from_select(
         bindparam("applied_watermark_us", type_=BigInteger),
     ).order_by(_swept.table.c.partition),
 )
-_move_applied_watermarks = _swept_insert.on_conflict_do_update(
-    index_elements=[offsets.c.topic, offsets.c.partition],
-    set_={"swept_us": func.greatest(offsets.c.swept_us, _swept_insert.excluded.swept_us)},
+_move_applied_watermarks = DriverStatement(
+    _swept_insert.on_conflict_do_update(
+        index_elements=[offsets.c.topic, offsets.c.partition],
+        set_={"swept_us": func.greatest(offsets.c.swept_us, _swept_insert.excluded.swept_us)},
+    )
 )
 
 
@@ -118,11 +122,7 @@ async def move_applied_watermarks(
     connection: AsyncConnection, topic: str, partitions: Iterable[int], applied_watermark_us: int
 ) -> None:
     """Store that every lapse due by `applied_watermark_us` is applied among the shares of some partitions."""
-    await connection.execute(
-        _move_applied_watermarks,
-        {
-            "topic": topic,
-            "applied_watermark_us": applied_watermark_us,
-            **_swept.parameters((partition,) for partition in sorted(partitions)),
-        },
+    rows = _swept.parameters((partition,) for partition in sorted(partitions))
+    await _move_applied_watermarks.fetch(
+        connection, {"topic": topic, "applied_watermark_us": applied_watermark_us, **rows}
     )

@@ -10,10 +10,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, SmallInteger, Text, and_, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.engine.arrays import UnnestParameters, literal_of_numbers
-from throughline.store.engine.driver import DriverStatement
+from throughline.store.engine.driver import DriverStatement, Write
 from throughline.store.schema.operations import recent_events
 
 RING_SIZE = 32
@@ -22,8 +21,7 @@ RING_SIZE = 32
 _r = recent_events.c
 _PLACE = ("source", "shard", "slot")
 RECENT_COLUMNS = tuple(column.name for column in _r if column.name not in ("shard", "slot"))
-"""The columns of `write_recent`, after the ring (0 or 1) and the shard; `number` counts from 1 within the ring and the
-batch."""
+"""The columns of `recent_to_write`, after ring (0 or 1) and shard; `number` counts from 1 within ring and batch."""
 
 _new_rows = UnnestParameters(
     "new_rows", {"ring": SmallInteger(), "shard": Integer(), **{name: _r[name].type for name in RECENT_COLUMNS}}
@@ -56,17 +54,15 @@ _write_recent = DriverStatement(
     _recent_insert.on_conflict_do_update(
         index_elements=_PLACE,
         set_={name: _recent_insert.excluded[name] for name in _values if name not in _PLACE},
-    )
+    ).returning(recent_events.c.slot)
 )
 
 
-async def write_recent(
-    connection: AsyncConnection, sources: Collection[int], shards: Collection[int], rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Write the last events of a batch into the rings of its sources, over the oldest.
+def recent_to_write(sources: Collection[int], shards: Collection[int], rows: Sequence[tuple[Any, ...]]) -> list[Write]:
+    """Returns what writes the last events of a batch into the rings of its sources, over the oldest, in the transaction
+    that has moved the partitions' offsets.
 
     Args:
-        connection: within the transaction that has moved the partitions' offsets.
         sources: ids of the sources of the rows.
         shards: the partitions of the rows.
         rows: ring, shard, and `RECENT_COLUMNS`; of a ring at most `RING_SIZE`, consecutive ones.
@@ -76,4 +72,4 @@ async def write_recent(
         "shards": literal_of_numbers(sorted(shards)),
         **_new_rows.parameters(rows),
     }
-    await _write_recent.fetch(connection, parameters)
+    return [(_write_recent, parameters)]

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.touchpoint import OrderKey
 from throughline.store.engine.arrays import UnnestParameters
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.journeys import JourneyKey
 from throughline.store.schema.identity import ids
 from throughline.store.schema.journeys import recomputations
@@ -115,7 +116,9 @@ async def mark(connection: AsyncConnection, rows: Iterable[tuple[bytes, int, int
 
 _SLICED = ("changed_us", "phase", "from_us", *_CURSOR, "milestones")
 _read_marks = select(*(_c[name] for name in ("customer", "model", "workspace", *_SLICED))).where(_of_customers)
-_read_next = select(_c.workspace, _c.customer, _c.model).where(_in_span).order_by(_c.turn_us).limit(bindparam("count"))
+_read_next = DriverStatement(
+    select(_c.workspace, _c.customer, _c.model).where(_in_span).order_by(_c.turn_us).limit(bindparam("count"))
+)
 _read_open = select(func.count(), func.min(_c.marked_us)).where(_in_span)
 
 
@@ -137,7 +140,7 @@ async def read_next(connection: AsyncConnection, span: tuple[bytes, bytes], coun
         count: the maximum number.
     """
     first, last = span
-    rows = await connection.execute(_read_next, {"first": first, "last": last, "count": count})
+    rows = await _read_next.fetch(connection, {"first": first, "last": last, "count": count})
     return [(row[0], row[1], row[2]) for row in rows]
 
 

@@ -89,11 +89,8 @@ class RoundStaging:
 
     @property
     def has_many_aliases(self) -> bool:
-        """Whether the records lead to customers of other partitions: more than a tenth are aliases."""
-        if self._prepared is None:
-            return False
-        arrived = self._prepared.batch.arrived.values()
-        return 10 * sum(touchpoint.call == "alias" for of in arrived for touchpoint in of) > self.size
+        """Whether the records lead to customers of other partitions."""
+        return self._prepared is not None and self._prepared.batch.has_many_aliases
 
     async def prepare(self) -> None:
         """Decode the records, so that this is done by the time they are staged. What fails here fails there again."""

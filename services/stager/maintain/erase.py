@@ -21,7 +21,7 @@ from services.stager.stage.changes import ChangeSet
 from services.stager.stage.claims import digests_in
 from services.stager.stage.customer import BEGINNING, Customer, CustomerUpdate
 from services.stager.stage.identity import IdentityGraph
-from services.stager.stage.mentions import IdRequest
+from services.stager.stage.mentions import IdRequest, mentions_of
 from services.stager.stage.models import ActiveModel, ModelsByWorkspace, ModelsChangedError, lock_models
 from services.stager.stage.recompute import recompute
 from throughline.journey.lapse import EVER, NEVER
@@ -339,7 +339,7 @@ class _Slice:
             for row in rows:
                 events[row.actor].append(self._touchpoint_of(row))
             if events:
-                moves = await graph.apply_events(events)
+                moves = await graph.apply(mentions_of(events))
                 remaining |= dict.fromkeys(events.keys() & self._erased, b"")
                 # Others may have joined or left by what is said of the ids now.
                 remaining |= {move.id: move.from_customer for move in moves if move.id not in remaining}

@@ -29,6 +29,7 @@ from throughline.journey.state import LAPSE, Journey, Transition
 from throughline.journey.touchpoint import OrderKey
 from throughline.kit.clock import now_us
 from throughline.store import identity, journeys, recomputations
+from throughline.store.engine.driver import write_together
 from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.journeys import JourneyKey, StoredJourney, beside_of
 from throughline.store.recomputations import Mark, Phase
@@ -247,7 +248,7 @@ class _Slice:
             self._count(transitions, start, sign=1)
             await self._remove_transitions(self._beside_key, transitions)
             rows = [(*self._mark.key, *transition) for transition in transitions]
-            await journeys.write_transitions(self._connection, rows)
+            await write_together(self._connection, journeys.transitions_to_write(rows))
         if is_end:
             await journeys.delete_journeys(self._connection, [self._beside_key])
             self._beside = None
@@ -311,17 +312,18 @@ class _Slice:
         key = self._beside_key
         self._beside = StoredJourney(advanced.journey, advanced.since)
         await self._write_journey(key[1], advanced.journey, advanced.since, NEVER)
-        if advanced.transitions:
-            await journeys.write_transitions(self._connection, sorted((*key, *t) for t in advanced.transitions))
         # One before the change would be taken for the start of the pass.
         checkpoints = [(*key, *state) for state in advanced.checkpoints if state.last_us >= self._mark.from_us]
-        if checkpoints:
-            await journeys.write_checkpoints(self._connection, checkpoints)
+        transitions = sorted((*key, *transition) for transition in advanced.transitions)
+        await write_together(
+            self._connection,
+            [*journeys.transitions_to_write(transitions), *journeys.checkpoints_to_write(checkpoints)],
+        )
 
     async def _write_journey(self, model: int, journey: Journey, since: int, look_us: int) -> None:
         customer = self._mark.customer
         row = (customer, model, self._members[customer], since, look_us, *journey)
-        await journeys.write_journeys(self._connection, [row], exact=True)
+        await write_together(self._connection, journeys.journeys_to_write([row], exact=True))
 
 
 def _milestones_of(start: Journey | None) -> str:

@@ -1,21 +1,27 @@
 """Writing a change set: the only way in which journeys, transitions, checkpoints and counts change."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.stager.stage.changes import ChangeSet
 from throughline.store import conversions, counts, journeys
 from throughline.store.admission import channels_admitted
-from throughline.store.analytics import add_analytics
+from throughline.store.analytics import analytics_to_add
+from throughline.store.engine.driver import Write, write_together
 
 
-async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: int, *, exact: bool = False) -> None:
+async def apply_changes(
+    connection: AsyncConnection, changes: ChangeSet, shard: int, *, exact: bool = False, also: Sequence[Write] = ()
+) -> None:
     """Write a change set.
 
     Args:
         connection: within the transaction that holds the locks on the customers' ids.
         changes: what to write.
         shard: the partition whose count rows take the deltas.
-        exact: see `journeys.write_journeys`.
+        exact: see `journeys.journeys_to_write`.
+        also: what else is written.
     """
     if changes.removed_journeys:
         await journeys.delete_journeys(connection, sorted(changes.removed_journeys))
@@ -25,16 +31,15 @@ async def apply_changes(connection: AsyncConnection, changes: ChangeSet, shard: 
         await journeys.remove_checkpoints(connection, sorted(changes.removed_checkpoints))
     if changes.removed_conversions:
         await conversions.remove_conversions(connection, sorted(changes.removed_conversions))
-    if changes.journeys:
-        await journeys.write_journeys(connection, sorted(changes.journeys), exact=exact)
-    if changes.transitions:
-        await journeys.write_transitions(connection, sorted(changes.transitions))
-    if changes.checkpoints:
-        await journeys.write_checkpoints(connection, sorted(changes.checkpoints))
-    if changes.conversions:
-        await conversions.write_conversions(connection, sorted(changes.conversions))
     changes.count_under(await channels_admitted(connection, changes.channels))
-    await counts.add_counts(connection, shard, changes.deltas, changes.zones, changes.watermark_us)
-    await add_analytics(connection, shard, changes.funnel, changes.flows, changes.variants)
-    await counts.add_unmapped(connection, shard, changes.unmapped)
-    await counts.add_refunds(connection, shard, changes.refunds)
+    writes = [
+        *journeys.journeys_to_write(sorted(changes.journeys), exact=exact),
+        *journeys.transitions_to_write(sorted(changes.transitions)),
+        *journeys.checkpoints_to_write(sorted(changes.checkpoints)),
+        *conversions.conversions_to_write(sorted(changes.conversions)),
+        *counts.counts_to_add(shard, changes.deltas, changes.zones, changes.watermark_us),
+        *analytics_to_add(shard, changes.funnel, changes.flows, changes.variants),
+        *await counts.unmapped_to_add(connection, shard, changes.unmapped),
+        *counts.refunds_to_add(shard, changes.refunds),
+    ]
+    await write_together(connection, [*writes, *also])

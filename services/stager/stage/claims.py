@@ -16,6 +16,7 @@ from throughline.store.access.suppressions import FOR_EVER, read_suppressed
 from throughline.store.digest import id_digest
 from throughline.store.engine.unit_of_work import reading
 from throughline.store.erasures import Erasure, ErasureState
+from throughline.store.facts import parameters_of
 from throughline.wire.claims import COPY, ERASE, Claim
 from throughline.wire.names import names_in
 
@@ -53,7 +54,9 @@ async def _prepared(preparation: Preparation, parts: Parts) -> Batch:
         for start in range(0, len(records), PIECE_RECORDS):
             preparation.add(partition, records[start : start + PIECE_RECORDS])
             await asyncio.sleep(0)
-    return preparation.batch()
+    batch = preparation.batch()
+    await asyncio.sleep(0)
+    return batch._replace(parameters=parameters_of(batch.rows))
 
 
 def _suppressed_by(claims: Iterable[Claim]) -> dict[bytes, int]:

@@ -1,17 +1,18 @@
 """Records of a round, decoded to rows of facts and grouped by actor. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from services.stager.stage.mentions import Events, Mentions, mentions_of
 from services.stager.stage.models import ModelsByWorkspace, WorkspaceModels
 from throughline.journey.identity import RULINGS
 from throughline.journey.lapse import EVER
 from throughline.journey.touchpoint import Touchpoint
 from throughline.kit.stages import RejectionStage
 from throughline.store.digest import id_digest, message_digest
-from throughline.store.facts import FactRow, row_of
+from throughline.store.facts import FactKey, FactRow, row_of
 from throughline.wire.claims import CLAIMS, Claim, claim_of
 from throughline.wire.codec import Rejected, UndecodableError, decode
 
@@ -49,6 +50,9 @@ class Arrival(NamedTuple):
     """Whether ingest warned of them."""
 
 
+_NONE: Mapping[Any, Any] = {}
+
+
 class Batch(NamedTuple):
     """Records of some partitions, ready to be staged in one transaction."""
 
@@ -65,6 +69,18 @@ class Batch(NamedTuple):
     """Claims of persons, in order."""
     suppressed: int = 0
     """Number of records that were left out, because their ids are suppressed."""
+    events: Events = _NONE
+    """Touchpoints that say something of a customer, without repeats."""
+    mentions: Mentions = Mentions()
+    """What these say of ids."""
+    parameters: Mapping[str, str] = _NONE
+    """`rows` as `facts.insert_touchpoints` takes them, if at hand."""
+
+    @property
+    def has_many_aliases(self) -> bool:
+        """Whether more than a tenth of the records are aliases."""
+        arrived = [touchpoint.call for of in self.arrived.values() for touchpoint in of]
+        return 10 * arrived.count("alias") > len(arrived)
 
 
 def record_digest(record: Record) -> bytes:
@@ -137,6 +153,7 @@ class Preparation:
     def batch(self) -> Batch:
         """Returns all that was added."""
         self._rows.sort()
+        events = events_of(self._actors)
         return Batch(
             self._actors,
             self._rows,
@@ -145,7 +162,25 @@ class Preparation:
             self._arrived,
             self._claims,
             self._suppressed_records,
+            events,
+            mentions_of(events),
         )
+
+
+def events_of(actors: Mapping[bytes, Actor], new_keys: Container[FactKey] | None = None) -> Events:
+    """Returns the touchpoints that say something of a customer: not those of crawlers, nor test orders.
+
+    `new_keys`: those of the facts that were not staged before; None: all are new.
+    """
+    events = {
+        digest: [
+            t
+            for message, t in actor.touchpoints.items()
+            if not t.bot and not t.test and (new_keys is None or (digest, message) in new_keys)
+        ]
+        for digest, actor in actors.items()
+    }
+    return {digest: touchpoints for digest, touchpoints in events.items() if touchpoints}
 
 
 def prepare(parts: Parts, models: ModelsByWorkspace, *, topic: str, suppressed: Mapping[bytes, int] = _NOBODY) -> Batch:

@@ -4,6 +4,7 @@ The lock on a customer is the lock on the row of its root. The roots of all ids 
 two partitions that meet in one customer wait for each other instead of deadlocking.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.stager.stage.mentions import IdRequest, LinkKey, Mentions, Place
 from throughline.journey.identity import ALIAS, IDENTIFY, Link, owners_of
-from throughline.journey.touchpoint import Touchpoint
 from throughline.store import identity
 from throughline.store.identity import IdRow, LinkRow, RulingRow
 from throughline.store.identity_suspects import SuspectReason
@@ -52,9 +52,17 @@ class RefusedLinks(NamedTuple):
 
 
 class IdentityGraph:
-    """The ids that one transaction works with, whose customers it has locked."""
+    """The ids that one transaction works with, whose customers it has locked.
 
-    def __init__(self, connection: AsyncConnection, limits: Limits = _DEFAULT) -> None:
+    Args:
+        connection: within the transaction.
+        limits: on identity.
+        stores_last: whether ids that are new are stored once it is known whose they are, each once instead of twice.
+            Should another transaction store one meanwhile, this one ends with `ContendedError`; so it is for
+            transactions of many aliases, beside which the process has no other.
+    """
+
+    def __init__(self, connection: AsyncConnection, limits: Limits = _DEFAULT, *, stores_last: bool = False) -> None:
         self._connection = connection
         self._limits = limits
         self._rows: dict[bytes, IdRow] = {}
@@ -64,6 +72,9 @@ class IdentityGraph:
         """Digest of a customer that has joined another in this transaction -> digest of that one."""
         self._locked: set[bytes] = set()
         """Digests of rows that stay as they are until the transaction ends."""
+        self._stores_last = stores_last
+        self._new: set[bytes] = set()
+        """Digests of ids that are stored last."""
         self.suspects: dict[bytes, RefusedLinks] = {}
         """Ids with links that were not made, by digest."""
 
@@ -71,32 +82,33 @@ class IdentityGraph:
         """Returns the row of an id."""
         return self._rows[digest]
 
+    def is_new(self, digest: bytes) -> bool:
+        """Whether an id is known to have been new: nothing but the transaction's own events is of it."""
+        return digest in self._new
+
+    @property
+    def new_members(self) -> int:
+        """Number of ids that are stored last and belong to another one."""
+        return sum(self._rows[digest].root != digest for digest in self._new)
+
     def customer_of(self, digest: bytes) -> bytes:
         """Returns the digest of the customer that an id belongs to now."""
         return _end(self._rows[digest].root, self._new_roots)
 
-    async def apply_events(
-        self, events: Mapping[bytes, Sequence[Touchpoint]], named: Iterable[IdRequest] = ()
-    ) -> list[Move]:
+    async def apply(self, mentions: Mentions, named: Iterable[IdRequest] = ()) -> list[Move]:
         """Lock the ids of new events and apply the links and rulings among them.
 
         Args:
-            events: actor digest -> events.
+            mentions: what the events say of ids.
             named: further ids, which are stored and nothing else.
 
         Returns:
-            the ids that belong to another customer now.
+            the ids that belong to another customer now, without new ones: all that these bring are the events.
         """
-        mentions = Mentions()
-        for actor, touchpoints in events.items():
-            mentions.add(actor, touchpoints)
-        for request in named:
-            mentions.ids.setdefault(request.digest, request)
-        await self.lock(mentions.ids.values())
+        ids = {request.digest: request for request in named} | mentions.ids
+        await self.lock(ids.values(), stores_last=self._stores_last)
         # An id that has turned out to be a user id is nobody's anonymous id.
-        unresolved = {
-            digest for digest in mentions.ids if (row := self._rows[digest]).is_user and row.link_by == IDENTIFY
-        }
+        unresolved = {digest for digest in ids if (row := self._rows[digest]).is_user and row.link_by == IDENTIFY}
         unresolved |= await self._insert_rulings(sorted(mentions.rulings.values()))
         unresolved |= await self.insert_links(mentions.links)
         if unresolved:
@@ -106,7 +118,7 @@ class IdentityGraph:
         return [
             Move(digest, old.root, self._rows[digest].root)
             for digest, old in self._old_rows.items()
-            if old.root != self._rows[digest].root
+            if old.root != self._rows[digest].root and digest not in self._new
         ]
 
     async def resolve(self, ids: Sequence[bytes]) -> None:
@@ -116,8 +128,8 @@ class IdentityGraph:
             await self._move_members()
             await self._write_changed_rows()
 
-    async def lock(self, requests: Iterable[IdRequest]) -> None:
-        """Lock the customers of ids, whoever joins or parts them meanwhile; stores ids that are new."""
+    async def lock(self, requests: Iterable[IdRequest], *, stores_last: bool = False) -> None:
+        """Lock the customers of ids, whoever joins or parts them meanwhile; stores ids that are new, or notes them."""
         requested = {request.digest: request for request in requests}
         if not requested:
             return
@@ -125,15 +137,20 @@ class IdentityGraph:
         to_lock: dict[bytes, IdRequest] = {}
         for digest, request in requested.items():
             row = stored.get(digest)
+            if row is None and stores_last:
+                self._rows[digest] = IdRow.of_new(*request)
+                self._new.add(digest)
+                continue
             if row is None or (request.is_user and not row.is_user):
                 to_lock[digest] = request
             if row is not None and row.root not in self._locked:
                 to_lock.setdefault(row.root, requested.get(row.root) or IdRequest(row.workspace, row.root))
+        self._locked |= self._new
         while to_lock:
             self._rows |= await identity.lock_ids(self._connection, sorted(to_lock.values()))
             self._locked |= to_lock.keys()
             # Read once more: an id may have gone to another customer before its old one was locked.
-            others = [(requested[digest].workspace, digest) for digest in requested.keys() - to_lock.keys()]
+            others = [(requested[digest].workspace, digest) for digest in stored.keys() - to_lock.keys()]
             if others:
                 self._rows |= await identity.read_ids(self._connection, others)
             to_lock = {
@@ -154,10 +171,9 @@ class IdentityGraph:
         if not new:
             return set()
         first_links = {link.id for link in new if not self._rows[link.id].links}
-        for digest in await identity.write_links(self._connection, sorted(new)):
-            row = self._rows[digest]
-            self._set_row(row._replace(links=row.links + 1))
-        void = await identity.read_void(self._connection, sorted({link.id for link in new}))
+        added = Counter(await identity.write_links(self._connection, sorted(new)))
+        stored = sorted({link.id for link in new} - self._new)
+        void = await identity.read_void(self._connection, stored) if stored else set()
         unresolved: set[bytes] = set()
         with_owner: set[bytes] = set()
         for link in new:
@@ -168,7 +184,10 @@ class IdentityGraph:
                 unresolved.add(link.id)
             elif (link.id, link.owner) not in void and not (link.by == IDENTIFY and row.is_user):
                 with_owner.add(link.id)
-                self._set_owner(link)
+                self._set_owner(link, added.pop(link.id, 0))
+        for digest, number in added.items():
+            row = self._rows[digest]
+            self._set_row(row._replace(links=row.links + number))
         return unresolved
 
     def _place_of(self, link: LinkRow) -> tuple[int, int, str, str]:
@@ -184,13 +203,14 @@ class IdentityGraph:
     def _within_limits(self, links: Iterable[LinkRow]) -> list[LinkRow]:
         """Returns the links, in order, that make no customer and no id larger than it may be; notes the others."""
         new: list[LinkRow] = []
+        rows = self._rows
         roots: dict[bytes, bytes] = {}
         members: dict[bytes, int] = {}
         links_of: dict[bytes, int] = {}
         for link in links:
-            root, owner_root = (_end(self._rows[end].root, roots) for end in (link.id, link.owner))
-            count = links_of.get(link.id, self._rows[link.id].links)
-            together = sum(members.get(customer, self._rows[customer].members) for customer in (root, owner_root))
+            root, owner_root = _end(rows[link.id].root, roots), _end(rows[link.owner].root, roots)
+            count = links_of.get(link.id, rows[link.id].links)
+            together = members.get(root, rows[root].members) + members.get(owner_root, rows[owner_root].members)
             if count >= self._limits.id_links:
                 self._suspect(link.id, SuspectReason.ID_LINKS)
             elif root != owner_root and together > self._limits.customer_ids:
@@ -207,11 +227,12 @@ class IdentityGraph:
         before = self.suspects.get(digest)
         self.suspects[digest] = RefusedLinks(1 if before is None else before.number + 1, reason)
 
-    def _set_owner(self, link: LinkRow) -> None:
-        """Give a root the owner that `link` names: its customer joins the owner's."""
+    def _set_owner(self, link: LinkRow, added: int) -> None:
+        """Give a root, with so many new links, the owner that `link` names: its customer joins the owner's."""
         row = self._rows[link.id]
         self._set_row(
             row._replace(
+                links=row.links + added,
                 owner=link.owner,
                 link_us=link.occurred_us,
                 link_place=link.place,
@@ -330,10 +351,16 @@ class IdentityGraph:
             self._rows[row.id] = row
 
     async def _write_changed_rows(self) -> None:
-        changed = [row for digest, old in self._old_rows.items() if (row := self._rows[digest]) != old]
+        changed = [
+            row
+            for digest, old in self._old_rows.items()
+            if (row := self._rows[digest]) != old and digest not in self._new
+        ]
         if changed:
-            changed.sort(key=lambda row: (row.workspace, row.id))
+            changed.sort()
             await identity.write_ids(self._connection, changed)
+        if self._new:
+            await identity.insert_ids(self._connection, sorted(self._rows[digest] for digest in self._new))
 
 
 def _has_earlier_link(row: IdRow, place: Place) -> bool:

@@ -1,6 +1,6 @@
 """The ids that new events mention, and the links and rulings among these ids. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from throughline.journey.identity import RULINGS, links_of
@@ -12,6 +12,10 @@ LinkKey = tuple[bytes, bytes, int]
 """(digest of the id, digest of its owner, IDENTIFY or ALIAS)."""
 Place = tuple[int, int, str]
 """(occurred_us, place, message id) of the event that linked two ids: links count in this order."""
+
+
+Events = Mapping[bytes, Sequence[Touchpoint]]
+"""Actor digest -> events of that actor, at least one."""
 
 
 class IdRequest(NamedTuple):
@@ -83,3 +87,11 @@ class Mentions:
         if request is None or (is_user and not request.is_user):
             self.ids[digest] = IdRequest(workspace, digest, name, is_user)
         return digest
+
+
+def mentions_of(events: Events) -> Mentions:
+    """Returns what events say of ids."""
+    mentions = Mentions()
+    for actor, touchpoints in events.items():
+        mentions.add(actor, touchpoints)
+    return mentions

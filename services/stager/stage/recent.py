@@ -27,7 +27,7 @@ MAX_TEXT = 200
 
 
 class RingRow(NamedTuple):
-    """One event, for the store's `write_recent`."""
+    """One event, for the store's `recent_to_write`."""
 
     ring: int
     """1 for events that ingest warned of, 0 for others."""
@@ -50,7 +50,7 @@ class RingRow(NamedTuple):
 
 
 class RecentEvents(NamedTuple):
-    """Rows for the store's `write_recent`, with their sources and partitions."""
+    """Rows for the store's `recent_to_write`, with their sources and partitions."""
 
     sources: set[int]
     shards: set[int]
@@ -72,7 +72,9 @@ def recent_of(batch: Batch, new_keys: Collection[FactKey], originals: Mapping[Fa
         arrived = batch.arrived[ring]
         skipped = max(0, len(arrived) - size)
         for number, touchpoint in enumerate(arrived[skipped:], skipped + 1):
-            codes = touchpoint.warnings + _repeat_codes(batch, touchpoint, new_keys, originals)
+            codes = touchpoint.warnings
+            if originals:
+                codes += _repeat_codes(batch, touchpoint, new_keys, originals)
             rows.append(_row_of(ring, number, touchpoint, codes))
     return RecentEvents({ring.source for ring in rings}, {ring.partition for ring in rings}, rows)
 

@@ -11,10 +11,10 @@ from services.stager.stage.budget import DEFAULT, Budget, Limits
 from services.stager.stage.changes import ChangeSet
 from services.stager.stage.claims import stage_claims
 from services.stager.stage.customer import BEGINNING, END, Customer, CustomerUpdate
-from services.stager.stage.decode import Batch
+from services.stager.stage.decode import Batch, events_of
 from services.stager.stage.dedup import drop_cross_id_duplicates, last_cross_id_duplicates
 from services.stager.stage.identity import IdentityGraph, Move
-from services.stager.stage.mentions import IdRequest
+from services.stager.stage.mentions import Events, IdRequest, mentions_of
 from services.stager.stage.models import ModelsByWorkspace, lock_models
 from services.stager.stage.offset import move_offsets
 from services.stager.stage.recent import recent_of
@@ -23,7 +23,7 @@ from throughline.journey.fold import distinct
 from throughline.journey.identity import RULINGS
 from throughline.journey.lapse import EVER, NEVER
 from throughline.journey.state import Transition
-from throughline.journey.touchpoint import OrderKey, Touchpoint
+from throughline.journey.touchpoint import OrderKey
 from throughline.store import facts, identity, journeys, recomputations
 from throughline.store.digest import id_digest
 from throughline.store.engine.unit_of_work import transaction
@@ -31,12 +31,10 @@ from throughline.store.facts import FactKey, FactRow, content_of, key_of
 from throughline.store.identity_suspects import Suspect, add_suspects
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.offsets import OffsetMove
-from throughline.store.recent import write_recent
+from throughline.store.recent import recent_to_write
 from throughline.store.recomputations import Mark
 from throughline.store.snapshots import read_snapshots
 
-Events = Mapping[bytes, Sequence[Touchpoint]]
-"""Actor digest -> events of that actor."""
 States = Mapping[JourneyKey, StoredJourney]
 """The stored journeys of the customers that a transaction changes."""
 
@@ -117,7 +115,7 @@ class _BatchTransaction:
         self._batch = batch
         self._models = models
         self._shard = shard
-        self._identities = IdentityGraph(connection)
+        self._identities = IdentityGraph(connection, stores_last=batch.has_many_aliases)
         self._changes = ChangeSet(watermark_us)
         self._budget = budget
         self._left: list[LeftAside] = []
@@ -125,41 +123,32 @@ class _BatchTransaction:
         self._lateness_us: list[int] = []
 
     async def run(self) -> BatchResult:
-        new_keys = await facts.insert_touchpoints(self._connection, self._batch.rows)
-        events = self._events_of(new_keys)
+        batch = self._batch
+        new_keys = await facts.insert_touchpoints(self._connection, batch.parameters or facts.parameters_of(batch.rows))
+        events, mentions = batch.events, batch.mentions
+        if len(new_keys) < len(batch.rows):
+            events = events_of(batch.actors, new_keys)
+            mentions = mentions_of(events)
         named = self._named_by_others(new_keys)
-        moves = await self._identities.apply_events(events, named) if events or named else []
+        moves = await self._identities.apply(mentions, named) if events or named else []
         recomputed = await self._update_journeys(events, moves)
-        await apply_changes(self._connection, self._changes, self._shard)
-        await add_suspects(self._connection, self._suspects(events))
         repeats, originals = await self._read_originals(new_keys)
         conflicts = sum(content_of(originals[key_of(row)]) != content_of(row) for row in repeats)
-        await write_recent(self._connection, *recent_of(self._batch, new_keys, originals))
+        recent = recent_to_write(*recent_of(batch, new_keys, originals))
+        await apply_changes(self._connection, self._changes, self._shard, also=recent)
+        await add_suspects(self._connection, self._suspects(events))
         return BatchResult(
             staged=len(new_keys),
             duplicates=len(repeats) - conflicts,
             conflicts=conflicts,
-            rejected=len(self._batch.rejected),
+            rejected=len(batch.rejected),
             recomputed=recomputed,
             left_aside=len(self._left),
-            moved_ids=len(moves),
-            suppressed=self._batch.suppressed,
+            moved_ids=len(moves) + self._identities.new_members,
+            suppressed=batch.suppressed,
             refused_links=sum(refused.number for refused in self._identities.suspects.values()),
             lateness_us=tuple(self._lateness_us),
         )
-
-    def _events_of(self, new_keys: set[FactKey]) -> Events:
-        """Returns the new events that say something of a customer: not those of crawlers, nor test orders."""
-        all_new = len(new_keys) == len(self._batch.rows)
-        events = {
-            digest: [
-                t
-                for message, t in actor.touchpoints.items()
-                if (all_new or (digest, message) in new_keys) and not t.bot and not t.test
-            ]
-            for digest, actor in self._batch.actors.items()
-        }
-        return {digest: touchpoints for digest, touchpoints in events.items() if touchpoints}
 
     def _named_by_others(self, new_keys: set[FactKey]) -> list[IdRequest]:
         """Returns the ids that crawlers' events and test orders name: no links, but an erasure has to find them."""
@@ -331,9 +320,12 @@ class _BatchTransaction:
     async def _fold_on(self, updates: Sequence[CustomerUpdate], states: States) -> None:
         """Fold new touchpoints onto the stored journeys."""
         several = [update for update in updates if len(update.members) > 1 and update.customer.models]
+        for update in several:
+            update.touchpoints = distinct(update.touchpoints)
+        several = [update for update in several if not self._identities.is_new(update.customer.digest)]
         if several:
             remaining = await drop_cross_id_duplicates(
-                self._connection, [(update.members, distinct(update.touchpoints)) for update in several]
+                self._connection, [(update.members, update.touchpoints) for update in several]
             )
             for update, touchpoints in zip(several, remaining, strict=True):
                 update.touchpoints = touchpoints

@@ -1,13 +1,18 @@
 """Limits on identity: a customer has at most a thousand ids, and what goes beyond harms nobody."""
 
+import asyncio
+
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.stager.stage.identity import MAX_CUSTOMER_IDS, MAX_ID_LINKS
+from tests.reference import replay
 from tests.support.pipeline import PARTITIONS, Pipeline, open_pipeline
+from tests.support.projection import assert_same
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest
+from throughline.store.engine.errors import failure_of
 from throughline.store.engine.unit_of_work import reading, transaction
 from throughline.store.identity_suspects import (
     MAX_WRITTEN,
@@ -106,6 +111,25 @@ async def test_a_chain_of_aliases_ends_where_a_customer_is_full(pipeline: Pipeli
     sizes = await sizes_of(pipeline.url, pipeline.workspace)
     assert max(sizes) <= MAX_CUSTOMER_IDS
     assert sum(sizes) > MAX_CUSTOMER_IDS
+
+
+async def test_rounds_of_aliases_side_by_side_share_new_ids(pipeline: Pipeline) -> None:
+    log = chain_of_aliases(200)
+    pipeline.send(log)
+
+    async def stage(partition: int) -> None:
+        has_more = True
+        while has_more:
+            try:
+                has_more = await pipeline.stage(partition, 20) is not None
+            except Exception as error:
+                if failure_of(error) != "contention":
+                    raise
+
+    await asyncio.gather(*map(stage, range(PARTITIONS)))
+    assert await sizes_of(pipeline.url, pipeline.workspace) == [len(log) + 1]
+    for name, model in pipeline.models.items():
+        assert_same(await pipeline.projection(model), replay(log, name, pipeline.watermark_us), pipeline.watermark_us)
 
 
 async def suspects_of(pipeline: Pipeline) -> list[Suspect]:

@@ -15,6 +15,7 @@ from throughline.journey.diff import COUNTS, Cell
 from throughline.journey.lapse import NEVER
 from throughline.journey.state import Journey
 from throughline.store import counts, identity, journeys
+from throughline.store.engine.driver import write_together
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import transaction
 from throughline.store.schema import metadata
@@ -311,7 +312,8 @@ async def test_a_journey_that_goes_on_stays_on_its_page(engine: AsyncEngine, cat
         at_us = 10 + number
         state = ACTIVE._replace(active_us=at_us, last_us=at_us, last_message=f"m{number}")
         async with transaction(engine) as connection:
-            await journeys.write_journeys(connection, [(CUSTOMER, 1, "c", number, at_us + 1_000, *state)])
+            row = (CUSTOMER, 1, "c", number, at_us + 1_000, *state)
+            await write_together(connection, journeys.journeys_to_write([row]))
     assert await hot_updates(engine, catalog, "journeys") == (TIMES, TIMES)
     # The time to look did not move along: looking too early is cheap, an index entry with each event is not.
     assert await rows(catalog, "SELECT look_us, last_us FROM journeys") == {(1_010, 10 + TIMES)}
@@ -320,7 +322,8 @@ async def test_a_journey_that_goes_on_stays_on_its_page(engine: AsyncEngine, cat
 async def test_a_lapse_that_is_nearer_is_looked_for_sooner(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:
     async def write(due_us: int, *, exact: bool = False) -> int:
         async with transaction(engine) as connection:
-            await journeys.write_journeys(connection, [(CUSTOMER, 1, "c", 0, due_us, *ACTIVE)], exact=exact)
+            row = (CUSTOMER, 1, "c", 0, due_us, *ACTIVE)
+            await write_together(connection, journeys.journeys_to_write([row], exact=exact))
         return int(await catalog.fetchval("SELECT look_us FROM journeys"))
 
     assert await write(1_000) == 1_000
@@ -342,7 +345,7 @@ async def test_adding_to_a_count_stays_on_its_page(engine: AsyncEngine, catalog:
     cell = Cell(1, 1, "web", 1, 0)
     for _ in range(TIMES + 1):
         async with transaction(engine) as connection:
-            await counts.add_counts(connection, 0, {cell: [1, 0, 0, 1, 0, 0]}, {1: UTC}, 0)
+            await write_together(connection, counts.counts_to_add(0, {cell: [1, 0, 0, 1, 0, 0]}, {1: UTC}, 0))
     assert await hot_updates(engine, catalog, "phase_counts") == (TIMES, TIMES)
     assert await hot_updates(engine, catalog, "phase_history") == (3 * TIMES, 3 * TIMES)
     assert await rows(catalog, "SELECT active, lapsed, entered FROM phase_counts") == {(TIMES + 1, 0, TIMES + 1)}

@@ -1,6 +1,8 @@
 """Statements run on the driver itself: rows come as its records, without an object of SQLAlchemy for each."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -24,15 +26,59 @@ class DriverStatement:
         Raises:
             asyncpg.PostgresError: `throughline.store.engine.errors` says what it means.
         """
-        values = [self._fixed[name] if name in self._fixed else parameters[name] for name in self._names]
-        driver = (await connection.get_raw_connection()).driver_connection
-        if not driver.is_in_transaction() and not _is_autocommit(connection):  # type: ignore[union-attr]
-            # SQLAlchemy begins a transaction with its own first statement; without one, locks would not be held.
-            await connection.exec_driver_sql("SELECT 1")
-        rows: list[asyncpg.Record] = await driver.fetch(self.sql, *values)  # type: ignore[union-attr]
+        driver = await _driver_of(connection)
+        rows: list[asyncpg.Record] = await driver.fetch(self.sql, *self.values(parameters))
         return rows
 
+    def values(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """Returns the values of the statement's parameters, in their order."""
+        return [self._fixed[name] if name in self._fixed else parameters[name] for name in self._names]
 
-def _is_autocommit(connection: AsyncConnection) -> bool:
+
+Write = tuple[DriverStatement, Mapping[str, Any]]
+"""A statement that writes, and its parameters."""
+
+
+async def write_together(connection: AsyncConnection, writes: Sequence[Write]) -> None:
+    """Run statements that write a table each, none of which needs the others, as one: one round trip and one plan.
+
+    Raises:
+        asyncpg.PostgresError: as `DriverStatement.fetch`.
+    """
+    if writes:
+        values = [value for statement, parameters in writes for value in statement.values(parameters)]
+        driver = await _driver_of(connection)
+        await driver.fetch(_together(*(statement.sql for statement, _ in writes)), *values)
+
+
+@lru_cache(maxsize=256)
+def _together(*statements: str) -> str:
+    parts: list[str] = []
+    count = 0
+    for number, sql in enumerate(statements):
+        before = count
+
+        def renumbered(parameter: re.Match[str], before: int = before) -> str:
+            return f"${before + int(parameter[1])}"
+
+        parts.append(f"write_{number} AS ({_PARAMETER.sub(renumbered, sql)})")
+        count += max((int(parameter) for parameter in _PARAMETER.findall(sql)), default=0)
+    return f"WITH {', '.join(parts)} SELECT 1"
+
+
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+async def _driver_of(connection: AsyncConnection) -> Any:
+    """Returns the driver's connection, in a transaction unless it is for reading."""
     sync = connection.sync_connection
-    return sync is not None and sync.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    assert sync is not None  # it is in use
+    pooled = sync.connection
+    driver = pooled.driver_connection
+    if not driver.is_in_transaction() and sync.get_execution_options().get("isolation_level") != "AUTOCOMMIT":  # type: ignore[union-attr]
+        # SQLAlchemy begins a transaction with its own first statement; without one, locks would not be held.
+        try:
+            await pooled.dbapi_connection._start_transaction()  # type: ignore[union-attr]
+        except Exception as error:
+            raise error.__cause__ or error from None
+    return driver

@@ -17,13 +17,19 @@ _AWAY_CLASSES = ("08", "53", "57")
 """Connection exceptions, insufficient resources, operator intervention (shutdown, starting up, statement timeout)."""
 
 
+class ContendedError(Exception):
+    """Another transaction has stored what this one found missing and was about to store. This one has to end."""
+
+
 def failure_of(error: BaseException) -> Failure | None:
     """Returns what kind of failure an exception out of a transaction is; None when the database did not cause it.
 
-    - contention: deadlock or serialisation failure; trying the same again helps.
+    - contention: deadlock, serialisation failure or `ContendedError`; trying the same again helps.
     - data: a value the database cannot hold; trying again cannot help, leaving the value out can.
     - database: away, restarting, full or misconfigured; trying again later on a fresh connection may help.
     """
+    if isinstance(error, ContendedError):
+        return "contention"
     if isinstance(error, DBAPIError):
         return _of_driver(driver_error(error)) or "database"
     if isinstance(error, PoolTimeoutError):

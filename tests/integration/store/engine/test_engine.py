@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.conftest import execute
 from throughline.store import identity
+from throughline.store.engine.driver import DriverStatement, write_together
+from throughline.store.engine.errors import ContendedError
 from throughline.store.engine.pool import create_engine
 from throughline.store.engine.unit_of_work import reading, transaction
 
@@ -52,6 +54,35 @@ async def test_a_direct_statement_is_part_of_its_transaction_even_as_the_first(e
     async with reading(engine) as connection:
         assert await connection.scalar(text("SELECT count(*) FROM ids")) == 0
         assert await identity.read_members(connection, [b"c" * 16]) == {b"c" * 16: {}}
+
+
+async def test_writes_together_are_all_made_or_none(engine: AsyncEngine) -> None:
+    offset = DriverStatement(text("INSERT INTO offsets VALUES (:topic, :at, 1, '', 0, 0) ON CONFLICT DO NOTHING"))
+    scope = DriverStatement(
+        text("INSERT INTO admissions VALUES (1, :model, 0, CAST(:model AS bigint) / CAST(:by AS bigint))")
+    )
+    async with transaction(engine) as connection:
+        await write_together(connection, [])
+        await write_together(connection, [(offset, {"topic": "t", "at": 3}), (scope, {"model": 8, "by": 2})])
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        async with transaction(engine) as connection:
+            await write_together(connection, [(offset, {"topic": "t", "at": 4}), (scope, {"model": 9, "by": 0})])
+    async with reading(engine) as connection:
+        assert [tuple(row) for row in await connection.execute(text("SELECT partition FROM offsets"))] == [(3,)]
+        assert [tuple(row) for row in await connection.execute(text("SELECT model, names FROM admissions"))] == [(8, 4)]
+
+
+async def test_an_id_that_another_transaction_has_stored_meanwhile_is_contention(
+    engine: AsyncEngine, database: str
+) -> None:
+    new = [identity.IdRow.of_new(1, digest * 16, "x", False) for digest in (b"a", b"b")]
+    async with transaction(engine) as connection:
+        await identity.insert_ids(connection, new[1:])
+    with pytest.raises(ContendedError):
+        async with transaction(engine) as connection:
+            await identity.insert_ids(connection, new)
+    async with reading(engine) as connection:
+        assert (await identity.read_ids(connection, [(1, row.id) for row in new])).keys() == {new[1].id}
 
 
 async def test_a_cancelled_transaction_lets_go_of_its_locks(engine: AsyncEngine, database: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from throughline.store.engine.errors import failure_of, is_away
+from throughline.store.engine.errors import ContendedError, failure_of, is_away
 
 
 def wrapped(cause: BaseException | None) -> DBAPIError:
@@ -47,6 +47,7 @@ def test_an_error_of_the_driver(error: BaseException, failure: str, away: bool) 
         (PoolTimeoutError("no connection free"), "database", True),
         (wrapped(None), "database", True),
         (DBAPIError("SELECT 1", {}, Exception(), connection_invalidated=True), "database", True),
+        (ContendedError("stored meanwhile"), "contention", False),
         (ValueError("ours"), None, False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
