@@ -50,6 +50,7 @@ def create_engine(
             database_url,
             timeout=CONNECT_SECONDS,
             command_timeout=None if statement_seconds is None else statement_seconds + CLIENT_GRACE_SECONDS,
+            max_cacheable_statement_size=0,  # prepared once, however long: one statement writes all of a round
             server_settings=server_settings,
         )
 
