@@ -50,9 +50,10 @@ def parse_context(raw: Raw, decoded: dict[str, Any]) -> Context:
 
 
 def with_member(context: Context, name: str, value: Any) -> Context:
-    """Returns a context with one more member, which neither attribution nor the crawlers' list reads."""
-    member = b"%b:%b}" % (msgspec.json.encode(name), msgspec.json.encode(value))
-    raw = b"%b,%b" % (bytes(context.raw)[:-1], member) if context.decoded else b"{" + member
+    """Returns a context with one more member, which neither attribution nor the crawlers' list reads. `name` needs no
+    escape."""
+    before = bytes(context.raw)[:-1] + b"," if context.decoded else b"{"
+    raw = b'%b"%b":%b}' % (before, name.encode(), msgspec.json.encode(value))
     return Context(
         Raw(raw),
         {**context.decoded, name: value},

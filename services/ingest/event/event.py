@@ -35,9 +35,9 @@ class Event(Struct, forbid_unknown_fields=True, gc=False):
     groupId: Raw = NO_RAW  # noqa: N815
     previousId: str | None = None  # noqa: N815
     sentAt: datetime | None = None  # noqa: N815
+    writeKey: Any = None  # noqa: N815
     channel: Raw = NO_RAW
     rudderId: Raw = NO_RAW  # noqa: N815
     receivedAt: Raw = NO_RAW  # noqa: N815
     """Of an archive: when the event was received first, by the server that archived it."""
     metadata: Raw = msgspec.field(default=NO_RAW, name="_metadata")
-    writeKey: Any = None  # noqa: N815

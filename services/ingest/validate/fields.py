@@ -14,6 +14,7 @@ Fields = tuple[str, float | None, str, float | None, float | None, str, float | 
 """The fields order_id, value, currency, rating, score, product_id, quantity, total, items and test of `Touchpoint`, in
 this order; "" and None mean not given."""
 
+_Line = tuple[str, float | None, float | None]
 NONE: Fields = ("", None, "", None, None, "", None, None, "", False)
 
 _SOURCES: tuple[tuple[str, ...], ...] = (
@@ -72,7 +73,7 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
     """
     fields: list[Any] | None = None
     has_usual_order = False
-    only: dict[str, Any] | None = None
+    only: _Line | None = None
     says_origin = False
     place_of = _PLACES.get
     if len(properties) > _MANY and properties.keys().isdisjoint(_FIELD_NAMES):
@@ -112,9 +113,11 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
         elif place == _OTHERS + _TEST:
             fields[_TEST] = value is True or str(value).strip().lower() in _TRUE
         elif not fields[_ITEMS] and type(value) is list:
-            fields[_ITEMS] = _lines(value)
             if len(value) == 1 and type(value[0]) is dict:
-                only = value[0]
+                only = _line(value[0])
+                fields[_ITEMS] = _encode(((only[0], 1 if only[1] is None else only[1], only[2]),)).decode()
+            else:
+                fields[_ITEMS] = _lines(value)
     if fields is None:
         return NONE, says_origin
     if fields[_VALUE] is None:
@@ -123,9 +126,9 @@ def read_fields(properties: dict[str, Any], warnings: list[Verdict]) -> tuple[Fi
         fields[_ORDER] = _order_id(fields[_ORDER], warnings)
     if only is not None and not fields[_PRODUCT]:
         # An event with one product is about that one; one with several is about none of them alone.
-        fields[_PRODUCT] = _product_of(only)
+        fields[_PRODUCT] = only[0]
         if fields[_QUANTITY] is None:
-            fields[_QUANTITY] = _plain_number(only.get("quantity"))
+            fields[_QUANTITY] = only[1]
     return tuple(fields), says_origin
 
 
@@ -154,19 +157,27 @@ def _order_id(sent: str, warnings: list[Verdict]) -> str:
 
 def _lines(products: list[Any]) -> str:
     """Returns the lines of an order, refund or cart: product, quantity, and the price of one where it is given."""
-    lines: list[tuple[str, float, float | None]] = []
+    lines: list[_Line] = []
     for product in products[:MAX_LINES] if len(products) > MAX_LINES else products:
         if type(product) is dict:
-            quantity, price = product.get("quantity"), product.get("price")
-            # JSON that was decoded holds no infinite number.
-            if quantity is not None and type(quantity) is not float:
-                quantity = _plain_number(quantity)
-            if price is not None and type(price) is not float:
-                price = _plain_number(price)
-            lines.append((_product_of(product), 1 if quantity is None else quantity, price))
+            product_id, quantity, price = _line(product)
+            lines.append((product_id, 1 if quantity is None else quantity, price))
         elif type(product) is str and product:
             lines.append((product[:MAX_TEXT], 1, None))
     return _encode(lines).decode()
+
+
+def _line(product: dict[str, Any]) -> _Line:
+    """Returns a product's id, its quantity if it has one, and the price of one where it is given."""
+    quantity, price = product.get("quantity"), product.get("price")
+    # JSON that was decoded holds no infinite number.
+    if type(quantity) is int and -SAFE <= quantity <= SAFE:
+        quantity = float(quantity)
+    elif quantity is not None and type(quantity) is not float:
+        quantity = _plain_number(quantity)
+    if price is not None and type(price) is not float:
+        price = _plain_number(price)
+    return _product_of(product), quantity, price
 
 
 def _product_of(product: dict[str, Any]) -> str:

@@ -187,9 +187,12 @@ def _translate(
 
     `attributes_json` has its attributes if it has others than the usual ones, else ""; `properties` is its data.
     """
-    _require_version(sent)
-    name = _name(sent)
-    source, sent_id = _required_text("source", sent.source), _required_text("id", sent.id)
+    if sent.specversion not in _VERSIONS:
+        _require_version(sent)
+    name = (name_of(sent.type) if type(sent.type) is str else "") or _name(sent)
+    source, sent_id = sent.source, sent.id
+    if not (type(source) is str and source and type(sent_id) is str and sent_id):
+        source, sent_id = _required_text("source", source), _required_text("id", sent_id)
     user = anonymous = ""
     if sent.userid is not None:
         user = read_id(sent.userid, "userid", warnings)

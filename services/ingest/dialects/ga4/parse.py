@@ -71,8 +71,8 @@ _READ_HERE = (*_IDS, "timestamp_micros", "user_properties")
 HEAD = (*_IDS, *_CONTEXT_MEMBERS, "timestamp_micros", "user_properties")
 """Members of the body that mean something here, besides `events`; all others are kept with each event."""
 _USUAL = (*HEAD, "user_data", "non_personalized_ads", "validation_behavior")
-_ITEM_PROPERTIES = {"item_id": "product_id", "quantity": "quantity"}
-"""Member of an item -> typed property."""
+_ITEM_PROPERTIES = (("item_id", "product_id"), ("quantity", "quantity"))
+"""Members of an item, each with its typed property."""
 _PAGE_PARAMETERS = ("page_location", "page_referrer", "page_title")
 _CONTEXT_PARAMETERS = frozenset({*_PAGE_PARAMETERS, "source", "medium"})
 """Parameters without any of which an event has the context of its request."""
@@ -168,8 +168,10 @@ class _Reader:
             msgspec.DecodeError: a number is out of range.
         """
         sent, extra = _decode_event(raw)
-        name = _name(sent)
-        params = _params(sent)
+        name = sent.name if type(sent.name) is str and sent.name else _name(sent)
+        params = _ANY.decode(sent.params) if sent.params else {}
+        if type(params) is not dict:
+            params = _params(sent)
         micros = sent.timestamp_micros
         client_us = self._time_of_request(warnings) if micros is None else _parse_micros(micros, warnings)
         client, app, user = self._ids
@@ -226,7 +228,7 @@ class _Reader:
         """Returns the id that the event has again when its request is sent again; None when nothing tells that from
         another event like it."""
         sent_id = params.get("message_id")
-        if isinstance(sent_id, str | int | float):
+        if sent_id is not None and isinstance(sent_id, str | int | float):
             sent_id = read_id(sent_id, "params.message_id", warnings, MAX_MESSAGE_ID)
             if sent_id:
                 return sent_id
@@ -312,9 +314,10 @@ def _typed_properties(params: dict[str, Any]) -> dict[str, Any]:
         typed["order_id"] = params["transaction_id"]
     items = params.get("items")
     # An event with several items is about each of them, not about one.
-    if isinstance(items, list) and len(items) == 1 and isinstance(items[0], dict):
-        for name, property_name in _ITEM_PROPERTIES.items():
-            value = items[0].get(name)
+    if type(items) is list and len(items) == 1 and type(items[0]) is dict:
+        value_of = items[0].get
+        for name, property_name in _ITEM_PROPERTIES:
+            value = value_of(name)
             if value is not None:
                 typed[property_name] = value
     if typed and not params.keys().isdisjoint(typed):

@@ -2,11 +2,13 @@
 
 import binascii
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from services.ingest.dialects.split import embedded_json, try_plain_base64
 from services.ingest.dialects.web import page_context
-from services.ingest.enrich.context import Context, build_context, with_member
+from services.ingest.enrich.context import NO_CONTEXT, Context, build_context, with_member
 from services.ingest.event.verdict import Verdict, reject
 
 CONTEXT_FIELDS = ("aid", "page", "url", "refr", "ua", "ip", "lang", "tz", "tv", "cx", "co")
@@ -18,7 +20,7 @@ Entities = dict[str, list[dict[str, Any]]]
 """Name of a schema -> the data of each entity that has this schema."""
 
 
-class SharedContext(NamedTuple):
+class SharedContext(Struct, frozen=True, gc=False):
     """The context of all events with the same `CONTEXT_FIELDS`."""
 
     context: Context
@@ -31,15 +33,48 @@ class SharedContext(NamedTuple):
     """What was mended in the entities."""
 
 
+NO_SHARED_CONTEXT = SharedContext(NO_CONTEXT, {}, {})
+
+
+class Contexts:
+    """The contexts of the events of one request."""
+
+    def __init__(self) -> None:
+        self._by_fields: dict[tuple[str | None, ...], SharedContext] = {}
+        self._last: tuple[tuple[str | None, ...], SharedContext] = ((), NO_SHARED_CONTEXT)
+        """What the last event's `CONTEXT_FIELDS` but the entities were, and said: orders differ in their entities."""
+
+    def of(self, fields: tuple[str | None, ...]) -> SharedContext:
+        """Returns the context of `CONTEXT_FIELDS`.
+
+        Raises:
+            RejectedError: the entities cannot be read.
+        """
+        shared = self._by_fields.get(fields)
+        if shared is None:
+            texts = fields[:-2]
+            if texts != self._last[0]:
+                self._last = texts, _context_of_texts(texts)
+            shared = self._by_fields[fields] = _with_entities(self._last[1], *fields[-2:])
+        return shared
+
+
 def context_of(fields: tuple[str | None, ...]) -> SharedContext:
-    """Returns the context of `CONTEXT_FIELDS`. What short ones say beside entities is cached across requests.
+    """Returns the context of `CONTEXT_FIELDS`.
 
     Raises:
         RejectedError: the entities cannot be read.
     """
-    *texts, encoded, plain = fields
+    return _with_entities(_context_of_texts(fields[:-2]), *fields[-2:])
+
+
+def _context_of_texts(texts: tuple[str | None, ...]) -> SharedContext:
+    """Returns what `CONTEXT_FIELDS` say beside entities. Short ones are cached across requests."""
     is_cached = len("".join(filter(None, texts))) <= MAX_CACHED
-    shared = (_cached_context if is_cached else _parse_context)(*texts)
+    return (_cached_context if is_cached else _parse_context)(*texts)
+
+
+def _with_entities(shared: SharedContext, encoded: str | None, plain: str | None) -> SharedContext:
     if not (encoded or plain):
         return shared
     entities: Entities = {}
@@ -53,7 +88,7 @@ def context_of(fields: tuple[str | None, ...]) -> SharedContext:
     for entity in listed:
         data = entity.get("data") if type(entity) is dict else None
         if type(data) is dict:
-            _, name = schema_of(entity.get("schema"), "cx")
+            name = schema_of(entity.get("schema"), "cx")[1]
             if name in entities:
                 entities[name].append(data)
             else:

@@ -18,6 +18,8 @@ from services.ingest.dialects.snowplow import ecommerce
 from services.ingest.dialects.snowplow.context import (
     CONTEXT_FIELDS,
     MAX_CACHED,
+    NO_SHARED_CONTEXT,
+    Contexts,
     Entities,
     SharedContext,
     context_of,
@@ -28,7 +30,6 @@ from services.ingest.dialects.snowplow.context import (
 )
 from services.ingest.dialects.snowplow.names import EVENT_NAMES, ITEM, PAGE_PING, STRUCTURED, TRANSACTION
 from services.ingest.dialects.split import parse_event, parse_events, split_events
-from services.ingest.enrich.context import NO_CONTEXT
 from services.ingest.event import tolerant_json
 from services.ingest.event.event import Event
 from services.ingest.event.verdict import Verdict, faults_among, json_type, reject, warning
@@ -116,7 +117,7 @@ def find_faults(raw: bytes) -> list[Verdict]:
     return faults_among(
         (
             lambda: context_of(tuple(map(fields.get, CONTEXT_FIELDS))),
-            lambda: _content(fields.get("e", ""), {**fields}, SharedContext(NO_CONTEXT, {}, {}), warnings),
+            lambda: _content(fields.get("e", ""), {**fields}, NO_SHARED_CONTEXT, warnings),
             *(partial(_time, fields.get(name, ""), name, warnings) for name in ("dtm", "stm", "ttm")),
         )
     )
@@ -133,7 +134,7 @@ class _Reader:
         self.app_id = ""
         self._sent: tuple[str, int | None] = ("", None)
         """The last `stm` as text, and parsed: all events of a request have the same."""
-        self._contexts: dict[tuple[str | None, ...], SharedContext] = {}
+        self._contexts = Contexts()
 
     def __call__(self, raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
         """Returns one event.
@@ -156,9 +157,7 @@ class _Reader:
         app_id = context_fields[0] or ""
         if app_id != self.app_id:
             self._set_app(app_id)
-        shared = self._contexts.get(context_fields)
-        if shared is None:
-            shared = self._contexts[context_fields] = context_of(context_fields)
+        shared = self._contexts.of(context_fields)
         entities = shared.entities
         warnings += shared.warnings
         call, name, properties, raw_properties = _content(kind, fields, shared, warnings)
