@@ -119,12 +119,17 @@ def adds_nothing(origin: Origin, properties: dict[str, Any], call: str) -> bool:
 
 
 def _own_properties(properties: dict[str, Any]) -> _EventProperties:
-    # Browser libraries send most of `_OWN_PROPERTIES`, as null, among many others: walk the shorter of the two.
-    has_many = len(properties) > len(_OWN_PROPERTIES)
-    pairs = zip(_OWN_PROPERTIES, map(properties.get, _OWN_PROPERTIES), strict=True) if has_many else properties.items()
     # One character more than is stored, so that a click id that is too long can be told from one that fits.
+    if len(properties) > len(_OWN_PROPERTIES):
+        # Browser libraries send most of them, as null, among many others: walk the shorter of the two.
+        pairs = zip(_OWN_PROPERTIES, map(properties.get, _OWN_PROPERTIES), strict=True)
+        return tuple([(name, text[: MAX_TEXT + 1]) for name, text in pairs if type(text) is str])
     return tuple(
-        [(name, text[: MAX_TEXT + 1]) for name, text in pairs if type(text) is str and name in _OWN_PROPERTY_SET]
+        [
+            (name, text[: MAX_TEXT + 1])
+            for name, text in properties.items()
+            if type(text) is str and name in _OWN_PROPERTY_SET
+        ]
     )
 
 

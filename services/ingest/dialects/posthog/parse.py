@@ -192,16 +192,27 @@ def _unwrap(data: bytes) -> bytes:
     data = data.strip()
     if data.startswith(_JSON_STARTS):
         return data
+    decoded = try_plain_base64(data)
+    if not decoded:
+        decoded = _of_base64(data)
+    return unpack(decoded).strip() if decoded.startswith(GZIP_MAGIC) else decoded.strip()
+
+
+def _of_base64(data: bytes) -> bytes:
+    """Returns the bytes of base64, for URLs too, whatever a form has made of it, with its padding or without.
+
+    Raises:
+        ServiceError: 400, it is no base64.
+    """
     # A plus sign that was not escaped has become a space.
     data = data.replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
     padded = data + b"=" * (-len(data) % 4)
     try:
-        decoded = try_plain_base64(padded) or base64.b64decode(padded, validate=True)
+        return try_plain_base64(padded) or base64.b64decode(padded, validate=True)
     except binascii.Error:
         raise ServiceError(
             400, "unreadable_data", "data is neither JSON nor base64; lz64 is not understood", field="data"
         ) from None
-    return unpack(decoded).strip() if decoded.startswith(GZIP_MAGIC) else decoded.strip()
 
 
 def _split(body: bytes) -> SplitBody:
