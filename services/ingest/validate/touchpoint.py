@@ -460,14 +460,14 @@ class TouchpointBuilder(Struct, gc=False):
             return self._context
         raw = event.context if context is None else context.raw
         key: bytes | int = bytes(raw) if context is None else id(context)
-        kept_context = self._contexts.get(key)
+        kept_context = self._contexts.get(key) if self._contexts else None
         if kept_context is None:
             if context is not None:
                 kept_context = kept_of(context, self.ip, self.consent, self.rules)
             else:
                 whole = bytes(merged("context", raw, self.shared_context)) if self.shared_context else bytes(raw)
                 kept_context = kept_of_raw(whole, self.ip, self.consent, self.rules)
-            if len(self._contexts) < MAX_CONTEXTS:
+            if self._context is not NO_KEPT_CONTEXT and len(self._contexts) < MAX_CONTEXTS:
                 self._contexts[key] = kept_context  # which holds the context, so that no other has its `id`
         self._context, self.context_raw = kept_context, raw
         return kept_context

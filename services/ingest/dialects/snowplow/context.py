@@ -36,45 +36,27 @@ class SharedContext(Struct, frozen=True, gc=False):
 NO_SHARED_CONTEXT = SharedContext(NO_CONTEXT, {}, {})
 
 
-class Contexts:
-    """The contexts of the events of one request."""
-
-    def __init__(self) -> None:
-        self._by_fields: dict[tuple[str | None, ...], SharedContext] = {}
-        self._last: tuple[tuple[str | None, ...], SharedContext] = ((), NO_SHARED_CONTEXT)
-        """What the last event's `CONTEXT_FIELDS` but the entities were, and said: orders differ in their entities."""
-
-    def of(self, fields: tuple[str | None, ...]) -> SharedContext:
-        """Returns the context of `CONTEXT_FIELDS`.
-
-        Raises:
-            RejectedError: the entities cannot be read.
-        """
-        shared = self._by_fields.get(fields)
-        if shared is None:
-            texts = fields[:-2]
-            if texts != self._last[0]:
-                self._last = texts, _context_of_texts(texts)
-            shared = self._by_fields[fields] = _with_entities(self._last[1], *fields[-2:])
-        return shared
-
-
 def context_of(fields: tuple[str | None, ...]) -> SharedContext:
     """Returns the context of `CONTEXT_FIELDS`.
 
     Raises:
         RejectedError: the entities cannot be read.
     """
-    return _with_entities(_context_of_texts(fields[:-2]), *fields[-2:])
+    return with_entities(context_of_texts(fields[:-2]), *fields[-2:])
 
 
-def _context_of_texts(texts: tuple[str | None, ...]) -> SharedContext:
+def context_of_texts(texts: tuple[str | None, ...]) -> SharedContext:
     """Returns what `CONTEXT_FIELDS` say beside entities. Short ones are cached across requests."""
     is_cached = len("".join(filter(None, texts))) <= MAX_CACHED
     return (_cached_context if is_cached else _parse_context)(*texts)
 
 
-def _with_entities(shared: SharedContext, encoded: str | None, plain: str | None) -> SharedContext:
+def with_entities(shared: SharedContext, encoded: str | None, plain: str | None) -> SharedContext:
+    """Returns a context with the entities of the field `cx` or `co`.
+
+    Raises:
+        RejectedError: they cannot be read.
+    """
     if not (encoded or plain):
         return shared
     entities: Entities = {}

@@ -19,14 +19,15 @@ from services.ingest.dialects.snowplow.context import (
     CONTEXT_FIELDS,
     MAX_CACHED,
     NO_SHARED_CONTEXT,
-    Contexts,
     Entities,
     SharedContext,
     context_of,
+    context_of_texts,
     decode_field,
     device_id,
     schema_of,
     shopper_id,
+    with_entities,
 )
 from services.ingest.dialects.snowplow.names import EVENT_NAMES, ITEM, PAGE_PING, STRUCTURED, TRANSACTION
 from services.ingest.dialects.split import parse_event, parse_events, split_events
@@ -134,7 +135,9 @@ class _Reader:
         self.app_id = ""
         self._sent: tuple[str, int | None] = ("", None)
         """The last `stm` as text, and parsed: all events of a request have the same."""
-        self._contexts = Contexts()
+        self._contexts: dict[tuple[str | None, ...], SharedContext] = {}
+        self._last: tuple[tuple[str | None, ...], SharedContext] = ((), NO_SHARED_CONTEXT)
+        """The last `CONTEXT_FIELDS` but for the entities, and their context: orders differ in their entities only."""
 
     def __call__(self, raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
         """Returns one event.
@@ -157,7 +160,14 @@ class _Reader:
         app_id = context_fields[0] or ""
         if app_id != self.app_id:
             self._set_app(app_id)
-        shared = self._contexts.of(context_fields)
+        shared = self._contexts.get(context_fields)
+        if shared is None:
+            texts, shared = self._last
+            if context_fields[:-2] != texts:
+                texts = context_fields[:-2]
+                shared = context_of_texts(texts)
+                self._last = texts, shared
+            shared = self._contexts[context_fields] = with_entities(shared, *context_fields[-2:])
         entities = shared.entities
         warnings += shared.warnings
         call, name, properties, raw_properties = _content(kind, fields, shared, warnings)
