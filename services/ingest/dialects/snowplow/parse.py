@@ -167,7 +167,9 @@ class _Reader:
                 texts = context_fields[:-2]
                 shared = context_of_texts(texts)
                 self._last = texts, shared
-            shared = self._contexts[context_fields] = with_entities(shared, *context_fields[-2:])
+            if context_fields[-2] or context_fields[-1]:
+                shared = with_entities(shared, *context_fields[-2:])
+            self._contexts[context_fields] = shared
         entities = shared.entities
         warnings += shared.warnings
         call, name, properties, raw_properties = _content(kind, fields, shared, warnings)
