@@ -1,5 +1,6 @@
 """What ingest remembers, or looks at quickly, comes out as the long way does."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.ingest.dialects import ga4, posthog, snowplow
+from services.ingest.dialects import ga4, posthog, snowplow, split
 from services.ingest.dialects.base import ParsedEvent, Request
 from services.ingest.dialects.registry import RULES, match_route
+from services.ingest.enrich.attribution import Origin, adds_nothing, attribution_of
 from services.ingest.enrich.context import build_context, with_member
 from services.ingest.event import ids
 from services.ingest.event.event import NO_RAW, Event
 from services.ingest.event.times import EARLIEST_US, SKEW_US
-from services.ingest.event.verdict import RejectedError, Verdict
+from services.ingest.event.verdict import MAX_DEPTH, MAX_EVENT_BYTES, RejectedError, Verdict
 from services.ingest.validate import checks, fields, kept, privacy, touchpoint
+from services.ingest.validate.fast_clocks import move_back
 from services.ingest.validate.links import limit_links
 from services.ingest.validate.request import Result, validate
 from services.ingest.validate.when import check_times
@@ -308,3 +311,77 @@ def test_properties_that_are_the_same_object_are_read_once(kinds: list[str]) -> 
         return outcomes
 
     assert built([shared[kind] for kind in kinds]) == built([{**shared[kind]} for kind in kinds])
+
+
+@given(posthog_requests())
+def test_a_usual_batch_is_read_as_its_events_one_by_one(request: Request) -> None:
+    at_once = _outcome(request, SOURCES[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(posthog.parse, "try_usual_batch", lambda _: None)
+        assert _outcome(request, SOURCES[0]) == at_once
+
+
+def test_what_is_kept_of_a_rejected_event_of_a_usual_batch_is_its_bytes() -> None:
+    events = [b'{"event": "a", "distinct_id": "u-1", "uuid": "m-1"}', b'{"event": "b", "distinct_id": "null"}']
+    request = Request("POST", "/batch", "", [], b'{"api_key": "k", "batch": [' + b", ".join(events) + b"]}")
+    assert posthog.wire.try_usual_batch(request.body) is not None
+    (rejected,) = _outcome(request, SOURCES[0]).rejected
+    assert (rejected.position, rejected.payload) == (1, events[1])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"properties": {"note": "x" * MAX_EVENT_BYTES}},
+        {"properties": {"note": "x"}, "$set": {"note": "x" * MAX_EVENT_BYTES}},
+        {"properties": json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)},
+    ],
+)
+def test_a_batch_with_an_event_that_is_too_large_or_deep_is_no_usual_one(event: dict[str, Any]) -> None:
+    sent = [{"event": "a", "distinct_id": "u-1", "uuid": "m-1"}, {"event": "b", "distinct_id": "u-1", **event}]
+    request = Request("POST", "/batch", "", [], msgspec.json.encode({"api_key": "k", "batch": sent}))
+    assert posthog.wire.try_usual_batch(request.body) is None
+    assert [verdict is None for verdict in _outcome(request, SOURCES[0]).verdicts] == [True, False]
+
+
+ORIGINS = st.builds(
+    Origin,
+    st.sampled_from([(), ("mail", "email", "", "", "")]),
+    st.sampled_from(["", "https://shop.example/?utm_source=x", "https://shop.example/"]),
+    st.sampled_from(["", "https://www.google.com/", "https://shop.example/"]),
+)
+ORIGIN_PROPERTIES = st.dictionaries(
+    st.sampled_from(["url", "referrer", "gclid", "utm_source", "name"]),
+    st.sampled_from(["", "x", 7, None, "https://shop.example/", "https://b.example/?gclid=1", "https://b.example/#a"]),
+)
+
+
+@given(ORIGINS, ORIGIN_PROPERTIES, st.sampled_from(["page", "track"]))
+def test_properties_that_add_nothing_leave_the_attribution_of_the_context(
+    origin: Origin, properties: dict[str, Any], call: str
+) -> None:
+    if adds_nothing(origin, properties, call):
+        assert attribution_of(origin, properties, call) == attribution_of(origin)
+
+
+@given(st.binary(max_size=20) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_whether_a_body_is_an_object_is_seen_without_its_members(body: bytes) -> None:
+    def is_object(decoder: msgspec.json.Decoder[Any]) -> bool:
+        try:
+            decoder.decode(body)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    if split.is_clean(body):
+        assert is_object(split._OBJECT) == is_object(split._FIELDS)
+
+
+@given(st.integers(1, 10**12), st.booleans())
+def test_one_event_of_a_fast_clock_happened_when_it_was_received(ahead_us: int, is_at_start: bool) -> None:
+    time = to_datetime(NOW_US + (0 if is_at_start else SKEW_US) + ahead_us)
+    event = {"type": "page", "userId": "u-1", "messageId": "m-1", "timestamp": time}
+    request = Request("POST", "/v1/batch", "", [], msgspec.json.encode({"batch": [event]}))
+    (moved,) = _outcome(request, SOURCES[0]).touchpoints
+    assert moved.occurred_us == NOW_US
+    assert move_back([moved], {"u-1": moved.client_us - NOW_US}, NOW_US) == [moved]
