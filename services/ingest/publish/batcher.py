@@ -131,7 +131,6 @@ class _PartitionQueue:
 
 
 _Flight = tuple[_PartitionQueue, _Batch]
-_End = tuple[_PartitionQueue, _Batch, Exception | None]
 _IS_THERE = (NoError.errno, DuplicateSequenceNumber.errno)
 """What Kafka answers about a batch that it has; the latter when the answer to its first sending was lost."""
 
@@ -230,8 +229,12 @@ class Batcher:
         return batch
 
     def _start_round(self, broker: _Broker) -> None:
-        """Sends one batch of each queue that waits for this broker."""
         broker.is_starting = False
+        flights = self._next_round(broker)
+        self._run(self._send(broker, broker.id, flights, broker.round))
+
+    def _next_round(self, broker: _Broker) -> list[_Flight]:
+        """Takes one batch of each queue that waits for a broker."""
         broker.round += 1
         broker.started_at = now = time.monotonic()
         flights = []
@@ -243,58 +246,61 @@ class Batcher:
         broker.in_flight = len(flights)
         # Queues with more batches, or with one in flight since an earlier round, wait for the next round.
         broker.waiting = [queue for queue in broker.waiting if queue.batches]
-        self._run(self._send(broker.id, flights, broker.round))
+        return flights
 
     def _run(self, sending: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(sending)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(self, broker: int, flights: list[_Flight], round_number: int) -> None:
-        """Sends batches to a broker, and again until each is acknowledged or refused."""
-        flights = [(queue, batch) for queue, batch in flights if queue.in_flight is batch]
-        client = self._producer.client
-        errors = await _produce(client, broker, flights)
-        ended: list[_End] = []
-        again: list[_Flight] = []
-        for (queue, batch), error in zip(flights, errors, strict=True):
-            if error is not None and _is_passing(error) and client is self._producer.client:
-                again.append((queue, batch))
-            else:
-                ended.append((queue, batch, error))
-        self._finish(client, ended, round_number)
-        if client is not None and again:
-            client.client.force_metadata_update()
-            await asyncio.sleep(AGAIN_SECONDS)
-            by_leader = defaultdict(list)
-            for queue, batch in again:
-                by_leader[leader_of(client, queue.place)].append((queue, batch))
-            for leader, of_leader in by_leader.items():
-                self._run(self._send(leader, of_leader, round_number))
+    async def _send(self, broker: _Broker, leader: int, flights: list[_Flight], round_number: int) -> None:
+        """Sends batches of a broker's round to their leader, and then round after round while something waits."""
+        while flights := [(queue, batch) for queue, batch in flights if queue.in_flight is batch]:
+            client = self._producer.client
+            errors = await _produce(client, leader, flights)
+            acknowledged: list[_Batch] = []
+            again: list[_Flight] = []
+            for (queue, batch), error in zip(flights, errors, strict=True):
+                if queue.in_flight is not batch:
+                    continue  # `_reconnect` has ended its flight
+                if error is not None and _is_passing(error) and client is self._producer.client:
+                    again.append((queue, batch))
+                    continue
+                queue.in_flight = None
+                if round_number == broker.round:
+                    broker.in_flight -= 1
+                if error is None:
+                    acknowledged.append(batch)
+                else:
+                    self._refuse(client, batch, error)
+            if again and client is not None:
+                self._run(self._send_again(client, broker, again, round_number))
+            if acknowledged:
+                # In the next turn of the loop: the next round leaves in this one, so Kafka works meanwhile.
+                self._loop.call_soon(self._answer, acknowledged)
+            is_next = broker.waiting and not broker.in_flight and not broker.is_starting
+            flights = self._next_round(broker) if is_next else []
+            leader, round_number = broker.id, broker.round
 
-    def _finish(self, client: KafkaClient | None, ended: list[_End], round_number: int) -> None:
-        """Ends the flights of batches of one round; the last one starts the next round."""
-        acknowledged = []
-        for queue, batch, error in ended:
-            if queue.in_flight is not batch:
-                continue  # `_reconnect` has ended it
-            queue.in_flight = None
-            broker = queue.broker
-            if round_number == broker.round:
-                broker.in_flight -= 1
-            if error is None:
-                acknowledged.append(batch)
-            else:
-                self._complete(batch, acknowledged=False)
-                INGEST_PRODUCE_FAILURES.inc()
-                if client is not None and client is self._producer.client:
-                    log.warning("Kafka refused a batch (%s): connecting again", error or type(error).__name__)
-                    self._reconnect(client)
-            if not broker.in_flight and broker.waiting and not broker.is_starting:
-                self._start_round(broker)
-        if acknowledged:
-            # The turn after the next one: the next round leaves first, and Kafka writes it while these are answered.
-            self._loop.call_soon(self._loop.call_soon, self._answer, acknowledged)
+    async def _send_again(
+        self, client: KafkaClient, broker: _Broker, flights: list[_Flight], round_number: int
+    ) -> None:
+        """Sends batches again, to the brokers that lead their partitions by then."""
+        client.client.force_metadata_update()
+        await asyncio.sleep(AGAIN_SECONDS)
+        by_leader = defaultdict(list)
+        for queue, batch in flights:
+            if queue.in_flight is batch:
+                by_leader[leader_of(client, queue.place)].append((queue, batch))
+        for leader, of_leader in by_leader.items():
+            self._run(self._send(broker, leader, of_leader, round_number))
+
+    def _refuse(self, client: KafkaClient | None, batch: _Batch, error: Exception) -> None:
+        self._complete(batch, acknowledged=False)
+        INGEST_PRODUCE_FAILURES.inc()
+        if client is not None and client is self._producer.client:
+            log.warning("Kafka refused a batch (%s): connecting again", error)
+            self._reconnect(client)
 
     def _reconnect(self, client: KafkaClient) -> None:
         """Connects again, and answers 503 to all requests with events in flight.
