@@ -90,7 +90,8 @@ def parse_cloudevents(request: Request) -> ParsedRequest:
     is_batch = media_type.startswith(_BATCH)
     if not media_type.startswith(_STRUCTURED):
         if request.header(b"ce-specversion") or request.header(b"ce-id"):
-            return _parsed(request, [_binary_event(request, content_type, media_type)], is_batch=False)
+            event, is_text_checked = _binary_event(request, content_type, media_type)
+            return _parsed(request, [event], is_batch=False, is_text_checked=is_text_checked)
         is_batch = request.body.lstrip()[:1] == b"["
     split = split_events(request.body, "") if is_batch else single_event(request.body)
     events = parse_events(split, _read, MAX_EVENT_BYTES, _find_faults)
@@ -134,8 +135,9 @@ def name_of(event_type: str) -> str:
     return parts[-1] if parts else ""
 
 
-def _binary_event(request: Request, content_type: str, media_type: str) -> ParsedEvent:
-    """Returns a binary event as its JSON format says it. As a rule that JSON is not decoded again."""
+def _binary_event(request: Request, content_type: str, media_type: str) -> tuple[ParsedEvent, bool]:
+    """Returns a binary event as its JSON format says it, and whether its text was checked. As a rule that JSON is not
+    decoded again."""
     attributes = attributes_of(request.headers)
     if media_type:
         attributes["datacontenttype"] = content_type
@@ -149,11 +151,12 @@ def _binary_event(request: Request, content_type: str, media_type: str) -> Parse
             data = UNSET
         if data is UNSET:
             attributes["data_base64"] = base64.b64encode(body).decode()
-            return parse_event(tolerant_json.dump_texts(attributes), _read, defect, MAX_EVENT_BYTES, _find_faults)
+            raw = tolerant_json.dump_texts(attributes)
+            return parse_event(raw, _read, defect, MAX_EVENT_BYTES, _find_faults), False
     dumped = tolerant_json.dump_texts(attributes)
     raw = dumped[:-1] + b',"data":' + body + b"}" if body else dumped
     if defect is not None or not _DATA.isdisjoint(attributes):
-        return parse_event(raw, _read, defect, MAX_EVENT_BYTES, _find_faults)
+        return parse_event(raw, _read, defect, MAX_EVENT_BYTES, _find_faults), False
     values: Any = map(attributes.get, _ATTRIBUTES)
     sent = _SentEvent(*values)
     if body:
@@ -166,7 +169,8 @@ def _binary_event(request: Request, content_type: str, media_type: str) -> Parse
     def read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
         return _translate(raw, sent, attributes_json, properties, warnings)
 
-    return parse_event(raw, read, max_bytes=MAX_EVENT_BYTES, find_faults=_find_faults)
+    # The attributes have no defect, and the body is clean JSON.
+    return parse_event(raw, read, max_bytes=MAX_EVENT_BYTES, find_faults=_find_faults), True
 
 
 def _read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:

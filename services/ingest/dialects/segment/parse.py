@@ -90,10 +90,9 @@ def parse_call(request: Request, call: str) -> ParsedRequest:
     body = request.body
     if is_clean(body):
         try:
-            # Without a key in it, the body is not read before it is validated. To look for one letter first takes a
-            # tenth of the time.
-            may_have_key = b"K" in body and b"writeKey" in body
-            key = _WRITE_KEY.decode(body).writeKey if may_have_key or body[:1] != b"{" else ""
+            # Without a key in it, the body is not read before it is validated. To look for one letter takes a tenth of
+            # the time that the word takes.
+            key = _WRITE_KEY.decode(body).writeKey if b"K" in body or body[:1] != b"{" else ""
         except (msgspec.DecodeError, RecursionError):
             pass
         else:
