@@ -219,7 +219,7 @@ def _text(properties: dict[str, Any], names: tuple[str, ...], warnings: list[Ver
         value = properties.get(name)
         if value is None or value == "":
             continue
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
+        if type(value) in _ID_TYPES:
             text = _text_of(value)
             if len(text) <= MAX_TEXT:
                 return text
@@ -235,7 +235,7 @@ def _number(properties: dict[str, Any], names: tuple[str, ...], warnings: list[V
         value = properties.get(name)
         if value is None or value == "":
             continue
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
+        if type(value) in _ID_TYPES:
             try:
                 number = float(value)
             except OverflowError:
