@@ -7,12 +7,13 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Meta
 
-from services.api.abandonment.queries import Ends, Stay, Visit
+from services.api.abandonment.queries import Ends, Stay
 from services.api.funnel.answers import Share, share
 from services.api.shared.answers import Answer, Instant, ModelName, NextCursor, instant
 from services.api.shared.days import Days, OfDays, of_days
 from services.api.shared.links import Links
 from services.api.shared.workspace import LiveModel
+from services.api.visits.queries import Visit
 from throughline.analytics.abandonment import Against, Stays
 from throughline.analytics.intervals import newcombe, wilson
 from throughline.analytics.strata import Difference, Stratum, difference_in_strata, shown

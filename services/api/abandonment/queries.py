@@ -1,42 +1,27 @@
-"""Statements over stays in a phase, what came before their end, and visits with friction. All of it is asked."""
+"""Statements over stays in a phase, and what came before their end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.api.asked.queries import (
-    FACTS,
-    KINDS,
-    MAX_VALUE,
-    MAX_VALUES,
-    NONE,
-    VISIT_US,
-    KindTable,
     ValueFilter,
     customers_parameters,
     customers_sql,
     join_counted,
     opening_sql,
-    own_facts_sql,
     prepare_to_ask,
     statement,
 )
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
-from throughline.analytics.strata import Stratum
-from throughline.journey.durations import DAY_US, MINUTE_US
-from throughline.store.admission import OTHER
+from throughline.journey.durations import MINUTE_US
 
 Outcome = Literal["entered", "advanced", "lapsed", "ended", "still"]
 """How a stay ended; entered: any."""
 Number = Literal[Outcome, "mature", "lapsed_within", "at_risk"]
 """A number of stays that has a list."""
-VisitDimension = Literal["channel", "campaign", "device"]
-AFTER_US = DAY_US
-"""Time within which a visit has to go on beyond the phase."""
-MAX_STRATA = 100_000
-"""Maximum number of groups of visits that one question reads."""
 
 
 class Position(NamedTuple):
@@ -284,263 +269,6 @@ async def read_ends(
             if outcome == "lapsed":
                 last[kind] = number
     return Ends(totals["lapsed"], totals["advanced"], of_kind, last, by_day)
-
-
-AT_PHASE, BEYOND = 1, 2
-"""Marks of kinds: those that make a visit one that counts; those by which it goes on."""
-FRICTION = 2
-"""Where the bits of the marks begin that name a friction."""
-MAX_FRICTIONS = 40
-"""Maximum number of names of friction that are told apart; further ones are the last one together."""
-
-# The latest come first, so that one pass knows what follows. What is sorted is small: no ids of messages, so of
-# touchpoints in one instant and place the first is the one whose channel comes first.
-_LATEST_FIRST: Final = 'PARTITION BY customer ORDER BY occurred_us DESC, place DESC, channel COLLATE "C" DESC'
-
-
-_CHANNEL: Final = "min(channel) FILTER (WHERE opens)"
-_VALUE: Final = f"coalesce(min(value), '{NONE}')"
-
-
-class VisitQuestion(NamedTuple):
-    """Which visits are looked at."""
-
-    workspace: int
-    generation: int
-    """Whose journeys say which customers are counted."""
-    days: Days
-    """On which the visits begin."""
-    customers: CustomerFilter
-    kinds: KindTable
-    """With `AT_PHASE`, `BEYOND` and the bits of frictions as marks."""
-    mature_until_us: int
-    """Visits that are from then on may still go on."""
-
-    def visits_sql(self, by: VisitDimension | None, *columns: str) -> str:
-        """Returns a query for the visits.
-
-        Args:
-            by: the dimension that their `value` is of; None: of none.
-            columns: further aggregates over the touchpoints of a visit; see the query for what these have.
-        """
-        value = f"left({FACTS[by]}, {MAX_VALUE})" if by == "campaign" or by == "device" else None
-        # Touchpoints of half an hour before the span say whether its first ones open a visit; those of two days after
-        # it, how its last visits end.
-        facts = own_facts_sql(
-            self.customers,
-            {"place": "t.place", "channel": "t.channel", "marks": "coalesce(k.marks, 0)"},
-            value,
-            f":from_us - {VISIT_US}",
-            f":to_us + {2 * AFTER_US}",
-        )
-        start_us, at_us = "min(occurred_us)", f"min(occurred_us) FILTER (WHERE marks & {AT_PHASE} > 0)"
-        return f"""
-            SELECT {", ".join((f"{start_us} AS start_us", f"{at_us} AS at_us", *columns))} FROM (
-                SELECT *, count(*) FILTER (WHERE opens) OVER latest_first - CAST(opens AS integer) AS visit,
-                    min(occurred_us) FILTER (WHERE marks & {BEYOND} > 0) OVER latest_first AS beyond_us
-                FROM (
-                    SELECT *, coalesce(
-                        occurred_us - lead(occurred_us) OVER ({_LATEST_FIRST}) >= {VISIT_US}, true
-                    ) AS opens FROM ({facts}) facts
-                ) following WINDOW latest_first AS ({_LATEST_FIRST} ROWS UNBOUNDED PRECEDING)
-            ) numbered
-            GROUP BY customer, visit
-            HAVING {start_us} >= :from_us AND {start_us} < :to_us AND {at_us} < :mature_until_us
-        """
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Those of `visits_sql`."""
-        return {
-            **customers_parameters(self.generation, self.customers),
-            **self.kinds.parameters,
-            "workspace": self.workspace,
-            "from_us": self.days.from_us,
-            "to_us": self.days.end_us,
-            "mature_until_us": self.mature_until_us,
-        }
-
-
-class VisitsByValue(NamedTuple):
-    """Visits with one value of a dimension."""
-
-    value: str
-    number: int
-    advanced: int
-    """Went on in the visit itself."""
-
-
-async def count_visits(
-    connection: AsyncConnection, question: VisitQuestion, by: VisitDimension | None, values: Sequence[str] | None = None
-) -> list[VisitsByValue]:
-    """Returns how many visits went on, by a dimension of the visit (None: all as one), the most frequent values first.
-
-    Args:
-        connection: where to read.
-        question: which visits.
-        by: the dimension.
-        values: those to tell apart; None: the most frequent. All others are `(other)` together.
-    """
-    value = _VALUE if by is not None else f"'{NONE}'"
-    value = f"{_CHANNEL if by == 'channel' else value} AS value"
-    await prepare_to_ask(connection)
-    rows = await connection.execute(
-        statement(
-            f"""
-            WITH {KINDS}, of_value AS (
-                SELECT value, count(*) AS number, count(*) FILTER (WHERE advanced) AS advanced
-                FROM ({question.visits_sql(by, value, f"bool_or(marks & {BEYOND} > 0) AS advanced")}) visits GROUP BY 1
-            ), ranked AS (
-                SELECT *, row_number() OVER (ORDER BY value = '{OTHER}', number DESC, value COLLATE "C") AS rank
-                FROM of_value
-            ), summed AS (
-                SELECT CASE WHEN {f"rank <= {MAX_VALUES}" if values is None else "value = ANY(:values)"}
-                    THEN value ELSE '{OTHER}' END AS value, CAST(sum(number) AS bigint) AS number,
-                    CAST(sum(advanced) AS bigint) AS advanced
-                FROM ranked GROUP BY 1
-            )
-            SELECT * FROM summed ORDER BY value = '{OTHER}', number DESC, value COLLATE "C"
-        """
-        ),
-        question.parameters | ({} if values is None else {"values": list(values)}),
-    )
-    return [VisitsByValue(*row) for row in rows]
-
-
-class Visits(NamedTuple):
-    """Visits that are alike."""
-
-    stratum: tuple[str, str, int]
-    """Channel, device and start of the week."""
-    frictions: int
-    """Those of the visit, as bits."""
-    advanced: bool
-    number: int
-
-
-async def read_visits(connection: AsyncConnection, question: VisitQuestion, time_zone: str) -> list[Visits]:
-    """Returns visits in groups, up to `MAX_STRATA` of them and one more. `time_zone`: in which weeks begin."""
-    columns = (
-        "min(beyond_us) AS beyond_us",
-        f"{_CHANNEL} AS channel",
-        f"{_VALUE} AS value",
-        f"bit_or(marks) >> {FRICTION} AS frictions",
-    )
-    await prepare_to_ask(connection)
-    rows = await connection.execute(
-        statement(f"""
-            WITH {KINDS}
-            SELECT channel, value, CAST(extract(epoch FROM week) AS bigint), frictions, advanced, number FROM (
-                SELECT channel, value, date_trunc('week', to_timestamp(start_us / 1000000) AT TIME ZONE :zone) AS week,
-                    frictions, coalesce(beyond_us <= at_us + {AFTER_US}, false) AS advanced, count(*) AS number
-                FROM ({question.visits_sql("device", *columns)}) visits GROUP BY 1, 2, 3, 4, 5 LIMIT {MAX_STRATA + 1}
-            ) groups
-        """),
-        question.parameters | {"zone": time_zone},
-    )
-    return [
-        Visits((channel, device, week), frictions, advanced, number)
-        for channel, device, week, frictions, advanced, number in rows
-    ]
-
-
-class VisitPosition(NamedTuple):
-    """The place in a list: by customer digest and instant."""
-
-    customer: bytes
-    start_us: int
-
-
-class Visit(NamedTuple):
-    """One visit."""
-
-    customer: bytes
-    id: str
-    start_us: int
-    end_us: int
-    channel: str
-    value: str
-    advanced: bool
-
-    @property
-    def position(self) -> VisitPosition:
-        """The place in the list."""
-        return VisitPosition(self.customer, self.start_us)
-
-
-class VisitFilter(NamedTuple):
-    """Which visits of a question are listed."""
-
-    by: VisitDimension | None = None
-    """The dimension of `values`; None: whatever their value is."""
-    values: tuple[str, ...] = ()
-    is_other: bool = False
-    """Those with any other value."""
-    friction: int | None = None
-    """The bit of a friction; None: with or without any."""
-    has_friction: bool = True
-    has_advanced: bool = False
-    """Only those that went on."""
-    within_visit: bool = True
-    """To have gone on is to have done so in the visit itself, else within a day."""
-
-
-async def list_visits(
-    connection: AsyncConnection, question: VisitQuestion, which: VisitFilter, *, after: VisitPosition | None, count: int
-) -> list[Visit]:
-    """Returns up to `count` of the visits that `count_visits` or `read_visits` counts, by customer and time.
-
-    Args:
-        connection: where to read.
-        question: which visits.
-        which: those that one number counts.
-        after: the last of the page before.
-        count: the maximum number.
-    """
-    by = "device" if which.by is None else which.by
-    beyond = "min(beyond_us)"
-    at = f"min(occurred_us) FILTER (WHERE marks & {AT_PHASE} > 0) + {AFTER_US}"
-    columns = (
-        "customer",
-        "max(occurred_us) AS end_us",
-        f"{_CHANNEL} AS channel",
-        f"{_CHANNEL if by == 'channel' else _VALUE} AS value",
-        f"bit_or(marks) >> {FRICTION} AS frictions",
-        f"coalesce({beyond} <= {'max(occurred_us)' if which.within_visit else at}, false) AS advanced",
-    )
-    conditions = ["v.advanced"] if which.has_advanced else []
-    parameters: dict[str, Any] = {"count": count}
-    if which.by is not None:
-        conditions.append(f"v.value {'<> ALL' if which.is_other else '= ANY'}(:values)")
-        parameters["values"] = list(which.values)
-    if which.friction is not None:
-        conditions.append(f"(v.frictions & {1 << which.friction} > 0) IS {which.has_friction}")
-    if after is not None:
-        conditions.append("(v.customer, v.start_us) > (:after_customer, :after_us)")
-        parameters |= {"after_customer": after.customer, "after_us": after.start_us}
-    await prepare_to_ask(connection)
-    rows = await connection.execute(
-        statement(f"""
-            WITH {KINDS}
-            SELECT v.customer, i.name, v.start_us, v.end_us, v.channel, v.value, v.advanced
-            FROM ({question.visits_sql(by, *columns)}) v
-            JOIN ids i ON i.workspace = :workspace AND i.id = v.customer
-            WHERE {" AND ".join(conditions) or "true"} ORDER BY v.customer, v.start_us LIMIT :count
-        """),
-        question.parameters | parameters,
-    )
-    return [Visit(*row) for row in rows]
-
-
-def strata_of(visits: Sequence[Visits], bit: int) -> list[Stratum]:
-    """Returns the strata of a friction: visits with it and without it."""
-    sums: dict[tuple[str, str, int], list[int]] = {}
-    for stratum, frictions, advanced, number in visits:
-        of_stratum = sums.setdefault(stratum, [0, 0, 0, 0])
-        place = 0 if frictions & 1 << bit else 2
-        of_stratum[place] += number
-        of_stratum[place + 1] += number * advanced
-    return [Stratum(*of_stratum) for of_stratum in sums.values()]
 
 
 def _span(phase: int, days: Days) -> dict[str, int]:

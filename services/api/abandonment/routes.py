@@ -33,30 +33,7 @@ from services.api.abandonment.answers import (
     visit_list_answer,
     visits_answer,
 )
-from services.api.abandonment.queries import (
-    AFTER_US,
-    AT_PHASE,
-    BEYOND,
-    FRICTION,
-    MAX_FRICTIONS,
-    MAX_STRATA,
-    EndFilter,
-    Number,
-    Position,
-    StayFilter,
-    VisitDimension,
-    VisitFilter,
-    VisitPosition,
-    VisitQuestion,
-    VisitsByValue,
-    count_visits,
-    list_ends,
-    list_stays,
-    list_visits,
-    read_ends,
-    read_visits,
-    strata_of,
-)
+from services.api.abandonment.queries import EndFilter, Number, Position, StayFilter, list_ends, list_stays, read_ends
 from services.api.asked.queries import VISIT_US, KindTable, kind_table
 from services.api.auth import Token
 from services.api.funnel.breakdown import (
@@ -80,6 +57,23 @@ from services.api.shared.parameters import MAX_VALUES as MAX_LISTED
 from services.api.shared.phase_names import phase_number
 from services.api.shared.responses import AnswerResponse
 from services.api.shared.workspace import LiveModel, customer_filter, reading_model
+from services.api.visits.queries import (
+    AFTER_US,
+    AT_PHASE,
+    BEYOND,
+    FRICTION,
+    MAX_FRICTIONS,
+    MAX_STRATA,
+    VisitDimension,
+    VisitFilter,
+    VisitPosition,
+    VisitQuestion,
+    VisitsByValue,
+    count_visits,
+    list_visits,
+    read_visits,
+    strata_of,
+)
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.abandonment import Against, Stays, against, against_others, stays, window_of
 from throughline.analytics.funnel import WINDOWS_US

@@ -57,9 +57,6 @@ KIND_OF = f"""
 """Joins `kinds` to touchpoints `t`. A subquery, because PostgreSQL remembers what it gives for each name; to compute
 the key takes longer than all else."""
 
-IS_OWN = "coalesce(k.own, true)"
-"""Whether the customer did it: what no kind is known of is a sign of life too."""
-
 BEGINS = "(b.kind = 2 OR b.kind = 1 AND b.from_phase = 0)"
 """Whether a transition `b` is the first of its cycle."""
 
@@ -121,6 +118,9 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "touch_channels": Text,
     "goal_calls": Text,
     "goal_names": Text,
+    **{f"{what}_{ending}s": Text for what in ("foreign", "at", "beyond", "friction") for ending in ("name", "call")},
+    "friction_name_bits": BigInteger,
+    "friction_call_bits": BigInteger,
 }
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",
@@ -299,41 +299,6 @@ async def count_by_opening(
             Count(days.starts[day - 1], phase, way, age - 1, number)
         )
     return counts
-
-
-def own_facts_sql(
-    customers: CustomerFilter, columns: Mapping[str, str], value: str | None, from_us: str, to_us: str | None = None
-) -> str:
-    """Returns a query for the customers' own touchpoints of a span, each message of a customer once.
-
-    Args:
-        customers: whose.
-        columns: what the rows have beside `customer` and `occurred_us`: name -> expression of the touchpoint `t`, its
-            id `i` and its kind `k`.
-        value: an expression that takes long, of what many touchpoints have alike: the column `value`.
-        from_us: an expression of the instant from which on they occurred.
-        to_us: an expression of the instant before which they did; None: until now.
-    """
-    counted = "" if customers.is_everybody else f"JOIN journeys j ON j.customer = i.root AND {customers_sql(customers)}"
-    columns = columns if value is None else {**columns, "value": "fact.value"}
-    selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
-    source = f"""
-        FROM ids i JOIN touchpoints t ON t.actor = i.id {counted} {KIND_OF}
-            {"" if value is None else f"CROSS JOIN LATERAL (SELECT {value} AS value OFFSET 0) fact"}
-        WHERE i.workspace = :workspace AND t.occurred_us >= {from_us} AND {IN_JOURNEYS}
-            {"" if to_us is None else f"AND t.occurred_us < {to_us}"}
-    """
-    # Most customers have one id, which sends no message twice: only what others sent has to be looked through.
-    return f"""
-        SELECT i.root AS customer, t.occurred_us, {selected} {source} AND {IS_OWN}
-            AND i.owner IS NULL AND i.members = 1
-        UNION ALL
-        SELECT customer, occurred_us, {", ".join(columns)} FROM (
-            SELECT i.root AS customer, t.occurred_us, {selected}, {IS_OWN} AS own, row_number() OVER (
-                PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
-            ) AS nth {source} AND (i.owner IS NOT NULL OR i.members > 1)
-        ) each WHERE nth = 1 AND own
-    """
 
 
 def marked_facts_sql(customers: CustomerFilter) -> str:

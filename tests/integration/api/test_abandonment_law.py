@@ -3,29 +3,29 @@
 from collections import Counter
 from typing import get_args
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.api.abandonment.queries import (
-    AT_PHASE,
-    BEYOND,
-    FRICTION,
-    Outcome,
-    StayFilter,
-    VisitDimension,
-    VisitQuestion,
-    count_visits,
-    list_stays,
-    read_ends,
-    read_visits,
-)
+from services.api.abandonment.queries import Outcome, StayFilter, list_stays, read_ends
 from services.api.asked.queries import Opening, ValueFilter, count_by_opening, kind_table
 from services.api.flows.queries import read_kind_paths, read_moves, read_variants
 from services.api.funnel.queries import list_customers, read_funnel
 from services.api.shared.days import Days
 from services.api.shared.queries import CustomerFilter
+from services.api.visits import queries as visit_queries
+from services.api.visits.queries import (
+    AT_PHASE,
+    BEYOND,
+    FRICTION,
+    MAX_SPELLINGS,
+    VisitDimension,
+    VisitQuestion,
+    count_visits,
+    read_visits,
+)
 from tests.reference import Customer, naive_model, replay
 from tests.reference.asked import ends, facts_of, kind_paths, openings, stays, visits
 from tests.reference.walk import in_order
@@ -48,7 +48,10 @@ MODEL = load_model("seven_phase")
 FIRST_US = START_US - START_US % DAY_US
 DAYS = Days(tuple(FIRST_US + day * DAY_US for day in range(2_000)), FIRST_US + 2_000 * DAY_US)
 SPAN = (DAYS.from_us, DAYS.end_us)
-FACTS = ("", '{"campaign":"spring"}', '{"device":{"type":"mobile"}}', '{"campaign":"sale","device":{"type":"tv"}}')
+FACTS = (
+    "", '{"campaign":"spring"}', '{"device":{"type":"mobile"}}', '{"campaign":"sale","device":{"type":"tv"}}',
+    '{"campaign": "a\\"b", "device": {"os": "x", "type": "t\\u0076"}}',
+)  # fmt: skip
 
 law = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -64,9 +67,14 @@ def with_facts(log: list[Touchpoint]) -> list[Touchpoint]:
 
 
 @law
-@given(case=cases(), phase=st.integers(1, 4), channel=st.sampled_from([None, "direct", "email"]))
+@given(
+    case=cases(),
+    phase=st.integers(1, 4),
+    channel=st.sampled_from([None, "direct", "email"]),
+    spellings=st.sampled_from([0, MAX_SPELLINGS]),
+)
 async def test_what_is_asked_is_a_naive_scan(
-    database: str, engine: AsyncEngine, case: Case, phase: int, channel: str | None
+    database: str, engine: AsyncEngine, case: Case, phase: int, channel: str | None, spellings: int
 ) -> None:
     pipeline = await open_pipeline(engine, database)
     log = with_facts([event for event in case.log if event.message_id.startswith("m")])
@@ -80,7 +88,9 @@ async def test_what_is_asked_is_a_naive_scan(
     async with reading(engine) as connection:
         await check_openings(connection, model, phase, who, customers)
         await check_ends(connection, model, phase, who, customers)
-        await check_visits(connection, model, pipeline.workspace, phase, who, customers, log)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(visit_queries, "MAX_SPELLINGS", spellings)
+            await check_visits(connection, model, pipeline.workspace, phase, who, customers, log)
         await check_counts(connection, model, who)
         await check_kind_paths(connection, model, phase, who, customers, log)
 
