@@ -61,6 +61,11 @@ def window_of(phase_window_us: int) -> str | None:
     return next((name for name, us in WINDOWS_US.items() if us > phase_window_us), None)
 
 
+def bins_of(window_us: int | None) -> Sequence[int]:
+    """Returns the bins of age that begin what `stays` tells apart: within the window, and later."""
+    return (0,) if window_us is None else (0, EDGES_US.index(window_us))
+
+
 def stays(counts: Iterable[Count], days: Sequence[Day], phase: int, window_us: int | None) -> Stays:
     """Returns the stays in a phase that began in some days.
 

@@ -75,7 +75,7 @@ from services.api.visits.queries import (
     strata_of,
 )
 from services.api.withheld import REQUIRE_NO_MIN_CELL
-from throughline.analytics.abandonment import Against, Stays, against, against_others, stays, window_of
+from throughline.analytics.abandonment import Against, Stays, against, against_others, bins_of, stays, window_of
 from throughline.analytics.funnel import WINDOWS_US
 from throughline.journey.durations import HOUR_US
 from throughline.journey.funnel import CYCLE, EDGES_US
@@ -201,10 +201,13 @@ async def get_abandonment(
         window = _window(live.model, phase, parameters.window)
         window_us = None if window is None else WINDOWS_US[window]
         days, now_us = read_days(live, parameters)
-        spans = [days.alike(now_us)]
+        spans = [days.by_maturity(now_us, window_us)]
         if parameters.baseline == "previous":
-            spans.append(days.before(live.zone).alike(now_us))
-        of_spans = [await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by) for span in spans]
+            spans.append(days.before(live.zone).by_maturity(now_us, window_us))
+        bins = bins_of(window_us)
+        of_spans = [
+            await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins) for span in spans
+        ]
     seen = [span.seen_until(now_us) for span in spans]
     totals = [
         stays([count for counts in by_value.values() for count in counts], span, phase, window_us)
@@ -253,12 +256,13 @@ async def get_abandonment_phases(
     of_phases: list[AbandonmentPhase] = []
     async with reading_model(context, "abandonment", token.workspace, parameters.model) as (connection, live):
         days, now_us = read_days(live, parameters)
-        span = days.alike(now_us)
         for phase in live.model.phases:
             window, links = window_of(phase.window_us), _stay_links(live, parameters, phase.number)
-            by_value = await read_counts(connection, live, CYCLE, phase.number, span, customers, None)
+            window_us = None if window is None else WINDOWS_US[window]
+            span, bins = days.by_maturity(now_us, window_us), bins_of(window_us)
+            by_value = await read_counts(connection, live, CYCLE, phase.number, span, customers, None, bins)
             counts = [count for counts in by_value.values() for count in counts]
-            total = stays(counts, span.seen_until(now_us), phase.number, None if window is None else WINDOWS_US[window])
+            total = stays(counts, span.seen_until(now_us), phase.number, window_us)
             of_phases.append(
                 AbandonmentPhase(phase.name, window, stays_answer(live.model, total, links(days, {}), window, None))
             )

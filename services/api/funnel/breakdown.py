@@ -102,10 +102,12 @@ async def read_counts(
     days: Days,
     customers: CustomerFilter,
     by: By | None = None,
+    bins: Sequence[int] | None = None,
 ) -> Mapping[int | str | None, list[Count]]:
     """The sums of the entries into a phase, by value of a dimension; without one, all under None.
 
-    `days`: of entry, or groups of days: each has sums of its own.
+    `days`: of entry, or groups of days: each has sums of its own. `bins`: those of kept sums that need not be told
+    apart, as of `read_funnel`.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: they would be too many, or the dimension is none of customers; 409
@@ -114,7 +116,7 @@ async def read_counts(
     opening = opening_of(by)
     if opening is None:
         dimension: Dimension | None = "source" if by == "source" else "channel" if by == "channel" else None
-        return await read_funnel(connection, live.generation.id, unit, phase, days, customers, dimension)
+        return await read_funnel(connection, live.generation.id, unit, phase, days, customers, dimension, bins)
     if unit != CYCLE:
         raise ServiceError(
             400, "invalid_parameter", f"by: {by} is a fact of cycles; ask for unit=cycle, or by source or channel",

@@ -91,6 +91,11 @@ class Days(NamedTuple):
         first = [number for number in range(len(seen)) if number == 0 or seen[number] != seen[number - 1]]
         return Days(tuple(self.starts[number] for number in first), self.end_us)
 
+    def by_maturity(self, now_us: int, window_us: int | None) -> "Days":
+        """Returns the days in two groups at most: those that `mature_until` ends, and the others."""
+        starts = sorted({self.from_us, self.mature_until(now_us, window_us)} - {self.end_us})
+        return Days(tuple(starts), self.end_us)
+
     def before(self, zone: tzinfo) -> "Days":
         """Returns as many days that end where these begin."""
         start_us = self.from_us

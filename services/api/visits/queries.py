@@ -188,7 +188,7 @@ async def _visits(
     collect("beyonds", "t.occurred_us", "beyond")
     collect("times", "t.occurred_us")
     collect("channels", "t.channel")
-    collect("facts", "''" if by is None or by == "channel" else _fact(by))
+    collect("facts", "CAST('' AS text)" if by is None or by == "channel" else _fact(by))
     collect("friction_times", "t.occurred_us", "friction")
     collect("frictions", words.friction, "friction")
     selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
