@@ -449,7 +449,7 @@ async def get_abandonment_friction(
             days,
             phase,
             kind=parameters.kind,
-            visits=(sum(group.number for group in visits), sum(group.number for group in visits if group.advanced)),
+            visits=(sum(group.number for group in visits), sum(group.advanced for group in visits)),
             frictions={
                 name: strata_of(visits, bit)
                 for bit, name in enumerate(names)

@@ -106,6 +106,8 @@ class _Words(NamedTuple):
     name: str
     """The expression of a track event `t` that is compared; of other calls it is the call."""
     parameters: dict[str, Any]
+    is_alone: bool
+    """Whether the workspace is the only one, so that all facts are its own."""
 
     def are(self, what: str) -> str:
         """Returns the condition that a touchpoint `t` is one of some kinds, by the prefix of their parameters."""
@@ -124,9 +126,8 @@ class _Words(NamedTuple):
 
 async def _read_words(connection: AsyncConnection, question: VisitQuestion) -> _Words:
     """Returns how the facts of the span spell the kinds of the question: to compare names as sent costs little."""
-    workspace = {"workspace": question.workspace}
     others = statement("SELECT EXISTS (SELECT FROM workspaces WHERE id <> :workspace)")
-    is_alone = not await connection.scalar(others, workspace)
+    is_alone = not await connection.scalar(others, {"workspace": question.workspace})
     facts = "touchpoints t" if is_alone else "ids i JOIN touchpoints t ON t.actor = i.id AND i.workspace = :workspace"
     rows = await connection.execute(
         statement(f"""
@@ -137,7 +138,7 @@ async def _read_words(connection: AsyncConnection, question: VisitQuestion) -> _
         """),
         question.kinds.parameters
         | {"from_us": question.days.from_us, "to_us": question.days.end_us}
-        | ({} if is_alone else workspace),
+        | ({} if is_alone else {"workspace": question.workspace}),
     )
     spellings = [tuple(row) for row in rows]
     table = question.kinds.parameters
@@ -154,7 +155,7 @@ async def _read_words(connection: AsyncConnection, question: VisitQuestion) -> _
             f"friction_{ending}s": [word for word, marks in own if marks >> FRICTION],
             f"friction_{ending}_bits": [marks >> FRICTION for _, marks in own if marks >> FRICTION],
         }
-    return _Words("t.name" if is_few else KIND_KEY, parameters)
+    return _Words("t.name" if is_few else KIND_KEY, parameters, is_alone=is_alone)
 
 
 class _Visits(NamedTuple):
@@ -166,9 +167,22 @@ class _Visits(NamedTuple):
     '' for none) and `frictions`."""
     parameters: dict[str, Any]
 
-    def each(self, columns: str, rest: str = "") -> str:
-        """Returns a query for something about each of `rows`, one after the other."""
-        return " UNION ALL ".join(f"SELECT {columns} FROM ({rows}) visits {rest}" for rows in self.rows)
+    def all(self) -> str:
+        """Returns a query for all visits."""
+        return " UNION ALL ".join(self.rows)
+
+    def counted(self, alike: str, is_advanced: str) -> str:
+        """Returns a query for the `number` of visits that are `alike`, and of those that have `advanced`."""
+        # PostgreSQL takes a column of a subquery for few values, and has each of its processes count its own visits;
+        # the set in it keeps it from being taken apart.
+        return " UNION ALL ".join(
+            f"""
+                SELECT alike, count(*) AS number, count(*) FILTER (WHERE is_advanced) AS advanced
+                FROM (SELECT {alike} AS alike, {is_advanced} AS is_advanced, unnest(ARRAY[1]) FROM ({rows}) visits) each
+                GROUP BY alike
+            """
+            for rows in self.rows
+        )
 
 
 async def _visits(
@@ -195,18 +209,30 @@ async def _visits(
     has_at = f"{columns['ats']} IS NOT NULL"
     is_counted = "" if question.customers.is_everybody else customers_sql(question.customers)
 
-    def source(root: str) -> str:
+    def source(root: str, facts: str) -> str:
         counted = f"JOIN journeys j ON j.customer = {root} AND {is_counted}" if is_counted else ""
-        return (
-            f"FROM ids i JOIN touchpoints t ON t.actor = i.id {counted} WHERE i.workspace = :workspace AND {_IN_SPAN}"
-        )
+        return f"FROM {facts} {counted} WHERE {_IN_SPAN}"
 
-    # Most customers have one id, which sends no message twice: only what others sent has to be looked through.
+    # Most customers have one id, which sends no message twice: only what others sent has to be looked through. If all
+    # facts are the workspace's own, it costs less to leave those others out than to look up every id.
+    of_ids = "ids i JOIN touchpoints t ON t.actor = i.id AND i.workspace = :workspace"
+    has_others = "(i.owner IS NOT NULL OR i.members > 1)"
+
+    def with_visits(of: str, facts: str) -> str:
+        """Those who have a visit that counts: to find them first spares sorting the facts of all others."""
+        return f"{of} IN (SELECT {of} FROM {facts} WHERE {_IN_SPAN} AND {words.are('at')})"
+
+    if words.is_alone:
+        root = "t.actor"
+        others = f"SELECT FROM ids i WHERE i.id = t.actor AND i.workspace = :workspace AND {has_others}"
+        of_one = f"{source(root, 'touchpoints t')} AND NOT EXISTS ({others}) AND {with_visits(root, 'touchpoints t')}"
+    else:
+        root = "i.id"
+        of_one = f"{source(root, of_ids)} AND NOT {has_others} AND {with_visits(root, of_ids)}"
     customers = (
         f"""
-            SELECT i.id AS customer, {selected} {source("i.id")} AND i.owner IS NULL AND i.members = 1
-                AND NOT {words.are("foreign")}
-            GROUP BY i.id HAVING {has_at}
+            SELECT {root} AS customer, {selected} {of_one} AND NOT {words.are("foreign")}
+            GROUP BY {root} HAVING {has_at}
         """,
         f"""
             SELECT t.customer, {selected} FROM (
@@ -214,7 +240,7 @@ async def _visits(
                     row_number() OVER (
                         PARTITION BY i.root, t.message ORDER BY t.occurred_us, t.place, i.name COLLATE "C"
                     ) AS nth
-                {source("i.root")} AND (i.owner IS NOT NULL OR i.members > 1)
+                {source("i.root", of_ids)} AND {has_others} AND {with_visits("i.root", of_ids)}
             ) t WHERE t.nth = 1 AND NOT {words.are("foreign")} GROUP BY t.customer HAVING {has_at}
         """,
     )
@@ -231,7 +257,8 @@ async def _visits(
                     frictions[{place(before, "friction_times")} + 1:{place(end, "friction_times")}] AS frictions
                 FROM (SELECT unnest(visits) AS visit, customers.* FROM ({of_some}) customers) visit
             ) visits
-            WHERE start_us >= :from_us AND start_us < :to_us AND at_us <= end_us AND at_us < :mature_until_us
+            WHERE CASE WHEN start_us >= :from_us AND start_us < :to_us THEN at_us <= end_us AND at_us < :mature_until_us
+                ELSE false END
         """
         for of_some in customers
     )
@@ -271,10 +298,7 @@ async def count_visits(
     await prepare_to_ask(connection, **_IN_PARALLEL)
     visits = await _visits(connection, question, by, has_channel=by == "channel")
     alike, value = ("channel", "alike") if by == "channel" else ("facts", _VALUE) if by else (f"'{NONE}'", "alike")
-    counted = visits.each(
-        f"{alike} AS alike, count(*) AS number, count(*) FILTER (WHERE beyond_us <= end_us) AS advanced",
-        "GROUP BY 1",
-    )
+    counted = visits.counted(alike, "beyond_us <= end_us")
     rows = await connection.execute(
         statement(
             f"""
@@ -305,32 +329,35 @@ class Visits(NamedTuple):
     """Channel, device and start of the week."""
     frictions: int
     """Those of the visit, as bits."""
-    advanced: bool
     number: int
+    advanced: int
+    """Of the number, those that went on."""
 
 
 async def read_visits(connection: AsyncConnection, question: VisitQuestion, time_zone: str) -> list[Visits]:
     """Returns visits in groups, up to `MAX_STRATA` of them and one more. `time_zone`: in which weeks begin."""
     await prepare_to_ask(connection, **_IN_PARALLEL)
     visits = await _visits(connection, question, "device", has_channel=True)
-    counted = visits.each(
-        f"""
-            channel, facts, date_trunc('week', to_timestamp(start_us / 1000000) AT TIME ZONE :zone) AS week, frictions,
-            coalesce(beyond_us <= at_us + {AFTER_US}, false) AS advanced, count(*) AS number
-        """,
-        "GROUP BY 1, 2, 3, 4, 5",
+    week = "date_trunc('week', to_timestamp(start_us / 1000000) AT TIME ZONE :zone)"
+    counted = visits.counted(
+        f"ARRAY[channel, CAST({week} AS text), coalesce(CAST(frictions AS text), '{{}}')] || facts",
+        f"beyond_us <= at_us + {AFTER_US}",
     )
     rows = await connection.execute(
         statement(f"""
-            SELECT channel, {_VALUE} AS value, CAST(extract(epoch FROM week) AS bigint), {_FRICTIONS} AS bits, advanced,
-                CAST(sum(number) AS bigint)
-            FROM ({counted}) counted GROUP BY channel, value, week, bits, advanced LIMIT {MAX_STRATA + 1}
+            SELECT channel, {_VALUE} AS value, CAST(extract(epoch FROM week) AS bigint), {_FRICTIONS} AS bits,
+                CAST(sum(number) AS bigint), CAST(sum(advanced) AS bigint)
+            FROM (
+                SELECT alike[1] AS channel, CAST(alike[2] AS timestamp) AS week,
+                    CAST(alike[3] AS bigint[]) AS frictions, alike[4:] AS facts, number, advanced
+                FROM ({counted}) counted
+            ) groups GROUP BY channel, value, week, bits LIMIT {MAX_STRATA + 1}
         """),
         visits.parameters | {"zone": time_zone},
     )
     return [
-        Visits((channel, device, week), frictions, advanced, number)
-        for channel, device, week, frictions, advanced, number in rows
+        Visits((channel, device, week), frictions, number, advanced)
+        for channel, device, week, frictions, number, advanced in rows
     ]
 
 
@@ -405,7 +432,7 @@ async def list_visits(
     rows = await connection.execute(
         statement(f"""
             SELECT v.customer, i.name, v.start_us, v.end_us, v.channel, coalesce(v.beyond_us <= {beyond}, false)
-            FROM ({visits.each("*")}) v JOIN ids i ON i.workspace = :workspace AND i.id = v.customer
+            FROM ({visits.all()}) v JOIN ids i ON i.workspace = :workspace AND i.id = v.customer
             WHERE {" AND ".join(conditions) or "true"} ORDER BY v.customer, v.start_us LIMIT :count
         """),
         visits.parameters | parameters,
@@ -416,9 +443,9 @@ async def list_visits(
 def strata_of(visits: Sequence[Visits], bit: int) -> list[Stratum]:
     """Returns the strata of a friction: visits with it and without it."""
     sums: dict[tuple[str, str, int], list[int]] = {}
-    for stratum, frictions, advanced, number in visits:
+    for stratum, frictions, number, advanced in visits:
         of_stratum = sums.setdefault(stratum, [0, 0, 0, 0])
         place = 0 if frictions & 1 << bit else 2
         of_stratum[place] += number
-        of_stratum[place + 1] += number * advanced
+        of_stratum[place + 1] += advanced
     return [Stratum(*of_stratum) for of_stratum in sums.values()]

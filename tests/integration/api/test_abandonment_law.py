@@ -208,19 +208,21 @@ async def check_visits(
 
     question = VisitQuestion(workspace, model, DAYS, who, kind_table(MODEL, marks), DAYS.end_us)
     groups = await read_visits(connection, question, "UTC")
-    expected: Counter[tuple[str, str, int, bool, bool]] = Counter()
+    expected: Counter[tuple[str, str, int, bool]] = Counter()
+    in_time: Counter[tuple[str, str, int, bool]] = Counter()
     by: dict[str, Counter[tuple[str, bool]]] = {"channel": Counter(), "device": Counter()}
     for customer in customers:
-        for channel, device, week, in_visit, in_time, events in visits(
+        for channel, device, week, in_visit, has_advanced, events in visits(
             log, customer, lambda e: has(AT_PHASE, e), lambda e: has(BEYOND, e), is_own
         ):
             hit = any(has(1 << FRICTION, event) for event in events)
-            expected[channel, device, int(week.timestamp()), hit, in_time] += 1
+            expected[channel, device, int(week.timestamp()), hit] += 1
+            in_time[channel, device, int(week.timestamp()), hit] += has_advanced
             by["channel"][channel, in_visit] += 1
             by["device"][device, in_visit] += 1
-    assert Counter({(*group.stratum, bool(group.frictions), group.advanced): group.number for group in groups}) == (
-        expected
-    )
+    assert {(*group.stratum, bool(group.frictions)): (group.number, group.advanced) for group in groups} == {
+        stratum: (number, in_time[stratum]) for stratum, number in expected.items()
+    }
     for dimension in get_args(VisitDimension):
         rows = await count_visits(connection, question, dimension)
         assert sum(row.number for row in rows) == expected.total()
