@@ -76,7 +76,7 @@ from services.api.visits.queries import (
 )
 from services.api.withheld import REQUIRE_NO_MIN_CELL
 from throughline.analytics.abandonment import Against, Stays, against, against_others, bins_of, stays, window_of
-from throughline.analytics.funnel import WINDOWS_US
+from throughline.analytics.funnel import WINDOWS_US, Count
 from throughline.journey.durations import HOUR_US
 from throughline.journey.funnel import CYCLE, EDGES_US
 from throughline.journey.model import Kind, Model
@@ -205,9 +205,12 @@ async def get_abandonment(
         if parameters.baseline == "previous":
             spans.append(days.before(live.zone).by_maturity(now_us, window_us))
         bins = bins_of(window_us)
-        of_spans = [
-            await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins) for span in spans
-        ]
+        of_spans: list[Mapping[int | str | None, list[Count]]] = []
+        for span in spans:
+            known = [value for value in of_spans[0] if isinstance(value, str) and value != OTHER] if of_spans else None
+            of_spans.append(
+                await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins, known)
+            )
     seen = [span.seen_until(now_us) for span in spans]
     totals = [
         stays([count for counts in by_value.values() for count in counts], span, phase, window_us)
@@ -218,9 +221,9 @@ async def get_abandonment(
     earlier = days.before(live.zone)
     parts: list[AbandonmentPart] = []
     if parameters.by is not None:
-        named_before = dict(await largest(context, token.workspace, parameters.by, of_spans[-1]))
         values = await largest(context, token.workspace, parameters.by, of_spans[0])
         shown = [value for value, _ in values]
+        named_before = dict(await largest(context, token.workspace, parameters.by, of_spans[-1], shown))
         for value, counts in values:
             part = stays(counts, seen[0], phase, window_us)
             of_value = filter_of(parameters.by, value, shown)

@@ -9,7 +9,7 @@ cells of the kept sums, so that all that is computed of those holds for these.
 Each statement joins whole sets, partition by partition, and counts before it tells ways apart.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import (
@@ -242,7 +242,13 @@ def opening_sql(by: Opening) -> str:
 
 
 async def count_by_opening(
-    connection: AsyncConnection, generation: int, phase: int, days: Days, customers: CustomerFilter, by: Opening
+    connection: AsyncConnection,
+    generation: int,
+    phase: int,
+    days: Days,
+    customers: CustomerFilter,
+    by: Opening,
+    values: Sequence[str] | None = None,
 ) -> dict[int | str | None, list[Count]]:
     """Returns the sums of the cycles that entered a phase in some days, by value of a dimension of their opening.
 
@@ -253,13 +259,13 @@ async def count_by_opening(
         days: the days of entry.
         customers: whose.
         by: the dimension.
+        values: those to tell apart; None: the most frequent. All others are `(other)` together.
     """
     value, largest, join = "value", "", ""
     if by != "cycle":  # there may be more values than are shown
         value, join = "largest.value", "LEFT JOIN largest USING (value)"
-        largest = f"""largest AS MATERIALIZED (
-            SELECT value FROM e GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}
-        ),"""
+        frequent = f'value FROM e GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}'
+        largest = f"largest AS MATERIALIZED (SELECT {frequent if values is None else 'unnest(:values) AS value'}),"
     # Entries are read for each use: to write them down takes longer.
     query = statement(f"""
         WITH e AS NOT MATERIALIZED (
@@ -291,6 +297,7 @@ async def count_by_opening(
             "to_us": days.end_us,
             "starts": list(days.starts),
             "edges": list(EDGES_US),
+            **({} if values is None else {"values": list(values)}),
         },
     )
     counts: dict[int | str | None, list[Count]] = {}

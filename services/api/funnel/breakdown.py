@@ -103,11 +103,12 @@ async def read_counts(
     customers: CustomerFilter,
     by: By | None = None,
     bins: Sequence[int] | None = None,
+    values: Sequence[str] | None = None,
 ) -> Mapping[int | str | None, list[Count]]:
     """The sums of the entries into a phase, by value of a dimension; without one, all under None.
 
     `days`: of entry, or groups of days: each has sums of its own. `bins`: those of kept sums that need not be told
-    apart, as of `read_funnel`.
+    apart, as of `read_funnel`. `values`: those of an opening to tell apart; None: the most frequent.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: they would be too many, or the dimension is none of customers; 409
@@ -123,15 +124,20 @@ async def read_counts(
             field="by",
         )  # fmt: skip
     require_trails_of(live, opening)
-    return await count_by_opening(connection, live.generation.id, phase, days, customers, opening)
+    return await count_by_opening(connection, live.generation.id, phase, days, customers, opening, values)
 
 
 async def largest(
-    context: ApiContext, workspace: int, by: By, counts: Mapping[int | str | None, Sequence[Count]]
+    context: ApiContext,
+    workspace: int,
+    by: By,
+    counts: Mapping[int | str | None, Sequence[Count]],
+    told_apart: Sequence[str] | None = None,
 ) -> list[tuple[str, list[Count]]]:
     """Returns counts by the name of the value, the largest cohorts first.
 
-    Those beyond `MAX_VALUES` are `(other)` together, with the values that are counted as that.
+    Those that are not `told_apart` (None: those beyond `MAX_VALUES`) are `(other)` together, with the values that are
+    counted as that.
     """
     names = await source_names(context, workspace) if by == "source" else {}
 
@@ -140,9 +146,12 @@ async def largest(
 
     values = [value for value in counts if value is not None and value != OTHER]
     values.sort(key=lambda value: (-entries(value), str(value)))
-    rest = [*counts.get(OTHER, ()), *(count for value in values[MAX_VALUES:] for count in counts[value])]
-    shown = [
-        (names.get(value, f"deleted source {value}") if isinstance(value, int) else value, list(counts[value]))
-        for value in values[:MAX_VALUES]
+    named = [
+        (names.get(value, f"deleted source {value}") if isinstance(value, int) else value, counts[value])
+        for value in values
     ]
+    if told_apart is None:
+        told_apart = [name for name, _ in named[:MAX_VALUES]]
+    rest = [*counts.get(OTHER, ()), *(count for name, each in named if name not in told_apart for count in each)]
+    shown = [(name, list(each)) for name, each in named if name in told_apart]
     return [*shown, *([(OTHER, rest)] if rest else [])]
