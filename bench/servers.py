@@ -115,7 +115,7 @@ class Deployment(Stack):
             "DATABASE_URL": self.database,
             "TOUCHPOINTS_TOPIC": self.touchpoints,
             "REJECTED_TOPIC": self.rejected,
-            "CONSUMER_GROUP": f"group-{secrets.token_hex(4)}",
+            "CONSUMER_GROUP": f"group-{self.database.rpartition('/')[2]}",
             "HOST": HOST,
             "PORT": str(port),
             "LOG_LEVEL": "warning",

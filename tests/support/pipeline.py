@@ -37,6 +37,9 @@ PARTITIONS = 3
 PATIENT = Limits(seconds=600, checkpoints=1_000_000)
 """Limits that leave nothing aside, however busy the machine is and however often checkpoints are written."""
 
+MAX_CHUNKS = 100 * SLOTS
+"""More chunks than the restage of any test has."""
+
 _numbers = itertools.count(1)
 
 
@@ -201,7 +204,7 @@ class Pipeline:
     async def restage_all(self) -> None:
         """Compute every generation that is being built to its end."""
         for partition in range(PARTITIONS):
-            await self.restage(partition, 2 * SLOTS)
+            await self.restage(partition, MAX_CHUNKS)
         await self.registry.refresh()
 
     async def cut(self, retention_cutoff_us: int, rows: int = ROWS) -> int:

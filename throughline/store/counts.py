@@ -28,6 +28,7 @@ _add_counts = DriverStatement(
 )
 
 _NUMBER_OF = {step: number for number, step in enumerate(STEPS)}
+_MINUTE, _HOUR, _DAY = _NUMBER_OF.values()
 _HISTORY_KEY = ("model", "step", "bucket_us", "shard", "source", "channel", "phase")
 _changes = UnnestParameters("changes", {name: phase_history.c[name].type for name in (*_HISTORY_KEY, *COUNTS)})
 _history_insert = insert(phase_history).from_select(
@@ -50,26 +51,45 @@ def counts_to_add(shard: int, deltas: Deltas, zones: Mapping[int, tzinfo], water
         zones: generation id -> time zone of its workspace, which says when days begin.
         watermark_us: everything received before it is in the state; lapses due by it have happened.
     """
-    sums: dict[tuple[Any, ...], list[int]] = {}
-    history: dict[tuple[Any, ...], list[int]] = {}
     minutes: list[tuple[Any, ...]] = []
+    hours: dict[tuple[Any, ...], list[int]] = {}
+    days: dict[tuple[Any, ...], list[int]] = {}
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    buckets: dict[tuple[int, int], tuple[int, int, int]] = {}
+    # A minute is added to its hour, an hour to its day: there are fewer of them each time.
     for (model, source, channel, phase, minute_us), delta in deltas.items():
         if not any(delta):
             continue
-        where = (shard, source, channel, phase)
-        _add(sums, (model, *where), delta)
-        zone = zones[model]
-        for step in kept_steps(minute_us, watermark_us):
-            if step == "minute":
-                minutes.append((model, _NUMBER_OF[step], minute_us, *where, *delta))
-            else:
-                _add(history, (model, _NUMBER_OF[step], bucket_of(step, minute_us, zone), *where), delta)
+        steps = buckets.get((model, minute_us))
+        if steps is None:
+            steps = buckets[model, minute_us] = _buckets_of(minute_us, zones[model], watermark_us)
+        finest, hour_us, day_us = steps
+        if finest == _MINUTE:
+            minutes.append((model, _MINUTE, minute_us, shard, source, channel, phase, *delta))
+        if finest <= _HOUR:
+            _add(hours, (model, hour_us, day_us, source, channel, phase), delta)
+        else:
+            _add(days, (model, day_us, source, channel, phase), delta)
+    history = minutes
+    for (model, hour_us, day_us, *where), delta in hours.items():
+        history.append((model, _HOUR, hour_us, shard, *where, *delta))
+        _add(days, (model, day_us, *where), delta)
+    for (model, day_us, *where), delta in days.items():
+        history.append((model, _DAY, day_us, shard, *where, *delta))
+        _add(sums, (model, shard, *where), delta)
     if not sums:
         return []
+    # The statements sort their rows, so that all transactions lock them in one order.
     return [
-        (_add_counts, _deltas.parameters(_rows(sums))),
-        (_add_history, _changes.parameters([*minutes, *_rows(history)])),
+        (_add_counts, _deltas.parameters((*key, *delta) for key, delta in sums.items())),
+        (_add_history, _changes.parameters(history)),
     ]
+
+
+def _buckets_of(minute_us: int, zone: tzinfo, watermark_us: int) -> tuple[int, int, int]:
+    """Returns the number of the finest step in which a minute is kept, and the hour and the day that it belongs to."""
+    finest = _NUMBER_OF[kept_steps(minute_us, watermark_us)[0]]
+    return finest, bucket_of("hour", minute_us, zone), bucket_of("day", minute_us, zone)
 
 
 def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: list[int]) -> None:
@@ -80,11 +100,6 @@ def _add(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], delta: li
         for place, number in enumerate(delta):
             if number:
                 total[place] += number
-
-
-def _rows(sums: dict[tuple[Any, ...], list[int]]) -> list[tuple[Any, ...]]:
-    # The statements sort them, so that all transactions lock rows in one order.
-    return [(*key, *delta) for key, delta in sums.items()]
 
 
 _prune = delete(phase_history).where(

@@ -6,11 +6,12 @@ at any moment, and of two partitions that take the same slot only one does its w
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, select, update
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Select, Table, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.store.digest import DIGEST_BYTES
+from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.identity import ids
 from throughline.store.schema.operations import models, restage_slots, retention_slots
 
@@ -123,21 +124,35 @@ RETENTION = IdWalk(retention_slots, owner="workspace", workspace=retention_slots
 """Walks that delete what occurred before a workspace's retention cutoff; they sum up the `touchpoints` deleted."""
 
 
-async def read_ids(connection: AsyncConnection, slot: Slot, count: int) -> list[tuple[bytes, str]]:
-    """Returns the next ids of a slot, at most `count`, in order: (digest, id)."""
-    first = bytes([slot.number << 4]) + b"\0" * (DIGEST_BYTES - 1)
-    last = bytes([slot.number << 4 | 0xF]) + b"\xff" * (DIGEST_BYTES - 1)
-    rows = await connection.execute(
-        select(ids.c.id, ids.c.name)
-        .where(
-            ids.c.workspace == slot.workspace,
-            ids.c.id > slot.cursor if slot.cursor else ids.c.id >= first,
-            ids.c.id <= last,
-        )
-        .order_by(ids.c.id)
-        .limit(count)
+_next_ids = (
+    select(ids.c.id, ids.c.name)
+    .where(
+        ids.c.workspace == bindparam("of_workspace", type_=BigInteger),
+        ids.c.id > bindparam("after", type_=LargeBinary),
+        ids.c.id < bindparam("before", type_=LargeBinary),
     )
-    return [(row.id, row.name) for row in rows]
+    .order_by(ids.c.id)
+    .limit(bindparam("count", type_=BigInteger))
+)
+_read_ids = DriverStatement(_next_ids)
+_read_roots = DriverStatement(_next_ids.where(ids.c.owner.is_(None)))
+
+
+async def read_ids(
+    connection: AsyncConnection, slot: Slot, count: int, *, only_roots: bool = False
+) -> list[tuple[bytes, str]]:
+    """Returns the next ids of a slot, at most `count`, in order: (digest, id).
+
+    `only_roots`: those that belong to another id are left out.
+    """
+    parameters = {
+        "of_workspace": slot.workspace,
+        "after": slot.cursor or bytes([slot.number << 4]),  # shorter than all that begin with it
+        "before": bytes([(slot.number << 4) + 15]) + b"\xff" * DIGEST_BYTES,
+        "count": count,
+    }
+    rows = await (_read_roots if only_roots else _read_ids).fetch(connection, parameters)
+    return [(row[0], row[1]) for row in rows]
 
 
 def walked_fraction(number: int, cursor: bytes) -> float:

@@ -7,7 +7,17 @@ the lock on its root's row: who holds it may change the rows of all its members,
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Integer, LargeBinary, SmallInteger, any_, bindparam, literal, or_, select, tuple_
+from sqlalchemy import (
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    any_,
+    bindparam,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,7 +68,8 @@ _lock_insert = insert(ids).from_select(
 _lock_ids = DriverStatement(
     _lock_insert.on_conflict_do_update(
         index_elements=[ids.c.workspace, ids.c.id],
-        set_={"is_user": or_(ids.c.is_user, _lock_insert.excluded.is_user)},
+        set_={"is_user": true()},
+        where=_lock_insert.excluded.is_user & ~ids.c.is_user,
     ).returning(*_columns)
 )
 _keys = UnnestParameters("keys", {name: ids.c[name].type for name in ("workspace", "id")})
@@ -70,14 +81,29 @@ _read_names = DriverStatement(
 )
 
 
-async def lock_ids(connection: AsyncConnection, rows: Sequence[tuple[int, bytes, str, bool]]) -> dict[bytes, IdRow]:
-    """Lock and read ids until the transaction ends; those that are not stored yet become customers of their own.
+IdToLock = tuple[int, bytes, str, bool]
+"""(workspace, digest, id, whether an event has it as its user id)."""
+
+
+async def hold_ids(connection: AsyncConnection, rows: Sequence[IdToLock]) -> dict[bytes, IdRow]:
+    """Lock ids until the transaction ends; those that are not stored yet become customers of their own.
 
     Args:
         connection: within a transaction.
-        rows: (workspace, digest, id, whether an event has it as its user id), sorted, distinct, at least one.
+        rows: sorted, distinct, at least one.
+
+    Returns:
+        the rows that are new or have changed, by digest: a row that stays as it is is only locked.
     """
     return {row[1]: IdRow._make(row) for row in await _lock_ids.fetch(connection, _requested.parameters(rows))}
+
+
+async def lock_ids(connection: AsyncConnection, rows: Sequence[IdToLock]) -> dict[bytes, IdRow]:
+    """Lock ids as `hold_ids` does, and return all of them, by digest."""
+    written = await hold_ids(connection, rows)
+    # What decides is read once it is locked.
+    others = [(workspace, digest) for workspace, digest, _, _ in rows if digest not in written]
+    return written | await read_ids(connection, others) if others else written
 
 
 async def read_ids(connection: AsyncConnection, keys: Iterable[tuple[int, bytes]]) -> dict[bytes, IdRow]:

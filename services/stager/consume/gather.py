@@ -95,6 +95,7 @@ async def gather(
     max_records: int,
     ends: Callable[[], float],
     write: asyncio.Future[Any],
+    came: Callable[[], None] = lambda: None,
 ) -> Round:
     """Returns the next round; an empty one when nothing comes.
 
@@ -103,6 +104,7 @@ async def gather(
         max_records: of all together.
         ends: when to end without any record, by the monotonic clock; looked at again and again.
         write: the writing of the last round. Until it has ended, a round that is not full goes on gathering.
+        came: called when the first record has come.
 
     Raises:
         KafkaError: the broker refuses.
@@ -115,6 +117,7 @@ async def gather(
         now = time.monotonic()
         if window_ends is None and gathering.records:
             window_ends = now + WINDOW_SECONDS
+            came()
         left = (ends() if window_ends is None else window_ends) - now
         if gathering.is_full or (left <= 0 and write.done()):
             return gathering.records

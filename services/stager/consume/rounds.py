@@ -65,6 +65,8 @@ class RoundLoop:
         """Until when the transactions of a round are not side by side."""
         self._ready: Lanes = []
         """The round that is written next."""
+        self._has_records = False
+        """Whether records wait for the next round."""
         self._next_heartbeat = 0.0
         self._failed_beats = 0
         self._heartbeat_trouble = ""
@@ -103,6 +105,7 @@ class RoundLoop:
         for partition in self.partitions.values():
             partition.locate()
         ready, self._ready = self._ready, []
+        self._has_records = False
         self._writing = asyncio.create_task(self._write(ready), name="round")
         try:
             self._ready = await self._next_round(self._writing)
@@ -133,6 +136,7 @@ class RoundLoop:
             max_records=self._max_records,
             ends=lambda: self._rest_ends(write),
             write=write,
+            came=self._note_records,
         )
         if not records:
             return []
@@ -155,6 +159,9 @@ class RoundLoop:
                 await staging.prepare()
         return prepared
 
+    def _note_records(self) -> None:
+        self._has_records = True
+
     def _rest_ends(self, write: asyncio.Task[None]) -> float:
         """Returns until when there is nothing to do unless a record comes."""
         has_failed = write.done() and (write.cancelled() or write.exception() is not None)
@@ -173,7 +180,11 @@ class RoundLoop:
         if not self._is_stopping and time.monotonic() >= self._next_heartbeat:
             await self._beat()
         if not self._is_stopping:
-            await self._maintenance.run_turn()
+            await self._maintenance.run_turn(self._is_at_rest)
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing waits for the writing to end."""
+        return not self._has_records and not self._is_stopping and time.monotonic() < self._next_heartbeat
 
     async def _stage(self, lanes: Lanes) -> None:
         """Stage the transactions of a round; raises the first error once all lanes have ended."""

@@ -11,10 +11,8 @@ from services.stager.maintain.walk import Share
 from services.stager.stage.apply import apply_changes
 from services.stager.stage.changes import ChangeSet
 from services.stager.stage.customer import Customer
-from services.stager.stage.identity import IdentityGraph
-from services.stager.stage.mentions import IdRequest
 from services.stager.stage.models import ModelsByWorkspace, lock_models
-from throughline.store import journeys, recomputations
+from throughline.store import identity, journeys, recomputations
 from throughline.store.engine.unit_of_work import reading, transaction
 
 CHUNK = 2_000
@@ -45,12 +43,12 @@ async def sweep(engine: AsyncEngine, models: ModelsByWorkspace, share: Share, *,
     async with transaction(engine) as connection:
         # No id that was due is deleted meanwhile.
         await lock_models(connection, {active_models[model][0] for _, model, _ in due}, models)
-        requests = {IdRequest(active_models[model][0], customer, name) for customer, model, name in due}
-        identities = IdentityGraph(connection)
-        await identities.lock(requests)
-        marked = {customer for customer, _, _ in due if identities.row(customer).marked}
-        marks = await recomputations.read_marks(connection, marked) if marked else {}
-        states = await journeys.read_journeys(connection, sorted({customer for customer, _, _ in due}))
+        rows = {(active_models[model][0], customer, name, False) for customer, model, name in due}
+        await identity.hold_ids(connection, sorted(rows))
+        customers = sorted({customer for customer, _, _ in due})
+        # An id that has joined a customer meanwhile has no journey any more, or one that is marked.
+        states = await journeys.read_journeys(connection, customers)
+        marks = await recomputations.read_marks(connection, customers)
         for digest, model, name in due:
             stored = states.get((digest, model))
             if stored is not None and (digest, model) not in marks:

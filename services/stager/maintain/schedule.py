@@ -7,7 +7,7 @@ round some of them do a slice each, side by side.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +16,7 @@ from services.stager.context import StagerContext
 from services.stager.maintain.erase import erase
 from services.stager.maintain.lapses import sweep
 from services.stager.maintain.recompute_aside import recompute_aside
-from services.stager.maintain.restage import restage
+from services.stager.maintain.restage import CUSTOMERS, next_customers, restage
 from services.stager.maintain.retention import delete_old_facts, move_retention_cutoffs
 from services.stager.maintain.walk import EVERYBODY, Share
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
@@ -103,6 +103,8 @@ class Maintenance:
         self._next_suspects = 0.0
         self._next_merge = time.monotonic() + MERGE_SECONDS
         self._merger = ShardMerger()
+        self._restaged_together = CUSTOMERS
+        """Maximum number of customers in a chunk of a restage."""
 
     @property
     def is_due(self) -> bool:
@@ -165,14 +167,18 @@ class Maintenance:
             for share in behind:
                 share.applied_watermark_us = self._watermark_us
 
-    async def run_turn(self) -> None:
-        """Do a slice of some shares. What fails is noted; it keeps nothing else from going on."""
+    async def run_turn(self, goes_on: Callable[[], bool] = lambda: False) -> None:
+        """Do a slice of some shares, and further ones of these as long as `goes_on`.
+
+        The shares do not wait for each other: while PostgreSQL works for one, the process computes for another. What
+        fails is noted; it keeps nothing else from going on.
+        """
         ready = [share for share in self._shares if share.is_ready][:SIDE_BY_SIDE]
         if not ready:
             return
         self._shares = [share for share in self._shares if share not in ready] + ready
         to_sweep = [share for share in ready if Work.SWEEP in share.due]
-        await asyncio.gather(*(self._run_slice(share) for share in ready))
+        await asyncio.gather(*(self._run_slices(share, goes_on) for share in ready))
         swept = [share for share in to_sweep if Work.SWEEP not in share.due]
         if swept:
             try:
@@ -180,6 +186,11 @@ class Maintenance:
                     await self._note_applied(connection, swept)
             except Exception as error:
                 self._note_failure(swept[0], error)
+
+    async def _run_slices(self, share: _ShareWork, goes_on: Callable[[], bool]) -> None:
+        await self._run_slice(share)
+        while share.is_ready and goes_on():
+            await self._run_slice(share)
 
     async def _run_slice(self, share: _ShareWork) -> None:
         try:
@@ -260,8 +271,10 @@ class Maintenance:
     async def _walk(self, models: ModelsByWorkspace, share: Share, watermark_us: int) -> bool:
         """Restage a chunk and delete a chunk of old facts; returns whether there may be more."""
         engine = self._context.engine
-        restaged = await restage(engine, models, share, watermark_us=watermark_us)
+        started = time.monotonic()
+        restaged = await restage(engine, models, share, watermark_us=watermark_us, customers=self._restaged_together)
         if restaged is not None:
+            self._restaged_together = next_customers(self._restaged_together, time.monotonic() - started)
             metrics.STAGER_RESTAGED.inc(restaged.touchpoints)
         deleted = await delete_old_facts(engine, models, share)
         if deleted is not None:

@@ -65,6 +65,8 @@ async def walk_chunk(
     process: Process,
     *,
     is_ready: Callable[[Slot], bool],
+    count: int = CHUNK,
+    only_roots: bool = False,
 ) -> dict[str, int] | None:
     """Process the next chunk of one slot of a partition.
 
@@ -72,6 +74,8 @@ async def walk_chunk(
         walk: where the cursors are.
         process: what is done with the ids.
         is_ready: whether `models` has what a slot is about. If not, the models will have it when they are read again.
+        count: the maximum number of ids in the chunk.
+        only_roots: whether ids that belong to another id are passed by.
 
     Returns:
         what was added to each of the walk's sums; None when the partition has nothing to do.
@@ -87,8 +91,8 @@ async def walk_chunk(
         return None
     async with transaction(engine) as connection:
         await lock_models(connection, {slot.workspace}, models)
-        ids = [WalkedId(*row) for row in await read_ids(connection, slot, CHUNK)]
+        ids = [WalkedId(*row) for row in await read_ids(connection, slot, count, only_roots=only_roots)]
         done, sums = await process(connection, slot, ids)
         cursor = ids[done - 1].digest if done else slot.cursor
-        await walk.move(connection, slot, cursor=cursor, done=len(ids) < CHUNK and done == len(ids), **sums)
+        await walk.move(connection, slot, cursor=cursor, done=len(ids) < count and done == len(ids), **sums)
     return sums

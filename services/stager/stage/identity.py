@@ -147,10 +147,15 @@ class IdentityGraph:
                 to_lock.setdefault(row.root, requested.get(row.root) or IdRequest(row.workspace, row.root))
         self._locked |= self._new
         while to_lock:
-            self._rows |= await identity.lock_ids(self._connection, sorted(to_lock.values()))
+            written = await identity.hold_ids(self._connection, sorted(to_lock.values()))
             self._locked |= to_lock.keys()
-            # Read once more: an id may have gone to another customer before its old one was locked.
-            others = [(requested[digest].workspace, digest) for digest in stored.keys() - to_lock.keys()]
+            # Read once they are locked: an id may have gone to another customer before its old one was.
+            others = [
+                (request.workspace, digest)
+                for digest, request in (requested | to_lock).items()
+                if digest not in written and digest not in self._new
+            ]
+            self._rows |= written
             if others:
                 self._rows |= await identity.read_ids(self._connection, others)
             to_lock = {

@@ -29,6 +29,8 @@ from throughline.store import facts, journeys
 from throughline.store.journeys import JourneyKey, StoredJourney
 from throughline.store.snapshots import read_snapshots
 
+TOGETHER = 500
+"""Number of touchpoints from which on something else may run before the next journey is folded."""
 TOO_LARGE = 2**62
 """More touchpoints than any budget has room for."""
 
@@ -62,6 +64,31 @@ async def recompute(
     """
     if not updates:
         return Recomputed(0, [])
+    tasks = await tasks_of(connection, updates, states, counted, budget)
+    short: list[Recompute] = []
+    left: list[Recompute] = []
+    for rows, task in sorted(tasks, key=itemgetter(0)):
+        if not budget.has_room(read=rows):
+            left.append(task)
+            continue
+        budget.spend(read=rows)
+        if not task.later_checkpoints:
+            short.append(task)
+        elif not await _recompute_stretches(connection, changes, task, budget):
+            left.append(task)
+    left += await recompute_whole(connection, changes, short, budget)
+    return Recomputed(sum(task.touchpoints_read for _, task in tasks), [task.left_aside for task in left])
+
+
+async def tasks_of(
+    connection: AsyncConnection,
+    updates: Sequence[CustomerUpdate],
+    states: Mapping[JourneyKey, StoredJourney],
+    counted: Container[JourneyKey],
+    budget: Budget,
+) -> list[tuple[int, "Recompute"]]:
+    """Returns the journeys of some customers that are to be recomputed, each with the number of rows read for it, at
+    most. Arguments as of `recompute`."""
     sizes = await _Sizes.read(connection, updates, states, budget.checkpoints)
     with_snapshots = [u for u in updates if any(active.has_snapshots for active in u.customer.models)]
     ids = {digest for update in with_snapshots for digest in update.members}
@@ -74,19 +101,7 @@ async def recompute(
             near = sizes.checkpoints.get((update.customer.digest, active.id), [])
             task = Recompute(update, active, states, near, snapshot, update.uncounted_ids(active, counted))
             tasks.append((rows, task))
-    short: list[Recompute] = []
-    left: list[Recompute] = []
-    for rows, task in sorted(tasks, key=itemgetter(0)):
-        if not budget.has_room(read=rows):
-            left.append(task)
-            continue
-        budget.spend(read=rows)
-        if not task.later_checkpoints:
-            short.append(task)
-        elif not await _recompute_stretches(connection, changes, task, budget):
-            left.append(task)
-    left += await _recompute_whole(connection, changes, short, budget)
-    return Recomputed(sum(task.touchpoints_read for _, task in tasks), [task.left_aside for task in left])
+    return tasks
 
 
 def snapshot_of(members: Members, active: ActiveModel, snapshots: Mapping[JourneyKey, Snapshot]) -> Snapshot | None:
@@ -105,6 +120,7 @@ class _Sizes:
         max_checkpoints: int,
     ) -> None:
         self._max_checkpoints = max_checkpoints
+        self._stored = states.keys()
         self.checkpoints = checkpoints
         """The last one before each change, and the next ones."""
         self._of_customer: defaultdict[bytes, int] = defaultdict(int)
@@ -139,10 +155,14 @@ class _Sizes:
         """Returns how many rows are read to recompute a customer, at most: touchpoints, and ids to look these up by."""
         if update.is_of_unknown_size:
             return TOO_LARGE
-        joined = [self._of_customer[owner] for owner in {*update.previous_owner.values()} - {update.customer.digest}]
-        if any(size >= self._max_checkpoints * checkpoint.EVERY for size in joined):
+        digest = update.customer.digest
+        joined = [self._of_customer[owner] for owner in {*update.previous_owner.values()} - {digest}]
+        before = self._of_customer[digest]
+        # What is stored under a model has checkpoints of its own to go on from.
+        is_stored = all((digest, active.id) in self._stored for active in update.customer.models)
+        if max(joined if is_stored else [*joined, before], default=0) >= self._max_checkpoints * checkpoint.EVERY:
             return TOO_LARGE
-        touchpoints = self._of_customer[update.customer.digest] + sum(joined) + len(update.touchpoints)
+        touchpoints = before + sum(joined) + len(update.touchpoints)
         return touchpoints + len(update.members)
 
 
@@ -263,7 +283,7 @@ class Recompute:
         )
 
 
-async def _recompute_whole(
+async def recompute_whole(
     connection: AsyncConnection, changes: ChangeSet, tasks: Sequence[Recompute], budget: Budget
 ) -> list[Recompute]:
     """Recompute journeys without checkpoints after the change, whose facts are read at once; returns those left."""
@@ -281,9 +301,16 @@ async def _recompute_whole(
         connection, sorted(task.old_transitions_span() for task in tasks if task.old_journey is not None)
     )
     left: list[Recompute] = []
+    folded = 0
     for task in tasks:
-        await asyncio.sleep(0)  # so that folding many does not hold the loop
+        if folded >= TOGETHER:
+            await asyncio.sleep(0)  # so that folding many does not hold the loop
+            folded = 0
+        if not budget.has_room():
+            left.append(task)
+            continue
         touchpoints = [t for digest in task.members for t in history.get(digest, ())]
+        folded += len(touchpoints)
         task.advance(await deduplicated(connection, task.members, task.state, touchpoints), changes.watermark_us)
         old_transitions = task.after_start(stored.get(task.key, ()))
         if not _has_room_to_write(budget, task, old_transitions):

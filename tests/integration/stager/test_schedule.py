@@ -112,6 +112,24 @@ async def test_a_generation_is_restaged_and_its_end_is_noticed(database: str, en
     assert [active.backfilling for active in models] == [False] * 3
 
 
+async def test_a_turn_at_rest_goes_on_until_nothing_is_due(database: str, engine: AsyncEngine) -> None:
+    pipeline = await open_pipeline(engine, database)
+    pipeline.send(LOG)
+    await pipeline.finish()
+    maintenance = maintenance_of(pipeline)
+    await look(pipeline, maintenance)
+    await work(maintenance)
+    generation = await pipeline.begin("six_stage")
+    assert await look(pipeline, maintenance)
+    await maintenance.run_turn()
+    is_due_still = maintenance.is_due
+    assert is_due_still
+    await maintenance.run_turn(lambda: True)
+    assert not maintenance.is_due
+    async with reading(engine) as connection:
+        assert (await generations.read_progress(connection, generation)).is_whole
+
+
 async def test_what_fails_pauses_alone_and_says_so(
     database: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -334,11 +334,14 @@ async def test_a_lapse_that_is_nearer_is_looked_for_sooner(engine: AsyncEngine, 
     assert await write(3_000) == 3_000
 
 
-async def test_locking_an_id_stays_on_its_page(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:
+async def test_locking_an_id_writes_it_only_when_it_turns_out_to_be_a_user_id(
+    engine: AsyncEngine, catalog: asyncpg.Connection
+) -> None:
     for number in range(TIMES + 1):
         async with transaction(engine) as connection:
-            await identity.lock_ids(connection, [(1, CUSTOMER, "c", number > 3)])
-    assert await hot_updates(engine, catalog, "ids") == (TIMES, TIMES)
+            rows = await identity.lock_ids(connection, [(1, CUSTOMER, "c", number == 3)])
+            assert (rows[CUSTOMER].root, rows[CUSTOMER].is_user) == (CUSTOMER, number >= 3)
+    assert await hot_updates(engine, catalog, "ids") == (1, 1)
 
 
 async def test_adding_to_a_count_stays_on_its_page(engine: AsyncEngine, catalog: asyncpg.Connection) -> None:

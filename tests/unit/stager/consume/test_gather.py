@@ -117,9 +117,19 @@ async def test_a_quiet_moment_gathers() -> None:
     log = Log({TP: 1})
     asyncio.get_running_loop().call_later(WINDOW_SECONDS / 2, log.add, Value(1, b"x"))
     began = time.monotonic()
-    records = await gather(log, lambda: [TP], max_records=10, ends=lambda: FOR_EVER, write=written())
+    came: list[float] = []
+    records = await gather(
+        log,
+        lambda: [TP],
+        max_records=10,
+        ends=lambda: FOR_EVER,
+        write=written(),
+        came=lambda: came.append(time.monotonic()),
+    )
     assert [record.offset for record in records[TP]] == [0, 1]
     assert time.monotonic() - began >= WINDOW_SECONDS
+    assert len(came) == 1
+    assert came[0] - began < WINDOW_SECONDS
 
 
 async def test_a_round_grows_while_the_last_one_is_written() -> None:
