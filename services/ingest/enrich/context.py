@@ -16,6 +16,8 @@ from services.ingest.enrich.attribution import (
 )
 from services.ingest.enrich.crawlers import is_crawler, is_server
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Context(Struct, frozen=True, gc=False):
     """A context as sent, and what it says of its events."""
@@ -53,7 +55,7 @@ def with_member(context: Context, name: str, value: Any) -> Context:
     """Returns a context with one more member, which neither attribution nor the crawlers' list reads. `name` needs no
     escape."""
     before = bytes(context.raw)[:-1] + b"," if context.decoded else b"{"
-    raw = b'%b"%b":%b}' % (before, name.encode(), msgspec.json.encode(value))
+    raw = b'%b"%b":%b}' % (before, name.encode(), _encode(value))
     return Context(
         Raw(raw),
         {**context.decoded, name: value},

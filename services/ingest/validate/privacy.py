@@ -25,7 +25,7 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 _ESCAPED_NAME = re.compile(rb'"((?:[^"\\]++|\\.)*+)"(?=\s*:)')
 _TEXT = re.compile(rb'"((?:[^"\\]++|\\.)*+)"')
-_AFTER_NAME = ('"', "=")
+_NAMED = re.compile(r'ip(?:["=]|(?<="ip))').search
 _CAPITAL = re.compile("I[pP]").search
 _MEMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+"\s*:\s*)' + _TEXT.pattern)
 
@@ -68,12 +68,8 @@ def kept_of_context(context: dict[str, Any], raw: Raw, mode: IpMode) -> Raw:
 
 def may_hold_address(text: str) -> bool:
     """Whether JSON may have a member or parameter that holds an address."""
-    if "ip" in text:  # which takes half the time of `find`
-        at = text.find("ip")
-        while at >= 0:
-            if text[at + 2 : at + 3] in _AFTER_NAME or text[at - 1 : at] == '"':
-                return True
-            at = text.find("ip", at + 2)
+    if "ip" in text and _NAMED(text) is not None:
+        return True
     # To look for one character takes a fiftieth of the time that two take.
     return ("I" in text and _CAPITAL(text) is not None) or ("\\" in text and "\\u00" in text)
 

@@ -73,6 +73,7 @@ class _SentEvent(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=Fals
 
 
 _SENT_EVENT = msgspec.json.Decoder(_SentEvent)
+_encode = msgspec.json.Encoder().encode
 _IDS = frozenset({"userid", "anonymousid"})
 _DATA = frozenset({"data", "data_base64"})
 _ATTRIBUTES = tuple(name for name in _SentEvent.__struct_fields__ if name not in _DATA)
@@ -94,9 +95,10 @@ def parse_cloudevents(request: Request) -> ParsedRequest:
             return _parsed(request, [event], is_batch=False, is_text_checked=is_text_checked)
         is_batch = request.body.lstrip()[:1] == b"["
     split = split_events(request.body, "") if is_batch else single_event(request.body)
-    events = parse_events(split, _read, MAX_EVENT_BYTES, _find_faults)
+    reader = _Reader()
+    events = parse_events(split, reader, MAX_EVENT_BYTES, _find_faults)
     # What base64 holds may be any text; what else the body holds was checked with it.
-    is_text_checked = b"\\" not in request.body and b"base64" not in request.body
+    is_text_checked = b"\\" not in request.body and not reader.has_base64
     return _parsed(request, events, is_batch, is_text_checked=is_text_checked)
 
 
@@ -152,11 +154,11 @@ def _binary_event(request: Request, content_type: str, media_type: str) -> tuple
         if data is UNSET:
             attributes["data_base64"] = base64.b64encode(body).decode()
             raw = tolerant_json.dump_texts(attributes)
-            return parse_event(raw, _read, defect, MAX_EVENT_BYTES, _find_faults), False
+            return parse_event(raw, _Reader(), defect, MAX_EVENT_BYTES, _find_faults), False
     dumped = tolerant_json.dump_texts(attributes)
     raw = dumped[:-1] + b',"data":' + body + b"}" if body else dumped
     if defect is not None or not _DATA.isdisjoint(attributes):
-        return parse_event(raw, _read, defect, MAX_EVENT_BYTES, _find_faults), False
+        return parse_event(raw, _Reader(), defect, MAX_EVENT_BYTES, _find_faults), False
     values: Any = map(attributes.get, _ATTRIBUTES)
     sent = _SentEvent(*values)
     if body:
@@ -173,15 +175,24 @@ def _binary_event(request: Request, content_type: str, media_type: str) -> tuple
     return parse_event(raw, read, max_bytes=MAX_EVENT_BYTES, find_faults=_find_faults), True
 
 
-def _read(raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
-    """Returns one event in the JSON format.
+class _Reader:
+    """Reads events in the JSON format."""
 
-    Raises:
-        RejectedError: the event cannot be understood.
-        msgspec.DecodeError: a number is out of range.
-    """
-    sent, attributes_json = _decode_event(raw)
-    return _translate(raw, sent, attributes_json, None, warnings)
+    def __init__(self) -> None:
+        self.has_base64 = False
+        """Whether one of the events so far has data in base64."""
+
+    def __call__(self, raw: bytes, warnings: list[Verdict]) -> ParsedEvent:
+        """Returns one event.
+
+        Raises:
+            RejectedError: the event cannot be understood.
+            msgspec.DecodeError: a number is out of range.
+        """
+        sent, attributes_json = _decode_event(raw)
+        if sent.data_base64 is not UNSET:
+            self.has_base64 = True
+        return _translate(raw, sent, attributes_json, None, warnings)
 
 
 def _translate(
@@ -222,7 +233,7 @@ def _translate(
     if not attributes_json:
         sent.data = sent.data_base64 = UNSET
         sent.userid = sent.anonymousid = None
-        attributes_json = msgspec.json.encode(sent).decode()
+        attributes_json = _encode(sent).decode()
     return ParsedEvent(raw, event, None, warnings, f'"cloudevents":{attributes_json}', properties)
 
 

@@ -39,6 +39,7 @@ MAX_EVENT_BYTES = 130 * 1024
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _FIELD_NAMES = {
     "messageId": "params.message_id",
     "userId": "user_id",
@@ -235,7 +236,7 @@ class _Reader:
         once = name in _ONCE_PER_TRANSACTION and params.get("transaction_id")
         if client_us is None and not once:
             return None
-        event = msgspec.json.encode([name, params], order="sorted")
+        event = _encode_sorted([name, params])
         repeats = 0
         if not once:
             repeats = self._repeats.get(event, 0)

@@ -41,6 +41,7 @@ PAYLOAD_SCHEMA = "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-
 
 _TEXTS = msgspec.json.Decoder(dict[str, str])
 _ANY = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
 _JSON_FIELDS = ("ue_px", "ue_pr", "cx", "co")
 """Fields whose text holds JSON, plain or in base64."""
 _NO_CONTEXT_FIELDS = (None,) * len(CONTEXT_FIELDS)
@@ -201,7 +202,7 @@ class _Reader:
             name=context_fields[1] if kind == "pv" else name,
             properties=raw_properties,
         )
-        extra = f'"snowplow":{msgspec.json.encode(fields).decode()}' if fields else ""
+        extra = f'"snowplow":{_encode(fields).decode()}' if fields else ""
         return ParsedEvent(raw, event, None, warnings, extra, properties or None, shared.context, when)
 
     def _set_app(self, app_id: str) -> None:
@@ -341,4 +342,4 @@ def _renamed(fields: dict[str, str], names: dict[str, str]) -> dict[str, str]:
 
 
 def _raw(value: Any) -> Raw:
-    return Raw(msgspec.json.encode(value)) if value else Raw()
+    return Raw(_encode(value)) if value else Raw()
