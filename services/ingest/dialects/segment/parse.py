@@ -11,7 +11,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from services.ingest.dialects.base import NO_MEMBERS, ParsedEvent, ParsedRequest, ReplayRequest, Request
+from services.ingest.dialects.base import (
+    NO_MEMBERS,
+    ParsedEvent,
+    ParsedEvents,
+    ParsedRequest,
+    ReplayRequest,
+    Request,
+)
 from services.ingest.dialects.split import SMALL_EVENT_BYTES, check_size, is_clean, single_event, split_events
 from services.ingest.event import times, tolerant_json
 from services.ingest.event.event import CALLS, Event
@@ -89,6 +96,14 @@ def parse_call(request: Request, call: str) -> ParsedRequest:
     """
     body = request.body
     if is_clean(body):
+        if len(body) <= SMALL_EVENT_BYTES:
+            # A small event of the usual shape is read at once, with the key in it.
+            try:
+                event = _EVENT.decode(body)
+            except (msgspec.DecodeError, RecursionError):
+                pass
+            else:
+                return _request_of_call([ParsedEvent(body, event, None, [])], event.writeKey, call)
         try:
             # Without a key in it, the body is not read before it is validated. To look for one letter takes a tenth of
             # the time that the word takes.
@@ -96,10 +111,10 @@ def parse_call(request: Request, call: str) -> ParsedRequest:
         except (msgspec.DecodeError, RecursionError):
             pass
         else:
-            return _request_of_call([Raw(body)], {}, key, call)
+            return _request_of_call(_Events([Raw(body)], {}), key, call)
     split = single_event(body)
     key = tolerant_json.load(body).get("writeKey") if b"writeKey" in body else ""
-    return _request_of_call(split.events, split.defects, key, call)
+    return _request_of_call(_Events(split.events, split.defects), key, call)
 
 
 def parse_batch(request: Request) -> ParsedRequest:
@@ -249,8 +264,8 @@ def _message_id(value: Any) -> str | None:
     return str(value)
 
 
-def _request_of_call(raws: list[Raw], defects: dict[int, Verdict], key: Any, call: str) -> ParsedRequest:
-    return ParsedRequest(_text(key), _Events(raws, defects), call, replay_request=_REPLAYS_OF_CALLS[call], native=True)
+def _request_of_call(events: ParsedEvents, key: Any, call: str) -> ParsedRequest:
+    return ParsedRequest(_text(key), events, call, replay_request=_REPLAYS_OF_CALLS[call], native=True)
 
 
 def _replay_of_batch(sent_us: int | None, context: Mapping[str, Raw], integrations: Mapping[str, Raw]) -> ReplayRequest:
