@@ -55,9 +55,7 @@ _IN_PARALLEL: Final = {
 }  # fmt: skip
 # The latest touchpoints that are looked at occur two days after the span: they say how its last visits end. Those of
 # half an hour before it say whether its first ones open a visit.
-_IN_SPAN: Final = f"""
-    t.occurred_us >= :from_us - {VISIT_US} AND t.occurred_us < :to_us + {2 * AFTER_US} AND {IN_JOURNEYS}
-"""
+_IN_SPAN: Final = f"t.occurred_us >= :from_us - {VISIT_US} AND t.occurred_us < :to_us + {2 * AFTER_US}"
 _BY_TIME: Final = "t.occurred_us"
 # No ids of messages: of touchpoints in one instant and place the first is the one whose channel comes first.
 _BY_PLACE: Final = 't.occurred_us, t.place, t.channel COLLATE "C"'
@@ -211,7 +209,7 @@ async def _cut_visits(
 
     def source(root: str, facts: str) -> str:
         counted = f"JOIN journeys j ON j.customer = {root} AND {is_counted}" if is_counted else ""
-        return f"FROM {facts} {counted} WHERE {_IN_SPAN}"
+        return f"FROM {facts} {counted} WHERE {_IN_SPAN} AND {IN_JOURNEYS}"
 
     # Most customers have one id, which sends no message twice: only what others sent has to be looked through. If all
     # facts are the workspace's own, it costs less to leave those others out than to look up every id.
@@ -219,7 +217,7 @@ async def _cut_visits(
     has_others = "(i.owner IS NOT NULL OR i.members > 1)"
 
     def with_visits(of: str, facts: str) -> str:
-        """Those who have a visit that counts: to find them first spares sorting the facts of all others."""
+        """Those who may have a visit that counts: to find them first spares sorting the facts of all others."""
         return f"{of} IN (SELECT {of} FROM {facts} WHERE {_IN_SPAN} AND {words.are('at')})"
 
     if words.is_alone:
