@@ -264,7 +264,7 @@ async def count_by_opening(
     value, largest, join = "value", "", ""
     if by != "cycle":  # there may be more values than are shown
         value, join = "largest.value", "LEFT JOIN largest USING (value)"
-        frequent = f'value FROM e GROUP BY value ORDER BY count(*) DESC, value COLLATE "C" LIMIT {MAX_VALUES}'
+        frequent = f'value FROM entries GROUP BY 1 ORDER BY sum(number) DESC, value COLLATE "C" LIMIT {MAX_VALUES}'
         largest = f"largest AS MATERIALIZED (SELECT {frequent if values is None else 'unnest(:values) AS value'}),"
     # Entries are read for each use: to write them down takes longer.
     query = statement(f"""
@@ -273,9 +273,9 @@ async def count_by_opening(
                 width_bucket(e.at_us, :starts) AS day
             FROM transitions e {join_counted(customers)}
             WHERE e.model = :model AND e.kind <> 3 AND e.to_phase = :phase AND e.at_us >= :from_us AND e.at_us < :to_us
-        ), {largest} entries AS (
+        ), entries AS (
             SELECT value, day, count(*) AS number FROM e GROUP BY 1, 2
-        ), m AS (
+        ), {largest} m AS (
             SELECT e.value, e.day, m.kind, m.from_phase, m.to_phase, m.message_id = '' AS silent,
                 width_bucket(m.at_us - e.entered_us, :edges) AS age, count(*) AS number
             FROM e JOIN transitions m ON m.customer = e.customer AND m.model = :model AND m.cycle = e.cycle
