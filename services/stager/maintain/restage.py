@@ -22,6 +22,8 @@ from throughline.store.journeys import JourneyKey, StoredJourney
 
 CUSTOMERS = 1_000
 """Maximum number of customers in a transaction."""
+FIRST_CUSTOMERS = 400
+"""Maximum number in the first transaction of a process."""
 FEWEST_CUSTOMERS = 50
 SECONDS = 0.5
 """Time that a transaction may take: after a longer one the next has fewer customers."""
@@ -40,7 +42,7 @@ async def restage(
     share: Share,
     *,
     watermark_us: int,
-    customers: int = CUSTOMERS,
+    customers: int = FIRST_CUSTOMERS,
     limits: Limits = DEFAULT,
 ) -> Restaged | None:
     """Restage the next chunk of a partition's share.

@@ -16,7 +16,7 @@ from services.stager.context import StagerContext
 from services.stager.maintain.erase import erase
 from services.stager.maintain.lapses import sweep
 from services.stager.maintain.recompute_aside import recompute_aside
-from services.stager.maintain.restage import CUSTOMERS, next_customers, restage
+from services.stager.maintain.restage import FIRST_CUSTOMERS, next_customers, restage
 from services.stager.maintain.retention import delete_old_facts, move_retention_cutoffs
 from services.stager.maintain.walk import EVERYBODY, Share
 from services.stager.stage.models import ModelsByWorkspace, ModelsChangedError
@@ -103,7 +103,7 @@ class Maintenance:
         self._next_suspects = 0.0
         self._next_merge = time.monotonic() + MERGE_SECONDS
         self._merger = ShardMerger()
-        self._restaged_together = CUSTOMERS
+        self._restaged_together = FIRST_CUSTOMERS
         """Maximum number of customers in a chunk of a restage."""
 
     @property
