@@ -177,7 +177,9 @@ def _form(body: bytes) -> tuple[bytes, dict[str, list[str]]]:
     data, others = b"", []
     for field in fields:
         if field.startswith(_DATA_FIELD) and not data:
-            data = unquote_to_bytes(field.removeprefix(_DATA_FIELD).replace(b"+", b" "))
+            data = field.removeprefix(_DATA_FIELD)
+            if b"%" in data or b"+" in data:
+                data = unquote_to_bytes(data.replace(b"+", b" "))
         else:
             others.append(field)
     return data, parse_qs(b"&".join(others).decode("latin-1"), errors="replace") if others else {}

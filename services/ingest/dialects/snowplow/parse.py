@@ -88,8 +88,10 @@ def parse_payload(request: Request) -> ParsedRequest:
 def parse_query(request: Request) -> ParsedRequest:
     """Parses one event whose fields are the query's parameters."""
     reader = _Reader()
-    fields = _query_fields(request.query)
-    defect = tolerant_json.texts_defect(fields)
+    query = request.query
+    fields = _query_fields(query)
+    is_plain = query.isascii() and "%" not in query and "\0" not in query
+    defect = None if is_plain else tolerant_json.texts_defect(fields)
     # The rejected topic, and a replay, have the event as the object that a payload would hold.
     raw = tolerant_json.dump_texts(fields)
     read = reader if defect is not None else partial(_read_fields, reader, fields)
