@@ -174,7 +174,12 @@ class _Reader:
         if type(params) is not dict:
             params = _params(sent)
         micros = sent.timestamp_micros
-        client_us = self._time_of_request(warnings) if micros is None else _parse_micros(micros, warnings)
+        if micros is not None:
+            client_us = _parse_micros(micros, warnings)
+        elif self._shared_us is not None:
+            client_us = self._shared_us
+        else:
+            client_us = self._time_of_request(warnings)
         client, app, user = self._ids
         typed = _typed_properties(params)
         event = Event(
@@ -196,7 +201,7 @@ class _Reader:
             warnings,
             extra,
             ({**typed, **params} if typed else params) or None,
-            self._context_of(params),
+            self._context if params.keys().isdisjoint(_CONTEXT_PARAMETERS) else self._context_of(params),
             None if client_us is None else (client_us, None),
         )
 
@@ -246,8 +251,7 @@ class _Reader:
         return digest.hexdigest()
 
     def _context_of(self, params: dict[str, Any]) -> Context:
-        if params.keys().isdisjoint(_CONTEXT_PARAMETERS):
-            return self._context
+        """Returns the context of an event with some of `_CONTEXT_PARAMETERS`."""
         url, referrer, title = (_text_or_none(params.get(name)) for name in _PAGE_PARAMETERS)
         members = page_context(url, referrer, title)
         campaign = {
