@@ -97,7 +97,7 @@ class _Merge:
             .returning(c.model)
             .cte("added")
         )
-        last = select(*(p[name] for name in (*cell, "shard"))).order_by(*(p[name].desc() for name in (*cell, "shard")))
+        last = select(*(p[name] for name in (*cell, "shard"))).order_by(*(p[name] for name in (*cell, "shard")))
         return last.add_cte(added).offset(bindparam("count") - 1).limit(1)
 
     async def run(self, connection: AsyncConnection, after: SumKey | None, before_us: int, count: int) -> SumKey | None:
