@@ -18,6 +18,7 @@ from tests.strategies.staging import Case, cases, short_checkpoints
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.pipeline import PARTITIONS, Pipeline, open_pipeline
 from tests.support.projection import Projection, assert_same
+from throughline.journey.identity import RULINGS
 from throughline.journey.touchpoint import Touchpoint
 from throughline.store.digest import id_digest
 from throughline.store.personal import PLACES
@@ -42,9 +43,13 @@ def claimed(draw: st.DrawFn) -> Claimed:
 
 
 def received(event: Touchpoint) -> Touchpoint:
-    """The event as received on a day of its own, with all that repeat its message id."""
+    """The event as received on a day of its own, with all that repeat its message id.
+
+    A ruling's id is its own, as the command makes it: what repeats one that is erased would have counted without it.
+    """
     day = int(event.message_id[1:]) if event.message_id[1:].isdigit() else 0
-    return event._replace(received_us=START_US + day * DAY_US)
+    message_id = f"r{day}" if event.call in RULINGS else event.message_id
+    return event._replace(received_us=START_US + day * DAY_US, message_id=message_id)
 
 
 def claim_of(pipeline: Pipeline, number: int, erased: Erased) -> Claim:
