@@ -87,18 +87,18 @@ def follow(
     is_lapsed = before is not None and before.lapsed_us > 0 and revoked is None
     if before is not None and before.phase and before.trail and not is_lapsed and not transitions:
         return _follow_on(model, before.trail, touchpoints)
-    path = own = device = campaign = visit_device = visit_campaign = ""
+    path = latest = device = campaign = visit_device = visit_campaign = ""
     is_open = False
     if before is None:
         entered_us = active_us = seen_us = touchpoints[0].occurred_us
     else:
         if before.trail:
-            path, own, device, campaign, visit_device, visit_campaign = before.trail.split(SEPARATOR)
+            path, latest, device, campaign, visit_device, visit_campaign = before.trail.split(SEPARATOR)
         is_open = before.phase > 0 and not is_lapsed
         entered_us, active_us, seen_us = before.entered_us, before.active_us, before.last_us
     began_us = 0
     """Of the latest cycle; 0: as `before` says."""
-    last_kinds = own.split(",") if own else []
+    last_kinds = latest.split(",") if latest else []
     kinds = model.kinds
     number = 0
     move_us = transitions[0][0] if transitions else NEVER
@@ -149,8 +149,8 @@ def follow(
     if move_us != NEVER:
         # The lapse by the watermark.
         _tell(transitions, number, entered_us, active_us, device, campaign, last_kinds[-LAST_KINDS:])
-    own = ",".join(last_kinds[-LAST_KINDS:])
-    return SEPARATOR.join((path, own, device, campaign, visit_device, visit_campaign))
+    latest = ",".join(last_kinds[-LAST_KINDS:])
+    return SEPARATOR.join((path, latest, device, campaign, visit_device, visit_campaign))
 
 
 def _tell(
@@ -171,7 +171,7 @@ def _tell(
 
 def _follow_on(model: Model, trail: str, touchpoints: Sequence[Touchpoint]) -> str:
     """Returns the trail of an open cycle after touchpoints that move nobody, as those of most folds do."""
-    path, own, rest = trail.split(SEPARATOR, 2)
+    path, latest, rest = trail.split(SEPARATOR, 2)
     kinds = model.kinds
     for touchpoint in touchpoints:
         kind = kinds[touchpoint[4]][touchpoint[5]]
@@ -183,10 +183,10 @@ def _follow_on(model: Model, trail: str, touchpoints: Sequence[Touchpoint]) -> s
                 path = f"{path},{name}" if path else name
         else:
             continue
-        own = f"{own},{name}" if own else name
-        if own.count(",") == LAST_KINDS:
-            own = own[own.index(",") + 1 :]
-    return f"{path}{SEPARATOR}{own}{SEPARATOR}{rest}"
+        latest = f"{latest},{name}" if latest else name
+        if latest.count(",") == LAST_KINDS:
+            latest = latest[latest.index(",") + 1 :]
+    return f"{path}{SEPARATOR}{latest}{SEPARATOR}{rest}"
 
 
 @lru_cache(1024)

@@ -13,7 +13,7 @@ from services.api.shared.days import Days, require_trails
 from services.api.shared.parameters import MAX_NAME, TEXT, Parameters
 from services.api.shared.parameters import MAX_VALUES as MAX_LISTED
 from services.api.shared.queries import CustomerFilter
-from services.api.shared.workspace import LiveModel, source_id, source_names
+from services.api.shared.workspace import LiveModel, name_of_source, source_id, source_names
 from throughline.analytics.funnel import Count
 from throughline.journey.funnel import CYCLE, ENTRY
 from throughline.kit.errors import ServiceError
@@ -146,10 +146,7 @@ async def largest(
 
     values = [value for value in counts if value is not None and value != OTHER]
     values.sort(key=lambda value: (-entries(value), str(value)))
-    named = [
-        (names.get(value, f"deleted source {value}") if isinstance(value, int) else value, counts[value])
-        for value in values
-    ]
+    named = [(name_of_source(names, value) if isinstance(value, int) else value, counts[value]) for value in values]
     if told_apart is None:
         told_apart = [name for name, _ in named[:MAX_VALUES]]
     rest = [*counts.get(OTHER, ()), *(count for name, each in named if name not in told_apart for count in each)]

@@ -45,6 +45,7 @@ from services.api.shared.workspace import (
     list_links,
     live_generation,
     min_cell_of,
+    name_of_source,
     reading_model,
     source_names,
     sources_of,
@@ -217,8 +218,7 @@ def _groups(
         return lists._replace(channels=[name])
 
     named = [
-        (names.get(value, f"deleted source {value}") if isinstance(value, int) else value, levels)
-        for value, levels in groups.items()
+        (name_of_source(names, value) if isinstance(value, int) else value, levels) for value, levels in groups.items()
     ]
     shown = [(name, _shown([levels], min_cell, is_whole=False), levels) for name, levels in named]
     shown.sort(key=lambda group: (group[0] == OTHER, -sum(sums.now for sums in group[1].values()), group[0]))

@@ -1,6 +1,6 @@
 """What requests need to know of their workspace: its sources by name, and the live generation of a phase model."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, tzinfo
 from functools import lru_cache
@@ -31,6 +31,9 @@ SOURCES_SECONDS = 1.0
 """Maximum age of the list of sources."""
 MAX_LISTED = 50
 """Maximum number of sources that an error message lists."""
+_DELETED = "deleted source "
+_ID_DIGITS = 18
+"""Maximum number of digits of a deleted source's id."""
 
 
 class LiveModel(NamedTuple):
@@ -119,8 +122,13 @@ async def sources_of(context: ApiContext, workspace: int) -> list[Source]:
         return await list_sources(connection, workspace)
 
 
+def name_of_source(names: Mapping[int, str], id_: int) -> str:
+    """The name of a source, or what stands for one that was deleted; `source_id` reads both."""
+    return names.get(id_, f"{_DELETED}{id_}")
+
+
 async def source_id(context: ApiContext, workspace: int, name: str | None) -> int | None:
-    """The id of the source of that name; None for None.
+    """The id of the source of that name, or of a deleted one by what stands for it; None for None.
 
     Raises:
         ServiceError: 400 `unknown_source`.
@@ -131,6 +139,9 @@ async def source_id(context: ApiContext, workspace: int, name: str | None) -> in
     for source in sources:
         if source.name == name:
             return source.id
+    number = name.removeprefix(_DELETED)
+    if number != name and number.isdecimal() and number.isascii() and len(number) <= _ID_DIGITS:
+        return int(number)
     names = ", ".join(source.name for source in sources[:MAX_LISTED]) or "none yet"
     if len(sources) > MAX_LISTED:
         names += f", and {len(sources) - MAX_LISTED} more"
@@ -152,7 +163,7 @@ async def customer_filter(context: ApiContext, workspace: int, parameters: Custo
 async def list_links(context: ApiContext, workspace: int, model: str, customers: CustomerFilter) -> ListLinks:
     """Links to lists of these customers."""
     names = await source_names(context, workspace) if customers.sources else {}
-    return ListLinks(model, [names.get(id_, str(id_)) for id_ in customers.sources], customers.channels)
+    return ListLinks(model, [name_of_source(names, id_) for id_ in customers.sources], customers.channels)
 
 
 async def source_names(context: ApiContext, workspace: int) -> dict[int, str]:
