@@ -1,11 +1,12 @@
 """The address is the view: what it takes, refuses and carries on; and spans in the zones of workspaces."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.support.rows import Rows
 from tests.support.stack import Service
@@ -112,3 +113,26 @@ async def test_common_values_are_carried_to_other_views(page: Page, service: Ser
     await expect(page).to_have_title("Customers · web · direct – Throughline")
     await page.get_by_role("navigation").get_by_role("link", name="Data quality").click()
     await expect(page).to_have_url(f"{service.url}/#/quality?source=web")
+
+
+async def test_a_view_that_waits_is_not_drawn_over_the_one_gone_back_to(
+    page: Page, service: Service, rows: Rows
+) -> None:
+    await rows.count(1, 3)
+    await page.goto(f"{service.url}/#/quality")
+    await expect(page.locator("#title")).to_have_text("Data quality")
+    phases_may_come = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await phases_may_come.wait()
+        await route.continue_()
+
+    await page.route("**/v1/phases?*", hold)
+    async with page.expect_request("**/v1/phases?*"):
+        await page.evaluate("location.hash = '#/customers?model=seven_phase&phase=decision'")
+    await page.go_back()
+    await expect(page).to_have_url(f"{service.url}/#/quality")
+    async with page.expect_response("**/v1/phases?*"):
+        phases_may_come.set()
+    await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    await expect(page.locator("#title")).to_have_text("Data quality")

@@ -22,6 +22,7 @@ const listeners = new Set(); // of counts, by the view that is shown
 let latestCounts = null;
 let followed = "";
 let shown = null; // { view, question, controller, place }
+let draws = 0; // begun so far: one that waited too long has been overtaken by the next
 let isOpen = false;
 let sharedView = ""; // the address of the view that a shared link shows
 let byHistory = false;
@@ -116,7 +117,9 @@ async function draw() {
   if (!isOpen) return;
   const { view, values, faults, clean } = parse(sharedView || location.hash, views, home);
   if (!sharedView && !faults.length && clean !== location.hash && location.hash.length > 2) history.replaceState(history.state, "", clean);
+  const turn = ++draws;
   await check(view, values, faults);
+  if (turn !== draws || !isOpen) return;
   const isNew = !shown || shown.view !== view || shown.values[view.argument] !== values[view.argument];
   leave();
   forgetAsked();
