@@ -272,9 +272,9 @@ async def store(stack: Stack, history: list[Touchpoint]) -> None:
     digest = id_digest(stack.workspace_id, history[0].actor)
     try:
         for first in range(0, len(history), 10_000):
-            rows = [row_of(digest, message_digest(t.message_id), t) for t in history[first : first + 10_000]]
+            rows = sorted(row_of(digest, message_digest(t.message_id), t) for t in history[first : first + 10_000])
             async with transaction(engine) as connection:
-                await insert_touchpoints(connection, parameters_of(sorted(rows)))
+                await insert_touchpoints(connection, rows, parameters_of(rows))
         async with transaction(engine) as connection:
             await lock_ids(connection, [(stack.workspace_id, digest, history[0].actor, True)])
             of_workspace = (await read_generations(connection))[stack.workspace_id]

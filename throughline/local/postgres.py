@@ -30,6 +30,7 @@ unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
 max_connections = 200
 shared_buffers = '{shared_buffers_mb}MB'
+wal_buffers = '16MB'
 max_wal_size = '2GB'
 min_wal_size = '160MB'
 checkpoint_timeout = '15min'

@@ -5,12 +5,26 @@ from operator import itemgetter
 from typing import Any, cast
 
 import asyncpg
-from sqlalchemy import BigInteger, Column, ColumnElement, LargeBinary, Text, any_, bindparam, func, select, true, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    LargeBinary,
+    Text,
+    any_,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from throughline.journey.touchpoint import OrderKey, Touchpoint
 from throughline.kit.compiled import compiled
+from throughline.store.digest import DIGEST_BYTES
 from throughline.store.engine.arrays import UnnestParameters
 from throughline.store.engine.driver import DriverStatement
 from throughline.store.schema.facts import touchpoints
@@ -61,12 +75,21 @@ another key, and its clock may be corrected differently.
 
 _JSON = ("rest", "items", "attribution")
 _facts = UnnestParameters("facts", {name: touchpoints.c[name].type for name in TOUCHPOINT_COLUMNS}, joined=_JSON)
-_insert_touchpoints = DriverStatement(
+_inserted = (
     insert(touchpoints)
     .from_select(TOUCHPOINT_COLUMNS, select(*_facts.table.c).order_by(_facts.table.c.actor, _facts.table.c.message))
     .on_conflict_do_nothing()
     .returning(touchpoints.c.actor, touchpoints.c.message)
+    .cte("inserted")
 )
+_count = select(func.count()).select_from(_inserted).scalar_subquery()
+# Nearly always all are new, so that their number says it; a row of an answer for each would cost more than an index.
+_keys_if_fewer = (
+    select(func.string_agg(_inserted.c.actor.concat(_inserted.c.message), literal(b"", LargeBinary)))
+    .where(_count < bindparam("expected", type_=BigInteger))
+    .scalar_subquery()
+)
+_insert_touchpoints = DriverStatement(select(_count, _keys_if_fewer))
 
 
 def parameters_of(rows: Iterable[FactRow]) -> dict[str, str]:
@@ -74,9 +97,17 @@ def parameters_of(rows: Iterable[FactRow]) -> dict[str, str]:
     return _facts.parameters(rows)
 
 
-async def insert_touchpoints(connection: AsyncConnection, parameters: Mapping[str, str]) -> set[FactKey]:
-    """Insert facts; returns the keys of those that are new. `parameters`: of `parameters_of`."""
-    return {(row[0], row[1]) for row in await _insert_touchpoints.fetch(connection, parameters)}
+async def insert_touchpoints(
+    connection: AsyncConnection, rows: Sequence[FactRow], parameters: Mapping[str, str]
+) -> set[FactKey]:
+    """Insert facts; returns the keys of those that were stored before. `parameters`: of `parameters_of`."""
+    answer = await _insert_touchpoints.fetch(connection, {**parameters, "expected": len(rows)})
+    count, inserted = answer[0]
+    if count == len(rows):
+        return set()
+    size = 2 * DIGEST_BYTES
+    keys = (inserted[at : at + size] for at in range(0, count * size, size))
+    return {*map(key_of, rows)} - {(key[:DIGEST_BYTES], key[DIGEST_BYTES:]) for key in keys}
 
 
 _IN_JOURNEYS = (~touchpoints.c.bot, ~touchpoints.c.test, touchpoints.c.call != "unlink", touchpoints.c.call != "relink")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -72,9 +73,19 @@ _lock_ids = DriverStatement(
         where=_lock_insert.excluded.is_user & ~ids.c.is_user,
     ).returning(*_columns)
 )
+_workspaces = bindparam("workspaces", type_=ARRAY(BigInteger))
+_read_of_few = DriverStatement(
+    select(*_columns).where(ids.c.workspace == any_(_workspaces), ids.c.id == any_(_digests))
+)
 _keys = UnnestParameters("keys", {name: ids.c[name].type for name in ("workspace", "id")})
 _by_key = (ids.c.workspace == _keys.table.c.workspace) & (ids.c.id == _keys.table.c.id)
-_read_ids = DriverStatement(select(*_columns).join(_keys.table, _by_key))
+_read_of_many = DriverStatement(select(*_columns).join(_keys.table, _by_key))
+FEW_WORKSPACES = 8
+"""Number of workspaces up to which their ids are read by lists, whose plan is right for tables of any size.
+
+The index is looked up for each pair of a workspace and an id. A join looks up only the pairs there are, but while
+nothing tells PostgreSQL that its tables have grown, its plan is the one for empty tables.
+"""
 _read_members = DriverStatement(select(*_columns).where(ids.c.root == any_(_digests)))
 _read_names = DriverStatement(
     select(ids.c.root, ids.c.id, ids.c.name).where(ids.c.root == any_(_digests), ids.c.id != ids.c.root)
@@ -108,8 +119,14 @@ async def lock_ids(connection: AsyncConnection, rows: Sequence[IdToLock]) -> dic
 
 async def read_ids(connection: AsyncConnection, keys: Iterable[tuple[int, bytes]]) -> dict[bytes, IdRow]:
     """Returns the rows of those ids that are stored, by digest. `keys`: (workspace, digest), which the index has."""
-    parameters = _keys.parameters(sorted(keys))
-    return {row[1]: IdRow._make(row) for row in await _read_ids.fetch(connection, parameters)}
+    keys = sorted(keys)
+    workspaces = sorted({workspace for workspace, _ in keys})
+    if len(workspaces) <= FEW_WORKSPACES:
+        digests = [digest for _, digest in keys]
+        rows = await _read_of_few.fetch(connection, {"workspaces": workspaces, "digests": digests})
+    else:
+        rows = await _read_of_many.fetch(connection, _keys.parameters(keys))
+    return {row[1]: IdRow._make(row) for row in rows}
 
 
 _CHANGED = ("members", "links", "owner", "link_us", "link_place", "link_message", "link_by", "root")

@@ -167,16 +167,16 @@ class Preparation:
         )
 
 
-def events_of(actors: Mapping[bytes, Actor], new_keys: Container[FactKey] | None = None) -> Events:
+def events_of(actors: Mapping[bytes, Actor], stored_before: Container[FactKey] = ()) -> Events:
     """Returns the touchpoints that say something of a customer: not those of crawlers, nor test orders.
 
-    `new_keys`: those of the facts that were not staged before; None: all are new.
+    `stored_before`: keys of facts that say nothing new.
     """
     events = {
         digest: [
             t
             for message, t in actor.touchpoints.items()
-            if not t.bot and not t.test and (new_keys is None or (digest, message) in new_keys)
+            if not t.bot and not t.test and (digest, message) not in stored_before
         ]
         for digest, actor in actors.items()
     }

@@ -5,7 +5,7 @@ other the last without a warning. Their law: the same log leaves the same rings,
 batch with very many sources fewer events of each are written.)
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from services.stager.stage.decode import Arrival, Batch
@@ -57,13 +57,13 @@ class RecentEvents(NamedTuple):
     rows: list[RingRow]
 
 
-def recent_of(batch: Batch, new_keys: Collection[FactKey], originals: Mapping[FactKey, FactRow]) -> RecentEvents:
+def recent_of(batch: Batch, stored_before: Container[FactKey], originals: Mapping[FactKey, FactRow]) -> RecentEvents:
     """Returns the last events of each source of a batch.
 
     Args:
         batch: the records that came.
-        new_keys: keys of the facts that were not staged before.
-        originals: for every other event, by key, the fact that was staged first.
+        stored_before: keys of the facts that were staged before.
+        originals: for every event that repeats another, by key, the fact that was staged first.
     """
     rings = sorted(ring for ring in batch.arrived if ring.source)  # a ruling has no source
     size = min(RING_SIZE, max(1, MAX_ROWS // max(1, len(rings))))
@@ -74,18 +74,18 @@ def recent_of(batch: Batch, new_keys: Collection[FactKey], originals: Mapping[Fa
         for number, touchpoint in enumerate(arrived[skipped:], skipped + 1):
             codes = touchpoint.warnings
             if originals:
-                codes += _repeat_codes(batch, touchpoint, new_keys, originals)
+                codes += _repeat_codes(batch, touchpoint, stored_before, originals)
             rows.append(_row_of(ring, number, touchpoint, codes))
     return RecentEvents({ring.source for ring in rings}, {ring.partition for ring in rings}, rows)
 
 
 def _repeat_codes(
-    batch: Batch, touchpoint: Touchpoint, new_keys: Collection[FactKey], originals: Mapping[FactKey, FactRow]
+    batch: Batch, touchpoint: Touchpoint, stored_before: Container[FactKey], originals: Mapping[FactKey, FactRow]
 ) -> tuple[str, ...]:
     """Returns the code of an event whose message id was staged before; none for a new one."""
     actor = id_digest(touchpoint.workspace, touchpoint.actor)
     key = (actor, message_digest(touchpoint.message_id))
-    if key in new_keys and batch.actors[actor].touchpoints[key[1]] is touchpoint:
+    if key not in stored_before and batch.actors[actor].touchpoints[key[1]] is touchpoint:
         return ()
     is_same = content_of(originals[key]) == content_of(row_of(*key, touchpoint))
     return (DUPLICATE if is_same else CONFLICT,)

@@ -124,21 +124,22 @@ class _BatchTransaction:
 
     async def run(self) -> BatchResult:
         batch = self._batch
-        new_keys = await facts.insert_touchpoints(self._connection, batch.parameters or facts.parameters_of(batch.rows))
+        parameters = batch.parameters or facts.parameters_of(batch.rows)
+        stored_before = await facts.insert_touchpoints(self._connection, batch.rows, parameters)
         events, mentions = batch.events, batch.mentions
-        if len(new_keys) < len(batch.rows):
-            events = events_of(batch.actors, new_keys)
+        if stored_before:
+            events = events_of(batch.actors, stored_before)
             mentions = mentions_of(events)
-        named = self._named_by_others(new_keys)
+        named = self._named_by_others(stored_before)
         moves = await self._identities.apply(mentions, named) if events or named else []
         recomputed = await self._update_journeys(events, moves)
-        repeats, originals = await self._read_originals(new_keys)
+        repeats, originals = await self._read_originals(stored_before)
         conflicts = sum(content_of(originals[key_of(row)]) != content_of(row) for row in repeats)
-        recent = recent_to_write(*recent_of(batch, new_keys, originals))
+        recent = recent_to_write(*recent_of(batch, stored_before, originals))
         await apply_changes(self._connection, self._changes, self._shard, also=recent)
         await add_suspects(self._connection, self._suspects(events))
         return BatchResult(
-            staged=len(new_keys),
+            staged=len(batch.rows) - len(stored_before),
             duplicates=len(repeats) - conflicts,
             conflicts=conflicts,
             rejected=len(batch.rejected),
@@ -150,12 +151,12 @@ class _BatchTransaction:
             lateness_us=tuple(self._lateness_us),
         )
 
-    def _named_by_others(self, new_keys: set[FactKey]) -> list[IdRequest]:
+    def _named_by_others(self, stored_before: set[FactKey]) -> list[IdRequest]:
         """Returns the ids that crawlers' events and test orders name: no links, but an erasure has to find them."""
         requests: dict[bytes, IdRequest] = {}
         for digest, actor in self._batch.actors.items():
             for message, t in actor.touchpoints.items():
-                if (t.bot or t.test) and (t.anonymous_id or t.previous_id) and (digest, message) in new_keys:
+                if (t.bot or t.test) and (t.anonymous_id or t.previous_id) and (digest, message) not in stored_before:
                     for name in {t.anonymous_id, t.previous_id} - {"", t.actor}:
                         request = IdRequest(t.workspace, id_digest(t.workspace, name), name)
                         requests[request.digest] = request
@@ -373,13 +374,13 @@ class _BatchTransaction:
         workspaces = {actor.workspace for actor in self._batch.actors.values()}
         return any(active.has_snapshots for workspace in workspaces for active in self._models[workspace].models)
 
-    async def _read_originals(self, new_keys: set[FactKey]) -> tuple[list[FactRow], dict[FactKey, FactRow]]:
+    async def _read_originals(self, stored_before: set[FactKey]) -> tuple[list[FactRow], dict[FactKey, FactRow]]:
         """Returns the rows whose message id their actor had sent before, and by key the facts that count instead."""
         batch = self._batch
-        if len(new_keys) == len(batch.rows) and not batch.repeats:
+        if not stored_before and not batch.repeats:
             return [], {}
-        stored = [row for row in batch.rows if key_of(row) not in new_keys]
-        originals = await facts.read_facts(self._connection, [key_of(row) for row in stored]) if stored else {}
-        repeated = {key_of(row) for row in batch.repeats} & new_keys
+        originals = await facts.read_facts(self._connection, sorted(stored_before)) if stored_before else {}
+        stored = [row for row in batch.rows if key_of(row) in stored_before]
+        repeated = {key_of(row) for row in batch.repeats} - stored_before
         originals |= {key_of(row): row for row in batch.rows if key_of(row) in repeated}
         return stored + batch.repeats, originals
