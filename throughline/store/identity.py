@@ -73,19 +73,18 @@ _lock_ids = DriverStatement(
         where=_lock_insert.excluded.is_user & ~ids.c.is_user,
     ).returning(*_columns)
 )
-_workspaces = bindparam("workspaces", type_=ARRAY(BigInteger))
-_read_of_few = DriverStatement(
-    select(*_columns).where(ids.c.workspace == any_(_workspaces), ids.c.id == any_(_digests))
-)
 _keys = UnnestParameters("keys", {name: ids.c[name].type for name in ("workspace", "id")})
 _by_key = (ids.c.workspace == _keys.table.c.workspace) & (ids.c.id == _keys.table.c.id)
-_read_of_many = DriverStatement(select(*_columns).join(_keys.table, _by_key))
+_read_ids = DriverStatement(select(*_columns).join(_keys.table, _by_key))
+_workspaces = bindparam("workspaces", type_=ARRAY(BigInteger))
+_read_many_ids = DriverStatement(
+    select(*_columns).where(ids.c.workspace == any_(_workspaces), ids.c.id == any_(_digests))
+)
+MANY_IDS = 500
+"""Number of ids from which on they are read by two lists, if they are of few workspaces: a join looks up each key and
+costs less for some dozens, but its plan may be the one for empty tables, which PostgreSQL keeps while these grow."""
 FEW_WORKSPACES = 8
-"""Number of workspaces up to which their ids are read by lists, whose plan is right for tables of any size.
-
-The index is looked up for each pair of a workspace and an id. A join looks up only the pairs there are, but while
-nothing tells PostgreSQL that its tables have grown, its plan is the one for empty tables.
-"""
+"""Number of workspaces up to which ids are read by lists: looked up for each pair of a workspace and an id."""
 _read_members = DriverStatement(select(*_columns).where(ids.c.root == any_(_digests)))
 _read_names = DriverStatement(
     select(ids.c.root, ids.c.id, ids.c.name).where(ids.c.root == any_(_digests), ids.c.id != ids.c.root)
@@ -120,12 +119,12 @@ async def lock_ids(connection: AsyncConnection, rows: Sequence[IdToLock]) -> dic
 async def read_ids(connection: AsyncConnection, keys: Iterable[tuple[int, bytes]]) -> dict[bytes, IdRow]:
     """Returns the rows of those ids that are stored, by digest. `keys`: (workspace, digest), which the index has."""
     keys = sorted(keys)
-    workspaces = sorted({workspace for workspace, _ in keys})
-    if len(workspaces) <= FEW_WORKSPACES:
-        digests = [digest for _, digest in keys]
-        rows = await _read_of_few.fetch(connection, {"workspaces": workspaces, "digests": digests})
+    workspaces = {workspace for workspace, _ in keys}
+    if len(keys) >= MANY_IDS and len(workspaces) <= FEW_WORKSPACES:
+        lists = {"workspaces": sorted(workspaces), "digests": [digest for _, digest in keys]}
+        rows = await _read_many_ids.fetch(connection, lists)
     else:
-        rows = await _read_of_many.fetch(connection, _keys.parameters(keys))
+        rows = await _read_ids.fetch(connection, _keys.parameters(keys))
     return {row[1]: IdRow._make(row) for row in rows}
 
 
