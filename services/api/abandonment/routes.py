@@ -207,9 +207,9 @@ async def get_abandonment(
         bins = bins_of(window_us)
         of_spans: list[Mapping[int | str | None, list[Count]]] = []
         for span in spans:
-            known = [value for value in of_spans[0] if isinstance(value, str) and value != OTHER] if of_spans else None
+            named = [value for value in of_spans[0] if isinstance(value, str) and value != OTHER] if of_spans else None
             of_spans.append(
-                await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins, known)
+                await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins, named)
             )
     seen = [span.seen_until(now_us) for span in spans]
     totals = [

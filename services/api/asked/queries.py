@@ -73,8 +73,8 @@ class KindTable(NamedTuple):
 
     def words(self, kind: str) -> list[tuple[bool, str]]:
         """Returns the calls and names that mean a kind: whether it is a call, and its key."""
-        known = self.parameters
-        rows = zip(known["kind_calls"], known["kind_keys"], known["kind_numbers"], strict=True)
+        columns = (self.parameters[name] for name in ("kind_calls", "kind_keys", "kind_numbers"))
+        rows = zip(*columns, strict=True)
         return [(is_call, key) for is_call, key, number in rows if self.kinds[number].name == kind]
 
 

@@ -113,7 +113,8 @@ class PathQuestion(NamedTuple):
         if not isinstance(self.goal, str):
             return {} if self.goal is None else {"goal": self.goal}
         words = self.kinds.words(self.goal)
-        calls, names = ([key for is_call, key in words if is_call == wanted] for wanted in (True, False))
+        calls = [key for is_call, key in words if is_call]
+        names = [key for is_call, key in words if not is_call]
         return {"workspace": self.workspace, "goal_calls": calls, "goal_names": names}
 
     @property

@@ -283,8 +283,8 @@ def _goal(model: PhaseModel, name: str) -> int | str | None:
         return phase_number(model, name, "goal")
     kinds = {each.name for each in (*model.calls.values(), *model.names.values())}
     if kind not in kinds:
-        known = ", ".join(sorted(kinds))
-        raise ServiceError(400, "invalid_parameter", f"goal: {kind[:100]!r} is none of {known}", field="goal")
+        message = f"goal: {kind[:100]!r} is none of {', '.join(sorted(kinds))}"
+        raise ServiceError(400, "invalid_parameter", message, field="goal")
     return kind
 
 

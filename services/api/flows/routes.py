@@ -166,9 +166,9 @@ def _path(model: Model, text: str) -> tuple[str, ...]:
     if text == NO_KINDS:
         return ()
     names = text.split(",")
-    known = {kind.name for kind in (*model.calls.values(), *model.names.values())}
+    kinds = {kind.name for kind in (*model.calls.values(), *model.names.values())}
     for name in names:
-        if name not in known:
+        if name not in kinds:
             raise ServiceError(400, "invalid_parameter", f"kinds: there is no kind {name[:100]!r}", field="kinds")
     return tuple(names)
 

@@ -223,12 +223,12 @@ def _links(
     """Links to the lists of the numbers, and of the phases, of one advocate or of all."""
     lists = ListLinks(live.model.name, parameters.source, parameters.channel)
     question = {"from": rfc3339(days.from_us), "to": rfc3339(days.end_us)}
-    asked = question | {"goal": parameters.goal, "window": parameters.window, "advocate": advocate}
+    of_advocate = question | {"goal": parameters.goal, "window": parameters.window, "advocate": advocate}
     path = "/v1/referrals/customers"
-    links = {number: lists.path(path, {**asked, "number": number}) for number in get_args(Number)}
+    links = {number: lists.path(path, {**of_advocate, "number": number}) for number in get_args(Number)}
     for phase in sorted(phases):
         name = phase_name(live.model, phase)
-        links[f"phases.{name}"] = lists.path(path, {**asked, "number": "referred", "phase": name})
+        links[f"phases.{name}"] = lists.path(path, {**of_advocate, "number": "referred", "phase": name})
     return links | {"invites": lists.path("/v1/voice/reach/customers", {**question, "what": "invites"})}
 
 
