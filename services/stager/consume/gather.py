@@ -20,6 +20,8 @@ ROUND_BYTES = 16 * 1024 * 1024
 very much."""
 WINDOW_SECONDS = 0.08
 """Time that a round which is not full waits, after its first record."""
+WINDOW_RECORDS = 250
+"""Number of records from which on a round waits for no more company: it would save little, and cost the first time."""
 LOOK_SECONDS = WINDOW_SECONDS / 2
 """Time between two looks at what has come, within the window and while the last round is being written."""
 REST_SECONDS = 0.5
@@ -49,8 +51,14 @@ class Gathering:
         self.records: dict[TopicPartition, list[Record]] = {}
         self._consumer = consumer
         self._left = max_records
+        self._taken = 0
         self._bytes_left = ROUND_BYTES
         self._piece_records = piece_records
+
+    @property
+    def has_company(self) -> bool:
+        """Whether the round has so many records that it is worth a transaction of its own."""
+        return self._taken >= WINDOW_RECORDS
 
     @property
     def is_full(self) -> bool:
@@ -85,6 +93,7 @@ class Gathering:
             self._bytes_left -= sum(len(record.value or b"") for record in records)
             taken += len(records)
         self._left -= taken
+        self._taken += taken
         return taken
 
 
@@ -118,7 +127,7 @@ async def gather(
         if window_ends is None and gathering.records:
             window_ends = now + WINDOW_SECONDS
             came()
-        left = (ends() if window_ends is None else window_ends) - now
+        left = 0.0 if gathering.has_company else (ends() if window_ends is None else window_ends) - now
         if gathering.is_full or (left <= 0 and write.done()):
             return gathering.records
         if left <= 0:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from services.stager.consume import gather as module
 from services.stager.consume.gather import (
     LANES,
+    LOOK_SECONDS,
     PIECE_RECORDS,
     ROUND_BYTES,
     SMALL_ROUND_RECORDS,
+    WINDOW_RECORDS,
     WINDOW_SECONDS,
     Gathering,
     Round,
@@ -111,6 +113,18 @@ async def test_a_full_round_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> No
     pending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     records = await gather(log, lambda: [TP], max_records=10, ends=lambda: FOR_EVER, write=pending)
     assert len(records[TP]) == 10
+
+
+async def test_many_records_wait_for_the_last_round_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WINDOW_SECONDS", 60.0)
+    log = Log({TP: WINDOW_RECORDS})
+    last: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    gathered = asyncio.create_task(gather(log, lambda: [TP], max_records=5_000, ends=lambda: FOR_EVER, write=last))
+    await asyncio.sleep(2 * LOOK_SECONDS)
+    assert not gathered.done()
+    log.add(Value(WINDOW_RECORDS, b"x"))
+    last.set_result(None)
+    assert len((await asyncio.wait_for(gathered, 10))[TP]) == WINDOW_RECORDS + 1
 
 
 async def test_a_quiet_moment_gathers() -> None:
