@@ -5,6 +5,7 @@ hold anything, passwords too.
 """
 
 from functools import lru_cache
+from itertools import compress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -122,8 +123,9 @@ def _own_properties(properties: dict[str, Any]) -> _EventProperties:
     # One character more than is stored, so that a click id that is too long can be told from one that fits.
     if len(properties) > len(_OWN_PROPERTIES):
         # Browser libraries send most of them, as null, among many others: walk the shorter of the two.
-        pairs = zip(_OWN_PROPERTIES, map(properties.get, _OWN_PROPERTIES), strict=True)
-        return tuple([(name, text[: MAX_TEXT + 1]) for name, text in pairs if type(text) is str])
+        values = [*map(properties.get, _OWN_PROPERTIES)]
+        given = compress(zip(_OWN_PROPERTIES, values, strict=True), values)
+        return tuple([(name, text[: MAX_TEXT + 1]) for name, text in given if type(text) is str])
     return tuple(
         [
             (name, text[: MAX_TEXT + 1])

@@ -24,7 +24,7 @@ def attributes_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
                 text = value.decode()
             except UnicodeDecodeError:
                 text = value.decode("latin-1")
-            if "%" in text or text.startswith('"'):
+            if "%" in text or '"' in text:
                 text = _unescape(text) if len(text) <= _MAX_CACHED else _unescape.__wrapped__(text)
             attributes[attribute] = text
     return attributes

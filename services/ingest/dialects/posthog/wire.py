@@ -103,7 +103,8 @@ _ANY = msgspec.json.Decoder()
 
 def raw_properties(raw: Raw, properties: Mapping[str, Any]) -> RawProperties:
     """Returns those of an event's properties that are passed on as JSON; `raw` is all of them, `properties` decoded."""
-    return NO_RAW_PROPERTIES if _RAW_PROPERTIES.isdisjoint(properties) else _RAW_PROPERTY_DECODER.decode(raw)
+    # The other way round, each of the properties would be looked up.
+    return NO_RAW_PROPERTIES if properties.keys().isdisjoint(_RAW_PROPERTIES) else _RAW_PROPERTY_DECODER.decode(raw)
 
 
 def try_usual_batch(body: bytes) -> UsualBatch | None:
