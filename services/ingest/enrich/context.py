@@ -52,12 +52,10 @@ def parse_context(raw: Raw, decoded: dict[str, Any]) -> Context:
 
 
 def with_member(context: Context, name: str, value: Any) -> Context:
-    """Returns a context with one more member, which neither attribution nor the crawlers' list reads. `name` needs no
-    escape."""
+    """Returns a context with one more member, which neither attribution nor the crawlers' list reads."""
     before = bytes(context.raw)[:-1] + b"," if context.decoded else b"{"
-    raw = b'%b"%b":%b}' % (before, name.encode(), _encode(value))
     return Context(
-        Raw(raw),
+        Raw(before + _encode({name: value})[1:]),
         {**context.decoded, name: value},
         context.origin,
         context.attribution,

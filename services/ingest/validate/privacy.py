@@ -68,8 +68,8 @@ def kept_of_context(context: dict[str, Any], raw: Raw, mode: IpMode) -> Raw:
 
 def may_hold_address(text: str) -> bool:
     """Whether JSON may have a member or parameter that holds an address."""
-    # From the end a text is searched in a third of the time.
-    if text.rfind("ip") >= 0 and _NAMED(text) is not None:
+    # From the end a long text is searched in a third of the time that `in` takes.
+    if text.rpartition("ip")[1] and _NAMED(text) is not None:
         return True
     # To look for one character takes a fiftieth of the time that two take.
     return ("I" in text and _CAPITAL(text) is not None) or ("\\" in text and "\\u00" in text)
@@ -85,7 +85,7 @@ def has_no_address(members: Mapping[str, Any], text: str, start: int, rules: Rul
         text.find("{", start + 1) < 0
         and "\\" not in text
         and members.keys().isdisjoint(rules.address_members)
-        and not any([text.rfind(parameter) >= 0 for parameter in _parameters(rules.address_parameters)])
+        and not any([text.rpartition(parameter)[1] for parameter in _parameters(rules.address_parameters)])
     )
 
 

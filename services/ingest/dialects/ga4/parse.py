@@ -315,7 +315,7 @@ def _device_id(client: Any, app: Any, warnings: list[Verdict]) -> str:
 def _typed_properties(params: dict[str, Any]) -> dict[str, Any]:
     """Returns the typed properties that the parameters hold under another name, and not under that of the property."""
     typed: dict[str, Any] = {}
-    if "transaction_id" in params:
+    if "transaction_id" in params and "order_id" not in params:
         typed["order_id"] = params["transaction_id"]
     items = params.get("items")
     # An event with several items is about each of them, not about one.
@@ -323,10 +323,8 @@ def _typed_properties(params: dict[str, Any]) -> dict[str, Any]:
         value_of = items[0].get
         for name, property_name in _ITEM_PROPERTIES:
             value = value_of(name)
-            if value is not None:
+            if value is not None and property_name not in params:
                 typed[property_name] = value
-    if typed and not params.keys().isdisjoint(typed):
-        return {name: value for name, value in typed.items() if name not in params}
     return typed
 
 
