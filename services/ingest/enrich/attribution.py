@@ -100,8 +100,7 @@ def attribution_of(
     """
     event_properties: _EventProperties = ()
     if properties:
-        if not _OWN_PROPERTY_SET.isdisjoint(properties):
-            event_properties = _own_properties(properties)
+        event_properties = _own_properties(properties)
         referrer = _address_text(properties, "referrer")
         # In other calls than `page` the property `url` may be a product's address.
         url = _address_text(properties, "url") if call == "page" and not origin.url else ""

@@ -220,26 +220,25 @@ def _pixel(_: Sequence[Verdict | None]) -> tuple[bytes, bytes]:
 
 def _query_fields(query: str) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for pair in query.split("&"):
+    for pair in query.replace("+", " ").split("&"):  # a plus sign is a space, as in a form
         name, _, value = pair.partition("=")
         if value:
-            if "%" in pair or "+" in pair:
+            if "%" in pair:
                 name, value = _unquoted(name), _unquoted(value)
             fields[name] = value
     return fields
 
 
 def _unquoted(text: str) -> str:
-    if "%" not in text and "+" not in text:
+    if "%" not in text:
         return text
     return _unquote(text) if len(text) <= MAX_CACHED else _unquote.__wrapped__(text)
 
 
 @lru_cache(maxsize=4096)
 def _unquote(text: str) -> str:
-    # Cached, because addresses, titles, languages and time zones come again and again. A plus sign is a space, as in a
-    # form.
-    return unquote(text.replace("+", " "), errors="surrogateescape")
+    # Cached, because addresses, titles, languages and time zones come again and again.
+    return unquote(text, errors="surrogateescape")
 
 
 def _fields_of(raw: bytes) -> dict[str, str]:
