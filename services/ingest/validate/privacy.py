@@ -85,7 +85,7 @@ def has_no_address(members: Mapping[str, Any], text: str, start: int, rules: Rul
         text.find("{", start + 1) < 0
         and "\\" not in text
         and members.keys().isdisjoint(rules.address_members)
-        and not any([text.rpartition(parameter)[1] for parameter in _parameters(rules.address_parameters)])
+        and not [part for part in _parameters(rules.address_parameters) if text.rpartition(part)[1]]
     )
 
 
@@ -122,7 +122,7 @@ def kept_of_rejected(raw: bytes, mode: IpMode, rules: Rules) -> bytes:
 
 @lru_cache(maxsize=4)
 def _parameters(names: tuple[str, ...]) -> list[str]:
-    """Returns the ends of texts, one at least of which every parameter has before its value."""
+    """Returns texts of which every parameter has one before its value: that of `_uip` ends as that of `ip` does."""
     return [f"{name}=" for name in names if not any(name != other and name.endswith(other) for other in names)]
 
 
