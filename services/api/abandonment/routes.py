@@ -441,7 +441,7 @@ async def get_abandonment_friction(
             _kinds(live.model, phase, parameters.kind, names),
             mature_until_us=now_us - AFTER_US,
         )
-        visits = await read_visits(connection, question, live.workspace.time_zone)
+        visits = await read_visits(connection, question, live.zone)
     if len(visits) > MAX_STRATA:
         raise ServiceError(
             400, "invalid_parameter", "from: there is too much in this span; ask for fewer days", field="from"

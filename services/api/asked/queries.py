@@ -119,8 +119,8 @@ _ARRAYS: Mapping[str, type[TypeEngine[Any]]] = {
     "goal_calls": Text,
     "goal_names": Text,
     **{f"{what}_{ending}s": Text for what in ("foreign", "at", "beyond", "friction") for ending in ("name", "call")},
-    "friction_name_bits": BigInteger,
-    "friction_call_bits": BigInteger,
+    "friction_name_letters": Text,
+    "friction_call_letters": Text,
 }
 _INTEGERS = (
     "model", "workspace", "phase", "from_us", "to_us", "mature_until_us", "after_us", "after_cycle", "count", "goal",

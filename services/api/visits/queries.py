@@ -7,6 +7,7 @@ counted by what they have as it is, and values looked for in these few groups.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,7 +28,7 @@ from services.api.asked.queries import (
     prepare_to_ask,
     statement,
 )
-from services.api.shared.days import Days
+from services.api.shared.days import Days, in_calendar
 from services.api.shared.queries import CustomerFilter
 from throughline.analytics.strata import Stratum
 from throughline.journey.durations import DAY_US
@@ -70,17 +71,31 @@ def _fact(by: _Fact) -> str:
     text is taken for a name, because quotes within a string are escaped.
     """
     before = f"'{_BEFORE[by]}'"
-    return f"""coalesce(left(
+    value = f"""
         CASE WHEN strpos(t.attribution, {before}) > 0 AND strpos(t.attribution, '\\') = 0
-            THEN split_part(split_part(t.attribution, {before}, 2), '"', 1) ELSE {FACTS[by]} END,
-        {MAX_VALUE}
-    ), '')"""
+            THEN split_part(split_part(t.attribution, {before}, 2), '"', 1) ELSE {FACTS[by]} END
+    """
+    # What is as short as that has no longer value; to count characters takes as long as to find the value.
+    short = f"octet_length(t.attribution) <= {MAX_VALUE}"
+    return f"coalesce(CASE WHEN {short} THEN {value} ELSE left({value}, {MAX_VALUE}) END, '')"
 
 
 _START: Final = "lower(visit)"
 _END: Final = f"upper(visit) - {VISIT_US - 1}"
-_VALUE: Final = f"""coalesce((SELECT min(fact COLLATE "C") FROM unnest(facts) fact WHERE fact <> ''), '{NONE}')"""
-_FRICTIONS: Final = "coalesce((SELECT bit_or(friction) FROM unnest(frictions) friction), 0)"
+_ALL_FACTS: Final = "coalesce(facts, ARRAY[fact])"
+_LETTERS: Final = [chr(ord("A") + bit) for bit in range(MAX_FRICTIONS)]
+"""What stands for a friction in the text of a visit's, by bit."""
+_FRICTIONS: Final = f"""
+    coalesce((
+        SELECT bit_or(CAST(1 AS bigint) << ascii(letter) - {ord(_LETTERS[0])})
+        FROM string_to_table(frictions, NULL) letter
+    ), 0)
+"""
+
+
+def _value_of(facts: str) -> str:
+    """Returns the value of a visit: the first of its facts that is any."""
+    return f"""coalesce((SELECT min(each COLLATE "C") FROM unnest({facts}) each WHERE each <> ''), '{NONE}')"""
 
 
 class VisitQuestion(NamedTuple):
@@ -115,10 +130,11 @@ class _Words(NamedTuple):
 
     @property
     def friction(self) -> str:
-        """Returns the bits of the frictions of one of those with any."""
+        """Returns the letter of a touchpoint's friction; NULL: it has none."""
+        letter = "(:friction_{0}_letters)[array_position(:friction_{0}s, {1})]".format
         return (
-            f"CASE WHEN t.call = 'track' THEN (:friction_name_bits)[array_position(:friction_names, {self.name})] "
-            "ELSE (:friction_call_bits)[array_position(:friction_calls, t.call)] END"
+            f"CASE WHEN {self.are('friction')} THEN CASE WHEN t.call = 'track' THEN {letter('name', self.name)} "
+            f"ELSE {letter('call', 't.call')} END END"
         )
 
 
@@ -151,7 +167,9 @@ async def _read_words(connection: AsyncConnection, question: VisitQuestion) -> _
             f"at_{ending}s": [word for word, marks in own if marks & AT_PHASE],
             f"beyond_{ending}s": [word for word, marks in own if marks & BEYOND],
             f"friction_{ending}s": [word for word, marks in own if marks >> FRICTION],
-            f"friction_{ending}_bits": [marks >> FRICTION for _, marks in own if marks >> FRICTION],
+            f"friction_{ending}_letters": [
+                _LETTERS[(marks >> FRICTION).bit_length() - 1] for _, marks in own if marks >> FRICTION
+            ],
         }
     return _Words("t.name" if is_few else KIND_KEY, parameters, is_alone=is_alone)
 
@@ -162,7 +180,7 @@ class _Visits(NamedTuple):
     rows: tuple[str, ...]
     """Queries that have all visits together: `customer`, `start_us`, `end_us`, `at_us` and `beyond_us` (the first
     touchpoint of these kinds from the start on), `channel` of the first touchpoint, `facts` (values of the dimension,
-    '' for none) and `frictions`."""
+    '' for none; NULL: all of the customer are one, `fact`) and `frictions` (their letters; NULL or '': none)."""
     parameters: dict[str, Any]
 
     def all(self) -> str:
@@ -202,7 +220,8 @@ async def _cut_visits(
     collect("channels", "t.channel")
     collect("facts", "CAST('' AS text)" if by is None or by == "channel" else _fact(by))
     collect("friction_times", "t.occurred_us", "friction")
-    collect("frictions", words.friction, "friction")
+    # PostgreSQL would sort what is computed and filtered for each customer by itself; a text leaves out what is NULL.
+    columns["frictions"] = f"string_agg({words.friction}, '' ORDER BY {order})"
     selected = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
     has_at = f"{columns['ats']} IS NOT NULL"
     is_counted = "" if question.customers.is_everybody else customers_sql(question.customers)
@@ -251,9 +270,13 @@ async def _cut_visits(
                 SELECT customer, {_START} AS start_us, {_END} AS end_us,
                     ats[{place(before, "ats")} + 1] AS at_us, beyonds[{place(before, "beyonds")} + 1] AS beyond_us,
                     channels[{place(before, "times")} + 1] AS channel,
-                    CASE WHEN facts[1] = ALL(facts) THEN facts[1:1]
+                    facts[1] AS fact,
+                    CASE WHEN facts[1] = ALL(facts) THEN NULL
                         ELSE facts[{place(before, "times")} + 1:{place(end, "times")}] END AS facts,
-                    frictions[{place(before, "friction_times")} + 1:{place(end, "friction_times")}] AS frictions
+                    substr(
+                        frictions, {place(before, "friction_times")} + 1,
+                        {place(end, "friction_times")} - {place(before, "friction_times")}
+                    ) AS frictions
                 FROM (SELECT unnest(visits) AS visit, customers.* FROM ({of_some}) customers) visit
             ) visits
             WHERE CASE WHEN start_us >= :from_us AND start_us < :to_us THEN at_us <= end_us AND at_us < :mature_until_us
@@ -296,13 +319,15 @@ async def count_visits(
     """
     await prepare_to_ask(connection, **_IN_PARALLEL)
     visits = await _cut_visits(connection, question, by, has_channel=by == "channel")
-    alike, value = ("channel", "alike") if by == "channel" else ("facts", _VALUE) if by else (f"'{NONE}'", "alike")
+    alike, value = (f"'{NONE}'", "alike") if by is None else ("channel", "alike")
+    if by is not None and by != "channel":
+        alike, value = _ALL_FACTS, _value_of("alike")
     counted = visits.counted(alike, "beyond_us <= end_us")
     rows = await connection.execute(
         statement(
             f"""
             WITH of_value AS (
-                SELECT {value.replace("facts", "alike")} AS value, sum(number) AS number, sum(advanced) AS advanced
+                SELECT {value} AS value, sum(number) AS number, sum(advanced) AS advanced
                 FROM ({counted}) counted GROUP BY 1
             ), ranked AS (
                 SELECT *, row_number() OVER (ORDER BY value = '{OTHER}', number DESC, value COLLATE "C") AS rank
@@ -325,7 +350,7 @@ class Visits(NamedTuple):
     """Visits that are alike."""
 
     stratum: tuple[str, str, int]
-    """Channel, device and start of the week."""
+    """Channel, device and start of the week, or of its first day in the question."""
     frictions: int
     """Those of the visit, as bits."""
     number: int
@@ -333,29 +358,30 @@ class Visits(NamedTuple):
     """Of the number, those that went on."""
 
 
-async def read_visits(connection: AsyncConnection, question: VisitQuestion, time_zone: str) -> list[Visits]:
-    """Returns visits in groups, up to `MAX_STRATA` of them and one more. `time_zone`: in which weeks begin."""
+async def read_visits(connection: AsyncConnection, question: VisitQuestion, zone: tzinfo) -> list[Visits]:
+    """Returns visits in groups, up to `MAX_STRATA` of them and one more. `zone`: in which weeks begin."""
     await prepare_to_ask(connection, **_IN_PARALLEL)
     visits = await _cut_visits(connection, question, "device", has_channel=True)
-    week = "date_trunc('week', to_timestamp(start_us / 1000000) AT TIME ZONE :zone)"
+    weeks = [week.from_us for week in in_calendar(question.days, "week", zone)]
+    stratum = "channel, CAST(width_bucket(start_us, :starts) AS text), coalesce(frictions, '')"
     counted = visits.counted(
-        f"ARRAY[channel, CAST({week} AS text), coalesce(CAST(frictions AS text), '{{}}')] || facts",
+        f"CASE WHEN facts IS NULL THEN ARRAY[{stratum}, fact] ELSE ARRAY[{stratum}] || facts END",
         f"beyond_us <= at_us + {AFTER_US}",
     )
     rows = await connection.execute(
         statement(f"""
-            SELECT channel, {_VALUE} AS value, CAST(extract(epoch FROM week) AS bigint), {_FRICTIONS} AS bits,
+            SELECT channel, {_value_of("facts")} AS value, week, {_FRICTIONS} AS bits,
                 CAST(sum(number) AS bigint), CAST(sum(advanced) AS bigint)
             FROM (
-                SELECT alike[1] AS channel, CAST(alike[2] AS timestamp) AS week,
-                    CAST(alike[3] AS bigint[]) AS frictions, alike[4:] AS facts, number, advanced
+                SELECT alike[1] AS channel, CAST(alike[2] AS integer) AS week, alike[3] AS frictions,
+                    alike[4:] AS facts, number, advanced
                 FROM ({counted}) counted
             ) groups GROUP BY channel, value, week, bits LIMIT {MAX_STRATA + 1}
         """),
-        visits.parameters | {"zone": time_zone},
+        visits.parameters | {"starts": weeks},
     )
     return [
-        Visits((channel, device, week), frictions, number, advanced)
+        Visits((channel, device, weeks[week - 1]), frictions, number, advanced)
         for channel, device, week, frictions, number, advanced in rows
     ]
 
@@ -417,11 +443,12 @@ async def list_visits(
         conditions.append(f"v.beyond_us <= {'v.end_us' if which.within_visit else f'v.at_us + {AFTER_US}'}")
     parameters: dict[str, Any] = {"count": count}
     if which.by is not None:
-        value = "v.channel" if which.by == "channel" else _VALUE
+        value = "v.channel" if which.by == "channel" else _value_of(_ALL_FACTS)
         conditions.append(f"{value} {'<> ALL' if which.is_other else '= ANY'}(:values)")
         parameters["values"] = list(which.values)
     if which.friction is not None:
-        conditions.append(f"({_FRICTIONS} & {1 << which.friction} > 0) IS {which.has_friction}")
+        has_it = f"strpos(coalesce(frictions, ''), '{_LETTERS[which.friction]}') > 0"
+        conditions.append(f"({has_it}) IS {which.has_friction}")
     if after is not None:
         conditions.append("(v.customer, v.start_us) > (:after_customer, :after_us)")
         parameters |= {"after_customer": after.customer, "after_us": after.start_us}

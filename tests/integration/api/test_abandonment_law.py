@@ -1,6 +1,7 @@
 """The law of what is asked, on real PostgreSQL: it is a naive scan of each customer, and it adds up to what is kept."""
 
 from collections import Counter
+from datetime import UTC
 from typing import get_args
 
 import pytest
@@ -39,6 +40,7 @@ from throughline.journey.model import UNPLACED, Kind
 from throughline.journey.rollup import STEPS
 from throughline.journey.state import LAPSE, RETURN
 from throughline.journey.touchpoint import Touchpoint
+from throughline.kit.clock import to_us
 from throughline.models import load_model
 from throughline.store.engine.unit_of_work import reading
 from throughline.store.schema.analytics import flow_counts
@@ -207,7 +209,7 @@ async def check_visits(
         return kind is not None and bool(marks("", kind) & mark)
 
     question = VisitQuestion(workspace, model, DAYS, who, kind_table(MODEL, marks), DAYS.end_us)
-    groups = await read_visits(connection, question, "UTC")
+    groups = await read_visits(connection, question, UTC)
     expected: Counter[tuple[str, str, int, bool]] = Counter()
     in_time: Counter[tuple[str, str, int, bool]] = Counter()
     by: dict[str, Counter[tuple[str, bool]]] = {"channel": Counter(), "device": Counter()}
@@ -216,8 +218,9 @@ async def check_visits(
             log, customer, lambda e: has(AT_PHASE, e), lambda e: has(BEYOND, e), is_own
         ):
             hit = any(has(1 << FRICTION, event) for event in events)
-            expected[channel, device, int(week.timestamp()), hit] += 1
-            in_time[channel, device, int(week.timestamp()), hit] += has_advanced
+            stratum = channel, device, max(to_us(week), DAYS.from_us), hit
+            expected[stratum] += 1
+            in_time[stratum] += has_advanced
             by["channel"][channel, in_visit] += 1
             by["device"][device, in_visit] += 1
     assert {(*group.stratum, bool(group.frictions)): (group.number, group.advanced) for group in groups} == {
