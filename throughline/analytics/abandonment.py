@@ -66,6 +66,11 @@ def bins_of(window_us: int | None) -> Sequence[int]:
     return (0,) if window_us is None else (0, EDGES_US.index(window_us))
 
 
+def ways_of(phase: int, phases: int) -> Sequence[int]:
+    """Returns the ways on that `stays` counts, of stays in a phase of a model with so many."""
+    return (ENTRY, *range(NEXT + 1, NEXT + phases + 1), LAPSED + phase, ENDED + phase)
+
+
 def stays(counts: Iterable[Count], days: Sequence[Day], phase: int, window_us: int | None) -> Stays:
     """Returns the stays in a phase that began in some days.
 

@@ -75,7 +75,16 @@ from services.api.visits.queries import (
     strata_of,
 )
 from services.api.withheld import REQUIRE_NO_MIN_CELL
-from throughline.analytics.abandonment import Against, Stays, against, against_others, bins_of, stays, window_of
+from throughline.analytics.abandonment import (
+    Against,
+    Stays,
+    against,
+    against_others,
+    bins_of,
+    stays,
+    ways_of,
+    window_of,
+)
 from throughline.analytics.funnel import WINDOWS_US, Count
 from throughline.journey.durations import HOUR_US
 from throughline.journey.funnel import CYCLE, EDGES_US
@@ -204,12 +213,12 @@ async def get_abandonment(
         spans = [days.by_maturity(now_us, window_us)]
         if parameters.baseline == "previous":
             spans.append(days.before(live.zone).by_maturity(now_us, window_us))
-        bins = bins_of(window_us)
+        bins, ways = bins_of(window_us), ways_of(phase, len(live.model.phases))
         of_spans: list[Mapping[int | str | None, list[Count]]] = []
         for span in spans:
             named = [value for value in of_spans[0] if isinstance(value, str) and value != OTHER] if of_spans else None
             of_spans.append(
-                await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins, named)
+                await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins, named, ways)
             )
     seen = [span.seen_until(now_us) for span in spans]
     totals = [
@@ -263,7 +272,8 @@ async def get_abandonment_phases(
             window, links = window_of(phase.window_us), _stay_links(live, parameters, phase.number)
             window_us = None if window is None else WINDOWS_US[window]
             span, bins = days.by_maturity(now_us, window_us), bins_of(window_us)
-            by_value = await read_counts(connection, live, CYCLE, phase.number, span, customers, None, bins)
+            ways = ways_of(phase.number, len(live.model.phases))
+            by_value = await read_counts(connection, live, CYCLE, phase.number, span, customers, None, bins, ways=ways)
             counts = [count for counts in by_value.values() for count in counts]
             total = stays(counts, span.seen_until(now_us), phase.number, window_us)
             of_phases.append(
@@ -372,7 +382,8 @@ async def get_abandonment_last(
         days, now_us = read_days(live, parameters)
         alike = days.alike(now_us)
         require_trails(live)
-        counts = await read_counts(connection, live, CYCLE, phase, alike, customers)
+        ways = ways_of(phase, len(live.model.phases))
+        counts = await read_counts(connection, live, CYCLE, phase, alike, customers, ways=ways)
         ends = await read_ends(connection, live.generation.id, phase, days, customers, live.workspace.time_zone)
     lapsed = stays(counts.get(None, []), alike.seen_until(now_us), phase, None).lapsed
     lists = ListLinks(live.model.name, parameters.source, parameters.channel)

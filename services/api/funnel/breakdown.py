@@ -104,11 +104,13 @@ async def read_counts(
     by: By | None = None,
     bins: Sequence[int] | None = None,
     values: Sequence[str] | None = None,
+    ways: Sequence[int] | None = None,
 ) -> Mapping[int | str | None, list[Count]]:
     """The sums of the entries into a phase, by value of a dimension; without one, all under None.
 
     `days`: of entry, or groups of days: each has sums of its own. `bins`: those of kept sums that need not be told
-    apart, as of `read_funnel`. `values`: those of an opening to tell apart; None: the most frequent.
+    apart, as of `read_funnel`. `values`: those of an opening to tell apart; None: the most frequent. `ways`: those of
+    kept sums that are read; None: all.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: they would be too many, or the dimension is none of customers; 409
@@ -117,7 +119,7 @@ async def read_counts(
     opening = opening_of(by)
     if opening is None:
         dimension: Dimension | None = "source" if by == "source" else "channel" if by == "channel" else None
-        return await read_funnel(connection, live.generation.id, unit, phase, days, customers, dimension, bins)
+        return await read_funnel(connection, live.generation.id, unit, phase, days, customers, dimension, bins, ways)
     if unit != CYCLE:
         raise ServiceError(
             400, "invalid_parameter", f"by: {by} is a fact of cycles; ask for unit=cycle, or by source or channel",

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     and_,
+    any_,
     case,
     func,
     literal,
@@ -69,6 +70,7 @@ async def read_funnel(
     customers: CustomerFilter,
     by: Dimension | None = None,
     bins: Sequence[int] | None = None,
+    ways: Sequence[int] | None = None,
 ) -> dict[int | str | None, list[Count]]:
     """The sums of the entries into a phase, by value of a dimension; without one, all under None.
 
@@ -80,6 +82,7 @@ async def read_funnel(
         customers: whose.
         by: the dimension.
         bins: bins of age that begin groups of them, each with sums of its own; None: each bin has.
+        ways: the ways on that are read; None: all.
 
     Raises:
         ServiceError: 400 `invalid_parameter`: these would be more than `MAX_CELLS`.
@@ -96,6 +99,7 @@ async def read_funnel(
             c.phase == phase,
             c.day_us >= days.from_us,
             c.day_us < days.end_us,
+            *([] if ways is None else [c.way == any_(literal(list(ways), ARRAY(c.way.type)))]),
             *customers.conditions(funnel_counts),
         )
         .group_by(*keys, *([] if by is None else [value]))

@@ -12,9 +12,10 @@ from services.api.shared.queries import CustomerFilter
 from tests.strategies.staging import Case, cases
 from tests.strategies.touchpoints import DAY_US, START_US
 from tests.support.pipeline import open_pipeline
-from throughline.analytics.abandonment import bins_of, stays
+from throughline.analytics.abandonment import bins_of, stays, ways_of
 from throughline.analytics.funnel import WINDOWS_US, Day, funnel
 from throughline.journey.funnel import CUSTOMER, CYCLE, EDGES_US
+from throughline.models import load_model
 from throughline.store.engine.unit_of_work import reading
 
 DAYS_SEEN = 400
@@ -65,7 +66,8 @@ async def test_a_list_is_as_long_as_its_number(
         for within_us in (window_us, None):
             halves = each_day.by_maturity(now_us, within_us)
             assert len(halves.starts) <= 2
-            sums = await read_funnel(connection, model, unit, first, halves, customers, bins=bins_of(within_us))
+            ways = ways_of(first, len(load_model("seven_phase").phases))
+            sums = await read_funnel(connection, model, unit, first, halves, customers, None, bins_of(within_us), ways)
             in_halves = stays(sums.get(None, []), halves.seen_until(now_us), first, within_us)
             assert in_halves == stays(counts, days, first, within_us)
         step = result.steps[0]
