@@ -80,8 +80,8 @@ def _fact(by: _Fact) -> str:
     return f"coalesce(CASE WHEN {short} THEN {value} ELSE left({value}, {MAX_VALUE}) END, '')"
 
 
-_START: Final = "lower(visit)"
-_END: Final = f"upper(visit) - {VISIT_US - 1}"
+_APART: Final = "WITH apart AS (SELECT 1)"
+"""Begins a subquery that PostgreSQL does not take apart: its columns are computed once, however often they are used."""
 _ALL_FACTS: Final = "coalesce(facts, ARRAY[fact])"
 _LETTERS: Final = [chr(ord("A") + bit) for bit in range(MAX_FRICTIONS)]
 """What stands for a friction in the text of a visit's, by bit."""
@@ -189,12 +189,11 @@ class _Visits(NamedTuple):
 
     def counted(self, alike: str, is_advanced: str) -> str:
         """Returns a query for the `number` of visits that are `alike`, and of those that have `advanced`."""
-        # PostgreSQL takes a column of a subquery for few values, and has each of its processes count its own visits;
-        # the set in it keeps it from being taken apart.
+        # PostgreSQL takes a column of a subquery for few values, and has each of its processes count its own visits.
         return " UNION ALL ".join(
             f"""
                 SELECT alike, count(*) AS number, count(*) FILTER (WHERE is_advanced) AS advanced
-                FROM (SELECT {alike} AS alike, {is_advanced} AS is_advanced, unnest(ARRAY[1]) FROM ({rows}) visits) each
+                FROM ({_APART} SELECT {alike} AS alike, {is_advanced} AS is_advanced FROM ({rows}) visits) each
                 GROUP BY alike
             """
             for rows in self.rows
@@ -263,24 +262,26 @@ async def _cut_visits(
     )
     # PostgreSQL takes a span for few, and would sort them to count them; of a case it takes half.
     place = "width_bucket({}, {})".format
-    before, end = f"{_START} - 1", _END
+    before = "start_us - 1"
     rows = tuple(
         f"""
-            SELECT * FROM (
-                SELECT customer, {_START} AS start_us, {_END} AS end_us,
-                    ats[{place(before, "ats")} + 1] AS at_us, beyonds[{place(before, "beyonds")} + 1] AS beyond_us,
-                    channels[{place(before, "times")} + 1] AS channel,
-                    facts[1] AS fact,
-                    CASE WHEN facts[1] = ALL(facts) THEN NULL
-                        ELSE facts[{place(before, "times")} + 1:{place(end, "times")}] END AS facts,
-                    substr(
-                        frictions, {place(before, "friction_times")} + 1,
-                        {place(end, "friction_times")} - {place(before, "friction_times")}
-                    ) AS frictions
-                FROM (SELECT unnest(visits) AS visit, customers.* FROM ({of_some}) customers) visit
+            SELECT customer, start_us, end_us, at_us, beyonds[{place(before, "beyonds")} + 1] AS beyond_us,
+                channels[{place(before, "times")} + 1] AS channel, facts[1] AS fact,
+                CASE WHEN facts[1] = ALL(facts) THEN NULL
+                    ELSE facts[{place(before, "times")} + 1:{place("end_us", "times")}] END AS facts,
+                substr(
+                    frictions, {place(before, "friction_times")} + 1,
+                    {place("end_us", "friction_times")} - {place(before, "friction_times")}
+                ) AS frictions
+            FROM (
+                {_APART} SELECT started.*, ats[{place(before, "ats")} + 1] AS at_us
+                FROM (
+                    {_APART} SELECT lower(visit) AS start_us, upper(visit) - {VISIT_US - 1} AS end_us, visits.*
+                    FROM (SELECT unnest(visits) AS visit, customers.* FROM ({of_some}) customers) visits
+                ) started
+                WHERE CASE WHEN start_us >= :from_us THEN start_us < :to_us ELSE false END
             ) visits
-            WHERE CASE WHEN start_us >= :from_us AND start_us < :to_us THEN at_us <= end_us AND at_us < :mature_until_us
-                ELSE false END
+            WHERE CASE WHEN at_us <= end_us THEN at_us < :mature_until_us ELSE false END
         """
         for of_some in customers
     )
