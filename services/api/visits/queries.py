@@ -360,7 +360,10 @@ class Visits(NamedTuple):
 
 
 async def read_visits(connection: AsyncConnection, question: VisitQuestion, zone: tzinfo) -> list[Visits]:
-    """Returns visits in groups, up to `MAX_STRATA` of them and one more. `zone`: in which weeks begin."""
+    """Returns visits in groups, up to `MAX_STRATA` of them and one more. `zone`: in which weeks begin.
+
+    Their order is that of the strata, so that sums of them are the same to the last digit whatever the plan.
+    """
     await prepare_to_ask(connection, **_IN_PARALLEL)
     visits = await _cut_visits(connection, question, "device", has_channel=True)
     weeks = [week.from_us for week in in_calendar(question.days, "week", zone)]
@@ -377,7 +380,8 @@ async def read_visits(connection: AsyncConnection, question: VisitQuestion, zone
                 SELECT alike[1] AS channel, CAST(alike[2] AS integer) AS week, alike[3] AS frictions,
                     alike[4:] AS facts, number, advanced
                 FROM ({counted}) counted
-            ) groups GROUP BY channel, value, week, bits LIMIT {MAX_STRATA + 1}
+            ) groups GROUP BY channel, value, week, bits
+            ORDER BY channel, value, week, bits LIMIT {MAX_STRATA + 1}
         """),
         visits.parameters | {"starts": weeks},
     )
