@@ -20,9 +20,9 @@ ROUND_BYTES = 16 * 1024 * 1024
 very much."""
 WINDOW_SECONDS = 0.08
 """Time that a round which is not full waits, after its first record."""
-WINDOW_RECORDS = 250
+WINDOW_RECORDS = 200
 """Number of records from which on a round waits for no more company: it would save little, and cost the first time."""
-LOOK_SECONDS = WINDOW_SECONDS / 2
+LOOK_SECONDS = WINDOW_SECONDS / 4
 """Time between two looks at what has come, within the window and while the last round is being written."""
 REST_SECONDS = 0.5
 """Maximum time that an idle process waits for a record of the partitions it knows."""
