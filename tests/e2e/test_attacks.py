@@ -213,14 +213,14 @@ async def test_one_user_with_twenty_thousand_devices(stack: Stack) -> None:
 
 async def test_an_alias_chain_of_twenty_thousand(stack: Stack) -> None:
     await attack_by_requests(stack, chain_of_aliases(), IDS)
-    made = await links_made(stack)
+    links = await links_made(stack)
 
     def without_refused_link(t: Touchpoint) -> Touchpoint:
         link = id_digest(t.workspace, t.previous_id), id_digest(t.workspace, t.user_id)
-        return t if link in made else t._replace(previous_id="")
+        return t if link in links else t._replace(previous_id="")
 
     # Which links are refused, because a customer has as many ids as it may have, is a matter of their order.
-    assert len(made) > IDS * 0.9
+    assert len(links) > IDS * 0.9
     await expect(stack, [without_refused_link(t) for t in await log_of(stack)])
 
 

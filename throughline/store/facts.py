@@ -83,7 +83,7 @@ _inserted = (
     .cte("inserted")
 )
 _count = select(func.count()).select_from(_inserted).scalar_subquery()
-# Nearly always all are new, so that their number says it; a row of an answer for each would cost more than an index.
+# Nearly always all facts are new, and their number says so. To answer each of them takes longer than to index it.
 _keys_if_fewer = (
     select(func.string_agg(_inserted.c.actor.concat(_inserted.c.message), literal(b"", LargeBinary)))
     .where(_count < bindparam("expected", type_=BigInteger))
@@ -100,7 +100,13 @@ def parameters_of(rows: Iterable[FactRow]) -> dict[str, str]:
 async def insert_touchpoints(
     connection: AsyncConnection, rows: Sequence[FactRow], parameters: Mapping[str, str]
 ) -> set[FactKey]:
-    """Insert facts; returns the keys of those that were stored before. `parameters`: of `parameters_of`."""
+    """Insert facts; returns the keys of those that were stored before.
+
+    Args:
+        connection: within a transaction.
+        rows: sorted by key and distinct.
+        parameters: the same rows, of `parameters_of`.
+    """
     answer = await _insert_touchpoints.fetch(connection, {**parameters, "expected": len(rows)})
     count, inserted = answer[0]
     if count == len(rows):

@@ -81,10 +81,10 @@ _read_many_ids = DriverStatement(
     select(*_columns).where(ids.c.workspace == any_(_workspaces), ids.c.id == any_(_digests))
 )
 MANY_IDS = 500
-"""Number of ids from which on they are read by two lists, if they are of few workspaces: a join looks up each key and
-costs less for some dozens, but its plan may be the one for empty tables, which PostgreSQL keeps while these grow."""
+"""Number of ids from which on they are read by two lists, not by a join with their keys. For some dozens a join costs
+less; for thousands its plan is slow where PostgreSQL has made it of empty tables, and kept it while these grew."""
 FEW_WORKSPACES = 8
-"""Number of workspaces up to which ids are read by lists: looked up for each pair of a workspace and an id."""
+"""Number of workspaces up to which ids are read by lists, because each pair of a workspace and an id is looked up."""
 _read_members = DriverStatement(select(*_columns).where(ids.c.root == any_(_digests)))
 _read_names = DriverStatement(
     select(ids.c.root, ids.c.id, ids.c.name).where(ids.c.root == any_(_digests), ids.c.id != ids.c.root)

@@ -216,9 +216,10 @@ async def get_abandonment(
         bins, ways = bins_of(window_us), ways_of(phase, len(live.model.phases))
         of_spans: list[Mapping[int | str | None, list[Count]]] = []
         for span in spans:
-            named = [value for value in of_spans[0] if isinstance(value, str) and value != OTHER] if of_spans else None
+            # A baseline is told apart by the values of the span itself.
+            apart = [value for value in of_spans[0] if isinstance(value, str) and value != OTHER] if of_spans else None
             of_spans.append(
-                await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins, named, ways)
+                await read_counts(connection, live, CYCLE, phase, span, customers, parameters.by, bins, apart, ways)
             )
     seen = [span.seen_until(now_us) for span in spans]
     totals = [

@@ -75,7 +75,7 @@ def _fact(by: _Fact) -> str:
         CASE WHEN strpos(t.attribution, {before}) > 0 AND strpos(t.attribution, '\\') = 0
             THEN split_part(split_part(t.attribution, {before}, 2), '"', 1) ELSE {FACTS[by]} END
     """
-    # What is as short as that has no longer value; to count characters takes as long as to find the value.
+    # A short text has no long value. To count the characters of a value takes as long as to find it.
     short = f"octet_length(t.attribution) <= {MAX_VALUE}"
     return f"coalesce(CASE WHEN {short} THEN {value} ELSE left({value}, {MAX_VALUE}) END, '')"
 
@@ -160,16 +160,15 @@ async def _read_words(connection: AsyncConnection, question: VisitQuestion) -> _
     is_few = len(spellings) <= MAX_SPELLINGS
     names = spellings if is_few else [word[1:] for word in words if not word[0]]
     parameters: dict[str, Any] = {}
-    for ending, known in (("name", names), ("call", [word[1:] for word in words if word[0]])):
-        own = [(word, marks) for word, is_own, marks in known if is_own]
+    for ending, of_ending in (("name", names), ("call", [word[1:] for word in words if word[0]])):
+        by_customer = [(word, marks) for word, is_own, marks in of_ending if is_own]
+        frictions = [(word, marks >> FRICTION) for word, marks in by_customer if marks >> FRICTION]
         parameters |= {
-            f"foreign_{ending}s": [word for word, is_own, _ in known if not is_own],
-            f"at_{ending}s": [word for word, marks in own if marks & AT_PHASE],
-            f"beyond_{ending}s": [word for word, marks in own if marks & BEYOND],
-            f"friction_{ending}s": [word for word, marks in own if marks >> FRICTION],
-            f"friction_{ending}_letters": [
-                _LETTERS[(marks >> FRICTION).bit_length() - 1] for _, marks in own if marks >> FRICTION
-            ],
+            f"foreign_{ending}s": [word for word, is_own, _ in of_ending if not is_own],
+            f"at_{ending}s": [word for word, marks in by_customer if marks & AT_PHASE],
+            f"beyond_{ending}s": [word for word, marks in by_customer if marks & BEYOND],
+            f"friction_{ending}s": [word for word, _ in frictions],
+            f"friction_{ending}_letters": [_LETTERS[bit.bit_length() - 1] for _, bit in frictions],
         }
     return _Words("t.name" if is_few else KIND_KEY, parameters, is_alone=is_alone)
 

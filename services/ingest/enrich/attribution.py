@@ -123,8 +123,8 @@ def _own_properties(properties: dict[str, Any]) -> _EventProperties:
     if len(properties) > len(_OWN_PROPERTIES):
         # Browser libraries send most of them, as null, among many others: walk the shorter of the two.
         values = [*map(properties.get, _OWN_PROPERTIES)]
-        given = compress(zip(_OWN_PROPERTIES, values, strict=True), values)
-        return tuple([(name, text[: MAX_TEXT + 1]) for name, text in given if type(text) is str])
+        pairs = compress(zip(_OWN_PROPERTIES, values, strict=True), values)
+        return tuple([(name, text[: MAX_TEXT + 1]) for name, text in pairs if type(text) is str])
     return tuple(
         [
             (name, text[: MAX_TEXT + 1])

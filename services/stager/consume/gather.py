@@ -1,7 +1,7 @@
 """Gathering a round: the next records of all partitions, as many as a round may have, in number and in bytes.
 
 Partitions take turns by the piece, so that none with a backlog leaves the others without room. A quiet moment gathers:
-a round waits up to `WINDOW_SECONDS` for company, and for as long as the last one is being written.
+a round waits for `WINDOW_SECONDS` or `WINDOW_RECORDS`, and for as long as the last one is being written.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ very much."""
 WINDOW_SECONDS = 0.08
 """Time that a round which is not full waits, after its first record."""
 WINDOW_RECORDS = 200
-"""Number of records from which on a round waits for no more company: it would save little, and cost the first time."""
+"""Number of records from which on a round waits for no more: more would save little, and hold up the first ones."""
 LOOK_SECONDS = WINDOW_SECONDS / 4
 """Time between two looks at what has come, within the window and while the last round is being written."""
 REST_SECONDS = 0.5
@@ -51,14 +51,13 @@ class Gathering:
         self.records: dict[TopicPartition, list[Record]] = {}
         self._consumer = consumer
         self._left = max_records
-        self._taken = 0
         self._bytes_left = ROUND_BYTES
         self._piece_records = piece_records
 
     @property
-    def has_company(self) -> bool:
-        """Whether the round has so many records that it is worth a transaction of its own."""
-        return self._taken >= WINDOW_RECORDS
+    def is_large_enough(self) -> bool:
+        """Whether the round has so many records that it need not wait for more."""
+        return sum(map(len, self.records.values())) >= WINDOW_RECORDS
 
     @property
     def is_full(self) -> bool:
@@ -93,7 +92,6 @@ class Gathering:
             self._bytes_left -= sum(len(record.value or b"") for record in records)
             taken += len(records)
         self._left -= taken
-        self._taken += taken
         return taken
 
 
@@ -127,7 +125,7 @@ async def gather(
         if window_ends is None and gathering.records:
             window_ends = now + WINDOW_SECONDS
             came()
-        left = 0.0 if gathering.has_company else (ends() if window_ends is None else window_ends) - now
+        left = 0.0 if gathering.is_large_enough else (ends() if window_ends is None else window_ends) - now
         if gathering.is_full or (left <= 0 and write.done()):
             return gathering.records
         if left <= 0:

@@ -170,7 +170,7 @@ class Preparation:
 def events_of(actors: Mapping[bytes, Actor], stored_before: Container[FactKey] = ()) -> Events:
     """Returns the touchpoints that say something of a customer: not those of crawlers, nor test orders.
 
-    `stored_before`: keys of facts that say nothing new.
+    `stored_before`: keys of the facts that were staged before, which are left out.
     """
     events = {
         digest: [

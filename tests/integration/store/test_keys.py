@@ -27,10 +27,10 @@ async def test_ids_are_read_by_key_however_many_they_are(engine: AsyncEngine, wo
     async with transaction(engine) as connection:
         stored = await identity.lock_ids(connection, ids[::2])
         assert await identity.read_ids(connection, [row[:2] for row in ids[::2]]) == stored
-        asked = ids[: number // 2] + ids[-number // 2 :]
-        answer = await identity.read_ids(connection, [row[:2] for row in asked])
-        elsewhere = await identity.read_ids(connection, [(workspaces + 1, digest) for _, digest, _, _ in asked])
-    assert answer == {row[1]: stored[row[1]] for row in asked if row in ids[::2]}
+        some = ids[: number // 2] + ids[-number // 2 :]
+        answer = await identity.read_ids(connection, [row[:2] for row in some])
+        elsewhere = await identity.read_ids(connection, [(workspaces + 1, digest) for _, digest, _, _ in some])
+    assert answer == {row[1]: stored[row[1]] for row in some if row in ids[::2]}
     assert not elsewhere
 
 
